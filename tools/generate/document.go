@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+)
+
+// document is the project's own form of one Pulumi module: what its resources, functions and types are called, what they
+// hold, and which Azure Resource Manager requests stand behind them. schema/README.md explains every key.
+type document struct {
+	Package   string
+	Version   string
+	Module    string
+	GoModule  string
+	Resources map[string]resource
+	Functions map[string]function
+	Types     map[string]objectType
+	Enums     map[string]enum
+}
+
+// resource is one custom resource. Path holds an input name in braces for each part that identifies the thing.
+type resource struct {
+	Description  string
+	APIVersion   string
+	Path         string
+	Methods      map[string]method
+	AutoName     autoName
+	Inputs       map[string]property
+	Outputs      map[string]property
+	AliasModules []string
+}
+
+// method says how one HTTP method of a resource behaves.
+type method struct {
+	LongRunning bool
+}
+
+// autoName says which input is named by the provider when the program leaves it out. Kind is "random" (logical name
+// and eight hexadecimal digits) or "copy" (the logical name as it stands).
+type autoName struct {
+	Input string
+	Kind  string
+}
+
+// function is one invoke.
+type function struct {
+	Description string
+	APIVersion  string
+	Method      string
+	Path        string
+	Inputs      map[string]property
+	Outputs     map[string]property
+}
+
+// objectType is one nested object.
+type objectType struct {
+	Description string
+	Properties  map[string]property
+}
+
+// enum lists the values of a string enumeration in the order in which the SDK declares them.
+type enum struct {
+	Description string
+	Values      []enumValue
+}
+
+// enumValue is one value as it goes over the wire.
+type enumValue struct {
+	Value       string
+	Description string
+}
+
+// property is one property. Type is string, integer, number, boolean or any; []T for a list, map<T> for a map with
+// string keys, #T for an object type, enum:E for a closed and string|enum:E for an open enumeration.
+type property struct {
+	Type        string
+	Description string
+	Required    bool
+	Optional    bool
+	Default     any
+	Minimum     *float64
+	Maximum     *float64
+	MinItems    *int
+	MaxItems    *int
+	Pattern     string
+	Wire        string
+}
+
+// readDocument reads one schema file. Unknown keys are an error: they would be facts that the generator drops.
+func readDocument(path string) (document, error) {
+	var doc document
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return doc, fmt.Errorf("read schema: %w", err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&doc); err != nil {
+		return doc, fmt.Errorf("parse schema %s: %w", path, err)
+	}
+	return doc, nil
+}

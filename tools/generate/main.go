@@ -1,0 +1,103 @@
+// Command generate writes everything in this repository that is made from another file of it: the SDKs from their
+// schemas and the request table of the local azure-native plugin. It writes nothing else and asks no network.
+//
+//	go run ./tools/generate          write what is not fresh
+//	go run ./tools/generate -check   change nothing, fail when something is not fresh
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// target is one generated folder. Files that the generator does not produce and that are not named in keep are stale.
+type target struct {
+	folder   string
+	keep     []string
+	generate func(root string) (map[string][]byte, error)
+}
+
+// targets lists everything this command makes; folders are relative to the repository's root.
+var targets = []target{
+	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
+}
+
+func main() {
+	root := flag.String("root", ".", "the repository's root folder")
+	check := flag.Bool("check", false, "fail when a generated file is not fresh, and change nothing")
+	flag.Parse()
+	if err := run(*root, *check); err != nil {
+		fmt.Fprintln(os.Stderr, "generate:", err)
+		os.Exit(1)
+	}
+}
+
+// run brings every target up to date, or with check only says which files differ.
+func run(root string, check bool) error {
+	var stale []error
+	for _, t := range targets {
+		files, err := t.generate(root)
+		if err != nil {
+			return fmt.Errorf("make %s: %w", t.folder, err)
+		}
+		differing, err := t.differences(root, files)
+		if err != nil {
+			return err
+		}
+		for _, name := range differing {
+			if check {
+				stale = append(stale, fmt.Errorf("%s is not fresh: run make generate", filepath.Join(t.folder, name)))
+			} else if err := write(filepath.Join(root, t.folder, name), files[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return errors.Join(stale...)
+}
+
+// differences names the files that are missing, changed or left over, in order.
+func (t target) differences(root string, files map[string][]byte) ([]string, error) {
+	var names []string
+	for name, content := range files {
+		present, err := os.ReadFile(filepath.Join(root, t.folder, name))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("compare generated file: %w", err)
+		}
+		if err != nil || !bytes.Equal(present, content) {
+			names = append(names, name)
+		}
+	}
+	entries, err := os.ReadDir(filepath.Join(root, t.folder))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("list generated folder: %w", err)
+	}
+	for _, entry := range entries {
+		if _, made := files[entry.Name()]; !made && !entry.IsDir() && !slices.Contains(t.keep, entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// write stores content, or removes the file when content is nil.
+func write(path string, content []byte) error {
+	if content == nil {
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove stale file: %w", err)
+		}
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("make generated folder: %w", err)
+	}
+	if err := os.WriteFile(path, content, 0o644); err != nil {
+		return fmt.Errorf("write generated file: %w", err)
+	}
+	return nil
+}
