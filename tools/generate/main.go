@@ -25,6 +25,7 @@ type target struct {
 // targets lists everything this command makes; folders are relative to the repository's root.
 var targets = []target{
 	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
+	{folder: "sdks/azure-dps", generate: azureDPS},
 }
 
 func main() {

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	gen "github.com/pulumi/pulumi/pkg/v3/codegen/go"
+	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+
+	"evenkeel/internal/provider"
+)
+
+// azureDPS generates the Go SDK of the provider azure-dps from the schema that the provider itself answers with. It lies in
+// this module, so it has no go.mod.
+func azureDPS(string) (map[string][]byte, error) {
+	served, err := provider.New()
+	if err != nil {
+		return nil, err
+	}
+	spec, err := p.GetSchema(context.Background(), provider.Name, provider.Version, served)
+	if err != nil {
+		return nil, fmt.Errorf("read schema of %s: %w", provider.Name, err)
+	}
+	pkg, diagnostics, err := schema.BindSpec(spec, schema.NewCachedLoader(nil), schema.ValidationOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("bind schema of %s: %w", spec.Name, err)
+	}
+	if diagnostics.HasErrors() {
+		return nil, fmt.Errorf("bind schema of %s: %w", spec.Name, diagnostics)
+	}
+	generated, err := gen.GeneratePackage("the Pulumi SDK Generator", pkg, nil)
+	if err != nil {
+		return nil, fmt.Errorf("generate Go package of %s: %w", spec.Name, err)
+	}
+	files := map[string][]byte{}
+	for name, content := range generated {
+		_, inside, found := strings.Cut(name, "/")
+		if !found {
+			inside = name
+		}
+		files[inside] = content
+	}
+	return files, nil
+}
