@@ -1,0 +1,170 @@
+package environment
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+)
+
+// The api-versions with which recovery deletes what it finds: those of azure-native 2.92.3, with which it was created.
+var deleteVersions = map[string]string{
+	"microsoft.devices/iothubs":              "2022-04-30-preview",
+	"microsoft.devices/provisioningservices": "2022-12-12",
+}
+
+// ResourceManager is Azure over the management API.
+type ResourceManager struct {
+	groups    *armresources.ResourceGroupsClient
+	resources *armresources.Client
+	// retry is the time between two tries while a resource is in transition.
+	retry time.Duration
+}
+
+// NewResourceManager returns Azure for a subscription; options lead the same calls to Azure or to the emulator.
+func NewResourceManager(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions, retry time.Duration) (*ResourceManager, error) {
+	groups, err := armresources.NewResourceGroupsClient(subscription, credential, options)
+	if err != nil {
+		return nil, fmt.Errorf("make the resource group client: %w", err)
+	}
+	resources, err := armresources.NewClient(subscription, credential, options)
+	if err != nil {
+		return nil, fmt.Errorf("make the resource client: %w", err)
+	}
+	return &ResourceManager{groups, resources, retry}, nil
+}
+
+// Emulator returns Azure as the emulator at the endpoints plays it.
+func Emulator(e Endpoints) (*ResourceManager, error) {
+	secret, err := os.ReadFile(e.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the emulator's client secret: %w", err)
+	}
+	authority, err := os.ReadFile(e.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("read the emulator's certificate: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		return nil, fmt.Errorf("read the emulator's certificate: %s holds none", e.CAFile)
+	}
+	client := policy.ClientOptions{
+		Cloud: cloud.Configuration{
+			ActiveDirectoryAuthorityHost: e.ARM,
+			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Audience: e.ARM, Endpoint: e.ARM}},
+		},
+		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}},
+	}
+	credential, err := azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, strings.TrimSpace(string(secret)),
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
+	if err != nil {
+		return nil, fmt.Errorf("make the emulator's credential: %w", err)
+	}
+	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}, 50*time.Millisecond)
+}
+
+// Groups implements Azure. The tags are compared here: ARM's own filter takes one tag only.
+func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]string, error) {
+	var ids []string
+	for pager := m.groups.NewListPager(nil); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, group := range page.Value {
+			if group.ID != nil && carries(group.Tags, tags) {
+				ids = append(ids, *group.ID)
+			}
+		}
+	}
+	return ids, nil
+}
+
+func carries(have map[string]*string, want map[string]string) bool {
+	for name, value := range want {
+		if got := have[name]; got == nil || *got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// Resources implements Azure.
+func (m *ResourceManager) Resources(ctx context.Context, group string) ([]string, error) {
+	id, err := arm.ParseResourceID(group)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for pager := m.resources.NewListByResourceGroupPager(id.ResourceGroupName, nil); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, resource := range page.Value {
+			if resource.ID != nil {
+				ids = append(ids, *resource.ID)
+			}
+		}
+	}
+	return ids, nil
+}
+
+// Delete implements Azure. A resource that is still being made answers 409 until it is ready; Delete waits for that.
+func (m *ResourceManager) Delete(ctx context.Context, id string) error {
+	for {
+		err := m.delete(ctx, id)
+		var answer *azcore.ResponseError
+		if !errors.As(err, &answer) {
+			return err
+		}
+		if answer.StatusCode == http.StatusNotFound {
+			return nil
+		}
+		if answer.StatusCode != http.StatusConflict {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(m.retry):
+		}
+	}
+}
+
+func (m *ResourceManager) delete(ctx context.Context, text string) error {
+	id, err := arm.ParseResourceID(text)
+	if err != nil {
+		return err
+	}
+	wait := &runtime.PollUntilDoneOptions{Frequency: time.Second} // the least that azcore takes; retry-after-ms may shorten it
+	if strings.EqualFold(id.ResourceType.String(), "Microsoft.Resources/resourceGroups") {
+		poller, err := m.groups.BeginDelete(ctx, id.ResourceGroupName, nil)
+		if err == nil {
+			_, err = poller.PollUntilDone(ctx, wait)
+		}
+		return err
+	}
+	version := deleteVersions[strings.ToLower(id.ResourceType.String())]
+	if version == "" {
+		return fmt.Errorf("no api-version is known for type %s", id.ResourceType)
+	}
+	poller, err := m.resources.BeginDeleteByID(ctx, text, version, nil)
+	if err == nil {
+		_, err = poller.PollUntilDone(ctx, wait)
+	}
+	return err
+}

@@ -1,0 +1,138 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"evenkeel/internal/hint"
+)
+
+// Local is the name of the stack that runs on the emulator.
+const Local = "local"
+
+// Environment is one stack of a checkout and what is needed to run Pulumi on it.
+type Environment struct {
+	Folder Folder
+	// Stack is the stack's name.
+	Stack string
+	// Pulumi is the absolute path of the CLI; its language host lies beside it or on PATH.
+	Pulumi string
+	// Program is the absolute path of the built program, or "" to let the language host build it.
+	Program string
+	// Endpoints is where the emulator answers.
+	Endpoints Endpoints
+	// Inherited is the environment of the calling process; only a part of it is passed on.
+	Inherited []string
+	// Stdin, Stdout and Stderr are those of Pulumi.
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	// Notice receives one line for each thing that was mended or needs the user's eye. Nil drops them.
+	Notice func(text string)
+	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
+	// as the order to stop at once.
+	OwnInterrupts bool
+}
+
+// ExitError is the end of a child process with a code other than zero. The child has said why.
+type ExitError struct {
+	Command string
+	Code    int
+}
+
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("%s ended with exit code %d", e.Command, e.Code)
+}
+
+// Run runs `pulumi args…` in the project's folder with its output passed through.
+func (e *Environment) Run(ctx context.Context, args ...string) error {
+	cmd := e.command(ctx, e.Pulumi, args...)
+	cmd.Dir = e.Folder.Root
+	return e.run(cmd, "pulumi "+args[0])
+}
+
+// Exec runs any command in folder with the stack's environment and its output passed through.
+func (e *Environment) Exec(ctx context.Context, folder, name string, args ...string) error {
+	cmd := e.command(ctx, name, args...)
+	cmd.Dir = folder
+	return e.run(cmd, name)
+}
+
+func (e *Environment) run(cmd *exec.Cmd, what string) error {
+	seen := &tail{limit: 8 << 10}
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = e.Stdin, e.Stdout, io.MultiWriter(e.Stderr, seen)
+	err := cmd.Run()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return e.advise(&ExitError{what, exit.ExitCode()}, seen.String())
+	}
+	if err != nil {
+		return fmt.Errorf("run %s: %w", what, err)
+	}
+	return nil
+}
+
+// output runs `pulumi args…` and returns what it prints; its complaints become the error.
+func (e *Environment) output(ctx context.Context, args ...string) ([]byte, error) {
+	var stdout, stderr bytes.Buffer
+	cmd := e.command(ctx, e.Pulumi, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = e.Folder.Root, &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		text := strings.TrimSpace(stderr.String())
+		return nil, e.advise(fmt.Errorf("pulumi %s: %w: %s", strings.Join(args[:min(2, len(args))], " "), err, text), text)
+	}
+	return stdout.Bytes(), nil
+}
+
+func (e *Environment) command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = e.Environ()
+	cmd.Cancel = func() error {
+		if e.OwnInterrupts {
+			return os.ErrProcessDone
+		}
+		return cmd.Process.Signal(os.Interrupt)
+	}
+	// Pulumi ends a cancelled operation in an orderly way, which waits for what Azure is doing.
+	cmd.WaitDelay = 10 * time.Minute
+	return cmd
+}
+
+// advise adds what to do for complaints of Pulumi that people meet on a local stack.
+func (e *Environment) advise(err error, complaint string) error {
+	switch {
+	case strings.Contains(complaint, "incorrect passphrase"):
+		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or remove .evenkeel/backend "+
+			"and .evenkeel/emulator to begin anew", e.Folder.Passphrase(), e.Stack)
+	case strings.Contains(complaint, "the stack is currently locked"):
+		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -- pulumi cancel", e.Stack)
+	}
+	return err
+}
+
+func (e *Environment) notice(format string, args ...any) {
+	if e.Notice != nil {
+		e.Notice(fmt.Sprintf(format, args...))
+	}
+}
+
+// tail keeps the last bytes that were written.
+type tail struct {
+	limit int
+	kept  []byte
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.kept = append(t.kept, p...)
+	if over := len(t.kept) - t.limit; over > 0 {
+		t.kept = append(t.kept[:0], t.kept[over:]...)
+	}
+	return len(p), nil
+}
+
+func (t *tail) String() string { return string(t.kept) }

@@ -1,0 +1,115 @@
+// Package environment drives one deployed environment: the folder that keeps what a local run makes, the environment of child
+// processes, the Pulumi stack with its configuration, and the recovery from a run that was killed.
+//
+// It parses no flags, prints only through the writers it is given, ends no process of its own and declares no resource. It knows the
+// emulator only as a set of endpoints.
+package environment
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"evenkeel/internal/hint"
+)
+
+// Folder is a checkout of the project. Everything a local run makes lies in its ignored .evenkeel, so that removing that forgets it.
+type Folder struct {
+	// Root holds Pulumi.yaml; absolute.
+	Root string
+}
+
+// Find returns the checkout that start lies in.
+func Find(start string) (Folder, error) {
+	start, err := filepath.Abs(start)
+	if err != nil {
+		return Folder{}, fmt.Errorf("find the checkout: %w", err)
+	}
+	for folder := start; ; {
+		if exists(filepath.Join(folder, "Pulumi.yaml")) && exists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
+			return Folder{folder}, nil
+		}
+		up := filepath.Dir(folder)
+		if up == folder {
+			return Folder{}, hint.To(fmt.Errorf("%s is not inside a checkout of evenkeel", start), "change to the folder that holds Pulumi.yaml")
+		}
+		folder = up
+	}
+}
+
+// Bin is where built programs lie.
+func (f Folder) Bin() string { return f.in("bin") }
+
+// PulumiHome is Pulumi's home of local runs: selected stacks, plugins, logs.
+func (f Folder) PulumiHome() string { return f.in("pulumi-home") }
+
+// Backend is the folder of the file backend of local stacks.
+func (f Folder) Backend() string { return f.in("backend") }
+
+// Passphrase is the file with the secrets passphrase of local stacks, readable by its owner only.
+func (f Folder) Passphrase() string { return f.in("passphrase") }
+
+// Emulator is the emulator's data folder.
+func (f Folder) Emulator() string { return f.in("emulator") }
+
+// Log is the file that the emulator in the background writes to.
+func (f Folder) Log() string { return f.in("emulator.log") }
+
+// Background is the folder of the background process's lock and record.
+func (f Folder) Background() string { return f.in("background") }
+
+func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel", name) }
+
+// Prepare makes the folders and, at first, the passphrase; it reports whether the passphrase is new.
+func (f Folder) Prepare() (fresh bool, err error) {
+	for _, folder := range []string{f.Bin(), f.PulumiHome(), f.Backend()} {
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			return false, fmt.Errorf("prepare %s: %w", folder, err)
+		}
+	}
+	var random [32]byte
+	_, _ = rand.Read(random[:]) // never fails
+	file, err := os.OpenFile(f.Passphrase(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("make the passphrase file: %w", err)
+	}
+	_, err = file.WriteString(hex.EncodeToString(random[:]) + "\n")
+	if err := errors.Join(err, file.Close()); err != nil {
+		return false, fmt.Errorf("make the passphrase file: %w", err)
+	}
+	return true, nil
+}
+
+// Project returns the project's name and the folder of its stack files, as Pulumi.yaml has them.
+func (f Folder) Project() (name, stacks string, err error) {
+	var project struct {
+		Name           string `yaml:"name"`
+		StackConfigDir string `yaml:"stackConfigDir"`
+	}
+	text, err := os.ReadFile(filepath.Join(f.Root, "Pulumi.yaml"))
+	if err == nil {
+		err = yaml.Unmarshal(text, &project)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("read Pulumi.yaml: %w", err)
+	}
+	if strings.TrimSpace(project.Name) == "" {
+		return "", "", errors.New("read Pulumi.yaml: it has no name")
+	}
+	return project.Name, filepath.Join(f.Root, project.StackConfigDir), nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,72 @@
+package environment
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"evenkeel/internal/hint"
+)
+
+// lockFile is what the file backend writes while an operation runs on a stack (pkg/v3/backend/diy/lock.go of v3.250.0).
+type lockFile struct {
+	PID       int       `json:"pid"`
+	Username  string    `json:"username"`
+	Hostname  string    `json:"hostname"`
+	Timestamp time.Time `json:"timestamp"`
+}
+
+// unlock removes locks whose process on this machine is dead, and reports whether there was one. A lock that may be alive is an
+// error that says who holds it.
+func (e *Environment) unlock(project string) (stale bool, err error) {
+	folder := filepath.Join(e.Folder.Backend(), ".pulumi", "locks", "organization", project, e.Stack)
+	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.json"))
+	if err != nil {
+		return false, fmt.Errorf("look for a lock of stack %q: %w", e.Stack, err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return false, fmt.Errorf("look for a lock of stack %q: %w", e.Stack, err)
+	}
+	for _, file := range files {
+		var held lockFile
+		text, err := os.ReadFile(file)
+		if errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = json.Unmarshal(text, &held)
+		}
+		if err != nil {
+			return false, fmt.Errorf("read the lock of stack %q: %w", e.Stack, err)
+		}
+		if held.Hostname != host || alive(held.PID) {
+			return false, hint.To(
+				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username, held.Hostname, held.PID,
+					held.Timestamp.Local().Format(time.DateTime)),
+				"wait for it; if it is no more, remove its lock with: keel exec -- pulumi cancel --yes")
+		}
+		if err := errors.Join(os.Remove(file), removeIfThere(file+".attrs")); err != nil {
+			return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
+		}
+		e.notice("removed the lock of a Pulumi that is no more (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
+		stale = true
+	}
+	return stale, nil
+}
+
+func removeIfThere(file string) error {
+	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// escapeGlob makes a path match only itself.
+func escapeGlob(path string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
+}

@@ -1,0 +1,30 @@
+//go:build unix
+
+package environment
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// alive reports whether pid is a running Pulumi. A number that another program has got since does not count; where the program
+// cannot be told (no /proc), any running process does.
+func alive(pid int) bool {
+	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return true
+	}
+	text := string(status)
+	open, end := strings.IndexByte(text, '('), strings.LastIndexByte(text, ')')
+	if open < 0 || end < open {
+		return true
+	}
+	zombie := strings.HasPrefix(strings.TrimSpace(text[end+1:]), "Z")
+	return !zombie && strings.HasPrefix(text[open+1:end], "pulumi")
+}

@@ -1,0 +1,206 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Azure is what recovery needs of Azure's management API, or of the emulator's.
+type Azure interface {
+	// Groups returns the resource groups that carry all of the tags, as ARM ids.
+	Groups(ctx context.Context, tags map[string]string) ([]string, error)
+	// Resources returns the resources of a group, as ARM ids.
+	Resources(ctx context.Context, group string) ([]string, error)
+	// Delete removes a resource or a group and waits for its end. What is absent is no error.
+	Delete(ctx context.Context, id string) error
+}
+
+// Tags are the tags that the program puts on everything of an environment; only what lies in a resource group with them is ever
+// deleted by recovery.
+func Tags(stack string) map[string]string {
+	return map[string]string{"stack": stack, "purpose": "evenkeel"}
+}
+
+// deployment is the part of a stack's exported state that recovery looks at.
+type deployment struct {
+	Resources []resource  `json:"resources"`
+	Pending   []operation `json:"pending_operations"`
+}
+
+type resource struct {
+	URN    string `json:"urn"`
+	ID     string `json:"id"`
+	Custom bool   `json:"custom"`
+}
+
+type operation struct {
+	Resource resource `json:"resource"`
+	Type     string   `json:"type"`
+}
+
+// Recover mends what an interrupted Pulumi has left: a lock of a dead process, resources that were created though the state never
+// heard of them, and pending creates in the state. It looks for such resources only when the last operation did not end well.
+func (e *Environment) Recover(ctx context.Context, azure Azure) error {
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return err
+	}
+	stale, err := e.unlock(project)
+	if err != nil {
+		return err
+	}
+	state, err := readState(e.stateFile(project))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
+	}
+	if !stale && len(state.Pending) == 0 && e.endedWell(project) {
+		return nil
+	}
+	if err := e.deleteOrphans(ctx, azure, state); err != nil {
+		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
+	}
+	if slices.ContainsFunc(state.Pending, operation.creating) {
+		return e.clearPending(ctx)
+	}
+	return nil
+}
+
+func (o operation) creating() bool { return o.Type == "creating" }
+
+// deleteOrphans deletes what lies in the environment's own resource groups but not in the state.
+func (e *Environment) deleteOrphans(ctx context.Context, azure Azure, state deployment) error {
+	known := map[string]bool{}
+	for _, r := range state.Resources {
+		if r.Custom {
+			known[strings.ToLower(r.ID)] = true
+		}
+	}
+	groups, err := azure.Groups(ctx, Tags(e.Stack))
+	if err != nil {
+		return fmt.Errorf("list resource groups: %w", err)
+	}
+	for _, group := range groups {
+		orphans := []string{group}
+		if known[strings.ToLower(group)] {
+			if orphans, err = azure.Resources(ctx, group); err != nil {
+				return fmt.Errorf("list the resources of %s: %w", group, err)
+			}
+		}
+		for _, id := range orphans {
+			if known[strings.ToLower(id)] {
+				continue
+			}
+			if err := azure.Delete(ctx, id); err != nil {
+				return fmt.Errorf("delete %s, which an interrupted run has left: %w", id, err)
+			}
+			e.notice("deleted %s, which an interrupted run has left", id)
+		}
+	}
+	return nil
+}
+
+// clearPending takes the pending creates out of the state; everything else stays as it is, byte for byte where JSON allows.
+func (e *Environment) clearPending(ctx context.Context) error {
+	text, err := e.output(ctx, "stack", "export")
+	if err != nil {
+		return fmt.Errorf("export stack %q: %w", e.Stack, err)
+	}
+	text, count, err := withoutPendingCreates(text)
+	if err != nil {
+		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+	}
+	file, err := os.CreateTemp(e.Folder.PulumiHome(), "state-*.json") // 0600; secrets in it are encrypted
+	if err != nil {
+		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	_, err = file.Write(text)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+	}
+	if _, err := e.output(ctx, "stack", "import", "--file", file.Name()); err != nil {
+		return fmt.Errorf("import stack %q: %w", e.Stack, err)
+	}
+	e.notice("cleared %d pending creates that an interrupted run has left in the state", count)
+	return nil
+}
+
+// withoutPendingCreates edits an exported deployment. Values are kept as raw text, so that no number is rounded.
+func withoutPendingCreates(text []byte) (edited []byte, cleared int, err error) {
+	var outer, inner map[string]json.RawMessage
+	var pending, kept []json.RawMessage
+	if err := errors.Join(json.Unmarshal(text, &outer), json.Unmarshal(outer["deployment"], &inner)); err != nil {
+		return nil, 0, err
+	}
+	if raw := inner["pending_operations"]; raw != nil {
+		if err := json.Unmarshal(raw, &pending); err != nil {
+			return nil, 0, err
+		}
+	}
+	for _, raw := range pending {
+		var o operation
+		if err := json.Unmarshal(raw, &o); err != nil {
+			return nil, 0, err
+		}
+		if !o.creating() {
+			kept = append(kept, raw)
+		}
+	}
+	delete(inner, "pending_operations")
+	if len(kept) > 0 {
+		if inner["pending_operations"], err = json.Marshal(kept); err != nil {
+			return nil, 0, err
+		}
+	}
+	if outer["deployment"], err = json.Marshal(inner); err != nil {
+		return nil, 0, err
+	}
+	edited, err = json.Marshal(outer)
+	return edited, len(pending) - len(kept), err
+}
+
+// readState reads the checkpoint of the file backend, as it lies on disk.
+func readState(file string) (deployment, error) {
+	var state struct {
+		Checkpoint struct {
+			Latest *deployment `json:"latest"`
+		} `json:"checkpoint"`
+	}
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = json.NewDecoder(bytes.NewReader(text)).Decode(&state)
+	}
+	if err != nil {
+		return deployment{}, fmt.Errorf("read the state: %w", err)
+	}
+	if state.Checkpoint.Latest == nil {
+		return deployment{}, nil
+	}
+	return *state.Checkpoint.Latest, nil
+}
+
+// endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes none at all, but leaves its
+// lock; one that was interrupted or failed writes its result.
+func (e *Environment) endedWell(project string) bool {
+	folder := filepath.Join(e.Folder.Backend(), ".pulumi", "history", project, e.Stack)
+	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.history.json"))
+	if err != nil || len(files) == 0 {
+		return err == nil
+	}
+	var update struct {
+		Result string `json:"result"`
+	}
+	text, err := os.ReadFile(slices.Max(files)) // the names hold the time in nanoseconds
+	return err == nil && json.Unmarshal(text, &update) == nil && update.Result == "succeeded"
+}

@@ -1,0 +1,128 @@
+package environment
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Setting is one configuration value that a command writes; Keep leaves a value that is already there alone.
+type Setting struct {
+	Key, Value string
+	Keep       bool
+}
+
+// Ensure makes the stack when it is not there and writes those settings that differ. A stack that is as it should be costs no
+// process: two files are read.
+func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
+	fresh, err := e.Folder.Prepare()
+	if err != nil {
+		return err
+	}
+	project, stacks, err := e.Folder.Project()
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(stacks, "Pulumi."+e.Stack+".yaml")
+	if !exists(e.stateFile(project)) {
+		if fresh {
+			if err := dropSalt(file); err != nil {
+				return err
+			}
+		}
+		if _, err := e.output(ctx, "stack", "init", e.Stack, "--secrets-provider", "passphrase"); err != nil {
+			return fmt.Errorf("create stack %q: %w", e.Stack, err)
+		}
+	}
+	have, err := readSettings(file, project)
+	if err != nil {
+		return err
+	}
+	args := []string{"config", "set-all"}
+	for _, s := range settings {
+		old, set := have[s.Key]
+		if set && (s.Keep || old == s.Value) {
+			continue
+		}
+		args = append(args, "--plaintext", s.Key+"="+s.Value)
+	}
+	if len(args) == 2 {
+		return nil
+	}
+	if _, err := e.output(ctx, args...); err != nil {
+		return fmt.Errorf("configure stack %q: %w", e.Stack, err)
+	}
+	return nil
+}
+
+// Exists reports whether the stack is there.
+func (e *Environment) Exists() (bool, error) {
+	project, _, err := e.Folder.Project()
+	return err == nil && exists(e.stateFile(project)), err
+}
+
+// Forget removes the stack, which must be empty, and keeps its configuration: the next Ensure makes it again.
+func (e *Environment) Forget(ctx context.Context) error {
+	if _, err := e.output(ctx, "stack", "rm", e.Stack, "--yes", "--preserve-config"); err != nil {
+		return fmt.Errorf("remove stack %q: %w", e.Stack, err)
+	}
+	return nil
+}
+
+// stateFile is where the file backend keeps the stack's checkpoint.
+func (e *Environment) stateFile(project string) string {
+	return filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", project, e.Stack+".json")
+}
+
+// readSettings returns the plain settings of a stack file by their keys without the project's name. No file means none.
+func readSettings(file, project string) (map[string]string, error) {
+	var stack struct {
+		Config map[string]any `yaml:"config"`
+	}
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err == nil {
+		err = yaml.Unmarshal(text, &stack)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the stack file %s: %w", file, err)
+	}
+	settings := map[string]string{}
+	for _, key := range slices.Sorted(maps.Keys(stack.Config)) {
+		if name, ok := bytes.CutPrefix([]byte(key), []byte(project+":")); ok {
+			settings[string(name)] = fmt.Sprint(stack.Config[key])
+		}
+	}
+	return settings, nil
+}
+
+// dropSalt takes the encryption salt out of the file of a stack that is gone: it belongs to a passphrase that is gone too, and
+// Pulumi would refuse the new one.
+func dropSalt(file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the stack file: %w", err)
+	}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	kept := slices.DeleteFunc(slices.Clone(lines), func(l []byte) bool { return bytes.HasPrefix(l, []byte("encryptionsalt:")) })
+	if len(kept) == len(lines) {
+		return nil
+	}
+	if err := os.WriteFile(file, bytes.Join(kept, nil), 0o600); err != nil {
+		return fmt.Errorf("write the stack file: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,130 @@
+package environment
+
+import (
+	"net/url"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Endpoints is where the emulator of a checkout answers, as its background process records it. It holds no secret, only the name of
+// a file with one.
+type Endpoints struct {
+	// ARM, Data, MQTT and Control are URLs on the loopback address.
+	ARM     string `json:"arm"`
+	Data    string `json:"data"`
+	MQTT    string `json:"mqtt"`
+	Control string `json:"control"`
+	// PluginPort is where the local azure-native plugin listens, on the loopback address.
+	PluginPort int `json:"pluginPort"`
+	// CAFile is the absolute path of the certificate that signs all of these.
+	CAFile string `json:"caFile"`
+	// SecretFile is the absolute path of the file with the client secret for ARM.
+	SecretFile     string `json:"secretFile"`
+	TenantID       string `json:"tenantId"`
+	ClientID       string `json:"clientId"`
+	SubscriptionID string `json:"subscriptionId"`
+}
+
+// Variable is one environment variable.
+type Variable struct{ Name, Value string }
+
+// Variables returns what a local stack needs beside the inherited environment: Pulumi's home, backend, passphrase file, stack and
+// the attachment of the local plugin. None of them is a key.
+func (e *Environment) Variables() []Variable {
+	backend := url.URL{Scheme: "file", Path: filepath.ToSlash(e.Folder.Backend())}
+	return []Variable{
+		{"PULUMI_HOME", e.Folder.PulumiHome()},
+		{"PULUMI_BACKEND_URL", backend.String()},
+		{"PULUMI_CONFIG_PASSPHRASE_FILE", e.Folder.Passphrase()},
+		{"PULUMI_STACK", e.Stack},
+		{"PULUMI_DEBUG_PROVIDERS", "azure-native:" + strconv.Itoa(e.Endpoints.PluginPort)},
+		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
+		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
+	}
+}
+
+// Environ returns the whole environment of a child process: what is allowed of the inherited one, then Variables. PATH has the
+// folder of Pulumi in front.
+func (e *Environment) Environ() []string {
+	env := Allowed(e.Inherited)
+	path := e.Path()
+	env = slices.DeleteFunc(env, func(pair string) bool { return strings.HasPrefix(pair, "PATH=") })
+	env = append(env, "PATH="+path)
+	for _, v := range e.Variables() {
+		env = append(env, v.Name+"="+v.Value)
+	}
+	if e.Program != "" {
+		env = append(env, "EVENKEEL_PROGRAM="+e.Program)
+	}
+	return env
+}
+
+// Path returns the inherited PATH with the folder of Pulumi in front, once.
+func (e *Environment) Path() string {
+	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")), func(f string) bool { return f == e.toolsFolder() })
+	return strings.Join(append([]string{e.toolsFolder()}, folders...), string(filepath.ListSeparator))
+}
+
+// PathWithout returns the inherited PATH without the folder of Pulumi.
+func (e *Environment) PathWithout() string {
+	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")), func(f string) bool { return f == e.toolsFolder() })
+	return strings.Join(folders, string(filepath.ListSeparator))
+}
+
+func (e *Environment) toolsFolder() string { return filepath.Dir(e.Pulumi) }
+
+func (e *Environment) inherited(name string) string {
+	for _, pair := range slices.Backward(e.Inherited) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// Dropped returns the names of inherited variables that would lead Pulumi or an Azure client elsewhere and that Variables does not
+// set anyway.
+func (e *Environment) Dropped() []string {
+	var names []string
+	for _, pair := range e.Inherited {
+		name, _, _ := strings.Cut(pair, "=")
+		foreign := slices.ContainsFunc([]string{"PULUMI_", "ARM_", "AZURE_"}, func(p string) bool { return strings.HasPrefix(name, p) })
+		set := slices.ContainsFunc(e.Variables(), func(v Variable) bool { return v.Name == name })
+		if foreign && !set {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Allowed returns the part of an environment that a child process of a local run inherits: who and where the user is, how their
+// terminal, network and Go are set up. Whatever else is there, cloud credentials above all, stays out.
+func Allowed(inherited []string) []string {
+	exact := []string{
+		"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "TERM", "TERM_PROGRAM", "COLORTERM",
+		"NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "LINES", "CI", "EDITOR", "VISUAL", "PAGER", "LESS",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "SSH_AUTH_SOCK", "LD_LIBRARY_PATH", "NODE_EXTRA_CA_CERTS",
+		"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
+		"CC", "CXX", "AR", "PKG_CONFIG", "PKG_CONFIG_PATH",
+		// Windows
+		"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "COMSPEC", "PATHEXT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PROGRAMDATA", "USERNAME",
+	}
+	prefixes := []string{"LC_", "XDG_", "CGO_", "EVENKEEL_"}
+	var env []string
+	for _, pair := range inherited {
+		name, _, _ := strings.Cut(pair, "=")
+		if runtime.GOOS == "windows" {
+			name = strings.ToUpper(name)
+		}
+		ok := slices.Contains(exact, name) || slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) }) ||
+			strings.HasPrefix(name, "GO") && !strings.HasPrefix(name, "GOOGLE")
+		if ok && name != "EVENKEEL_PROGRAM" {
+			env = append(env, pair)
+		}
+	}
+	return env
+}

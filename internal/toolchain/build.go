@@ -1,0 +1,147 @@
+package toolchain
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"evenkeel/internal/hint"
+)
+
+// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that looks finished.
+type step struct {
+	what, folder, out string
+	args              []string
+}
+
+// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work done.
+func buildTools(ctx context.Context, o Options, folder string) error {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("build Pulumi: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(folder, ".lock"), o.Report)
+	if err != nil {
+		return fmt.Errorf("build Pulumi: %w", err)
+	}
+	defer unlock()
+	const versionFlag = "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PinnedVersion
+	host := filepath.Join(o.Root, "tools", "language-go")
+	for _, s := range []step{
+		{"the Pulumi Go language host", host, realHost(folder),
+			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
+			[]string{"-ldflags", "-s -w", "./wrapper"}},
+		{"the Pulumi CLI " + PinnedVersion + " (once for this machine; about 6 minutes on 2 cores, 3 GB of disk)",
+			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
+			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
+	} {
+		if _, err := os.Stat(s.out); err == nil {
+			continue
+		}
+		temp := s.out + ".new"
+		log := filepath.Join(folder, "build.log")
+		if err := goBuild(ctx, o, s.what, s.folder, log, append([]string{"-o", temp}, s.args...)); err != nil {
+			return err
+		}
+		if err := os.Rename(temp, s.out); err != nil {
+			return fmt.Errorf("build %s: %w", s.what, err)
+		}
+	}
+	return nil
+}
+
+// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go command
+// decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+func BuildProject(ctx context.Context, o Options, bin string) error {
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return fmt.Errorf("build the project: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(bin, ".lock"), o.Report)
+	if err != nil {
+		return fmt.Errorf("build the project: %w", err)
+	}
+	defer unlock()
+	log := filepath.Join(bin, "build.log")
+	tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
+	if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
+		return err
+	}
+	return buildProgram(ctx, o, bin, log)
+}
+
+// BuildProgram builds only the program main.go, as `bin/program`, and returns its path.
+func BuildProgram(ctx context.Context, o Options, bin string) (string, error) {
+	if err := os.MkdirAll(bin, 0o755); err != nil {
+		return "", fmt.Errorf("build the program: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(bin, ".lock"), o.Report)
+	if err != nil {
+		return "", fmt.Errorf("build the program: %w", err)
+	}
+	defer unlock()
+	return Program(bin), buildProgram(ctx, o, bin, filepath.Join(bin, "build.log"))
+}
+
+// Program returns the path of the built program in bin.
+func Program(bin string) string { return filepath.Join(bin, executable("program")) }
+
+func buildProgram(ctx context.Context, o Options, bin, log string) error {
+	return goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."})
+}
+
+// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are shown too.
+func goBuild(ctx context.Context, o Options, what, folder, logFile string, args []string) error {
+	log, err := os.Create(logFile)
+	if err != nil {
+		return fmt.Errorf("build %s: %w", what, err)
+	}
+	defer func() { _ = log.Close() }()
+	// No version control stamp: it would relink at every commit, and git refuses to look at a checkout of another user.
+	cmd := command(ctx, folder, o.Env, append([]string{"build", "-buildvcs=false"}, args...)...)
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 5 * time.Second
+	done := o.Report.start(what)
+	err = cmd.Run()
+	done(err)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("build %s: %w", what, ctx.Err())
+	}
+	return hint.To(fmt.Errorf("build %s: %w\n%s", what, err, head(logFile, 20)), "the whole output is in %s", logFile)
+}
+
+// lock takes the file lock, telling the user when somebody else holds it.
+func lock(ctx context.Context, file string, report Reporter) (func(), error) {
+	held := flock.New(file)
+	ok, err := held.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", file, err)
+	}
+	if !ok {
+		report.say("another keel is building; waiting for it")
+		if _, err := held.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+			return nil, fmt.Errorf("lock %s: %w", file, err)
+		}
+	}
+	return func() { _ = held.Unlock() }, nil
+}
+
+func head(file string, lines int) string {
+	f, err := os.Open(file)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	text, _ := io.ReadAll(io.LimitReader(f, 16<<10))
+	all := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(all[:min(lines, len(all))], "\n")
+}

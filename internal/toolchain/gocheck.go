@@ -1,0 +1,73 @@
+package toolchain
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"go/version"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"evenkeel/internal/hint"
+)
+
+// ErrGo is the cause when the Go on PATH is missing or older than go.mod asks for.
+var ErrGo = errors.New("Go is missing or too old") //nolint:staticcheck // a name
+
+const goAdvice = "install %s or newer from https://go.dev/dl and put its bin folder first on PATH"
+
+// CheckGo reports whether the go command works in root and is at least the version of root's go.mod.
+func CheckGo(ctx context.Context, root string, env []string) error {
+	want, err := goLine(filepath.Join(root, "go.mod"))
+	if err != nil {
+		return err
+	}
+	var stderr bytes.Buffer
+	cmd := command(ctx, root, env, "env", "GOVERSION")
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if text := firstLine(stderr.String()); text != "" {
+			err = errors.New(text)
+		}
+		return hint.To(fmt.Errorf("%w: %w", ErrGo, err), goAdvice, want)
+	}
+	// A development version ("devel go1.27-...") is taken as new enough: version.Compare cannot place it.
+	have := strings.TrimSpace(string(out))
+	if version.IsValid(have) && version.Compare(have, want) < 0 {
+		return hint.To(fmt.Errorf("%w: %s is on PATH, %s is needed", ErrGo, have, want), goAdvice, want)
+	}
+	return nil
+}
+
+// goLine returns the version that a go.mod's go line asks for, in the form "go1.26.0".
+func goLine(file string) (string, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return "", fmt.Errorf("read the Go version of the project: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "go "); ok {
+			return "go" + strings.TrimSpace(rest), nil
+		}
+	}
+	return "", fmt.Errorf("read the Go version of the project: %s has no go line", file)
+}
+
+// command runs the go of env's PATH, not that of this process.
+func command(ctx context.Context, folder string, env []string, args ...string) *exec.Cmd {
+	name := "go"
+	for _, pair := range env {
+		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
+			if found := look(path, "go"); found != "" {
+				name = found
+			}
+		}
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Env = folder, env
+	return cmd
+}
