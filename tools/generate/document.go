@@ -85,7 +85,14 @@ type property struct {
 	MinItems    *int
 	MaxItems    *int
 	Pattern     string
-	Wire        string
+	// Wire is "keys" for a list of strings that Azure takes as the keys of an object.
+	Wire string
+	// Filled marks an input that Azure requires and the provider fills in when the program leaves it out.
+	Filled bool
+	// Replace marks an input that cannot change in place. Every input in the path replaces without it.
+	Replace bool
+	// Identifiers names the properties that tell the elements of a list apart, whose order then says nothing.
+	Identifiers []string
 }
 
 // readDocument reads one schema file. Unknown keys are an error: they would be facts that the generator drops.

@@ -15,16 +15,19 @@ import (
 	"slices"
 )
 
-// target is one generated folder. Files that the generator does not produce and that are not named in keep are stale.
+// target is one generated folder. Files that the generator does not produce and that are not named in keep are stale;
+// where only is set, the folder is written by hand but for the files that it names.
 type target struct {
 	folder   string
 	keep     []string
+	only     []string
 	generate func(root string) (map[string][]byte, error)
 }
 
 // targets lists everything this command makes; folders are relative to the repository's root.
 var targets = []target{
 	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
+	{folder: "internal/armplugin", only: []string{"table.json"}, generate: requestTable},
 	{folder: "sdks/azure-dps", generate: azureDPS},
 }
 
@@ -72,6 +75,10 @@ func (t target) differences(root string, files map[string][]byte) ([]string, err
 		if err != nil || !bytes.Equal(present, content) {
 			names = append(names, name)
 		}
+	}
+	if t.only != nil {
+		slices.Sort(names)
+		return names, nil
 	}
 	entries, err := os.ReadDir(filepath.Join(root, t.folder))
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
