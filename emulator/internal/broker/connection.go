@@ -1,0 +1,218 @@
+package broker
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+// maxQueued is how many messages may wait for a client, written or unacknowledged, before it is closed.
+const maxQueued = 1024
+
+// Reasons for which a connection ends.
+var (
+	errShutdown  = errors.New("broker is shutting down")
+	errTakenOver = errors.New("a new connection of the same client took over")
+	errSlow      = errors.New("client does not take its messages")
+)
+
+// wire is the network connection as the MQTT library sees it; the library's hooks find the connection through it.
+type wire struct {
+	net.Conn
+	owner *connection
+}
+
+// connection is the Client of a session.
+type connection struct {
+	conn   net.Conn
+	broker *Broker
+	// name is the library's client id: unique, because what is one client is decided by Session.ID.
+	name    string
+	closing atomic.Bool
+	cause   atomic.Pointer[error]
+
+	// Set on the connection's own goroutine before the CONNACK, constant after.
+	client  *mqtt.Client
+	session Session
+	will    *Message
+
+	mu         sync.Mutex
+	queue      []Message
+	publishing bool // the session's Publish runs: what it sends waits for the acknowledgement
+	draining   bool // somebody writes the queue
+	// unacked are the packet ids of messages sent with QoS 1; lastID is the last one used. The library's own table of them is not
+	// used: it shares one number space with the client's packets.
+	unacked map[uint16]struct{}
+	lastID  uint16
+}
+
+// Send implements Client.
+func (c *connection) Send(m Message) error {
+	if c.closing.Load() {
+		return ErrClosed
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) >= maxQueued {
+		c.Close(errSlow)
+		return errSlow
+	}
+	c.queue = append(c.queue, m)
+	if !c.publishing && !c.draining {
+		c.draining = true
+		go c.drain()
+	}
+	return nil
+}
+
+// Remote implements Client.
+func (c *connection) Remote() string { return c.conn.RemoteAddr().String() }
+
+// hold keeps what is sent from going out until release.
+func (c *connection) hold() {
+	c.mu.Lock()
+	c.publishing = true
+	c.mu.Unlock()
+}
+
+// release writes what was sent since hold.
+func (c *connection) release() {
+	c.mu.Lock()
+	c.publishing = false
+	write := !c.draining && len(c.queue) > 0
+	c.draining = c.draining || write
+	c.mu.Unlock()
+	if write {
+		c.drain()
+	}
+}
+
+// drain writes the queue until it is empty; the caller has set draining.
+func (c *connection) drain() {
+	for {
+		c.mu.Lock()
+		batch := c.queue
+		c.queue = nil
+		c.draining = len(batch) > 0
+		c.mu.Unlock()
+		if len(batch) == 0 {
+			return
+		}
+		for _, m := range batch {
+			if err := c.write(m); err != nil {
+				c.Close(err)
+			}
+		}
+	}
+}
+
+func (c *connection) write(m Message) error {
+	if c.closing.Load() {
+		return ErrClosed
+	}
+	p := packets.Packet{
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, MaxQoS)},
+		TopicName:   m.Topic, Payload: m.Payload, Created: time.Now().Unix(),
+	}
+	if p.FixedHeader.Qos > 0 {
+		id, err := c.packetID()
+		if err != nil {
+			return err
+		}
+		p.PacketID = id
+	}
+	if err := c.client.WritePacket(p); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// packetID chooses the id of a message with QoS 1 and remembers it until the client acknowledges.
+func (c *connection) packetID() (uint16, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.unacked) >= maxQueued {
+		return 0, errSlow
+	}
+	if c.unacked == nil {
+		c.unacked = map[uint16]struct{}{}
+	}
+	for {
+		c.lastID++
+		if _, used := c.unacked[c.lastID]; c.lastID != 0 && !used {
+			c.unacked[c.lastID] = struct{}{}
+			return c.lastID, nil
+		}
+	}
+}
+
+func (c *connection) acknowledged(id uint16) {
+	c.mu.Lock()
+	delete(c.unacked, id)
+	c.mu.Unlock()
+}
+
+// Close implements Client.
+func (c *connection) Close(reason error) {
+	if c.stop(reason) {
+		// Closing TLS says goodbye first, and may wait seconds for a client that does not read.
+		go c.shut()
+	}
+}
+
+// stop notes the reason and reports whether this was the first one.
+func (c *connection) stop(reason error) bool {
+	if !c.closing.CompareAndSwap(false, true) {
+		return false
+	}
+	c.cause.Store(&reason)
+	return true
+}
+
+func (c *connection) shut() { _ = c.conn.Close() }
+
+// reason says why the connection ended, err being what the library returned.
+func (c *connection) reason(err error) error {
+	if cause := c.cause.Load(); cause != nil {
+		return *cause
+	}
+	return err
+}
+
+func (c *connection) sessionID() string {
+	if c.session == nil {
+		return ""
+	}
+	return c.session.ID()
+}
+
+// finish ends the session; the network connection is closed already, or never led to a session.
+func (c *connection) finish() {
+	c.shut()
+	graceful := c.client != nil && errors.Is(c.client.StopCause(), packets.CodeDisconnect)
+	c.stop(ErrClosed)
+	c.broker.leave(c, c.sessionID())
+	if c.session == nil {
+		return
+	}
+	if c.will != nil && !graceful {
+		_ = c.session.Publish(*c.will)
+	}
+	c.session.Closed()
+}
+
+// certificates are those of the TLS connection below, if there is one.
+func (c *connection) certificates() []*x509.Certificate {
+	if secure, ok := c.conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return secure.ConnectionState().PeerCertificates
+	}
+	return nil
+}

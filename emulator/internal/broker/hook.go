@@ -1,0 +1,156 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	mqtt "github.com/mochi-mqtt/server/v2"
+	"github.com/mochi-mqtt/server/v2/packets"
+)
+
+const (
+	// protocolLevel is the one of MQTT 3.1.1.
+	protocolLevel = 4
+	// maxKeepAlive is in seconds; Azure waits 1.5 times that long for a packet. Zero, which turns the check off, means the same.
+	// Source: "Communicate with your IoT hub using the MQTT protocol".
+	maxKeepAlive = 1177
+)
+
+var (
+	errProtocol = errors.New("only MQTT 3.1.1 is spoken")
+	errQoS2     = errors.New("quality of service 2 is not supported")
+	errTopic    = errors.New("topic is not supported")
+)
+
+// hook is where the MQTT library calls us. All of its methods run on the connection's own goroutine.
+type hook struct {
+	mqtt.HookBase
+	broker *Broker
+}
+
+// ID implements mqtt.Hook.
+func (h *hook) ID() string { return "fronts" }
+
+// Provides implements mqtt.Hook.
+func (h *hook) Provides(b byte) bool {
+	switch b {
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished:
+		return true
+	}
+	return false
+}
+
+func owner(cl *mqtt.Client) *connection { return cl.Net.Conn.(*wire).owner }
+
+// OnConnect prepares the library's client: no session outlives its connection there, and no will is sent by it.
+func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
+	c := owner(cl)
+	c.client = cl
+	if p.ProtocolVersion != protocolLevel {
+		cl.Properties.ProtocolVersion = protocolLevel // so that the refusal is written as 3.1.1
+		refusal := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ReasonCode: packets.Err3UnsupportedProtocolVersion.Code}
+		return errors.Join(errProtocol, cl.WritePacket(refusal))
+	}
+	cl.ID = c.name
+	cl.Properties.Clean = true
+	cl.Properties.Will = mqtt.Will{}
+	if p.Connect.WillFlag {
+		c.will = &Message{Topic: p.Connect.WillTopic, Payload: p.Connect.WillPayload, QoS: min(p.Connect.WillQos, MaxQoS), Retain: p.Connect.WillRetain}
+	}
+	if cl.State.Keepalive == 0 || cl.State.Keepalive > maxKeepAlive {
+		cl.State.Keepalive = maxKeepAlive
+	}
+	return nil
+}
+
+// OnConnectAuthenticate asks the fronts; false makes the library answer CONNACK 5.
+func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
+	c := owner(cl)
+	session, err := h.broker.accept(Connect{
+		ClientID: p.Connect.ClientIdentifier, UserName: string(p.Connect.Username), Password: string(p.Connect.Password),
+		CleanSession: p.Connect.Clean, Certificates: c.certificates(), Client: c,
+	})
+	if err != nil {
+		h.broker.log.Debug("MQTT connection refused", "remote", c.Remote(), "client", p.Connect.ClientIdentifier, "reason", err)
+		return false
+	}
+	c.session = session
+	h.broker.enter(c, session.ID())
+	return true
+}
+
+// OnACLCheck lets everything pass: OnSubscribe and OnPublish have decided.
+func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+
+// OnPacketRead sees packets before the library acts on them: acknowledgements of what we sent, and the topics that the library would
+// pass over in silence.
+func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
+	switch p.FixedHeader.Type {
+	case packets.Puback:
+		owner(cl).acknowledged(p.PacketID)
+	case packets.Publish:
+		if len(p.TopicName) >= len(mqtt.SysPrefix) && strings.EqualFold(p.TopicName[:len(mqtt.SysPrefix)], mqtt.SysPrefix) {
+			h.drop(cl, errTopic)
+			return p, packets.ErrRejectPacket
+		}
+	}
+	return p, nil
+}
+
+// OnSubscribe puts what the session granted into the packet. An empty filter makes the library answer "refused" for it.
+func (h *hook) OnSubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
+	c := owner(cl)
+	filters := make(packets.Subscriptions, len(p.Filters))
+	copy(filters, p.Filters)
+	p.Filters = filters
+	for i, f := range filters {
+		granted, err := c.session.Subscribe(f.Filter, min(f.Qos, MaxQoS))
+		if err != nil {
+			h.drop(cl, fmt.Errorf("subscribe to %q: %w", f.Filter, err))
+			p.Filters = nil
+			return p
+		}
+		if granted > MaxQoS {
+			filters[i].Filter = ""
+		}
+		filters[i].Qos = min(granted, MaxQoS)
+	}
+	return p
+}
+
+// OnUnsubscribe tells the session.
+func (h *hook) OnUnsubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
+	for _, f := range p.Filters {
+		owner(cl).session.Unsubscribe(f.Filter)
+	}
+	return p
+}
+
+// OnPublish gives the message to the session and to nobody else. The library acknowledges after it, then calls OnPublished.
+func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
+	c := owner(cl)
+	if c.closing.Load() {
+		return p, packets.ErrRejectPacket
+	}
+	if p.FixedHeader.Qos > MaxQoS {
+		h.drop(cl, errQoS2)
+		return p, packets.ErrRejectPacket
+	}
+	c.hold()
+	err := c.session.Publish(Message{Topic: p.TopicName, Payload: p.Payload, QoS: p.FixedHeader.Qos, Retain: p.FixedHeader.Retain})
+	if err != nil {
+		h.drop(cl, fmt.Errorf("publish to %q: %w", p.TopicName, err))
+		return p, packets.ErrRejectPacket
+	}
+	return p, packets.CodeSuccessIgnore
+}
+
+// OnPublished lets the session's answers follow the acknowledgement.
+func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
+
+// drop ends the connection on its own goroutine, so that no further packet is read.
+func (h *hook) drop(cl *mqtt.Client, reason error) {
+	owner(cl).stop(reason)
+	cl.Stop(reason)
+}
