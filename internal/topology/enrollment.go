@@ -1,0 +1,212 @@
+package topology
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/enrollment"
+	azuredps "evenkeel/sdks/azure-dps"
+)
+
+// Group is the enrollment group that the stack declares: every device whose key derives from the group's may register.
+type Group struct {
+	// ID is the enrollment group's id.
+	ID string
+	entry
+}
+
+// Device is a device with an individual enrollment of its own.
+type Device struct {
+	// ID is the registration id, and the device's id on its hub unless DeviceID says otherwise.
+	ID, DeviceID string
+	// certificate is a PEM text: the device proves itself with it instead of a symmetric key.
+	certificate string
+	entry
+}
+
+// entry is what groups and devices may set alike.
+type entry struct {
+	// primary and secondary are symmetric keys given by the user; empty ones are made by the provider.
+	primary, secondary string
+	// policy overrides the provisioning service's; empty follows it.
+	policy string
+	// hubs are the resource names of the hubs that may take the device; empty: every linked one. Drained ones are left out.
+	hubs []string
+}
+
+// entrySettings is the configuration of a group or a device: a text is its id alone.
+type entrySettings struct {
+	ID               string   `json:"id"`
+	DeviceID         string   `json:"deviceId"`
+	PrimaryKey       string   `json:"primaryKey"`
+	SecondaryKey     string   `json:"secondaryKey"`
+	Certificate      string   `json:"certificate"`
+	AllocationPolicy string   `json:"allocationPolicy"`
+	Hubs             []string `json:"hubs"`
+}
+
+func (s *entrySettings) UnmarshalJSON(data []byte) error {
+	if err := json.Unmarshal(data, &s.ID); err == nil {
+		return nil
+	}
+	type plain entrySettings
+	return decode(string(data), (*plain)(s))
+}
+
+func (r *reader) group(hubs []Hub, policy string) Group {
+	const key = "enrollmentGroup"
+	set := entrySettings{ID: "devices"}
+	switch value := r.text(key, ""); {
+	case strings.HasPrefix(value, "{"):
+		if err := decode(value, &set); err != nil {
+			r.fault(key, "%v", err)
+		}
+	case value != "":
+		set.ID = value
+	}
+	if set.DeviceID != "" || set.Certificate != "" {
+		r.fault(key, "a group has neither deviceId nor certificate; those belong to `devices`")
+	}
+	r.faults = append(r.faults, enrollment.CheckGroupID(key, set.ID)...)
+	return Group{ID: set.ID, entry: r.entry(key, set, hubs, policy)}
+}
+
+func (r *reader) devices(hubs []Hub, policy string) []Device {
+	const key = "devices"
+	sets := []entrySettings{{ID: "device-1"}, {ID: "device-2"}}
+	if value := r.text(key, ""); value != "" {
+		sets = nil
+		if err := decode(value, &sets); err != nil {
+			r.fault(key, "%v", err)
+		}
+	}
+	seen := map[string]int{}
+	var devices []Device
+	for i, set := range sets {
+		at := index(key, i)
+		r.faults = append(r.faults, enrollment.CheckRegistrationID(at, set.ID)...)
+		if first, twice := seen[strings.ToLower(set.ID)]; twice {
+			r.fault(at, "%q is enrolled already by %s; ids compare without regard to letter case", set.ID, index(key, first))
+		} else {
+			seen[strings.ToLower(set.ID)] = i
+		}
+		if set.Certificate != "" {
+			r.certificate(at+".certificate", set)
+			if set.PrimaryKey != "" || set.SecondaryKey != "" {
+				r.fault(at, "has a certificate and keys; a device proves itself by one of them")
+			}
+		}
+		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate, entry: r.entry(at, set, hubs, policy)})
+	}
+	return devices
+}
+
+// certificate checks that it parses and bears the device's name. Whether it has expired needs a clock: the provider looks at that.
+func (r *reader) certificate(key string, set entrySettings) {
+	if _, err := enrollment.ParseCertificate(set.Certificate); err != nil {
+		r.fault(key, "%v", err)
+		return
+	}
+	r.faults = append(r.faults, enrollment.CheckClientName(key, set.Certificate, set.ID)...)
+}
+
+// entry checks what groups and devices share.
+func (r *reader) entry(key string, set entrySettings, hubs []Hub, policy string) entry {
+	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey}
+	for name, value := range map[string]string{".primaryKey": set.PrimaryKey, ".secondaryKey": set.SecondaryKey} {
+		if value != "" {
+			r.faults = append(r.faults, enrollment.CheckKey(key+name, value)...)
+		}
+	}
+	effective := policy
+	if set.AllocationPolicy != "" {
+		match, ok := fold(set.AllocationPolicy, []string{"hashed", "geoLatency", "static"})
+		if !ok {
+			r.fault(key+".allocationPolicy", "%q is not one of hashed, geoLatency, static", set.AllocationPolicy)
+		}
+		e.policy, effective = match, match
+	}
+	known := map[string]Hub{}
+	for _, hub := range hubs {
+		known[hub.Name] = hub
+	}
+	for i, name := range set.Hubs {
+		hub, ok := known[name]
+		if !ok {
+			r.fault(index(key+".hubs", i), "there is no hub %q in this stack", name)
+		} else if !hub.Drain {
+			e.hubs = append(e.hubs, name)
+		}
+	}
+	if len(set.Hubs) > 0 && len(e.hubs) == 0 {
+		r.fault(key+".hubs", "names no hub that takes devices: every one is drained or absent")
+	}
+	if strings.EqualFold(effective, "static") && len(e.hubs) != 1 {
+		r.fault(key+".hubs", "the static allocation policy needs exactly one hub here, %d take devices", len(e.hubs))
+	}
+	return e
+}
+
+// Args are the arguments of the enrollment group.
+func (g Group) Args(hubs Hubs) *azuredps.EnrollmentGroupArgs {
+	return &azuredps.EnrollmentGroupArgs{
+		EnrollmentGroupId: pulumi.String(g.ID),
+		Attestation:       g.attestation(),
+		AllocationPolicy:  g.allocation(),
+		IotHubs:           g.hubHosts(hubs),
+	}
+}
+
+// Args are the arguments of the device's individual enrollment.
+func (d Device) Args(hubs Hubs) *azuredps.IndividualEnrollmentArgs {
+	args := &azuredps.IndividualEnrollmentArgs{
+		RegistrationId:   pulumi.String(d.ID),
+		Attestation:      d.attestation(),
+		AllocationPolicy: d.allocation(),
+		IotHubs:          d.hubHosts(hubs),
+	}
+	if d.DeviceID != "" {
+		args.DeviceId = pulumi.String(d.DeviceID)
+	}
+	if d.certificate != "" {
+		args.Attestation = azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{
+			ClientCertificates: azuredps.CertificatePairArgs{Primary: pulumi.String(d.certificate)},
+		}}
+	}
+	return args
+}
+
+func (e entry) hubHosts(hubs Hubs) pulumi.StringArrayInput {
+	if len(e.hubs) == 0 {
+		return nil
+	}
+	return hubs.hosts(e.hubs)
+}
+
+func (e entry) allocation() azuredps.AllocationPolicyPtrInput {
+	if e.policy == "" {
+		return nil
+	}
+	return azuredps.AllocationPolicy(e.policy)
+}
+
+// attestation passes on the keys that the user gave, as secrets; without any the provider makes them.
+func (e entry) attestation() azuredps.AttestationPtrInput {
+	if e.primary == "" && e.secondary == "" {
+		return nil
+	}
+	var keys azuredps.SymmetricKeyArgs
+	if e.primary != "" {
+		keys.PrimaryKey = secret(e.primary)
+	}
+	if e.secondary != "" {
+		keys.SecondaryKey = secret(e.secondary)
+	}
+	return azuredps.AttestationArgs{SymmetricKey: keys}
+}
+
+func secret(text string) pulumi.StringPtrOutput {
+	return pulumi.ToSecret(pulumi.StringPtr(text)).(pulumi.StringPtrOutput)
+}

@@ -1,0 +1,37 @@
+package topology
+
+import (
+	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	azuredps "evenkeel/sdks/azure-dps"
+)
+
+// Export sets the stack's outputs: what a device and an operator need to know. What holds a key is a secret.
+func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, dps *devices.IotDpsResource, keys Keys, fleet *azuredps.EnrollmentGroup) {
+	list, operators := pulumi.MapArray{}, pulumi.StringMap{}
+	for _, h := range hubs {
+		list = append(list, pulumi.Map{
+			"name": pulumi.String(h.Name), "hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain),
+		})
+		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator])
+	}
+	host := t.serviceHost(dps)
+	for name, value := range map[string]pulumi.Input{
+		"idScope":                 dps.Properties.IdScope(),
+		"serviceHost":             host,
+		"deviceHost":              pulumi.String("global." + t.serviceSuffix),
+		"allocationPolicy":        pulumi.String(t.Policy),
+		"hubs":                    list,
+		"enrollmentGroup":         pulumi.String(t.Fleet.ID),
+		"enrollmentGroups":        pulumi.StringArray{fleet.EnrollmentGroupId},
+		"enrollmentGroupKey":      pulumi.ToSecret(fleet.PrimaryKey),
+		"serviceConnectionString": pulumi.ToSecret(connectionString(host, RoleEnrollments, keys[RoleEnrollments])),
+		"hubConnectionStrings":    pulumi.ToSecret(operators),
+	} {
+		ctx.Export(name, value)
+	}
+	if t.expiresAt != "" {
+		ctx.Export("expiresAt", pulumi.String(t.expiresAt))
+	}
+}

@@ -1,0 +1,72 @@
+package topology
+
+import (
+	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
+	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	azuredps "evenkeel/sdks/azure-dps"
+)
+
+// purpose is the tag by which everything that this program makes is found again.
+const purpose = "evenkeel"
+
+// Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag.
+func (t *Topology) Group() *resources.ResourceGroupArgs {
+	tags := t.tags()
+	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt} {
+		if value != "" {
+			tags[name] = pulumi.String(value)
+		}
+	}
+	return &resources.ResourceGroupArgs{Location: pulumi.String(t.Location), Tags: tags}
+}
+
+// tags are the tags of every resource. Their values come from the stack's configuration alone.
+func (t *Topology) tags() pulumi.StringMap {
+	tags := pulumi.StringMap{"purpose": pulumi.String(purpose), "stack": pulumi.String(t.Stack)}
+	if t.owner != "" {
+		tags["owner"] = pulumi.String(t.owner)
+	}
+	return tags
+}
+
+// Service are the arguments of the provisioning service, with all hubs linked.
+func (t *Topology) Service(group *resources.ResourceGroup, hubs Hubs, keys Keys) *devices.IotDpsResourceArgs {
+	var policies devices.SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArray
+	for _, role := range ServiceRoles {
+		policies = append(policies, devices.SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArgs{
+			KeyName: pulumi.String(role), Rights: pulumi.String(serviceRights[role]),
+			PrimaryKey: keys[role].Primary, SecondaryKey: keys[role].Secondary,
+		})
+	}
+	return &devices.IotDpsResourceArgs{
+		ResourceGroupName: group.Name,
+		Location:          pulumi.String(t.Location),
+		Sku:               devices.IotDpsSkuInfoArgs{Name: pulumi.String("S1"), Capacity: pulumi.Float64(1)},
+		Properties: devices.IotDpsPropertiesDescriptionArgs{
+			AllocationPolicy:      pulumi.String(t.Policy),
+			IotHubs:               hubs.links(),
+			AuthorizationPolicies: policies,
+		},
+		Tags: t.tags(),
+	}
+}
+
+// Provider are the settings with which enrollments reach the provisioning service; on Local its host name leads to the emulator.
+func (t *Topology) Provider(dps *devices.IotDpsResource, keys Keys) *azuredps.ProviderArgs {
+	args := &azuredps.ProviderArgs{
+		Host:       t.serviceHost(dps),
+		PolicyName: pulumi.String(RoleEnrollments),
+		Key:        keys[RoleEnrollments].Active,
+	}
+	if t.Target == Local {
+		args.Endpoint, args.CaFile = pulumi.String(t.Endpoint), pulumi.String(t.CAFile)
+	}
+	return args
+}
+
+// serviceHost is the host name of the service API, made from the name as Link does.
+func (t *Topology) serviceHost(dps *devices.IotDpsResource) pulumi.StringOutput {
+	return pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix)
+}

@@ -1,0 +1,115 @@
+// Package topology turns the configuration of a stack into the arguments of its resources: names, policies, links, enrollments and
+// outputs. It checks everything at once and names each fault by its configuration key, before the first resource is registered.
+//
+// Everything here is a pure function of the configuration. It registers no resource and reads no clock, environment, file or network:
+// two people who look at one stack see the same preview.
+package topology
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+)
+
+// Targets of a stack.
+const (
+	// Local is the emulator on this machine.
+	Local = "local"
+	// Azure is a real subscription.
+	Azure = "azure"
+)
+
+// Topology is what a stack's configuration asks for, checked.
+type Topology struct {
+	// Stack is the Pulumi stack's name; it goes into the tags.
+	Stack string
+	// Target is Local or Azure.
+	Target string
+	// Location is the Azure region of everything that names none of its own.
+	Location string
+	// Policy is the allocation policy of the provisioning service: Hashed, GeoLatency or Static.
+	Policy string
+	// Hubs are the hubs to declare, in order; removed ones are not among them.
+	Hubs []Hub
+	// Fleet is the enrollment group that lets any number of devices in.
+	Fleet Group
+	// Devices are the devices with an individual enrollment, in order.
+	Devices []Device
+	// Endpoint and CAFile lead to the emulator on Local: an https URL, and the file of the CA that it trusts. Empty on Azure.
+	Endpoint, CAFile string
+
+	owner         string
+	createdAt     string
+	expiresAt     string
+	hubSuffix     string
+	serviceSuffix string
+}
+
+// Source gives configuration values by key, without a namespace. Objects and lists come as JSON, as Pulumi passes them.
+type Source interface {
+	Get(key string) (value string, ok bool)
+}
+
+// Load reads and checks the configuration of the stack that is being deployed.
+func Load(ctx *pulumi.Context) (*Topology, error) {
+	return Parse(stackConfig{ctx}, ctx.Stack())
+}
+
+// stackConfig reads the stack's configuration in the project's own namespace, whatever the project is called. It reads the raw
+// values, secret ones too: what is secret by nature is wrapped again where it becomes an argument.
+type stackConfig struct{ ctx *pulumi.Context }
+
+func (c stackConfig) Get(key string) (string, bool) {
+	return c.ctx.GetConfig(c.ctx.Project() + ":" + key)
+}
+
+// Parse reads and checks a configuration. The error is a Faults with everything that is wrong.
+func Parse(source Source, stack string) (*Topology, error) {
+	r := &reader{source: source}
+	t := &Topology{
+		Stack:         stack,
+		Target:        r.choice("target", Local, Local, Azure),
+		Location:      r.text("location", "westeurope"),
+		Policy:        r.choice("allocationPolicy", "Hashed", "Hashed", "GeoLatency", "Static"),
+		Endpoint:      r.text("endpoint", ""),
+		CAFile:        r.text("caFile", ""),
+		owner:         r.text("owner", ""),
+		createdAt:     r.time("createdAt"),
+		expiresAt:     r.time("expiresAt"),
+		hubSuffix:     r.text("hubSuffix", "azure-devices.net"),
+		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
+	}
+	t.Hubs = r.hubs(t.Location)
+	t.Fleet = r.group(t.Hubs, t.Policy)
+	t.Devices = r.devices(t.Hubs, t.Policy)
+	r.target(t)
+	if len(r.faults) > 0 {
+		return nil, Faults{Stack: stack, List: r.faults}
+	}
+	return t, nil
+}
+
+// target checks what belongs to one target only.
+func (r *reader) target(t *Topology) {
+	switch {
+	case t.Target == Local && (t.Endpoint == "" || t.CAFile == ""):
+		r.fault("endpoint", "a local stack needs the emulator's address and CA file, which `keel up` and `keel exec` write")
+	case t.Target == Azure && t.Endpoint != "":
+		r.fault("endpoint", "leads to an emulator, but the target is azure: `pulumi config rm endpoint`, or choose target local")
+	case t.Target == Azure && t.CAFile != "":
+		r.fault("caFile", "belongs to an emulator, but the target is azure: `pulumi config rm caFile`, or choose target local")
+	}
+}
+
+// decode reads a JSON value strictly: an unknown member is a fault, since it is a misspelt setting.
+func decode(value string, into any) error {
+	d := json.NewDecoder(newReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return describe(err)
+	}
+	return nil
+}
+
+func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }

@@ -1,0 +1,139 @@
+package topology_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evenkeel/internal/topology"
+)
+
+// stack is a configuration by key.
+type stack map[string]string
+
+func (s stack) Get(key string) (string, bool) {
+	value, ok := s[key]
+	return value, ok
+}
+
+// local completes a configuration with what keel writes for a local stack.
+func local(more stack) stack {
+	s := stack{"endpoint": "https://127.0.0.1:1", "caFile": "/ca.pem"}
+	for key, value := range more {
+		s[key] = value
+	}
+	return s
+}
+
+func TestAnEmptyConfigurationIsTwoEvenHubsAndTheTutorialsDevices(t *testing.T) {
+	t.Parallel()
+	got, err := topology.Parse(local(nil), "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []topology.Hub{
+		{Name: "hub-1", Location: "westeurope", SKU: "S1", Units: 1, Weight: 1},
+		{Name: "hub-2", Location: "westeurope", SKU: "S1", Units: 1, Weight: 1},
+	}
+	if diff := cmp.Diff(want, got.Hubs); diff != "" {
+		t.Errorf("hubs (-want +got):\n%s", diff)
+	}
+	if got.Policy != "Hashed" || got.Fleet.ID != "devices" || got.Target != topology.Local {
+		t.Errorf("got policy %q, group %q, target %q", got.Policy, got.Fleet.ID, got.Target)
+	}
+	if len(got.Devices) != 2 || got.Devices[0].ID != "device-1" || got.Devices[1].ID != "device-2" {
+		t.Errorf("got devices %v", got.Devices)
+	}
+}
+
+func TestHubSettingsApplyToTheirHubAndARemovedOneLeavesTheOthersAlone(t *testing.T) {
+	t.Parallel()
+	got, err := topology.Parse(local(stack{
+		"hubs": "3", "location": "northeurope",
+		"hubSettings": `{"hub-2": {"remove": true}, "hub-3": {"weight": 1000, "sku": "s2", "capacity": 200, "location": "uksouth", "drain": true, "name": "my-hub"}}`,
+	}), "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []topology.Hub{
+		{Name: "hub-1", Location: "northeurope", SKU: "S1", Units: 1, Weight: 1},
+		{Name: "hub-3", AzureName: "my-hub", Location: "uksouth", SKU: "S2", Units: 200, Weight: 1000, Drain: true},
+	}
+	if diff := cmp.Diff(want, got.Hubs); diff != "" {
+		t.Errorf("hubs (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryFaultIsNamedByItsKey(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 129)
+	for name, tc := range map[string]struct {
+		config stack
+		want   []string // "key: part of the message"
+	}{
+		"no hubs":            {stack{"hubs": "0"}, []string{"hubs: 0 is not between 1 and 50"}},
+		"too many hubs":      {stack{"hubs": "51"}, []string{"hubs: 51 is not between"}},
+		"hubs in words":      {stack{"hubs": "three"}, []string{`hubs: "three" is not a whole number`}},
+		"light":              {stack{"hubSettings": `{"hub-1":{"weight":0}}`}, []string{"hubSettings.hub-1.weight: 0 is not between 1 and 1000"}},
+		"heavy":              {stack{"hubSettings": `{"hub-2":{"weight":1001}}`}, []string{"hubSettings.hub-2.weight: 1001 is not"}},
+		"weight in words":    {stack{"hubSettings": `{"hub-2":{"weight":"much"}}`}, []string{"hubSettings: "}},
+		"policy":             {stack{"allocationPolicy": "Random"}, []string{`allocationPolicy: "Random" is not one of Hashed, GeoLatency, Static`}},
+		"custom by default":  {stack{"allocationPolicy": "Custom"}, []string{`allocationPolicy: "Custom"`}},
+		"sku":                {stack{"hubSettings": `{"hub-1":{"sku":"S9"}}`}, []string{`hubSettings.hub-1.sku: "S9" is not one of B1, B2, B3, F1, S1, S2, S3`}},
+		"units":              {stack{"hubSettings": `{"hub-1":{"sku":"F1","capacity":2}}`}, []string{"hubSettings.hub-1.capacity: 2 is not between 1 and 1"}},
+		"hub name":           {stack{"hubSettings": `{"hub-1":{"name":"a_b"}}`}, []string{`hubSettings.hub-1.name: "a_b" is not a hub name`}},
+		"empty location":     {stack{"hubSettings": `{"hub-1":{"location":" "}}`}, []string{"hubSettings.hub-1.location: is empty"}},
+		"absent hub":         {stack{"hubSettings": `{"hub-9":{}}`}, []string{"hubSettings.hub-9: there is no such hub"}},
+		"misspelt setting":   {stack{"hubSettings": `{"hub-1":{"wieght":2}}`}, []string{`hubSettings: there is no setting "wieght"`}},
+		"not JSON":           {stack{"hubSettings": `{`}, []string{"hubSettings: is not valid JSON"}},
+		"all drained":        {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"drain":true}}`}, []string{"hubSettings: drains every hub"}},
+		"all removed":        {stack{"hubs": "1", "hubSettings": `{"hub-1":{"remove":true}}`}, []string{"hubSettings: removes every hub"}},
+		"drained of what is": {stack{"hubSettings": `{"hub-1":{"drain":true},"hub-2":{"remove":true}}`}, []string{"hubSettings: drains every hub"}},
+		"forbidden letter":   {stack{"devices": `["device/1"]`}, []string{"devices[0]: "}},
+		"long id":            {stack{"devices": `["ok", "` + long + `"]`}, []string{"devices[1]: "}},
+		"empty id":           {stack{"devices": `[{}]`}, []string{"devices[0]: "}},
+		"twice":              {stack{"devices": `["a", "b", "A"]`}, []string{`devices[2]: "A" is enrolled already by devices[0]`}},
+		"not a list":         {stack{"devices": "device-1"}, []string{"devices: "}},
+		"key":                {stack{"devices": `[{"id":"a","primaryKey":"%%%"}]`}, []string{"devices[0].primaryKey: "}},
+		"short key":          {stack{"devices": `[{"id":"a","secondaryKey":"YQ=="}]`}, []string{"devices[0].secondaryKey: "}},
+		"group key":          {stack{"enrollmentGroup": `{"id":"g","primaryKey":"no"}`}, []string{"enrollmentGroup.primaryKey: "}},
+		"group id":           {stack{"enrollmentGroup": "bad group"}, []string{"enrollmentGroup: "}},
+		"certificate":        {stack{"devices": `[{"id":"a","certificate":"-----BEGIN"}]`}, []string{"devices[0].certificate: "}},
+		"absent hub of one":  {stack{"devices": `[{"id":"a","hubs":["hub-7"]}]`}, []string{`devices[0].hubs[0]: there is no hub "hub-7"`, "devices[0].hubs: names no hub"}},
+		"static without hub": {stack{"devices": `[{"id":"a","allocationPolicy":"static"}]`}, []string{"devices[0].hubs: the static allocation policy needs exactly one hub"}},
+		"drained static hub": {stack{"hubSettings": `{"hub-1":{"drain":true}}`, "devices": `[{"id":"a","hubs":["hub-1"],"allocationPolicy":"static"}]`}, []string{"devices[0].hubs: names no hub that takes devices", "devices[0].hubs: the static"}},
+		"time":               {stack{"expiresAt": "tomorrow"}, []string{`expiresAt: "tomorrow" is not a time`}},
+		"target":             {stack{"target": "moon"}, []string{`target: "moon" is not one of local, azure`}},
+		"no emulator":        {stack{"endpoint": "", "caFile": ""}, []string{"endpoint: a local stack needs"}},
+		"emulator on azure":  {stack{"target": "azure"}, []string{"endpoint: leads to an emulator"}},
+		"three at once":      {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"}, []string{"hubs: ", "allocationPolicy: ", "createdAt: "}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := topology.Parse(local(tc.config), "local")
+			var faults topology.Faults
+			if !errors.As(err, &faults) {
+				t.Fatalf("got %v, want faults", err)
+			}
+			for _, want := range tc.want {
+				if !strings.Contains(err.Error(), "\n  "+want) {
+					t.Errorf("got %v\nwant a line with %q", err, want)
+				}
+			}
+			if len(faults.List) != len(tc.want) {
+				t.Errorf("got %d faults, want %d: %v", len(faults.List), len(tc.want), err)
+			}
+		})
+	}
+}
+
+func TestAFaultNeverShowsAKey(t *testing.T) {
+	t.Parallel()
+	const key = "c2VjcmV0LXNlY3JldC1zZWNyZXQ$"
+	_, err := topology.Parse(local(stack{"devices": `[{"id":"a","primaryKey":"` + key + `"}]`}), "local")
+	if err == nil || strings.Contains(err.Error(), key) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -1,0 +1,72 @@
+// Command evenkeel is the Pulumi program: IoT hubs behind one Device Provisioning Service that spreads devices evenly over them, and
+// the enrollments that let the devices in.
+package main
+
+import (
+	"os"
+
+	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
+	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/target"
+	"evenkeel/internal/topology"
+	azuredps "evenkeel/sdks/azure-dps"
+)
+
+func main() { pulumi.Run(target.Guard(os.Getenv, declare)) }
+
+func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceOption) error {
+	group, err := resources.NewResourceGroup(ctx, "environment", cfg.Group(), cloud)
+	if err != nil {
+		return err
+	}
+	var hubs topology.Hubs
+	for _, h := range cfg.Hubs { // hub-1 and hub-2 by default
+		keys, err := accessKeys(ctx, h.Name, topology.HubRoles)
+		if err != nil {
+			return err
+		}
+		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud)
+		if err != nil {
+			return err
+		}
+		hubs = append(hubs, cfg.Link(h, hub, keys))
+	}
+	keys, err := accessKeys(ctx, "provisioning", topology.ServiceRoles)
+	if err != nil {
+		return err
+	}
+	dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud) // AllocationPolicy: Hashed
+	if err != nil {
+		return err
+	}
+	provider, err := azuredps.NewProvider(ctx, "enrollments", cfg.Provider(dps, keys))
+	if err != nil {
+		return err
+	}
+	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider))
+	if err != nil {
+		return err
+	}
+	for _, d := range cfg.Devices { // device-1 and device-2 by default
+		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider)); err != nil {
+			return err
+		}
+	}
+	cfg.Export(ctx, hubs, dps, keys, fleet)
+	return nil
+}
+
+// accessKeys makes a pair of shared access keys for each policy of a resource.
+func accessKeys(ctx *pulumi.Context, owner string, roles []string) (topology.Keys, error) {
+	keys := topology.Keys{}
+	for _, role := range roles {
+		key, err := azuredps.NewSharedAccessKey(ctx, owner+"-"+role, nil)
+		if err != nil {
+			return nil, err
+		}
+		keys[role] = topology.KeyOf(key)
+	}
+	return keys, nil
+}

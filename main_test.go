@@ -1,0 +1,161 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/topology"
+)
+
+// cloud records what the program registers and answers as the providers do.
+type cloud struct {
+	mu   sync.Mutex
+	made map[string]resource.PropertyMap // by type and name
+}
+
+func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.made[args.TypeToken+"/"+args.Name] = args.Inputs
+	state := args.Inputs.Copy()
+	switch args.TypeToken {
+	case "azure-dps:index:SharedAccessKey":
+		for _, name := range []string{"primaryKey", "secondaryKey", "activeKey", "nextKey"} {
+			state[resource.PropertyKey(name)] = resource.MakeSecret(resource.NewStringProperty(args.Name + "-" + name))
+		}
+	default:
+		state["name"] = resource.NewStringProperty(args.Name + "0123abcd")
+	}
+	return args.Name + "-id", state, nil
+}
+
+func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
+
+// config is a stack's configuration by key.
+type config map[string]string
+
+func (c config) Get(key string) (string, bool) {
+	value, ok := c[key]
+	return value, ok
+}
+
+// declared runs the program with a configuration and returns what it registered.
+func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
+	t.Helper()
+	settings["endpoint"], settings["caFile"] = "https://127.0.0.1:1", "/ca.pem"
+	cfg, err := topology.Parse(settings, "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}}
+	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
+		return declare(ctx, cfg, pulumi.Composite())
+	}, pulumi.WithMocks("evenkeel", "local", mocks))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return mocks.made
+}
+
+func links(t *testing.T, made map[string]resource.PropertyMap) []resource.PropertyMap {
+	t.Helper()
+	service, ok := made["azure-native:devices:IotDpsResource/provisioning"]
+	if !ok {
+		t.Fatalf("no provisioning service among %d resources", len(made))
+	}
+	var list []resource.PropertyMap
+	for _, link := range service["properties"].ObjectValue()["iotHubs"].ArrayValue() {
+		list = append(list, link.ObjectValue())
+	}
+	return list
+}
+
+func TestTwoHubsAreLinkedToOneServiceThatSpreadsEvenly(t *testing.T) {
+	t.Parallel()
+	made := declared(t, config{})
+	if got := made["azure-native:devices:IotDpsResource/provisioning"]["properties"].ObjectValue()["allocationPolicy"].StringValue(); got != "Hashed" {
+		t.Errorf("got allocation policy %q, want Hashed", got)
+	}
+	linked := links(t, made)
+	if len(linked) != 2 {
+		t.Fatalf("got %d links, want 2", len(linked))
+	}
+	for i, link := range linked {
+		name := fmt.Sprintf("hub-%d", i+1)
+		if _, ok := made["azure-native:devices:IotHubResource/"+name]; !ok {
+			t.Errorf("%s is not declared", name)
+		}
+		secret := link["connectionString"]
+		if !secret.IsSecret() {
+			t.Fatalf("%s: the connection string is not a secret", name)
+		}
+		want := "HostName=" + name + "0123abcd.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=" + name + "-link-activeKey"
+		if got := secret.SecretValue().Element.StringValue(); got != want {
+			t.Errorf("%s: got link %q, want %q", name, got, want)
+		}
+		if got := link["applyAllocationPolicy"].BoolValue(); !got {
+			t.Errorf("%s takes no devices", name)
+		}
+	}
+	for _, want := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1", "IndividualEnrollment/device-2"} {
+		if _, ok := made["azure-dps:index:"+want]; !ok {
+			t.Errorf("%s is not declared", want)
+		}
+	}
+}
+
+func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
+	t.Parallel()
+	made := declared(t, config{
+		"hubs": "3", "hubSettings": `{"hub-2":{"drain":true,"weight":7}}`, "enrollmentGroup": `{"id":"devices","hubs":["hub-1","hub-2"]}`,
+	})
+	linked := links(t, made)
+	if len(linked) != 3 || linked[1]["applyAllocationPolicy"].BoolValue() || linked[1]["allocationWeight"].NumberValue() != 7 {
+		t.Errorf("got links %v", linked)
+	}
+	hubs := made["azure-dps:index:EnrollmentGroup/devices"]["iotHubs"].ArrayValue()
+	if len(hubs) != 1 || !strings.HasPrefix(hubs[0].StringValue(), "hub-1") {
+		t.Errorf("got group's hubs %v, want hub-1 alone", hubs)
+	}
+}
+
+func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
+	t.Parallel()
+	all := declared(t, config{"hubs": "3"})
+	without := declared(t, config{"hubs": "3", "hubSettings": `{"hub-2":{"remove":true}}`})
+	for name, args := range without {
+		if before, ok := all[name]; !ok {
+			t.Errorf("%s is new", name)
+		} else if !strings.Contains(name, "IotDpsResource") && !before.DeepEquals(args) {
+			t.Errorf("%s: got %v, want %v", name, args, before)
+		}
+	}
+	if len(links(t, without)) != 2 || len(all)-len(without) != 1+len(topology.HubRoles) {
+		t.Errorf("got %d links and %d resources fewer", len(links(t, without)), len(all)-len(without))
+	}
+}
+
+func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
+	t.Parallel()
+	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z"})
+	for name, args := range made {
+		tags, ok := args["tags"]
+		if !ok {
+			continue
+		}
+		_, expires := tags.ObjectValue()["expiresAt"]
+		if want := strings.Contains(name, "ResourceGroup"); expires != want {
+			t.Errorf("%s: got expiresAt %v, want %v", name, expires, want)
+		}
+		for _, tag := range []resource.PropertyKey{"owner", "stack", "purpose"} {
+			if !tags.ObjectValue()[tag].HasValue() {
+				t.Errorf("%s has no tag %s", name, tag)
+			}
+		}
+	}
+}
