@@ -12,6 +12,9 @@ type Group struct {
 	Subscription, Name, Location string
 	Tags                         map[string]string
 	Created                      time.Time
+	// Phase is Active, or Deleting until Due.
+	Phase Phase
+	Due   time.Time
 }
 
 // Policy is a shared access policy of a hub or a provisioning service.
@@ -49,7 +52,7 @@ type Resource struct {
 	// Phase and Due: the transition under way ends at Due. Reads give the phase as of now.
 	Phase Phase
 	Due   time.Time
-	// Version rises with each change; the surface makes the etag of it.
+	// Version rises with each change; ETag is made of it.
 	Version uint64
 }
 
@@ -96,6 +99,7 @@ type Link struct {
 	// HubHost as the connection string spells it, lower case.
 	HubHost string
 	// KeyName and Key are the hub policy that the provisioning service uses; a stale key makes registrations to that hub fail.
+	// PutService takes an empty Key as: keep the one stored for this hub and key name.
 	KeyName, Key string
 	Location     string
 	// Apply nil means true; false takes the hub out of allocation by policy.

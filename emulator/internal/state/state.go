@@ -23,4 +23,7 @@ type Options struct {
 	Now func() time.Time
 	// Random is where keys, scopes and etags come from; crypto/rand when nil.
 	Random io.Reader
+	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
+	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one.
+	Latencies map[string]time.Duration
 }

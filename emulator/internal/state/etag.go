@@ -1,0 +1,50 @@
+package state
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strconv"
+)
+
+// Etags that a caller gives to a change.
+const (
+	// Unconditional: make or replace, whatever is there.
+	Unconditional = ""
+	// MustExist: the object has to be there, in whatever version.
+	MustExist = "*"
+	// MustNotExist: the object must not be there yet (Exists otherwise). It cannot be an etag of Azure's.
+	MustNotExist = "-"
+)
+
+// versionETag is the form of hubs, provisioning services and twins: base64 of 8 bytes, as "AAAAAA3ez90=".
+func versionETag(version uint64) string {
+	var b [8]byte
+	binary.BigEndian.PutUint64(b[:], version)
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+// numberETag is the form of hub devices: base64 of a decimal number.
+func numberETag(n uint64) string {
+	return base64.StdEncoding.EncodeToString(strconv.AppendUint(nil, n, 10))
+}
+
+// ETag is the resource's etag as ARM shows it, unquoted.
+func (r Resource) ETag() string { return versionETag(r.Version) }
+
+// check compares the etag that a caller gave with what is there.
+func check(object, given, present string, exists bool) error {
+	switch {
+	case given == Unconditional:
+		return nil
+	case given == MustNotExist:
+		if exists {
+			return &Error{Kind: Exists, Object: object, Reason: "is there already"}
+		}
+		return nil
+	case !exists:
+		return &Error{Kind: NotFound, Object: object, Reason: "does not exist"}
+	case given == MustExist, given == present:
+		return nil
+	}
+	return &Error{Kind: Precondition, Object: object, Reason: "has changed: the etag given is not its present one"}
+}
