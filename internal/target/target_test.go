@@ -2,13 +2,19 @@ package target_test
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"evenkeel/internal/target"
 	"evenkeel/internal/topology"
@@ -27,10 +33,29 @@ func emulator(t *testing.T) (endpoint, caFile string) {
 	return server.URL, caFile
 }
 
+// certificate writes a certificate that signed nothing.
+func certificate(t *testing.T) string {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "other.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestTargetAndPluginMustBelongTogether(t *testing.T) {
 	t.Parallel()
 	endpoint, caFile := emulator(t)
-	_, otherCA := emulator(t)
+	otherCA := certificate(t)
 	gone, goneCA := emulator(t)
 	gone = strings.Replace(gone, "127.0.0.1", "127.0.0.2", 1) // where nothing listens
 	for name, tc := range map[string]struct {
