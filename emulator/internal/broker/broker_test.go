@@ -1,0 +1,441 @@
+package broker_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"evenkeel/emulator/internal/broker"
+)
+
+const (
+	patience = 10 * time.Second
+	secret   = "SharedAccessSignature sr=x&sig=y&se=1"
+)
+
+// front accepts user names that begin with "ours/" with the right password; what follows names the session.
+type front struct {
+	mu       sync.Mutex
+	connects []broker.Connect
+	sessions []*session
+	events   chan string
+}
+
+func (f *front) Accept(c broker.Connect) (broker.Session, error) {
+	name, ours := strings.CutPrefix(c.UserName, "ours/")
+	if !ours {
+		return nil, broker.ErrNotMine
+	}
+	if c.Password != secret {
+		return nil, errors.New("wrong password")
+	}
+	s := &session{id: name, client: c.Client, events: f.events}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.connects = append(f.connects, c)
+	f.sessions = append(f.sessions, s)
+	return s, nil
+}
+
+// session echoes what is published under "echo/", refuses other filters than "echo/#", and fails on "bad" and panics on "panic".
+type session struct {
+	id     string
+	client broker.Client
+	events chan string
+}
+
+func (s *session) ID() string { return s.id }
+
+func (s *session) Subscribe(filter string, qos byte) (byte, error) {
+	switch filter {
+	case "echo/#":
+		return qos, nil
+	case "bad":
+		return 0, errors.New("unknown topic")
+	}
+	return broker.Refused, nil
+}
+
+func (s *session) Unsubscribe(filter string) { s.events <- "unsubscribed " + filter }
+
+func (s *session) Publish(m broker.Message) error {
+	switch m.Topic {
+	case "bad":
+		return errors.New("unknown topic")
+	case "panic":
+		panic("as asked")
+	}
+	s.events <- s.id + " published " + m.Topic + " " + string(m.Payload)
+	if strings.HasPrefix(m.Topic, "echo/") {
+		return s.client.Send(broker.Message{Topic: m.Topic, Payload: m.Payload, QoS: 1})
+	}
+	return nil
+}
+
+func (s *session) Closed() { s.events <- s.id + " closed" }
+
+type server struct {
+	broker *broker.Broker
+	front  *front
+	addr   string
+	log    *lockedBuffer
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func serve(t *testing.T, change func(*broker.Options)) server {
+	t.Helper()
+	s := server{front: &front{events: make(chan string, 4096)}, log: &lockedBuffer{}}
+	o := broker.Options{Fronts: []broker.Front{s.front}, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
+	if change != nil {
+		change(&o)
+	}
+	b, err := broker.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.broker, s.addr = b, l.Addr().String()
+	served := make(chan error, 1)
+	go func() { served <- b.Serve(l) }()
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	})
+	return s
+}
+
+func (s server) await(t *testing.T, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		select {
+		case got := <-s.front.events:
+			if got == want {
+				return
+			}
+		case <-ctx.Done():
+			t.Fatalf("%q did not happen", want)
+		}
+	}
+}
+
+// client is a client that does only what it is told.
+type client struct {
+	net.Conn
+	t *testing.T
+}
+
+func (s server) dial(t *testing.T) client {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(patience))
+	return client{conn, t}
+}
+
+func hello(user string) *packets.ConnectPacket {
+	p := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	p.ProtocolName, p.ProtocolVersion, p.CleanSession, p.Keepalive = "MQTT", 4, true, 60
+	p.ClientIdentifier, p.UsernameFlag, p.Username, p.PasswordFlag, p.Password = "device", true, user, true, []byte(secret)
+	return p
+}
+
+func (s server) connect(t *testing.T, user string) client {
+	t.Helper()
+	c := s.dial(t)
+	c.send(hello(user))
+	if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != packets.Accepted || ack.SessionPresent {
+		t.Fatalf("got %v", ack)
+	}
+	return c
+}
+
+func (c client) send(p packets.ControlPacket) {
+	c.t.Helper()
+	if err := p.Write(c.Conn); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+func (c client) read() packets.ControlPacket {
+	c.t.Helper()
+	p, err := packets.ReadPacket(c.Conn)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return p
+}
+
+func (c client) publish(topic, payload string, qos byte) {
+	c.t.Helper()
+	p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	p.TopicName, p.Payload, p.Qos, p.MessageID = topic, []byte(payload), qos, 7
+	if qos == 0 {
+		p.MessageID = 0
+	}
+	c.send(p)
+}
+
+func (c client) subscribe(filters []string, qos byte) []byte {
+	c.t.Helper()
+	p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+	p.MessageID, p.Topics, p.Qoss = 1, filters, bytes.Repeat([]byte{qos}, len(filters))
+	c.send(p)
+	return c.read().(*packets.SubackPacket).ReturnCodes
+}
+
+func (c client) wantClosed(what string) {
+	c.t.Helper()
+	if p, err := packets.ReadPacket(c.Conn); err == nil {
+		c.t.Errorf("%s: got %v, want a closed connection", what, p)
+	} else if e, timeout := err.(net.Error); timeout && e.Timeout() {
+		c.t.Errorf("%s: the connection stays open", what)
+	}
+}
+
+func TestConnectionsAreAnsweredBeforeTheyAreClosed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for name, tc := range map[string]struct {
+		change func(*packets.ConnectPacket)
+		want   byte
+	}{
+		"right":          {func(*packets.ConnectPacket) {}, packets.Accepted},
+		"wrong password": {func(p *packets.ConnectPacket) { p.Password = []byte("other") }, packets.ErrRefusedNotAuthorised},
+		"no password":    {func(p *packets.ConnectPacket) { p.PasswordFlag, p.Password = false, nil }, packets.ErrRefusedNotAuthorised},
+		"no front":       {func(p *packets.ConnectPacket) { p.Username = "theirs/x" }, packets.ErrRefusedNotAuthorised},
+		"MQTT 3.1":       {func(p *packets.ConnectPacket) { p.ProtocolName, p.ProtocolVersion = "MQIsdp", 3 }, packets.ErrRefusedBadProtocolVersion},
+	} {
+		c := s.dial(t)
+		p := hello("ours/" + name)
+		tc.change(p)
+		c.send(p)
+		if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != tc.want {
+			t.Errorf("%s: got CONNACK %d, want %d", name, ack.ReturnCode, tc.want)
+		}
+		if tc.want != packets.Accepted {
+			c.wantClosed(name)
+		}
+	}
+}
+
+func TestMQTT5IsRefusedInTheFormOf311(t *testing.T) {
+	t.Parallel()
+	c := serve(t, nil).dial(t)
+	// CONNECT, level 5, no properties, client id "d": MQTT 5.0 section 3.1.
+	if _, err := c.Write([]byte{0x10, 14, 0, 4, 'M', 'Q', 'T', 'T', 5, 2, 0, 60, 0, 0, 1, 'd'}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, []byte{0x20, 2, 0, 1}) {
+		t.Errorf("got % x, %v, want CONNACK 1", got, err)
+	}
+}
+
+func TestAnswersFollowTheAcknowledgement(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	c.publish("echo/1", "hello", 1)
+	if ack, ok := c.read().(*packets.PubackPacket); !ok || ack.MessageID != 7 {
+		t.Fatalf("got %v, want the acknowledgement first", ack)
+	}
+	got, ok := c.read().(*packets.PublishPacket)
+	if !ok || got.TopicName != "echo/1" || string(got.Payload) != "hello" || got.Qos != 1 || got.Retain {
+		t.Errorf("got %v", got)
+	}
+}
+
+func TestSubscriptionsAreGrantedAsTheSessionSays(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	if got, want := c.subscribe([]string{"echo/#", "other"}, 2), []byte{1, 0x80}; !bytes.Equal(got, want) {
+		t.Errorf("got % x, want % x", got, want)
+	}
+	p := packets.NewControlPacket(packets.Unsubscribe).(*packets.UnsubscribePacket)
+	p.MessageID, p.Topics = 2, []string{"echo/#"}
+	c.send(p)
+	if _, ok := c.read().(*packets.UnsubackPacket); !ok {
+		t.Error("no UNSUBACK")
+	}
+	s.await(t, "unsubscribed echo/#")
+}
+
+func TestForbiddenPacketsCloseTheConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for name, do := range map[string]func(client){
+		"publish to an unknown topic": func(c client) { c.publish("bad", "", 1) },
+		"publish to $SYS":             func(c client) { c.publish("$SYS/broker", "", 0) },
+		"publish with QoS 2":          func(c client) { c.publish("echo/1", "", 2) },
+		"publish too much":            func(c client) { c.publish("echo/1", strings.Repeat("x", 400<<10), 0) },
+		"panic of the front":          func(c client) { c.publish("panic", "", 1) },
+		"second CONNECT":              func(c client) { c.send(hello("ours/second")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id := strings.ReplaceAll(name, " ", "-")
+			c := s.connect(t, "ours/"+id)
+			do(c)
+			c.wantClosed(name)
+		})
+	}
+}
+
+func TestASubscriptionToAnUnknownTopicClosesTheConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+	p.MessageID, p.Topics, p.Qoss = 1, []string{"bad"}, []byte{0}
+	c.send(p)
+	c.wantClosed("subscribe")
+	s.await(t, "a closed")
+}
+
+func TestANewConnectionOfTheSameSessionClosesTheOldOne(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	first, other := s.connect(t, "ours/a"), s.connect(t, "ours/b")
+	second := s.connect(t, "ours/a")
+	first.wantClosed("first")
+	s.await(t, "a closed")
+	for _, c := range []client{second, other} { // both have the client id "device"
+		c.publish("echo/1", "x", 0)
+		if _, ok := c.read().(*packets.PublishPacket); !ok {
+			t.Error("a connection that should live does not answer")
+		}
+	}
+	if got := s.broker.Connections(); got != 2 {
+		t.Errorf("got %d connections, want 2", got)
+	}
+}
+
+func TestNothingPassesBetweenClients(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	listener, speaker := s.connect(t, "ours/a"), s.connect(t, "ours/b")
+	listener.subscribe([]string{"echo/#"}, 1)
+	speaker.publish("echo/1", "from b", 1)
+	s.await(t, "b published echo/1 from b")
+	listener.publish("echo/2", "from a", 0)
+	if got := listener.read().(*packets.PublishPacket); string(got.Payload) != "from a" {
+		t.Errorf("got %q of another client", got.Payload)
+	}
+}
+
+func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for _, polite := range []bool{true, false} {
+		p := hello("ours/a")
+		p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte("gone")
+		c := s.dial(t)
+		c.send(p)
+		c.read()
+		if polite {
+			c.send(packets.NewControlPacket(packets.Disconnect))
+		}
+		_ = c.Close()
+		var got []string
+		for got = append(got, <-s.front.events); !slices.Contains(got, "a closed"); {
+			got = append(got, <-s.front.events)
+		}
+		if published := slices.Contains(got, "a published will gone"); published == polite {
+			t.Errorf("goodbye %v: got %q", polite, got)
+		}
+	}
+}
+
+func TestClientsThatDoNotConnectAreDropped(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(o *broker.Options) { o.ConnectTimeout = 50 * time.Millisecond })
+	s.dial(t).wantClosed("silent client")
+}
+
+func TestAClientThatDoesNotAcknowledgeIsClosed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	go func() { _, _ = io.Copy(io.Discard, c) }()
+	s.front.mu.Lock()
+	session := s.front.sessions[0]
+	s.front.mu.Unlock()
+	for range 2000 {
+		if session.client.Send(broker.Message{Topic: "echo/1", QoS: 1}) != nil {
+			break
+		}
+	}
+	s.await(t, "a closed")
+}
+
+func TestCloseEndsEverySession(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for _, user := range []string{"ours/a", "ours/b"} {
+		s.connect(t, user)
+	}
+	if err := s.broker.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := []string{<-s.front.events, <-s.front.events}
+	if slices.Sort(got); !slices.Equal(got, []string{"a closed", "b closed"}) {
+		t.Errorf("got %q", got)
+	}
+	if conn, err := net.Dial("tcp", s.addr); err == nil {
+		_ = conn.Close()
+		t.Error("still listening")
+	}
+}
+
+func TestTheLogHoldsNoPassword(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	refused := s.dial(t)
+	refused.send(hello("theirs/x"))
+	refused.read()
+	again := s.connect(t, "ours/a")
+	again.send(hello("ours/a")) // the library logs the packet that broke the rules
+	again.wantClosed("second CONNECT")
+	s.await(t, "a closed")
+	if log := s.log.String(); strings.Contains(log, "sig=") || !strings.Contains(log, "refused") {
+		t.Errorf("got log %s", log)
+	}
+}
