@@ -1,0 +1,163 @@
+package rules_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// owned says which folders alone may import a path, and why. Tests may import anything, but for the rows that say otherwise.
+var owned = []struct {
+	path   string
+	owners []string
+	reason string
+}{
+	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"}, "the MQTT server stays behind one small interface of our own"},
+	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "internal/armplugin", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only providers know the provider framework"},
+	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/topology", "internal/target"}, "Azure resources are declared by the program alone"},
+	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"}, "code generation is a tool, not a part of the product"},
+	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state"}, "what is true, and how it is kept, is decided in one place"},
+	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
+	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
+	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
+	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
+	{module + "/dpsdevice", []string{"cmd", "dpsdevice"}, "devices are not part of what is deployed"},
+	{module + "/internal/topology", []string{".", "internal/target"}, "only the program turns configuration into resources"},
+	{module + "/internal/environment", []string{"cmd"}, "driving Pulumi is the command line's business"},
+	{module + "/cmd", nil, "a command is nobody's library"},
+	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
+}
+
+func TestEachHeavyDependencyAndEachPackageHasItsOwners(t *testing.T) {
+	t.Parallel()
+	for _, f := range files(t) {
+		if f.test {
+			continue
+		}
+		for _, imported := range f.imports() {
+			for _, rule := range owned {
+				if !under(imported, rule.path) || under(module+"/"+f.dir, rule.path) {
+					continue
+				}
+				if !anyUnder(f.dir, rule.owners) {
+					t.Errorf("%s imports %s: %s; it belongs to %s", f.path, imported, rule.reason, strings.Join(rule.owners, ", "))
+				}
+			}
+		}
+	}
+}
+
+// banned says what a folder must not import, tests included where the row says so.
+var banned = []struct {
+	dir    string
+	paths  []string
+	tests  bool
+	reason string
+}{
+	{"emulator", []string{"github.com/pulumi", module + "/internal/dpsapi", module + "/internal/provider", module + "/internal/topology", module + "/internal/environment"}, false, "the emulator knows Azure, not its users"},
+	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm", module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
+	{"internal/armplugin", []string{module + "/emulator"}, false, "the local plugin must do what the real one does, not what the emulator likes"},
+	{"internal/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},
+	{"internal/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
+	{"internal/dpsapi", []string{"github.com/pulumi"}, false, "a client of the service, for anyone"},
+	{"dpsdevice", []string{"github.com/pulumi", module + "/emulator/internal"}, false, "a device knows neither"},
+}
+
+func TestFoldersKeepOutOfWhatIsNotTheirs(t *testing.T) {
+	t.Parallel()
+	for _, rule := range banned {
+		for _, f := range files(t) {
+			if !under(f.dir, rule.dir) || f.test && !rule.tests {
+				continue
+			}
+			for _, imported := range f.imports() {
+				for _, path := range rule.paths {
+					if imported == path || strings.Contains(path, "/") && under(imported, path) || path == "github.com/pulumi" && under(imported, path) {
+						t.Errorf("%s imports %s: %s", f.path, imported, rule.reason)
+					}
+				}
+			}
+		}
+	}
+}
+
+// surfaces speak one protocol each; what they share lies in state, sas and broker.
+var surfaces = []string{"arm", "dpsservice", "registration", "iothub", "control"}
+
+func TestSurfacesNeverImportEachOther(t *testing.T) {
+	t.Parallel()
+	for _, f := range files(t) {
+		for _, from := range surfaces {
+			if f.test || !under(f.dir, "emulator/internal/"+from) {
+				continue
+			}
+			for _, to := range surfaces {
+				if from != to && contains(f.imports(), module+"/emulator/internal/"+to) {
+					t.Errorf("%s imports the surface %s: move what they share to state", f.path, to)
+				}
+			}
+		}
+	}
+}
+
+func TestSharedAccessSignaturesNeedTheStandardLibraryOnly(t *testing.T) {
+	t.Parallel()
+	for _, f := range files(t) {
+		for _, imported := range f.imports() {
+			if f.dir == "internal/sas" && !f.test && strings.Contains(strings.Split(imported, "/")[0], ".") {
+				t.Errorf("%s imports %s: fake and client share this package, so it stays on the standard library", f.path, imported)
+			}
+		}
+	}
+}
+
+// TestTheRulesSpeakOfWhatExists keeps a rule from becoming dead when a folder moves.
+func TestTheRulesSpeakOfWhatExists(t *testing.T) {
+	t.Parallel()
+	var dirs []string
+	for _, rule := range owned {
+		if own, ok := strings.CutPrefix(rule.path, module+"/"); ok {
+			dirs = append(dirs, own)
+		}
+		dirs = append(dirs, rule.owners...)
+	}
+	for _, rule := range banned {
+		dirs = append(dirs, rule.dir)
+	}
+	for _, surface := range surfaces {
+		dirs = append(dirs, "emulator/internal/"+surface)
+	}
+	for _, dir := range dirs {
+		if info, err := os.Stat(filepath.Join(root, dir)); err != nil || !info.IsDir() {
+			t.Errorf("a rule names the folder %s, which is not there: change the rule with the folder", dir)
+		}
+	}
+	mod, err := os.ReadFile(filepath.Join(root, "go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range owned {
+		if !strings.HasPrefix(rule.path, module+"/") && !strings.Contains(string(mod), rule.path) {
+			t.Errorf("a rule names %s, which go.mod does not require any more", rule.path)
+		}
+	}
+}
+
+func anyUnder(dir string, places []string) bool {
+	for _, place := range places {
+		if dir == place || place != "." && under(dir, place) {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list []string, want string) bool {
+	for _, item := range list {
+		if under(item, want) {
+			return true
+		}
+	}
+	return false
+}
