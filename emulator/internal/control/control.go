@@ -1,0 +1,231 @@
+// Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts and
+// reset.
+//
+// No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
+// to a web page.
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	"evenkeel/emulator/internal/hold"
+	"evenkeel/emulator/internal/requestlog"
+)
+
+const (
+	maxBody = 64 << 10
+	// maxAwait bounds how long one request waits for a hold; clients ask again.
+	maxAwait = time.Minute
+)
+
+// Options are what the surface shows and does.
+type Options struct {
+	Log   *requestlog.Log
+	Holds *hold.Table
+	// Ready says why the emulator cannot serve yet; nil when it can.
+	Ready func() error
+	// About is merged into the answer of /readyz: addresses, process id; nothing secret.
+	About func() map[string]any
+	// Counts says how many objects of each kind there are.
+	Counts func() (map[string]int, error)
+	// Reset makes the emulator forget everything but its ports, authority and secrets.
+	Reset func() error
+	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
+	AnyHost bool
+}
+
+type surface struct{ Options }
+
+// New returns the handler of the control port.
+func New(o Options) http.Handler {
+	s := surface{o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", s.health)
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.HandleFunc("GET /requests", s.requests)
+	mux.HandleFunc("GET /counts", s.counts)
+	mux.HandleFunc("POST /reset", s.reset)
+	mux.HandleFunc("POST /holds", s.addHold)
+	mux.HandleFunc("GET /holds/{id}", s.getHold)
+	mux.HandleFunc("POST /holds/{id}/release", s.releaseHold)
+	return s.guard(mux)
+}
+
+// guard keeps web pages out: a page can reach a loopback port, also under a name of its own (DNS rebinding).
+func (s surface) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Origin") != "" || !s.AnyHost && !loopback(r.Host) {
+			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to web pages"))
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func loopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		host = hostPort
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (s surface) health(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+func (s surface) ready(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Ready(); err != nil {
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "starting", "reason": err.Error()})
+		return
+	}
+	body := map[string]any{"status": "ready"}
+	for name, value := range s.About() {
+		body[name] = value
+	}
+	writeJSON(w, http.StatusOK, body)
+}
+
+// requests answers the log, oldest first; ?surface=, ?method= and ?after= (a sequence number) narrow it.
+func (s surface) requests(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	f := requestlog.Filter{Surface: requestlog.Surface(q.Get("surface")), Method: q.Get("method")}
+	if text := q.Get("after"); text != "" {
+		after, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			writeError(w, http.StatusBadRequest, fmt.Errorf("after=%q is not a sequence number", text))
+			return
+		}
+		f.After = after
+	}
+	writeJSON(w, http.StatusOK, s.Log.Records(f))
+}
+
+func (s surface) counts(w http.ResponseWriter, _ *http.Request) {
+	counts, err := s.Counts()
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, counts)
+}
+
+func (s surface) reset(w http.ResponseWriter, _ *http.Request) {
+	if err := s.Reset(); err != nil {
+		writeError(w, http.StatusInternalServerError, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// holdRequest is the body of POST /holds.
+type holdRequest struct {
+	Surface requestlog.Surface `json:"surface"`
+	Method  string             `json:"method"`
+	// Path is a regular expression (RE2) on the path without its query.
+	Path     string `json:"path"`
+	Mutating bool   `json:"mutating"`
+	Nth      int    `json:"nth"`
+}
+
+type holdAnswer struct {
+	ID      string        `json:"id"`
+	State   hold.State    `json:"state"`
+	Request *hold.Request `json:"request,omitempty"`
+}
+
+func answer(h *hold.Hold) holdAnswer {
+	a := holdAnswer{ID: h.ID, State: h.State()}
+	if r, ok := h.Request(); ok {
+		a.Request = &r
+	}
+	return a
+}
+
+func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
+	var body holdRequest
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&body); err != nil && !errors.Is(err, io.EOF) {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the hold: %w", err))
+		return
+	}
+	m := hold.Match{Surface: body.Surface, Method: body.Method, Mutating: body.Mutating, Nth: body.Nth}
+	if body.Path != "" {
+		path, err := regexp.Compile(body.Path)
+		if err != nil {
+			writeError(w, http.StatusBadRequest, fmt.Errorf("path: %w", err))
+			return
+		}
+		m.Path = path
+	}
+	writeJSON(w, http.StatusCreated, answer(s.Holds.Add(m)))
+}
+
+// getHold answers where a hold stands. With ?await=held or ?await=done it waits for that, at most ?timeout= (a Go duration, 30 s
+// when absent), and then answers where it stands.
+func (s surface) getHold(w http.ResponseWriter, r *http.Request) {
+	h, ok := s.hold(w, r)
+	if !ok {
+		return
+	}
+	timeout := 30 * time.Second
+	if text := r.URL.Query().Get("timeout"); text != "" {
+		var err error
+		if timeout, err = time.ParseDuration(text); err != nil {
+			writeError(w, http.StatusBadRequest, fmt.Errorf("timeout=%q is not a duration", text))
+			return
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), min(timeout, maxAwait))
+	defer cancel()
+	switch await := r.URL.Query().Get("await"); await {
+	case "":
+	case "held":
+		_ = h.Held(ctx) // the answer says whether it was
+	case "done":
+		_ = h.Done(ctx)
+	default:
+		writeError(w, http.StatusBadRequest, fmt.Errorf("await=%q: use held or done", await))
+		return
+	}
+	writeJSON(w, http.StatusOK, answer(h))
+}
+
+func (s surface) releaseHold(w http.ResponseWriter, r *http.Request) {
+	if h, ok := s.hold(w, r); ok {
+		h.Release()
+		writeJSON(w, http.StatusOK, answer(h))
+	}
+}
+
+func (s surface) hold(w http.ResponseWriter, r *http.Request) (*hold.Hold, bool) {
+	id := r.PathValue("id")
+	h, ok := s.Holds.Get(id)
+	if !ok {
+		writeError(w, http.StatusNotFound, fmt.Errorf("no hold %q", id))
+	}
+	return h, ok
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	// The status is out: an error here means that the client has gone.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func writeError(w http.ResponseWriter, status int, err error) {
+	writeJSON(w, status, map[string]any{"error": err.Error()})
+}

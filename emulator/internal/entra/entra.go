@@ -1,0 +1,217 @@
+// Package entra is the emulator's stand-in for Microsoft Entra ID and for the cloud's metadata endpoint: it gives one client access
+// tokens for its secret, publishes the key that they are signed with, and checks them for the surfaces that need one.
+//
+// It has one tenant and one client, no users, no roles and no other grant than client credentials.
+package entra
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+)
+
+// The one tenant and the one client. They name nothing real.
+const (
+	TenantID = "00000000-0000-0000-0000-00000000007e"
+	ClientID = "00000000-0000-0000-0000-0000000000c1"
+	objectID = "00000000-0000-0000-0000-0000000000b0"
+)
+
+// File names in the data folder; both are readable by their owner only.
+const (
+	SecretFile = "client-secret"
+	KeyFile    = "token-key.pem"
+)
+
+const (
+	tokenLife = 3599 * time.Second // what Entra gives
+	keyBits   = 2048
+)
+
+// ManagementAudience is what clients of Azure's public cloud ask for; it is taken beside the emulator's own ARM address.
+const ManagementAudience = "https://management.azure.com"
+
+// DPSAudience is the audience of tokens for the service API of a Device Provisioning Service.
+const DPSAudience = "https://azure-devices-provisioning.net"
+
+// Authority signs and checks tokens.
+type Authority struct {
+	key    *rsa.PrivateKey
+	keyID  string
+	secret string
+	now    func() time.Time
+	// base is the address of the ARM surface, without a slash at the end; set by SetBase before the first request.
+	base string
+}
+
+// New makes an authority that lives in memory.
+func New(now func() time.Time) (*Authority, error) {
+	key, err := rsa.GenerateKey(rand.Reader, keyBits)
+	if err != nil {
+		return nil, fmt.Errorf("make token key: %w", err)
+	}
+	secret, err := newSecret()
+	if err != nil {
+		return nil, err
+	}
+	return fromParts(key, secret, now), nil
+}
+
+// Load reads the client's secret and the signing key from dir, and makes them there at the first start, so that tokens stay valid
+// over a restart.
+func Load(dir string, now func() time.Time) (*Authority, error) {
+	secret, err := readOrMake(filepath.Join(dir, SecretFile), func() ([]byte, error) {
+		secret, err := newSecret()
+		return []byte(secret + "\n"), err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("client secret: %w", err)
+	}
+	keyPEM, err := readOrMake(filepath.Join(dir, KeyFile), func() ([]byte, error) {
+		key, err := rsa.GenerateKey(rand.Reader, keyBits)
+		if err != nil {
+			return nil, fmt.Errorf("make: %w", err)
+		}
+		return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("token key: %w", err)
+	}
+	key, err := jwt.ParseRSAPrivateKeyFromPEM(keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("token key %s: %w", filepath.Join(dir, KeyFile), err)
+	}
+	return fromParts(key, strings.TrimSpace(string(secret)), now), nil
+}
+
+// readOrMake writes through a second name, so that a start cut short leaves no half file.
+func readOrMake(path string, make func() ([]byte, error)) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	if data, err = make(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+		return nil, err
+	}
+	return data, os.Rename(path+".new", path)
+}
+
+func newSecret() (string, error) {
+	raw := make([]byte, 30)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("make client secret: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(raw), nil
+}
+
+func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Authority {
+	sum := sha256.Sum256(key.N.Bytes())
+	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now}
+}
+
+// SetBase tells the authority the address of the ARM surface, which issuers and endpoints are made of. Not while requests are served.
+func (a *Authority) SetBase(url string) { a.base = strings.TrimSuffix(url, "/") }
+
+// Secret is the client's secret.
+func (a *Authority) Secret() string { return a.secret }
+
+func (a *Authority) issuer() string { return a.base + "/" + TenantID + "/v2.0" }
+
+func (a *Authority) checkClient(id, secret string) bool {
+	got, want := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(a.secret))
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(id, ClientID)
+}
+
+// claims are those of an Entra access token that clients or surfaces look at.
+type claims struct {
+	jwt.RegisteredClaims
+	Tenant   string `json:"tid"`
+	ObjectID string `json:"oid"`
+	AppID    string `json:"appid"`
+	IDType   string `json:"idtyp"`
+	Version  string `json:"ver"`
+}
+
+// token makes an access token for audience.
+func (a *Authority) token(audience string) (string, error) {
+	now := a.now()
+	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: a.issuer(), Subject: objectID, Audience: jwt.ClaimStrings{audience}, ID: uuid.NewString(),
+			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
+		},
+		Tenant: TenantID, ObjectID: objectID, AppID: ClientID, IDType: "app", Version: "1.0",
+	})
+	t.Header["kid"] = a.keyID
+	signed, err := t.SignedString(a.key)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return signed, nil
+}
+
+// Reasons for which a token is refused.
+var (
+	ErrNoToken  = errors.New("the Authorization header holds no bearer token")
+	ErrExpired  = errors.New("the access token has expired")
+	ErrAudience = errors.New("the access token is for another audience")
+	ErrInvalid  = errors.New("the access token is invalid")
+)
+
+// ARMAudiences are the audiences that the ARM surface takes.
+func (a *Authority) ARMAudiences() []string { return []string{a.base, ManagementAudience} }
+
+// Check verifies an Authorization header: signature, issuer, tenant, life and that the token is for one of the audiences (a slash at
+// the end does not count). It returns one of the reasons above.
+func (a *Authority) Check(header string, audiences ...string) error {
+	scheme, text, _ := strings.Cut(header, " ")
+	if !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(text) == "" {
+		return ErrNoToken
+	}
+	var c claims
+	_, err := jwt.ParseWithClaims(strings.TrimSpace(text), &c, func(*jwt.Token) (any, error) { return a.key.Public(), nil },
+		jwt.WithValidMethods([]string{jwt.SigningMethodRS256.Alg()}), jwt.WithTimeFunc(a.now), jwt.WithExpirationRequired(),
+		jwt.WithIssuer(a.issuer()))
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return ErrExpired
+	case err != nil || c.Tenant != TenantID:
+		return ErrInvalid
+	}
+	for _, got := range c.Audience {
+		for _, want := range audiences {
+			if strings.TrimRight(got, "/") == strings.TrimRight(want, "/") {
+				return nil
+			}
+		}
+	}
+	return ErrAudience
+}
+
+// jwk is the public key in the form of RFC 7517.
+func (a *Authority) jwk() map[string]any {
+	public := a.key.PublicKey
+	return map[string]any{
+		"kty": "RSA", "use": "sig", "alg": "RS256", "kid": a.keyID, "issuer": a.issuer(),
+		"n": base64.RawURLEncoding.EncodeToString(public.N.Bytes()),
+		"e": base64.RawURLEncoding.EncodeToString(big.NewInt(int64(public.E)).Bytes()),
+	}
+}

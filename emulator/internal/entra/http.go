@@ -1,0 +1,154 @@
+package entra
+
+import (
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// maxForm bounds a token request.
+const maxForm = 64 << 10
+
+// Handler serves the metadata of the cloud, the OpenID configuration, the keys and the token endpoint.
+func (a *Authority) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /metadata/endpoints", a.serveMetadata)
+	mux.HandleFunc("GET /common/discovery/instance", a.serveInstance)
+	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", a.inTenant(a.serveOpenID))
+	mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", a.inTenant(a.serveKeys))
+	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", a.inTenant(a.serveToken))
+	return mux
+}
+
+// Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
+func Owns(path string) bool {
+	if path == "/metadata/endpoints" || path == "/common/discovery/instance" {
+		return true
+	}
+	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	return slices.Contains([]string{"v2.0/.well-known/openid-configuration", "discovery/v2.0/keys", "oauth2/v2.0/token"}, rest)
+}
+
+// tenantNames are the names under which the one tenant is found; "organizations" and "common" are what clients send that know none.
+var tenantNames = []string{TenantID, "organizations", "common"}
+
+func (a *Authority) inTenant(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !slices.Contains(tenantNames, strings.ToLower(r.PathValue("tenant"))) {
+			writeError(w, http.StatusBadRequest, "invalid_tenant", "AADSTS90002: Tenant '"+r.PathValue("tenant")+
+				"' not found: the emulator's only tenant is "+TenantID)
+			return
+		}
+		next(w, r)
+	}
+}
+
+// serveMetadata answers in the form of api-version 2022-09-01: a list with one cloud, or the cloud itself for older versions.
+func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
+	cloud := map[string]any{
+		"name":            "evenkeel",
+		"portal":          a.base,
+		"resourceManager": a.base,
+		"authentication": map[string]any{
+			"loginEndpoint": a.base, "audiences": []string{a.base, ManagementAudience}, "tenant": TenantID, "identityProvider": "AAD",
+		},
+		"media": "", "graph": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
+		"suffixes": map[string]any{"acrLoginServer": "", "keyVaultDns": "", "storage": "", "sqlServerHostname": ""},
+	}
+	if r.URL.Query().Get("api-version") < "2019-05-01" {
+		writeJSON(w, http.StatusOK, cloud)
+		return
+	}
+	writeJSON(w, http.StatusOK, []any{cloud})
+}
+
+func (a *Authority) serveInstance(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{
+		"tenant_discovery_endpoint": a.base + "/" + TenantID + "/v2.0/.well-known/openid-configuration",
+		"api-version":               "1.1", "metadata": []any{},
+	})
+}
+
+func (a *Authority) serveOpenID(w http.ResponseWriter, _ *http.Request) {
+	tenant := a.base + "/" + TenantID
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer":                                a.issuer(),
+		"authorization_endpoint":                tenant + "/oauth2/v2.0/authorize",
+		"token_endpoint":                        tenant + "/oauth2/v2.0/token",
+		"jwks_uri":                              tenant + "/discovery/v2.0/keys",
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
+		"grant_types_supported":                 []string{"client_credentials"},
+		"response_types_supported":              []string{"token"},
+		"subject_types_supported":               []string{"pairwise"},
+		"id_token_signing_alg_values_supported": []string{"RS256"},
+	})
+}
+
+func (a *Authority) serveKeys(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{"keys": []any{a.jwk()}})
+}
+
+// serveToken is the client credentials grant (RFC 6749, 4.4) with Entra's scopes and error codes.
+func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		writeError(w, http.StatusBadRequest, "invalid_request", "AADSTS900144: the request body is not a form")
+		return
+	}
+	if grant := r.PostForm.Get("grant_type"); grant != "client_credentials" {
+		writeError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: the emulator grants client_credentials only")
+		return
+	}
+	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
+	if user, password, ok := r.BasicAuth(); ok {
+		id, secret = user, password
+	}
+	if !a.checkClient(id, secret) {
+		writeError(w, http.StatusUnauthorized, "invalid_client", "AADSTS7000215: Invalid client secret or client id provided.")
+		return
+	}
+	audience, ok := a.audience(r.PostForm.Get("scope"))
+	if !ok {
+		writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+a.base+"/.default, "+
+			ManagementAudience+"/.default or "+DPSAudience+"/.default")
+		return
+	}
+	token, err := a.token(audience)
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, "server_error", "AADSTS90033: the token could not be made")
+		return
+	}
+	seconds := int(tokenLife.Seconds())
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, map[string]any{
+		"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token,
+	})
+}
+
+// audience finds the resource in a scope as "https://…/.default"; MSAL adds openid scopes beside it.
+func (a *Authority) audience(scope string) (string, bool) {
+	for word := range strings.FieldsSeq(scope) {
+		resource, ok := strings.CutSuffix(word, "/.default")
+		resource = strings.TrimRight(resource, "/")
+		if ok && slices.Contains([]string{a.base, ManagementAudience, DPSAudience}, resource) {
+			return resource, true
+		}
+	}
+	return "", false
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	// The status is out: an error here means that the client has gone.
+	_ = json.NewEncoder(w).Encode(body)
+}
+
+func writeError(w http.ResponseWriter, status int, code, description string) {
+	writeJSON(w, status, map[string]any{
+		"error": code, "error_description": description, "trace_id": uuid.NewString(), "correlation_id": uuid.NewString(),
+	})
+}

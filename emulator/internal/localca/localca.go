@@ -1,0 +1,242 @@
+// Package localca is the certificate authority of the emulator: it makes a root at the first start and server certificates on demand,
+// one per name that a client asks for.
+//
+// It never touches a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure domains, so that a
+// user who trusts it by hand trusts it for nothing else.
+package localca
+
+import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// File names in the data folder.
+const (
+	CertFile = "ca.pem"
+	KeyFile  = "ca-key.pem"
+)
+
+// domains that server certificates are made for, beside localhost and loopback addresses.
+var domains = []string{"azure-devices.net", "azure-devices-provisioning.net"}
+
+// Lifetimes. Leafs stay under the 825 days that strict clients allow, and are made anew in the last third of their life.
+const (
+	rootLife = 10 * 365 * 24 * time.Hour
+	leafLife = 180 * 24 * time.Hour
+	// backdate covers clocks that differ a little between client and emulator.
+	backdate = time.Hour
+	// maxLeafs bounds the cache against clients that ask for ever new names.
+	maxLeafs = 1024
+)
+
+// Authority signs server certificates. Its methods may be called concurrently.
+type Authority struct {
+	root *x509.Certificate
+	key  crypto.Signer
+	now  func() time.Time
+
+	mu    sync.Mutex
+	leafs map[string]*tls.Certificate // by lower-case server name; "" for clients that send none
+}
+
+// New makes an authority that lives in memory.
+func New(now func() time.Time) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make CA key: %w", err)
+	}
+	der, err := makeRoot(key, now())
+	if err != nil {
+		return nil, err
+	}
+	return fromParts(der, key, now)
+}
+
+// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only.
+func Load(dir string, now func() time.Time) (*Authority, error) {
+	certPEM, err := os.ReadFile(filepath.Join(dir, CertFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return create(dir, now)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read CA certificate: %w", err)
+	}
+	keyPEM, err := os.ReadFile(filepath.Join(dir, KeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("read CA key: %w", err)
+	}
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, fmt.Errorf("read CA of %s: %w", dir, err)
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("read CA of %s: its key cannot sign", dir)
+	}
+	a, err := fromParts(pair.Certificate[0], key, now)
+	if err != nil {
+		return nil, err
+	}
+	if now().After(a.root.NotAfter) {
+		return nil, fmt.Errorf("read CA of %s: it ended on %s; remove %s and %s to have a new one made",
+			dir, a.root.NotAfter.Format(time.DateOnly), CertFile, KeyFile)
+	}
+	return a, nil
+}
+
+// create writes the key before the certificate: Load looks for the certificate, so that a start cut short begins anew.
+func create(dir string, now func() time.Time) (*Authority, error) {
+	a, err := New(now)
+	if err != nil {
+		return nil, err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return nil, fmt.Errorf("encode CA key: %w", err)
+	}
+	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	if err := os.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
+		return nil, fmt.Errorf("write CA key: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644); err != nil {
+		return nil, fmt.Errorf("write CA certificate: %w", err)
+	}
+	return a, nil
+}
+
+func makeRoot(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:                serial,
+		Subject:                     pkix.Name{CommonName: "evenkeel local emulator " + serial.Text(16)[:8], Organization: []string{"evenkeel"}},
+		NotBefore:                   now.Add(-backdate),
+		NotAfter:                    now.Add(rootLife),
+		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         append([]string{"localhost"}, domains...),
+		PermittedIPRanges: []*net.IPNet{
+			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
+			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make CA certificate: %w", err)
+	}
+	return der, nil
+}
+
+func fromParts(der []byte, key crypto.Signer, now func() time.Time) (*Authority, error) {
+	root, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("parse CA certificate: %w", err)
+	}
+	return &Authority{root: root, key: key, now: now, leafs: map[string]*tls.Certificate{}}, nil
+}
+
+// PEM is the root certificate, for clients to trust.
+func (a *Authority) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
+}
+
+// Certificate is a tls.Config's GetCertificate. A name outside the constraints is refused: the client would refuse the certificate.
+func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
+	if name == "localhost" || net.ParseIP(name) != nil {
+		name = "" // the certificate for no name covers these
+	}
+	if name != "" && !allowed(name) {
+		return nil, fmt.Errorf("no certificate for server name %q: the emulator serves localhost and names under %s",
+			name, strings.Join(domains, " and "))
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if leaf := a.leafs[name]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+		return leaf, nil
+	}
+	leaf, err := a.makeLeaf(name)
+	if err != nil {
+		return nil, err
+	}
+	if len(a.leafs) >= maxLeafs {
+		clear(a.leafs)
+	}
+	a.leafs[name] = leaf
+	return leaf, nil
+}
+
+func allowed(name string) bool {
+	for _, domain := range domains {
+		if label, ok := strings.CutSuffix(name, "."+domain); ok {
+			return label != "" && len(name) <= 253 && !strings.ContainsAny(label, "*/ ")
+		}
+	}
+	return false
+}
+
+func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make server key: %w", err)
+	}
+	serial, err := newSerial()
+	if err != nil {
+		return nil, err
+	}
+	now := a.now()
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{Organization: []string{"evenkeel local emulator"}},
+		NotBefore:    now.Add(-backdate),
+		NotAfter:     now.Add(leafLife),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if name == "" {
+		template.DNSNames = []string{"localhost"}
+		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
+	} else {
+		template.DNSNames = []string{name}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, a.root, key.Public(), a.key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
+	}
+	return &tls.Certificate{Certificate: [][]byte{der, a.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
+}
+
+func newSerial() (*big.Int, error) {
+	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
+	if err != nil {
+		return nil, fmt.Errorf("make serial number: %w", err)
+	}
+	// The top bit keeps the number positive, not zero, and of constant length.
+	return serial.SetBit(serial, 126, 1), nil
+}
