@@ -1,0 +1,196 @@
+package dpsservice
+
+import (
+	"encoding/base64"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/sas"
+)
+
+// wireAttestation is AttestationMechanism.
+type wireAttestation struct {
+	Type         string            `json:"type"`
+	TPM          *wireTPM          `json:"tpm,omitempty"`
+	X509         *wireX509         `json:"x509,omitempty"`
+	SymmetricKey *wireSymmetricKey `json:"symmetricKey,omitempty"`
+}
+
+type wireTPM struct {
+	EndorsementKey string  `json:"endorsementKey"`
+	StorageRootKey *string `json:"storageRootKey,omitempty"`
+}
+
+type wireSymmetricKey struct {
+	PrimaryKey   *string `json:"primaryKey"`
+	SecondaryKey *string `json:"secondaryKey"`
+}
+
+type wireX509 struct {
+	ClientCertificates  *wireCertificates `json:"clientCertificates,omitempty"`
+	SigningCertificates *wireCertificates `json:"signingCertificates,omitempty"`
+	CAReferences        *wireReferences   `json:"caReferences,omitempty"`
+}
+
+type wireCertificates struct {
+	Primary   *wireCertificate `json:"primary,omitempty"`
+	Secondary *wireCertificate `json:"secondary,omitempty"`
+}
+
+type wireReferences struct {
+	Primary   *string `json:"primary,omitempty"`
+	Secondary *string `json:"secondary,omitempty"`
+}
+
+// attestationOf checks an attestation mechanism. Keys left empty are made by the state.
+func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation, error) {
+	switch {
+	case strings.EqualFold(w.Type, "symmetricKey"):
+		key := state.SymmetricKey{}
+		if w.SymmetricKey != nil {
+			key = state.SymmetricKey{Primary: text(w.SymmetricKey.PrimaryKey), Secondary: text(w.SymmetricKey.SecondaryKey)}
+		}
+		for member, value := range map[string]string{"primaryKey": key.Primary, "secondaryKey": key.Secondary} {
+			if value == "" {
+				continue
+			}
+			if _, err := sas.DecodeKey(value); err != nil {
+				return state.Attestation{}, invalid("attestation.symmetricKey.%s: %s.", member, err)
+			}
+		}
+		return state.Attestation{SymmetricKey: &key}, nil
+	case strings.EqualFold(w.Type, "x509"):
+		var held *state.X509Attestation
+		if stored != nil {
+			held = stored.Attestation.X509
+		}
+		x509, err := k.x509Of(w.X509, held)
+		return state.Attestation{X509: x509}, err
+	case strings.EqualFold(w.Type, "tpm"):
+		return k.tpmOf(w.TPM)
+	}
+	return state.Attestation{}, invalid("attestation.type must be symmetricKey, x509 or tpm.")
+}
+
+func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
+	if !k.individual {
+		return state.Attestation{}, invalid("An enrollment group cannot use TPM attestation.")
+	}
+	if w == nil || w.EndorsementKey == "" {
+		return state.Attestation{}, invalid("attestation.tpm.endorsementKey is required.")
+	}
+	if _, err := base64.StdEncoding.DecodeString(w.EndorsementKey); err != nil {
+		return state.Attestation{}, invalid("attestation.tpm.endorsementKey is not valid base64.")
+	}
+	return state.Attestation{TPM: &state.TPMAttestation{
+		EndorsementKey: w.EndorsementKey, StorageRootKey: text(w.StorageRootKey),
+	}}, nil
+}
+
+// x509Of takes client certificates of an individual enrollment, signing certificates of a group, or references to uploaded CA
+// certificates of either; exactly one of them.
+//
+// Fidelity: whether a referenced certificate exists is not checked.
+func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attestation, error) {
+	if w == nil {
+		return nil, invalid("attestation.x509 is required.")
+	}
+	given := 0
+	for _, present := range []bool{w.ClientCertificates != nil, w.SigningCertificates != nil, w.CAReferences != nil} {
+		if present {
+			given++
+		}
+	}
+	if given != 1 {
+		return nil, invalid("attestation.x509 needs exactly one of clientCertificates, signingCertificates and caReferences.")
+	}
+	if held == nil {
+		held = &state.X509Attestation{}
+	}
+	var out state.X509Attestation
+	var err error
+	switch {
+	case w.CAReferences != nil:
+		out.CAPrimary, out.CASecondary = text(w.CAReferences.Primary), text(w.CAReferences.Secondary)
+		if out.CAPrimary == "" {
+			return nil, invalid("attestation.x509.caReferences.primary is required.")
+		}
+	case w.ClientCertificates != nil:
+		if !k.individual {
+			return nil, invalid("An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
+		}
+		out.ClientPrimary, out.ClientSecondary, err = w.ClientCertificates.pair("clientCertificates", held.ClientPrimary, held.ClientSecondary)
+	default:
+		if k.individual {
+			return nil, invalid("An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
+		}
+		out.SigningPrimary, out.SigningSecondary, err = w.SigningCertificates.pair("signingCertificates", held.SigningPrimary, held.SigningSecondary)
+	}
+	return &out, err
+}
+
+// pair reads both certificates. A primary alone stands for both, as on Azure.
+func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte, err error) {
+	if w.Primary == nil {
+		return nil, nil, invalid("attestation.x509.%s.primary is required.", member)
+	}
+	if primary, err = w.Primary.der(member+".primary", heldPrimary, heldSecondary); err != nil {
+		return nil, nil, err
+	}
+	if w.Secondary == nil {
+		return primary, primary, nil
+	}
+	secondary, err = w.Secondary.der(member+".secondary", heldPrimary, heldSecondary)
+	return primary, secondary, err
+}
+
+// attestationReply writes an attestation. Symmetric keys are shown by PUT and attestationmechanism only.
+func attestationReply(a state.Attestation, showKeys bool) *wireAttestation {
+	switch {
+	case a.SymmetricKey != nil:
+		w := &wireAttestation{Type: "symmetricKey"}
+		if showKeys {
+			w.SymmetricKey = &wireSymmetricKey{PrimaryKey: &a.SymmetricKey.Primary, SecondaryKey: &a.SymmetricKey.Secondary}
+		}
+		return w
+	case a.TPM != nil:
+		return &wireAttestation{Type: "tpm", TPM: &wireTPM{
+			EndorsementKey: a.TPM.EndorsementKey, StorageRootKey: optional(a.TPM.StorageRootKey),
+		}}
+	case a.X509 != nil:
+		return &wireAttestation{Type: "x509", X509: x509Reply(*a.X509)}
+	}
+	return &wireAttestation{Type: "none"}
+}
+
+func x509Reply(a state.X509Attestation) *wireX509 {
+	w := &wireX509{
+		ClientCertificates:  certificatesReply(a.ClientPrimary, a.ClientSecondary),
+		SigningCertificates: certificatesReply(a.SigningPrimary, a.SigningSecondary),
+	}
+	if a.CAPrimary != "" {
+		w.CAReferences = &wireReferences{Primary: &a.CAPrimary, Secondary: optional(a.CASecondary)}
+	}
+	return w
+}
+
+func certificatesReply(primary, secondary []byte) *wireCertificates {
+	if len(primary) == 0 {
+		return nil
+	}
+	return &wireCertificates{Primary: certificateReply(primary), Secondary: certificateReply(secondary)}
+}
+
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+func optional(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}

@@ -1,0 +1,134 @@
+package dpsservice
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// maxBulk is how many entries one bulk operation may carry.
+const maxBulk = 10
+
+// bulkRequest is BulkEnrollmentOperation and BulkEnrollmentGroupOperation.
+type bulkRequest struct {
+	Mode        string            `json:"mode"`
+	Enrollments []json.RawMessage `json:"enrollments"`
+	Groups      []json.RawMessage `json:"enrollmentGroups"`
+}
+
+type bulkReply struct {
+	Errors       []bulkError `json:"errors"`
+	IsSuccessful bool        `json:"isSuccessful"`
+}
+
+type bulkError struct {
+	RegistrationID string `json:"registrationId,omitempty"`
+	GroupID        string `json:"enrollmentGroupId,omitempty"`
+	ErrorCode      int    `json:"errorCode"`
+	ErrorStatus    string `json:"errorStatus"`
+}
+
+// bulk is IndividualEnrollment_RunBulkOperation and EnrollmentGroup_RunBulkOperation: one mode for up to ten entries, each of which
+// succeeds or fails alone. The entries are carried out together, so that they share a sync of the store.
+//
+// Fidelity: that an id may not stand twice in one operation is ours.
+func (s *surface) bulk(k kind, r request) (reply, error) {
+	var w bulkRequest
+	if err := decode(r.body, &w); err != nil {
+		return reply{}, err
+	}
+	items, member := w.Enrollments, "enrollments"
+	if !k.individual {
+		items, member = w.Groups, "enrollmentGroups"
+	}
+	if len(items) == 0 || len(items) > maxBulk {
+		return reply{}, invalid("%s must hold 1 to %d entries.", member, maxBulk)
+	}
+	run, known := s.mode(k, r, w.Mode)
+	if !known {
+		return reply{}, invalid("mode must be create, update, updateIfMatchETag or delete.")
+	}
+	entries := make([]wireEntry, len(items))
+	seen := map[string]bool{}
+	for i, item := range items {
+		if err := decode(item, &entries[i]); err != nil {
+			return reply{}, err
+		}
+		id, _ := k.idOf(entries[i])
+		if id = strings.ToLower(id); seen[id] {
+			return reply{}, invalid("%s holds the id %q twice.", member, id)
+		}
+		seen[id] = true
+	}
+	failed := make([]error, len(entries))
+	var running sync.WaitGroup
+	for i := range entries {
+		running.Go(func() { failed[i] = run(entries[i]) })
+	}
+	running.Wait()
+	return ok(k.bulkReply(entries, failed)), nil
+}
+
+func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
+	w := bulkReply{Errors: []bulkError{}}
+	for i, err := range failed {
+		if err == nil {
+			continue
+		}
+		refused := asWire(err)
+		e := bulkError{ErrorCode: refused.code, ErrorStatus: refused.message}
+		if k.individual {
+			e.RegistrationID = text(entries[i].RegistrationID)
+		} else {
+			e.GroupID = text(entries[i].GroupID)
+		}
+		w.Errors = append(w.Errors, e)
+	}
+	w.IsSuccessful = len(w.Errors) == 0
+	return w
+}
+
+// mode returns what a bulk mode does with one entry. An update without an etag of an entry that exists answers 409201, as recorded.
+func (s *surface) mode(k kind, r request, mode string) (run func(wireEntry) error, known bool) {
+	scope := r.service.IDScope
+	put := func(w wireEntry, etag string) error {
+		e, err := s.checked(k, w, r.service)
+		if err == nil {
+			_, err = k.put(scope, e, etag)
+		}
+		return err
+	}
+	switch strings.ToLower(mode) {
+	case "create":
+		return func(w wireEntry) error { return put(w, state.MustNotExist) }, true
+	case "update", "updateifmatchetag":
+		return func(w wireEntry) error { return s.update(k, scope, w, put) }, true
+	case "delete":
+		return func(w wireEntry) error {
+			id, err := k.idOf(w)
+			if err != nil {
+				return err
+			}
+			return k.remove(scope, id, etagOf(text(w.ETag)))
+		}, true
+	}
+	return nil, false
+}
+
+func (s *surface) update(k kind, scope string, w wireEntry, put func(wireEntry, string) error) error {
+	etag := etagOf(text(w.ETag))
+	if etag != "" {
+		return put(w, etag)
+	}
+	id, err := k.idOf(w)
+	if err != nil {
+		return err
+	}
+	if _, err := k.get(scope, id); err != nil {
+		return err
+	}
+	return refuse(http.StatusConflict, codeExists, "%s", textExists)
+}

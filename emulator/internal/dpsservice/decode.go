@@ -1,0 +1,234 @@
+package dpsservice
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"regexp"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// wireEntry is IndividualEnrollment and EnrollmentGroup as requests carry them. Null and absent mean the same, but for
+// provisioningStatus, of which the service echoes a null.
+type wireEntry struct {
+	RegistrationID     *string          `json:"registrationId"`
+	GroupID            *string          `json:"enrollmentGroupId"`
+	DeviceID           *string          `json:"deviceId"`
+	DeviceInformation  json.RawMessage  `json:"optionalDeviceInformation"`
+	Attestation        *wireAttestation `json:"attestation"`
+	Capabilities       *capabilities    `json:"capabilities"`
+	IotHubHostName     *string          `json:"iotHubHostName"`
+	InitialTwin        *initialTwin     `json:"initialTwin"`
+	ETag               *string          `json:"etag"`
+	ProvisioningStatus json.RawMessage  `json:"provisioningStatus"`
+	ReprovisionPolicy  *struct {
+		UpdateHubAssignment *bool `json:"updateHubAssignment"`
+		MigrateDeviceData   *bool `json:"migrateDeviceData"`
+	} `json:"reprovisionPolicy"`
+	AllocationPolicy *string  `json:"allocationPolicy"`
+	IotHubs          []string `json:"iotHubs"`
+	Custom           *struct {
+		WebhookURL *string `json:"webhookUrl"`
+		APIVersion *string `json:"apiVersion"`
+	} `json:"customAllocationDefinition"`
+}
+
+type capabilities struct {
+	IotEdge bool `json:"iotEdge"`
+}
+
+// initialTwin keeps the collections as they came; their numbers must not change on the way.
+type initialTwin struct {
+	Tags       json.RawMessage `json:"tags,omitempty"`
+	Properties *struct {
+		Desired json.RawMessage `json:"desired,omitempty"`
+	} `json:"properties,omitempty"`
+}
+
+// Documented forms of ids. The service's rule for the first character is unsure: only the last one is checked.
+var (
+	idForm       = regexp.MustCompile(`^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$`)
+	deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$`)
+)
+
+func checkID(member, id string) error {
+	if idForm.MatchString(id) {
+		return nil
+	}
+	return invalid("%s must have 1 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and ':', the last one alphanumeric or '-'.", member)
+}
+
+// entryOf checks a request's entry and turns it into the state's form. stored is the entry it would replace, nil when there is none.
+func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry, error) {
+	id, err := k.idOf(w)
+	if err != nil {
+		return entry{}, err
+	}
+	e := entry{id: id}
+	if k.individual && w.DeviceID != nil && *w.DeviceID != "" {
+		if !deviceIDForm.MatchString(*w.DeviceID) {
+			return entry{}, invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
+		}
+		e.deviceID = *w.DeviceID
+	}
+	if w.Attestation == nil {
+		return entry{}, invalid("attestation is required.")
+	}
+	if e.Attestation, err = k.attestationOf(*w.Attestation, stored); err != nil {
+		return entry{}, err
+	}
+	if err := w.status(&e.Settings); err != nil {
+		return entry{}, err
+	}
+	if err := w.allocation(&e.Settings, service); err != nil {
+		return entry{}, err
+	}
+	if err := w.documents(&e.Settings, k.individual); err != nil {
+		return entry{}, err
+	}
+	if w.ReprovisionPolicy != nil {
+		update, migrate := w.ReprovisionPolicy.UpdateHubAssignment, w.ReprovisionPolicy.MigrateDeviceData
+		if update == nil || migrate == nil {
+			return entry{}, invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
+		}
+		e.Reprovision = &state.Reprovision{UpdateHubAssignment: *update, MigrateDeviceData: *migrate}
+	}
+	return e, nil
+}
+
+func (k kind) idOf(w wireEntry) (string, error) {
+	id := w.RegistrationID
+	if !k.individual {
+		id = w.GroupID
+	}
+	if id == nil {
+		return "", invalid("%s is required.", k.idField)
+	}
+	return *id, checkID(k.idField, *id)
+}
+
+func (w wireEntry) status(s *state.Settings) error {
+	if w.Capabilities != nil {
+		s.Capabilities, s.Edge = true, w.Capabilities.IotEdge
+	}
+	var status *string
+	if len(w.ProvisioningStatus) > 0 {
+		if err := json.Unmarshal(w.ProvisioningStatus, &status); err != nil {
+			return invalid("provisioningStatus must be a string.")
+		}
+		s.ProvisioningStatusNull = status == nil
+	}
+	switch {
+	case status == nil || strings.EqualFold(*status, "enabled"):
+	case strings.EqualFold(*status, "disabled"):
+		s.Disabled = true
+	default:
+		return invalid("provisioningStatus must be enabled or disabled.")
+	}
+	return nil
+}
+
+// allocation reads the policy and the hubs. A static policy without a hub is accepted, as Azure does: the registration fails.
+func (w wireEntry) allocation(s *state.Settings, service state.Service) error {
+	if w.AllocationPolicy != nil {
+		policy, known := policyOf(*w.AllocationPolicy)
+		if !known {
+			return invalid("allocationPolicy must be hashed, geoLatency, static or custom.")
+		}
+		s.Allocation = policy
+	}
+	if w.IotHubHostName != nil && *w.IotHubHostName != "" {
+		host, err := linked(service, "iotHubHostName", *w.IotHubHostName)
+		if err != nil {
+			return err
+		}
+		s.IotHubHost = host
+	}
+	for _, name := range w.IotHubs {
+		host, err := linked(service, "iotHubs", name)
+		if err != nil {
+			return err
+		}
+		s.Hubs = append(s.Hubs, host)
+	}
+	if w.Custom != nil {
+		webhook, version := w.Custom.WebhookURL, w.Custom.APIVersion
+		if webhook == nil || version == nil || *version == "" {
+			return invalid("customAllocationDefinition needs both webhookUrl and apiVersion.")
+		}
+		if u, err := url.Parse(*webhook); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+			return invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
+		}
+		s.Webhook = &state.Webhook{URL: *webhook, APIVersion: *version}
+	}
+	if s.Allocation == state.Custom && s.Webhook == nil {
+		return invalid("The allocation policy custom needs a customAllocationDefinition.")
+	}
+	return nil
+}
+
+func policyOf(name string) (state.AllocationPolicy, bool) {
+	for _, policy := range []state.AllocationPolicy{state.Hashed, state.GeoLatency, state.Static, state.Custom} {
+		if strings.EqualFold(name, string(policy)) {
+			return policy, true
+		}
+	}
+	return "", false
+}
+
+func linked(service state.Service, member, name string) (string, error) {
+	for _, link := range service.Links {
+		if strings.EqualFold(link.HubHost, name) {
+			return strings.ToLower(name), nil
+		}
+	}
+	return "", invalid("%s names a hub that is not linked to this provisioning service: %q.", member, name)
+}
+
+// documents keeps the JSON documents, without the nulls around their collections.
+func (w wireEntry) documents(s *state.Settings, individual bool) error {
+	if individual && !isNull(w.DeviceInformation) {
+		if !isObject(w.DeviceInformation) {
+			return invalid("optionalDeviceInformation must be an object.")
+		}
+		s.DeviceInformation = compact(w.DeviceInformation)
+	}
+	if w.InitialTwin == nil {
+		return nil
+	}
+	twin := *w.InitialTwin
+	if isNull(twin.Tags) {
+		twin.Tags = nil
+	} else if !isObject(twin.Tags) {
+		return invalid("initialTwin.tags must be an object.")
+	}
+	if p := twin.Properties; p != nil {
+		if isNull(p.Desired) {
+			p.Desired = nil
+		} else if !isObject(p.Desired) {
+			return invalid("initialTwin.properties.desired must be an object.")
+		}
+	}
+	text, err := json.Marshal(twin)
+	if err != nil {
+		return invalid("initialTwin is not valid JSON.")
+	}
+	s.InitialTwin = text
+	return nil
+}
+
+func isNull(text json.RawMessage) bool {
+	return len(text) == 0 || bytes.Equal(bytes.TrimSpace(text), []byte("null"))
+}
+
+func isObject(text json.RawMessage) bool { return bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) }
+
+func compact(text json.RawMessage) []byte {
+	var b bytes.Buffer
+	if json.Compact(&b, text) != nil {
+		return text
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,116 @@
+package dpsservice
+
+import (
+	"encoding/json"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// entryReply is an enrollment or a group as replies carry it: members in the order of recorded replies, absent ones left out, but
+// for provisioningStatus, which is always there.
+type entryReply struct {
+	RegistrationID     string             `json:"registrationId,omitempty"`
+	GroupID            string             `json:"enrollmentGroupId,omitempty"`
+	DeviceID           string             `json:"deviceId,omitempty"`
+	RegistrationState  *registrationReply `json:"registrationState,omitempty"`
+	DeviceInformation  json.RawMessage    `json:"optionalDeviceInformation,omitempty"`
+	Attestation        *wireAttestation   `json:"attestation"`
+	Capabilities       *capabilities      `json:"capabilities,omitempty"`
+	IotHubHostName     string             `json:"iotHubHostName,omitempty"`
+	InitialTwin        json.RawMessage    `json:"initialTwin,omitempty"`
+	ETag               string             `json:"etag"`
+	ProvisioningStatus *string            `json:"provisioningStatus"`
+	ReprovisionPolicy  *reprovisionReply  `json:"reprovisionPolicy,omitempty"`
+	Created            string             `json:"createdDateTimeUtc"`
+	Updated            string             `json:"lastUpdatedDateTimeUtc"`
+	AllocationPolicy   string             `json:"allocationPolicy,omitempty"`
+	IotHubs            []string           `json:"iotHubs,omitempty"`
+	Custom             *customReply       `json:"customAllocationDefinition,omitempty"`
+}
+
+type reprovisionReply struct {
+	UpdateHubAssignment bool `json:"updateHubAssignment"`
+	MigrateDeviceData   bool `json:"migrateDeviceData"`
+}
+
+type customReply struct {
+	WebhookURL string `json:"webhookUrl"`
+	APIVersion string `json:"apiVersion"`
+}
+
+// registrationReply is DeviceRegistrationState.
+type registrationReply struct {
+	RegistrationID string          `json:"registrationId"`
+	Created        string          `json:"createdDateTimeUtc,omitempty"`
+	AssignedHub    string          `json:"assignedHub,omitempty"`
+	DeviceID       string          `json:"deviceId,omitempty"`
+	Status         string          `json:"status"`
+	Substatus      string          `json:"substatus,omitempty"`
+	ErrorCode      int             `json:"errorCode,omitempty"`
+	ErrorMessage   string          `json:"errorMessage,omitempty"`
+	Updated        string          `json:"lastUpdatedDateTimeUtc,omitempty"`
+	ETag           string          `json:"etag,omitempty"`
+	Payload        json.RawMessage `json:"payload,omitempty"`
+}
+
+func (k kind) reply(e entry, showKeys bool) entryReply {
+	w := entryReply{
+		DeviceID:          e.deviceID,
+		DeviceInformation: e.DeviceInformation,
+		Attestation:       attestationReply(e.Attestation, showKeys),
+		IotHubHostName:    e.IotHubHost,
+		InitialTwin:       e.InitialTwin,
+		ETag:              e.ETag,
+		Created:           wireTime(e.Created),
+		Updated:           wireTime(e.Updated),
+		AllocationPolicy:  string(e.Allocation),
+		IotHubs:           e.Hubs,
+	}
+	if k.individual {
+		w.RegistrationID = e.id
+	} else {
+		w.GroupID = e.id
+	}
+	if e.Capabilities {
+		w.Capabilities = &capabilities{IotEdge: e.Edge}
+	}
+	if !e.ProvisioningStatusNull {
+		status := "enabled"
+		if e.Disabled {
+			status = "disabled"
+		}
+		w.ProvisioningStatus = &status
+	}
+	if r := e.Reprovision; r != nil {
+		w.ReprovisionPolicy = &reprovisionReply{r.UpdateHubAssignment, r.MigrateDeviceData}
+	}
+	if e.Webhook != nil {
+		w.Custom = &customReply{WebhookURL: maskQuery(e.Webhook.URL), APIVersion: e.Webhook.APIVersion}
+	}
+	return w
+}
+
+// maskQuery hides what follows the question mark of a webhook's address, which usually is its key.
+func maskQuery(address string) string {
+	if before, _, found := strings.Cut(address, "?"); found {
+		return before + "?****"
+	}
+	return address
+}
+
+func registrationOf(r state.Registration) registrationReply {
+	return registrationReply{
+		RegistrationID: r.RegistrationID,
+		Created:        wireTime(r.Created),
+		AssignedHub:    r.AssignedHub,
+		DeviceID:       r.DeviceID,
+		Status:         string(r.Status),
+		Substatus:      r.Substatus,
+		ErrorCode:      r.ErrorCode,
+		ErrorMessage:   r.ErrorMessage,
+		Updated:        wireTime(r.Updated),
+		ETag:           r.ETag,
+		Payload:        r.Payload,
+	}
+}

@@ -1,0 +1,202 @@
+package registration
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/requestlog"
+)
+
+// Topics of the DPS MQTT contract ("Communicate with DPS using the MQTT protocol"); no others are served.
+const (
+	filterReplies  = "$dps/registrations/res/#"
+	topicRegister  = "$dps/registrations/PUT/iotdps-register/"
+	topicOperation = "$dps/registrations/GET/iotdps-get-operationstatus/"
+	topicReply     = "$dps/registrations/res/"
+)
+
+var errTopic = errors.New("topic is not one of the device provisioning contract")
+
+// session is one MQTT connection of a device.
+type session struct {
+	api    *API
+	caller caller
+	client broker.Client
+	// granted is the quality of service of the replies; subscribed whether the device wants them.
+	granted    byte
+	subscribed bool
+}
+
+// Accept takes connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
+//
+// Fidelity: a bad shared access signature is refused when connecting (CONNACK 5), a bad certificate by the answer to the
+// registration (401002), as real traffic shows for certificates; for signatures Azure's choice is unsure.
+func (a *API) Accept(c broker.Connect) (broker.Session, error) {
+	start := time.Now()
+	who, mine := callerOf(c)
+	if !mine {
+		return nil, broker.ErrNotMine
+	}
+	err := a.admit(c, who)
+	a.record("CONNECT", who.scope+"/registrations/"+who.id, who, err, http.StatusOK, start)
+	if err != nil {
+		return nil, err
+	}
+	return &session{api: a, caller: who, client: c.Client}, nil
+}
+
+func (a *API) admit(c broker.Connect, who caller) error {
+	if err := who.check(); err != nil {
+		return err
+	}
+	if !strings.EqualFold(c.ClientID, who.id) {
+		return invalid("The client id must be the registration id.")
+	}
+	_, err := a.attest(who)
+	if who.token == "" && len(who.certificates) > 0 && errors.Is(err, errBadCertificate) {
+		return nil
+	}
+	return err
+}
+
+// callerOf reads a user name; false when it is not of this form. After the id stand parameters without a question mark.
+func callerOf(c broker.Connect) (caller, bool) {
+	parts := strings.SplitN(c.UserName, "/", 4)
+	if len(parts) != 4 || parts[0] == "" || !strings.EqualFold(parts[1], "registrations") {
+		return caller{}, false
+	}
+	who := caller{scope: parts[0], id: parts[2], token: c.Password, certificates: c.Certificates}
+	for parameter := range strings.SplitSeq(strings.TrimPrefix(parts[3], "?"), "&") {
+		if name, value, _ := strings.Cut(parameter, "="); strings.EqualFold(name, "api-version") {
+			who.apiVersion = value
+		}
+	}
+	return who, true
+}
+
+// ID implements broker.Session: a device's second connection ends its first.
+func (s *session) ID() string {
+	return "dps " + strings.ToLower(s.caller.scope+"/"+s.caller.id)
+}
+
+// Subscribe grants the one filter of the contract.
+func (s *session) Subscribe(filter string, qos byte) (byte, error) {
+	if filter != filterReplies {
+		return 0, fmt.Errorf("subscribe to %q: %w", filter, errTopic)
+	}
+	s.subscribed, s.granted = true, min(qos, broker.MaxQoS)
+	return s.granted, nil
+}
+
+// Unsubscribe ends the replies.
+func (s *session) Unsubscribe(filter string) {
+	if filter == filterReplies {
+		s.subscribed = false
+	}
+}
+
+// Closed implements broker.Session; a session holds nothing.
+func (s *session) Closed() {}
+
+// Publish carries out a request and sends its reply. Errors are replies too; only a foreign topic ends the connection.
+func (s *session) Publish(m broker.Message) error {
+	start := time.Now()
+	run, query, known := s.operation(m)
+	if !known {
+		return fmt.Errorf("publish to %q: %w", m.Topic, errTopic)
+	}
+	rid := query["$rid"]
+	reply, err := run()
+	status, again := http.StatusOK, false
+	var body any = reply
+	switch {
+	case err != nil:
+		refused := asWire(err)
+		status, body = refused.status, s.api.errorBody(refused)
+		again = status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+	case reply.running():
+		status, again = http.StatusAccepted, true
+	}
+	s.api.record("PUBLISH", m.Topic, s.caller, err, status, start)
+	return s.send(status, rid, again, body)
+}
+
+// operation finds what a topic asks for; its parameters follow "/?".
+func (s *session) operation(m broker.Message) (run func() (operationReply, error), query map[string]string, known bool) {
+	path, parameters, _ := strings.Cut(m.Topic, "?")
+	query = map[string]string{}
+	for parameter := range strings.SplitSeq(parameters, "&") {
+		name, value, _ := strings.Cut(parameter, "=")
+		query[name] = value
+	}
+	switch path {
+	case topicRegister:
+		return func() (operationReply, error) { return s.register(m.Payload) }, query, true
+	case topicOperation:
+		id := query["operationId"]
+		if decoded, err := url.PathUnescape(id); err == nil {
+			id = decoded
+		}
+		return func() (operationReply, error) { return s.poll(id) }, query, true
+	}
+	return nil, nil, false
+}
+
+func (s *session) register(body []byte) (operationReply, error) {
+	if len(body) > maxBody {
+		return operationReply{}, refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "The message is larger than %d bytes.", maxBody)
+	}
+	// The entry may have changed since the connection was made, and the token may have expired.
+	m, err := s.api.attest(s.caller)
+	if err != nil {
+		return operationReply{}, err
+	}
+	// The work does not end with the connection: an accepted registration is carried out.
+	return s.api.register(context.Background(), s.caller, m, body)
+}
+
+func (s *session) poll(id string) (operationReply, error) {
+	m, err := s.api.attest(s.caller)
+	if err != nil {
+		return operationReply{}, err
+	}
+	return s.api.operation(s.caller, m, id)
+}
+
+// send answers a request. $rid stands first, as the C# SDK's pattern wants; a body is always there, as the Node SDK crashes without.
+func (s *session) send(status int, rid string, again bool, body any) error {
+	if !s.subscribed {
+		return nil
+	}
+	payload, err := json.Marshal(body)
+	if err != nil {
+		return fmt.Errorf("encode the reply: %w", err)
+	}
+	topic := topicReply + strconv.Itoa(status) + "/?$rid=" + rid
+	if again {
+		topic += "&retry-after=" + s.api.retryAfter()
+	}
+	return s.client.Send(broker.Message{Topic: topic, Payload: payload, QoS: s.granted})
+}
+
+// record notes an MQTT operation with the status that HTTP would have given it.
+func (a *API) record(method, path string, who caller, err error, status int, start time.Time) {
+	if a.opts.Recorder == nil {
+		return
+	}
+	if err != nil {
+		status = asWire(err).status
+	}
+	a.opts.Recorder.Record(requestlog.Record{
+		Surface: requestlog.MQTTDPS, Method: method, Path: path, APIVersion: who.apiVersion,
+		Status: status, Start: start, Duration: time.Since(start),
+	})
+}

@@ -1,0 +1,93 @@
+package registration
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// disabled reports whether the entry that let the device in is switched off.
+func (m match) disabled() bool {
+	if m.enrollment != nil {
+		return m.enrollment.Disabled
+	}
+	return m.group.Disabled
+}
+
+// register starts a registration for a device that m let in. Its outcome is decided and durable when register returns, but the device
+// is told "assigning" and learns it by polling, as on Azure.
+func (a *API) register(ctx context.Context, c caller, m match, text []byte) (operationReply, error) {
+	body, err := c.readBody(text)
+	if err != nil {
+		return operationReply{}, err
+	}
+	if m.disabled() {
+		// Nothing is kept: every poll finds the entry disabled again.
+		return operationReply{OperationID: a.newOperationID(c.scope), Status: string(state.Assigning)}, nil
+	}
+	operation, err := a.st.Register(ctx, state.RegisterRequest{
+		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
+		Enrollment: m.enrollment, Group: m.group,
+		Keys: m.keys, PrimaryThumbprint: m.thumbprint,
+		Payload: body.Payload, Decide: a.opts.Decide,
+	})
+	if err != nil {
+		return operationReply{}, err
+	}
+	return operationReply{OperationID: operation.ID, Status: string(state.Assigning)}, nil
+}
+
+// operation is where a registration stands. The operation must be one of the device that asks.
+//
+// Fidelity: a disabled entry shows as the status "disabled" of every operation; the SDKs know the status, no document says when.
+func (a *API) operation(c caller, m match, id string) (operationReply, error) {
+	if m.disabled() {
+		return operationReply{
+			OperationID: id, Status: string(state.Disabled),
+			RegistrationState: &resultReply{RegistrationID: c.id, Status: string(state.Disabled)},
+		}, nil
+	}
+	operation, err := a.st.RegistrationOperation(c.scope, id)
+	if err != nil && !isNotFound(err) {
+		return operationReply{}, err
+	}
+	if err != nil || !strings.EqualFold(operation.RegistrationID, c.id) {
+		return operationReply{}, refuse(http.StatusNotFound, codeNotFound, "Operation not found.")
+	}
+	w := operationReply{OperationID: operation.ID, Status: string(operation.Status), RegistrationState: a.result(m, operation.Registration)}
+	if w.running() {
+		w.RegistrationState = &resultReply{RegistrationID: operation.RegistrationID, Status: w.Status}
+	}
+	return w, nil
+}
+
+// lookup is the present registration of the device.
+func (a *API) lookup(c caller, m match) (*resultReply, error) {
+	record, err := a.st.Registration(c.scope, c.id)
+	if isNotFound(err) {
+		return nil, refuse(http.StatusNotFound, codeNotFound, "Registration not found.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.result(m, record), nil
+}
+
+// running reports whether a device has to poll on.
+func (w operationReply) running() bool {
+	return w.Status == string(state.Assigning) || w.Status == string(state.Unassigned)
+}
+
+// newOperationID makes an id in Azure's form: a digit, 16 hex digits that belong to the service, a GUID.
+func (a *API) newOperationID(scope string) string {
+	var sum uint64 = 14695981039346656037 // FNV-1a
+	for _, b := range []byte(strings.ToUpper(scope)) {
+		sum = (sum ^ uint64(b)) * 1099511628211
+	}
+	return fmt.Sprintf("5.%016x.%s", sum, uuid.NewString())
+}

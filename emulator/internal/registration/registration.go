@@ -1,0 +1,44 @@
+// Package registration is the device API of the Device Provisioning Service: a device proves what it is and is told its hub. The
+// rules stand here once, with two thin fronts, HTTPS (an http.Handler) and MQTT (a broker.Front), over the same methods.
+//
+// It does not choose the hub, which is the state's, does not listen, and knows no hub protocol. Attestation by TPM and by references
+// to uploaded CA certificates, and AMQP, are not there.
+//
+// Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and the Azure device
+// SDKs. Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
+package registration
+
+import (
+	"context"
+	"time"
+
+	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
+)
+
+// Options say how the surface differs from its default.
+type Options struct {
+	// Names turns the host name of a hub into the one told to devices as assignedHub; nil: as it is.
+	Names func(hubHost string) string
+	// RetryAfter is how long a device is asked to wait before it polls, in whole seconds. Zero, the default: no time at all; Azure
+	// says 3 seconds.
+	RetryAfter time.Duration
+	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
+	Recorder requestlog.Recorder
+	// Decide asks the webhook of a custom allocation; nil: registrations under that policy fail with 400207.
+	Decide func(ctx context.Context, input state.AllocationInput) (state.AllocationAnswer, error)
+}
+
+// API is the device API over one state, for every provisioning service in it. It implements http.Handler and broker.Front.
+type API struct {
+	st   *state.State
+	opts Options
+}
+
+// New returns the device API over st.
+func New(st *state.State, opts Options) *API {
+	if opts.Names == nil {
+		opts.Names = func(host string) string { return host }
+	}
+	return &API{st: st, opts: opts}
+}
