@@ -1,0 +1,145 @@
+package dpsdevice
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// errLost is the end of a session whose connection has ended.
+var errLost = errors.New("the connection was lost")
+
+// login is what an MQTT CONNECT carries.
+type login struct {
+	host, clientID, user, password string
+	credential                     Credential
+	network                        Network
+	clean                          bool
+}
+
+// session is one MQTT 3.1.1 connection on which requests are answered by messages that carry the request's id.
+type session struct {
+	client mqtt.Client
+	lost   chan struct{}
+
+	mu      sync.Mutex // guards waiting
+	waiting map[string]chan reply
+}
+
+// reply is an answer: the status in its topic, the topic's query, the payload.
+type reply struct {
+	status  int
+	query   url.Values
+	payload []byte
+}
+
+// connect opens a session and subscribes to the topics on which answers come, those that begin with prefix.
+func connect(ctx context.Context, l login, prefix string) (*session, error) {
+	s := &session{lost: make(chan struct{}), waiting: map[string]chan reply{}}
+	lostOnce := sync.OnceFunc(func() { close(s.lost) })
+	options := mqtt.NewClientOptions().AddBroker("ssl://" + net.JoinHostPort(l.host, strconv.Itoa(mqttPort))).
+		SetClientID(l.clientID).SetUsername(l.user).SetPassword(l.password).SetCleanSession(l.clean).SetProtocolVersion(4).
+		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(3 * time.Minute).SetConnectTimeout(30 * time.Second).SetOrderMatters(false).
+		SetConnectionLostHandler(func(mqtt.Client, error) { lostOnce() }).
+		SetCustomOpenConnectionFn(func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+			return l.network.dial(ctx, l.host, mqttPort, l.credential)
+		})
+	s.client = mqtt.NewClient(options)
+	if err := s.await(ctx, s.client.Connect()); err != nil {
+		s.client.Disconnect(0)
+		return nil, refusedConnect(l.host, err)
+	}
+	if prefix == "" {
+		return s, nil
+	}
+	if err := s.await(ctx, s.client.Subscribe(prefix+"#", 1, func(_ mqtt.Client, m mqtt.Message) { s.deliver(prefix, m) })); err != nil {
+		s.close()
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	return s, nil
+}
+
+// refusedConnect turns the CONNACK codes that mean "not you" into an Error.
+func refusedConnect(host string, err error) error {
+	if errors.Is(err, packets.ErrorRefusedNotAuthorised) || errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) {
+		return &Error{Status: http.StatusUnauthorized, Message: host + " refuses the device's identity or credential"}
+	}
+	return fmt.Errorf("connect to %s: %w", host, err)
+}
+
+// await waits for a token of the MQTT client.
+func (s *session) await(ctx context.Context, token mqtt.Token) error {
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-s.lost:
+		return errLost
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// publish sends a message and waits until it is acknowledged.
+func (s *session) publish(ctx context.Context, topic string, payload []byte) error {
+	return s.await(ctx, s.client.Publish(topic, 1, false, payload))
+}
+
+// request publishes to the topic that topic makes of a fresh request id, and waits for the answer.
+func (s *session) request(ctx context.Context, topic func(id string) string, payload []byte) (reply, error) {
+	id, answered := rand.Text(), make(chan reply, 1)
+	s.mu.Lock()
+	s.waiting[id] = answered
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.waiting, id)
+		s.mu.Unlock()
+	}()
+	if err := s.publish(ctx, topic(id), payload); err != nil {
+		return reply{}, err
+	}
+	select {
+	case r := <-answered:
+		return r, nil
+	case <-s.lost:
+		return reply{}, errLost
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+}
+
+// deliver hands an answer to the request it belongs to; others are dropped. The rest of its topic is status, a slash, a query.
+func (s *session) deliver(prefix string, m mqtt.Message) {
+	status, query, _ := strings.Cut(strings.TrimPrefix(m.Topic(), prefix), "/?")
+	code, err := strconv.Atoi(status)
+	if err != nil {
+		return
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return
+	}
+	s.mu.Lock()
+	answered := s.waiting[values.Get("$rid")]
+	s.mu.Unlock()
+	if answered == nil {
+		return
+	}
+	select {
+	case answered <- reply{code, values, m.Payload()}:
+	default: // answered twice
+	}
+}
+
+func (s *session) close() { s.client.Disconnect(250) }
