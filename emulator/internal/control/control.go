@@ -36,7 +36,7 @@ type Options struct {
 	// About is merged into the answer of /readyz: addresses, process id; nothing secret.
 	About func() map[string]any
 	// Counts says how many objects of each kind there are.
-	Counts func() (map[string]int, error)
+	Counts func() (any, error)
 	// Reset makes the emulator forget everything but its ports, authority and secrets.
 	Reset func() error
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.

@@ -1,0 +1,222 @@
+// Package emulator is a local stand-in for the part of Azure that provisions devices: Azure Resource Manager for resource groups, IoT
+// hubs and Device Provisioning Services; the DPS service and device APIs over HTTPS and MQTT; and the IoT hubs that devices end on.
+//
+//	e := emulator.RunT(t)           // in a test: in memory, free ports, closed with the test
+//	e.Endpoints().ARM               // https://127.0.0.1:… for azcore clients
+//
+//	e, err := emulator.New(emulator.Options{Dir: dir})
+//	err = e.Run(ctx)                // a program: state and ports are kept in dir
+//
+// It is not a place for real devices or real secrets, it listens on loopback unless told otherwise, and it knows nothing of Pulumi.
+// What each call does and leaves out stands in docs/FIDELITY.md.
+package emulator
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"evenkeel/emulator/internal/control"
+	"evenkeel/emulator/internal/entra"
+	"evenkeel/emulator/internal/hold"
+	"evenkeel/emulator/internal/localca"
+	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
+)
+
+const (
+	// logCapacity bounds the request log.
+	logCapacity = 20_000
+	// closeGrace is how long Close waits for requests under way.
+	closeGrace = 2 * time.Second
+	storeDir   = "store"
+)
+
+// Emulator is one emulated cloud. Its methods may be called concurrently.
+type Emulator struct {
+	options Options
+	state   *state.State
+	ca      *localca.Authority
+	entra   *entra.Authority
+	log     *requestlog.Log
+	holds   *hold.Table
+
+	// mu guards what follows.
+	mu        sync.Mutex
+	started   bool
+	closed    bool
+	endpoints Endpoints
+	servers   []*http.Server
+	stops     []func() // what ends the serving of things that are no http.Server
+	failed    chan error
+}
+
+// New opens the state in o.Dir, and makes the folder, the local CA and the client secret there at the first time. It listens nowhere
+// yet. The caller must Close it.
+func New(o Options) (*Emulator, error) {
+	if err := o.complete(); err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	e := &Emulator{options: o, log: requestlog.New(logCapacity), holds: &hold.Table{}, failed: make(chan error, 1)}
+	if err := e.open(); err != nil {
+		return nil, fmt.Errorf("emulator: %w", err)
+	}
+	return e, nil
+}
+
+func (e *Emulator) open() (err error) {
+	// Certificates follow the real clock, because clients check them with theirs.
+	stateDir := ""
+	if dir := e.options.Dir; dir == "" {
+		if e.ca, err = localca.New(time.Now); err != nil {
+			return err
+		}
+		if e.entra, err = entra.New(e.options.Now); err != nil {
+			return err
+		}
+	} else {
+		if err = os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make data folder: %w", err)
+		}
+		if e.ca, err = localca.Load(dir, time.Now); err != nil {
+			return err
+		}
+		if e.entra, err = entra.Load(dir, e.options.Now); err != nil {
+			return err
+		}
+		stateDir = filepath.Join(dir, storeDir)
+	}
+	e.state, err = state.Open(state.Options{Dir: stateDir, Now: e.options.Now, Random: e.options.Random})
+	return err
+}
+
+// Start listens and serves until Close. It may be called once.
+func (e *Emulator) Start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.started || e.closed {
+		return errors.New("emulator: it was started or closed before")
+	}
+	l, err := listen(e.options)
+	if err != nil {
+		return fmt.Errorf("emulator: %w", err)
+	}
+	e.started = true
+	e.endpoints = Endpoints{
+		ARM:     "https://" + l.arm.Addr().String(),
+		Data:    "https://" + l.data.Addr().String(),
+		MQTT:    l.mqtt.Addr().String(),
+		Control: "http://" + l.control.Addr().String(),
+		CAFile:  e.endpoints.CAFile, CAPEM: e.ca.PEM(),
+		TenantID: entra.TenantID, ClientID: entra.ClientID, ClientSecret: e.entra.Secret(), SubscriptionID: SubscriptionID,
+	}
+	if e.options.Dir != "" {
+		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
+	}
+	e.entra.SetBase(e.endpoints.ARM)
+	e.serve(l)
+	return nil
+}
+
+// serve starts the servers; e.mu is held.
+func (e *Emulator) serve(l *listeners) {
+	e.serveMQTT(tls.NewListener(l.mqtt, e.tlsConfig(tls.RequestClientCert)))
+	data := e.server(e.dataHandler())
+	data.TLSConfig = e.tlsConfig(tls.RequestClientCert)
+	arm := e.server(e.armHandler())
+	arm.TLSConfig = e.tlsConfig(tls.NoClientCert)
+	management := e.server(e.controlHandler())
+	e.servers = []*http.Server{arm, data, management}
+	go e.watch("arm", func() error { return arm.ServeTLS(l.arm, "", "") })
+	go e.watch("data", func() error { return data.ServeTLS(l.data, "", "") })
+	go e.watch("control", func() error { return management.Serve(l.control) })
+}
+
+func (e *Emulator) watch(surface string, serve func() error) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		select {
+		case e.failed <- fmt.Errorf("emulator: serve %s: %w", surface, err):
+		default: // the first failure is enough
+		}
+	}
+}
+
+// tlsConfig asks for client certificates but never judges them: a refusal inside TLS would reach a device as a network error.
+func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: e.ca.Certificate, ClientAuth: clients}
+	if e.options.X25519Only {
+		c.CurvePreferences = []tls.CurveID{tls.X25519}
+	}
+	return c
+}
+
+func (e *Emulator) controlHandler() http.Handler {
+	return control.New(control.Options{
+		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset, AnyHost: e.options.AllowRemote,
+		Ready: func() error { return nil }, // the listeners open last
+		About: func() map[string]any {
+			ends := e.Endpoints()
+			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid()}
+		},
+	})
+}
+
+// Run starts the emulator unless it was started, serves until ctx ends or a server fails, and closes it.
+func (e *Emulator) Run(ctx context.Context) error {
+	e.mu.Lock()
+	started := e.started
+	e.mu.Unlock()
+	if !started {
+		if err := e.Start(); err != nil {
+			return errors.Join(err, e.Close())
+		}
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-e.failed:
+	}
+	return errors.Join(failure, e.Close())
+}
+
+// Close ends the serving and closes the state. Requests under way get a moment to end; held ones are dropped. Closing again does
+// nothing.
+func (e *Emulator) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return nil
+	}
+	e.closed = true
+	servers, stops := e.servers, e.stops
+	e.mu.Unlock()
+
+	e.holds.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	for _, s := range servers {
+		if s.Shutdown(ctx) != nil {
+			_ = s.Close() // the grace is over
+		}
+	}
+	for _, stop := range stops {
+		stop()
+	}
+	if err := e.state.Close(); err != nil {
+		return fmt.Errorf("emulator: close state: %w", err)
+	}
+	return nil
+}
+
+// Endpoints are where the emulator is found; they are empty before Start.
+func (e *Emulator) Endpoints() Endpoints {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.endpoints
+}

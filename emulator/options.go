@@ -1,0 +1,68 @@
+package emulator
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+)
+
+// SubscriptionID is the only subscription of the emulated cloud.
+const SubscriptionID = "00000000-0000-0000-0000-000000000000"
+
+// DefaultHost is where the emulator listens unless told otherwise.
+const DefaultHost = "127.0.0.1"
+
+// Options say where an emulator lives and how it behaves. The zero value is an emulator in memory, on free loopback ports.
+type Options struct {
+	// Dir is the data folder, made when absent: the store, the local CA, the client secret, the ports. Empty: everything is in
+	// memory and ends with Close.
+	Dir string
+	// Host is the address to listen on; DefaultHost when empty.
+	Host string
+	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network.
+	AllowRemote bool
+	// Ports to listen on. A zero one is the port remembered in Dir, or else a free one.
+	Ports Ports
+	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
+	// though still answered as a long-running operation.
+	LRODelay time.Duration
+	// Now is the clock of the emulated cloud; time.Now when nil. TLS certificates follow the real clock, as clients do.
+	Now func() time.Time
+	// Random is where keys, scopes and etags come from; crypto/rand when nil. TLS and token keys always come from crypto/rand.
+	Random io.Reader
+	// Logger takes what goes wrong inside, and each request at debug level; nothing is logged when nil.
+	Logger *slog.Logger
+	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
+	X25519Only bool
+}
+
+// Ports are the TCP ports of an emulator.
+type Ports struct {
+	ARM     int `json:"arm"`
+	Data    int `json:"data"`
+	MQTT    int `json:"mqtt"`
+	Control int `json:"control"`
+}
+
+func (o *Options) complete() error {
+	if o.Host == "" {
+		o.Host = DefaultHost
+	}
+	if ip := net.ParseIP(o.Host); ip == nil {
+		return fmt.Errorf("listen on %q: not an IP address", o.Host)
+	} else if !ip.IsLoopback() && !o.AllowRemote {
+		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote access is allowed", o.Host)
+	}
+	if o.LRODelay < 0 {
+		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}

@@ -1,0 +1,133 @@
+package emulator
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/hold"
+	"evenkeel/emulator/internal/requestlog"
+)
+
+const (
+	// maxBody is what ARM takes, and more than the other services do.
+	maxBody           = 4 << 20
+	maxHeader         = 64 << 10
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = time.Minute
+	writeTimeout      = 5 * time.Minute
+	idleTimeout       = 3 * time.Minute
+)
+
+func (e *Emulator) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		// A refused handshake is a client's affair; the line names its address and the reason, no more.
+		ErrorLog: slog.NewLogLogger(e.options.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// on wraps a surface: body limit, holds, the request log, and panics that must not end the process.
+func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := e.options.Now()
+		// The path as it came: a handler may rewrite the URL.
+		record := requestlog.Record{
+			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: start,
+		}
+		sw := &statusWriter{ResponseWriter: w}
+		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler {
+					panic(p)
+				}
+				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
+				if sw.status == 0 {
+					sw.Header().Set("Content-Type", "application/json")
+					http.Error(sw, `{"error":{"code":"InternalServerError","message":"The emulator has a fault: see its log."}}`, http.StatusInternalServerError)
+				}
+			}
+			record.Status, record.Duration = sw.status, e.options.Now().Sub(start)
+			e.log.Record(record)
+			e.options.Logger.Debug("request", "surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
+		}()
+		if e.holds.Wants() {
+			held, done := e.hold(surface, sw, r)
+			defer done()
+			r = held
+		}
+		next.ServeHTTP(sw, r)
+	})
+}
+
+// hold gives the request to the holds. A caught request no longer depends on its client: its body has been read, its context does
+// not end, and its answer may go nowhere.
+func (e *Emulator) hold(surface requestlog.Surface, w http.ResponseWriter, r *http.Request) (*http.Request, func()) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler) // never arrived whole: nothing to carry out
+	}
+	r = r.WithContext(context.WithoutCancel(r.Context()))
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	// A hold may last longer than the server's patience with one request.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	done, ok := e.holds.Catch(hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path})
+	if done == nil {
+		return r, func() {}
+	}
+	if !ok {
+		done()
+		panic(http.ErrAbortHandler)
+	}
+	return r, done
+}
+
+// shown is the request's path and query for the log. A signature in the query (no surface takes one there) is left out.
+func shown(r *http.Request) string {
+	if strings.Contains(strings.ToLower(r.URL.RawQuery), "sig=") {
+		return r.URL.EscapedPath() + "?…"
+	}
+	return r.URL.RequestURI()
+}
+
+// hostOf is the Host header without its port, lower case.
+func hostOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.Host)
+	if err != nil {
+		host = r.Host
+	}
+	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+}
+
+// statusWriter remembers the status that was sent.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader remembers the first final status.
+func (w *statusWriter) WriteHeader(status int) {
+	if w.status == 0 && status >= http.StatusOK {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implies status 200.
+func (w *statusWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,65 @@
+package emulator
+
+import (
+	"net"
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/entra"
+	"evenkeel/emulator/internal/requestlog"
+)
+
+// Domains of the data surface's hosts, as in Azure's public cloud.
+const (
+	hubDomain     = ".azure-devices.net"
+	serviceDomain = ".azure-devices-provisioning.net"
+	// globalHost is where devices of every provisioning service register.
+	globalHost = "global" + serviceDomain
+)
+
+// armHandler serves Azure Resource Manager, and on the same port the endpoints that give its access tokens.
+func (e *Emulator) armHandler() http.Handler {
+	tokens := e.on(requestlog.Entra, e.entra.Handler())
+	manager := e.on(requestlog.ARM, http.NotFoundHandler())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if entra.Owns(r.URL.Path) {
+			tokens.ServeHTTP(w, r)
+			return
+		}
+		manager.ServeHTTP(w, r)
+	})
+}
+
+// dataHandler picks the surface by the host asked for. Loopback names are the DPS device API, which devices reach under any name.
+func (e *Emulator) dataHandler() http.Handler {
+	device := e.on(requestlog.DPSDevice, http.NotFoundHandler())
+	service := e.on(requestlog.DPSService, http.NotFoundHandler())
+	hub := e.on(requestlog.Hub, http.NotFoundHandler())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host := hostOf(r)
+		switch {
+		case host == globalHost || host == "localhost" || net.ParseIP(host) != nil:
+			device.ServeHTTP(w, r)
+		case strings.HasSuffix(host, serviceDomain) && devicePath(r.URL.Path):
+			device.ServeHTTP(w, r)
+		case strings.HasSuffix(host, serviceDomain):
+			service.ServeHTTP(w, r)
+		case strings.HasSuffix(host, hubDomain):
+			hub.ServeHTTP(w, r)
+		default:
+			http.Error(w, "The emulator serves hosts under "+hubDomain[1:]+" and "+serviceDomain[1:]+", and localhost.", http.StatusMisdirectedRequest)
+		}
+	})
+}
+
+// devicePath reports whether a path is of the device API, /{idScope}/registrations/{id}…; the service API has /registrations first.
+func devicePath(path string) bool {
+	scope, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	second, _, _ := strings.Cut(rest, "/")
+	return !strings.EqualFold(scope, "registrations") && strings.EqualFold(second, "registrations")
+}
+
+// serveMQTT serves DPS and the hubs over MQTT.
+func (e *Emulator) serveMQTT(l net.Listener) {
+	e.stops = append(e.stops, func() { _ = l.Close() })
+}
