@@ -1,0 +1,211 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"context"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"evenkeel/internal/sas"
+)
+
+// status is what `keel emulator status --json` says, as far as the stories need it.
+type status struct {
+	Running   bool `json:"running"`
+	PID       int  `json:"pid"`
+	Endpoints struct {
+		Data    string `json:"data"`
+		Control string `json:"control"`
+		CAFile  string `json:"caFile"`
+	} `json:"endpoints"`
+}
+
+// keel runs the built keel in a checkout and returns its standard output.
+func keel(folder string, args ...string) ([]byte, error) {
+	cmd := exec.Command(filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
+	cmd.Dir = folder
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("keel %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
+	}
+	return out, nil
+}
+
+func emulatorStatus(folder string) (status, error) {
+	out, err := keel(folder, "emulator", "status", "--json")
+	if err != nil {
+		return status{}, err
+	}
+	var s status
+	return s, json.Unmarshal(out, &s)
+}
+
+// killEmulator: kill9 — ends the emulator as a power cut would.
+func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
+	s, err := emulatorStatus(checkout)
+	ts.Check(err)
+	if neg || len(args) > 0 || !s.Running {
+		ts.Fatalf("usage: kill9, with an emulator running")
+	}
+	ts.Check(syscall.Kill(s.PID, syscall.SIGKILL))
+	deadline := time.Now().Add(30 * time.Second)
+	for syscall.Kill(s.PID, 0) == nil {
+		if time.Now().After(deadline) {
+			ts.Fatalf("the emulator, process %d, does not end", s.PID)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// emulated: emulated KIND N — the emulated cloud holds N hubs, services, groups, enrollments or devices.
+func emulated(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: emulated KIND N")
+	}
+	s, err := emulatorStatus(checkout)
+	ts.Check(err)
+	counts := map[string]int{}
+	ts.Check(getJSON(s.Endpoints.Control+"/counts", &counts))
+	got, known := counts[args[0]]
+	if !known {
+		ts.Fatalf("there is no count of %q in %v", args[0], counts)
+	}
+	if same := fmt.Sprint(got) == args[1]; same == neg {
+		ts.Fatalf("got %d %s, want %s (negated: %v); all: %v", got, args[0], args[1], neg, counts)
+	}
+}
+
+func getJSON(address string, into any) error {
+	response, err := http.Get(address)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("GET %s: %s", address, response.Status)
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// editEnrollment: enrollment ID FIELD VALUE — somebody sets a field (JSON value) of an individual enrollment through the service API;
+// enrollment ID FIELD — prints the field as the service has it.
+func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: enrollment ID FIELD [VALUE]")
+	}
+	service, err := dial(checkout)
+	ts.Check(err)
+	path := "/enrollments/" + args[0]
+	entry := map[string]json.RawMessage{}
+	ts.Check(service.call(http.MethodGet, path, nil, "", &entry))
+	if len(args) == 2 {
+		fmt.Fprintln(ts.Stdout(), string(entry[args[1]]))
+		return
+	}
+	// The entry as read has no keys; sent back so it would get new ones.
+	var attestation map[string]json.RawMessage
+	ts.Check(service.call(http.MethodPost, path+"/attestationmechanism", nil, "", &attestation))
+	whole, err := json.Marshal(attestation)
+	ts.Check(err)
+	entry["attestation"], entry[args[1]] = whole, json.RawMessage(args[2])
+	delete(entry, "registrationState")
+	body, err := json.Marshal(entry)
+	ts.Check(err)
+	ts.Check(service.call(http.MethodPut, path, body, "*", nil))
+}
+
+// service is the service API of the deployed provisioning service, spoken without any client of this project's.
+type service struct {
+	host, policy, key string
+	client            *http.Client
+}
+
+func dial(folder string) (service, error) {
+	s, err := emulatorStatus(folder)
+	if err != nil {
+		return service{}, err
+	}
+	out, err := keel(folder, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	if err != nil {
+		return service{}, err
+	}
+	parts := map[string]string{}
+	for pair := range strings.SplitSeq(strings.TrimSpace(string(out)), ";") {
+		name, value, _ := strings.Cut(pair, "=")
+		parts[name] = value
+	}
+	address, err := url.Parse(s.Endpoints.Data)
+	if err != nil {
+		return service{}, err
+	}
+	pem, err := os.ReadFile(s.Endpoints.CAFile)
+	if err != nil {
+		return service{}, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return service{}, errors.New("the emulator's CA file holds no certificate")
+	}
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: roots},
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address.Host)
+		},
+	}
+	return service{
+		host: parts["HostName"], policy: parts["SharedAccessKeyName"], key: parts["SharedAccessKey"],
+		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+	}, nil
+}
+
+func (s service) call(method, path string, body []byte, ifMatch string, into any) error {
+	token, err := sas.New(s.host, s.policy, s.key, time.Now().Add(time.Hour))
+	if err != nil {
+		return err
+	}
+	request, err := http.NewRequest(method, "https://"+s.host+path+"?api-version=2021-10-01", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", token)
+	request.Header.Set("Content-Type", "application/json")
+	if ifMatch != "" {
+		request.Header.Set("If-Match", ifMatch)
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		return err
+	}
+	if response.StatusCode/100 != 2 {
+		return fmt.Errorf("%s %s: %s: %s", method, path, response.Status, text)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.Unmarshal(text, into)
+}

@@ -1,0 +1,106 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
+// 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are the defaults of azure-native 2.92.3. Each is
+// looked for, put, its long-running operation polled, and read.
+var (
+	groupRequests = []string{
+		"GET /subscriptions/S/resourcegroups/environment 2022-09-01 404",
+		"PUT /subscriptions/S/resourcegroups/environment 2022-09-01 201",
+	}
+	serviceRequests = []string{
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 404",
+		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 201",
+		"GET /subscriptions/S/providers/microsoft.devices/locations/westeurope/provisioningserviceoperationresults/OP 2022-12-12 200",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 200",
+	}
+)
+
+func hubRequests(name string) []string {
+	return []string{
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 404",
+		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 201",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 200",
+	}
+}
+
+func TestOneUpSendsTheRequestsThatTheRealPluginSends(t *testing.T) {
+	tearDown(checkout)
+	t.Cleanup(func() { tearDown(checkout) })
+	if _, err := keel(checkout, "up"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := emulatorStatus(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := requestLog(t, s.Endpoints.Control)
+	for name, want := range map[string][]string{
+		"resourcegroups/environment": groupRequests,
+		"iothubs/hub-1":              hubRequests("hub-1"),
+		"iothubs/hub-2":              hubRequests("hub-2"),
+		"/provisioning":              serviceRequests,
+	} {
+		var got []string
+		for _, line := range log {
+			path := strings.Fields(line)[1]
+			if strings.HasSuffix(path, name) || name == "/provisioning" && strings.Contains(path, "provisioningserviceoperationresults") {
+				got = append(got, line)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+	if first := log[0]; first != groupRequests[0] {
+		t.Errorf("got first request %q, want %q", first, groupRequests[0])
+	}
+}
+
+var (
+	suffix    = regexp.MustCompile(`(environment|hub-[0-9]+|provisioning)[0-9a-f]{8}\b`)
+	operation = regexp.MustCompile(`(operationresults)/[^/ ]+`)
+)
+
+// requestLog is what ARM was asked, one line a request: method, path in lower case without the parts that chance decides, api-version
+// and status.
+func requestLog(t *testing.T, control string) []string {
+	t.Helper()
+	response, err := http.Get(control + "/requests?surface=arm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var log []struct {
+		Method     string
+		Path       string
+		APIVersion string `json:"apiVersion"`
+		Status     json.Number
+	}
+	if err := json.NewDecoder(response.Body).Decode(&log); err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, r := range log {
+		path, _, _ := strings.Cut(strings.ToLower(r.Path), "?")
+		path = strings.Replace(path, "00000000-0000-0000-0000-000000000000", "S", 1)
+		path = operation.ReplaceAllString(suffix.ReplaceAllString(path, "$1"), "$1/OP")
+		lines = append(lines, strings.Join([]string{r.Method, path, r.APIVersion, r.Status.String()}, " "))
+	}
+	if len(lines) == 0 {
+		t.Fatal("the request log of ARM is empty")
+	}
+	return lines
+}
