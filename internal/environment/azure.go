@@ -49,10 +49,40 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 
 // Emulator returns Azure as the emulator at the endpoints plays it.
 func Emulator(e Endpoints) (*ResourceManager, error) {
+	credential, client, err := Client(e)
+	if err != nil {
+		return nil, err
+	}
+	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}, 50*time.Millisecond)
+}
+
+// Client returns what any client of the Azure SDK needs to speak to the emulator's management API.
+func Client(e Endpoints) (azcore.TokenCredential, policy.ClientOptions, error) {
 	secret, err := os.ReadFile(e.SecretFile)
 	if err != nil {
-		return nil, fmt.Errorf("read the emulator's client secret: %w", err)
+		return nil, policy.ClientOptions{}, fmt.Errorf("read the emulator's client secret: %w", err)
 	}
+	pool, err := e.Roots()
+	if err != nil {
+		return nil, policy.ClientOptions{}, err
+	}
+	options := policy.ClientOptions{
+		Cloud: cloud.Configuration{
+			ActiveDirectoryAuthorityHost: e.ARM,
+			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Audience: e.ARM, Endpoint: e.ARM}},
+		},
+		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}},
+	}
+	credential, err := azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, strings.TrimSpace(string(secret)),
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	if err != nil {
+		return nil, policy.ClientOptions{}, fmt.Errorf("make the emulator's credential: %w", err)
+	}
+	return credential, options, nil
+}
+
+// Roots returns the certificate that every client of the emulator trusts, and no other.
+func (e Endpoints) Roots() (*x509.CertPool, error) {
 	authority, err := os.ReadFile(e.CAFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the emulator's certificate: %w", err)
@@ -61,19 +91,7 @@ func Emulator(e Endpoints) (*ResourceManager, error) {
 	if !pool.AppendCertsFromPEM(authority) {
 		return nil, fmt.Errorf("read the emulator's certificate: %s holds none", e.CAFile)
 	}
-	client := policy.ClientOptions{
-		Cloud: cloud.Configuration{
-			ActiveDirectoryAuthorityHost: e.ARM,
-			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Audience: e.ARM, Endpoint: e.ARM}},
-		},
-		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}},
-	}
-	credential, err := azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, strings.TrimSpace(string(secret)),
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true})
-	if err != nil {
-		return nil, fmt.Errorf("make the emulator's credential: %w", err)
-	}
-	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}, 50*time.Millisecond)
+	return pool, nil
 }
 
 // Groups implements Azure. The tags are compared here: ARM's own filter takes one tag only.

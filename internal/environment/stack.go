@@ -3,6 +3,7 @@ package environment
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -61,6 +62,23 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 		return fmt.Errorf("configure stack %q: %w", e.Stack, err)
 	}
 	return nil
+}
+
+// Outputs returns the stack's outputs; secret ones are masked unless secrets is true.
+func (e *Environment) Outputs(ctx context.Context, secrets bool) (map[string]json.RawMessage, error) {
+	args := []string{"stack", "output", "--json"}
+	if secrets {
+		args = append(args, "--show-secrets")
+	}
+	text, err := e.output(ctx, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read the outputs of stack %q: %w", e.Stack, err)
+	}
+	var outputs map[string]json.RawMessage
+	if err := json.Unmarshal(text, &outputs); err != nil {
+		return nil, fmt.Errorf("read the outputs of stack %q: %w", e.Stack, err)
+	}
+	return outputs, nil
 }
 
 // Exists reports whether the stack is there.

@@ -1,0 +1,24 @@
+# Each target is one line; the logic is Go. `make` shows this list.
+KEEL := go run -buildvcs=false ./cmd/keel
+
+.PHONY: help up down build generate check test bench node
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+up: ## Bring the local environment up and send 200 devices through it
+	@$(KEEL) up && $(KEEL) devices provision
+down: ## Remove the local environment and stop the emulator
+	@$(KEEL) down
+build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
+	@$(KEEL) build
+generate: ## Generate the SDKs from their schemas
+	@go run -buildvcs=false ./tools/generate
+check: ## Look for what is not formatted, suspicious or stale
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance ./... && go run -buildvcs=false ./tools/generate -check
+test: ## Run all tests: unit, race, acceptance
+	@go test ./... && go test -race -short ./... && go test -tags acceptance -count 1 -timeout 60m ./acceptance/...
+bench: ## Measure the local road
+	@go test -tags acceptance -run '^$$' -bench . -timeout 60m ./acceptance/...
+node: ## Run the stock Node clients against the emulator
+	@go test -tags node -count 1 -timeout 20m ./acceptance/...

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/environment"
+	"evenkeel/internal/toolchain"
+)
+
+func newBuild(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "build",
+		Short: "Build what is missing: Pulumi, keel, the azure-dps plugin, the program",
+		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi is on PATH,\n" +
+			"and keel, the azure-dps plugin and the program into .evenkeel/bin. What is fresh is left as it is.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			folder, err := a.checkout()
+			if err != nil {
+				return err
+			}
+			tools, err := a.build(cmd.Context(), folder)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]any{
+					"pulumi": tools.Pulumi, "version": tools.Version, "built": tools.Built, "languageHost": tools.LanguageHost, "bin": folder.Bin(),
+				})
+			}
+			a.say("pulumi %s: %s", tools.Version, tools.Pulumi)
+			a.say("keel, plugin and program: %s", folder.Bin())
+			return nil
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// build makes the tools and the project's programs ready.
+func (a *app) build(ctx context.Context, f environment.Folder) (toolchain.Tools, error) {
+	options, err := a.toolOptions(f)
+	if err != nil {
+		return toolchain.Tools{}, err
+	}
+	tools, err := toolchain.Ensure(ctx, options)
+	if err != nil {
+		return toolchain.Tools{}, err
+	}
+	if tools.Note != "" {
+		a.say("note: %s; using %s", tools.Note, tools.Pulumi)
+	}
+	return tools, toolchain.BuildProject(ctx, options, f.Bin())
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"evenkeel/dpsdevice"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/spread"
+)
+
+// maxFailures is how many failing devices are named; the rest is counted.
+const maxFailures = 5
+
+func newDevices(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "devices", Short: "Send devices through the provisioning service"}
+	group(cmd)
+	var count, parallel int
+	provision := &cobra.Command{
+		Use:   "provision",
+		Short: "Register devices of the enrollment group and show how they spread over the hubs",
+		Long: "Register devices of the enrollment group, with keys derived from its key, through the provisioning service over MQTT, and\n" +
+			"connect each to the hub it was assigned to. Run again, the devices keep their hubs.",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
+				return usageError{errors.New("--count goes from 1 to 100000, --parallel from 1 to 256")}
+			}
+			return a.provision(cmd.Context(), count, parallel)
+		},
+	}
+	provision.Flags().IntVar(&count, "count", 200, "how many devices")
+	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
+	a.addJSON(provision)
+	cmd.AddCommand(provision)
+	return cmd
+}
+
+// fleet provisions devices and gathers what became of them.
+type fleet struct {
+	stack   outputs
+	network dpsdevice.Network
+	before  map[string]string // hub by registration id, from earlier runs
+
+	mu         sync.Mutex // guards what follows
+	hubs       map[string]int
+	substatus  map[string]int
+	fresh      int
+	kept       int
+	moved      int
+	failed     int
+	complaints []failure
+}
+
+// failure is a device that did not get to its hub.
+type failure struct {
+	Device string `json:"device"`
+	Error  string `json:"error"`
+}
+
+func (a *app) provision(ctx context.Context, count, parallel int) error {
+	stack, e, err := a.outputs(ctx)
+	if err != nil {
+		return err
+	}
+	f, err := newFleet(ctx, stack, e.Endpoints)
+	if err != nil {
+		return err
+	}
+	begun := time.Now()
+	progress := a.progress(count)
+	var workers errgroup.Group
+	workers.SetLimit(parallel)
+	for i := range count {
+		if ctx.Err() != nil {
+			break
+		}
+		workers.Go(func() error {
+			f.provision(ctx, fmt.Sprintf("%s-%04d", stack.EnrollmentGroup, i+1))
+			progress()
+			return nil
+		})
+	}
+	_ = workers.Wait() // failures are counted, not returned
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("provision devices: %w", err)
+	}
+	if err := a.report(f, time.Since(begun)); err != nil {
+		return err
+	}
+	if f.failed > 0 {
+		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "look into the emulator's log: keel emulator logs")
+	}
+	return nil
+}
+
+func newFleet(ctx context.Context, stack outputs, e environment.Endpoints) (*fleet, error) {
+	roots, err := e.Roots()
+	if err != nil {
+		return nil, err
+	}
+	data, err := url.Parse(e.Data)
+	if err != nil {
+		return nil, fmt.Errorf("read the emulator's endpoints: %w", err)
+	}
+	before, err := stack.registrations(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	return &fleet{
+		stack: stack, before: before, hubs: map[string]int{}, substatus: map[string]int{},
+		network: dpsdevice.Network{
+			Address: dpsdevice.Loopback(data.Host, e.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		},
+	}, nil
+}
+
+// provision registers one device and connects it to its hub.
+func (f *fleet) provision(ctx context.Context, id string) {
+	registration, err := f.run(ctx, id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err != nil {
+		f.failed++
+		if len(f.complaints) < maxFailures {
+			f.complaints = append(f.complaints, failure{id, err.Error()})
+		}
+		return
+	}
+	f.hubs[registration.Hub]++
+	f.substatus[registration.Substatus]++
+	switch f.before[id] {
+	case "":
+		f.fresh++
+	case registration.Hub:
+		f.kept++
+	default:
+		f.moved++
+	}
+}
+
+func (f *fleet) run(ctx context.Context, id string) (dpsdevice.Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	key, err := f.stack.deviceKey(id)
+	if err != nil {
+		return dpsdevice.Registration{}, err
+	}
+	credential := dpsdevice.SymmetricKey(key)
+	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
+		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Network: f.network,
+	})
+	if err != nil {
+		return dpsdevice.Registration{}, err
+	}
+	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{
+		Host: registration.Hub, DeviceID: registration.DeviceID, Credential: credential, Network: f.network,
+	})
+	if err != nil {
+		return dpsdevice.Registration{}, err
+	}
+	hub.Close()
+	return registration, nil
+}
+
+// progress returns what is called as each device is done: a bar on a terminal, nothing elsewhere.
+func (a *app) progress(count int) func() {
+	if !a.terminal {
+		return func() {}
+	}
+	bar := progressbar.NewOptions(count, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription("devices"),
+		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
+	return func() { _ = bar.Add(1) }
+}
+
+// result is what `devices provision` prints as JSON.
+type result struct {
+	Devices    int            `json:"devices"`
+	New        int            `json:"new"`
+	Kept       int            `json:"kept"`
+	Moved      int            `json:"moved"`
+	Failed     int            `json:"failed"`
+	Seconds    float64        `json:"seconds"`
+	Policy     string         `json:"allocationPolicy"`
+	Substatus  map[string]int `json:"substatus"`
+	Hubs       []spread.Hub   `json:"hubs"`
+	Failures   []failure      `json:"failures,omitempty"`
+	Allocation string         `json:"allocation"`
+}
+
+// hashNote stands wherever a split is shown.
+const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
+
+func (a *app) report(f *fleet, took time.Duration) error {
+	hubs := f.split()
+	if a.json {
+		return a.printJSON(result{
+			f.fresh + f.kept + f.moved, f.fresh, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
+			f.complaints, hashNote,
+		})
+	}
+	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
+		f.fresh+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.fresh, f.kept, f.moved)
+	if err := spread.Draw(a.stdout, hubs); err != nil {
+		return err
+	}
+	fmt.Fprintln(a.stdout, hashNote)
+	for _, c := range f.complaints {
+		a.say("%s: %s", c.Device, c.Error)
+	}
+	if more := f.failed - len(f.complaints); more > 0 {
+		a.say("and %d more", more)
+	}
+	return nil
+}
+
+// split counts the devices of each hub: those of the stack in its order, then any other.
+func (f *fleet) split() []spread.Hub {
+	var hubs []spread.Hub
+	rest := maps.Clone(f.hubs)
+	for _, h := range f.stack.Hubs {
+		weight := h.Weight
+		if h.Drain {
+			weight = 0
+		}
+		hubs = append(hubs, spread.Hub{Name: h.Name, Weight: weight, Devices: rest[h.HostName]})
+		delete(rest, h.HostName)
+	}
+	own := len(hubs)
+	for host, n := range rest {
+		hubs = append(hubs, spread.Hub{Name: host, Devices: n})
+	}
+	slices.SortFunc(hubs[own:], func(x, y spread.Hub) int { return strings.Compare(x.Name, y.Name) })
+	spread.Expect(hubs)
+	return hubs
+}

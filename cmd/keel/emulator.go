@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/background"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/toolchain"
+)
+
+// stopPatience is how long the emulator may take to end before it is killed; what it has answered is on disk already.
+const stopPatience = 15 * time.Second
+
+// portFiles remember, in the emulator's data folder, the ports of the first start.
+var portFiles = []string{"endpoints.json", pluginPortFile}
+
+func newEmulator(a *app) *cobra.Command {
+	cmd := &cobra.Command{Use: "emulator", Short: "Start, stop and look at the emulator of this checkout"}
+	group(cmd)
+	var newPorts bool
+	start := &cobra.Command{
+		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), newPorts) },
+	}
+	start.Flags().BoolVar(&newPorts, "new-ports", false, "choose new free ports instead of the remembered ones")
+	stop := &cobra.Command{
+		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
+	}
+	status := &cobra.Command{
+		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
+	}
+	var follow bool
+	logs := &cobra.Command{
+		Use: "logs", Short: "Print the emulator's log", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
+	}
+	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
+	a.addJSON(start)
+	a.addJSON(stop)
+	a.addJSON(status)
+	cmd.AddCommand(start, stop, status, logs, newEmulatorRun(a))
+	return cmd
+}
+
+func (a *app) emulatorStart(ctx context.Context, newPorts bool) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	if newPorts {
+		if _, err := a.process(folder).Find(); err == nil {
+			return hint.To(errors.New("choose new ports: the emulator runs"), "stop it first: keel emulator stop")
+		}
+		for _, name := range portFiles {
+			if err := os.Remove(filepath.Join(folder.Emulator(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				return fmt.Errorf("choose new ports: %w", err)
+			}
+		}
+	}
+	options, err := a.toolOptions(folder)
+	if err != nil {
+		return err
+	}
+	if err := toolchain.BuildKeel(ctx, options, folder.Bin()); err != nil {
+		return err
+	}
+	endpoints, started, err := a.startEmulator(ctx, folder)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(status{true, started, 0, nil, &endpoints})
+	}
+	if started {
+		a.say("the emulator runs")
+	} else {
+		a.say("the emulator runs already")
+	}
+	a.printEndpoints(endpoints)
+	return nil
+}
+
+func (a *app) emulatorStop(ctx context.Context) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	stopped, err := a.process(folder).Stop(ctx, stopPatience)
+	if err != nil {
+		return fmt.Errorf("stop the emulator: %w", err)
+	}
+	if a.json {
+		return a.printJSON(map[string]bool{"stopped": stopped})
+	}
+	if stopped {
+		a.say("the emulator has stopped; its state is kept")
+	} else {
+		a.say("the emulator does not run")
+	}
+	return nil
+}
+
+// status is what `emulator status` and `start` print as JSON.
+type status struct {
+	Running   bool                   `json:"running"`
+	Started   bool                   `json:"started,omitempty"`
+	PID       int                    `json:"pid,omitempty"`
+	Since     *time.Time             `json:"since,omitempty"`
+	Endpoints *environment.Endpoints `json:"endpoints,omitempty"`
+}
+
+func (a *app) emulatorStatus(ctx context.Context) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	record, err := a.process(folder).Find()
+	if err == nil {
+		err = record.Check(ctx)
+	}
+	if err != nil {
+		if a.json {
+			err = errors.Join(err, a.printJSON(status{}))
+		}
+		if errors.Is(err, background.ErrStopped) {
+			return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+		}
+		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "look into %s, or: keel emulator stop", folder.Log())
+	}
+	endpoints, err := decode(record)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(status{Running: true, PID: record.PID, Since: &record.Started, Endpoints: &endpoints})
+	}
+	fmt.Fprintf(a.stdout, "running  process %d, since %s\n", record.PID, record.Started.Local().Format(time.DateTime))
+	a.printEndpoints(endpoints)
+	return nil
+}
+
+func (a *app) printEndpoints(e environment.Endpoints) {
+	fmt.Fprintf(a.stdout, "ARM      %s\nDPS, hub %s\nMQTT     %s\ncontrol  %s\nCA file  %s\n", e.ARM, e.Data, e.MQTT, e.Control, e.CAFile)
+}
+
+func (a *app) emulatorLogs(ctx context.Context, follow bool) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	file, err := os.Open(folder.Log())
+	if errors.Is(err, os.ErrNotExist) {
+		return hint.To(errors.New("there is no log: the emulator has not run here"), "start it with: keel emulator start")
+	}
+	if err != nil {
+		return fmt.Errorf("print the log: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	for {
+		if _, err := io.Copy(a.stdout, file); err != nil {
+			return fmt.Errorf("print the log: %w", err)
+		}
+		if !follow {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}

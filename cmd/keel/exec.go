@@ -1,0 +1,54 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/hint"
+)
+
+func newExec(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:   "exec -- command [argument...]",
+		Short: "Run a command, such as pulumi preview, on the local stack",
+		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the attached plugin, and\n" +
+			"Pulumi on PATH. The emulator is started when it does not run. The exit code is that of the command.",
+		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return nil
+			}
+			return hint.To(usageError{fmt.Errorf("no command given")}, "for example: keel exec -- pulumi preview")
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			e, err := a.local(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := a.configure(cmd.Context(), e); err != nil {
+				return err
+			}
+			here, err := os.Getwd()
+			if err != nil {
+				return fmt.Errorf("run %s: %w", args[0], err)
+			}
+			name := args[0]
+			if isPulumi(name) {
+				name = e.Pulumi
+			} else {
+				e.Program = "" // a shell may live longer than the program that was built for it
+			}
+			a.transparent = true
+			return e.Exec(cmd.Context(), here, name, args[1:]...)
+		},
+	}
+}
+
+// isPulumi reports whether a command means the pulumi of the environment.
+func isPulumi(name string) bool {
+	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
+}

@@ -1,0 +1,45 @@
+// Command keel brings an environment up and down, runs Pulumi on it, keeps the emulator running, and sends devices through it.
+//
+// It holds no logic of Pulumi, Azure or a protocol: each verb puts packages together, one file per verb. Results go to standard
+// output, everything else to standard error; the exit code is 0 when done, 1 when failed, 2 for a wrong command line, and that of
+// the command for `keel exec`.
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/mattn/go-isatty"
+
+	"evenkeel/internal/environment"
+)
+
+func main() { os.Exit(keel()) }
+
+// keel runs one command and returns the exit code.
+func keel() int {
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	a := &app{
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
+		terminal: isatty.IsTerminal(os.Stderr.Fd()), interactive: isatty.IsTerminal(os.Stdin.Fd()),
+	}
+	root := newRoot(a)
+	root.SetArgs(os.Args[1:])
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if exit := (*environment.ExitError)(nil); errors.As(err, &exit) && a.transparent {
+		a.showHint(err)
+		return exit.Code
+	}
+	a.showError(err)
+	if errors.Is(err, errUsage) {
+		return 2
+	}
+	return 1
+}

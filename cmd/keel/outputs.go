@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/sas"
+)
+
+// outputs are the stack outputs that the verbs read. Keys among them are never printed but where a flag asks for them.
+type outputs struct {
+	IDScope            string   `json:"idScope"`
+	ServiceHost        string   `json:"serviceHost"`
+	DeviceHost         string   `json:"deviceHost"`
+	AllocationPolicy   string   `json:"allocationPolicy"`
+	Hubs               []hubOut `json:"hubs"`
+	EnrollmentGroup    string   `json:"enrollmentGroup"`
+	EnrollmentGroupKey string   `json:"enrollmentGroupKey"`
+	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their names in the stack.
+	ServiceConnectionString string            `json:"serviceConnectionString"`
+	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
+}
+
+type hubOut struct {
+	Name     string `json:"name"`
+	HostName string `json:"hostName"`
+	Weight   int    `json:"weight"`
+	Drain    bool   `json:"drain"`
+}
+
+// outputs starts what is needed and reads the outputs of the local stack, with its secrets.
+func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {
+	e, err := a.local(ctx)
+	if err != nil {
+		return outputs{}, nil, err
+	}
+	there, err := e.Exists()
+	if err != nil {
+		return outputs{}, nil, err
+	}
+	absent := hint.To(errors.New("the local environment is not up"), "bring it up with: keel up")
+	if !there {
+		return outputs{}, nil, absent
+	}
+	raw, err := e.Outputs(ctx, true)
+	if err != nil {
+		return outputs{}, nil, err
+	}
+	out, err := readOutputs(raw)
+	if err != nil {
+		return outputs{}, nil, err
+	}
+	if out.IDScope == "" || out.EnrollmentGroupKey == "" {
+		return outputs{}, nil, absent
+	}
+	return out, e, nil
+}
+
+func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
+	var out outputs
+	text, err := json.Marshal(raw)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		return outputs{}, fmt.Errorf("read the stack outputs: %w", err)
+	}
+	return out, nil
+}
+
+// deviceKey derives the key of a device of the enrollment group.
+func (o outputs) deviceKey(id string) (string, error) {
+	if faults := enrollment.CheckRegistrationID("device", id); len(faults) > 0 {
+		return "", errors.New(faults[0].Message)
+	}
+	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
+	if err != nil {
+		return "", fmt.Errorf("derive the key of %q: %w", id, err)
+	}
+	return key, nil
+}
+
+// service returns a client of the stack's provisioning service.
+func (o outputs) service(e environment.Endpoints) (*dpsapi.Client, error) {
+	roots, err := e.Roots()
+	if err != nil {
+		return nil, err
+	}
+	fields := map[string]string{}
+	for field := range strings.SplitSeq(o.ServiceConnectionString, ";") {
+		name, value, _ := strings.Cut(field, "=")
+		fields[name] = value
+	}
+	return dpsapi.New(dpsapi.Options{
+		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"], Endpoint: e.Data, Roots: roots,
+	})
+}
+
+// registrations returns the assigned hub of every device of the group that has registered before.
+func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
+	client, err := o.service(e)
+	if err != nil {
+		return nil, fmt.Errorf("list registrations: %w", err)
+	}
+	defer client.Close()
+	hubs := map[string]string{}
+	for registration, err := range client.Registrations(ctx, o.EnrollmentGroup, 0) {
+		if err != nil {
+			return nil, fmt.Errorf("list registrations: %w", err)
+		}
+		hubs[registration.RegistrationID] = registration.AssignedHub
+	}
+	return hubs, nil
+}
+
+// keyOf returns a device's own key: that of its individual enrollment where there is one, else the one derived for the group.
+func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) (string, error) {
+	derived, err := o.deviceKey(id)
+	if err != nil {
+		return "", err
+	}
+	client, err := o.service(e)
+	if err != nil {
+		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
+	}
+	defer client.Close()
+	attestation, err := client.Individuals().AttestationMechanism(ctx, id)
+	switch {
+	case errors.Is(err, dpsapi.ErrNotFound):
+		return derived, nil
+	case err != nil:
+		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
+	case attestation.SymmetricKey == nil:
+		return "", fmt.Errorf("device %q has an individual enrollment without a symmetric key: it proves itself by %s", id, attestation.Type)
+	}
+	return attestation.SymmetricKey.PrimaryKey, nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/background"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/toolchain"
+)
+
+// errUsage is the cause of every error of the command line itself.
+var errUsage = errors.New("usage")
+
+type usageError struct{ error }
+
+func (usageError) Is(target error) bool { return target == errUsage }
+func (u usageError) Unwrap() error      { return u.error }
+
+// app is what the verbs share: the streams and environment of the process, and the flags of the root command.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	environ        []string
+	// terminal says that stderr can show progress, interactive that stdin is a person's.
+	terminal, interactive bool
+	// transparent makes the exit code of a child that of keel.
+	transparent bool
+
+	pulumi string // --pulumi
+	json   bool   // --json
+}
+
+func newRoot(a *app) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "keel",
+		Short: "Load-balanced IoT provisioning environments",
+		Long: "keel brings up two IoT hubs behind a Device Provisioning Service with one command, on a local emulator,\n" +
+			"and sends devices through it.",
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return hint.To(usageError{err}, "see: %s --help", cmd.CommandPath())
+	})
+	root.PersistentFlags().StringVar(&a.pulumi, "pulumi", a.variable("EVENKEEL_PULUMI"),
+		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+toolchain.EndVersion)
+	root.AddCommand(newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
+	group(root)
+	return root
+}
+
+// group makes a command that only has subcommands refuse what is none of them, and show its help alone.
+func group(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return hint.To(usageError{fmt.Errorf("%s has no command %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+}
+
+// noArgs refuses arguments.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return hint.To(usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
+}
+
+func (a *app) addJSON(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&a.json, "json", false, "print the result as JSON")
+}
+
+func (a *app) printJSON(value any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(value); err != nil {
+		return fmt.Errorf("print the result: %w", err)
+	}
+	return nil
+}
+
+// say writes a line of progress for people.
+func (a *app) say(format string, args ...any) { fmt.Fprintf(a.stderr, format+"\n", args...) }
+
+func (a *app) showError(err error) {
+	a.say("keel: %s", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "\n  "))
+	a.showHint(err)
+}
+
+func (a *app) showHint(err error) {
+	if advice := hint.Of(err); advice != "" {
+		a.say("keel: hint: %s", advice)
+	}
+}
+
+func (a *app) variable(name string) string {
+	for _, pair := range slices.Backward(a.environ) {
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
+		}
+	}
+	return ""
+}
+
+// checkout finds the checkout that the current folder lies in.
+func (a *app) checkout() (environment.Folder, error) {
+	here, err := os.Getwd()
+	if err != nil {
+		return environment.Folder{}, fmt.Errorf("find the checkout: %w", err)
+	}
+	return environment.Find(here)
+}
+
+func (a *app) toolOptions(f environment.Folder) (toolchain.Options, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return toolchain.Options{}, fmt.Errorf("find the cache folder: %w", err)
+	}
+	// The version check of a pulumi must not touch the user's own home folder either.
+	env := append(environment.Allowed(a.environ), "PULUMI_HOME="+f.PulumiHome())
+	return toolchain.Options{
+		Root: f.Root, Cache: cache, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
+		Report: toolchain.Reporter{Out: a.stderr, Terminal: a.terminal},
+	}, nil
+}
+
+func (a *app) process(f environment.Folder) background.Process {
+	return background.Process{Folder: f.Background(), Log: f.Log()}
+}
+
+// endpoints returns those of the running emulator.
+func (a *app) endpoints(f environment.Folder) (environment.Endpoints, error) {
+	record, err := a.process(f).Find()
+	if err != nil {
+		return environment.Endpoints{}, hint.To(fmt.Errorf("find the emulator: %w", err), "start it with: keel emulator start")
+	}
+	return decode(record)
+}
+
+func decode(record background.Record) (environment.Endpoints, error) {
+	var endpoints environment.Endpoints
+	if err := json.Unmarshal(record.Detail, &endpoints); err != nil {
+		return endpoints, fmt.Errorf("read the emulator's endpoints: %w", err)
+	}
+	return endpoints, nil
+}
+
+// startEmulator starts the emulator unless it runs.
+func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environment.Endpoints, bool, error) {
+	binary := filepath.Join(f.Bin(), "keel")
+	if runtime.GOOS == "windows" {
+		binary += ".exe"
+	}
+	record, started, err := a.process(f).Start(ctx, binary, []string{"emulator", "run", "--checkout", f.Root}, environment.Allowed(a.environ))
+	if err != nil {
+		return environment.Endpoints{}, false, fmt.Errorf("emulator: %w", err)
+	}
+	endpoints, err := decode(record)
+	return endpoints, started, err
+}
+
+// local returns the environment of the local stack with tools, programs and emulator ready.
+func (a *app) local(ctx context.Context) (*environment.Environment, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return nil, err
+	}
+	tools, err := a.build(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, started, err := a.startEmulator(ctx, folder)
+	if err != nil {
+		return nil, err
+	}
+	if started {
+		a.say("emulator started: ARM %s, DPS and hubs %s, MQTT %s", endpoints.ARM, endpoints.Data, endpoints.MQTT)
+	}
+	return a.environment(folder, tools, endpoints), nil
+}
+
+func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints environment.Endpoints) *environment.Environment {
+	e := &environment.Environment{
+		Folder: f, Stack: environment.Local, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
+		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,
+		Notice: func(text string) { a.say("%s", text) },
+	}
+	if tools.Built {
+		e.Program = toolchain.Program(f.Bin())
+	}
+	return e
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/emulator"
+	"evenkeel/internal/background"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// pluginPortFile remembers the port of the local plugin, in the emulator's data folder.
+const pluginPortFile = "plugin-port"
+
+func newEmulatorRun(a *app) *cobra.Command {
+	var checkout string
+	var debug bool
+	cmd := &cobra.Command{
+		Use: "run", Short: "Run the emulator in the foreground, until it is interrupted", Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			folder := environment.Folder{Root: checkout}
+			if checkout == "" {
+				var err error
+				if folder, err = a.checkout(); err != nil {
+					return err
+				}
+			}
+			return a.emulatorRun(cmd.Context(), folder, debug)
+		},
+	}
+	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout it belongs to (default: the one of the current folder)")
+	cmd.Flags().BoolVar(&debug, "debug", false, "log every request")
+	return cmd
+}
+
+// emulatorRun serves the emulator and the local plugin until ctx ends.
+func (a *app) emulatorRun(ctx context.Context, f environment.Folder, debug bool) error {
+	level := slog.LevelInfo
+	if debug {
+		level = slog.LevelDebug
+	}
+	logger := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
+	process := a.process(f)
+	release, err := process.Claim()
+	if err != nil {
+		return err
+	}
+	defer release()
+	emu, err := emulator.New(emulator.Options{Dir: f.Emulator(), Logger: logger})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = emu.Close() }() // Run closes it too, and reports
+	if err := emu.Start(); err != nil {
+		return portTaken(err)
+	}
+	listener, err := listenPlugin(filepath.Join(f.Emulator(), pluginPortFile))
+	if err != nil {
+		return portTaken(err)
+	}
+	endpoints := describe(emu.Endpoints(), listener, f)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	plugin := make(chan error, 1)
+	go func() {
+		plugin <- servePlugin(ctx, listener, endpoints, logger)
+		cancel()
+	}()
+	if err := process.Announce(endpoints.Control+"/readyz", endpoints); err != nil {
+		return err
+	}
+	logger.Info("ready", "arm", endpoints.ARM, "data", endpoints.Data, "mqtt", endpoints.MQTT, "control", endpoints.Control, "pid", os.Getpid())
+	err = emu.Run(ctx)
+	cancel()
+	if err := errors.Join(err, <-plugin); err != nil {
+		return err
+	}
+	logger.Info("stopped")
+	return nil
+}
+
+func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) environment.Endpoints {
+	return environment.Endpoints{
+		ARM: e.ARM, Data: e.Data, MQTT: e.MQTT, Control: e.Control, PluginPort: plugin.Addr().(*net.TCPAddr).Port, CAFile: e.CAFile,
+		SecretFile: filepath.Join(f.Emulator(), "client-secret"), TenantID: e.TenantID, ClientID: e.ClientID, SubscriptionID: e.SubscriptionID,
+	}
+}
+
+// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers.
+func listenPlugin(file string) (net.Listener, error) {
+	port := "0"
+	text, err := os.ReadFile(file)
+	switch {
+	case err == nil:
+		port = strings.TrimSpace(string(text))
+	case !errors.Is(err, os.ErrNotExist):
+		return nil, fmt.Errorf("read the remembered port of the plugin: %w", err)
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(emulator.DefaultHost, port))
+	if err != nil {
+		return nil, fmt.Errorf("listen for the local plugin: %w", err)
+	}
+	if port == "0" {
+		port = strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
+		if err := os.WriteFile(file, []byte(port+"\n"), 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("remember the port of the plugin: %w", err), listener.Close())
+		}
+	}
+	return listener, nil
+}
+
+// portTaken names who holds the port, where that is the trouble and it can be told.
+func portTaken(err error) error {
+	op := (*net.OpError)(nil)
+	if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &op) || op.Addr == nil {
+		return err
+	}
+	_, text, splitErr := net.SplitHostPort(op.Addr.String())
+	port, atoiErr := strconv.Atoi(text)
+	if holder := background.Holder(port); splitErr == nil && atoiErr == nil && holder != "" {
+		err = fmt.Errorf("%w: port %d is held by %s", err, port, holder)
+	}
+	return hint.To(err, "stop that process, or choose new ports: keel emulator start --new-ports")
+}
