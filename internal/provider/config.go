@@ -1,6 +1,27 @@
 package provider
 
-import "github.com/pulumi/pulumi-go-provider/infer"
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
+)
+
+var _ infer.CustomCheck[*Config] = (*Config)(nil)
+
+// defaultRateLimit is the service's own limit of operations a minute and instance (DPS quotas).
+const defaultRateLimit = 1000
 
 // Config is the provider's configuration. All of it may be absent: SharedAccessKey needs none.
 type Config struct {
@@ -11,6 +32,11 @@ type Config struct {
 	Endpoint         *string `pulumi:"endpoint,optional"`
 	CAFile           *string `pulumi:"caFile,optional"`
 	RateLimit        *int    `pulumi:"rateLimit,optional"`
+
+	// The client is made when an enrollment first needs it, so that a faulty configuration harms nobody else.
+	once   sync.Once
+	client *dpsapi.Client
+	err    error
 }
 
 // Annotate describes the configuration in the schema.
@@ -22,4 +48,156 @@ func (c *Config) Annotate(an infer.Annotator) {
 	an.Describe(&c.Endpoint, "Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.")
 	an.Describe(&c.CAFile, "File of the certificate authorities (PEM) to trust instead of the system's.")
 	an.Describe(&c.RateLimit, "Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.")
+}
+
+// Check reports every fault of the configuration at once. The engine does not call it while a value is unknown.
+func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[*Config], error) {
+	config, failures, err := infer.DefaultCheck[*Config](ctx, req.NewInputs)
+	if err != nil || len(failures) > 0 {
+		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
+	}
+	return infer.CheckResponse[*Config]{Inputs: config, Failures: checkFailures(req.NewInputs, config.faults())}, nil
+}
+
+func (c *Config) faults() []enrollment.Fault {
+	var faults []enrollment.Fault
+	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
+	if c.ConnectionString != nil {
+		if _, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
+			add("connectionString", err.Error())
+		}
+		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
+			if value != nil {
+				add(path, "the connection string holds it already: set one or the other")
+			}
+		}
+	} else if c.Host != nil || c.PolicyName != nil || c.Key != nil {
+		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
+			if value == nil || *value == "" {
+				add(path, "host, policyName and key are needed together")
+			}
+		}
+	}
+	if c.Host != nil && *c.Host != "" {
+		faults = append(faults, enrollment.CheckHost("host", *c.Host)...)
+	}
+	if c.Key != nil && *c.Key != "" {
+		faults = append(faults, enrollment.CheckKey("key", *c.Key)...)
+	}
+	if c.Endpoint != nil {
+		if u, err := url.Parse(*c.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
+			add("endpoint", "it is not an https URL such as https://127.0.0.1:8443")
+		}
+	}
+	if c.RateLimit != nil && *c.RateLimit < 0 {
+		add("rateLimit", "it is negative: use 0 for no limit")
+	}
+	return faults
+}
+
+// access returns the host, policy and key to use. Without any configuration the host is empty.
+func (c *Config) access() (dpsapi.Access, error) {
+	if c.ConnectionString != nil {
+		return dpsapi.ParseConnectionString(*c.ConnectionString)
+	}
+	return dpsapi.Access{Host: text(c.Host), PolicyName: text(c.PolicyName), Key: text(c.Key)}, nil
+}
+
+// host returns the service's host name in lower case, or "" when the configuration names none.
+func (c *Config) host() string {
+	access, err := c.access()
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(access.Host)
+}
+
+// service returns the client of the configured provisioning service.
+func (c *Config) service() (*dpsapi.Client, error) {
+	c.once.Do(func() { c.client, c.err = c.connect() })
+	return c.client, c.err
+}
+
+func (c *Config) connect() (*dpsapi.Client, error) {
+	access, err := c.access()
+	if err != nil {
+		return nil, err
+	}
+	if access.Host == "" {
+		return nil, errors.New("the provider azure-dps is not configured: set host, policyName and key, or connectionString")
+	}
+	options := dpsapi.Options{
+		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: text(c.Endpoint), RateLimit: defaultRateLimit,
+	}
+	if c.RateLimit != nil {
+		options.RateLimit = *c.RateLimit
+	}
+	if file := text(c.CAFile); file != "" {
+		if options.Roots, err = readRoots(file); err != nil {
+			return nil, err
+		}
+	}
+	return dpsapi.New(options)
+}
+
+func readRoots(file string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("read the provider's caFile: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("the provider's caFile %s holds no PEM certificate", file)
+	}
+	return roots, nil
+}
+
+// diffConfig replaces the provider, and with it the enrollments, when the host changes: they are other objects then. Every other
+// change is an update: infer's own default would replace all enrollments for a rotated key. A host that is not known yet (in a
+// preview) counts as the same.
+func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
+	old := req.OldInputs
+	if old.Len() == 0 {
+		old = req.State
+	}
+	for _, name := range []string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"} {
+		before, after := old.Get(name), req.Inputs.Get(name)
+		if !before.WithSecret(false).Equals(after.WithSecret(false)) {
+			response.HasChanges = true
+			response.DetailedDiff[name] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+		}
+	}
+	before, path := hostOf(old)
+	after, newPath := hostOf(req.Inputs)
+	if before != "" && after != "" && before != after {
+		for _, name := range []string{path, newPath} {
+			response.DetailedDiff[name] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
+		}
+	}
+	return response, nil
+}
+
+// hostOf returns the host that a configuration names, in lower case, and the property that names it; "" when it is absent,
+// unknown or faulty.
+func hostOf(inputs property.Map) (host, path string) {
+	if value := inputs.Get("connectionString"); value.IsString() {
+		access, err := dpsapi.ParseConnectionString(value.AsString())
+		if err != nil {
+			return "", "connectionString"
+		}
+		return strings.ToLower(access.Host), "connectionString"
+	}
+	if value := inputs.Get("host"); value.IsString() {
+		return strings.ToLower(value.AsString()), "host"
+	}
+	return "", "host"
+}
+
+// text returns what an optional string points to, or "".
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }

@@ -2,8 +2,21 @@ package provider
 
 import (
 	"context"
+	"time"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/enrollment"
+)
+
+var (
+	_ infer.CustomResource[EnrollmentGroupArgs, EnrollmentGroupState]       = EnrollmentGroup{}
+	_ infer.CustomCheck[EnrollmentGroupArgs]                                = EnrollmentGroup{}
+	_ infer.CustomDiff[EnrollmentGroupArgs, EnrollmentGroupState]           = EnrollmentGroup{}
+	_ infer.CustomRead[EnrollmentGroupArgs, EnrollmentGroupState]           = EnrollmentGroup{}
+	_ infer.CustomUpdate[EnrollmentGroupArgs, EnrollmentGroupState]         = EnrollmentGroup{}
+	_ infer.CustomDelete[EnrollmentGroupState]                              = EnrollmentGroup{}
+	_ infer.ExplicitDependencies[EnrollmentGroupArgs, EnrollmentGroupState] = EnrollmentGroup{}
 )
 
 // EnrollmentGroup lets every device register that proves to belong to the group.
@@ -30,10 +43,103 @@ func (g *EnrollmentGroup) Annotate(an infer.Annotator) {
 
 // Annotate describes the properties in the schema.
 func (a *EnrollmentGroupArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.EnrollmentGroupID, "Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. A change replaces the group.")
+	an.Describe(&a.EnrollmentGroupID, "Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.")
+}
+
+func (a EnrollmentGroupArgs) declared() declared {
+	return declared{ID: a.EnrollmentGroupID, Settings: a.Settings}
+}
+
+func groupArgs(d declared) EnrollmentGroupArgs {
+	return EnrollmentGroupArgs{EnrollmentGroupID: d.ID, Settings: d.Settings}
+}
+
+func (s EnrollmentGroupState) held() held { return held{s.declared(), s.Record} }
+
+func groupState(h held) EnrollmentGroupState {
+	return EnrollmentGroupState{groupArgs(h.declared), h.Record}
 }
 
 // Create makes the group, or takes over the one that an interrupted creation of the same resource left.
 func (EnrollmentGroup) Create(ctx context.Context, req infer.CreateRequest[EnrollmentGroupArgs]) (infer.CreateResponse[EnrollmentGroupState], error) {
-	return infer.CreateResponse[EnrollmentGroupState]{}, nil
+	var response infer.CreateResponse[EnrollmentGroupState]
+	if req.DryRun {
+		response.Output = groupState(preview(ctx, req.Inputs.declared(), held{}))
+		return response, nil
+	}
+	l, err := begin(ctx, groupsName)
+	if err != nil {
+		return response, err
+	}
+	made, err := l.create(ctx, req.Inputs.declared())
+	if err != nil {
+		return response, err
+	}
+	response.ID, response.Output = resourceID(l.host, groupsName, made.ID), groupState(made)
+	return response, nil
+}
+
+// WireDependencies tells which outputs previews know, and which are secret.
+func (EnrollmentGroup) WireDependencies(f infer.FieldSelector, args *EnrollmentGroupArgs, state *EnrollmentGroupState) {
+	wire(f, args, &args.Attestation, &state.Record)
+}
+
+// Update sends the whole entry on condition that nobody changed it since the state was written.
+func (EnrollmentGroup) Update(ctx context.Context, req infer.UpdateRequest[EnrollmentGroupArgs, EnrollmentGroupState]) (infer.UpdateResponse[EnrollmentGroupState], error) {
+	var response infer.UpdateResponse[EnrollmentGroupState]
+	if req.DryRun {
+		response.Output = groupState(preview(ctx, req.Inputs.declared(), req.State.held()))
+		return response, nil
+	}
+	l, err := begin(ctx, groupsName)
+	if err != nil {
+		return response, err
+	}
+	if _, err := l.own(req.ID); err != nil {
+		return response, err
+	}
+	updated, err := l.update(ctx, req.Inputs.declared(), req.State.held())
+	response.Output = groupState(updated)
+	return response, err
+}
+
+// Read refreshes the group or reads it for an import. It returns no id only when the service says that there is none.
+func (EnrollmentGroup) Read(ctx context.Context, req infer.ReadRequest[EnrollmentGroupArgs, EnrollmentGroupState]) (infer.ReadResponse[EnrollmentGroupArgs, EnrollmentGroupState], error) {
+	var response infer.ReadResponse[EnrollmentGroupArgs, EnrollmentGroupState]
+	l, err := begin(ctx, groupsName)
+	if err != nil {
+		return response, err
+	}
+	id, err := l.own(req.ID)
+	if err != nil {
+		return response, err
+	}
+	found, exists, err := l.read(ctx, id, req.State.held())
+	if err != nil || !exists {
+		return response, err
+	}
+	response.ID = resourceID(l.host, groupsName, found.ID)
+	response.Inputs, response.State = groupArgs(found.declared), groupState(found)
+	return response, nil
+}
+
+// Check reports every fault of the inputs at once.
+func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[EnrollmentGroupArgs], error) {
+	args, failures, err := infer.DefaultCheck[EnrollmentGroupArgs](ctx, req.NewInputs)
+	if err != nil {
+		return infer.CheckResponse[EnrollmentGroupArgs]{}, err
+	}
+	faults := enrollment.CheckGroupID("enrollmentGroupId", args.EnrollmentGroupID)
+	faults = append(faults, faultsOf(args.EnrollmentGroupID, args.Settings, true, time.Now())...)
+	return infer.CheckResponse[EnrollmentGroupArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
+}
+
+// Delete removes the group; one that is gone already is no error. The registration records of its devices stay.
+func (EnrollmentGroup) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentGroupState]) (infer.DeleteResponse, error) {
+	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID)
+}
+
+// Diff compares the inputs with what the service holds, as the state knows it.
+func (EnrollmentGroup) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentGroupArgs, EnrollmentGroupState]) (infer.DiffResponse, error) {
+	return diff(ctx, "enrollmentGroupId", req.Inputs.declared(), req.State.held()), nil
 }

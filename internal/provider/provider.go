@@ -1,10 +1,12 @@
 package provider
 
 import (
+	"context"
 	"fmt"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 )
 
@@ -16,11 +18,13 @@ const (
 
 // New returns the provider, ready to be served.
 func New() (p.Provider, error) {
-	provider, err := build()
+	served, err := build()
 	if err != nil {
-		return p.Provider{}, fmt.Errorf("build the provider: %w", err)
+		return p.Provider{}, fmt.Errorf("build the provider %s: %w", Name, err)
 	}
-	return provider, nil
+	served.DiffConfig = diffConfig
+	served.CheckConfig = checkConfig
+	return adapt(served), nil
 }
 
 func build() (p.Provider, error) {
@@ -39,4 +43,58 @@ func build() (p.Provider, error) {
 			infer.Resource(SharedAccessKey{}),
 		).
 		Build()
+}
+
+// checkConfig checks a configuration in a provider of its own: infer decodes every configuration it sees into one and the same
+// value, where an old one would shine through the absent properties of a new one.
+func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+	scratch, err := build()
+	if err != nil {
+		return p.CheckResponse{}, err
+	}
+	return scratch.CheckConfig(ctx, req)
+}
+
+// adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff, and secrets in the
+// answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
+func adapt(served p.Provider) p.Provider {
+	adapted := served
+	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
+		response, err := served.Diff(withURN(ctx, req.Urn), req)
+		if err == nil {
+			addUnknown(req, &response)
+		}
+		return response, err
+	}
+	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
+		response, err := served.Create(withURN(ctx, req.Urn), req)
+		response.Properties = markSecrets(response.Properties)
+		return response, err
+	}
+	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+		response, err := served.Read(withURN(ctx, req.Urn), req)
+		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
+		return response, err
+	}
+	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
+		response, err := served.Update(withURN(ctx, req.Urn), req)
+		response.Properties = markSecrets(response.Properties)
+		return response, err
+	}
+	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
+		return served.Delete(withURN(ctx, req.Urn), req)
+	}
+	return adapted
+}
+
+type urnKey struct{}
+
+func withURN(ctx context.Context, urn resource.URN) context.Context {
+	return context.WithValue(ctx, urnKey{}, urn)
+}
+
+// urnFrom returns the URN of the resource whose operation this is.
+func urnFrom(ctx context.Context) resource.URN {
+	urn, _ := ctx.Value(urnKey{}).(resource.URN)
+	return urn
 }

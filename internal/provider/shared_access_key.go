@@ -2,12 +2,30 @@ package provider
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/sas"
+)
+
+var (
+	_ infer.CustomResource[SharedAccessKeyArgs, SharedAccessKeyState]       = SharedAccessKey{}
+	_ infer.CustomCheck[SharedAccessKeyArgs]                                = SharedAccessKey{}
+	_ infer.CustomDiff[SharedAccessKeyArgs, SharedAccessKeyState]           = SharedAccessKey{}
+	_ infer.CustomRead[SharedAccessKeyArgs, SharedAccessKeyState]           = SharedAccessKey{}
+	_ infer.CustomUpdate[SharedAccessKeyArgs, SharedAccessKeyState]         = SharedAccessKey{}
+	_ infer.ExplicitDependencies[SharedAccessKeyArgs, SharedAccessKeyState] = SharedAccessKey{}
 )
 
 // SharedAccessKey is a pair of keys for a shared access policy of a hub or a provisioning service. It lives in the stack's
 // state alone.
+//
+// Rotation n makes key n the active one; even keys are primary, odd ones secondary, so both 0 and 1 exist from the start. The raise
+// to n (from 2 on) brings key n in, over key n-2, which nobody should use since the raise before. Thus the clients' key is on the
+// policy before they use it, and a raise leaves the key valid that they used until then.
 type SharedAccessKey struct{}
 
 // SharedAccessKeyArgs are the inputs of a SharedAccessKey.
@@ -42,10 +60,106 @@ func (s *SharedAccessKeyState) Annotate(an infer.Annotator) {
 	an.Describe(&s.PrimaryKey, "The policy's primary key, base64.")
 	an.Describe(&s.SecondaryKey, "The policy's secondary key, base64.")
 	an.Describe(&s.ActiveKey, "The one of the two keys that clients should use now.")
-	an.Describe(&s.NextKey, "The key that the rotation after next brings in, kept ready so that its preview is fully known. Use it nowhere.")
+	an.Describe(&s.NextKey, "The key that comes in next, kept ready so that the preview of a rotation is fully known. Use it nowhere.")
+}
+
+func (a SharedAccessKeyArgs) rotation() int {
+	if a.Rotation == nil {
+		return 0
+	}
+	return *a.Rotation
 }
 
 // Create makes the keys.
-func (SharedAccessKey) Create(ctx context.Context, req infer.CreateRequest[SharedAccessKeyArgs]) (infer.CreateResponse[SharedAccessKeyState], error) {
-	return infer.CreateResponse[SharedAccessKeyState]{}, nil
+func (SharedAccessKey) Create(_ context.Context, req infer.CreateRequest[SharedAccessKeyArgs]) (infer.CreateResponse[SharedAccessKeyState], error) {
+	response := infer.CreateResponse[SharedAccessKeyState]{ID: req.Name, Output: SharedAccessKeyState{SharedAccessKeyArgs: req.Inputs}}
+	if req.DryRun {
+		return response, nil
+	}
+	s := &response.Output
+	for _, key := range []*string{&s.PrimaryKey, &s.SecondaryKey, &s.NextKey} {
+		var err error
+		if *key, err = sas.NewKey(nil); err != nil {
+			return response, err
+		}
+	}
+	s.activate()
+	return response, nil
+}
+
+// activate sets the active key by the parity of the rotation.
+func (s *SharedAccessKeyState) activate() {
+	s.ActiveKey = s.PrimaryKey
+	if s.rotation()%2 == 1 {
+		s.ActiveKey = s.SecondaryKey
+	}
+}
+
+// WireDependencies marks the keys secret, and known in a preview when they are there.
+func (SharedAccessKey) WireDependencies(f infer.FieldSelector, args *SharedAccessKeyArgs, state *SharedAccessKeyState) {
+	rotation := f.InputField(&args.Rotation)
+	for _, key := range []*string{&state.PrimaryKey, &state.SecondaryKey, &state.ActiveKey, &state.NextKey} {
+		output := f.OutputField(key)
+		output.AlwaysSecret()
+		if *key != "" {
+			output.AlwaysKnown()
+		} else {
+			output.DependsOn(rotation.Computed())
+		}
+	}
+}
+
+// Update moves the active key to the other one, and brings the next key in when the other one was used before.
+func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.UpdateResponse[SharedAccessKeyState], error) {
+	state := req.State
+	from, to := state.rotation(), req.Inputs.rotation()
+	state.SharedAccessKeyArgs = req.Inputs
+	if from == to {
+		return infer.UpdateResponse[SharedAccessKeyState]{Output: state}, nil
+	}
+	if to != from+1 {
+		return infer.UpdateResponse[SharedAccessKeyState]{}, fmt.Errorf("rotate shared access key: rotation goes from %d to %d; raise it by one, "+
+			"so that the key in use stays valid until everybody has the new one", from, to)
+	}
+	if to >= 2 {
+		if to%2 == 0 {
+			state.PrimaryKey = state.NextKey
+		} else {
+			state.SecondaryKey = state.NextKey
+		}
+		state.NextKey = ""
+	}
+	state.activate()
+	if state.NextKey == "" && !req.DryRun {
+		var err error
+		if state.NextKey, err = sas.NewKey(nil); err != nil {
+			return infer.UpdateResponse[SharedAccessKeyState]{}, err
+		}
+	}
+	return infer.UpdateResponse[SharedAccessKeyState]{Output: state}, nil
+}
+
+// Read returns the state as it is: there is nothing else that holds the keys, and so nothing to import.
+func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState], error) {
+	if req.State.PrimaryKey == "" {
+		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it lives in its stack's state alone")
+	}
+	return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{ID: req.ID, Inputs: req.Inputs, State: req.State}, nil
+}
+
+// Check refuses a negative rotation.
+func (SharedAccessKey) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[SharedAccessKeyArgs], error) {
+	args, failures, err := infer.DefaultCheck[SharedAccessKeyArgs](ctx, req.NewInputs)
+	if args.rotation() < 0 {
+		failures = append(failures, p.CheckFailure{Property: "rotation", Reason: "it is negative: it counts rotations from 0"})
+	}
+	return infer.CheckResponse[SharedAccessKeyArgs]{Inputs: args, Failures: failures}, err
+}
+
+// Diff compares the counts of rotations; an absent one is 0.
+func (SharedAccessKey) Diff(_ context.Context, req infer.DiffRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.DiffResponse, error) {
+	if req.Inputs.rotation() == req.State.rotation() {
+		return infer.DiffResponse{}, nil
+	}
+	return infer.DiffResponse{HasChanges: true, DetailedDiff: map[string]p.PropertyDiff{"rotation": {Kind: p.Update, InputDiff: true}}}, nil
 }

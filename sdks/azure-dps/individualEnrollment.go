@@ -48,7 +48,7 @@ type IndividualEnrollment struct {
 	PrimaryKey pulumi.StringPtrOutput `pulumi:"primaryKey"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrOutput `pulumi:"provisioningStatus"`
-	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. A change replaces the enrollment.
+	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId pulumi.StringOutput `pulumi:"registrationId"`
 	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrOutput `pulumi:"reprovisionPolicy"`
@@ -132,7 +132,7 @@ type individualEnrollmentArgs struct {
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
-	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. A change replaces the enrollment.
+	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId string `pulumi:"registrationId"`
 	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
 	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
@@ -160,7 +160,7 @@ type IndividualEnrollmentArgs struct {
 	OptionalDeviceInformation pulumi.MapInput
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrInput
-	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. A change replaces the enrollment.
+	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId pulumi.StringInput
 	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrInput
@@ -328,7 +328,7 @@ func (o IndividualEnrollmentOutput) ProvisioningStatus() ProvisioningStatusPtrOu
 	return o.ApplyT(func(v *IndividualEnrollment) ProvisioningStatusPtrOutput { return v.ProvisioningStatus }).(ProvisioningStatusPtrOutput)
 }
 
-// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. A change replaces the enrollment.
+// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 func (o IndividualEnrollmentOutput) RegistrationId() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.RegistrationId }).(pulumi.StringOutput)
 }

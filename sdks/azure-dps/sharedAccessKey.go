@@ -17,7 +17,7 @@ type SharedAccessKey struct {
 
 	// The one of the two keys that clients should use now.
 	ActiveKey pulumi.StringOutput `pulumi:"activeKey"`
-	// The key that the rotation after next brings in, kept ready so that its preview is fully known. Use it nowhere.
+	// The key that comes in next, kept ready so that the preview of a rotation is fully known. Use it nowhere.
 	NextKey pulumi.StringOutput `pulumi:"nextKey"`
 	// The policy's primary key, base64.
 	PrimaryKey pulumi.StringOutput `pulumi:"primaryKey"`
@@ -176,7 +176,7 @@ func (o SharedAccessKeyOutput) ActiveKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.StringOutput { return v.ActiveKey }).(pulumi.StringOutput)
 }
 
-// The key that the rotation after next brings in, kept ready so that its preview is fully known. Use it nowhere.
+// The key that comes in next, kept ready so that the preview of a rotation is fully known. Use it nowhere.
 func (o SharedAccessKeyOutput) NextKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.StringOutput { return v.NextKey }).(pulumi.StringOutput)
 }

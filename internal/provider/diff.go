@@ -1,0 +1,61 @@
+package provider
+
+import (
+	"context"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+)
+
+// diff compares what is wanted with the state. The id's property is named, because the two kinds spell it differently.
+func diff(ctx context.Context, idPath string, want declared, known held) p.DiffResponse {
+	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
+	replace := func(path string) {
+		response.DetailedDiff[path] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
+	}
+	if !sameID(want.ID, known.ID) {
+		replace(idPath)
+	}
+	if host := infer.GetConfig[*Config](ctx).host(); host != "" && known.ServiceHost != "" && !strings.EqualFold(host, known.ServiceHost) {
+		replace("serviceHost")
+	}
+	for _, f := range changes(want, known) {
+		if f.replaces {
+			replace(f.path)
+			// The new entry has the old one's id, so the old one has to go first.
+			response.DeleteBeforeReplace = sameID(want.ID, known.ID)
+		} else {
+			response.DetailedDiff[f.path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+		}
+	}
+	response.HasChanges = len(response.DetailedDiff) > 0
+	return response
+}
+
+// addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty.
+func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
+	for name, value := range req.Inputs.All {
+		if !value.HasComputed() || touches(response.DetailedDiff, name) {
+			continue
+		}
+		if response.DetailedDiff == nil {
+			response.DetailedDiff = map[string]p.PropertyDiff{}
+		}
+		kind := p.Update
+		if name == "registrationId" || name == "enrollmentGroupId" {
+			kind = p.UpdateReplace
+		}
+		response.DetailedDiff[name] = p.PropertyDiff{Kind: kind, InputDiff: true}
+		response.HasChanges = true
+	}
+}
+
+func touches(diff map[string]p.PropertyDiff, name string) bool {
+	for path := range diff {
+		if path == name || strings.HasPrefix(path, name+".") {
+			return true
+		}
+	}
+	return false
+}

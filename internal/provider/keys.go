@@ -1,0 +1,75 @@
+package provider
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/sas"
+)
+
+// A key that the provider makes looks like the service's own, 64 bytes in base64: its first half is random, its second half a
+// MAC under the first of the resource that the key was made for. So a creation whose answer was lost, or whose engine was killed,
+// is recognised by the entry itself, without any secret that would have to survive: the 256 random bits are known to nobody who
+// cannot read the key. See the decision record on provider-made keys.
+const (
+	randomBytes = 32
+	keyDomain   = "azure-dps enrollment key v1"
+)
+
+// The two keys of a pair, as the MAC names them.
+const (
+	primarySlot   = "primary"
+	secondarySlot = "secondary"
+)
+
+// makeKey makes a key for one slot of the resource named urn.
+func makeKey(urn, slot string) (string, error) {
+	raw := make([]byte, randomBytes, sas.GeneratedKeyBytes)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("make a key: %w", err)
+	}
+	return base64.StdEncoding.EncodeToString(append(raw, keyMark(raw, urn, slot)...)), nil
+}
+
+// isMadeFor reports whether the key was made by makeKey for the same slot of the same resource.
+func isMadeFor(key, urn, slot string) bool {
+	raw, err := base64.StdEncoding.DecodeString(key)
+	return err == nil && len(raw) == sas.GeneratedKeyBytes && hmac.Equal(raw[randomBytes:], keyMark(raw[:randomBytes], urn, slot))
+}
+
+func keyMark(random []byte, urn, slot string) []byte {
+	mac := hmac.New(sha256.New, random)
+	fmt.Fprintf(mac, "%s\n%s\n%s", keyDomain, slot, urn)
+	return mac.Sum(nil)
+}
+
+// completeKeys returns the given keys, with made ones for those that are absent.
+func completeKeys(given dpsapi.SymmetricKey, urn string) (dpsapi.SymmetricKey, error) {
+	var err error
+	if given.PrimaryKey == "" {
+		if given.PrimaryKey, err = makeKey(urn, primarySlot); err != nil {
+			return given, err
+		}
+	}
+	if given.SecondaryKey == "" {
+		given.SecondaryKey, err = makeKey(urn, secondarySlot)
+	}
+	return given, err
+}
+
+// areOurs reports whether the keys of an entry show that the resource named urn created it: each key that the program gives is
+// the entry's, and each other one was made for this resource.
+func areOurs(held, given dpsapi.SymmetricKey, urn string) bool {
+	return isOurs(held.PrimaryKey, given.PrimaryKey, urn, primarySlot) && isOurs(held.SecondaryKey, given.SecondaryKey, urn, secondarySlot)
+}
+
+func isOurs(held, given, urn, slot string) bool {
+	if given != "" {
+		return held == given
+	}
+	return isMadeFor(held, urn, slot)
+}

@@ -1,0 +1,306 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// lifecycle is the part of both resources that is the same: what is done with an entry of one collection for one resource.
+type lifecycle struct {
+	store
+	// host and collection make the ids; host is the configured one.
+	host, collection string
+	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
+	urn, token, name string
+}
+
+// begin returns the lifecycle of entries of the collection. It fails when the provider is not configured.
+func begin(ctx context.Context, collection string) (lifecycle, error) {
+	client, err := infer.GetConfig[*Config](ctx).service()
+	if err != nil {
+		return lifecycle{}, err
+	}
+	urn := urnFrom(ctx)
+	l := lifecycle{host: client.Host(), collection: collection, urn: string(urn), token: string(urn.Type()), name: urn.Name()}
+	if collection == groupsName {
+		l.store = groups{client.Groups()}
+	} else {
+		l.store = individuals{client.Individuals()}
+	}
+	return l, nil
+}
+
+// own checks that an existing resource lies in the configured provisioning service, and returns the entry's id there.
+func (l lifecycle) own(id string) (string, error) {
+	host, entry, err := parseID(id, l.collection)
+	if err != nil {
+		return "", err
+	}
+	if host != l.host {
+		return "", fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, l.host)
+	}
+	return entry, nil
+}
+
+// fetch reads an entry with its keys.
+func (l lifecycle) fetch(ctx context.Context, id string) (held, error) {
+	entry, err := l.get(ctx, id)
+	if err != nil {
+		return held{}, err
+	}
+	h := heldBy(l.host, entry)
+	if kindOf(h.Attestation) == dpsapi.SymmetricKeyAttestation {
+		attestation, err := l.attestation(ctx, id)
+		if err != nil {
+			return held{}, err
+		}
+		h.readKeys(attestation)
+	}
+	return h, nil
+}
+
+// create makes the entry, or takes over the one that an interrupted creation of the same resource left.
+func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
+	found, err := l.fetch(ctx, want.ID)
+	if err == nil {
+		return l.takeOver(want, found)
+	}
+	if !errors.Is(err, dpsapi.ErrNotFound) {
+		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, err)
+	}
+	keys, err := completeKeys(keysOf(want.Attestation), l.urn)
+	if err != nil {
+		return held{}, err
+	}
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
+	if errors.Is(err, dpsapi.ErrConflict) {
+		// Somebody was quicker: perhaps this very request, sent again because its first answer was lost.
+		return l.afterRace(ctx, want, keys, err)
+	}
+	if err != nil {
+		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, err)
+	}
+	return l.settle(want, stored, keys), nil
+}
+
+// takeOver decides on an entry that stands where one is to be created. Only keys can show who made it: an entry without them is
+// never taken over, though it may be equal.
+func (l lifecycle) takeOver(want declared, found held) (held, error) {
+	changed := changes(want, found)
+	symmetric := kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation
+	if len(changed) == 0 && symmetric && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
+		found.declared = reconcile(want, found)
+		return found, nil
+	}
+	difference := "it equals the declared one, but nothing shows that this resource created it"
+	if len(changed) > 0 {
+		difference = "it differs from the declared one in " + paths(changed)
+	}
+	id := resourceID(l.host, l.collection, found.ID)
+	return held{}, fmt.Errorf("create enrollment %q: %s exists already; %s. To manage it with this resource, import it: "+
+		"pulumi import %s %s %s (with --provider when the resource names one)", want.ID, id, difference, l.token, l.name, id)
+}
+
+// afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
+func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsapi.SymmetricKey, refusal error) (held, error) {
+	found, err := l.fetch(ctx, want.ID)
+	if err != nil || !l.isExactly(want, keys, found) {
+		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, refusal)
+	}
+	found.declared = reconcile(want, found)
+	return found, nil
+}
+
+// isExactly reports whether the service holds what is wanted, with these keys.
+func (l lifecycle) isExactly(want declared, keys dpsapi.SymmetricKey, found held) bool {
+	if len(changes(want, found)) > 0 {
+		return false
+	}
+	return kindOf(want.Attestation) != dpsapi.SymmetricKeyAttestation || foundKeys(found) == keys
+}
+
+func foundKeys(found held) dpsapi.SymmetricKey {
+	return dpsapi.SymmetricKey{PrimaryKey: text(found.PrimaryKey), SecondaryKey: text(found.SecondaryKey)}
+}
+
+// settle returns the state after the service accepted an entry: what was declared, and the record in the answer.
+func (l lifecycle) settle(want declared, stored dpsapi.IndividualEnrollment, keys dpsapi.SymmetricKey) held {
+	h := heldBy(l.host, stored)
+	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+		if h.PrimaryKey == nil {
+			h.PrimaryKey = &keys.PrimaryKey
+		}
+		if h.SecondaryKey == nil {
+			h.SecondaryKey = &keys.SecondaryKey
+		}
+	}
+	h.declared = want
+	return h
+}
+
+// read refreshes an entry, or reads one to import when known has no etag. It returns false only when the service itself says that
+// there is no such entry.
+func (l lifecycle) read(ctx context.Context, id string, known held) (held, bool, error) {
+	entry, err := l.get(ctx, id)
+	if errors.Is(err, dpsapi.ErrNotFound) {
+		return held{}, false, nil
+	}
+	if err != nil {
+		return held{}, false, fmt.Errorf("read enrollment %q: %w", id, err)
+	}
+	if known.Etag != "" && entry.Etag == known.Etag {
+		return known, true, nil // every change of an entry moves its etag
+	}
+	found := heldBy(l.host, entry)
+	if kindOf(found.Attestation) == dpsapi.SymmetricKeyAttestation {
+		attestation, err := l.attestation(ctx, id)
+		if errors.Is(err, dpsapi.ErrNotFound) {
+			return held{}, false, nil // deleted between the two calls
+		}
+		if err != nil {
+			return held{}, false, fmt.Errorf("read the keys of enrollment %q: %w", id, err)
+		}
+		found.readKeys(attestation)
+	}
+	spelled := known.declared
+	if spelled.ID == "" {
+		spelled.ID = found.ID
+	}
+	found.declared = reconcile(spelled, found)
+	return found, true, nil
+}
+
+// update sends the whole entry with the keys it holds, on condition that it is still the version of the state.
+func (l lifecycle) update(ctx context.Context, want declared, known held) (held, error) {
+	keys := keysOf(want.Attestation)
+	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+		var err error
+		if keys, err = l.keepKeys(ctx, want.ID, keys, known); err != nil {
+			return held{}, fmt.Errorf("update enrollment %q: %w", want.ID, err)
+		}
+	}
+	entry := entryOf(want, keys)
+	stored, err := l.put(ctx, want.ID, entry, known.Etag)
+	if errors.Is(err, dpsapi.ErrPrecondition) {
+		var found held
+		if found, err = l.fetch(ctx, want.ID); err == nil {
+			if l.isExactly(want, keys, found) {
+				found.declared = want // the answer to this very update was lost, now or in an interrupted run
+				return found, nil
+			}
+			if changed := changes(known.declared, found); len(changed) > 0 || foundKeys(found) != foundKeys(known) {
+				return held{}, l.changedMeanwhile(want.ID, changed)
+			}
+			// Only the version moved, and nothing that would be overwritten.
+			stored, err = l.put(ctx, want.ID, entry, found.Etag)
+		}
+	}
+	if errors.Is(err, dpsapi.ErrNotFound) {
+		return held{}, fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", want.ID, l.host, err)
+	}
+	if err != nil {
+		return held{}, fmt.Errorf("update enrollment %q: %w", want.ID, err)
+	}
+	return l.settle(want, stored, keys), nil
+}
+
+func (l lifecycle) changedMeanwhile(id string, changed []field) error {
+	what := paths(changed)
+	if what == "" {
+		what = "its keys"
+	}
+	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see the change, then pulumi up again: %w",
+		id, l.host, what, dpsapi.ErrPrecondition)
+}
+
+// keepKeys completes given keys with the entry's own, because a PUT without keys would make new ones.
+func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsapi.SymmetricKey, known held) (dpsapi.SymmetricKey, error) {
+	own := foundKeys(known)
+	if own.PrimaryKey == "" || own.SecondaryKey == "" {
+		attestation, err := l.attestation(ctx, id)
+		if err != nil {
+			return given, err
+		}
+		if attestation.SymmetricKey == nil {
+			return given, errors.New("the service does not tell the keys to keep")
+		}
+		own = *attestation.SymmetricKey
+	}
+	if given.PrimaryKey == "" {
+		given.PrimaryKey = own.PrimaryKey
+	}
+	if given.SecondaryKey == "" {
+		given.SecondaryKey = own.SecondaryKey
+	}
+	return given, nil
+}
+
+// delete removes the entry, whatever version it is; it may be gone already.
+func (l lifecycle) delete(ctx context.Context, id string) error {
+	if err := l.remove(ctx, id); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		return fmt.Errorf("delete enrollment %q: %w", id, err)
+	}
+	return nil
+}
+
+// preview returns what can be said before a creation or, with known, an update: no call is made.
+func preview(ctx context.Context, want declared, known held) held {
+	given := keysOf(want.Attestation)
+	h := held{declared: want, Record: known.Record}
+	h.Etag, h.LastUpdatedDateTimeUtc = "", ""
+	if h.ServiceHost == "" {
+		h.ServiceHost = infer.GetConfig[*Config](ctx).host()
+	}
+	if symmetricOf(want.Attestation).PrimaryKey != nil {
+		h.PrimaryKey = &given.PrimaryKey
+	}
+	if symmetricOf(want.Attestation).SecondaryKey != nil {
+		h.SecondaryKey = &given.SecondaryKey
+	}
+	return h
+}
+
+// wire tells the framework which outputs a preview knows and which are secret. A preview leaves those empty that it does not know.
+func wire[I any](f infer.FieldSelector, args *I, attestation **Attestation, r *Record) {
+	all := f.InputField(args).Computed()
+	for _, output := range []*string{&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc} {
+		if *output != "" {
+			f.OutputField(output).AlwaysKnown()
+		} else {
+			f.OutputField(output).DependsOn(all)
+		}
+	}
+	keys := f.InputField(attestation).Computed()
+	for _, key := range []**string{&r.PrimaryKey, &r.SecondaryKey} {
+		f.OutputField(key).AlwaysSecret()
+		if text(*key) != "" {
+			f.OutputField(key).AlwaysKnown()
+		} else {
+			f.OutputField(key).DependsOn(keys)
+		}
+	}
+	f.OutputField(&r.PrimaryCertificate).DependsOn(keys)
+	f.OutputField(&r.SecondaryCertificate).DependsOn(keys)
+}
+
+// sameID reports whether two ids name the same entry: the service has no regard for letter case.
+func sameID(a, b string) bool { return strings.EqualFold(a, b) }
+
+// deleteEntry removes the entry of a resource.
+func deleteEntry(ctx context.Context, collection, id string) error {
+	l, err := begin(ctx, collection)
+	if err != nil {
+		return err
+	}
+	entry, err := l.own(id)
+	if err != nil {
+		return err
+	}
+	return l.delete(ctx, entry)
+}

@@ -1,0 +1,290 @@
+package provider_test
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/sas"
+)
+
+const (
+	individualPath = "/enrollments/device-1"
+	groupPath      = "/enrollmentGroups/devices"
+)
+
+func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+
+	m.up(object{"registrationId": "device-1", "allocationPolicy": "Hashed", "initialTwin": object{"tags": object{"site": "a", "floor": 3}}})
+	if want := fakeHost + individualPath; m.id != want {
+		t.Errorf("id: got %q, want %q", m.id, want)
+	}
+	if got := fake.entry(individualPath)["allocationPolicy"]; got != "hashed" {
+		t.Errorf("policy at the service: got %v, want hashed", got)
+	}
+	first := m.secret("primaryKey")
+	if raw, err := sas.DecodeKey(first); err != nil || len(raw) != sas.GeneratedKeyBytes {
+		t.Errorf("made key: got %d bytes, %v, want %d", len(raw), err, sas.GeneratedKeyBytes)
+	}
+	if first == m.secret("secondaryKey") {
+		t.Error("both keys are the same")
+	}
+
+	same := object{"registrationId": "device-1", "allocationPolicy": "hashed", "initialTwin": object{"tags": object{"site": "a", "floor": 3}}}
+	if got := m.up(same); got != nil {
+		t.Errorf("up without a change: got changes in %v, want none", got)
+	}
+	if got := m.refresh(); got != nil {
+		t.Errorf("refresh without a change: got %v, want none", got)
+	}
+	got := m.up(object{"registrationId": "device-1", "allocationPolicy": "hashed", "initialTwin": object{"tags": object{"site": "b", "floor": 3}}})
+	if want := []string{"initialTwin.tags"}; !slices.Equal(got, want) {
+		t.Errorf("change of a tag: got %v, want %v", got, want)
+	}
+	if m.secret("primaryKey") != first {
+		t.Error("an update of a tag renewed the keys")
+	}
+	m.delete()
+	if entry := fake.entry(individualPath); entry != nil {
+		t.Errorf("after delete: got %v, want nothing", entry)
+	}
+	m.delete() // a second time: what is gone is no error
+}
+
+func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+	primary, secondary := newKey(t), newKey(t)
+	inputs := object{"enrollmentGroupId": "devices", "attestation": object{"symmetricKey": object{"primaryKey": primary, "secondaryKey": secondary}}}
+	m.up(inputs)
+	if m.secret("primaryKey") != primary || m.secret("secondaryKey") != secondary {
+		t.Error("the given keys are not the ones in force")
+	}
+	nested := m.state.Get("attestation").AsMap().Get("symmetricKey").AsMap().Get("primaryKey")
+	if !nested.Secret() {
+		t.Error("the given key stands in plain in the state")
+	}
+	if got := m.up(inputs); got != nil {
+		t.Errorf("up without a change: got %v, want none", got)
+	}
+	third := newKey(t)
+	got := m.up(object{"enrollmentGroupId": "devices", "attestation": object{"symmetricKey": object{"primaryKey": third, "secondaryKey": secondary}}})
+	if want := []string{"attestation.symmetricKey.primaryKey"}; !slices.Equal(got, want) || m.secret("primaryKey") != third {
+		t.Errorf("another key: got %v, want %v and the new key in force", got, want)
+	}
+	if got := m.up(object{"enrollmentGroupId": "devices"}); got != nil || m.secret("primaryKey") != third {
+		t.Errorf("keys left out: got %v, want the old ones kept", got)
+	}
+}
+
+func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+	key := newKey(t)
+	inputs := m.check(object{"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": key}}, "iotHubHostName": unknown})
+	created, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: inputs, DryRun: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]property.Value{
+		"registrationId": property.New("device-1"), "serviceHost": property.New(fakeHost),
+		"primaryKey": property.New(key).WithSecret(true), "secondaryKey": unknown.WithSecret(true), "etag": unknown, "iotHubHostName": unknown,
+	} {
+		if got := created.Properties.Get(name); !got.Equals(want) {
+			t.Errorf("preview of %s: got %#v, want %#v", name, got, want)
+		}
+	}
+	if log := fake.takeLog(); log != nil {
+		t.Errorf("preview of a creation made calls: %v", log)
+	}
+
+	m.up(object{"registrationId": "device-1"})
+	before := m.secret("primaryKey")
+	fake.takeLog()
+	updated, err := m.server.Update(p.UpdateRequest{
+		ID: m.id, Urn: m.urn, State: m.state, OldInputs: m.inputs, DryRun: true,
+		Inputs: m.check(object{"registrationId": "device-1", "deviceId": "other"}),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]property.Value{
+		"primaryKey": property.New(before).WithSecret(true), "deviceId": property.New("other"),
+		"createdDateTimeUtc": m.state.Get("createdDateTimeUtc"), "etag": unknown,
+	} {
+		if got := updated.Properties.Get(name); !got.Equals(want) {
+			t.Errorf("preview of %s in an update: got %#v, want %#v", name, got, want)
+		}
+	}
+	if log := fake.takeLog(); log != nil {
+		t.Errorf("preview of an update made calls: %v", log)
+	}
+}
+
+func TestCreationOverAnExistingEntryShowsTheImport(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	server := startProvider(t, fake.config())
+	theirs := manage(t, server, "IndividualEnrollment", "theirs")
+	theirs.up(object{"registrationId": "device-1"})
+	ours := manage(t, server, "IndividualEnrollment", "ours")
+	_, err := ours.tryUp(object{"registrationId": "device-1"})
+	want := "pulumi import azure-dps:index:IndividualEnrollment ours " + fakeHost + individualPath
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("creation over an equal entry of another resource: got %v, want an error with %q", err, want)
+	}
+	_, err = ours.tryUp(object{"registrationId": "device-1", "deviceId": "other"})
+	if err == nil || !strings.Contains(err.Error(), "differs from the declared one in deviceId") {
+		t.Errorf("creation over a different entry: got %v, want the difference named", err)
+	}
+	for _, secret := range []string{theirs.secret("primaryKey"), fake.Key} {
+		if strings.Contains(err.Error(), secret) {
+			t.Error("the error tells a key")
+		}
+	}
+}
+
+func TestAnInterruptedCreationIsTakenOver(t *testing.T) {
+	t.Parallel()
+	given := newKey(t)
+	for name, inputs := range map[string]object{
+		"made keys":      {"registrationId": "device-1", "deviceId": "d"},
+		"one given key":  {"registrationId": "device-1", "attestation": object{"symmetricKey": object{"secondaryKey": given}}},
+		"two given keys": {"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": given, "secondaryKey": newKey(t)}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fake := runFake(t)
+			killed := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+			killed.up(inputs)
+			again := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+			again.up(inputs)
+			if again.secret("primaryKey") != killed.secret("primaryKey") || again.secret("secondaryKey") != killed.secret("secondaryKey") {
+				t.Error("the entry was not taken over with its keys")
+			}
+			if got := again.up(inputs); got != nil {
+				t.Errorf("up after it: got %v, want no change", got)
+			}
+		})
+	}
+}
+
+func TestALostAnswerIsNoFailure(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+	lost := false
+	loseOne := func(r *http.Request) bool {
+		if r.Method == http.MethodPut && !lost {
+			lost = true
+			return true
+		}
+		return false
+	}
+	fake.intercept(nil, loseOne)
+	m.up(object{"registrationId": "device-1"})
+	if !lost {
+		t.Fatal("no answer was lost")
+	}
+	lost = false
+	m.up(object{"registrationId": "device-1", "deviceId": "other"}) // the second try meets the etag that the first one made
+	if got := fake.entry(individualPath)["deviceId"]; got != "other" || !lost {
+		t.Errorf("update with a lost answer: got device id %v, want other", got)
+	}
+	if got := m.refresh(); got != nil {
+		t.Errorf("refresh after it: got %v, want none", got)
+	}
+}
+
+func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
+	m.up(object{"registrationId": "device-1"})
+	fake.edit(t, individualPath, func(entry map[string]any) {
+		entry["provisioningStatus"] = "disabled"
+		entry["iotHubs"] = []any{"hub-9.azure-devices.net"}
+	})
+	changed := object{"registrationId": "device-1", "deviceId": "other"}
+	_, err := m.tryUp(changed)
+	if !errors.Is(err, dpsapi.ErrPrecondition) || !strings.Contains(err.Error(), "provisioningStatus, iotHubs") {
+		t.Errorf("update over a change: got %v, want the changed fields named", err)
+	}
+	if got, want := m.refresh(), []string{"iotHubs", "provisioningStatus"}; !slices.Equal(got, want) {
+		t.Errorf("refresh: got %v, want %v", got, want)
+	}
+	m.up(changed)
+	if entry := fake.entry(individualPath); entry["iotHubs"] != nil || entry["provisioningStatus"] != nil || entry["deviceId"] != "other" {
+		t.Errorf("after refresh and up: got %v, want the declared entry", entry)
+	}
+	fake.edit(t, individualPath, func(map[string]any) {}) // a new version of the same
+	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) {
+		t.Errorf("update after a change of nothing: got %v, want deviceId", got)
+	}
+}
+
+func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+	m.up(object{"enrollmentGroupId": "devices"})
+	for name, answer := range map[string]func(http.ResponseWriter){
+		"a proxy's 404":   func(w http.ResponseWriter) { http.Error(w, "<html>not here</html>", http.StatusNotFound) },
+		"unauthorized":    func(w http.ResponseWriter) { refuse(w, 401002, "Unauthorized") },
+		"no connection":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
+		"an empty answer": func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) },
+	} {
+		fake.intercept(func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true }, nil)
+		read, err := m.server.Read(p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs})
+		if err == nil {
+			t.Errorf("%s: got id %q and no error, want an error", name, read.ID)
+		}
+	}
+	fake.intercept(nil, nil)
+	if err := m.server.Delete(p.DeleteRequest{ID: m.id, Urn: m.urn, Properties: m.state}); err != nil {
+		t.Fatal(err)
+	}
+	if got := m.refresh(); !slices.Equal(got, []string{"gone"}) {
+		t.Errorf("after deletion elsewhere: got %v, want gone", got)
+	}
+}
+
+func TestAnImportPutsNoMadeKeyIntoInputs(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	server := startProvider(t, fake.config())
+	inputs := object{"enrollmentGroupId": "devices", "initialTwin": object{"desiredProperties": object{"interval": 5}}, "iotHubs": []string{"hub-1.azure-devices.net"}}
+	manage(t, server, "EnrollmentGroup", "made").up(inputs)
+
+	m := manage(t, server, "EnrollmentGroup", "devices")
+	m.id = strings.ToUpper(fakeHost) + groupPath
+	m.refresh()
+	want := inputs.properties()
+	if !property.New(m.inputs).Equals(property.New(want)) {
+		t.Errorf("imported inputs: got %#v, want %#v", m.inputs, want)
+	}
+	if got := m.up(inputs); got != nil {
+		t.Errorf("up after the import: got %v, want none", got)
+	}
+	m.secret("primaryKey")
+}
+
+func newKey(t *testing.T) string {
+	t.Helper()
+	key, err := sas.NewKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}

@@ -1,0 +1,207 @@
+package provider
+
+import (
+	"strings"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
+)
+
+// declared is what a program says of an enrollment of either kind; a group has no device id and no device information.
+type declared struct {
+	ID                string
+	DeviceID          *string
+	DeviceInformation map[string]any
+	Settings
+}
+
+// held is an enrollment as the service holds it. Its settings are spelled as the program spells them wherever both mean the same.
+type held struct {
+	declared
+	Record
+}
+
+// thumbprintMark begins the text that stands for a certificate of which only the thumbprint is known: the service never returns
+// certificates.
+const thumbprintMark = "sha256:"
+
+// kindOf returns the type of an attestation as the service names it.
+func kindOf(a *Attestation) string {
+	switch {
+	case a != nil && a.X509 != nil:
+		return dpsapi.X509CertAttestation
+	case a != nil && a.TPM != nil:
+		return dpsapi.TPMModuleAttestation
+	default:
+		return dpsapi.SymmetricKeyAttestation
+	}
+}
+
+// keysOf returns the keys that a declaration gives; the empty ones are left to the provider.
+func keysOf(a *Attestation) dpsapi.SymmetricKey {
+	if a == nil || a.SymmetricKey == nil {
+		return dpsapi.SymmetricKey{}
+	}
+	return dpsapi.SymmetricKey{PrimaryKey: text(a.SymmetricKey.PrimaryKey), SecondaryKey: text(a.SymmetricKey.SecondaryKey)}
+}
+
+// entryOf makes the whole entry to send: what is declared, with keys for symmetric-key attestation.
+func entryOf(d declared, keys dpsapi.SymmetricKey) dpsapi.IndividualEnrollment {
+	entry := dpsapi.IndividualEnrollment{
+		RegistrationID:            d.ID,
+		DeviceID:                  d.DeviceID,
+		OptionalDeviceInformation: d.DeviceInformation,
+		Entry: dpsapi.Entry{
+			Attestation:    attestationOf(d.Attestation, keys),
+			IotHubHostName: d.IotHubHostName,
+			IotHubs:        d.IotHubs,
+		},
+	}
+	if d.ProvisioningStatus != nil {
+		status := strings.ToLower(string(*d.ProvisioningStatus))
+		entry.ProvisioningStatus = &status
+	}
+	if d.Capabilities != nil {
+		entry.Capabilities = &dpsapi.Capabilities{IotEdge: d.Capabilities.IotEdge}
+	}
+	if t := d.InitialTwin; t != nil {
+		entry.InitialTwin = &dpsapi.InitialTwin{Tags: t.Tags, Properties: &dpsapi.InitialTwinProperties{Desired: t.DesiredProperties}}
+	}
+	if r := d.ReprovisionPolicy; r != nil {
+		entry.ReprovisionPolicy = &dpsapi.ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
+	}
+	if d.AllocationPolicy != nil {
+		policy, _ := enrollment.CanonicalPolicy(string(*d.AllocationPolicy))
+		entry.AllocationPolicy = &policy
+	}
+	if c := d.CustomAllocation; c != nil {
+		entry.CustomAllocationDefinition = &dpsapi.CustomAllocationDefinition{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
+	}
+	return entry
+}
+
+func attestationOf(a *Attestation, keys dpsapi.SymmetricKey) *dpsapi.Attestation {
+	wire := &dpsapi.Attestation{Type: kindOf(a)}
+	switch wire.Type {
+	case dpsapi.TPMModuleAttestation:
+		wire.TPM = &dpsapi.TPM{EndorsementKey: a.TPM.EndorsementKey, StorageRootKey: a.TPM.StorageRootKey}
+	case dpsapi.X509CertAttestation:
+		wire.X509 = &dpsapi.X509Attestation{
+			ClientCertificates:  certificatesOf(a.X509.ClientCertificates),
+			SigningCertificates: certificatesOf(a.X509.SigningCertificates),
+		}
+		if c := a.X509.CAReferences; c != nil {
+			wire.X509.CAReferences = &dpsapi.X509CAReferences{Primary: c.Primary, Secondary: c.Secondary}
+		}
+	default:
+		wire.SymmetricKey = &keys
+	}
+	return wire
+}
+
+func certificatesOf(pair *CertificatePair) *dpsapi.X509Certificates {
+	if pair == nil {
+		return nil
+	}
+	wire := &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: pair.Primary}}
+	if pair.Secondary != nil {
+		wire.Secondary = &dpsapi.X509Certificate{Certificate: *pair.Secondary}
+	}
+	return wire
+}
+
+// heldBy reads an entry as the service answered it. Its attestation holds symmetric keys where the answer did.
+func heldBy(host string, entry dpsapi.IndividualEnrollment) held {
+	h := held{
+		declared: declared{ID: entry.RegistrationID, DeviceID: entry.DeviceID, DeviceInformation: entry.OptionalDeviceInformation},
+		Record: Record{
+			ServiceHost: host, Etag: entry.Etag,
+			CreatedDateTimeUtc: entry.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: entry.LastUpdatedDateTimeUtc,
+		},
+	}
+	h.Settings = Settings{
+		ProvisioningStatus: (*ProvisioningStatus)(entry.ProvisioningStatus),
+		AllocationPolicy:   (*AllocationPolicy)(entry.AllocationPolicy),
+		IotHubs:            entry.IotHubs,
+		IotHubHostName:     entry.IotHubHostName,
+	}
+	if c := entry.Capabilities; c != nil {
+		h.Capabilities = &Capabilities{IotEdge: c.IotEdge}
+	}
+	if t := entry.InitialTwin; t != nil {
+		h.InitialTwin = &InitialTwin{Tags: t.Tags}
+		if t.Properties != nil {
+			h.InitialTwin.DesiredProperties = t.Properties.Desired
+		}
+	}
+	if r := entry.ReprovisionPolicy; r != nil {
+		h.ReprovisionPolicy = &ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
+	}
+	if c := entry.CustomAllocationDefinition; c != nil {
+		h.CustomAllocation = &CustomAllocation{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
+	}
+	if entry.Attestation != nil {
+		h.readAttestation(*entry.Attestation)
+	}
+	return h
+}
+
+func (h *held) readAttestation(a dpsapi.Attestation) {
+	h.Attestation = &Attestation{}
+	switch {
+	case a.X509 != nil:
+		x := &X509Attestation{}
+		h.Attestation.X509 = x
+		if c := a.X509.ClientCertificates; c != nil {
+			x.ClientCertificates = h.readCertificates(*c)
+		}
+		if c := a.X509.SigningCertificates; c != nil {
+			x.SigningCertificates = h.readCertificates(*c)
+		}
+		if c := a.X509.CAReferences; c != nil {
+			x.CAReferences = &CAReferences{Primary: c.Primary, Secondary: c.Secondary}
+		}
+	case a.TPM != nil:
+		h.Attestation.TPM = &TPMAttestation{EndorsementKey: a.TPM.EndorsementKey, StorageRootKey: a.TPM.StorageRootKey}
+	default:
+		h.Attestation.SymmetricKey = &SymmetricKey{}
+		h.readKeys(a)
+	}
+}
+
+// readKeys takes over the symmetric keys of an answer; empty ones change nothing.
+func (h *held) readKeys(a dpsapi.Attestation) {
+	if a.SymmetricKey == nil {
+		return
+	}
+	if key := a.SymmetricKey.PrimaryKey; key != "" {
+		h.PrimaryKey = &key
+	}
+	if key := a.SymmetricKey.SecondaryKey; key != "" {
+		h.SecondaryKey = &key
+	}
+}
+
+// readCertificates notes what the service tells of a pair, and returns the pair with thumbprints for certificates.
+func (h *held) readCertificates(c dpsapi.X509Certificates) *CertificatePair {
+	pair := &CertificatePair{}
+	if c.Primary != nil && c.Primary.Info != nil {
+		h.PrimaryCertificate = infoOf(*c.Primary.Info)
+		pair.Primary = thumbprintMark + strings.ToLower(c.Primary.Info.SHA256Thumbprint)
+	}
+	if c.Secondary != nil && c.Secondary.Info != nil {
+		h.SecondaryCertificate = infoOf(*c.Secondary.Info)
+		if secondary := thumbprintMark + strings.ToLower(c.Secondary.Info.SHA256Thumbprint); secondary != pair.Primary {
+			pair.Secondary = &secondary
+		}
+	}
+	return pair
+}
+
+func infoOf(i dpsapi.X509CertificateInfo) *CertificateInfo {
+	return &CertificateInfo{
+		SubjectName: i.SubjectName, IssuerName: i.IssuerName, SerialNumber: i.SerialNumber,
+		SHA1Thumbprint: i.SHA1Thumbprint, SHA256Thumbprint: i.SHA256Thumbprint,
+		NotBeforeUtc: i.NotBeforeUtc, NotAfterUtc: i.NotAfterUtc,
+	}
+}
