@@ -1,0 +1,113 @@
+package iothub
+
+import (
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// maxBulk is the most devices in one request. Source: BulkRegistry_UpdateRegistry, 2021-04-12.
+const maxBulk = 100
+
+// bulkEntry is one operation of a bulk request.
+type bulkEntry struct {
+	ID             string               `json:"id"`
+	ModuleID       string               `json:"moduleId"`
+	ETag           string               `json:"eTag"`
+	ImportMode     string               `json:"importMode"`
+	TwinETag       string               `json:"twinETag"`
+	Status         *string              `json:"status"`
+	StatusReason   *string              `json:"statusReason"`
+	Authentication *authenticationInput `json:"authentication"`
+	Capabilities   *capabilities        `json:"capabilities"`
+	twinInput
+}
+
+type bulkError struct {
+	DeviceID    string `json:"deviceId"`
+	ErrorCode   string `json:"errorCode"`
+	ErrorStatus string `json:"errorStatus"`
+}
+
+// bulk: BulkRegistry_UpdateRegistry, 2021-04-12. Entries are done one after the other; the answer is 400 when any of them failed.
+// Fidelity: an entry that creates a device with a twin makes the twin in a second step, so that its versions are one higher.
+func (h *Hubs) bulk(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	var entries []bulkEntry
+	if err := readJSON(w, r, &entries); err != nil {
+		return err
+	}
+	if len(entries) == 0 || len(entries) > maxBulk {
+		return invalid("A bulk request has 1 to %d devices, not %d", maxBulk, len(entries))
+	}
+	failed := []bulkError{}
+	for _, e := range entries {
+		if err := h.bulkOne(hub.Host(), e); err != nil {
+			refusal, fault := wire(err)
+			if fault {
+				h.log.Error("bulk registry operation failed", "hub", hub.Host(), "device", e.ID, "error", err)
+			}
+			failed = append(failed, bulkError{e.ID, refusal.code, refusal.text})
+		}
+	}
+	answer := struct {
+		IsSuccessful bool        `json:"isSuccessful"`
+		Errors       []bulkError `json:"errors"`
+		Warnings     []struct{}  `json:"warnings"`
+	}{len(failed) == 0, failed, []struct{}{}}
+	status := http.StatusOK
+	if len(failed) > 0 {
+		status = http.StatusBadRequest
+	}
+	writeJSON(w, status, answer)
+	return nil
+}
+
+func (h *Hubs) bulkOne(host string, e bulkEntry) error {
+	if e.ModuleID != "" {
+		return invalid("modules are not emulated")
+	}
+	device := deviceInput{Status: e.Status, StatusReason: e.StatusReason, Authentication: e.Authentication, Capabilities: e.Capabilities}
+	switch strings.ToLower(e.ImportMode) {
+	case "create":
+		patch, err := e.patch(true)
+		if err != nil {
+			return err
+		}
+		if _, err := h.saveDevice(host, e.ID, device, "", true); err != nil {
+			return err
+		}
+		if patch.Tags == nil && patch.Desired == nil {
+			return nil
+		}
+		_, err = h.state.PatchTwin(host, e.ID, patch, state.Unconditional)
+		return err
+	case "update":
+		return h.bulkSave(host, e.ID, device, state.MustExist)
+	case "updateifmatchetag":
+		return h.bulkSave(host, e.ID, device, e.ETag)
+	case "delete":
+		return h.removeDevice(host, e.ID, state.Unconditional)
+	case "deleteifmatchetag":
+		return h.removeDevice(host, e.ID, e.ETag)
+	case "updatetwin":
+		return h.bulkTwin(host, e, state.MustExist)
+	case "updatetwinifmatchetag":
+		return h.bulkTwin(host, e, e.TwinETag)
+	}
+	return invalid("importMode %q is not known", e.ImportMode)
+}
+
+func (h *Hubs) bulkSave(host, id string, in deviceInput, etag string) error {
+	_, err := h.saveDevice(host, id, in, etag, false)
+	return err
+}
+
+func (h *Hubs) bulkTwin(host string, e bulkEntry, etag string) error {
+	patch, err := e.patch(false)
+	if err != nil {
+		return err
+	}
+	_, err = h.state.PatchTwin(host, e.ID, patch, etag)
+	return err
+}

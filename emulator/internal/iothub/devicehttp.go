@@ -1,0 +1,106 @@
+package iothub
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// batchType is the content type of a request that carries several messages.
+const batchType = "application/vnd.microsoft.iothub.json"
+
+// systemHeaders are the headers of message properties that the protocol defines, with their names in the MQTT property bag.
+// Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
+var systemHeaders = map[string]string{
+	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp", "Iothub-Ack": "ack",
+	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to",
+}
+
+// appHeader begins the names of headers that carry application properties, in the form of net/http.
+const appHeader = "Iothub-App-"
+
+// authorizeDevice checks the SAS or the certificate of a device over HTTPS.
+func (h *Hubs) authorizeDevice(hub state.Hub, r *http.Request) error {
+	var err error
+	if r.TLS != nil {
+		_, err = h.authenticateDevice(hub, r.PathValue("id"), r.Header.Get("Authorization"), r.TLS.PeerCertificates)
+	} else {
+		_, err = h.authenticateDevice(hub, r.PathValue("id"), r.Header.Get("Authorization"), nil)
+	}
+	if err != nil {
+		h.log.Debug("device refused", "hub", hub.Host(), "reason", err)
+		return errUnauthorized
+	}
+	h.state.Touch(hub.Host(), r.PathValue("id"))
+	return nil
+}
+
+// postEvent takes telemetry over HTTPS, one message or a batch. Fidelity: names of application properties come out in lower case,
+// because HTTP headers have none.
+func (h *Hubs) postEvent(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
+	if err != nil {
+		return errTooLarge
+	}
+	message := Message{Host: hub.Host(), DeviceID: r.PathValue("id"), Protocol: "https", Received: h.state.Now(), Body: body}
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == batchType {
+		err = h.addBatch(message)
+	} else {
+		h.inbox.add(withHeaders(message, r.Header))
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func withHeaders(m Message, header http.Header) Message {
+	for name, values := range header {
+		if known, ok := systemHeaders[name]; ok {
+			m.System = set(m.System, known, values[0])
+		} else if app, ok := strings.CutPrefix(name, appHeader); ok {
+			m.Properties = set(m.Properties, strings.ToLower(app), values[0])
+		}
+	}
+	return m
+}
+
+func (h *Hubs) addBatch(template Message) error {
+	var batch []struct {
+		Body       string            `json:"body"`
+		Base64     *bool             `json:"base64Encoded"`
+		Properties map[string]string `json:"properties"`
+	}
+	if err := json.Unmarshal(template.Body, &batch); err != nil {
+		return invalid("The batch is not a JSON array of messages")
+	}
+	messages := make([]Message, 0, len(batch))
+	for _, one := range batch {
+		m := template
+		m.Body, m.Properties = []byte(one.Body), one.Properties
+		if one.Base64 == nil || *one.Base64 {
+			raw, err := base64.StdEncoding.DecodeString(one.Body)
+			if err != nil {
+				return invalid("The body of a message in the batch is not base64")
+			}
+			m.Body = raw
+		}
+		messages = append(messages, m)
+	}
+	for _, m := range messages {
+		h.inbox.add(m)
+	}
+	return nil
+}
+
+// nextCommand answers a device that asks for its next cloud-to-device message: 204, there is none, for nobody can send one yet.
+func (h *Hubs) nextCommand(w http.ResponseWriter, _ *http.Request, _ state.Hub) error {
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

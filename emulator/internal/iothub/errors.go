@@ -1,0 +1,96 @@
+package iothub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// wireError is a refusal in the hub's words. Status follows from the number: 404001 is a 404.
+type wireError struct {
+	number int
+	code   string
+	// text follows the code in the message; it holds no key.
+	text string
+}
+
+// Error returns the message as it goes over the wire.
+func (e *wireError) Error() string { return "ErrorCode:" + e.code + ";" + e.text }
+
+func (e *wireError) status() int { return e.number / 1000 }
+
+// Numbers: ErrorCode of Microsoft.Azure.Devices. The texts after the code are recorded for PreconditionFailed and
+// IotHubUnauthorizedAccess; the others are ours.
+var (
+	errUnauthorized = &wireError{401002, "IotHubUnauthorizedAccess", "Unauthorized"}
+	errNoHub        = &wireError{401001, "IotHubNotFound", "Unauthorized"}
+	errPrecondition = &wireError{412001, "PreconditionFailed", "PreconditionFailed"}
+	errTooLarge     = &wireError{413001, "MessageTooLarge", "Message is larger than 262144 bytes"}
+	errServer       = &wireError{500001, "ServerError", "The emulator failed; its log says why"}
+)
+
+func invalid(format string, args ...any) error {
+	return &wireError{400004, "ArgumentInvalid", fmt.Sprintf(format, args...)}
+}
+
+// wire translates any error to one that can be sent, and reports whether it is a fault of the emulator.
+func wire(err error) (e *wireError, fault bool) {
+	if errors.As(err, &e) {
+		return e, false
+	}
+	var refusal *state.Error
+	if !errors.As(err, &refusal) {
+		return errServer, true
+	}
+	switch refusal.Kind {
+	case state.NotFound:
+		return &wireError{404001, "DeviceNotFound", refusal.Error()}, false
+	case state.ParentNotFound:
+		return errNoHub, false
+	case state.Exists:
+		return &wireError{409001, "DeviceAlreadyExists", "A device with the same id is already registered"}, false
+	case state.Precondition:
+		return errPrecondition, false
+	case state.Invalid:
+		return &wireError{400004, "ArgumentInvalid", refusal.Error()}, false
+	case state.Quota:
+		return &wireError{413002, "TooManyDevices", refusal.Error()}, false
+	case state.Busy:
+		return &wireError{503001, "ServiceUnavailable", refusal.Error()}, false
+	}
+	return errServer, true
+}
+
+// writeError answers an HTTP request with an error, in the form recorded from the real service.
+func (h *Hubs) writeError(w http.ResponseWriter, err error) {
+	e, fault := wire(err)
+	if fault {
+		h.log.Error("IoT Hub request failed", "error", err)
+	}
+	body := struct {
+		Message          string
+		ExceptionMessage string
+	}{e.Error(), fmt.Sprintf("Tracking ID:%s-G:0-TimeStamp:%s", trackingID(), h.state.Now().Format("01/02/2006 15:04:05"))}
+	w.Header().Set("iothub-errorcode", e.code)
+	writeJSON(w, e.status(), body)
+}
+
+// twinError is the body of a failed twin request over MQTT. Fidelity: its form is the one of the DPS device API; unsure.
+func twinError(e *wireError, now time.Time) []byte {
+	body, _ := json.Marshal(struct {
+		ErrorCode    int    `json:"errorCode"`
+		TrackingID   string `json:"trackingId"`
+		Message      string `json:"message"`
+		TimestampUTC string `json:"timestampUtc"`
+	}{e.number, trackingID(), e.text, stamp(now)})
+	return body
+}
+
+func trackingID() string { return strings.ReplaceAll(uuid.NewString(), "-", "") }

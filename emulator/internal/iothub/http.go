@@ -1,0 +1,209 @@
+package iothub
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// maxPage is the most devices or twins in one answer, and the default. Source: Devices_GetDevices, 2021-04-12.
+const maxPage = 1000
+
+// newRoutes lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
+func (h *Hubs) newRoutes() *http.ServeMux {
+	mux := http.NewServeMux()
+	service := func(pattern string, serve func(http.ResponseWriter, *http.Request, state.Hub) error, rights ...string) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			h.serve(w, r, func(hub state.Hub) error {
+				if err := h.authorizeService(hub, r, rights...); err != nil {
+					return err
+				}
+				return serve(w, r, hub)
+			})
+		})
+	}
+	device := func(pattern string, serve func(http.ResponseWriter, *http.Request, state.Hub) error) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			h.serve(w, r, func(hub state.Hub) error {
+				if err := h.authorizeDevice(hub, r); err != nil {
+					return err
+				}
+				return serve(w, r, hub)
+			})
+		})
+	}
+	for _, list := range []string{"/devices", "/devices/{$}"} {
+		service("GET "+list, h.listDevices, registryRead)
+		service("POST "+list, h.bulk, registryWrite)
+	}
+	service("GET /devices/{id}", h.getDevice, registryRead)
+	service("PUT /devices/{id}", h.putDevice, registryWrite)
+	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
+	service("POST /devices/query", h.query, serviceConnect)
+	service("GET /twins/{id}", h.getTwin, serviceConnect)
+	service("PATCH /twins/{id}", h.patchTwin, serviceConnect)
+	service("PUT /twins/{id}", h.patchTwin, serviceConnect)
+	service("GET /statistics/devices", h.deviceStatistics, registryRead)
+	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
+	device("POST /devices/{id}/messages/events", h.postEvent)
+	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no " + r.Method + " of this path"})
+	})
+	return mux
+}
+
+// ServeHTTP implements http.Handler. Paths are matched without regard to letter case, up to the ids.
+func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("x-ms-request-id", uuid.NewString())
+	if first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); first != strings.ToLower(first) && r.URL.RawPath == "" {
+		r = r.Clone(r.Context())
+		r.URL.Path = "/" + strings.ToLower(first) + "/" + rest
+	}
+	h.routes.ServeHTTP(w, r)
+}
+
+// serve does what all calls have in common.
+func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub) error) {
+	host, _, _ := strings.Cut(r.Host, ":")
+	hub, err := h.state.HubByHost(host)
+	if err != nil {
+		h.writeError(w, errNoHub)
+		return
+	}
+	// Fidelity: any version is accepted; the answer to a missing one is unsure.
+	if r.URL.Query().Get("api-version") == "" {
+		h.writeError(w, invalid("The api-version parameter is missing"))
+		return
+	}
+	if err := call(hub); err != nil {
+		h.writeError(w, err)
+	}
+}
+
+// listDevices: Devices_GetDevices, 2021-04-12.
+func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	devices, _, err := h.state.Devices(hub.Host(), "", pageSize(r.URL.Query().Get("top")))
+	if err != nil {
+		return err
+	}
+	list := make([]deviceDocument, len(devices))
+	for i, d := range devices {
+		list[i] = newDeviceDocument(d, false)
+	}
+	writeJSON(w, http.StatusOK, list)
+	return nil
+}
+
+// pageSize reads a number of items; anything out of range means the most.
+func pageSize(text string) int {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 || n > maxPage {
+		return maxPage
+	}
+	return n
+}
+
+// getDevice: Devices_GetIdentity, 2021-04-12.
+func (h *Hubs) getDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	d, err := h.state.Device(hub.Host(), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	writeDevice(w, d, false)
+	return nil
+}
+
+// putDevice: Devices_CreateOrUpdateIdentity, 2021-04-12. Without If-Match the device must not exist.
+func (h *Hubs) putDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	var in deviceInput
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	etag := ifMatch(r)
+	d, err := h.saveDevice(hub.Host(), r.PathValue("id"), in, etag, etag == "")
+	if err != nil {
+		return err
+	}
+	writeDevice(w, d, etag == "")
+	return nil
+}
+
+// saveDevice creates or updates a device. A connected device that may no longer be loses its connection.
+func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create bool) (state.Device, error) {
+	if !deviceIDForm.MatchString(id) {
+		return state.Device{}, invalid("device id %q has a character that is not allowed, or more than 128", id)
+	}
+	before := state.Device{ID: id, Auth: state.AuthSAS}
+	if !create {
+		present, err := h.state.Device(host, id)
+		if err != nil {
+			return state.Device{}, err
+		}
+		before = present
+	}
+	wanted, err := in.apply(before)
+	if err != nil {
+		return state.Device{}, err
+	}
+	saved, err := h.state.PutDevice(host, wanted, etag, create)
+	if err != nil {
+		return state.Device{}, err
+	}
+	if saved.Disabled || saved.Key != before.Key || saved.Auth != before.Auth {
+		h.disconnect(deviceKey{host, id}, errRegistry)
+	}
+	return saved, nil
+}
+
+// deleteDevice: Devices_DeleteIdentity, 2021-04-12. If-Match may be left out.
+func (h *Hubs) deleteDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	if err := h.removeDevice(hub.Host(), r.PathValue("id"), ifMatch(r)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h *Hubs) removeDevice(host, id, etag string) error {
+	if err := h.state.DeleteDevice(host, id, etag); err != nil {
+		return err
+	}
+	h.disconnect(deviceKey{host, id}, errRegistry)
+	return nil
+}
+
+func writeDevice(w http.ResponseWriter, d state.Device, created bool) {
+	w.Header().Set("ETag", `"`+d.ETag+`"`)
+	writeJSON(w, http.StatusOK, newDeviceDocument(d, created))
+}
+
+// deviceStatistics: Statistics_GetDeviceStatistics, 2021-04-12.
+func (h *Hubs) deviceStatistics(w http.ResponseWriter, _ *http.Request, hub state.Hub) error {
+	n, err := h.state.Statistics(hub.Host())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Total    int `json:"totalDeviceCount"`
+		Enabled  int `json:"enabledDeviceCount"`
+		Disabled int `json:"disabledDeviceCount"`
+	}{n.Total, n.Enabled, n.Disabled})
+	return nil
+}
+
+// serviceStatistics: Statistics_GetServiceStatistics, 2021-04-12.
+func (h *Hubs) serviceStatistics(w http.ResponseWriter, _ *http.Request, hub state.Hub) error {
+	n, err := h.state.Statistics(hub.Host())
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, struct {
+		Connected int `json:"connectedDeviceCount"`
+	}{n.Connected})
+	return nil
+}

@@ -1,0 +1,89 @@
+// Package iothub is the emulated IoT hubs as their clients see them: the service API over HTTPS (identity registry, twins, statistics,
+// queries), and devices over MQTT and HTTPS (telemetry, twins). One Hubs serves every hub of the state; the host name picks the hub.
+//
+// It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
+// configurations. Direct methods and cloud-to-device messages cannot be sent yet: devices may subscribe to them, and get none.
+//
+// Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
+// with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
+package iothub
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
+)
+
+// Options are what New needs; only State must be set.
+type Options struct {
+	State *state.State
+	// Recorder gets one record for each MQTT connect, subscription and publish; HTTP requests are recorded by whoever serves them.
+	Recorder requestlog.Recorder
+	// Log gets faults of the emulator itself; nothing when nil.
+	Log *slog.Logger
+}
+
+// Hubs is the http.Handler of the hosts {hub}.azure-devices.net, and the broker.Front of their devices.
+type Hubs struct {
+	state    *state.State
+	recorder requestlog.Recorder
+	log      *slog.Logger
+	routes   *http.ServeMux
+	inbox    *inbox
+	stop     func()
+
+	mu sync.Mutex
+	// sessions are the devices connected over MQTT.
+	sessions map[deviceKey]*session
+}
+
+var (
+	_ broker.Front = (*Hubs)(nil)
+	_ http.Handler = (*Hubs)(nil)
+)
+
+// deviceKey names a device of a hub; host is lower case, ids are case-sensitive.
+type deviceKey struct{ host, id string }
+
+// New returns the hubs of a state. Close ends what it watches.
+func New(o Options) *Hubs {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	h := &Hubs{state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}}
+	h.routes = h.newRoutes()
+	h.stop = o.State.OnDesired(h.pushDesired)
+	return h
+}
+
+// Close stops watching the state. Connections are the broker's to end.
+func (h *Hubs) Close() { h.stop() }
+
+// Messages returns the telemetry that hubs took in and still remember, oldest first. An empty host or device matches every one.
+func (h *Hubs) Messages(host, device string) []Message { return h.inbox.messages(host, device) }
+
+// Received is how many messages a hub has taken in since the emulator started, remembered or not.
+func (h *Hubs) Received(host string) uint64 { return h.inbox.received(host) }
+
+// Reset forgets the telemetry and closes the connections of devices.
+func (h *Hubs) Reset() {
+	h.inbox.reset()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, s := range h.sessions {
+		s.client.Close(errReset)
+	}
+}
+
+// disconnect closes the device's connection, if it has one.
+func (h *Hubs) disconnect(key deviceKey, reason error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if s := h.sessions[key]; s != nil {
+		s.client.Close(reason)
+	}
+}

@@ -1,0 +1,113 @@
+package iothub
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
+)
+
+// Reasons for which a device's connection is ended.
+var (
+	errExpired  = errors.New("the shared access signature has expired")
+	errReset    = errors.New("the emulator was reset")
+	errRegistry = errors.New("the device was disabled, deleted or given other credentials")
+)
+
+// longest is how far ahead a token's expiry is watched; tokens beyond it outlive the process.
+const longest = 10 * 365 * 24 * time.Hour
+
+// Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
+// Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
+func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
+	host, rest, _ := strings.Cut(c.UserName, "/")
+	if !strings.HasSuffix(strings.ToLower(host), state.HubHost("")) {
+		return nil, broker.ErrNotMine
+	}
+	start := h.state.Now()
+	s, err := h.connect(host, rest, c)
+	status := 200
+	if err != nil {
+		status = 401
+	}
+	h.record(requestlog.Record{
+		Method: "CONNECT", Host: strings.ToLower(host), Path: c.ClientID, APIVersion: apiVersion(rest),
+		Status: status, Start: start, Duration: h.state.Now().Sub(start),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
+	id := c.ClientID
+	tail, ok := strings.CutPrefix(rest, id)
+	if id == "" || !ok || tail != "" && tail[0] != '/' {
+		return nil, errors.New("the user name is not of the device that the client id names")
+	}
+	if strings.Contains(id, "/") {
+		return nil, errors.New("modules are not emulated")
+	}
+	hub, err := h.state.HubByHost(host)
+	if err != nil {
+		return nil, fmt.Errorf("find hub %q: %w", host, err)
+	}
+	granted, err := h.authenticateDevice(hub, id, c.Password, c.Certificates)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: apiVersion(rest), client: c.Client}
+	if left := granted.expiry.Sub(h.state.Now()); !granted.expiry.IsZero() && left < longest {
+		s.expiry = time.AfterFunc(left, func() { s.client.Close(errExpired) })
+	}
+	h.mu.Lock()
+	h.sessions[s.key] = s
+	h.mu.Unlock()
+	h.state.SetConnected(s.key.host, id, true)
+	return s, nil
+}
+
+// closed forgets a session, unless a newer one of the same device has taken its place.
+func (h *Hubs) closed(s *session) {
+	h.mu.Lock()
+	current := h.sessions[s.key] == s
+	if current {
+		delete(h.sessions, s.key)
+	}
+	h.mu.Unlock()
+	if current {
+		h.state.SetConnected(s.key.host, s.key.id, false)
+	}
+}
+
+// pushDesired sends a change of desired properties to the device, if it is connected and wants it.
+func (h *Hubs) pushDesired(change state.DesiredChange) {
+	h.mu.Lock()
+	s := h.sessions[deviceKey{strings.ToLower(change.Hub), change.DeviceID}]
+	h.mu.Unlock()
+	if s != nil {
+		s.pushDesired(change)
+	}
+}
+
+func (h *Hubs) record(r requestlog.Record) {
+	if h.recorder != nil {
+		r.Surface = requestlog.MQTTHub
+		h.recorder.Record(r)
+	}
+}
+
+// apiVersion finds the version in what follows the host of a user name.
+func apiVersion(rest string) string {
+	_, after, ok := strings.Cut(rest, "api-version=")
+	if !ok {
+		return ""
+	}
+	version, _, _ := strings.Cut(after, "&")
+	return version
+}

@@ -1,0 +1,205 @@
+package iothub
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/sas"
+)
+
+// maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices with their twins.
+const maxBody = 8 << 20
+
+// deviceIDForm: "Understand the identity registry in your IoT hub".
+var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.%_#*?!(),:=@$']{1,128}$`)
+
+// deviceInput is a device as a client sends it; what the service alone decides is ignored.
+type deviceInput struct {
+	DeviceID       *string              `json:"deviceId"`
+	Status         *string              `json:"status"`
+	StatusReason   *string              `json:"statusReason"`
+	Authentication *authenticationInput `json:"authentication"`
+	Capabilities   *capabilities        `json:"capabilities"`
+}
+
+type authenticationInput struct {
+	SymmetricKey   *symmetricKey   `json:"symmetricKey"`
+	X509Thumbprint *x509Thumbprint `json:"x509Thumbprint"`
+	Type           *string         `json:"type"`
+}
+
+// apply puts what the client said over the device as it is now, or over a new one.
+func (in deviceInput) apply(d state.Device) (state.Device, error) {
+	if in.DeviceID != nil && *in.DeviceID != d.ID {
+		return d, invalid("deviceId %q is not the %q of the path", *in.DeviceID, d.ID)
+	}
+	if in.Status != nil {
+		switch *in.Status {
+		case "enabled", "disabled":
+			d.Disabled = *in.Status == "disabled"
+		default:
+			return d, invalid("status must be enabled or disabled")
+		}
+	}
+	if in.StatusReason != nil {
+		if len(*in.StatusReason) > 128 {
+			return d, invalid("statusReason is longer than 128 characters")
+		}
+		d.StatusReason = *in.StatusReason
+	}
+	if in.Capabilities != nil {
+		d.Edge = in.Capabilities.IoTEdge
+	}
+	if in.Authentication == nil {
+		return d, nil
+	}
+	return in.Authentication.apply(d)
+}
+
+// apply sets the credential. Fidelity: an update that names no keys keeps the present ones.
+func (in authenticationInput) apply(d state.Device) (state.Device, error) {
+	primary, secondary := value(in.SymmetricKey, func(k symmetricKey) *string { return k.PrimaryKey }), value(in.SymmetricKey, func(k symmetricKey) *string { return k.SecondaryKey })
+	print1, print2 := value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.PrimaryThumbprint }), value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.SecondaryThumbprint })
+	switch {
+	case in.Type != nil:
+		d.Auth = state.AuthType(*in.Type)
+	case primary != "" || secondary != "":
+		d.Auth = state.AuthSAS
+	case print1 != "" || print2 != "":
+		d.Auth = state.AuthSelfSigned
+	}
+	switch d.Auth {
+	case state.AuthSAS, "":
+		d.PrimaryThumbprint, d.SecondaryThumbprint = "", ""
+		return withKeys(d, primary, secondary)
+	case state.AuthSelfSigned:
+		d.Key = state.SymmetricKey{}
+		return withThumbprints(d, print1, print2)
+	case state.AuthCA, state.AuthNone:
+		d.Key, d.PrimaryThumbprint, d.SecondaryThumbprint = state.SymmetricKey{}, "", ""
+		return d, nil
+	}
+	return d, invalid("authentication.type must be sas, selfSigned, certificateAuthority or none")
+}
+
+func withKeys(d state.Device, primary, secondary string) (state.Device, error) {
+	if primary == "" && secondary == "" {
+		return d, nil
+	}
+	for _, key := range []string{primary, secondary} {
+		if _, err := sas.DecodeKey(key); err != nil {
+			return d, invalid("authentication.symmetricKey needs two keys: %v", err)
+		}
+	}
+	d.Key = state.SymmetricKey{Primary: primary, Secondary: secondary}
+	return d, nil
+}
+
+func withThumbprints(d state.Device, primary, secondary string) (state.Device, error) {
+	if primary == "" && secondary == "" {
+		if d.PrimaryThumbprint == "" && d.SecondaryThumbprint == "" {
+			return d, invalid("authentication.x509Thumbprint needs a thumbprint")
+		}
+		return d, nil
+	}
+	for _, print := range []string{primary, secondary} {
+		if raw, err := hex.DecodeString(print); err != nil || len(raw) != 0 && len(raw) != 20 && len(raw) != 32 {
+			return d, invalid("authentication.x509Thumbprint must be the SHA-1 or SHA-256 of a certificate in hex")
+		}
+	}
+	d.PrimaryThumbprint, d.SecondaryThumbprint = strings.ToUpper(primary), strings.ToUpper(secondary)
+	return d, nil
+}
+
+// value is a member of something that may be absent, as null may be.
+func value[T any](from *T, member func(T) *string) string {
+	if from == nil {
+		return ""
+	}
+	if v := member(*from); v != nil {
+		return *v
+	}
+	return ""
+}
+
+// twinInput is a twin as a client of the service API sends it; what the service or the device decides is ignored.
+type twinInput struct {
+	Tags       json.RawMessage `json:"tags"`
+	Properties struct {
+		Desired json.RawMessage `json:"desired"`
+	} `json:"properties"`
+}
+
+func (in twinInput) patch(replace bool) (state.TwinPatch, error) {
+	p := state.TwinPatch{Replace: replace}
+	if present(in.Tags) {
+		if !isObject(in.Tags) {
+			return p, invalid("tags must be an object")
+		}
+		p.Tags = in.Tags
+	}
+	if present(in.Properties.Desired) {
+		desired, err := propertiesPatch(in.Properties.Desired)
+		if err != nil {
+			return p, err
+		}
+		p.Desired = desired
+	}
+	return p, nil
+}
+
+// propertiesPatch checks that a body is a JSON object, and leaves out the members that the service keeps itself.
+func propertiesPatch(body []byte) ([]byte, error) {
+	if !isObject(body) || !json.Valid(body) {
+		return nil, invalid("properties must be a JSON object")
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, invalid("properties must be a JSON object")
+	}
+	before := len(members)
+	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return name == "$metadata" || name == "$version" })
+	if len(members) == before {
+		return body, nil
+	}
+	return json.Marshal(members)
+}
+
+func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
+
+func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
+
+func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err != nil {
+		return &wireError{413001, "RequestEntityTooLarge", "The body could not be read, or is too large"}
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return invalid("The body is not the JSON that is expected: %v", err)
+	}
+	return nil
+}
+
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	text, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, "encode the answer: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(text)
+}
+
+// ifMatch reads the If-Match header: clients send etags bare, quoted, or weak. An empty etag in quotes counts as none.
+func ifMatch(r *http.Request) string {
+	tag := strings.TrimPrefix(strings.TrimSpace(r.Header.Get("If-Match")), "W/")
+	return strings.Trim(tag, `"`)
+}

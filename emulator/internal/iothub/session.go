@@ -1,0 +1,212 @@
+package iothub
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
+)
+
+// Topics of a device. Source: "Communicate with your IoT hub using the MQTT protocol".
+const (
+	twinAnswers    = "$iothub/twin/res/#"
+	desiredChanges = "$iothub/twin/PATCH/properties/desired/#"
+	methodCalls    = "$iothub/methods/POST/#"
+
+	twinGet       = "$iothub/twin/GET/"
+	reportedPatch = "$iothub/twin/PATCH/properties/reported/"
+	methodAnswers = "$iothub/methods/res/"
+)
+
+// session is a device's MQTT connection.
+type session struct {
+	hubs *Hubs
+	key  deviceKey
+	// generation tells the device from one deleted and made again under the same id.
+	generation string
+	version    string
+	client     broker.Client
+	// expiry closes the connection when its token expires; nil without one.
+	expiry *time.Timer
+
+	mu sync.Mutex
+	// granted are the filters subscribed to, with their quality of service.
+	granted map[string]byte
+}
+
+// ID implements broker.Session.
+func (s *session) ID() string { return "hub " + s.key.host + " " + s.key.id }
+
+// Closed implements broker.Session.
+func (s *session) Closed() {
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
+	s.hubs.closed(s)
+}
+
+// Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
+func (s *session) Subscribe(filter string, qos byte) (byte, error) {
+	switch filter {
+	case twinAnswers, desiredChanges, methodCalls, s.devicebound():
+	default:
+		s.record("SUBSCRIBE", filter, 400)
+		return 0, errors.New("unknown topic")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.granted == nil {
+		s.granted = map[string]byte{}
+	}
+	s.granted[filter] = qos
+	s.record("SUBSCRIBE", filter, 200)
+	return qos, nil
+}
+
+// Unsubscribe implements broker.Session.
+func (s *session) Unsubscribe(filter string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.granted, filter)
+}
+
+// Publish implements broker.Session.
+func (s *session) Publish(m broker.Message) error {
+	if err := s.stillRegistered(); err != nil {
+		return err
+	}
+	s.hubs.state.Touch(s.key.host, s.key.id)
+	if bag, ok := strings.CutPrefix(m.Topic+"/", s.events()); ok {
+		return s.telemetry(m, strings.TrimSuffix(bag, "/"))
+	}
+	if query, ok := strings.CutPrefix(m.Topic, twinGet); ok {
+		return s.twin(m.Topic, query)
+	}
+	if query, ok := strings.CutPrefix(m.Topic, reportedPatch); ok {
+		return s.report(m, query)
+	}
+	if strings.HasPrefix(m.Topic, methodAnswers) {
+		return nil // nobody waits for it
+	}
+	s.record("PUBLISH", m.Topic, 400)
+	return errors.New("unknown topic")
+}
+
+// stillRegistered ends connections of devices that were disabled or removed by whatever way since they connected.
+func (s *session) stillRegistered() error {
+	device, err := s.hubs.state.Device(s.key.host, s.key.id)
+	if err != nil {
+		return fmt.Errorf("find device: %w", err)
+	}
+	if device.Disabled || device.GenerationID != s.generation {
+		return errRegistry
+	}
+	return nil
+}
+
+func (s *session) events() string      { return "devices/" + s.key.id + "/messages/events/" }
+func (s *session) devicebound() string { return "devices/" + s.key.id + "/messages/devicebound/#" }
+
+func (s *session) telemetry(m broker.Message, bag string) error {
+	properties, system, err := parseBag(bag)
+	if err != nil {
+		s.record("PUBLISH", m.Topic, 400)
+		return err
+	}
+	if len(m.Payload) > maxMessage {
+		s.record("PUBLISH", m.Topic, 413)
+		return errTooLarge
+	}
+	if m.Retain {
+		properties = set(properties, "mqtt-retain", "true")
+	}
+	s.hubs.inbox.add(Message{
+		Host: s.key.host, DeviceID: s.key.id, Protocol: "mqtt", Received: s.hubs.state.Now(),
+		Body: m.Payload, Properties: properties, System: system,
+	})
+	s.record("PUBLISH", m.Topic, 204)
+	return nil
+}
+
+// twin answers a request for the whole twin.
+func (s *session) twin(topic, query string) error {
+	twin, err := s.hubs.state.Twin(s.key.host, s.key.id)
+	if err != nil {
+		return s.answerError(topic, query, err)
+	}
+	body, err := json.Marshal(deviceTwin(twin))
+	if err != nil {
+		return s.answerError(topic, query, err)
+	}
+	return s.answer(topic, query, 200, "", body)
+}
+
+// report changes the reported properties.
+func (s *session) report(m broker.Message, query string) error {
+	patch, err := propertiesPatch(m.Payload)
+	if err != nil {
+		return s.answerError(m.Topic, query, err)
+	}
+	twin, err := s.hubs.state.PatchTwin(s.key.host, s.key.id, state.TwinPatch{Reported: patch}, state.Unconditional)
+	if err != nil {
+		return s.answerError(m.Topic, query, err)
+	}
+	return s.answer(m.Topic, query, 204, "&$version="+strconv.FormatInt(twin.ReportedVersion, 10), nil)
+}
+
+func (s *session) answerError(topic, query string, err error) error {
+	e, fault := wire(err)
+	if fault {
+		s.hubs.log.Error("twin request failed", "hub", s.key.host, "device", s.key.id, "error", err)
+	}
+	return s.answer(topic, query, e.status(), "", twinError(e, s.hubs.state.Now()))
+}
+
+// answer replies to a twin request; nothing is sent to a device that did not subscribe to the answers.
+func (s *session) answer(topic, query string, status int, more string, body []byte) error {
+	s.record("PUBLISH", topic, status)
+	qos, ok := s.subscribed(twinAnswers)
+	if !ok {
+		return nil
+	}
+	return s.client.Send(broker.Message{Topic: "$iothub/twin/res/" + strconv.Itoa(status) + "/?$rid=" + requestID(query) + more, Payload: body, QoS: qos})
+}
+
+func (s *session) pushDesired(change state.DesiredChange) {
+	qos, ok := s.subscribed(desiredChanges)
+	if !ok {
+		return
+	}
+	version := strconv.FormatInt(change.Version, 10)
+	body := splice(change.Patch, `"$version":`+version)
+	// A client that is gone gets the twin when it comes back.
+	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body, QoS: qos})
+}
+
+func (s *session) subscribed(filter string) (qos byte, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	qos, ok = s.granted[filter]
+	return qos, ok
+}
+
+func (s *session) record(method, topic string, status int) {
+	s.hubs.record(requestlog.Record{Method: method, Host: s.key.host, Path: topic, APIVersion: s.version, Status: status, Start: s.hubs.state.Now()})
+}
+
+// requestID finds $rid in the query of a topic, as the client spelled it.
+func requestID(query string) string {
+	for pair := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
+		if id, ok := strings.CutPrefix(pair, "$rid="); ok {
+			return id
+		}
+	}
+	return ""
+}

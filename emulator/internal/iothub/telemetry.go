@@ -1,0 +1,117 @@
+package iothub
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// How much telemetry is remembered for inspection: whichever bound is reached first.
+const (
+	keptMessages = 1000
+	keptBytes    = 16 << 20
+)
+
+// maxMessage is the size in bytes of the largest message. Source: "IoT Hub quotas and throttling".
+const maxMessage = 256 << 10
+
+// Message is telemetry that a hub took in.
+type Message struct {
+	// Host of the hub, lower case.
+	Host     string `json:"host"`
+	DeviceID string `json:"deviceId"`
+	// Protocol is "mqtt" or "https".
+	Protocol string    `json:"protocol"`
+	Received time.Time `json:"received"`
+	Body     []byte    `json:"body"`
+	// Properties are the application's; System those of the protocol, under the names of the MQTT property bag without "$.", as
+	// "mid" for the message id.
+	Properties map[string]string `json:"properties,omitempty"`
+	System     map[string]string `json:"system,omitempty"`
+}
+
+// inbox remembers the last messages and counts all.
+type inbox struct {
+	mu     sync.Mutex
+	kept   []Message
+	bytes  int
+	counts map[string]uint64
+}
+
+func newInbox() *inbox { return &inbox{counts: map[string]uint64{}} }
+
+func (b *inbox) add(m Message) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.counts[m.Host]++
+	b.kept = append(b.kept, m)
+	b.bytes += len(m.Body)
+	first := 0
+	for len(b.kept)-first > keptMessages || b.bytes > keptBytes {
+		b.bytes -= len(b.kept[first].Body)
+		b.kept[first] = Message{}
+		first++
+	}
+	b.kept = b.kept[first:]
+}
+
+func (b *inbox) messages(host, device string) []Message {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	found := []Message{}
+	for _, m := range b.kept {
+		if (host == "" || strings.EqualFold(m.Host, host)) && (device == "" || m.DeviceID == device) {
+			found = append(found, m)
+		}
+	}
+	return found
+}
+
+func (b *inbox) received(host string) uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.counts[strings.ToLower(host)]
+}
+
+func (b *inbox) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept, b.bytes, b.counts = nil, 0, map[string]uint64{}
+}
+
+// parseBag reads the property bag of a topic: URL-encoded pairs, those of the protocol beginning with "$.". A key without "=" has a
+// null value, kept as empty. An empty bag gives nil maps.
+func parseBag(bag string) (properties, system map[string]string, err error) {
+	bag = strings.TrimPrefix(bag, "?")
+	for pair := range strings.SplitSeq(bag, "&") {
+		if pair == "" {
+			continue
+		}
+		rawKey, rawValue, _ := strings.Cut(pair, "=")
+		// A plus sign stands for itself in a topic.
+		key, err := url.PathUnescape(rawKey)
+		if err != nil {
+			return nil, nil, fmt.Errorf("property name %q is not URL-encoded", rawKey)
+		}
+		value, err := url.PathUnescape(rawValue)
+		if err != nil {
+			return nil, nil, fmt.Errorf("value of property %q is not URL-encoded", key)
+		}
+		if name, ok := strings.CutPrefix(key, "$."); ok {
+			system = set(system, name, value)
+		} else {
+			properties = set(properties, key, value)
+		}
+	}
+	return properties, system, nil
+}
+
+func set(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
+}

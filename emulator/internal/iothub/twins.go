@@ -1,0 +1,82 @@
+package iothub
+
+import (
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// getTwin: Devices_GetTwin, 2021-04-12.
+func (h *Hubs) getTwin(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	return h.writeTwin(w, hub.Host(), r.PathValue("id"))
+}
+
+// patchTwin: Devices_UpdateTwin (PATCH merges) and Devices_ReplaceTwin (PUT replaces the parts it names), 2021-04-12.
+func (h *Hubs) patchTwin(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	var in twinInput
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	patch, err := in.patch(r.Method == http.MethodPut)
+	if err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	if _, err := h.state.PatchTwin(hub.Host(), id, patch, ifMatch(r)); err != nil {
+		return err
+	}
+	return h.writeTwin(w, hub.Host(), id)
+}
+
+func (h *Hubs) writeTwin(w http.ResponseWriter, host, id string) error {
+	doc, err := h.twinDocument(host, id)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, doc)
+	return nil
+}
+
+func (h *Hubs) twinDocument(host, id string) (twinDocument, error) {
+	d, err := h.state.Device(host, id)
+	if err != nil {
+		return twinDocument{}, err
+	}
+	t, err := h.state.Twin(host, id)
+	if err != nil {
+		return twinDocument{}, err
+	}
+	return newTwinDocument(d, t), nil
+}
+
+// query: Query_GetTwins, 2021-04-12. Fidelity: the one query understood is "select * from devices".
+func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	var in struct {
+		Query string `json:"query"`
+	}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	if strings.ToLower(strings.Join(strings.Fields(in.Query), " ")) != "select * from devices" {
+		return invalid("The emulator understands only the query: select * from devices")
+	}
+	devices, next, err := h.state.Devices(hub.Host(), r.Header.Get("x-ms-continuation"), pageSize(r.Header.Get("x-ms-max-item-count")))
+	if err != nil {
+		return err
+	}
+	list := make([]twinDocument, 0, len(devices))
+	for _, d := range devices {
+		t, err := h.state.Twin(hub.Host(), d.ID)
+		if err != nil {
+			continue // deleted since the page was read
+		}
+		list = append(list, newTwinDocument(d, t))
+	}
+	w.Header().Set("x-ms-item-type", "Twin")
+	if next != "" {
+		w.Header().Set("x-ms-continuation", next)
+	}
+	writeJSON(w, http.StatusOK, list)
+	return nil
+}
