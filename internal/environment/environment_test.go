@@ -1,0 +1,231 @@
+package environment_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// TestMain lets the test binary play pulumi, under whose name the tests link it.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "pulumi" {
+		os.Exit(fakePulumi(os.Args[1:]))
+	}
+	os.Exit(m.Run())
+}
+
+// fakePulumi logs its arguments beside itself and does just enough of what they say. It knows nothing but its own folder, because
+// the environment of children is under test.
+func fakePulumi(args []string) int {
+	folder := filepath.Dir(os.Args[0])
+	log, err := os.OpenFile(filepath.Join(folder, "log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return 3
+	}
+	fmt.Fprintln(log, strings.Join(args, " "))
+	switch strings.Join(args[:min(2, len(args))], " ") {
+	case "wait":
+		_, err = io.Copy(io.Discard, os.Stdin)
+	case "env":
+		fmt.Println(strings.Join(os.Environ(), "\n"))
+	case "stack init":
+		backend := strings.TrimPrefix(os.Getenv("PULUMI_BACKEND_URL"), "file://")
+		file := filepath.Join(strings.ReplaceAll(backend, "%20", " "), ".pulumi", "stacks", "myproject", args[2]+".json")
+		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(`{"checkpoint":{}}`), 0o600))
+	case "stack export":
+		var text []byte
+		text, err = os.ReadFile(filepath.Join(folder, "export"))
+		_, _ = os.Stdout.Write(text)
+	case "stack import":
+		var text []byte
+		text, err = os.ReadFile(args[3])
+		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "imported"), text, 0o600))
+	case "up":
+		fmt.Fprintln(os.Stderr, "error: incorrect passphrase")
+		return 255
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 4
+	}
+	return 0
+}
+
+// newEnvironment returns an environment in a checkout of its own, with spaces in its path, and the paper pulumi.
+func newEnvironment(t *testing.T) *environment.Environment {
+	t.Helper()
+	folder := filepath.Join(t.TempDir(), "a checkout")
+	self, err := os.Executable()
+	for _, sub := range []string{"stacks", "deep/er", "fake", "tools/pulumi"} {
+		err = errors.Join(err, os.MkdirAll(filepath.Join(folder, sub), 0o700))
+	}
+	err = errors.Join(err, os.Symlink(self, filepath.Join(folder, "fake", "pulumi")))
+	for name, text := range map[string]string{"Pulumi.yaml": "name: myproject\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n"} {
+		err = errors.Join(err, os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &environment.Environment{
+		Folder: environment.Folder{Root: folder}, Stack: environment.Local, Pulumi: filepath.Join(folder, "fake", "pulumi"),
+		Endpoints: environment.Endpoints{PluginPort: 4711}, Stdout: io.Discard, Stderr: io.Discard,
+	}
+}
+
+// ran returns what the paper pulumi was asked for since the last call.
+func ran(t *testing.T, e *environment.Environment) []string {
+	t.Helper()
+	file := filepath.Join(filepath.Dir(e.Pulumi), "log")
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err := errors.Join(err, os.Remove(file)); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Split(strings.TrimSpace(string(text)), "\n")
+}
+
+func TestTheCheckoutIsFoundFromBelow(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	got, err := environment.Find(filepath.Join(e.Folder.Root, "deep", "er"))
+	if err != nil || got != e.Folder {
+		t.Errorf("got %v, %v, want %v", got, err, e.Folder)
+	}
+	if _, err := environment.Find(t.TempDir()); err == nil || hint.Of(err) == "" {
+		t.Errorf("outside: got %v, want an error with a hint", err)
+	}
+}
+
+func TestThePassphraseIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	for _, want := range []bool{true, false} {
+		if fresh, err := e.Folder.Prepare(); err != nil || fresh != want {
+			t.Fatalf("got %v, %v, want %v", fresh, err, want)
+		}
+	}
+	info, err := os.Stat(e.Folder.Passphrase())
+	if err != nil || info.Mode().Perm() != 0o600 || info.Size() < 64 {
+		t.Errorf("got %v, %v, want 64 characters with mode 0600", info, err)
+	}
+}
+
+func TestChildrenGetABuiltEnvironment(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	var out bytes.Buffer
+	e.Stdout = &out
+	e.Program = "/x/program"
+	e.Inherited = []string{
+		"PATH=/usr/bin:/bin", "HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c",
+		"PULUMI_CONFIG_PASSPHRASE=other", "PULUMI_ACCESS_TOKEN=secret", "PULUMI_STACK=theirs", "ARM_CLIENT_SECRET=secret",
+		"AZURE_CLIENT_ID=id", "GOOGLE_CREDENTIALS=secret", "AWS_SECRET_ACCESS_KEY=secret", "EVENKEEL_PROGRAM=/old",
+	}
+	if err := e.Run(t.Context(), "env"); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(out.String(), "\n")
+	for _, want := range []string{
+		"HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c", "PULUMI_STACK=local",
+		"PATH=" + filepath.Dir(e.Pulumi) + ":/usr/bin:/bin", "PULUMI_HOME=" + e.Folder.PulumiHome(), "PULUMI_DEBUG_PROVIDERS=azure-native:4711",
+		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20"), "EVENKEEL_PROGRAM=/x/program",
+		"PULUMI_CONFIG_PASSPHRASE_FILE=" + e.Folder.Passphrase(), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
+	} {
+		if !slices.Contains(got, want) {
+			t.Errorf("got no %s in\n%s", want, out.String())
+		}
+	}
+	for _, banned := range []string{"secret", "other", "theirs", "AZURE_", "ARM_", "GOOGLE_", "/old"} {
+		if strings.Contains(out.String(), banned) {
+			t.Errorf("got %q in\n%s", banned, out.String())
+		}
+	}
+	want := []string{"ARM_CLIENT_SECRET", "AZURE_CLIENT_ID", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"}
+	if got := e.Dropped(); !slices.Equal(got, want) {
+		t.Errorf("dropped: got %v, want %v", got, want)
+	}
+}
+
+func TestTheStackIsMadeOnceAndOnlyWhatDiffersIsWritten(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	settings := []environment.Setting{{Key: "target", Value: "local"}, {Key: "caFile", Value: "/a b/ca.pem"}, {Key: "owner", Value: "me", Keep: true}}
+	file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
+	for _, step := range []struct {
+		name, config string
+		want         []string
+	}{
+		{"first", "", []string{
+			"stack init local --secrets-provider passphrase",
+			"config set-all --plaintext target=local --plaintext caFile=/a b/ca.pem --plaintext owner=me",
+		}},
+		{"again", "encryptionsalt: s\nconfig:\n  myproject:target: local\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n", nil},
+		{"moved", "config:\n  myproject:target: local\n  myproject:caFile: /old\n  myproject:owner: you\n  other:target: x\n",
+			[]string{"config set-all --plaintext caFile=/a b/ca.pem"}},
+	} {
+		if step.config != "" {
+			if err := os.WriteFile(file, []byte(step.config), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Ensure(t.Context(), settings...); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		if got := ran(t, e); !slices.Equal(got, step.want) {
+			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
+		}
+	}
+}
+
+func TestTheSaltOfALostPassphraseIsDropped(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ lost bool }{"lost": {true}, "kept": {false}} {
+		e := newEnvironment(t)
+		file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
+		if err := os.WriteFile(file, []byte("encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if !tc.lost {
+			if _, err := e.Folder.Prepare(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := e.Ensure(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), "encryptionsalt"); got == tc.lost || !strings.Contains(string(text), "hubs: 3") {
+			t.Errorf("%s: got %q", name, text)
+		}
+	}
+}
+
+func TestAWrongPassphraseIsExplained(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	var stderr bytes.Buffer
+	e.Stderr = &stderr
+	err := e.Run(context.Background(), "up")
+	var exit *environment.ExitError
+	if !errors.As(err, &exit) || exit.Code != 255 {
+		t.Fatalf("got %v, want exit code 255", err)
+	}
+	if !strings.Contains(hint.Of(err), e.Folder.Passphrase()) || !strings.Contains(stderr.String(), "incorrect passphrase") {
+		t.Errorf("got hint %q and %q, want the passphrase file, and Pulumi's own words", hint.Of(err), stderr.String())
+	}
+}
