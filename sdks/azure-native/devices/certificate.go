@@ -12,14 +12,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// An X.509 authority that a hub trusts: devices whose certificates it signed may connect.
+//
 // Azure REST API version 2022-04-30-preview.
 type Certificate struct {
 	pulumi.CustomResourceState
 
-	Etag       pulumi.StringOutput                 `pulumi:"etag"`
-	Name       pulumi.StringOutput                 `pulumi:"name"`
+	// The entity tag, which changes with every change of the certificate.
+	Etag pulumi.StringOutput `pulumi:"etag"`
+	// The name of the certificate.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the certificate.
 	Properties CertificatePropertiesResponseOutput `pulumi:"properties"`
-	Type       pulumi.StringOutput                 `pulumi:"type"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewCertificate registers a new resource with the given unique name, arguments, and options.
@@ -149,18 +155,26 @@ func (CertificateState) ElementType() reflect.Type {
 }
 
 type certificateArgs struct {
-	CertificateName   *string                `pulumi:"certificateName"`
-	Properties        *CertificateProperties `pulumi:"properties"`
-	ResourceGroupName string                 `pulumi:"resourceGroupName"`
-	ResourceName      string                 `pulumi:"resourceName"`
+	// The name of the certificate.
+	CertificateName *string `pulumi:"certificateName"`
+	// Settings of the certificate.
+	Properties *CertificateProperties `pulumi:"properties"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 // The set of arguments for constructing a Certificate resource.
 type CertificateArgs struct {
-	CertificateName   pulumi.StringPtrInput
-	Properties        CertificatePropertiesPtrInput
+	// The name of the certificate.
+	CertificateName pulumi.StringPtrInput
+	// Settings of the certificate.
+	Properties CertificatePropertiesPtrInput
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput
-	ResourceName      pulumi.StringInput
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput
 }
 
 func (CertificateArgs) ElementType() reflect.Type {
@@ -200,18 +214,22 @@ func (o CertificateOutput) ToCertificateOutputWithContext(ctx context.Context) C
 	return o
 }
 
+// The entity tag, which changes with every change of the certificate.
 func (o CertificateOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *Certificate) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The name of the certificate.
 func (o CertificateOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *Certificate) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the certificate.
 func (o CertificateOutput) Properties() CertificatePropertiesResponseOutput {
 	return o.ApplyT(func(v *Certificate) CertificatePropertiesResponseOutput { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
+// The Azure resource type.
 func (o CertificateOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *Certificate) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

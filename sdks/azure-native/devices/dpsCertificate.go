@@ -12,15 +12,22 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// An X.509 authority that a Device Provisioning Service trusts for enrollments.
+//
 // Azure REST API version 2022-12-12.
 type DpsCertificate struct {
 	pulumi.CustomResourceState
 
-	Etag       pulumi.StringOutput                 `pulumi:"etag"`
-	Name       pulumi.StringOutput                 `pulumi:"name"`
+	// The entity tag, which changes with every change of the certificate.
+	Etag pulumi.StringOutput `pulumi:"etag"`
+	// The name of the certificate.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the certificate.
 	Properties CertificatePropertiesResponseOutput `pulumi:"properties"`
-	SystemData SystemDataResponseOutput            `pulumi:"systemData"`
-	Type       pulumi.StringOutput                 `pulumi:"type"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponseOutput `pulumi:"systemData"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewDpsCertificate registers a new resource with the given unique name, arguments, and options.
@@ -105,18 +112,26 @@ func (DpsCertificateState) ElementType() reflect.Type {
 }
 
 type dpsCertificateArgs struct {
-	CertificateName         *string                `pulumi:"certificateName"`
-	Properties              *CertificateProperties `pulumi:"properties"`
-	ProvisioningServiceName string                 `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string                 `pulumi:"resourceGroupName"`
+	// The name of the certificate.
+	CertificateName *string `pulumi:"certificateName"`
+	// Settings of the certificate.
+	Properties *CertificateProperties `pulumi:"properties"`
+	// The name of the Device Provisioning Service.
+	ProvisioningServiceName string `pulumi:"provisioningServiceName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
 }
 
 // The set of arguments for constructing a DpsCertificate resource.
 type DpsCertificateArgs struct {
-	CertificateName         pulumi.StringPtrInput
-	Properties              CertificatePropertiesPtrInput
+	// The name of the certificate.
+	CertificateName pulumi.StringPtrInput
+	// Settings of the certificate.
+	Properties CertificatePropertiesPtrInput
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringInput
-	ResourceGroupName       pulumi.StringInput
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput
 }
 
 func (DpsCertificateArgs) ElementType() reflect.Type {
@@ -156,22 +171,27 @@ func (o DpsCertificateOutput) ToDpsCertificateOutputWithContext(ctx context.Cont
 	return o
 }
 
+// The entity tag, which changes with every change of the certificate.
 func (o DpsCertificateOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *DpsCertificate) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The name of the certificate.
 func (o DpsCertificateOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *DpsCertificate) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the certificate.
 func (o DpsCertificateOutput) Properties() CertificatePropertiesResponseOutput {
 	return o.ApplyT(func(v *DpsCertificate) CertificatePropertiesResponseOutput { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o DpsCertificateOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *DpsCertificate) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// The Azure resource type.
 func (o DpsCertificateOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *DpsCertificate) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

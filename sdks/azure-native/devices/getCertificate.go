@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads a certificate of an IoT hub.
+//
 // Azure REST API version 2022-04-30-preview.
 func LookupCertificate(ctx *pulumi.Context, args *LookupCertificateArgs, opts ...pulumi.InvokeOption) (*LookupCertificateResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,17 +25,25 @@ func LookupCertificate(ctx *pulumi.Context, args *LookupCertificateArgs, opts ..
 }
 
 type LookupCertificateArgs struct {
-	CertificateName   string `pulumi:"certificateName"`
+	// The name of the certificate.
+	CertificateName string `pulumi:"certificateName"`
+	// The name of the resource group.
 	ResourceGroupName string `pulumi:"resourceGroupName"`
-	ResourceName      string `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type LookupCertificateResult struct {
-	Etag       string                        `pulumi:"etag"`
-	Id         string                        `pulumi:"id"`
-	Name       string                        `pulumi:"name"`
+	// The entity tag, which changes with every change of the certificate.
+	Etag string `pulumi:"etag"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The name of the certificate.
+	Name string `pulumi:"name"`
+	// Settings of the certificate.
 	Properties CertificatePropertiesResponse `pulumi:"properties"`
-	Type       string                        `pulumi:"type"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 func LookupCertificateOutput(ctx *pulumi.Context, args LookupCertificateOutputArgs, opts ...pulumi.InvokeOption) LookupCertificateResultOutput {
@@ -46,9 +56,12 @@ func LookupCertificateOutput(ctx *pulumi.Context, args LookupCertificateOutputAr
 }
 
 type LookupCertificateOutputArgs struct {
-	CertificateName   pulumi.StringInput `pulumi:"certificateName"`
+	// The name of the certificate.
+	CertificateName pulumi.StringInput `pulumi:"certificateName"`
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName      pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (LookupCertificateOutputArgs) ElementType() reflect.Type {
@@ -69,22 +82,27 @@ func (o LookupCertificateResultOutput) ToLookupCertificateResultOutputWithContex
 	return o
 }
 
+// The entity tag, which changes with every change of the certificate.
 func (o LookupCertificateResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupCertificateResult) string { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The Azure resource id.
 func (o LookupCertificateResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupCertificateResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The name of the certificate.
 func (o LookupCertificateResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupCertificateResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the certificate.
 func (o LookupCertificateResultOutput) Properties() CertificatePropertiesResponseOutput {
 	return o.ApplyT(func(v LookupCertificateResult) CertificatePropertiesResponse { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
+// The Azure resource type.
 func (o LookupCertificateResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupCertificateResult) string { return v.Type }).(pulumi.StringOutput)
 }

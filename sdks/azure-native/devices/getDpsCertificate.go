@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads a certificate of a Device Provisioning Service.
+//
 // Azure REST API version 2022-12-12.
 func LookupDpsCertificate(ctx *pulumi.Context, args *LookupDpsCertificateArgs, opts ...pulumi.InvokeOption) (*LookupDpsCertificateResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,18 +25,27 @@ func LookupDpsCertificate(ctx *pulumi.Context, args *LookupDpsCertificateArgs, o
 }
 
 type LookupDpsCertificateArgs struct {
-	CertificateName         string `pulumi:"certificateName"`
+	// The name of the certificate.
+	CertificateName string `pulumi:"certificateName"`
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName string `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
 }
 
 type LookupDpsCertificateResult struct {
-	Etag       string                        `pulumi:"etag"`
-	Id         string                        `pulumi:"id"`
-	Name       string                        `pulumi:"name"`
+	// The entity tag, which changes with every change of the certificate.
+	Etag string `pulumi:"etag"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The name of the certificate.
+	Name string `pulumi:"name"`
+	// Settings of the certificate.
 	Properties CertificatePropertiesResponse `pulumi:"properties"`
-	SystemData SystemDataResponse            `pulumi:"systemData"`
-	Type       string                        `pulumi:"type"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponse `pulumi:"systemData"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 func LookupDpsCertificateOutput(ctx *pulumi.Context, args LookupDpsCertificateOutputArgs, opts ...pulumi.InvokeOption) LookupDpsCertificateResultOutput {
@@ -47,9 +58,12 @@ func LookupDpsCertificateOutput(ctx *pulumi.Context, args LookupDpsCertificateOu
 }
 
 type LookupDpsCertificateOutputArgs struct {
-	CertificateName         pulumi.StringInput `pulumi:"certificateName"`
+	// The name of the certificate.
+	CertificateName pulumi.StringInput `pulumi:"certificateName"`
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringInput `pulumi:"provisioningServiceName"`
-	ResourceGroupName       pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
 }
 
 func (LookupDpsCertificateOutputArgs) ElementType() reflect.Type {
@@ -70,26 +84,32 @@ func (o LookupDpsCertificateResultOutput) ToLookupDpsCertificateResultOutputWith
 	return o
 }
 
+// The entity tag, which changes with every change of the certificate.
 func (o LookupDpsCertificateResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) string { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The Azure resource id.
 func (o LookupDpsCertificateResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The name of the certificate.
 func (o LookupDpsCertificateResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the certificate.
 func (o LookupDpsCertificateResultOutput) Properties() CertificatePropertiesResponseOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) CertificatePropertiesResponse { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o LookupDpsCertificateResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// The Azure resource type.
 func (o LookupDpsCertificateResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) string { return v.Type }).(pulumi.StringOutput)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads a Device Provisioning Service. The keys of linked hubs are masked and authorization policies left out.
+//
 // Azure REST API version 2022-12-12.
 func LookupIotDpsResource(ctx *pulumi.Context, args *LookupIotDpsResourceArgs, opts ...pulumi.InvokeOption) (*LookupIotDpsResourceResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,22 +25,35 @@ func LookupIotDpsResource(ctx *pulumi.Context, args *LookupIotDpsResourceArgs, o
 }
 
 type LookupIotDpsResourceArgs struct {
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName string `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
 }
 
 type LookupIotDpsResourceResult struct {
-	Etag           *string                             `pulumi:"etag"`
-	Id             string                              `pulumi:"id"`
-	Location       string                              `pulumi:"location"`
-	Name           string                              `pulumi:"name"`
-	Properties     IotDpsPropertiesDescriptionResponse `pulumi:"properties"`
-	Resourcegroup  *string                             `pulumi:"resourcegroup"`
-	Sku            IotDpsSkuInfoResponse               `pulumi:"sku"`
-	Subscriptionid *string                             `pulumi:"subscriptionid"`
-	SystemData     SystemDataResponse                  `pulumi:"systemData"`
-	Tags           map[string]string                   `pulumi:"tags"`
-	Type           string                              `pulumi:"type"`
+	// The entity tag, which changes with every change of the service.
+	Etag *string `pulumi:"etag"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The Azure region.
+	Location string `pulumi:"location"`
+	// The name of the service.
+	Name string `pulumi:"name"`
+	// Settings of the service.
+	Properties IotDpsPropertiesDescriptionResponse `pulumi:"properties"`
+	// The resource group of the service, as Azure repeats it.
+	Resourcegroup *string `pulumi:"resourcegroup"`
+	// The sku and the number of units.
+	Sku IotDpsSkuInfoResponse `pulumi:"sku"`
+	// The subscription of the service, as Azure repeats it.
+	Subscriptionid *string `pulumi:"subscriptionid"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponse `pulumi:"systemData"`
+	// Free-form labels.
+	Tags map[string]string `pulumi:"tags"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 func LookupIotDpsResourceOutput(ctx *pulumi.Context, args LookupIotDpsResourceOutputArgs, opts ...pulumi.InvokeOption) LookupIotDpsResourceResultOutput {
@@ -51,8 +66,10 @@ func LookupIotDpsResourceOutput(ctx *pulumi.Context, args LookupIotDpsResourceOu
 }
 
 type LookupIotDpsResourceOutputArgs struct {
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringInput `pulumi:"provisioningServiceName"`
-	ResourceGroupName       pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
 }
 
 func (LookupIotDpsResourceOutputArgs) ElementType() reflect.Type {
@@ -73,46 +90,57 @@ func (o LookupIotDpsResourceResultOutput) ToLookupIotDpsResourceResultOutputWith
 	return o
 }
 
+// The entity tag, which changes with every change of the service.
 func (o LookupIotDpsResourceResultOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) *string { return v.Etag }).(pulumi.StringPtrOutput)
 }
 
+// The Azure resource id.
 func (o LookupIotDpsResourceResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The Azure region.
 func (o LookupIotDpsResourceResultOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) string { return v.Location }).(pulumi.StringOutput)
 }
 
+// The name of the service.
 func (o LookupIotDpsResourceResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the service.
 func (o LookupIotDpsResourceResultOutput) Properties() IotDpsPropertiesDescriptionResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) IotDpsPropertiesDescriptionResponse { return v.Properties }).(IotDpsPropertiesDescriptionResponseOutput)
 }
 
+// The resource group of the service, as Azure repeats it.
 func (o LookupIotDpsResourceResultOutput) Resourcegroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) *string { return v.Resourcegroup }).(pulumi.StringPtrOutput)
 }
 
+// The sku and the number of units.
 func (o LookupIotDpsResourceResultOutput) Sku() IotDpsSkuInfoResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) IotDpsSkuInfoResponse { return v.Sku }).(IotDpsSkuInfoResponseOutput)
 }
 
+// The subscription of the service, as Azure repeats it.
 func (o LookupIotDpsResourceResultOutput) Subscriptionid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) *string { return v.Subscriptionid }).(pulumi.StringPtrOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o LookupIotDpsResourceResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// Free-form labels.
 func (o LookupIotDpsResourceResultOutput) Tags() pulumi.StringMapOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) map[string]string { return v.Tags }).(pulumi.StringMapOutput)
 }
 
+// The Azure resource type.
 func (o LookupIotDpsResourceResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) string { return v.Type }).(pulumi.StringOutput)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads a connection from a private endpoint to a Device Provisioning Service.
+//
 // Azure REST API version 2022-12-12.
 func LookupIotDpsResourcePrivateEndpointConnection(ctx *pulumi.Context, args *LookupIotDpsResourcePrivateEndpointConnectionArgs, opts ...pulumi.InvokeOption) (*LookupIotDpsResourcePrivateEndpointConnectionResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,17 +25,25 @@ func LookupIotDpsResourcePrivateEndpointConnection(ctx *pulumi.Context, args *Lo
 }
 
 type LookupIotDpsResourcePrivateEndpointConnectionArgs struct {
+	// The name of the connection.
 	PrivateEndpointConnectionName string `pulumi:"privateEndpointConnectionName"`
-	ResourceGroupName             string `pulumi:"resourceGroupName"`
-	ResourceName                  string `pulumi:"resourceName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type LookupIotDpsResourcePrivateEndpointConnectionResult struct {
-	Id         string                                      `pulumi:"id"`
-	Name       string                                      `pulumi:"name"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The name of the connection.
+	Name string `pulumi:"name"`
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponse `pulumi:"properties"`
-	SystemData SystemDataResponse                          `pulumi:"systemData"`
-	Type       string                                      `pulumi:"type"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponse `pulumi:"systemData"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 func LookupIotDpsResourcePrivateEndpointConnectionOutput(ctx *pulumi.Context, args LookupIotDpsResourcePrivateEndpointConnectionOutputArgs, opts ...pulumi.InvokeOption) LookupIotDpsResourcePrivateEndpointConnectionResultOutput {
@@ -46,9 +56,12 @@ func LookupIotDpsResourcePrivateEndpointConnectionOutput(ctx *pulumi.Context, ar
 }
 
 type LookupIotDpsResourcePrivateEndpointConnectionOutputArgs struct {
+	// The name of the connection.
 	PrivateEndpointConnectionName pulumi.StringInput `pulumi:"privateEndpointConnectionName"`
-	ResourceGroupName             pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName                  pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (LookupIotDpsResourcePrivateEndpointConnectionOutputArgs) ElementType() reflect.Type {
@@ -69,24 +82,29 @@ func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) ToLookupIotDp
 	return o
 }
 
+// The Azure resource id.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The name of the connection.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the connection.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) Properties() PrivateEndpointConnectionPropertiesResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) PrivateEndpointConnectionPropertiesResponse {
 		return v.Properties
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// The Azure resource type.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) string { return v.Type }).(pulumi.StringOutput)
 }

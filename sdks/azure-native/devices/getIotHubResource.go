@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads an IoT hub. Authorization policies are left out.
+//
 // Azure REST API version 2022-04-30-preview.
 func LookupIotHubResource(ctx *pulumi.Context, args *LookupIotHubResourceArgs, opts ...pulumi.InvokeOption) (*LookupIotHubResourceResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,21 +25,33 @@ func LookupIotHubResource(ctx *pulumi.Context, args *LookupIotHubResourceArgs, o
 }
 
 type LookupIotHubResourceArgs struct {
+	// The name of the resource group.
 	ResourceGroupName string `pulumi:"resourceGroupName"`
-	ResourceName      string `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type LookupIotHubResourceResult struct {
-	Etag       *string                  `pulumi:"etag"`
-	Id         string                   `pulumi:"id"`
-	Identity   *ArmIdentityResponse     `pulumi:"identity"`
-	Location   string                   `pulumi:"location"`
-	Name       string                   `pulumi:"name"`
+	// The entity tag, which changes with every change of the hub.
+	Etag *string `pulumi:"etag"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The managed identities of the hub.
+	Identity *ArmIdentityResponse `pulumi:"identity"`
+	// The Azure region.
+	Location string `pulumi:"location"`
+	// The name of the hub.
+	Name string `pulumi:"name"`
+	// Settings of the hub.
 	Properties IotHubPropertiesResponse `pulumi:"properties"`
-	Sku        IotHubSkuInfoResponse    `pulumi:"sku"`
-	SystemData SystemDataResponse       `pulumi:"systemData"`
-	Tags       map[string]string        `pulumi:"tags"`
-	Type       string                   `pulumi:"type"`
+	// The sku and the number of units.
+	Sku IotHubSkuInfoResponse `pulumi:"sku"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponse `pulumi:"systemData"`
+	// Free-form labels.
+	Tags map[string]string `pulumi:"tags"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 // Defaults sets the appropriate defaults for LookupIotHubResourceResult
@@ -60,8 +74,10 @@ func LookupIotHubResourceOutput(ctx *pulumi.Context, args LookupIotHubResourceOu
 }
 
 type LookupIotHubResourceOutputArgs struct {
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName      pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (LookupIotHubResourceOutputArgs) ElementType() reflect.Type {
@@ -82,42 +98,52 @@ func (o LookupIotHubResourceResultOutput) ToLookupIotHubResourceResultOutputWith
 	return o
 }
 
+// The entity tag, which changes with every change of the hub.
 func (o LookupIotHubResourceResultOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) *string { return v.Etag }).(pulumi.StringPtrOutput)
 }
 
+// The Azure resource id.
 func (o LookupIotHubResourceResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The managed identities of the hub.
 func (o LookupIotHubResourceResultOutput) Identity() ArmIdentityResponsePtrOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) *ArmIdentityResponse { return v.Identity }).(ArmIdentityResponsePtrOutput)
 }
 
+// The Azure region.
 func (o LookupIotHubResourceResultOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) string { return v.Location }).(pulumi.StringOutput)
 }
 
+// The name of the hub.
 func (o LookupIotHubResourceResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the hub.
 func (o LookupIotHubResourceResultOutput) Properties() IotHubPropertiesResponseOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) IotHubPropertiesResponse { return v.Properties }).(IotHubPropertiesResponseOutput)
 }
 
+// The sku and the number of units.
 func (o LookupIotHubResourceResultOutput) Sku() IotHubSkuInfoResponseOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) IotHubSkuInfoResponse { return v.Sku }).(IotHubSkuInfoResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o LookupIotHubResourceResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// Free-form labels.
 func (o LookupIotHubResourceResultOutput) Tags() pulumi.StringMapOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) map[string]string { return v.Tags }).(pulumi.StringMapOutput)
 }
 
+// The Azure resource type.
 func (o LookupIotHubResourceResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) string { return v.Type }).(pulumi.StringOutput)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads a consumer group of a hub.
+//
 // Azure REST API version 2022-04-30-preview.
 func LookupIotHubResourceEventHubConsumerGroup(ctx *pulumi.Context, args *LookupIotHubResourceEventHubConsumerGroupArgs, opts ...pulumi.InvokeOption) (*LookupIotHubResourceEventHubConsumerGroupResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,18 +25,27 @@ func LookupIotHubResourceEventHubConsumerGroup(ctx *pulumi.Context, args *Lookup
 }
 
 type LookupIotHubResourceEventHubConsumerGroupArgs struct {
+	// The name of the endpoint: events.
 	EventHubEndpointName string `pulumi:"eventHubEndpointName"`
-	Name                 string `pulumi:"name"`
-	ResourceGroupName    string `pulumi:"resourceGroupName"`
-	ResourceName         string `pulumi:"resourceName"`
+	// The name of the consumer group.
+	Name string `pulumi:"name"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type LookupIotHubResourceEventHubConsumerGroupResult struct {
-	Etag       string      `pulumi:"etag"`
-	Id         string      `pulumi:"id"`
-	Name       string      `pulumi:"name"`
+	// The entity tag, which changes with every change of the consumer group.
+	Etag string `pulumi:"etag"`
+	// The Azure resource id.
+	Id string `pulumi:"id"`
+	// The name of the consumer group.
+	Name string `pulumi:"name"`
+	// Settings of the consumer group.
 	Properties interface{} `pulumi:"properties"`
-	Type       string      `pulumi:"type"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
 func LookupIotHubResourceEventHubConsumerGroupOutput(ctx *pulumi.Context, args LookupIotHubResourceEventHubConsumerGroupOutputArgs, opts ...pulumi.InvokeOption) LookupIotHubResourceEventHubConsumerGroupResultOutput {
@@ -47,10 +58,14 @@ func LookupIotHubResourceEventHubConsumerGroupOutput(ctx *pulumi.Context, args L
 }
 
 type LookupIotHubResourceEventHubConsumerGroupOutputArgs struct {
+	// The name of the endpoint: events.
 	EventHubEndpointName pulumi.StringInput `pulumi:"eventHubEndpointName"`
-	Name                 pulumi.StringInput `pulumi:"name"`
-	ResourceGroupName    pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName         pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the consumer group.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (LookupIotHubResourceEventHubConsumerGroupOutputArgs) ElementType() reflect.Type {
@@ -71,22 +86,27 @@ func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) ToLookupIotHubRes
 	return o
 }
 
+// The entity tag, which changes with every change of the consumer group.
 func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceEventHubConsumerGroupResult) string { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The Azure resource id.
 func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceEventHubConsumerGroupResult) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The name of the consumer group.
 func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceEventHubConsumerGroupResult) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the consumer group.
 func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) Properties() pulumi.AnyOutput {
 	return o.ApplyT(func(v LookupIotHubResourceEventHubConsumerGroupResult) interface{} { return v.Properties }).(pulumi.AnyOutput)
 }
 
+// The Azure resource type.
 func (o LookupIotHubResourceEventHubConsumerGroupResultOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIotHubResourceEventHubConsumerGroupResult) string { return v.Type }).(pulumi.StringOutput)
 }

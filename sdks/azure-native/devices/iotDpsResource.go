@@ -12,20 +12,32 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// A Device Provisioning Service: it gives every device that registers a place on one of the linked IoT hubs.
+//
 // Azure REST API version 2022-12-12.
 type IotDpsResource struct {
 	pulumi.CustomResourceState
 
-	Etag           pulumi.StringPtrOutput                    `pulumi:"etag"`
-	Location       pulumi.StringOutput                       `pulumi:"location"`
-	Name           pulumi.StringOutput                       `pulumi:"name"`
-	Properties     IotDpsPropertiesDescriptionResponseOutput `pulumi:"properties"`
-	Resourcegroup  pulumi.StringPtrOutput                    `pulumi:"resourcegroup"`
-	Sku            IotDpsSkuInfoResponseOutput               `pulumi:"sku"`
-	Subscriptionid pulumi.StringPtrOutput                    `pulumi:"subscriptionid"`
-	SystemData     SystemDataResponseOutput                  `pulumi:"systemData"`
-	Tags           pulumi.StringMapOutput                    `pulumi:"tags"`
-	Type           pulumi.StringOutput                       `pulumi:"type"`
+	// The entity tag, which changes with every change of the service.
+	Etag pulumi.StringPtrOutput `pulumi:"etag"`
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location pulumi.StringOutput `pulumi:"location"`
+	// The name of the service.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the service.
+	Properties IotDpsPropertiesDescriptionResponseOutput `pulumi:"properties"`
+	// The resource group of the service, as Azure repeats it.
+	Resourcegroup pulumi.StringPtrOutput `pulumi:"resourcegroup"`
+	// The sku and the number of units.
+	Sku IotDpsSkuInfoResponseOutput `pulumi:"sku"`
+	// The subscription of the service, as Azure repeats it.
+	Subscriptionid pulumi.StringPtrOutput `pulumi:"subscriptionid"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponseOutput `pulumi:"systemData"`
+	// Free-form labels.
+	Tags pulumi.StringMapOutput `pulumi:"tags"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewIotDpsResource registers a new resource with the given unique name, arguments, and options.
@@ -113,26 +125,42 @@ func (IotDpsResourceState) ElementType() reflect.Type {
 }
 
 type iotDpsResourceArgs struct {
-	Location                *string                     `pulumi:"location"`
-	Properties              IotDpsPropertiesDescription `pulumi:"properties"`
-	ProvisioningServiceName *string                     `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string                      `pulumi:"resourceGroupName"`
-	Resourcegroup           *string                     `pulumi:"resourcegroup"`
-	Sku                     IotDpsSkuInfo               `pulumi:"sku"`
-	Subscriptionid          *string                     `pulumi:"subscriptionid"`
-	Tags                    map[string]string           `pulumi:"tags"`
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location *string `pulumi:"location"`
+	// Settings of the service.
+	Properties IotDpsPropertiesDescription `pulumi:"properties"`
+	// The name of the Device Provisioning Service.
+	ProvisioningServiceName *string `pulumi:"provisioningServiceName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The resource group of the service, as Azure repeats it.
+	Resourcegroup *string `pulumi:"resourcegroup"`
+	// The sku and the number of units.
+	Sku IotDpsSkuInfo `pulumi:"sku"`
+	// The subscription of the service, as Azure repeats it.
+	Subscriptionid *string `pulumi:"subscriptionid"`
+	// Free-form labels.
+	Tags map[string]string `pulumi:"tags"`
 }
 
 // The set of arguments for constructing a IotDpsResource resource.
 type IotDpsResourceArgs struct {
-	Location                pulumi.StringPtrInput
-	Properties              IotDpsPropertiesDescriptionInput
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location pulumi.StringPtrInput
+	// Settings of the service.
+	Properties IotDpsPropertiesDescriptionInput
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringPtrInput
-	ResourceGroupName       pulumi.StringInput
-	Resourcegroup           pulumi.StringPtrInput
-	Sku                     IotDpsSkuInfoInput
-	Subscriptionid          pulumi.StringPtrInput
-	Tags                    pulumi.StringMapInput
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput
+	// The resource group of the service, as Azure repeats it.
+	Resourcegroup pulumi.StringPtrInput
+	// The sku and the number of units.
+	Sku IotDpsSkuInfoInput
+	// The subscription of the service, as Azure repeats it.
+	Subscriptionid pulumi.StringPtrInput
+	// Free-form labels.
+	Tags pulumi.StringMapInput
 }
 
 func (IotDpsResourceArgs) ElementType() reflect.Type {
@@ -172,42 +200,52 @@ func (o IotDpsResourceOutput) ToIotDpsResourceOutputWithContext(ctx context.Cont
 	return o
 }
 
+// The entity tag, which changes with every change of the service.
 func (o IotDpsResourceOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringPtrOutput { return v.Etag }).(pulumi.StringPtrOutput)
 }
 
+// The Azure region. The configured location or the resource group's is used when it is left out.
 func (o IotDpsResourceOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringOutput { return v.Location }).(pulumi.StringOutput)
 }
 
+// The name of the service.
 func (o IotDpsResourceOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the service.
 func (o IotDpsResourceOutput) Properties() IotDpsPropertiesDescriptionResponseOutput {
 	return o.ApplyT(func(v *IotDpsResource) IotDpsPropertiesDescriptionResponseOutput { return v.Properties }).(IotDpsPropertiesDescriptionResponseOutput)
 }
 
+// The resource group of the service, as Azure repeats it.
 func (o IotDpsResourceOutput) Resourcegroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringPtrOutput { return v.Resourcegroup }).(pulumi.StringPtrOutput)
 }
 
+// The sku and the number of units.
 func (o IotDpsResourceOutput) Sku() IotDpsSkuInfoResponseOutput {
 	return o.ApplyT(func(v *IotDpsResource) IotDpsSkuInfoResponseOutput { return v.Sku }).(IotDpsSkuInfoResponseOutput)
 }
 
+// The subscription of the service, as Azure repeats it.
 func (o IotDpsResourceOutput) Subscriptionid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringPtrOutput { return v.Subscriptionid }).(pulumi.StringPtrOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o IotDpsResourceOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotDpsResource) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// Free-form labels.
 func (o IotDpsResourceOutput) Tags() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringMapOutput { return v.Tags }).(pulumi.StringMapOutput)
 }
 
+// The Azure resource type.
 func (o IotDpsResourceOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

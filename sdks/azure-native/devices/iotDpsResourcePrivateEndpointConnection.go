@@ -12,14 +12,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// The approval of a connection from a private endpoint to a Device Provisioning Service.
+//
 // Azure REST API version 2022-12-12.
 type IotDpsResourcePrivateEndpointConnection struct {
 	pulumi.CustomResourceState
 
-	Name       pulumi.StringOutput                               `pulumi:"name"`
+	// The name of the connection.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponseOutput `pulumi:"properties"`
-	SystemData SystemDataResponseOutput                          `pulumi:"systemData"`
-	Type       pulumi.StringOutput                               `pulumi:"type"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponseOutput `pulumi:"systemData"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewIotDpsResourcePrivateEndpointConnection registers a new resource with the given unique name, arguments, and options.
@@ -95,18 +101,26 @@ func (IotDpsResourcePrivateEndpointConnectionState) ElementType() reflect.Type {
 }
 
 type iotDpsResourcePrivateEndpointConnectionArgs struct {
-	PrivateEndpointConnectionName *string                             `pulumi:"privateEndpointConnectionName"`
-	Properties                    PrivateEndpointConnectionProperties `pulumi:"properties"`
-	ResourceGroupName             string                              `pulumi:"resourceGroupName"`
-	ResourceName                  string                              `pulumi:"resourceName"`
+	// The name of the connection.
+	PrivateEndpointConnectionName *string `pulumi:"privateEndpointConnectionName"`
+	// Settings of the connection.
+	Properties PrivateEndpointConnectionProperties `pulumi:"properties"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 // The set of arguments for constructing a IotDpsResourcePrivateEndpointConnection resource.
 type IotDpsResourcePrivateEndpointConnectionArgs struct {
+	// The name of the connection.
 	PrivateEndpointConnectionName pulumi.StringPtrInput
-	Properties                    PrivateEndpointConnectionPropertiesInput
-	ResourceGroupName             pulumi.StringInput
-	ResourceName                  pulumi.StringInput
+	// Settings of the connection.
+	Properties PrivateEndpointConnectionPropertiesInput
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput
 }
 
 func (IotDpsResourcePrivateEndpointConnectionArgs) ElementType() reflect.Type {
@@ -146,20 +160,24 @@ func (o IotDpsResourcePrivateEndpointConnectionOutput) ToIotDpsResourcePrivateEn
 	return o
 }
 
+// The name of the connection.
 func (o IotDpsResourcePrivateEndpointConnectionOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotDpsResourcePrivateEndpointConnection) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the connection.
 func (o IotDpsResourcePrivateEndpointConnectionOutput) Properties() PrivateEndpointConnectionPropertiesResponseOutput {
 	return o.ApplyT(func(v *IotDpsResourcePrivateEndpointConnection) PrivateEndpointConnectionPropertiesResponseOutput {
 		return v.Properties
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o IotDpsResourcePrivateEndpointConnectionOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotDpsResourcePrivateEndpointConnection) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// The Azure resource type.
 func (o IotDpsResourcePrivateEndpointConnectionOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotDpsResourcePrivateEndpointConnection) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

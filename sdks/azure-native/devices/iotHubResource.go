@@ -12,19 +12,30 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// An IoT hub: devices connect to it, send telemetry and keep their twins there.
+//
 // Azure REST API version 2022-04-30-preview.
 type IotHubResource struct {
 	pulumi.CustomResourceState
 
-	Etag       pulumi.StringPtrOutput         `pulumi:"etag"`
-	Identity   ArmIdentityResponsePtrOutput   `pulumi:"identity"`
-	Location   pulumi.StringOutput            `pulumi:"location"`
-	Name       pulumi.StringOutput            `pulumi:"name"`
+	// The entity tag, which changes with every change of the hub.
+	Etag pulumi.StringPtrOutput `pulumi:"etag"`
+	// The managed identities of the hub.
+	Identity ArmIdentityResponsePtrOutput `pulumi:"identity"`
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location pulumi.StringOutput `pulumi:"location"`
+	// The name of the hub.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the hub.
 	Properties IotHubPropertiesResponseOutput `pulumi:"properties"`
-	Sku        IotHubSkuInfoResponseOutput    `pulumi:"sku"`
-	SystemData SystemDataResponseOutput       `pulumi:"systemData"`
-	Tags       pulumi.StringMapOutput         `pulumi:"tags"`
-	Type       pulumi.StringOutput            `pulumi:"type"`
+	// The sku and the number of units.
+	Sku IotHubSkuInfoResponseOutput `pulumi:"sku"`
+	// Who made and changed the resource, and when.
+	SystemData SystemDataResponseOutput `pulumi:"systemData"`
+	// Free-form labels.
+	Tags pulumi.StringMapOutput `pulumi:"tags"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewIotHubResource registers a new resource with the given unique name, arguments, and options.
@@ -163,24 +174,38 @@ func (IotHubResourceState) ElementType() reflect.Type {
 }
 
 type iotHubResourceArgs struct {
-	Identity          *ArmIdentity      `pulumi:"identity"`
-	Location          *string           `pulumi:"location"`
-	Properties        *IotHubProperties `pulumi:"properties"`
-	ResourceGroupName string            `pulumi:"resourceGroupName"`
-	ResourceName      *string           `pulumi:"resourceName"`
-	Sku               IotHubSkuInfo     `pulumi:"sku"`
-	Tags              map[string]string `pulumi:"tags"`
+	// The managed identities of the hub.
+	Identity *ArmIdentity `pulumi:"identity"`
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location *string `pulumi:"location"`
+	// Settings of the hub.
+	Properties *IotHubProperties `pulumi:"properties"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName *string `pulumi:"resourceName"`
+	// The sku and the number of units.
+	Sku IotHubSkuInfo `pulumi:"sku"`
+	// Free-form labels.
+	Tags map[string]string `pulumi:"tags"`
 }
 
 // The set of arguments for constructing a IotHubResource resource.
 type IotHubResourceArgs struct {
-	Identity          ArmIdentityPtrInput
-	Location          pulumi.StringPtrInput
-	Properties        IotHubPropertiesPtrInput
+	// The managed identities of the hub.
+	Identity ArmIdentityPtrInput
+	// The Azure region. The configured location or the resource group's is used when it is left out.
+	Location pulumi.StringPtrInput
+	// Settings of the hub.
+	Properties IotHubPropertiesPtrInput
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput
-	ResourceName      pulumi.StringPtrInput
-	Sku               IotHubSkuInfoInput
-	Tags              pulumi.StringMapInput
+	// The name of the IoT hub.
+	ResourceName pulumi.StringPtrInput
+	// The sku and the number of units.
+	Sku IotHubSkuInfoInput
+	// Free-form labels.
+	Tags pulumi.StringMapInput
 }
 
 func (IotHubResourceArgs) ElementType() reflect.Type {
@@ -220,38 +245,47 @@ func (o IotHubResourceOutput) ToIotHubResourceOutputWithContext(ctx context.Cont
 	return o
 }
 
+// The entity tag, which changes with every change of the hub.
 func (o IotHubResourceOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubResource) pulumi.StringPtrOutput { return v.Etag }).(pulumi.StringPtrOutput)
 }
 
+// The managed identities of the hub.
 func (o IotHubResourceOutput) Identity() ArmIdentityResponsePtrOutput {
 	return o.ApplyT(func(v *IotHubResource) ArmIdentityResponsePtrOutput { return v.Identity }).(ArmIdentityResponsePtrOutput)
 }
 
+// The Azure region. The configured location or the resource group's is used when it is left out.
 func (o IotHubResourceOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResource) pulumi.StringOutput { return v.Location }).(pulumi.StringOutput)
 }
 
+// The name of the hub.
 func (o IotHubResourceOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResource) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the hub.
 func (o IotHubResourceOutput) Properties() IotHubPropertiesResponseOutput {
 	return o.ApplyT(func(v *IotHubResource) IotHubPropertiesResponseOutput { return v.Properties }).(IotHubPropertiesResponseOutput)
 }
 
+// The sku and the number of units.
 func (o IotHubResourceOutput) Sku() IotHubSkuInfoResponseOutput {
 	return o.ApplyT(func(v *IotHubResource) IotHubSkuInfoResponseOutput { return v.Sku }).(IotHubSkuInfoResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o IotHubResourceOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotHubResource) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }
 
+// Free-form labels.
 func (o IotHubResourceOutput) Tags() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *IotHubResource) pulumi.StringMapOutput { return v.Tags }).(pulumi.StringMapOutput)
 }
 
+// The Azure resource type.
 func (o IotHubResourceOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResource) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

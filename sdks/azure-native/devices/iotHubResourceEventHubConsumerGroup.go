@@ -12,14 +12,20 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// A consumer group of the endpoint of a hub that is compatible with Event Hubs: an independent reader of the telemetry.
+//
 // Azure REST API version 2022-04-30-preview.
 type IotHubResourceEventHubConsumerGroup struct {
 	pulumi.CustomResourceState
 
-	Etag       pulumi.StringOutput `pulumi:"etag"`
-	Name       pulumi.StringOutput `pulumi:"name"`
-	Properties pulumi.AnyOutput    `pulumi:"properties"`
-	Type       pulumi.StringOutput `pulumi:"type"`
+	// The entity tag, which changes with every change of the consumer group.
+	Etag pulumi.StringOutput `pulumi:"etag"`
+	// The name of the consumer group.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the consumer group.
+	Properties pulumi.AnyOutput `pulumi:"properties"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewIotHubResourceEventHubConsumerGroup registers a new resource with the given unique name, arguments, and options.
@@ -161,20 +167,30 @@ func (IotHubResourceEventHubConsumerGroupState) ElementType() reflect.Type {
 }
 
 type iotHubResourceEventHubConsumerGroupArgs struct {
-	EventHubEndpointName string                    `pulumi:"eventHubEndpointName"`
-	Name                 *string                   `pulumi:"name"`
-	Properties           EventHubConsumerGroupName `pulumi:"properties"`
-	ResourceGroupName    string                    `pulumi:"resourceGroupName"`
-	ResourceName         string                    `pulumi:"resourceName"`
+	// The name of the endpoint: events.
+	EventHubEndpointName string `pulumi:"eventHubEndpointName"`
+	// The name of the consumer group.
+	Name *string `pulumi:"name"`
+	// Settings of the consumer group.
+	Properties EventHubConsumerGroupName `pulumi:"properties"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 // The set of arguments for constructing a IotHubResourceEventHubConsumerGroup resource.
 type IotHubResourceEventHubConsumerGroupArgs struct {
+	// The name of the endpoint: events.
 	EventHubEndpointName pulumi.StringInput
-	Name                 pulumi.StringPtrInput
-	Properties           EventHubConsumerGroupNameInput
-	ResourceGroupName    pulumi.StringInput
-	ResourceName         pulumi.StringInput
+	// The name of the consumer group.
+	Name pulumi.StringPtrInput
+	// Settings of the consumer group.
+	Properties EventHubConsumerGroupNameInput
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput
 }
 
 func (IotHubResourceEventHubConsumerGroupArgs) ElementType() reflect.Type {
@@ -214,18 +230,22 @@ func (o IotHubResourceEventHubConsumerGroupOutput) ToIotHubResourceEventHubConsu
 	return o
 }
 
+// The entity tag, which changes with every change of the consumer group.
 func (o IotHubResourceEventHubConsumerGroupOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResourceEventHubConsumerGroup) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
 
+// The name of the consumer group.
 func (o IotHubResourceEventHubConsumerGroupOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResourceEventHubConsumerGroup) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the consumer group.
 func (o IotHubResourceEventHubConsumerGroupOutput) Properties() pulumi.AnyOutput {
 	return o.ApplyT(func(v *IotHubResourceEventHubConsumerGroup) pulumi.AnyOutput { return v.Properties }).(pulumi.AnyOutput)
 }
 
+// The Azure resource type.
 func (o IotHubResourceEventHubConsumerGroupOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *IotHubResourceEventHubConsumerGroup) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Lists the shared access policies of a Device Provisioning Service with their keys. The result is not marked as secret: wrap it.
+//
 // Azure REST API version 2022-12-12.
 func ListIotDpsResourceKeys(ctx *pulumi.Context, args *ListIotDpsResourceKeysArgs, opts ...pulumi.InvokeOption) (*ListIotDpsResourceKeysResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,13 +25,17 @@ func ListIotDpsResourceKeys(ctx *pulumi.Context, args *ListIotDpsResourceKeysArg
 }
 
 type ListIotDpsResourceKeysArgs struct {
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName string `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
 }
 
 type ListIotDpsResourceKeysResult struct {
-	NextLink string                                                                  `pulumi:"nextLink"`
-	Value    []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse `pulumi:"value"`
+	// Where the rest of the list is, if there is one.
+	NextLink string `pulumi:"nextLink"`
+	// The policies.
+	Value []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse `pulumi:"value"`
 }
 
 func ListIotDpsResourceKeysOutput(ctx *pulumi.Context, args ListIotDpsResourceKeysOutputArgs, opts ...pulumi.InvokeOption) ListIotDpsResourceKeysResultOutput {
@@ -42,8 +48,10 @@ func ListIotDpsResourceKeysOutput(ctx *pulumi.Context, args ListIotDpsResourceKe
 }
 
 type ListIotDpsResourceKeysOutputArgs struct {
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringInput `pulumi:"provisioningServiceName"`
-	ResourceGroupName       pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
 }
 
 func (ListIotDpsResourceKeysOutputArgs) ElementType() reflect.Type {
@@ -64,10 +72,12 @@ func (o ListIotDpsResourceKeysResultOutput) ToListIotDpsResourceKeysResultOutput
 	return o
 }
 
+// Where the rest of the list is, if there is one.
 func (o ListIotDpsResourceKeysResultOutput) NextLink() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysResult) string { return v.NextLink }).(pulumi.StringOutput)
 }
 
+// The policies.
 func (o ListIotDpsResourceKeysResultOutput) Value() SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysResult) []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse {
 		return v.Value

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads one shared access policy of a Device Provisioning Service with its keys. The result is not marked as secret: wrap it.
+//
 // Azure REST API version 2022-12-12.
 func ListIotDpsResourceKeysForKeyName(ctx *pulumi.Context, args *ListIotDpsResourceKeysForKeyNameArgs, opts ...pulumi.InvokeOption) (*ListIotDpsResourceKeysForKeyNameResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,15 +25,22 @@ func ListIotDpsResourceKeysForKeyName(ctx *pulumi.Context, args *ListIotDpsResou
 }
 
 type ListIotDpsResourceKeysForKeyNameArgs struct {
-	KeyName                 string `pulumi:"keyName"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName string `pulumi:"provisioningServiceName"`
-	ResourceGroupName       string `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
 }
 
 type ListIotDpsResourceKeysForKeyNameResult struct {
-	KeyName      string  `pulumi:"keyName"`
-	PrimaryKey   *string `pulumi:"primaryKey"`
-	Rights       string  `pulumi:"rights"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights string `pulumi:"rights"`
+	// The secondary key, in base64.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -45,9 +54,12 @@ func ListIotDpsResourceKeysForKeyNameOutput(ctx *pulumi.Context, args ListIotDps
 }
 
 type ListIotDpsResourceKeysForKeyNameOutputArgs struct {
-	KeyName                 pulumi.StringInput `pulumi:"keyName"`
+	// The name of the policy.
+	KeyName pulumi.StringInput `pulumi:"keyName"`
+	// The name of the Device Provisioning Service.
 	ProvisioningServiceName pulumi.StringInput `pulumi:"provisioningServiceName"`
-	ResourceGroupName       pulumi.StringInput `pulumi:"resourceGroupName"`
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
 }
 
 func (ListIotDpsResourceKeysForKeyNameOutputArgs) ElementType() reflect.Type {
@@ -68,18 +80,22 @@ func (o ListIotDpsResourceKeysForKeyNameResultOutput) ToListIotDpsResourceKeysFo
 	return o
 }
 
+// The name of the policy.
 func (o ListIotDpsResourceKeysForKeyNameResultOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64.
 func (o ListIotDpsResourceKeysForKeyNameResultOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o ListIotDpsResourceKeysForKeyNameResultOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) string { return v.Rights }).(pulumi.StringOutput)
 }
 
+// The secondary key, in base64.
 func (o ListIotDpsResourceKeysForKeyNameResultOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }

@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Lists the shared access policies of an IoT hub with their keys. The result is not marked as secret: wrap it.
+//
 // Azure REST API version 2022-04-30-preview.
 func ListIotHubResourceKeys(ctx *pulumi.Context, args *ListIotHubResourceKeysArgs, opts ...pulumi.InvokeOption) (*ListIotHubResourceKeysResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,13 +25,17 @@ func ListIotHubResourceKeys(ctx *pulumi.Context, args *ListIotHubResourceKeysArg
 }
 
 type ListIotHubResourceKeysArgs struct {
+	// The name of the resource group.
 	ResourceGroupName string `pulumi:"resourceGroupName"`
-	ResourceName      string `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type ListIotHubResourceKeysResult struct {
-	NextLink string                                           `pulumi:"nextLink"`
-	Value    []SharedAccessSignatureAuthorizationRuleResponse `pulumi:"value"`
+	// Where the rest of the list is, if there is one.
+	NextLink string `pulumi:"nextLink"`
+	// The policies.
+	Value []SharedAccessSignatureAuthorizationRuleResponse `pulumi:"value"`
 }
 
 func ListIotHubResourceKeysOutput(ctx *pulumi.Context, args ListIotHubResourceKeysOutputArgs, opts ...pulumi.InvokeOption) ListIotHubResourceKeysResultOutput {
@@ -42,8 +48,10 @@ func ListIotHubResourceKeysOutput(ctx *pulumi.Context, args ListIotHubResourceKe
 }
 
 type ListIotHubResourceKeysOutputArgs struct {
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName      pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (ListIotHubResourceKeysOutputArgs) ElementType() reflect.Type {
@@ -64,10 +72,12 @@ func (o ListIotHubResourceKeysResultOutput) ToListIotHubResourceKeysResultOutput
 	return o
 }
 
+// Where the rest of the list is, if there is one.
 func (o ListIotHubResourceKeysResultOutput) NextLink() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysResult) string { return v.NextLink }).(pulumi.StringOutput)
 }
 
+// The policies.
 func (o ListIotHubResourceKeysResultOutput) Value() SharedAccessSignatureAuthorizationRuleResponseArrayOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysResult) []SharedAccessSignatureAuthorizationRuleResponse { return v.Value }).(SharedAccessSignatureAuthorizationRuleResponseArrayOutput)
 }

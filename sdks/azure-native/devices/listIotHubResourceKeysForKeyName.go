@@ -11,6 +11,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// Reads one shared access policy of an IoT hub with its keys. The result is not marked as secret: wrap it.
+//
 // Azure REST API version 2022-04-30-preview.
 func ListIotHubResourceKeysForKeyName(ctx *pulumi.Context, args *ListIotHubResourceKeysForKeyNameArgs, opts ...pulumi.InvokeOption) (*ListIotHubResourceKeysForKeyNameResult, error) {
 	opts = utilities.PkgInvokeDefaultOpts(opts)
@@ -23,15 +25,22 @@ func ListIotHubResourceKeysForKeyName(ctx *pulumi.Context, args *ListIotHubResou
 }
 
 type ListIotHubResourceKeysForKeyNameArgs struct {
-	KeyName           string `pulumi:"keyName"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The name of the resource group.
 	ResourceGroupName string `pulumi:"resourceGroupName"`
-	ResourceName      string `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 type ListIotHubResourceKeysForKeyNameResult struct {
-	KeyName      string  `pulumi:"keyName"`
-	PrimaryKey   *string `pulumi:"primaryKey"`
-	Rights       string  `pulumi:"rights"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights string `pulumi:"rights"`
+	// The secondary key, in base64.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -45,9 +54,12 @@ func ListIotHubResourceKeysForKeyNameOutput(ctx *pulumi.Context, args ListIotHub
 }
 
 type ListIotHubResourceKeysForKeyNameOutputArgs struct {
-	KeyName           pulumi.StringInput `pulumi:"keyName"`
+	// The name of the policy.
+	KeyName pulumi.StringInput `pulumi:"keyName"`
+	// The name of the resource group.
 	ResourceGroupName pulumi.StringInput `pulumi:"resourceGroupName"`
-	ResourceName      pulumi.StringInput `pulumi:"resourceName"`
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput `pulumi:"resourceName"`
 }
 
 func (ListIotHubResourceKeysForKeyNameOutputArgs) ElementType() reflect.Type {
@@ -68,18 +80,22 @@ func (o ListIotHubResourceKeysForKeyNameResultOutput) ToListIotHubResourceKeysFo
 	return o
 }
 
+// The name of the policy.
 func (o ListIotHubResourceKeysForKeyNameResultOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysForKeyNameResult) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64.
 func (o ListIotHubResourceKeysForKeyNameResultOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysForKeyNameResult) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o ListIotHubResourceKeysForKeyNameResultOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysForKeyNameResult) string { return v.Rights }).(pulumi.StringOutput)
 }
 
+// The secondary key, in base64.
 func (o ListIotHubResourceKeysForKeyNameResultOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ListIotHubResourceKeysForKeyNameResult) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }

@@ -12,13 +12,18 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// The approval of a connection from a private endpoint to an IoT hub.
+//
 // Azure REST API version 2022-04-30-preview.
 type PrivateEndpointConnection struct {
 	pulumi.CustomResourceState
 
-	Name       pulumi.StringOutput                               `pulumi:"name"`
+	// The name of the connection.
+	Name pulumi.StringOutput `pulumi:"name"`
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponseOutput `pulumi:"properties"`
-	Type       pulumi.StringOutput                               `pulumi:"type"`
+	// The Azure resource type.
+	Type pulumi.StringOutput `pulumi:"type"`
 }
 
 // NewPrivateEndpointConnection registers a new resource with the given unique name, arguments, and options.
@@ -127,18 +132,26 @@ func (PrivateEndpointConnectionState) ElementType() reflect.Type {
 }
 
 type privateEndpointConnectionArgs struct {
-	PrivateEndpointConnectionName *string                             `pulumi:"privateEndpointConnectionName"`
-	Properties                    PrivateEndpointConnectionProperties `pulumi:"properties"`
-	ResourceGroupName             string                              `pulumi:"resourceGroupName"`
-	ResourceName                  string                              `pulumi:"resourceName"`
+	// The name of the connection.
+	PrivateEndpointConnectionName *string `pulumi:"privateEndpointConnectionName"`
+	// Settings of the connection.
+	Properties PrivateEndpointConnectionProperties `pulumi:"properties"`
+	// The name of the resource group.
+	ResourceGroupName string `pulumi:"resourceGroupName"`
+	// The name of the IoT hub.
+	ResourceName string `pulumi:"resourceName"`
 }
 
 // The set of arguments for constructing a PrivateEndpointConnection resource.
 type PrivateEndpointConnectionArgs struct {
+	// The name of the connection.
 	PrivateEndpointConnectionName pulumi.StringPtrInput
-	Properties                    PrivateEndpointConnectionPropertiesInput
-	ResourceGroupName             pulumi.StringInput
-	ResourceName                  pulumi.StringInput
+	// Settings of the connection.
+	Properties PrivateEndpointConnectionPropertiesInput
+	// The name of the resource group.
+	ResourceGroupName pulumi.StringInput
+	// The name of the IoT hub.
+	ResourceName pulumi.StringInput
 }
 
 func (PrivateEndpointConnectionArgs) ElementType() reflect.Type {
@@ -178,16 +191,19 @@ func (o PrivateEndpointConnectionOutput) ToPrivateEndpointConnectionOutputWithCo
 	return o
 }
 
+// The name of the connection.
 func (o PrivateEndpointConnectionOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v *PrivateEndpointConnection) pulumi.StringOutput { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the connection.
 func (o PrivateEndpointConnectionOutput) Properties() PrivateEndpointConnectionPropertiesResponseOutput {
 	return o.ApplyT(func(v *PrivateEndpointConnection) PrivateEndpointConnectionPropertiesResponseOutput {
 		return v.Properties
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
+// The Azure resource type.
 func (o PrivateEndpointConnectionOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v *PrivateEndpointConnection) pulumi.StringOutput { return v.Type }).(pulumi.StringOutput)
 }

@@ -10,23 +10,39 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
+// What a bearer of a hub policy key may do.
 type AccessRights string
 
 const (
-	AccessRightsRegistryRead                                             = AccessRights("RegistryRead")
-	AccessRightsRegistryWrite                                            = AccessRights("RegistryWrite")
-	AccessRightsServiceConnect                                           = AccessRights("ServiceConnect")
-	AccessRightsDeviceConnect                                            = AccessRights("DeviceConnect")
-	AccessRights_RegistryRead_RegistryWrite                              = AccessRights("RegistryRead, RegistryWrite")
-	AccessRights_RegistryRead_ServiceConnect                             = AccessRights("RegistryRead, ServiceConnect")
-	AccessRights_RegistryRead_DeviceConnect                              = AccessRights("RegistryRead, DeviceConnect")
-	AccessRights_RegistryWrite_ServiceConnect                            = AccessRights("RegistryWrite, ServiceConnect")
-	AccessRights_RegistryWrite_DeviceConnect                             = AccessRights("RegistryWrite, DeviceConnect")
-	AccessRights_ServiceConnect_DeviceConnect                            = AccessRights("ServiceConnect, DeviceConnect")
-	AccessRights_RegistryRead_RegistryWrite_ServiceConnect               = AccessRights("RegistryRead, RegistryWrite, ServiceConnect")
-	AccessRights_RegistryRead_RegistryWrite_DeviceConnect                = AccessRights("RegistryRead, RegistryWrite, DeviceConnect")
-	AccessRights_RegistryRead_ServiceConnect_DeviceConnect               = AccessRights("RegistryRead, ServiceConnect, DeviceConnect")
-	AccessRights_RegistryWrite_ServiceConnect_DeviceConnect              = AccessRights("RegistryWrite, ServiceConnect, DeviceConnect")
+	// Read the device registry.
+	AccessRightsRegistryRead = AccessRights("RegistryRead")
+	// Change the device registry.
+	AccessRightsRegistryWrite = AccessRights("RegistryWrite")
+	// Use the service endpoints.
+	AccessRightsServiceConnect = AccessRights("ServiceConnect")
+	// Connect as a device.
+	AccessRightsDeviceConnect = AccessRights("DeviceConnect")
+	// Read the device registry and change the device registry.
+	AccessRights_RegistryRead_RegistryWrite = AccessRights("RegistryRead, RegistryWrite")
+	// Read the device registry and use the service endpoints.
+	AccessRights_RegistryRead_ServiceConnect = AccessRights("RegistryRead, ServiceConnect")
+	// Read the device registry and connect as a device.
+	AccessRights_RegistryRead_DeviceConnect = AccessRights("RegistryRead, DeviceConnect")
+	// Change the device registry and use the service endpoints.
+	AccessRights_RegistryWrite_ServiceConnect = AccessRights("RegistryWrite, ServiceConnect")
+	// Change the device registry and connect as a device.
+	AccessRights_RegistryWrite_DeviceConnect = AccessRights("RegistryWrite, DeviceConnect")
+	// Use the service endpoints and connect as a device.
+	AccessRights_ServiceConnect_DeviceConnect = AccessRights("ServiceConnect, DeviceConnect")
+	// Read the device registry, change the device registry and use the service endpoints.
+	AccessRights_RegistryRead_RegistryWrite_ServiceConnect = AccessRights("RegistryRead, RegistryWrite, ServiceConnect")
+	// Read the device registry, change the device registry and connect as a device.
+	AccessRights_RegistryRead_RegistryWrite_DeviceConnect = AccessRights("RegistryRead, RegistryWrite, DeviceConnect")
+	// Read the device registry, use the service endpoints and connect as a device.
+	AccessRights_RegistryRead_ServiceConnect_DeviceConnect = AccessRights("RegistryRead, ServiceConnect, DeviceConnect")
+	// Change the device registry, use the service endpoints and connect as a device.
+	AccessRights_RegistryWrite_ServiceConnect_DeviceConnect = AccessRights("RegistryWrite, ServiceConnect, DeviceConnect")
+	// Read the device registry, change the device registry, use the service endpoints and connect as a device.
 	AccessRights_RegistryRead_RegistryWrite_ServiceConnect_DeviceConnect = AccessRights("RegistryRead, RegistryWrite, ServiceConnect, DeviceConnect")
 )
 
@@ -201,14 +217,21 @@ func (in *accessRightsPtr) ToAccessRightsPtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(AccessRightsPtrOutput)
 }
 
+// What a bearer of a Device Provisioning Service policy key may do.
 type AccessRightsDescription string
 
 const (
-	AccessRightsDescriptionServiceConfig           = AccessRightsDescription("ServiceConfig")
-	AccessRightsDescriptionEnrollmentRead          = AccessRightsDescription("EnrollmentRead")
-	AccessRightsDescriptionEnrollmentWrite         = AccessRightsDescription("EnrollmentWrite")
-	AccessRightsDescriptionDeviceConnect           = AccessRightsDescription("DeviceConnect")
-	AccessRightsDescriptionRegistrationStatusRead  = AccessRightsDescription("RegistrationStatusRead")
+	// Change the settings of the service.
+	AccessRightsDescriptionServiceConfig = AccessRightsDescription("ServiceConfig")
+	// Read enrollments.
+	AccessRightsDescriptionEnrollmentRead = AccessRightsDescription("EnrollmentRead")
+	// Create, change and delete enrollments.
+	AccessRightsDescriptionEnrollmentWrite = AccessRightsDescription("EnrollmentWrite")
+	// Connect as a device.
+	AccessRightsDescriptionDeviceConnect = AccessRightsDescription("DeviceConnect")
+	// Read where devices were placed.
+	AccessRightsDescriptionRegistrationStatusRead = AccessRightsDescription("RegistrationStatusRead")
+	// Delete the records of where devices were placed.
 	AccessRightsDescriptionRegistrationStatusWrite = AccessRightsDescription("RegistrationStatusWrite")
 )
 
@@ -374,12 +397,16 @@ func (in *accessRightsDescriptionPtr) ToAccessRightsDescriptionPtrOutputWithCont
 	return pulumi.ToOutputWithContext(ctx, in).(AccessRightsDescriptionPtrOutput)
 }
 
+// How devices are spread over linked hubs.
 type AllocationPolicy string
 
 const (
-	AllocationPolicyHashed     = AllocationPolicy("Hashed")
+	// Evenly, by weight: the same device comes to the same hub.
+	AllocationPolicyHashed = AllocationPolicy("Hashed")
+	// To the hub with the lowest latency for the device.
 	AllocationPolicyGeoLatency = AllocationPolicy("GeoLatency")
-	AllocationPolicyStatic     = AllocationPolicy("Static")
+	// To the hub that the enrollment names.
+	AllocationPolicyStatic = AllocationPolicy("Static")
 )
 
 func (AllocationPolicy) ElementType() reflect.Type {
@@ -541,10 +568,13 @@ func (in *allocationPolicyPtr) ToAllocationPolicyPtrOutputWithContext(ctx contex
 	return pulumi.ToOutputWithContext(ctx, in).(AllocationPolicyPtrOutput)
 }
 
+// How a hub identifies itself to an endpoint.
 type AuthenticationType string
 
 const (
-	AuthenticationTypeKeyBased      = AuthenticationType("keyBased")
+	// With a key.
+	AuthenticationTypeKeyBased = AuthenticationType("keyBased")
+	// With a managed identity.
 	AuthenticationTypeIdentityBased = AuthenticationType("identityBased")
 )
 
@@ -706,10 +736,13 @@ func (in *authenticationTypePtr) ToAuthenticationTypePtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(AuthenticationTypePtrOutput)
 }
 
+// What else a hub can do.
 type Capabilities string
 
 const (
-	CapabilitiesNone             = Capabilities("None")
+	// Nothing more.
+	CapabilitiesNone = Capabilities("None")
+	// Device management.
 	CapabilitiesDeviceManagement = Capabilities("DeviceManagement")
 )
 
@@ -871,10 +904,13 @@ func (in *capabilitiesPtr) ToCapabilitiesPtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(CapabilitiesPtrOutput)
 }
 
+// What happens to an address that no rule matches.
 type DefaultAction string
 
 const (
-	DefaultActionDeny  = DefaultAction("Deny")
+	// It is turned away.
+	DefaultActionDeny = DefaultAction("Deny")
+	// It is let in.
 	DefaultActionAllow = DefaultAction("Allow")
 )
 
@@ -1036,9 +1072,11 @@ func (in *defaultActionPtr) ToDefaultActionPtrOutputWithContext(ctx context.Cont
 	return pulumi.ToOutputWithContext(ctx, in).(DefaultActionPtrOutput)
 }
 
+// The skus of a Device Provisioning Service.
 type IotDpsSku string
 
 const (
+	// Standard.
 	IotDpsSkuS1 = IotDpsSku("S1")
 )
 
@@ -1199,15 +1237,23 @@ func (in *iotDpsSkuPtr) ToIotDpsSkuPtrOutputWithContext(ctx context.Context) Iot
 	return pulumi.ToOutputWithContext(ctx, in).(IotDpsSkuPtrOutput)
 }
 
+// The skus of an IoT hub.
 type IotHubSku string
 
 const (
+	// Free: one unit, one hub in a subscription.
 	IotHubSkuF1 = IotHubSku("F1")
+	// Standard, small.
 	IotHubSkuS1 = IotHubSku("S1")
+	// Standard, medium.
 	IotHubSkuS2 = IotHubSku("S2")
+	// Standard, large.
 	IotHubSkuS3 = IotHubSku("S3")
+	// Basic, small.
 	IotHubSkuB1 = IotHubSku("B1")
+	// Basic, medium.
 	IotHubSkuB2 = IotHubSku("B2")
+	// Basic, large.
 	IotHubSkuB3 = IotHubSku("B3")
 )
 
@@ -1374,10 +1420,13 @@ func (in *iotHubSkuPtr) ToIotHubSkuPtrOutputWithContext(ctx context.Context) Iot
 	return pulumi.ToOutputWithContext(ctx, in).(IotHubSkuPtrOutput)
 }
 
+// What a rule does with the addresses it matches.
 type IpFilterActionType string
 
 const (
+	// They are let in.
 	IpFilterActionTypeAccept = IpFilterActionType("Accept")
+	// They are turned away.
 	IpFilterActionTypeReject = IpFilterActionType("Reject")
 )
 
@@ -1539,12 +1588,16 @@ func (in *ipFilterActionTypePtr) ToIpFilterActionTypePtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(IpFilterActionTypePtrOutput)
 }
 
+// The APIs of a service that a rule is about.
 type IpFilterTargetType string
 
 const (
-	IpFilterTargetTypeAll        = IpFilterTargetType("all")
+	// Both.
+	IpFilterTargetTypeAll = IpFilterTargetType("all")
+	// The one for enrollments.
 	IpFilterTargetTypeServiceApi = IpFilterTargetType("serviceApi")
-	IpFilterTargetTypeDeviceApi  = IpFilterTargetType("deviceApi")
+	// The one for devices.
+	IpFilterTargetTypeDeviceApi = IpFilterTargetType("deviceApi")
 )
 
 func (IpFilterTargetType) ElementType() reflect.Type {
@@ -1706,9 +1759,11 @@ func (in *ipFilterTargetTypePtr) ToIpFilterTargetTypePtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(IpFilterTargetTypePtrOutput)
 }
 
+// What a rule does with the addresses it matches.
 type NetworkRuleIPAction string
 
 const (
+	// They are let in.
 	NetworkRuleIPActionAllow = NetworkRuleIPAction("Allow")
 )
 
@@ -1869,12 +1924,17 @@ func (in *networkRuleIPActionPtr) ToNetworkRuleIPActionPtrOutputWithContext(ctx 
 	return pulumi.ToOutputWithContext(ctx, in).(NetworkRuleIPActionPtrOutput)
 }
 
+// How far a connection from a private endpoint has come.
 type PrivateLinkServiceConnectionStatus string
 
 const (
-	PrivateLinkServiceConnectionStatusPending      = PrivateLinkServiceConnectionStatus("Pending")
-	PrivateLinkServiceConnectionStatusApproved     = PrivateLinkServiceConnectionStatus("Approved")
-	PrivateLinkServiceConnectionStatusRejected     = PrivateLinkServiceConnectionStatus("Rejected")
+	// Nobody has decided yet.
+	PrivateLinkServiceConnectionStatusPending = PrivateLinkServiceConnectionStatus("Pending")
+	// It may be used.
+	PrivateLinkServiceConnectionStatusApproved = PrivateLinkServiceConnectionStatus("Approved")
+	// It may not be used.
+	PrivateLinkServiceConnectionStatusRejected = PrivateLinkServiceConnectionStatus("Rejected")
+	// It was removed at its other end.
 	PrivateLinkServiceConnectionStatusDisconnected = PrivateLinkServiceConnectionStatus("Disconnected")
 )
 
@@ -2038,10 +2098,13 @@ func (in *privateLinkServiceConnectionStatusPtr) ToPrivateLinkServiceConnectionS
 	return pulumi.ToOutputWithContext(ctx, in).(PrivateLinkServiceConnectionStatusPtrOutput)
 }
 
+// Whether connections from public networks are taken.
 type PublicNetworkAccess string
 
 const (
-	PublicNetworkAccessEnabled  = PublicNetworkAccess("Enabled")
+	// They are taken.
+	PublicNetworkAccessEnabled = PublicNetworkAccess("Enabled")
+	// Only private endpoints may connect.
 	PublicNetworkAccessDisabled = PublicNetworkAccess("Disabled")
 )
 
@@ -2203,13 +2266,18 @@ func (in *publicNetworkAccessPtr) ToPublicNetworkAccessPtrOutputWithContext(ctx 
 	return pulumi.ToOutputWithContext(ctx, in).(PublicNetworkAccessPtrOutput)
 }
 
+// The kinds of identity that a resource has.
 type ResourceIdentityType string
 
 const (
-	ResourceIdentityTypeSystemAssigned               = ResourceIdentityType("SystemAssigned")
-	ResourceIdentityTypeUserAssigned                 = ResourceIdentityType("UserAssigned")
+	// One that lives and dies with the resource.
+	ResourceIdentityTypeSystemAssigned = ResourceIdentityType("SystemAssigned")
+	// Ones that are resources of their own.
+	ResourceIdentityTypeUserAssigned = ResourceIdentityType("UserAssigned")
+	// Both kinds.
 	ResourceIdentityType_SystemAssigned_UserAssigned = ResourceIdentityType("SystemAssigned, UserAssigned")
-	ResourceIdentityTypeNone                         = ResourceIdentityType("None")
+	// No identity.
+	ResourceIdentityTypeNone = ResourceIdentityType("None")
 )
 
 func (ResourceIdentityType) ElementType() reflect.Type {
@@ -2372,17 +2440,26 @@ func (in *resourceIdentityTypePtr) ToResourceIdentityTypePtrOutputWithContext(ct
 	return pulumi.ToOutputWithContext(ctx, in).(ResourceIdentityTypePtrOutput)
 }
 
+// What a route is about.
 type RoutingSource string
 
 const (
-	RoutingSourceInvalid                     = RoutingSource("Invalid")
-	RoutingSourceDeviceMessages              = RoutingSource("DeviceMessages")
-	RoutingSourceTwinChangeEvents            = RoutingSource("TwinChangeEvents")
-	RoutingSourceDeviceLifecycleEvents       = RoutingSource("DeviceLifecycleEvents")
-	RoutingSourceDeviceJobLifecycleEvents    = RoutingSource("DeviceJobLifecycleEvents")
-	RoutingSourceDigitalTwinChangeEvents     = RoutingSource("DigitalTwinChangeEvents")
+	// Nothing; reported only.
+	RoutingSourceInvalid = RoutingSource("Invalid")
+	// Telemetry.
+	RoutingSourceDeviceMessages = RoutingSource("DeviceMessages")
+	// Changes of device twins.
+	RoutingSourceTwinChangeEvents = RoutingSource("TwinChangeEvents")
+	// Devices that are created or deleted.
+	RoutingSourceDeviceLifecycleEvents = RoutingSource("DeviceLifecycleEvents")
+	// Jobs that start and end.
+	RoutingSourceDeviceJobLifecycleEvents = RoutingSource("DeviceJobLifecycleEvents")
+	// Changes of digital twins.
+	RoutingSourceDigitalTwinChangeEvents = RoutingSource("DigitalTwinChangeEvents")
+	// Devices that connect and disconnect.
 	RoutingSourceDeviceConnectionStateEvents = RoutingSource("DeviceConnectionStateEvents")
-	RoutingSourceMqttBrokerMessages          = RoutingSource("MqttBrokerMessages")
+	// Messages of the MQTT broker.
+	RoutingSourceMqttBrokerMessages = RoutingSource("MqttBrokerMessages")
 )
 
 func (RoutingSource) ElementType() reflect.Type {
@@ -2549,21 +2626,34 @@ func (in *routingSourcePtr) ToRoutingSourcePtrOutputWithContext(ctx context.Cont
 	return pulumi.ToOutputWithContext(ctx, in).(RoutingSourcePtrOutput)
 }
 
+// What a Device Provisioning Service is doing.
 type State string
 
 const (
-	StateActivating       = State("Activating")
-	StateActive           = State("Active")
-	StateDeleting         = State("Deleting")
-	StateDeleted          = State("Deleted")
+	// It is being made.
+	StateActivating = State("Activating")
+	// It serves.
+	StateActive = State("Active")
+	// It is being deleted.
+	StateDeleting = State("Deleting")
+	// It is gone.
+	StateDeleted = State("Deleted")
+	// It could not be made.
 	StateActivationFailed = State("ActivationFailed")
-	StateDeletionFailed   = State("DeletionFailed")
-	StateTransitioning    = State("Transitioning")
-	StateSuspending       = State("Suspending")
-	StateSuspended        = State("Suspended")
-	StateResuming         = State("Resuming")
-	StateFailingOver      = State("FailingOver")
-	StateFailoverFailed   = State("FailoverFailed")
+	// It could not be deleted.
+	StateDeletionFailed = State("DeletionFailed")
+	// It is being changed.
+	StateTransitioning = State("Transitioning")
+	// It is being suspended.
+	StateSuspending = State("Suspending")
+	// It is suspended.
+	StateSuspended = State("Suspended")
+	// It is coming back.
+	StateResuming = State("Resuming")
+	// It moves to the paired region.
+	StateFailingOver = State("FailingOver")
+	// It could not move to the paired region.
+	StateFailoverFailed = State("FailoverFailed")
 )
 
 func (State) ElementType() reflect.Type {

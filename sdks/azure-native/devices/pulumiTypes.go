@@ -13,9 +13,12 @@ import (
 
 var _ = utilities.GetEnvOrDefault
 
+// The managed identities of a hub.
 type ArmIdentity struct {
-	Type                   *ResourceIdentityType `pulumi:"type"`
-	UserAssignedIdentities []string              `pulumi:"userAssignedIdentities"`
+	// Which kinds of identity the resource has.
+	Type *ResourceIdentityType `pulumi:"type"`
+	// The user-assigned identities, by Azure resource id.
+	UserAssignedIdentities []string `pulumi:"userAssignedIdentities"`
 }
 
 // ArmIdentityInput is an input type that accepts ArmIdentityArgs and ArmIdentityOutput values.
@@ -29,9 +32,12 @@ type ArmIdentityInput interface {
 	ToArmIdentityOutputWithContext(context.Context) ArmIdentityOutput
 }
 
+// The managed identities of a hub.
 type ArmIdentityArgs struct {
-	Type                   ResourceIdentityTypePtrInput `pulumi:"type"`
-	UserAssignedIdentities pulumi.StringArrayInput      `pulumi:"userAssignedIdentities"`
+	// Which kinds of identity the resource has.
+	Type ResourceIdentityTypePtrInput `pulumi:"type"`
+	// The user-assigned identities, by Azure resource id.
+	UserAssignedIdentities pulumi.StringArrayInput `pulumi:"userAssignedIdentities"`
 }
 
 func (ArmIdentityArgs) ElementType() reflect.Type {
@@ -87,6 +93,7 @@ func (i *armIdentityPtrType) ToArmIdentityPtrOutputWithContext(ctx context.Conte
 	return pulumi.ToOutputWithContext(ctx, i).(ArmIdentityPtrOutput)
 }
 
+// The managed identities of a hub.
 type ArmIdentityOutput struct{ *pulumi.OutputState }
 
 func (ArmIdentityOutput) ElementType() reflect.Type {
@@ -111,10 +118,12 @@ func (o ArmIdentityOutput) ToArmIdentityPtrOutputWithContext(ctx context.Context
 	}).(ArmIdentityPtrOutput)
 }
 
+// Which kinds of identity the resource has.
 func (o ArmIdentityOutput) Type() ResourceIdentityTypePtrOutput {
 	return o.ApplyT(func(v ArmIdentity) *ResourceIdentityType { return v.Type }).(ResourceIdentityTypePtrOutput)
 }
 
+// The user-assigned identities, by Azure resource id.
 func (o ArmIdentityOutput) UserAssignedIdentities() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v ArmIdentity) []string { return v.UserAssignedIdentities }).(pulumi.StringArrayOutput)
 }
@@ -143,6 +152,7 @@ func (o ArmIdentityPtrOutput) Elem() ArmIdentityOutput {
 	}).(ArmIdentityOutput)
 }
 
+// Which kinds of identity the resource has.
 func (o ArmIdentityPtrOutput) Type() ResourceIdentityTypePtrOutput {
 	return o.ApplyT(func(v *ArmIdentity) *ResourceIdentityType {
 		if v == nil {
@@ -152,6 +162,7 @@ func (o ArmIdentityPtrOutput) Type() ResourceIdentityTypePtrOutput {
 	}).(ResourceIdentityTypePtrOutput)
 }
 
+// The user-assigned identities, by Azure resource id.
 func (o ArmIdentityPtrOutput) UserAssignedIdentities() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *ArmIdentity) []string {
 		if v == nil {
@@ -161,13 +172,19 @@ func (o ArmIdentityPtrOutput) UserAssignedIdentities() pulumi.StringArrayOutput 
 	}).(pulumi.StringArrayOutput)
 }
 
+// The managed identities of a hub, as Azure reports it.
 type ArmIdentityResponse struct {
-	PrincipalId            string                             `pulumi:"principalId"`
-	TenantId               string                             `pulumi:"tenantId"`
-	Type                   *string                            `pulumi:"type"`
+	// The object id of the identity in Microsoft Entra ID.
+	PrincipalId string `pulumi:"principalId"`
+	// The tenant of the identity.
+	TenantId string `pulumi:"tenantId"`
+	// Which kinds of identity the resource has.
+	Type *string `pulumi:"type"`
+	// The user-assigned identities, by Azure resource id.
 	UserAssignedIdentities map[string]ArmUserIdentityResponse `pulumi:"userAssignedIdentities"`
 }
 
+// The managed identities of a hub, as Azure reports it.
 type ArmIdentityResponseOutput struct{ *pulumi.OutputState }
 
 func (ArmIdentityResponseOutput) ElementType() reflect.Type {
@@ -182,18 +199,22 @@ func (o ArmIdentityResponseOutput) ToArmIdentityResponseOutputWithContext(ctx co
 	return o
 }
 
+// The object id of the identity in Microsoft Entra ID.
 func (o ArmIdentityResponseOutput) PrincipalId() pulumi.StringOutput {
 	return o.ApplyT(func(v ArmIdentityResponse) string { return v.PrincipalId }).(pulumi.StringOutput)
 }
 
+// The tenant of the identity.
 func (o ArmIdentityResponseOutput) TenantId() pulumi.StringOutput {
 	return o.ApplyT(func(v ArmIdentityResponse) string { return v.TenantId }).(pulumi.StringOutput)
 }
 
+// Which kinds of identity the resource has.
 func (o ArmIdentityResponseOutput) Type() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ArmIdentityResponse) *string { return v.Type }).(pulumi.StringPtrOutput)
 }
 
+// The user-assigned identities, by Azure resource id.
 func (o ArmIdentityResponseOutput) UserAssignedIdentities() ArmUserIdentityResponseMapOutput {
 	return o.ApplyT(func(v ArmIdentityResponse) map[string]ArmUserIdentityResponse { return v.UserAssignedIdentities }).(ArmUserIdentityResponseMapOutput)
 }
@@ -222,6 +243,7 @@ func (o ArmIdentityResponsePtrOutput) Elem() ArmIdentityResponseOutput {
 	}).(ArmIdentityResponseOutput)
 }
 
+// The object id of the identity in Microsoft Entra ID.
 func (o ArmIdentityResponsePtrOutput) PrincipalId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *ArmIdentityResponse) *string {
 		if v == nil {
@@ -231,6 +253,7 @@ func (o ArmIdentityResponsePtrOutput) PrincipalId() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The tenant of the identity.
 func (o ArmIdentityResponsePtrOutput) TenantId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *ArmIdentityResponse) *string {
 		if v == nil {
@@ -240,6 +263,7 @@ func (o ArmIdentityResponsePtrOutput) TenantId() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Which kinds of identity the resource has.
 func (o ArmIdentityResponsePtrOutput) Type() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *ArmIdentityResponse) *string {
 		if v == nil {
@@ -249,6 +273,7 @@ func (o ArmIdentityResponsePtrOutput) Type() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The user-assigned identities, by Azure resource id.
 func (o ArmIdentityResponsePtrOutput) UserAssignedIdentities() ArmUserIdentityResponseMapOutput {
 	return o.ApplyT(func(v *ArmIdentityResponse) map[string]ArmUserIdentityResponse {
 		if v == nil {
@@ -258,11 +283,15 @@ func (o ArmIdentityResponsePtrOutput) UserAssignedIdentities() ArmUserIdentityRe
 	}).(ArmUserIdentityResponseMapOutput)
 }
 
+// A user-assigned identity, as Azure reports it.
 type ArmUserIdentityResponse struct {
-	ClientId    string `pulumi:"clientId"`
+	// The client id of the identity.
+	ClientId string `pulumi:"clientId"`
+	// The object id of the identity in Microsoft Entra ID.
 	PrincipalId string `pulumi:"principalId"`
 }
 
+// A user-assigned identity, as Azure reports it.
 type ArmUserIdentityResponseOutput struct{ *pulumi.OutputState }
 
 func (ArmUserIdentityResponseOutput) ElementType() reflect.Type {
@@ -277,10 +306,12 @@ func (o ArmUserIdentityResponseOutput) ToArmUserIdentityResponseOutputWithContex
 	return o
 }
 
+// The client id of the identity.
 func (o ArmUserIdentityResponseOutput) ClientId() pulumi.StringOutput {
 	return o.ApplyT(func(v ArmUserIdentityResponse) string { return v.ClientId }).(pulumi.StringOutput)
 }
 
+// The object id of the identity in Microsoft Entra ID.
 func (o ArmUserIdentityResponseOutput) PrincipalId() pulumi.StringOutput {
 	return o.ApplyT(func(v ArmUserIdentityResponse) string { return v.PrincipalId }).(pulumi.StringOutput)
 }
@@ -305,9 +336,12 @@ func (o ArmUserIdentityResponseMapOutput) MapIndex(k pulumi.StringInput) ArmUser
 	}).(ArmUserIdentityResponseOutput)
 }
 
+// An X.509 authority whose devices may connect or register.
 type CertificateProperties struct {
+	// The certificate: the text of a PEM or CER file.
 	Certificate *string `pulumi:"certificate"`
-	IsVerified  *bool   `pulumi:"isVerified"`
+	// Whether possession of the private key was proven. Set at upload it skips the proof.
+	IsVerified *bool `pulumi:"isVerified"`
 }
 
 // CertificatePropertiesInput is an input type that accepts CertificatePropertiesArgs and CertificatePropertiesOutput values.
@@ -321,9 +355,12 @@ type CertificatePropertiesInput interface {
 	ToCertificatePropertiesOutputWithContext(context.Context) CertificatePropertiesOutput
 }
 
+// An X.509 authority whose devices may connect or register.
 type CertificatePropertiesArgs struct {
+	// The certificate: the text of a PEM or CER file.
 	Certificate pulumi.StringPtrInput `pulumi:"certificate"`
-	IsVerified  pulumi.BoolPtrInput   `pulumi:"isVerified"`
+	// Whether possession of the private key was proven. Set at upload it skips the proof.
+	IsVerified pulumi.BoolPtrInput `pulumi:"isVerified"`
 }
 
 func (CertificatePropertiesArgs) ElementType() reflect.Type {
@@ -379,6 +416,7 @@ func (i *certificatePropertiesPtrType) ToCertificatePropertiesPtrOutputWithConte
 	return pulumi.ToOutputWithContext(ctx, i).(CertificatePropertiesPtrOutput)
 }
 
+// An X.509 authority whose devices may connect or register.
 type CertificatePropertiesOutput struct{ *pulumi.OutputState }
 
 func (CertificatePropertiesOutput) ElementType() reflect.Type {
@@ -403,10 +441,12 @@ func (o CertificatePropertiesOutput) ToCertificatePropertiesPtrOutputWithContext
 	}).(CertificatePropertiesPtrOutput)
 }
 
+// The certificate: the text of a PEM or CER file.
 func (o CertificatePropertiesOutput) Certificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CertificateProperties) *string { return v.Certificate }).(pulumi.StringPtrOutput)
 }
 
+// Whether possession of the private key was proven. Set at upload it skips the proof.
 func (o CertificatePropertiesOutput) IsVerified() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v CertificateProperties) *bool { return v.IsVerified }).(pulumi.BoolPtrOutput)
 }
@@ -435,6 +475,7 @@ func (o CertificatePropertiesPtrOutput) Elem() CertificatePropertiesOutput {
 	}).(CertificatePropertiesOutput)
 }
 
+// The certificate: the text of a PEM or CER file.
 func (o CertificatePropertiesPtrOutput) Certificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CertificateProperties) *string {
 		if v == nil {
@@ -444,6 +485,7 @@ func (o CertificatePropertiesPtrOutput) Certificate() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Whether possession of the private key was proven. Set at upload it skips the proof.
 func (o CertificatePropertiesPtrOutput) IsVerified() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *CertificateProperties) *bool {
 		if v == nil {
@@ -453,16 +495,25 @@ func (o CertificatePropertiesPtrOutput) IsVerified() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// An X.509 authority whose devices may connect or register, as Azure reports it.
 type CertificatePropertiesResponse struct {
+	// The certificate: the text of a PEM or CER file.
 	Certificate *string `pulumi:"certificate"`
-	Created     string  `pulumi:"created"`
-	Expiry      string  `pulumi:"expiry"`
-	IsVerified  *bool   `pulumi:"isVerified"`
-	Subject     string  `pulumi:"subject"`
-	Thumbprint  string  `pulumi:"thumbprint"`
-	Updated     string  `pulumi:"updated"`
+	// When the certificate was uploaded.
+	Created string `pulumi:"created"`
+	// When the certificate ends.
+	Expiry string `pulumi:"expiry"`
+	// Whether possession of the private key was proven. Set at upload it skips the proof.
+	IsVerified *bool `pulumi:"isVerified"`
+	// The subject of the certificate.
+	Subject string `pulumi:"subject"`
+	// The SHA-1 thumbprint of the certificate, in hexadecimal.
+	Thumbprint string `pulumi:"thumbprint"`
+	// When the certificate last changed.
+	Updated string `pulumi:"updated"`
 }
 
+// An X.509 authority whose devices may connect or register, as Azure reports it.
 type CertificatePropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (CertificatePropertiesResponseOutput) ElementType() reflect.Type {
@@ -477,38 +528,49 @@ func (o CertificatePropertiesResponseOutput) ToCertificatePropertiesResponseOutp
 	return o
 }
 
+// The certificate: the text of a PEM or CER file.
 func (o CertificatePropertiesResponseOutput) Certificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) *string { return v.Certificate }).(pulumi.StringPtrOutput)
 }
 
+// When the certificate was uploaded.
 func (o CertificatePropertiesResponseOutput) Created() pulumi.StringOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) string { return v.Created }).(pulumi.StringOutput)
 }
 
+// When the certificate ends.
 func (o CertificatePropertiesResponseOutput) Expiry() pulumi.StringOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) string { return v.Expiry }).(pulumi.StringOutput)
 }
 
+// Whether possession of the private key was proven. Set at upload it skips the proof.
 func (o CertificatePropertiesResponseOutput) IsVerified() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) *bool { return v.IsVerified }).(pulumi.BoolPtrOutput)
 }
 
+// The subject of the certificate.
 func (o CertificatePropertiesResponseOutput) Subject() pulumi.StringOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) string { return v.Subject }).(pulumi.StringOutput)
 }
 
+// The SHA-1 thumbprint of the certificate, in hexadecimal.
 func (o CertificatePropertiesResponseOutput) Thumbprint() pulumi.StringOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) string { return v.Thumbprint }).(pulumi.StringOutput)
 }
 
+// When the certificate last changed.
 func (o CertificatePropertiesResponseOutput) Updated() pulumi.StringOutput {
 	return o.ApplyT(func(v CertificatePropertiesResponse) string { return v.Updated }).(pulumi.StringOutput)
 }
 
+// Settings of messages from the cloud to devices.
 type CloudToDeviceProperties struct {
-	DefaultTtlAsIso8601 *string             `pulumi:"defaultTtlAsIso8601"`
-	Feedback            *FeedbackProperties `pulumi:"feedback"`
-	MaxDeliveryCount    *int                `pulumi:"maxDeliveryCount"`
+	// How long a message waits for its device, as an ISO 8601 duration.
+	DefaultTtlAsIso8601 *string `pulumi:"defaultTtlAsIso8601"`
+	// How feedback about delivered messages is kept and retried.
+	Feedback *FeedbackProperties `pulumi:"feedback"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
 }
 
 // CloudToDevicePropertiesInput is an input type that accepts CloudToDevicePropertiesArgs and CloudToDevicePropertiesOutput values.
@@ -522,10 +584,14 @@ type CloudToDevicePropertiesInput interface {
 	ToCloudToDevicePropertiesOutputWithContext(context.Context) CloudToDevicePropertiesOutput
 }
 
+// Settings of messages from the cloud to devices.
 type CloudToDevicePropertiesArgs struct {
-	DefaultTtlAsIso8601 pulumi.StringPtrInput      `pulumi:"defaultTtlAsIso8601"`
-	Feedback            FeedbackPropertiesPtrInput `pulumi:"feedback"`
-	MaxDeliveryCount    pulumi.IntPtrInput         `pulumi:"maxDeliveryCount"`
+	// How long a message waits for its device, as an ISO 8601 duration.
+	DefaultTtlAsIso8601 pulumi.StringPtrInput `pulumi:"defaultTtlAsIso8601"`
+	// How feedback about delivered messages is kept and retried.
+	Feedback FeedbackPropertiesPtrInput `pulumi:"feedback"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount pulumi.IntPtrInput `pulumi:"maxDeliveryCount"`
 }
 
 func (CloudToDevicePropertiesArgs) ElementType() reflect.Type {
@@ -581,6 +647,7 @@ func (i *cloudToDevicePropertiesPtrType) ToCloudToDevicePropertiesPtrOutputWithC
 	return pulumi.ToOutputWithContext(ctx, i).(CloudToDevicePropertiesPtrOutput)
 }
 
+// Settings of messages from the cloud to devices.
 type CloudToDevicePropertiesOutput struct{ *pulumi.OutputState }
 
 func (CloudToDevicePropertiesOutput) ElementType() reflect.Type {
@@ -605,14 +672,17 @@ func (o CloudToDevicePropertiesOutput) ToCloudToDevicePropertiesPtrOutputWithCon
 	}).(CloudToDevicePropertiesPtrOutput)
 }
 
+// How long a message waits for its device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CloudToDeviceProperties) *string { return v.DefaultTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How feedback about delivered messages is kept and retried.
 func (o CloudToDevicePropertiesOutput) Feedback() FeedbackPropertiesPtrOutput {
 	return o.ApplyT(func(v CloudToDeviceProperties) *FeedbackProperties { return v.Feedback }).(FeedbackPropertiesPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o CloudToDevicePropertiesOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CloudToDeviceProperties) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
@@ -641,6 +711,7 @@ func (o CloudToDevicePropertiesPtrOutput) Elem() CloudToDevicePropertiesOutput {
 	}).(CloudToDevicePropertiesOutput)
 }
 
+// How long a message waits for its device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesPtrOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CloudToDeviceProperties) *string {
 		if v == nil {
@@ -650,6 +721,7 @@ func (o CloudToDevicePropertiesPtrOutput) DefaultTtlAsIso8601() pulumi.StringPtr
 	}).(pulumi.StringPtrOutput)
 }
 
+// How feedback about delivered messages is kept and retried.
 func (o CloudToDevicePropertiesPtrOutput) Feedback() FeedbackPropertiesPtrOutput {
 	return o.ApplyT(func(v *CloudToDeviceProperties) *FeedbackProperties {
 		if v == nil {
@@ -659,6 +731,7 @@ func (o CloudToDevicePropertiesPtrOutput) Feedback() FeedbackPropertiesPtrOutput
 	}).(FeedbackPropertiesPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o CloudToDevicePropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *CloudToDeviceProperties) *int {
 		if v == nil {
@@ -668,12 +741,17 @@ func (o CloudToDevicePropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput
 	}).(pulumi.IntPtrOutput)
 }
 
+// Settings of messages from the cloud to devices, as Azure reports it.
 type CloudToDevicePropertiesResponse struct {
-	DefaultTtlAsIso8601 *string                     `pulumi:"defaultTtlAsIso8601"`
-	Feedback            *FeedbackPropertiesResponse `pulumi:"feedback"`
-	MaxDeliveryCount    *int                        `pulumi:"maxDeliveryCount"`
+	// How long a message waits for its device, as an ISO 8601 duration.
+	DefaultTtlAsIso8601 *string `pulumi:"defaultTtlAsIso8601"`
+	// How feedback about delivered messages is kept and retried.
+	Feedback *FeedbackPropertiesResponse `pulumi:"feedback"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
 }
 
+// Settings of messages from the cloud to devices, as Azure reports it.
 type CloudToDevicePropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (CloudToDevicePropertiesResponseOutput) ElementType() reflect.Type {
@@ -688,14 +766,17 @@ func (o CloudToDevicePropertiesResponseOutput) ToCloudToDevicePropertiesResponse
 	return o
 }
 
+// How long a message waits for its device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesResponseOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CloudToDevicePropertiesResponse) *string { return v.DefaultTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How feedback about delivered messages is kept and retried.
 func (o CloudToDevicePropertiesResponseOutput) Feedback() FeedbackPropertiesResponsePtrOutput {
 	return o.ApplyT(func(v CloudToDevicePropertiesResponse) *FeedbackPropertiesResponse { return v.Feedback }).(FeedbackPropertiesResponsePtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o CloudToDevicePropertiesResponseOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v CloudToDevicePropertiesResponse) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
@@ -724,6 +805,7 @@ func (o CloudToDevicePropertiesResponsePtrOutput) Elem() CloudToDeviceProperties
 	}).(CloudToDevicePropertiesResponseOutput)
 }
 
+// How long a message waits for its device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesResponsePtrOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CloudToDevicePropertiesResponse) *string {
 		if v == nil {
@@ -733,6 +815,7 @@ func (o CloudToDevicePropertiesResponsePtrOutput) DefaultTtlAsIso8601() pulumi.S
 	}).(pulumi.StringPtrOutput)
 }
 
+// How feedback about delivered messages is kept and retried.
 func (o CloudToDevicePropertiesResponsePtrOutput) Feedback() FeedbackPropertiesResponsePtrOutput {
 	return o.ApplyT(func(v *CloudToDevicePropertiesResponse) *FeedbackPropertiesResponse {
 		if v == nil {
@@ -742,6 +825,7 @@ func (o CloudToDevicePropertiesResponsePtrOutput) Feedback() FeedbackPropertiesR
 	}).(FeedbackPropertiesResponsePtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o CloudToDevicePropertiesResponsePtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *CloudToDevicePropertiesResponse) *int {
 		if v == nil {
@@ -751,8 +835,11 @@ func (o CloudToDevicePropertiesResponsePtrOutput) MaxDeliveryCount() pulumi.IntP
 	}).(pulumi.IntPtrOutput)
 }
 
+// Encryption of data at rest with keys of the customer.
 type EncryptionPropertiesDescription struct {
-	KeySource          *string                 `pulumi:"keySource"`
+	// Where the key is kept.
+	KeySource *string `pulumi:"keySource"`
+	// The keys in Key Vault.
 	KeyVaultProperties []KeyVaultKeyProperties `pulumi:"keyVaultProperties"`
 }
 
@@ -767,8 +854,11 @@ type EncryptionPropertiesDescriptionInput interface {
 	ToEncryptionPropertiesDescriptionOutputWithContext(context.Context) EncryptionPropertiesDescriptionOutput
 }
 
+// Encryption of data at rest with keys of the customer.
 type EncryptionPropertiesDescriptionArgs struct {
-	KeySource          pulumi.StringPtrInput           `pulumi:"keySource"`
+	// Where the key is kept.
+	KeySource pulumi.StringPtrInput `pulumi:"keySource"`
+	// The keys in Key Vault.
 	KeyVaultProperties KeyVaultKeyPropertiesArrayInput `pulumi:"keyVaultProperties"`
 }
 
@@ -825,6 +915,7 @@ func (i *encryptionPropertiesDescriptionPtrType) ToEncryptionPropertiesDescripti
 	return pulumi.ToOutputWithContext(ctx, i).(EncryptionPropertiesDescriptionPtrOutput)
 }
 
+// Encryption of data at rest with keys of the customer.
 type EncryptionPropertiesDescriptionOutput struct{ *pulumi.OutputState }
 
 func (EncryptionPropertiesDescriptionOutput) ElementType() reflect.Type {
@@ -849,10 +940,12 @@ func (o EncryptionPropertiesDescriptionOutput) ToEncryptionPropertiesDescription
 	}).(EncryptionPropertiesDescriptionPtrOutput)
 }
 
+// Where the key is kept.
 func (o EncryptionPropertiesDescriptionOutput) KeySource() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EncryptionPropertiesDescription) *string { return v.KeySource }).(pulumi.StringPtrOutput)
 }
 
+// The keys in Key Vault.
 func (o EncryptionPropertiesDescriptionOutput) KeyVaultProperties() KeyVaultKeyPropertiesArrayOutput {
 	return o.ApplyT(func(v EncryptionPropertiesDescription) []KeyVaultKeyProperties { return v.KeyVaultProperties }).(KeyVaultKeyPropertiesArrayOutput)
 }
@@ -881,6 +974,7 @@ func (o EncryptionPropertiesDescriptionPtrOutput) Elem() EncryptionPropertiesDes
 	}).(EncryptionPropertiesDescriptionOutput)
 }
 
+// Where the key is kept.
 func (o EncryptionPropertiesDescriptionPtrOutput) KeySource() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EncryptionPropertiesDescription) *string {
 		if v == nil {
@@ -890,6 +984,7 @@ func (o EncryptionPropertiesDescriptionPtrOutput) KeySource() pulumi.StringPtrOu
 	}).(pulumi.StringPtrOutput)
 }
 
+// The keys in Key Vault.
 func (o EncryptionPropertiesDescriptionPtrOutput) KeyVaultProperties() KeyVaultKeyPropertiesArrayOutput {
 	return o.ApplyT(func(v *EncryptionPropertiesDescription) []KeyVaultKeyProperties {
 		if v == nil {
@@ -899,11 +994,15 @@ func (o EncryptionPropertiesDescriptionPtrOutput) KeyVaultProperties() KeyVaultK
 	}).(KeyVaultKeyPropertiesArrayOutput)
 }
 
+// Encryption of data at rest with keys of the customer, as Azure reports it.
 type EncryptionPropertiesDescriptionResponse struct {
-	KeySource          *string                         `pulumi:"keySource"`
+	// Where the key is kept.
+	KeySource *string `pulumi:"keySource"`
+	// The keys in Key Vault.
 	KeyVaultProperties []KeyVaultKeyPropertiesResponse `pulumi:"keyVaultProperties"`
 }
 
+// Encryption of data at rest with keys of the customer, as Azure reports it.
 type EncryptionPropertiesDescriptionResponseOutput struct{ *pulumi.OutputState }
 
 func (EncryptionPropertiesDescriptionResponseOutput) ElementType() reflect.Type {
@@ -918,10 +1017,12 @@ func (o EncryptionPropertiesDescriptionResponseOutput) ToEncryptionPropertiesDes
 	return o
 }
 
+// Where the key is kept.
 func (o EncryptionPropertiesDescriptionResponseOutput) KeySource() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EncryptionPropertiesDescriptionResponse) *string { return v.KeySource }).(pulumi.StringPtrOutput)
 }
 
+// The keys in Key Vault.
 func (o EncryptionPropertiesDescriptionResponseOutput) KeyVaultProperties() KeyVaultKeyPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v EncryptionPropertiesDescriptionResponse) []KeyVaultKeyPropertiesResponse {
 		return v.KeyVaultProperties
@@ -952,6 +1053,7 @@ func (o EncryptionPropertiesDescriptionResponsePtrOutput) Elem() EncryptionPrope
 	}).(EncryptionPropertiesDescriptionResponseOutput)
 }
 
+// Where the key is kept.
 func (o EncryptionPropertiesDescriptionResponsePtrOutput) KeySource() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EncryptionPropertiesDescriptionResponse) *string {
 		if v == nil {
@@ -961,6 +1063,7 @@ func (o EncryptionPropertiesDescriptionResponsePtrOutput) KeySource() pulumi.Str
 	}).(pulumi.StringPtrOutput)
 }
 
+// The keys in Key Vault.
 func (o EncryptionPropertiesDescriptionResponsePtrOutput) KeyVaultProperties() KeyVaultKeyPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *EncryptionPropertiesDescriptionResponse) []KeyVaultKeyPropertiesResponse {
 		if v == nil {
@@ -970,10 +1073,14 @@ func (o EncryptionPropertiesDescriptionResponsePtrOutput) KeyVaultProperties() K
 	}).(KeyVaultKeyPropertiesResponseArrayOutput)
 }
 
+// A property that the hub adds to messages.
 type EnrichmentProperties struct {
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	Key           string   `pulumi:"key"`
-	Value         string   `pulumi:"value"`
+	// The name of the property that is added.
+	Key string `pulumi:"key"`
+	// The value of the property that is added.
+	Value string `pulumi:"value"`
 }
 
 // EnrichmentPropertiesInput is an input type that accepts EnrichmentPropertiesArgs and EnrichmentPropertiesOutput values.
@@ -987,10 +1094,14 @@ type EnrichmentPropertiesInput interface {
 	ToEnrichmentPropertiesOutputWithContext(context.Context) EnrichmentPropertiesOutput
 }
 
+// A property that the hub adds to messages.
 type EnrichmentPropertiesArgs struct {
+	// The endpoints to which it applies.
 	EndpointNames pulumi.StringArrayInput `pulumi:"endpointNames"`
-	Key           pulumi.StringInput      `pulumi:"key"`
-	Value         pulumi.StringInput      `pulumi:"value"`
+	// The name of the property that is added.
+	Key pulumi.StringInput `pulumi:"key"`
+	// The value of the property that is added.
+	Value pulumi.StringInput `pulumi:"value"`
 }
 
 func (EnrichmentPropertiesArgs) ElementType() reflect.Type {
@@ -1030,6 +1141,7 @@ func (i EnrichmentPropertiesArray) ToEnrichmentPropertiesArrayOutputWithContext(
 	return pulumi.ToOutputWithContext(ctx, i).(EnrichmentPropertiesArrayOutput)
 }
 
+// A property that the hub adds to messages.
 type EnrichmentPropertiesOutput struct{ *pulumi.OutputState }
 
 func (EnrichmentPropertiesOutput) ElementType() reflect.Type {
@@ -1044,14 +1156,17 @@ func (o EnrichmentPropertiesOutput) ToEnrichmentPropertiesOutputWithContext(ctx 
 	return o
 }
 
+// The endpoints to which it applies.
 func (o EnrichmentPropertiesOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrichmentProperties) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// The name of the property that is added.
 func (o EnrichmentPropertiesOutput) Key() pulumi.StringOutput {
 	return o.ApplyT(func(v EnrichmentProperties) string { return v.Key }).(pulumi.StringOutput)
 }
 
+// The value of the property that is added.
 func (o EnrichmentPropertiesOutput) Value() pulumi.StringOutput {
 	return o.ApplyT(func(v EnrichmentProperties) string { return v.Value }).(pulumi.StringOutput)
 }
@@ -1076,12 +1191,17 @@ func (o EnrichmentPropertiesArrayOutput) Index(i pulumi.IntInput) EnrichmentProp
 	}).(EnrichmentPropertiesOutput)
 }
 
+// A property that the hub adds to messages, as Azure reports it.
 type EnrichmentPropertiesResponse struct {
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	Key           string   `pulumi:"key"`
-	Value         string   `pulumi:"value"`
+	// The name of the property that is added.
+	Key string `pulumi:"key"`
+	// The value of the property that is added.
+	Value string `pulumi:"value"`
 }
 
+// A property that the hub adds to messages, as Azure reports it.
 type EnrichmentPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (EnrichmentPropertiesResponseOutput) ElementType() reflect.Type {
@@ -1096,14 +1216,17 @@ func (o EnrichmentPropertiesResponseOutput) ToEnrichmentPropertiesResponseOutput
 	return o
 }
 
+// The endpoints to which it applies.
 func (o EnrichmentPropertiesResponseOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrichmentPropertiesResponse) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// The name of the property that is added.
 func (o EnrichmentPropertiesResponseOutput) Key() pulumi.StringOutput {
 	return o.ApplyT(func(v EnrichmentPropertiesResponse) string { return v.Key }).(pulumi.StringOutput)
 }
 
+// The value of the property that is added.
 func (o EnrichmentPropertiesResponseOutput) Value() pulumi.StringOutput {
 	return o.ApplyT(func(v EnrichmentPropertiesResponse) string { return v.Value }).(pulumi.StringOutput)
 }
@@ -1128,7 +1251,9 @@ func (o EnrichmentPropertiesResponseArrayOutput) Index(i pulumi.IntInput) Enrich
 	}).(EnrichmentPropertiesResponseOutput)
 }
 
+// The name of a consumer group, as its body repeats it.
 type EventHubConsumerGroupName struct {
+	// The name of the consumer group.
 	Name string `pulumi:"name"`
 }
 
@@ -1143,7 +1268,9 @@ type EventHubConsumerGroupNameInput interface {
 	ToEventHubConsumerGroupNameOutputWithContext(context.Context) EventHubConsumerGroupNameOutput
 }
 
+// The name of a consumer group, as its body repeats it.
 type EventHubConsumerGroupNameArgs struct {
+	// The name of the consumer group.
 	Name pulumi.StringInput `pulumi:"name"`
 }
 
@@ -1159,6 +1286,7 @@ func (i EventHubConsumerGroupNameArgs) ToEventHubConsumerGroupNameOutputWithCont
 	return pulumi.ToOutputWithContext(ctx, i).(EventHubConsumerGroupNameOutput)
 }
 
+// The name of a consumer group, as its body repeats it.
 type EventHubConsumerGroupNameOutput struct{ *pulumi.OutputState }
 
 func (EventHubConsumerGroupNameOutput) ElementType() reflect.Type {
@@ -1173,12 +1301,16 @@ func (o EventHubConsumerGroupNameOutput) ToEventHubConsumerGroupNameOutputWithCo
 	return o
 }
 
+// The name of the consumer group.
 func (o EventHubConsumerGroupNameOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v EventHubConsumerGroupName) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The built-in endpoint that is compatible with Event Hubs.
 type EventHubProperties struct {
-	PartitionCount      *int     `pulumi:"partitionCount"`
+	// How many partitions there are. Fixed at creation.
+	PartitionCount *int `pulumi:"partitionCount"`
+	// How long telemetry can be read, in days.
 	RetentionTimeInDays *float64 `pulumi:"retentionTimeInDays"`
 }
 
@@ -1193,8 +1325,11 @@ type EventHubPropertiesInput interface {
 	ToEventHubPropertiesOutputWithContext(context.Context) EventHubPropertiesOutput
 }
 
+// The built-in endpoint that is compatible with Event Hubs.
 type EventHubPropertiesArgs struct {
-	PartitionCount      pulumi.IntPtrInput     `pulumi:"partitionCount"`
+	// How many partitions there are. Fixed at creation.
+	PartitionCount pulumi.IntPtrInput `pulumi:"partitionCount"`
+	// How long telemetry can be read, in days.
 	RetentionTimeInDays pulumi.Float64PtrInput `pulumi:"retentionTimeInDays"`
 }
 
@@ -1235,6 +1370,7 @@ func (i EventHubPropertiesMap) ToEventHubPropertiesMapOutputWithContext(ctx cont
 	return pulumi.ToOutputWithContext(ctx, i).(EventHubPropertiesMapOutput)
 }
 
+// The built-in endpoint that is compatible with Event Hubs.
 type EventHubPropertiesOutput struct{ *pulumi.OutputState }
 
 func (EventHubPropertiesOutput) ElementType() reflect.Type {
@@ -1249,10 +1385,12 @@ func (o EventHubPropertiesOutput) ToEventHubPropertiesOutputWithContext(ctx cont
 	return o
 }
 
+// How many partitions there are. Fixed at creation.
 func (o EventHubPropertiesOutput) PartitionCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EventHubProperties) *int { return v.PartitionCount }).(pulumi.IntPtrOutput)
 }
 
+// How long telemetry can be read, in days.
 func (o EventHubPropertiesOutput) RetentionTimeInDays() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v EventHubProperties) *float64 { return v.RetentionTimeInDays }).(pulumi.Float64PtrOutput)
 }
@@ -1277,14 +1415,21 @@ func (o EventHubPropertiesMapOutput) MapIndex(k pulumi.StringInput) EventHubProp
 	}).(EventHubPropertiesOutput)
 }
 
+// The built-in endpoint that is compatible with Event Hubs, as Azure reports it.
 type EventHubPropertiesResponse struct {
-	Endpoint            string   `pulumi:"endpoint"`
-	PartitionCount      *int     `pulumi:"partitionCount"`
-	PartitionIds        []string `pulumi:"partitionIds"`
-	Path                string   `pulumi:"path"`
+	// The address of the endpoint that is compatible with Event Hubs.
+	Endpoint string `pulumi:"endpoint"`
+	// How many partitions there are. Fixed at creation.
+	PartitionCount *int `pulumi:"partitionCount"`
+	// The ids of the partitions.
+	PartitionIds []string `pulumi:"partitionIds"`
+	// The name that is compatible with Event Hubs.
+	Path string `pulumi:"path"`
+	// How long telemetry can be read, in days.
 	RetentionTimeInDays *float64 `pulumi:"retentionTimeInDays"`
 }
 
+// The built-in endpoint that is compatible with Event Hubs, as Azure reports it.
 type EventHubPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (EventHubPropertiesResponseOutput) ElementType() reflect.Type {
@@ -1299,22 +1444,27 @@ func (o EventHubPropertiesResponseOutput) ToEventHubPropertiesResponseOutputWith
 	return o
 }
 
+// The address of the endpoint that is compatible with Event Hubs.
 func (o EventHubPropertiesResponseOutput) Endpoint() pulumi.StringOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) string { return v.Endpoint }).(pulumi.StringOutput)
 }
 
+// How many partitions there are. Fixed at creation.
 func (o EventHubPropertiesResponseOutput) PartitionCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) *int { return v.PartitionCount }).(pulumi.IntPtrOutput)
 }
 
+// The ids of the partitions.
 func (o EventHubPropertiesResponseOutput) PartitionIds() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) []string { return v.PartitionIds }).(pulumi.StringArrayOutput)
 }
 
+// The name that is compatible with Event Hubs.
 func (o EventHubPropertiesResponseOutput) Path() pulumi.StringOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) string { return v.Path }).(pulumi.StringOutput)
 }
 
+// How long telemetry can be read, in days.
 func (o EventHubPropertiesResponseOutput) RetentionTimeInDays() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) *float64 { return v.RetentionTimeInDays }).(pulumi.Float64PtrOutput)
 }
@@ -1339,12 +1489,18 @@ func (o EventHubPropertiesResponseMapOutput) MapIndex(k pulumi.StringInput) Even
 	}).(EventHubPropertiesResponseOutput)
 }
 
+// Where messages go that no route takes.
 type FallbackRouteProperties struct {
-	Condition     *string  `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition *string `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	IsEnabled     bool     `pulumi:"isEnabled"`
-	Name          *string  `pulumi:"name"`
-	Source        string   `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled bool `pulumi:"isEnabled"`
+	// The name of the fallback route.
+	Name *string `pulumi:"name"`
+	// Which messages the route is about.
+	Source string `pulumi:"source"`
 }
 
 // FallbackRoutePropertiesInput is an input type that accepts FallbackRoutePropertiesArgs and FallbackRoutePropertiesOutput values.
@@ -1358,12 +1514,18 @@ type FallbackRoutePropertiesInput interface {
 	ToFallbackRoutePropertiesOutputWithContext(context.Context) FallbackRoutePropertiesOutput
 }
 
+// Where messages go that no route takes.
 type FallbackRoutePropertiesArgs struct {
-	Condition     pulumi.StringPtrInput   `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition pulumi.StringPtrInput `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames pulumi.StringArrayInput `pulumi:"endpointNames"`
-	IsEnabled     pulumi.BoolInput        `pulumi:"isEnabled"`
-	Name          pulumi.StringPtrInput   `pulumi:"name"`
-	Source        pulumi.StringInput      `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled pulumi.BoolInput `pulumi:"isEnabled"`
+	// The name of the fallback route.
+	Name pulumi.StringPtrInput `pulumi:"name"`
+	// Which messages the route is about.
+	Source pulumi.StringInput `pulumi:"source"`
 }
 
 func (FallbackRoutePropertiesArgs) ElementType() reflect.Type {
@@ -1419,6 +1581,7 @@ func (i *fallbackRoutePropertiesPtrType) ToFallbackRoutePropertiesPtrOutputWithC
 	return pulumi.ToOutputWithContext(ctx, i).(FallbackRoutePropertiesPtrOutput)
 }
 
+// Where messages go that no route takes.
 type FallbackRoutePropertiesOutput struct{ *pulumi.OutputState }
 
 func (FallbackRoutePropertiesOutput) ElementType() reflect.Type {
@@ -1443,22 +1606,27 @@ func (o FallbackRoutePropertiesOutput) ToFallbackRoutePropertiesPtrOutputWithCon
 	}).(FallbackRoutePropertiesPtrOutput)
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o FallbackRoutePropertiesOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FallbackRouteProperties) *string { return v.Condition }).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o FallbackRoutePropertiesOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v FallbackRouteProperties) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o FallbackRoutePropertiesOutput) IsEnabled() pulumi.BoolOutput {
 	return o.ApplyT(func(v FallbackRouteProperties) bool { return v.IsEnabled }).(pulumi.BoolOutput)
 }
 
+// The name of the fallback route.
 func (o FallbackRoutePropertiesOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FallbackRouteProperties) *string { return v.Name }).(pulumi.StringPtrOutput)
 }
 
+// Which messages the route is about.
 func (o FallbackRoutePropertiesOutput) Source() pulumi.StringOutput {
 	return o.ApplyT(func(v FallbackRouteProperties) string { return v.Source }).(pulumi.StringOutput)
 }
@@ -1487,6 +1655,7 @@ func (o FallbackRoutePropertiesPtrOutput) Elem() FallbackRoutePropertiesOutput {
 	}).(FallbackRoutePropertiesOutput)
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o FallbackRoutePropertiesPtrOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRouteProperties) *string {
 		if v == nil {
@@ -1496,6 +1665,7 @@ func (o FallbackRoutePropertiesPtrOutput) Condition() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o FallbackRoutePropertiesPtrOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *FallbackRouteProperties) []string {
 		if v == nil {
@@ -1505,6 +1675,7 @@ func (o FallbackRoutePropertiesPtrOutput) EndpointNames() pulumi.StringArrayOutp
 	}).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o FallbackRoutePropertiesPtrOutput) IsEnabled() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *FallbackRouteProperties) *bool {
 		if v == nil {
@@ -1514,6 +1685,7 @@ func (o FallbackRoutePropertiesPtrOutput) IsEnabled() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// The name of the fallback route.
 func (o FallbackRoutePropertiesPtrOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRouteProperties) *string {
 		if v == nil {
@@ -1523,6 +1695,7 @@ func (o FallbackRoutePropertiesPtrOutput) Name() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Which messages the route is about.
 func (o FallbackRoutePropertiesPtrOutput) Source() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRouteProperties) *string {
 		if v == nil {
@@ -1532,14 +1705,21 @@ func (o FallbackRoutePropertiesPtrOutput) Source() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Where messages go that no route takes, as Azure reports it.
 type FallbackRoutePropertiesResponse struct {
-	Condition     *string  `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition *string `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	IsEnabled     bool     `pulumi:"isEnabled"`
-	Name          *string  `pulumi:"name"`
-	Source        string   `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled bool `pulumi:"isEnabled"`
+	// The name of the fallback route.
+	Name *string `pulumi:"name"`
+	// Which messages the route is about.
+	Source string `pulumi:"source"`
 }
 
+// Where messages go that no route takes, as Azure reports it.
 type FallbackRoutePropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (FallbackRoutePropertiesResponseOutput) ElementType() reflect.Type {
@@ -1554,22 +1734,27 @@ func (o FallbackRoutePropertiesResponseOutput) ToFallbackRoutePropertiesResponse
 	return o
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o FallbackRoutePropertiesResponseOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FallbackRoutePropertiesResponse) *string { return v.Condition }).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o FallbackRoutePropertiesResponseOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v FallbackRoutePropertiesResponse) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o FallbackRoutePropertiesResponseOutput) IsEnabled() pulumi.BoolOutput {
 	return o.ApplyT(func(v FallbackRoutePropertiesResponse) bool { return v.IsEnabled }).(pulumi.BoolOutput)
 }
 
+// The name of the fallback route.
 func (o FallbackRoutePropertiesResponseOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FallbackRoutePropertiesResponse) *string { return v.Name }).(pulumi.StringPtrOutput)
 }
 
+// Which messages the route is about.
 func (o FallbackRoutePropertiesResponseOutput) Source() pulumi.StringOutput {
 	return o.ApplyT(func(v FallbackRoutePropertiesResponse) string { return v.Source }).(pulumi.StringOutput)
 }
@@ -1598,6 +1783,7 @@ func (o FallbackRoutePropertiesResponsePtrOutput) Elem() FallbackRouteProperties
 	}).(FallbackRoutePropertiesResponseOutput)
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o FallbackRoutePropertiesResponsePtrOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRoutePropertiesResponse) *string {
 		if v == nil {
@@ -1607,6 +1793,7 @@ func (o FallbackRoutePropertiesResponsePtrOutput) Condition() pulumi.StringPtrOu
 	}).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o FallbackRoutePropertiesResponsePtrOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *FallbackRoutePropertiesResponse) []string {
 		if v == nil {
@@ -1616,6 +1803,7 @@ func (o FallbackRoutePropertiesResponsePtrOutput) EndpointNames() pulumi.StringA
 	}).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o FallbackRoutePropertiesResponsePtrOutput) IsEnabled() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *FallbackRoutePropertiesResponse) *bool {
 		if v == nil {
@@ -1625,6 +1813,7 @@ func (o FallbackRoutePropertiesResponsePtrOutput) IsEnabled() pulumi.BoolPtrOutp
 	}).(pulumi.BoolPtrOutput)
 }
 
+// The name of the fallback route.
 func (o FallbackRoutePropertiesResponsePtrOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRoutePropertiesResponse) *string {
 		if v == nil {
@@ -1634,6 +1823,7 @@ func (o FallbackRoutePropertiesResponsePtrOutput) Name() pulumi.StringPtrOutput 
 	}).(pulumi.StringPtrOutput)
 }
 
+// Which messages the route is about.
 func (o FallbackRoutePropertiesResponsePtrOutput) Source() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FallbackRoutePropertiesResponse) *string {
 		if v == nil {
@@ -1643,10 +1833,14 @@ func (o FallbackRoutePropertiesResponsePtrOutput) Source() pulumi.StringPtrOutpu
 	}).(pulumi.StringPtrOutput)
 }
 
+// Settings of the queue of feedback about delivered messages.
 type FeedbackProperties struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      *int    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          *string `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
 // FeedbackPropertiesInput is an input type that accepts FeedbackPropertiesArgs and FeedbackPropertiesOutput values.
@@ -1660,10 +1854,14 @@ type FeedbackPropertiesInput interface {
 	ToFeedbackPropertiesOutputWithContext(context.Context) FeedbackPropertiesOutput
 }
 
+// Settings of the queue of feedback about delivered messages.
 type FeedbackPropertiesArgs struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 pulumi.StringPtrInput `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      pulumi.IntPtrInput    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount pulumi.IntPtrInput `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
 }
 
 func (FeedbackPropertiesArgs) ElementType() reflect.Type {
@@ -1719,6 +1917,7 @@ func (i *feedbackPropertiesPtrType) ToFeedbackPropertiesPtrOutputWithContext(ctx
 	return pulumi.ToOutputWithContext(ctx, i).(FeedbackPropertiesPtrOutput)
 }
 
+// Settings of the queue of feedback about delivered messages.
 type FeedbackPropertiesOutput struct{ *pulumi.OutputState }
 
 func (FeedbackPropertiesOutput) ElementType() reflect.Type {
@@ -1743,14 +1942,17 @@ func (o FeedbackPropertiesOutput) ToFeedbackPropertiesPtrOutputWithContext(ctx c
 	}).(FeedbackPropertiesPtrOutput)
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o FeedbackPropertiesOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o FeedbackPropertiesOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o FeedbackPropertiesOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -1779,6 +1981,7 @@ func (o FeedbackPropertiesPtrOutput) Elem() FeedbackPropertiesOutput {
 	}).(FeedbackPropertiesOutput)
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o FeedbackPropertiesPtrOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackProperties) *string {
 		if v == nil {
@@ -1788,6 +1991,7 @@ func (o FeedbackPropertiesPtrOutput) LockDurationAsIso8601() pulumi.StringPtrOut
 	}).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o FeedbackPropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *FeedbackProperties) *int {
 		if v == nil {
@@ -1797,6 +2001,7 @@ func (o FeedbackPropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o FeedbackPropertiesPtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackProperties) *string {
 		if v == nil {
@@ -1806,12 +2011,17 @@ func (o FeedbackPropertiesPtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Settings of the queue of feedback about delivered messages, as Azure reports it.
 type FeedbackPropertiesResponse struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      *int    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          *string `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
+// Settings of the queue of feedback about delivered messages, as Azure reports it.
 type FeedbackPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (FeedbackPropertiesResponseOutput) ElementType() reflect.Type {
@@ -1826,14 +2036,17 @@ func (o FeedbackPropertiesResponseOutput) ToFeedbackPropertiesResponseOutputWith
 	return o
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponseOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o FeedbackPropertiesResponseOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponseOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -1862,6 +2075,7 @@ func (o FeedbackPropertiesResponsePtrOutput) Elem() FeedbackPropertiesResponseOu
 	}).(FeedbackPropertiesResponseOutput)
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponsePtrOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackPropertiesResponse) *string {
 		if v == nil {
@@ -1871,6 +2085,7 @@ func (o FeedbackPropertiesResponsePtrOutput) LockDurationAsIso8601() pulumi.Stri
 	}).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o FeedbackPropertiesResponsePtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *FeedbackPropertiesResponse) *int {
 		if v == nil {
@@ -1880,6 +2095,7 @@ func (o FeedbackPropertiesResponsePtrOutput) MaxDeliveryCount() pulumi.IntPtrOut
 	}).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponsePtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackPropertiesResponse) *string {
 		if v == nil {
@@ -1889,17 +2105,28 @@ func (o FeedbackPropertiesResponsePtrOutput) TtlAsIso8601() pulumi.StringPtrOutp
 	}).(pulumi.StringPtrOutput)
 }
 
+// Settings of a Device Provisioning Service.
 type IotDpsPropertiesDescription struct {
-	AllocationPolicy           *string                                                         `pulumi:"allocationPolicy"`
-	AuthorizationPolicies      []SharedAccessSignatureAuthorizationRuleAccessRightsDescription `pulumi:"authorizationPolicies"`
-	EnableDataResidency        *bool                                                           `pulumi:"enableDataResidency"`
-	IotHubs                    []IotHubDefinitionDescription                                   `pulumi:"iotHubs"`
-	IpFilterRules              []TargetIpFilterRule                                            `pulumi:"ipFilterRules"`
-	PortalOperationsHostName   *string                                                         `pulumi:"portalOperationsHostName"`
-	PrivateEndpointConnections []PrivateEndpointConnectionType                                 `pulumi:"privateEndpointConnections"`
-	ProvisioningState          *string                                                         `pulumi:"provisioningState"`
-	PublicNetworkAccess        *string                                                         `pulumi:"publicNetworkAccess"`
-	State                      *string                                                         `pulumi:"state"`
+	// How devices are spread over the linked hubs; enrollments may choose another way.
+	AllocationPolicy *string `pulumi:"allocationPolicy"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleAccessRightsDescription `pulumi:"authorizationPolicies"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency *bool `pulumi:"enableDataResidency"`
+	// The linked hubs. Naming any replaces the whole list.
+	IotHubs []IotHubDefinitionDescription `pulumi:"iotHubs"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules []TargetIpFilterRule `pulumi:"ipFilterRules"`
+	// The host that the Azure portal uses.
+	PortalOperationsHostName *string `pulumi:"portalOperationsHostName"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections []PrivateEndpointConnectionType `pulumi:"privateEndpointConnections"`
+	// How far the last change by Azure Resource Manager has come.
+	ProvisioningState *string `pulumi:"provisioningState"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
+	// What the service is doing.
+	State *string `pulumi:"state"`
 }
 
 // IotDpsPropertiesDescriptionInput is an input type that accepts IotDpsPropertiesDescriptionArgs and IotDpsPropertiesDescriptionOutput values.
@@ -1913,17 +2140,28 @@ type IotDpsPropertiesDescriptionInput interface {
 	ToIotDpsPropertiesDescriptionOutputWithContext(context.Context) IotDpsPropertiesDescriptionOutput
 }
 
+// Settings of a Device Provisioning Service.
 type IotDpsPropertiesDescriptionArgs struct {
-	AllocationPolicy           pulumi.StringPtrInput                                                   `pulumi:"allocationPolicy"`
-	AuthorizationPolicies      SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayInput `pulumi:"authorizationPolicies"`
-	EnableDataResidency        pulumi.BoolPtrInput                                                     `pulumi:"enableDataResidency"`
-	IotHubs                    IotHubDefinitionDescriptionArrayInput                                   `pulumi:"iotHubs"`
-	IpFilterRules              TargetIpFilterRuleArrayInput                                            `pulumi:"ipFilterRules"`
-	PortalOperationsHostName   pulumi.StringPtrInput                                                   `pulumi:"portalOperationsHostName"`
-	PrivateEndpointConnections PrivateEndpointConnectionTypeArrayInput                                 `pulumi:"privateEndpointConnections"`
-	ProvisioningState          pulumi.StringPtrInput                                                   `pulumi:"provisioningState"`
-	PublicNetworkAccess        pulumi.StringPtrInput                                                   `pulumi:"publicNetworkAccess"`
-	State                      pulumi.StringPtrInput                                                   `pulumi:"state"`
+	// How devices are spread over the linked hubs; enrollments may choose another way.
+	AllocationPolicy pulumi.StringPtrInput `pulumi:"allocationPolicy"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayInput `pulumi:"authorizationPolicies"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency pulumi.BoolPtrInput `pulumi:"enableDataResidency"`
+	// The linked hubs. Naming any replaces the whole list.
+	IotHubs IotHubDefinitionDescriptionArrayInput `pulumi:"iotHubs"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules TargetIpFilterRuleArrayInput `pulumi:"ipFilterRules"`
+	// The host that the Azure portal uses.
+	PortalOperationsHostName pulumi.StringPtrInput `pulumi:"portalOperationsHostName"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections PrivateEndpointConnectionTypeArrayInput `pulumi:"privateEndpointConnections"`
+	// How far the last change by Azure Resource Manager has come.
+	ProvisioningState pulumi.StringPtrInput `pulumi:"provisioningState"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess pulumi.StringPtrInput `pulumi:"publicNetworkAccess"`
+	// What the service is doing.
+	State pulumi.StringPtrInput `pulumi:"state"`
 }
 
 func (IotDpsPropertiesDescriptionArgs) ElementType() reflect.Type {
@@ -1938,6 +2176,7 @@ func (i IotDpsPropertiesDescriptionArgs) ToIotDpsPropertiesDescriptionOutputWith
 	return pulumi.ToOutputWithContext(ctx, i).(IotDpsPropertiesDescriptionOutput)
 }
 
+// Settings of a Device Provisioning Service.
 type IotDpsPropertiesDescriptionOutput struct{ *pulumi.OutputState }
 
 func (IotDpsPropertiesDescriptionOutput) ElementType() reflect.Type {
@@ -1952,66 +2191,91 @@ func (o IotDpsPropertiesDescriptionOutput) ToIotDpsPropertiesDescriptionOutputWi
 	return o
 }
 
+// How devices are spread over the linked hubs; enrollments may choose another way.
 func (o IotDpsPropertiesDescriptionOutput) AllocationPolicy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.AllocationPolicy }).(pulumi.StringPtrOutput)
 }
 
+// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
 func (o IotDpsPropertiesDescriptionOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []SharedAccessSignatureAuthorizationRuleAccessRightsDescription {
 		return v.AuthorizationPolicies
 	}).(SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput)
 }
 
+// Whether customer data stays in the region, at the price of recovery in the paired one.
 func (o IotDpsPropertiesDescriptionOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
+// The linked hubs. Naming any replaces the whole list.
 func (o IotDpsPropertiesDescriptionOutput) IotHubs() IotHubDefinitionDescriptionArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []IotHubDefinitionDescription { return v.IotHubs }).(IotHubDefinitionDescriptionArrayOutput)
 }
 
+// The rules that let addresses in or turn them away, in order.
 func (o IotDpsPropertiesDescriptionOutput) IpFilterRules() TargetIpFilterRuleArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []TargetIpFilterRule { return v.IpFilterRules }).(TargetIpFilterRuleArrayOutput)
 }
 
+// The host that the Azure portal uses.
 func (o IotDpsPropertiesDescriptionOutput) PortalOperationsHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.PortalOperationsHostName }).(pulumi.StringPtrOutput)
 }
 
+// The connections from private endpoints.
 func (o IotDpsPropertiesDescriptionOutput) PrivateEndpointConnections() PrivateEndpointConnectionTypeArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []PrivateEndpointConnectionType {
 		return v.PrivateEndpointConnections
 	}).(PrivateEndpointConnectionTypeArrayOutput)
 }
 
+// How far the last change by Azure Resource Manager has come.
 func (o IotDpsPropertiesDescriptionOutput) ProvisioningState() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.ProvisioningState }).(pulumi.StringPtrOutput)
 }
 
+// Whether connections from public networks are taken.
 func (o IotDpsPropertiesDescriptionOutput) PublicNetworkAccess() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.PublicNetworkAccess }).(pulumi.StringPtrOutput)
 }
 
+// What the service is doing.
 func (o IotDpsPropertiesDescriptionOutput) State() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.State }).(pulumi.StringPtrOutput)
 }
 
+// Settings of a Device Provisioning Service, as Azure reports it.
 type IotDpsPropertiesDescriptionResponse struct {
-	AllocationPolicy           *string                                                                 `pulumi:"allocationPolicy"`
-	AuthorizationPolicies      []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse `pulumi:"authorizationPolicies"`
-	DeviceProvisioningHostName string                                                                  `pulumi:"deviceProvisioningHostName"`
-	EnableDataResidency        *bool                                                                   `pulumi:"enableDataResidency"`
-	IdScope                    string                                                                  `pulumi:"idScope"`
-	IotHubs                    []IotHubDefinitionDescriptionResponse                                   `pulumi:"iotHubs"`
-	IpFilterRules              []TargetIpFilterRuleResponse                                            `pulumi:"ipFilterRules"`
-	PortalOperationsHostName   *string                                                                 `pulumi:"portalOperationsHostName"`
-	PrivateEndpointConnections []PrivateEndpointConnectionResponse                                     `pulumi:"privateEndpointConnections"`
-	ProvisioningState          *string                                                                 `pulumi:"provisioningState"`
-	PublicNetworkAccess        *string                                                                 `pulumi:"publicNetworkAccess"`
-	ServiceOperationsHostName  string                                                                  `pulumi:"serviceOperationsHostName"`
-	State                      *string                                                                 `pulumi:"state"`
+	// How devices are spread over the linked hubs; enrollments may choose another way.
+	AllocationPolicy *string `pulumi:"allocationPolicy"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse `pulumi:"authorizationPolicies"`
+	// The host that devices register with.
+	DeviceProvisioningHostName string `pulumi:"deviceProvisioningHostName"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency *bool `pulumi:"enableDataResidency"`
+	// The ID scope: what a device names besides its registration id.
+	IdScope string `pulumi:"idScope"`
+	// The linked hubs. Naming any replaces the whole list.
+	IotHubs []IotHubDefinitionDescriptionResponse `pulumi:"iotHubs"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules []TargetIpFilterRuleResponse `pulumi:"ipFilterRules"`
+	// The host that the Azure portal uses.
+	PortalOperationsHostName *string `pulumi:"portalOperationsHostName"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections []PrivateEndpointConnectionResponse `pulumi:"privateEndpointConnections"`
+	// How far the last change by Azure Resource Manager has come.
+	ProvisioningState *string `pulumi:"provisioningState"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
+	// The host of the service API, where enrollments are kept.
+	ServiceOperationsHostName string `pulumi:"serviceOperationsHostName"`
+	// What the service is doing.
+	State *string `pulumi:"state"`
 }
 
+// Settings of a Device Provisioning Service, as Azure reports it.
 type IotDpsPropertiesDescriptionResponseOutput struct{ *pulumi.OutputState }
 
 func (IotDpsPropertiesDescriptionResponseOutput) ElementType() reflect.Type {
@@ -2026,65 +2290,81 @@ func (o IotDpsPropertiesDescriptionResponseOutput) ToIotDpsPropertiesDescription
 	return o
 }
 
+// How devices are spread over the linked hubs; enrollments may choose another way.
 func (o IotDpsPropertiesDescriptionResponseOutput) AllocationPolicy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.AllocationPolicy }).(pulumi.StringPtrOutput)
 }
 
+// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
 func (o IotDpsPropertiesDescriptionResponseOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse {
 		return v.AuthorizationPolicies
 	}).(SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArrayOutput)
 }
 
+// The host that devices register with.
 func (o IotDpsPropertiesDescriptionResponseOutput) DeviceProvisioningHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) string { return v.DeviceProvisioningHostName }).(pulumi.StringOutput)
 }
 
+// Whether customer data stays in the region, at the price of recovery in the paired one.
 func (o IotDpsPropertiesDescriptionResponseOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
+// The ID scope: what a device names besides its registration id.
 func (o IotDpsPropertiesDescriptionResponseOutput) IdScope() pulumi.StringOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) string { return v.IdScope }).(pulumi.StringOutput)
 }
 
+// The linked hubs. Naming any replaces the whole list.
 func (o IotDpsPropertiesDescriptionResponseOutput) IotHubs() IotHubDefinitionDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []IotHubDefinitionDescriptionResponse { return v.IotHubs }).(IotHubDefinitionDescriptionResponseArrayOutput)
 }
 
+// The rules that let addresses in or turn them away, in order.
 func (o IotDpsPropertiesDescriptionResponseOutput) IpFilterRules() TargetIpFilterRuleResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []TargetIpFilterRuleResponse { return v.IpFilterRules }).(TargetIpFilterRuleResponseArrayOutput)
 }
 
+// The host that the Azure portal uses.
 func (o IotDpsPropertiesDescriptionResponseOutput) PortalOperationsHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.PortalOperationsHostName }).(pulumi.StringPtrOutput)
 }
 
+// The connections from private endpoints.
 func (o IotDpsPropertiesDescriptionResponseOutput) PrivateEndpointConnections() PrivateEndpointConnectionResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []PrivateEndpointConnectionResponse {
 		return v.PrivateEndpointConnections
 	}).(PrivateEndpointConnectionResponseArrayOutput)
 }
 
+// How far the last change by Azure Resource Manager has come.
 func (o IotDpsPropertiesDescriptionResponseOutput) ProvisioningState() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.ProvisioningState }).(pulumi.StringPtrOutput)
 }
 
+// Whether connections from public networks are taken.
 func (o IotDpsPropertiesDescriptionResponseOutput) PublicNetworkAccess() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.PublicNetworkAccess }).(pulumi.StringPtrOutput)
 }
 
+// The host of the service API, where enrollments are kept.
 func (o IotDpsPropertiesDescriptionResponseOutput) ServiceOperationsHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) string { return v.ServiceOperationsHostName }).(pulumi.StringOutput)
 }
 
+// What the service is doing.
 func (o IotDpsPropertiesDescriptionResponseOutput) State() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.State }).(pulumi.StringPtrOutput)
 }
 
+// The sku of a Device Provisioning Service.
 type IotDpsSkuInfo struct {
+	// How many units are provisioned.
 	Capacity *float64 `pulumi:"capacity"`
-	Name     *string  `pulumi:"name"`
+	// The sku: S1 is the only one.
+	Name *string `pulumi:"name"`
 }
 
 // IotDpsSkuInfoInput is an input type that accepts IotDpsSkuInfoArgs and IotDpsSkuInfoOutput values.
@@ -2098,9 +2378,12 @@ type IotDpsSkuInfoInput interface {
 	ToIotDpsSkuInfoOutputWithContext(context.Context) IotDpsSkuInfoOutput
 }
 
+// The sku of a Device Provisioning Service.
 type IotDpsSkuInfoArgs struct {
+	// How many units are provisioned.
 	Capacity pulumi.Float64PtrInput `pulumi:"capacity"`
-	Name     pulumi.StringPtrInput  `pulumi:"name"`
+	// The sku: S1 is the only one.
+	Name pulumi.StringPtrInput `pulumi:"name"`
 }
 
 func (IotDpsSkuInfoArgs) ElementType() reflect.Type {
@@ -2115,6 +2398,7 @@ func (i IotDpsSkuInfoArgs) ToIotDpsSkuInfoOutputWithContext(ctx context.Context)
 	return pulumi.ToOutputWithContext(ctx, i).(IotDpsSkuInfoOutput)
 }
 
+// The sku of a Device Provisioning Service.
 type IotDpsSkuInfoOutput struct{ *pulumi.OutputState }
 
 func (IotDpsSkuInfoOutput) ElementType() reflect.Type {
@@ -2129,20 +2413,27 @@ func (o IotDpsSkuInfoOutput) ToIotDpsSkuInfoOutputWithContext(ctx context.Contex
 	return o
 }
 
+// How many units are provisioned.
 func (o IotDpsSkuInfoOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfo) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
 
+// The sku: S1 is the only one.
 func (o IotDpsSkuInfoOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfo) *string { return v.Name }).(pulumi.StringPtrOutput)
 }
 
+// The sku of a Device Provisioning Service, as Azure reports it.
 type IotDpsSkuInfoResponse struct {
+	// How many units are provisioned.
 	Capacity *float64 `pulumi:"capacity"`
-	Name     *string  `pulumi:"name"`
-	Tier     string   `pulumi:"tier"`
+	// The sku: S1 is the only one.
+	Name *string `pulumi:"name"`
+	// The tier that the sku belongs to.
+	Tier string `pulumi:"tier"`
 }
 
+// The sku of a Device Provisioning Service, as Azure reports it.
 type IotDpsSkuInfoResponseOutput struct{ *pulumi.OutputState }
 
 func (IotDpsSkuInfoResponseOutput) ElementType() reflect.Type {
@@ -2157,23 +2448,31 @@ func (o IotDpsSkuInfoResponseOutput) ToIotDpsSkuInfoResponseOutputWithContext(ct
 	return o
 }
 
+// How many units are provisioned.
 func (o IotDpsSkuInfoResponseOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfoResponse) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
 
+// The sku: S1 is the only one.
 func (o IotDpsSkuInfoResponseOutput) Name() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfoResponse) *string { return v.Name }).(pulumi.StringPtrOutput)
 }
 
+// The tier that the sku belongs to.
 func (o IotDpsSkuInfoResponseOutput) Tier() pulumi.StringOutput {
 	return o.ApplyT(func(v IotDpsSkuInfoResponse) string { return v.Tier }).(pulumi.StringOutput)
 }
 
+// A hub that is linked to a Device Provisioning Service.
 type IotHubDefinitionDescription struct {
-	AllocationWeight      *int   `pulumi:"allocationWeight"`
-	ApplyAllocationPolicy *bool  `pulumi:"applyAllocationPolicy"`
-	ConnectionString      string `pulumi:"connectionString"`
-	Location              string `pulumi:"location"`
+	// The share of this hub relative to the others, under a policy that weighs them. From 1 to 1000.
+	AllocationWeight *int `pulumi:"allocationWeight"`
+	// Whether the allocation policy may give new devices to this hub. False takes it out of the choice and leaves its devices alone.
+	ApplyAllocationPolicy *bool `pulumi:"applyAllocationPolicy"`
+	// The connection string of a shared access policy of the hub. It holds a key: pass it as a secret. Reading the service masks the key.
+	ConnectionString string `pulumi:"connectionString"`
+	// The Azure region of the hub.
+	Location string `pulumi:"location"`
 }
 
 // IotHubDefinitionDescriptionInput is an input type that accepts IotHubDefinitionDescriptionArgs and IotHubDefinitionDescriptionOutput values.
@@ -2187,11 +2486,16 @@ type IotHubDefinitionDescriptionInput interface {
 	ToIotHubDefinitionDescriptionOutputWithContext(context.Context) IotHubDefinitionDescriptionOutput
 }
 
+// A hub that is linked to a Device Provisioning Service.
 type IotHubDefinitionDescriptionArgs struct {
-	AllocationWeight      pulumi.IntPtrInput  `pulumi:"allocationWeight"`
+	// The share of this hub relative to the others, under a policy that weighs them. From 1 to 1000.
+	AllocationWeight pulumi.IntPtrInput `pulumi:"allocationWeight"`
+	// Whether the allocation policy may give new devices to this hub. False takes it out of the choice and leaves its devices alone.
 	ApplyAllocationPolicy pulumi.BoolPtrInput `pulumi:"applyAllocationPolicy"`
-	ConnectionString      pulumi.StringInput  `pulumi:"connectionString"`
-	Location              pulumi.StringInput  `pulumi:"location"`
+	// The connection string of a shared access policy of the hub. It holds a key: pass it as a secret. Reading the service masks the key.
+	ConnectionString pulumi.StringInput `pulumi:"connectionString"`
+	// The Azure region of the hub.
+	Location pulumi.StringInput `pulumi:"location"`
 }
 
 func (IotHubDefinitionDescriptionArgs) ElementType() reflect.Type {
@@ -2231,6 +2535,7 @@ func (i IotHubDefinitionDescriptionArray) ToIotHubDefinitionDescriptionArrayOutp
 	return pulumi.ToOutputWithContext(ctx, i).(IotHubDefinitionDescriptionArrayOutput)
 }
 
+// A hub that is linked to a Device Provisioning Service.
 type IotHubDefinitionDescriptionOutput struct{ *pulumi.OutputState }
 
 func (IotHubDefinitionDescriptionOutput) ElementType() reflect.Type {
@@ -2245,18 +2550,22 @@ func (o IotHubDefinitionDescriptionOutput) ToIotHubDefinitionDescriptionOutputWi
 	return o
 }
 
+// The share of this hub relative to the others, under a policy that weighs them. From 1 to 1000.
 func (o IotHubDefinitionDescriptionOutput) AllocationWeight() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescription) *int { return v.AllocationWeight }).(pulumi.IntPtrOutput)
 }
 
+// Whether the allocation policy may give new devices to this hub. False takes it out of the choice and leaves its devices alone.
 func (o IotHubDefinitionDescriptionOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescription) *bool { return v.ApplyAllocationPolicy }).(pulumi.BoolPtrOutput)
 }
 
+// The connection string of a shared access policy of the hub. It holds a key: pass it as a secret. Reading the service masks the key.
 func (o IotHubDefinitionDescriptionOutput) ConnectionString() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescription) string { return v.ConnectionString }).(pulumi.StringOutput)
 }
 
+// The Azure region of the hub.
 func (o IotHubDefinitionDescriptionOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescription) string { return v.Location }).(pulumi.StringOutput)
 }
@@ -2281,14 +2590,21 @@ func (o IotHubDefinitionDescriptionArrayOutput) Index(i pulumi.IntInput) IotHubD
 	}).(IotHubDefinitionDescriptionOutput)
 }
 
+// A hub that is linked to a Device Provisioning Service, as Azure reports it.
 type IotHubDefinitionDescriptionResponse struct {
-	AllocationWeight      *int   `pulumi:"allocationWeight"`
-	ApplyAllocationPolicy *bool  `pulumi:"applyAllocationPolicy"`
-	ConnectionString      string `pulumi:"connectionString"`
-	Location              string `pulumi:"location"`
-	Name                  string `pulumi:"name"`
+	// The share of this hub relative to the others, under a policy that weighs them. From 1 to 1000.
+	AllocationWeight *int `pulumi:"allocationWeight"`
+	// Whether the allocation policy may give new devices to this hub. False takes it out of the choice and leaves its devices alone.
+	ApplyAllocationPolicy *bool `pulumi:"applyAllocationPolicy"`
+	// The connection string of a shared access policy of the hub. It holds a key: pass it as a secret. Reading the service masks the key.
+	ConnectionString string `pulumi:"connectionString"`
+	// The Azure region of the hub.
+	Location string `pulumi:"location"`
+	// The host name of the hub.
+	Name string `pulumi:"name"`
 }
 
+// A hub that is linked to a Device Provisioning Service, as Azure reports it.
 type IotHubDefinitionDescriptionResponseOutput struct{ *pulumi.OutputState }
 
 func (IotHubDefinitionDescriptionResponseOutput) ElementType() reflect.Type {
@@ -2303,22 +2619,27 @@ func (o IotHubDefinitionDescriptionResponseOutput) ToIotHubDefinitionDescription
 	return o
 }
 
+// The share of this hub relative to the others, under a policy that weighs them. From 1 to 1000.
 func (o IotHubDefinitionDescriptionResponseOutput) AllocationWeight() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescriptionResponse) *int { return v.AllocationWeight }).(pulumi.IntPtrOutput)
 }
 
+// Whether the allocation policy may give new devices to this hub. False takes it out of the choice and leaves its devices alone.
 func (o IotHubDefinitionDescriptionResponseOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescriptionResponse) *bool { return v.ApplyAllocationPolicy }).(pulumi.BoolPtrOutput)
 }
 
+// The connection string of a shared access policy of the hub. It holds a key: pass it as a secret. Reading the service masks the key.
 func (o IotHubDefinitionDescriptionResponseOutput) ConnectionString() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescriptionResponse) string { return v.ConnectionString }).(pulumi.StringOutput)
 }
 
+// The Azure region of the hub.
 func (o IotHubDefinitionDescriptionResponseOutput) Location() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescriptionResponse) string { return v.Location }).(pulumi.StringOutput)
 }
 
+// The host name of the hub.
 func (o IotHubDefinitionDescriptionResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubDefinitionDescriptionResponse) string { return v.Name }).(pulumi.StringOutput)
 }
@@ -2343,11 +2664,15 @@ func (o IotHubDefinitionDescriptionResponseArrayOutput) Index(i pulumi.IntInput)
 	}).(IotHubDefinitionDescriptionResponseOutput)
 }
 
+// A region of a hub, as Azure reports it.
 type IotHubLocationDescriptionResponse struct {
+	// An Azure region.
 	Location *string `pulumi:"location"`
-	Role     *string `pulumi:"role"`
+	// Primary or secondary.
+	Role *string `pulumi:"role"`
 }
 
+// A region of a hub, as Azure reports it.
 type IotHubLocationDescriptionResponseOutput struct{ *pulumi.OutputState }
 
 func (IotHubLocationDescriptionResponseOutput) ElementType() reflect.Type {
@@ -2362,10 +2687,12 @@ func (o IotHubLocationDescriptionResponseOutput) ToIotHubLocationDescriptionResp
 	return o
 }
 
+// An Azure region.
 func (o IotHubLocationDescriptionResponseOutput) Location() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubLocationDescriptionResponse) *string { return v.Location }).(pulumi.StringPtrOutput)
 }
 
+// Primary or secondary.
 func (o IotHubLocationDescriptionResponseOutput) Role() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubLocationDescriptionResponse) *string { return v.Role }).(pulumi.StringPtrOutput)
 }
@@ -2390,30 +2717,54 @@ func (o IotHubLocationDescriptionResponseArrayOutput) Index(i pulumi.IntInput) I
 	}).(IotHubLocationDescriptionResponseOutput)
 }
 
+// Settings of an IoT hub.
 type IotHubProperties struct {
-	AllowedFqdnList               []string                                 `pulumi:"allowedFqdnList"`
-	AuthorizationPolicies         []SharedAccessSignatureAuthorizationRule `pulumi:"authorizationPolicies"`
-	CloudToDevice                 *CloudToDeviceProperties                 `pulumi:"cloudToDevice"`
-	Comments                      *string                                  `pulumi:"comments"`
-	DeviceStreams                 *IotHubPropertiesDeviceStreams           `pulumi:"deviceStreams"`
-	DisableDeviceSAS              *bool                                    `pulumi:"disableDeviceSAS"`
-	DisableLocalAuth              *bool                                    `pulumi:"disableLocalAuth"`
-	DisableModuleSAS              *bool                                    `pulumi:"disableModuleSAS"`
-	EnableDataResidency           *bool                                    `pulumi:"enableDataResidency"`
-	EnableFileUploadNotifications *bool                                    `pulumi:"enableFileUploadNotifications"`
-	Encryption                    *EncryptionPropertiesDescription         `pulumi:"encryption"`
-	EventHubEndpoints             map[string]EventHubProperties            `pulumi:"eventHubEndpoints"`
-	Features                      *string                                  `pulumi:"features"`
-	IpFilterRules                 []IpFilterRule                           `pulumi:"ipFilterRules"`
-	MessagingEndpoints            map[string]MessagingEndpointProperties   `pulumi:"messagingEndpoints"`
-	MinTlsVersion                 *string                                  `pulumi:"minTlsVersion"`
-	NetworkRuleSets               *NetworkRuleSetProperties                `pulumi:"networkRuleSets"`
-	PrivateEndpointConnections    []PrivateEndpointConnectionType          `pulumi:"privateEndpointConnections"`
-	PublicNetworkAccess           *string                                  `pulumi:"publicNetworkAccess"`
-	RestrictOutboundNetworkAccess *bool                                    `pulumi:"restrictOutboundNetworkAccess"`
-	RootCertificate               *RootCertificateProperties               `pulumi:"rootCertificate"`
-	Routing                       *RoutingProperties                       `pulumi:"routing"`
-	StorageEndpoints              map[string]StorageEndpointProperties     `pulumi:"storageEndpoints"`
+	// The host names that the hub may reach when outbound access is restricted.
+	AllowedFqdnList []string `pulumi:"allowedFqdnList"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies []SharedAccessSignatureAuthorizationRule `pulumi:"authorizationPolicies"`
+	// How messages from the cloud to devices are kept and retried.
+	CloudToDevice *CloudToDeviceProperties `pulumi:"cloudToDevice"`
+	// Free text about the hub.
+	Comments *string `pulumi:"comments"`
+	// The device streams feature of the hub.
+	DeviceStreams *IotHubPropertiesDeviceStreams `pulumi:"deviceStreams"`
+	// Whether devices are refused when they present a shared access signature.
+	DisableDeviceSAS *bool `pulumi:"disableDeviceSAS"`
+	// Whether the hub refuses every shared access signature that is made from a policy key.
+	DisableLocalAuth *bool `pulumi:"disableLocalAuth"`
+	// Whether modules are refused when they present a shared access signature.
+	DisableModuleSAS *bool `pulumi:"disableModuleSAS"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency *bool `pulumi:"enableDataResidency"`
+	// Whether the hub sends a notification when a device has uploaded a file.
+	EnableFileUploadNotifications *bool `pulumi:"enableFileUploadNotifications"`
+	// Encryption of data at rest with keys of the customer.
+	Encryption *EncryptionPropertiesDescription `pulumi:"encryption"`
+	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
+	EventHubEndpoints map[string]EventHubProperties `pulumi:"eventHubEndpoints"`
+	// What else the hub can do, chosen at creation.
+	Features *string `pulumi:"features"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules []IpFilterRule `pulumi:"ipFilterRules"`
+	// The built-in messaging endpoints, by name. The only name is fileNotifications.
+	MessagingEndpoints map[string]MessagingEndpointProperties `pulumi:"messagingEndpoints"`
+	// The lowest TLS version that is accepted.
+	MinTlsVersion *string `pulumi:"minTlsVersion"`
+	// The rules of the newer kind for addresses that may connect.
+	NetworkRuleSets *NetworkRuleSetProperties `pulumi:"networkRuleSets"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections []PrivateEndpointConnectionType `pulumi:"privateEndpointConnections"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
+	// Whether the hub may reach only the hosts on its list.
+	RestrictOutboundNetworkAccess *bool `pulumi:"restrictOutboundNetworkAccess"`
+	// The root under which the hub presents its certificate.
+	RootCertificate *RootCertificateProperties `pulumi:"rootCertificate"`
+	// Where messages from devices go.
+	Routing *RoutingProperties `pulumi:"routing"`
+	// Where devices upload files, by name. The only name is $default.
+	StorageEndpoints map[string]StorageEndpointProperties `pulumi:"storageEndpoints"`
 }
 
 // Defaults sets the appropriate defaults for IotHubProperties
@@ -2438,30 +2789,54 @@ type IotHubPropertiesInput interface {
 	ToIotHubPropertiesOutputWithContext(context.Context) IotHubPropertiesOutput
 }
 
+// Settings of an IoT hub.
 type IotHubPropertiesArgs struct {
-	AllowedFqdnList               pulumi.StringArrayInput                          `pulumi:"allowedFqdnList"`
-	AuthorizationPolicies         SharedAccessSignatureAuthorizationRuleArrayInput `pulumi:"authorizationPolicies"`
-	CloudToDevice                 CloudToDevicePropertiesPtrInput                  `pulumi:"cloudToDevice"`
-	Comments                      pulumi.StringPtrInput                            `pulumi:"comments"`
-	DeviceStreams                 IotHubPropertiesDeviceStreamsPtrInput            `pulumi:"deviceStreams"`
-	DisableDeviceSAS              pulumi.BoolPtrInput                              `pulumi:"disableDeviceSAS"`
-	DisableLocalAuth              pulumi.BoolPtrInput                              `pulumi:"disableLocalAuth"`
-	DisableModuleSAS              pulumi.BoolPtrInput                              `pulumi:"disableModuleSAS"`
-	EnableDataResidency           pulumi.BoolPtrInput                              `pulumi:"enableDataResidency"`
-	EnableFileUploadNotifications pulumi.BoolPtrInput                              `pulumi:"enableFileUploadNotifications"`
-	Encryption                    EncryptionPropertiesDescriptionPtrInput          `pulumi:"encryption"`
-	EventHubEndpoints             EventHubPropertiesMapInput                       `pulumi:"eventHubEndpoints"`
-	Features                      pulumi.StringPtrInput                            `pulumi:"features"`
-	IpFilterRules                 IpFilterRuleArrayInput                           `pulumi:"ipFilterRules"`
-	MessagingEndpoints            MessagingEndpointPropertiesMapInput              `pulumi:"messagingEndpoints"`
-	MinTlsVersion                 pulumi.StringPtrInput                            `pulumi:"minTlsVersion"`
-	NetworkRuleSets               NetworkRuleSetPropertiesPtrInput                 `pulumi:"networkRuleSets"`
-	PrivateEndpointConnections    PrivateEndpointConnectionTypeArrayInput          `pulumi:"privateEndpointConnections"`
-	PublicNetworkAccess           pulumi.StringPtrInput                            `pulumi:"publicNetworkAccess"`
-	RestrictOutboundNetworkAccess pulumi.BoolPtrInput                              `pulumi:"restrictOutboundNetworkAccess"`
-	RootCertificate               RootCertificatePropertiesPtrInput                `pulumi:"rootCertificate"`
-	Routing                       RoutingPropertiesPtrInput                        `pulumi:"routing"`
-	StorageEndpoints              StorageEndpointPropertiesMapInput                `pulumi:"storageEndpoints"`
+	// The host names that the hub may reach when outbound access is restricted.
+	AllowedFqdnList pulumi.StringArrayInput `pulumi:"allowedFqdnList"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies SharedAccessSignatureAuthorizationRuleArrayInput `pulumi:"authorizationPolicies"`
+	// How messages from the cloud to devices are kept and retried.
+	CloudToDevice CloudToDevicePropertiesPtrInput `pulumi:"cloudToDevice"`
+	// Free text about the hub.
+	Comments pulumi.StringPtrInput `pulumi:"comments"`
+	// The device streams feature of the hub.
+	DeviceStreams IotHubPropertiesDeviceStreamsPtrInput `pulumi:"deviceStreams"`
+	// Whether devices are refused when they present a shared access signature.
+	DisableDeviceSAS pulumi.BoolPtrInput `pulumi:"disableDeviceSAS"`
+	// Whether the hub refuses every shared access signature that is made from a policy key.
+	DisableLocalAuth pulumi.BoolPtrInput `pulumi:"disableLocalAuth"`
+	// Whether modules are refused when they present a shared access signature.
+	DisableModuleSAS pulumi.BoolPtrInput `pulumi:"disableModuleSAS"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency pulumi.BoolPtrInput `pulumi:"enableDataResidency"`
+	// Whether the hub sends a notification when a device has uploaded a file.
+	EnableFileUploadNotifications pulumi.BoolPtrInput `pulumi:"enableFileUploadNotifications"`
+	// Encryption of data at rest with keys of the customer.
+	Encryption EncryptionPropertiesDescriptionPtrInput `pulumi:"encryption"`
+	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
+	EventHubEndpoints EventHubPropertiesMapInput `pulumi:"eventHubEndpoints"`
+	// What else the hub can do, chosen at creation.
+	Features pulumi.StringPtrInput `pulumi:"features"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules IpFilterRuleArrayInput `pulumi:"ipFilterRules"`
+	// The built-in messaging endpoints, by name. The only name is fileNotifications.
+	MessagingEndpoints MessagingEndpointPropertiesMapInput `pulumi:"messagingEndpoints"`
+	// The lowest TLS version that is accepted.
+	MinTlsVersion pulumi.StringPtrInput `pulumi:"minTlsVersion"`
+	// The rules of the newer kind for addresses that may connect.
+	NetworkRuleSets NetworkRuleSetPropertiesPtrInput `pulumi:"networkRuleSets"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections PrivateEndpointConnectionTypeArrayInput `pulumi:"privateEndpointConnections"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess pulumi.StringPtrInput `pulumi:"publicNetworkAccess"`
+	// Whether the hub may reach only the hosts on its list.
+	RestrictOutboundNetworkAccess pulumi.BoolPtrInput `pulumi:"restrictOutboundNetworkAccess"`
+	// The root under which the hub presents its certificate.
+	RootCertificate RootCertificatePropertiesPtrInput `pulumi:"rootCertificate"`
+	// Where messages from devices go.
+	Routing RoutingPropertiesPtrInput `pulumi:"routing"`
+	// Where devices upload files, by name. The only name is $default.
+	StorageEndpoints StorageEndpointPropertiesMapInput `pulumi:"storageEndpoints"`
 }
 
 // Defaults sets the appropriate defaults for IotHubPropertiesArgs
@@ -2526,6 +2901,7 @@ func (i *iotHubPropertiesPtrType) ToIotHubPropertiesPtrOutputWithContext(ctx con
 	return pulumi.ToOutputWithContext(ctx, i).(IotHubPropertiesPtrOutput)
 }
 
+// Settings of an IoT hub.
 type IotHubPropertiesOutput struct{ *pulumi.OutputState }
 
 func (IotHubPropertiesOutput) ElementType() reflect.Type {
@@ -2550,94 +2926,117 @@ func (o IotHubPropertiesOutput) ToIotHubPropertiesPtrOutputWithContext(ctx conte
 	}).(IotHubPropertiesPtrOutput)
 }
 
+// The host names that the hub may reach when outbound access is restricted.
 func (o IotHubPropertiesOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []string { return v.AllowedFqdnList }).(pulumi.StringArrayOutput)
 }
 
+// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
 func (o IotHubPropertiesOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []SharedAccessSignatureAuthorizationRule { return v.AuthorizationPolicies }).(SharedAccessSignatureAuthorizationRuleArrayOutput)
 }
 
+// How messages from the cloud to devices are kept and retried.
 func (o IotHubPropertiesOutput) CloudToDevice() CloudToDevicePropertiesPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *CloudToDeviceProperties { return v.CloudToDevice }).(CloudToDevicePropertiesPtrOutput)
 }
 
+// Free text about the hub.
 func (o IotHubPropertiesOutput) Comments() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *string { return v.Comments }).(pulumi.StringPtrOutput)
 }
 
+// The device streams feature of the hub.
 func (o IotHubPropertiesOutput) DeviceStreams() IotHubPropertiesDeviceStreamsPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *IotHubPropertiesDeviceStreams { return v.DeviceStreams }).(IotHubPropertiesDeviceStreamsPtrOutput)
 }
 
+// Whether devices are refused when they present a shared access signature.
 func (o IotHubPropertiesOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.DisableDeviceSAS }).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub refuses every shared access signature that is made from a policy key.
 func (o IotHubPropertiesOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.DisableLocalAuth }).(pulumi.BoolPtrOutput)
 }
 
+// Whether modules are refused when they present a shared access signature.
 func (o IotHubPropertiesOutput) DisableModuleSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.DisableModuleSAS }).(pulumi.BoolPtrOutput)
 }
 
+// Whether customer data stays in the region, at the price of recovery in the paired one.
 func (o IotHubPropertiesOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub sends a notification when a device has uploaded a file.
 func (o IotHubPropertiesOutput) EnableFileUploadNotifications() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.EnableFileUploadNotifications }).(pulumi.BoolPtrOutput)
 }
 
+// Encryption of data at rest with keys of the customer.
 func (o IotHubPropertiesOutput) Encryption() EncryptionPropertiesDescriptionPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *EncryptionPropertiesDescription { return v.Encryption }).(EncryptionPropertiesDescriptionPtrOutput)
 }
 
+// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 func (o IotHubPropertiesOutput) EventHubEndpoints() EventHubPropertiesMapOutput {
 	return o.ApplyT(func(v IotHubProperties) map[string]EventHubProperties { return v.EventHubEndpoints }).(EventHubPropertiesMapOutput)
 }
 
+// What else the hub can do, chosen at creation.
 func (o IotHubPropertiesOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *string { return v.Features }).(pulumi.StringPtrOutput)
 }
 
+// The rules that let addresses in or turn them away, in order.
 func (o IotHubPropertiesOutput) IpFilterRules() IpFilterRuleArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []IpFilterRule { return v.IpFilterRules }).(IpFilterRuleArrayOutput)
 }
 
+// The built-in messaging endpoints, by name. The only name is fileNotifications.
 func (o IotHubPropertiesOutput) MessagingEndpoints() MessagingEndpointPropertiesMapOutput {
 	return o.ApplyT(func(v IotHubProperties) map[string]MessagingEndpointProperties { return v.MessagingEndpoints }).(MessagingEndpointPropertiesMapOutput)
 }
 
+// The lowest TLS version that is accepted.
 func (o IotHubPropertiesOutput) MinTlsVersion() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *string { return v.MinTlsVersion }).(pulumi.StringPtrOutput)
 }
 
+// The rules of the newer kind for addresses that may connect.
 func (o IotHubPropertiesOutput) NetworkRuleSets() NetworkRuleSetPropertiesPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *NetworkRuleSetProperties { return v.NetworkRuleSets }).(NetworkRuleSetPropertiesPtrOutput)
 }
 
+// The connections from private endpoints.
 func (o IotHubPropertiesOutput) PrivateEndpointConnections() PrivateEndpointConnectionTypeArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []PrivateEndpointConnectionType { return v.PrivateEndpointConnections }).(PrivateEndpointConnectionTypeArrayOutput)
 }
 
+// Whether connections from public networks are taken.
 func (o IotHubPropertiesOutput) PublicNetworkAccess() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *string { return v.PublicNetworkAccess }).(pulumi.StringPtrOutput)
 }
 
+// Whether the hub may reach only the hosts on its list.
 func (o IotHubPropertiesOutput) RestrictOutboundNetworkAccess() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.RestrictOutboundNetworkAccess }).(pulumi.BoolPtrOutput)
 }
 
+// The root under which the hub presents its certificate.
 func (o IotHubPropertiesOutput) RootCertificate() RootCertificatePropertiesPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *RootCertificateProperties { return v.RootCertificate }).(RootCertificatePropertiesPtrOutput)
 }
 
+// Where messages from devices go.
 func (o IotHubPropertiesOutput) Routing() RoutingPropertiesPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *RoutingProperties { return v.Routing }).(RoutingPropertiesPtrOutput)
 }
 
+// Where devices upload files, by name. The only name is $default.
 func (o IotHubPropertiesOutput) StorageEndpoints() StorageEndpointPropertiesMapOutput {
 	return o.ApplyT(func(v IotHubProperties) map[string]StorageEndpointProperties { return v.StorageEndpoints }).(StorageEndpointPropertiesMapOutput)
 }
@@ -2666,6 +3065,7 @@ func (o IotHubPropertiesPtrOutput) Elem() IotHubPropertiesOutput {
 	}).(IotHubPropertiesOutput)
 }
 
+// The host names that the hub may reach when outbound access is restricted.
 func (o IotHubPropertiesPtrOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *IotHubProperties) []string {
 		if v == nil {
@@ -2675,6 +3075,7 @@ func (o IotHubPropertiesPtrOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	}).(pulumi.StringArrayOutput)
 }
 
+// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
 func (o IotHubPropertiesPtrOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleArrayOutput {
 	return o.ApplyT(func(v *IotHubProperties) []SharedAccessSignatureAuthorizationRule {
 		if v == nil {
@@ -2684,6 +3085,7 @@ func (o IotHubPropertiesPtrOutput) AuthorizationPolicies() SharedAccessSignature
 	}).(SharedAccessSignatureAuthorizationRuleArrayOutput)
 }
 
+// How messages from the cloud to devices are kept and retried.
 func (o IotHubPropertiesPtrOutput) CloudToDevice() CloudToDevicePropertiesPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *CloudToDeviceProperties {
 		if v == nil {
@@ -2693,6 +3095,7 @@ func (o IotHubPropertiesPtrOutput) CloudToDevice() CloudToDevicePropertiesPtrOut
 	}).(CloudToDevicePropertiesPtrOutput)
 }
 
+// Free text about the hub.
 func (o IotHubPropertiesPtrOutput) Comments() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *string {
 		if v == nil {
@@ -2702,6 +3105,7 @@ func (o IotHubPropertiesPtrOutput) Comments() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The device streams feature of the hub.
 func (o IotHubPropertiesPtrOutput) DeviceStreams() IotHubPropertiesDeviceStreamsPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *IotHubPropertiesDeviceStreams {
 		if v == nil {
@@ -2711,6 +3115,7 @@ func (o IotHubPropertiesPtrOutput) DeviceStreams() IotHubPropertiesDeviceStreams
 	}).(IotHubPropertiesDeviceStreamsPtrOutput)
 }
 
+// Whether devices are refused when they present a shared access signature.
 func (o IotHubPropertiesPtrOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2720,6 +3125,7 @@ func (o IotHubPropertiesPtrOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub refuses every shared access signature that is made from a policy key.
 func (o IotHubPropertiesPtrOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2729,6 +3135,7 @@ func (o IotHubPropertiesPtrOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// Whether modules are refused when they present a shared access signature.
 func (o IotHubPropertiesPtrOutput) DisableModuleSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2738,6 +3145,7 @@ func (o IotHubPropertiesPtrOutput) DisableModuleSAS() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// Whether customer data stays in the region, at the price of recovery in the paired one.
 func (o IotHubPropertiesPtrOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2747,6 +3155,7 @@ func (o IotHubPropertiesPtrOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub sends a notification when a device has uploaded a file.
 func (o IotHubPropertiesPtrOutput) EnableFileUploadNotifications() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2756,6 +3165,7 @@ func (o IotHubPropertiesPtrOutput) EnableFileUploadNotifications() pulumi.BoolPt
 	}).(pulumi.BoolPtrOutput)
 }
 
+// Encryption of data at rest with keys of the customer.
 func (o IotHubPropertiesPtrOutput) Encryption() EncryptionPropertiesDescriptionPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *EncryptionPropertiesDescription {
 		if v == nil {
@@ -2765,6 +3175,7 @@ func (o IotHubPropertiesPtrOutput) Encryption() EncryptionPropertiesDescriptionP
 	}).(EncryptionPropertiesDescriptionPtrOutput)
 }
 
+// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 func (o IotHubPropertiesPtrOutput) EventHubEndpoints() EventHubPropertiesMapOutput {
 	return o.ApplyT(func(v *IotHubProperties) map[string]EventHubProperties {
 		if v == nil {
@@ -2774,6 +3185,7 @@ func (o IotHubPropertiesPtrOutput) EventHubEndpoints() EventHubPropertiesMapOutp
 	}).(EventHubPropertiesMapOutput)
 }
 
+// What else the hub can do, chosen at creation.
 func (o IotHubPropertiesPtrOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *string {
 		if v == nil {
@@ -2783,6 +3195,7 @@ func (o IotHubPropertiesPtrOutput) Features() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The rules that let addresses in or turn them away, in order.
 func (o IotHubPropertiesPtrOutput) IpFilterRules() IpFilterRuleArrayOutput {
 	return o.ApplyT(func(v *IotHubProperties) []IpFilterRule {
 		if v == nil {
@@ -2792,6 +3205,7 @@ func (o IotHubPropertiesPtrOutput) IpFilterRules() IpFilterRuleArrayOutput {
 	}).(IpFilterRuleArrayOutput)
 }
 
+// The built-in messaging endpoints, by name. The only name is fileNotifications.
 func (o IotHubPropertiesPtrOutput) MessagingEndpoints() MessagingEndpointPropertiesMapOutput {
 	return o.ApplyT(func(v *IotHubProperties) map[string]MessagingEndpointProperties {
 		if v == nil {
@@ -2801,6 +3215,7 @@ func (o IotHubPropertiesPtrOutput) MessagingEndpoints() MessagingEndpointPropert
 	}).(MessagingEndpointPropertiesMapOutput)
 }
 
+// The lowest TLS version that is accepted.
 func (o IotHubPropertiesPtrOutput) MinTlsVersion() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *string {
 		if v == nil {
@@ -2810,6 +3225,7 @@ func (o IotHubPropertiesPtrOutput) MinTlsVersion() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// The rules of the newer kind for addresses that may connect.
 func (o IotHubPropertiesPtrOutput) NetworkRuleSets() NetworkRuleSetPropertiesPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *NetworkRuleSetProperties {
 		if v == nil {
@@ -2819,6 +3235,7 @@ func (o IotHubPropertiesPtrOutput) NetworkRuleSets() NetworkRuleSetPropertiesPtr
 	}).(NetworkRuleSetPropertiesPtrOutput)
 }
 
+// The connections from private endpoints.
 func (o IotHubPropertiesPtrOutput) PrivateEndpointConnections() PrivateEndpointConnectionTypeArrayOutput {
 	return o.ApplyT(func(v *IotHubProperties) []PrivateEndpointConnectionType {
 		if v == nil {
@@ -2828,6 +3245,7 @@ func (o IotHubPropertiesPtrOutput) PrivateEndpointConnections() PrivateEndpointC
 	}).(PrivateEndpointConnectionTypeArrayOutput)
 }
 
+// Whether connections from public networks are taken.
 func (o IotHubPropertiesPtrOutput) PublicNetworkAccess() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *string {
 		if v == nil {
@@ -2837,6 +3255,7 @@ func (o IotHubPropertiesPtrOutput) PublicNetworkAccess() pulumi.StringPtrOutput 
 	}).(pulumi.StringPtrOutput)
 }
 
+// Whether the hub may reach only the hosts on its list.
 func (o IotHubPropertiesPtrOutput) RestrictOutboundNetworkAccess() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -2846,6 +3265,7 @@ func (o IotHubPropertiesPtrOutput) RestrictOutboundNetworkAccess() pulumi.BoolPt
 	}).(pulumi.BoolPtrOutput)
 }
 
+// The root under which the hub presents its certificate.
 func (o IotHubPropertiesPtrOutput) RootCertificate() RootCertificatePropertiesPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *RootCertificateProperties {
 		if v == nil {
@@ -2855,6 +3275,7 @@ func (o IotHubPropertiesPtrOutput) RootCertificate() RootCertificatePropertiesPt
 	}).(RootCertificatePropertiesPtrOutput)
 }
 
+// Where messages from devices go.
 func (o IotHubPropertiesPtrOutput) Routing() RoutingPropertiesPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *RoutingProperties {
 		if v == nil {
@@ -2864,6 +3285,7 @@ func (o IotHubPropertiesPtrOutput) Routing() RoutingPropertiesPtrOutput {
 	}).(RoutingPropertiesPtrOutput)
 }
 
+// Where devices upload files, by name. The only name is $default.
 func (o IotHubPropertiesPtrOutput) StorageEndpoints() StorageEndpointPropertiesMapOutput {
 	return o.ApplyT(func(v *IotHubProperties) map[string]StorageEndpointProperties {
 		if v == nil {
@@ -2873,7 +3295,9 @@ func (o IotHubPropertiesPtrOutput) StorageEndpoints() StorageEndpointPropertiesM
 	}).(StorageEndpointPropertiesMapOutput)
 }
 
+// The device streams feature of a hub.
 type IotHubPropertiesDeviceStreams struct {
+	// The addresses for device streams.
 	StreamingEndpoints []string `pulumi:"streamingEndpoints"`
 }
 
@@ -2888,7 +3312,9 @@ type IotHubPropertiesDeviceStreamsInput interface {
 	ToIotHubPropertiesDeviceStreamsOutputWithContext(context.Context) IotHubPropertiesDeviceStreamsOutput
 }
 
+// The device streams feature of a hub.
 type IotHubPropertiesDeviceStreamsArgs struct {
+	// The addresses for device streams.
 	StreamingEndpoints pulumi.StringArrayInput `pulumi:"streamingEndpoints"`
 }
 
@@ -2945,6 +3371,7 @@ func (i *iotHubPropertiesDeviceStreamsPtrType) ToIotHubPropertiesDeviceStreamsPt
 	return pulumi.ToOutputWithContext(ctx, i).(IotHubPropertiesDeviceStreamsPtrOutput)
 }
 
+// The device streams feature of a hub.
 type IotHubPropertiesDeviceStreamsOutput struct{ *pulumi.OutputState }
 
 func (IotHubPropertiesDeviceStreamsOutput) ElementType() reflect.Type {
@@ -2969,6 +3396,7 @@ func (o IotHubPropertiesDeviceStreamsOutput) ToIotHubPropertiesDeviceStreamsPtrO
 	}).(IotHubPropertiesDeviceStreamsPtrOutput)
 }
 
+// The addresses for device streams.
 func (o IotHubPropertiesDeviceStreamsOutput) StreamingEndpoints() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesDeviceStreams) []string { return v.StreamingEndpoints }).(pulumi.StringArrayOutput)
 }
@@ -2997,6 +3425,7 @@ func (o IotHubPropertiesDeviceStreamsPtrOutput) Elem() IotHubPropertiesDeviceStr
 	}).(IotHubPropertiesDeviceStreamsOutput)
 }
 
+// The addresses for device streams.
 func (o IotHubPropertiesDeviceStreamsPtrOutput) StreamingEndpoints() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *IotHubPropertiesDeviceStreams) []string {
 		if v == nil {
@@ -3006,34 +3435,62 @@ func (o IotHubPropertiesDeviceStreamsPtrOutput) StreamingEndpoints() pulumi.Stri
 	}).(pulumi.StringArrayOutput)
 }
 
+// Settings of an IoT hub, as Azure reports it.
 type IotHubPropertiesResponse struct {
-	AllowedFqdnList               []string                                         `pulumi:"allowedFqdnList"`
-	AuthorizationPolicies         []SharedAccessSignatureAuthorizationRuleResponse `pulumi:"authorizationPolicies"`
-	CloudToDevice                 *CloudToDevicePropertiesResponse                 `pulumi:"cloudToDevice"`
-	Comments                      *string                                          `pulumi:"comments"`
-	DeviceStreams                 *IotHubPropertiesResponseDeviceStreams           `pulumi:"deviceStreams"`
-	DisableDeviceSAS              *bool                                            `pulumi:"disableDeviceSAS"`
-	DisableLocalAuth              *bool                                            `pulumi:"disableLocalAuth"`
-	DisableModuleSAS              *bool                                            `pulumi:"disableModuleSAS"`
-	EnableDataResidency           *bool                                            `pulumi:"enableDataResidency"`
-	EnableFileUploadNotifications *bool                                            `pulumi:"enableFileUploadNotifications"`
-	Encryption                    *EncryptionPropertiesDescriptionResponse         `pulumi:"encryption"`
-	EventHubEndpoints             map[string]EventHubPropertiesResponse            `pulumi:"eventHubEndpoints"`
-	Features                      *string                                          `pulumi:"features"`
-	HostName                      string                                           `pulumi:"hostName"`
-	IpFilterRules                 []IpFilterRuleResponse                           `pulumi:"ipFilterRules"`
-	Locations                     []IotHubLocationDescriptionResponse              `pulumi:"locations"`
-	MessagingEndpoints            map[string]MessagingEndpointPropertiesResponse   `pulumi:"messagingEndpoints"`
-	MinTlsVersion                 *string                                          `pulumi:"minTlsVersion"`
-	NetworkRuleSets               *NetworkRuleSetPropertiesResponse                `pulumi:"networkRuleSets"`
-	PrivateEndpointConnections    []PrivateEndpointConnectionResponse              `pulumi:"privateEndpointConnections"`
-	ProvisioningState             string                                           `pulumi:"provisioningState"`
-	PublicNetworkAccess           *string                                          `pulumi:"publicNetworkAccess"`
-	RestrictOutboundNetworkAccess *bool                                            `pulumi:"restrictOutboundNetworkAccess"`
-	RootCertificate               *RootCertificatePropertiesResponse               `pulumi:"rootCertificate"`
-	Routing                       *RoutingPropertiesResponse                       `pulumi:"routing"`
-	State                         string                                           `pulumi:"state"`
-	StorageEndpoints              map[string]StorageEndpointPropertiesResponse     `pulumi:"storageEndpoints"`
+	// The host names that the hub may reach when outbound access is restricted.
+	AllowedFqdnList []string `pulumi:"allowedFqdnList"`
+	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleResponse `pulumi:"authorizationPolicies"`
+	// How messages from the cloud to devices are kept and retried.
+	CloudToDevice *CloudToDevicePropertiesResponse `pulumi:"cloudToDevice"`
+	// Free text about the hub.
+	Comments *string `pulumi:"comments"`
+	// The device streams feature of the hub.
+	DeviceStreams *IotHubPropertiesResponseDeviceStreams `pulumi:"deviceStreams"`
+	// Whether devices are refused when they present a shared access signature.
+	DisableDeviceSAS *bool `pulumi:"disableDeviceSAS"`
+	// Whether the hub refuses every shared access signature that is made from a policy key.
+	DisableLocalAuth *bool `pulumi:"disableLocalAuth"`
+	// Whether modules are refused when they present a shared access signature.
+	DisableModuleSAS *bool `pulumi:"disableModuleSAS"`
+	// Whether customer data stays in the region, at the price of recovery in the paired one.
+	EnableDataResidency *bool `pulumi:"enableDataResidency"`
+	// Whether the hub sends a notification when a device has uploaded a file.
+	EnableFileUploadNotifications *bool `pulumi:"enableFileUploadNotifications"`
+	// Encryption of data at rest with keys of the customer.
+	Encryption *EncryptionPropertiesDescriptionResponse `pulumi:"encryption"`
+	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
+	EventHubEndpoints map[string]EventHubPropertiesResponse `pulumi:"eventHubEndpoints"`
+	// What else the hub can do, chosen at creation.
+	Features *string `pulumi:"features"`
+	// The host that devices and services connect to.
+	HostName string `pulumi:"hostName"`
+	// The rules that let addresses in or turn them away, in order.
+	IpFilterRules []IpFilterRuleResponse `pulumi:"ipFilterRules"`
+	// The regions of the hub: the primary one and its pair.
+	Locations []IotHubLocationDescriptionResponse `pulumi:"locations"`
+	// The built-in messaging endpoints, by name. The only name is fileNotifications.
+	MessagingEndpoints map[string]MessagingEndpointPropertiesResponse `pulumi:"messagingEndpoints"`
+	// The lowest TLS version that is accepted.
+	MinTlsVersion *string `pulumi:"minTlsVersion"`
+	// The rules of the newer kind for addresses that may connect.
+	NetworkRuleSets *NetworkRuleSetPropertiesResponse `pulumi:"networkRuleSets"`
+	// The connections from private endpoints.
+	PrivateEndpointConnections []PrivateEndpointConnectionResponse `pulumi:"privateEndpointConnections"`
+	// How far the last change by Azure Resource Manager has come.
+	ProvisioningState string `pulumi:"provisioningState"`
+	// Whether connections from public networks are taken.
+	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
+	// Whether the hub may reach only the hosts on its list.
+	RestrictOutboundNetworkAccess *bool `pulumi:"restrictOutboundNetworkAccess"`
+	// The root under which the hub presents its certificate.
+	RootCertificate *RootCertificatePropertiesResponse `pulumi:"rootCertificate"`
+	// Where messages from devices go.
+	Routing *RoutingPropertiesResponse `pulumi:"routing"`
+	// What the hub is doing.
+	State string `pulumi:"state"`
+	// Where devices upload files, by name. The only name is $default.
+	StorageEndpoints map[string]StorageEndpointPropertiesResponse `pulumi:"storageEndpoints"`
 }
 
 // Defaults sets the appropriate defaults for IotHubPropertiesResponse
@@ -3047,6 +3504,7 @@ func (val *IotHubPropertiesResponse) Defaults() *IotHubPropertiesResponse {
 	return &tmp
 }
 
+// Settings of an IoT hub, as Azure reports it.
 type IotHubPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (IotHubPropertiesResponseOutput) ElementType() reflect.Type {
@@ -3061,126 +3519,156 @@ func (o IotHubPropertiesResponseOutput) ToIotHubPropertiesResponseOutputWithCont
 	return o
 }
 
+// The host names that the hub may reach when outbound access is restricted.
 func (o IotHubPropertiesResponseOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []string { return v.AllowedFqdnList }).(pulumi.StringArrayOutput)
 }
 
+// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
 func (o IotHubPropertiesResponseOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleResponseArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []SharedAccessSignatureAuthorizationRuleResponse {
 		return v.AuthorizationPolicies
 	}).(SharedAccessSignatureAuthorizationRuleResponseArrayOutput)
 }
 
+// How messages from the cloud to devices are kept and retried.
 func (o IotHubPropertiesResponseOutput) CloudToDevice() CloudToDevicePropertiesResponsePtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *CloudToDevicePropertiesResponse { return v.CloudToDevice }).(CloudToDevicePropertiesResponsePtrOutput)
 }
 
+// Free text about the hub.
 func (o IotHubPropertiesResponseOutput) Comments() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *string { return v.Comments }).(pulumi.StringPtrOutput)
 }
 
+// The device streams feature of the hub.
 func (o IotHubPropertiesResponseOutput) DeviceStreams() IotHubPropertiesResponseDeviceStreamsPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *IotHubPropertiesResponseDeviceStreams { return v.DeviceStreams }).(IotHubPropertiesResponseDeviceStreamsPtrOutput)
 }
 
+// Whether devices are refused when they present a shared access signature.
 func (o IotHubPropertiesResponseOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.DisableDeviceSAS }).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub refuses every shared access signature that is made from a policy key.
 func (o IotHubPropertiesResponseOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.DisableLocalAuth }).(pulumi.BoolPtrOutput)
 }
 
+// Whether modules are refused when they present a shared access signature.
 func (o IotHubPropertiesResponseOutput) DisableModuleSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.DisableModuleSAS }).(pulumi.BoolPtrOutput)
 }
 
+// Whether customer data stays in the region, at the price of recovery in the paired one.
 func (o IotHubPropertiesResponseOutput) EnableDataResidency() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
+// Whether the hub sends a notification when a device has uploaded a file.
 func (o IotHubPropertiesResponseOutput) EnableFileUploadNotifications() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.EnableFileUploadNotifications }).(pulumi.BoolPtrOutput)
 }
 
+// Encryption of data at rest with keys of the customer.
 func (o IotHubPropertiesResponseOutput) Encryption() EncryptionPropertiesDescriptionResponsePtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *EncryptionPropertiesDescriptionResponse { return v.Encryption }).(EncryptionPropertiesDescriptionResponsePtrOutput)
 }
 
+// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 func (o IotHubPropertiesResponseOutput) EventHubEndpoints() EventHubPropertiesResponseMapOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) map[string]EventHubPropertiesResponse { return v.EventHubEndpoints }).(EventHubPropertiesResponseMapOutput)
 }
 
+// What else the hub can do, chosen at creation.
 func (o IotHubPropertiesResponseOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *string { return v.Features }).(pulumi.StringPtrOutput)
 }
 
+// The host that devices and services connect to.
 func (o IotHubPropertiesResponseOutput) HostName() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) string { return v.HostName }).(pulumi.StringOutput)
 }
 
+// The rules that let addresses in or turn them away, in order.
 func (o IotHubPropertiesResponseOutput) IpFilterRules() IpFilterRuleResponseArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []IpFilterRuleResponse { return v.IpFilterRules }).(IpFilterRuleResponseArrayOutput)
 }
 
+// The regions of the hub: the primary one and its pair.
 func (o IotHubPropertiesResponseOutput) Locations() IotHubLocationDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []IotHubLocationDescriptionResponse { return v.Locations }).(IotHubLocationDescriptionResponseArrayOutput)
 }
 
+// The built-in messaging endpoints, by name. The only name is fileNotifications.
 func (o IotHubPropertiesResponseOutput) MessagingEndpoints() MessagingEndpointPropertiesResponseMapOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) map[string]MessagingEndpointPropertiesResponse {
 		return v.MessagingEndpoints
 	}).(MessagingEndpointPropertiesResponseMapOutput)
 }
 
+// The lowest TLS version that is accepted.
 func (o IotHubPropertiesResponseOutput) MinTlsVersion() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *string { return v.MinTlsVersion }).(pulumi.StringPtrOutput)
 }
 
+// The rules of the newer kind for addresses that may connect.
 func (o IotHubPropertiesResponseOutput) NetworkRuleSets() NetworkRuleSetPropertiesResponsePtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *NetworkRuleSetPropertiesResponse { return v.NetworkRuleSets }).(NetworkRuleSetPropertiesResponsePtrOutput)
 }
 
+// The connections from private endpoints.
 func (o IotHubPropertiesResponseOutput) PrivateEndpointConnections() PrivateEndpointConnectionResponseArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []PrivateEndpointConnectionResponse {
 		return v.PrivateEndpointConnections
 	}).(PrivateEndpointConnectionResponseArrayOutput)
 }
 
+// How far the last change by Azure Resource Manager has come.
 func (o IotHubPropertiesResponseOutput) ProvisioningState() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) string { return v.ProvisioningState }).(pulumi.StringOutput)
 }
 
+// Whether connections from public networks are taken.
 func (o IotHubPropertiesResponseOutput) PublicNetworkAccess() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *string { return v.PublicNetworkAccess }).(pulumi.StringPtrOutput)
 }
 
+// Whether the hub may reach only the hosts on its list.
 func (o IotHubPropertiesResponseOutput) RestrictOutboundNetworkAccess() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.RestrictOutboundNetworkAccess }).(pulumi.BoolPtrOutput)
 }
 
+// The root under which the hub presents its certificate.
 func (o IotHubPropertiesResponseOutput) RootCertificate() RootCertificatePropertiesResponsePtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *RootCertificatePropertiesResponse { return v.RootCertificate }).(RootCertificatePropertiesResponsePtrOutput)
 }
 
+// Where messages from devices go.
 func (o IotHubPropertiesResponseOutput) Routing() RoutingPropertiesResponsePtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *RoutingPropertiesResponse { return v.Routing }).(RoutingPropertiesResponsePtrOutput)
 }
 
+// What the hub is doing.
 func (o IotHubPropertiesResponseOutput) State() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) string { return v.State }).(pulumi.StringOutput)
 }
 
+// Where devices upload files, by name. The only name is $default.
 func (o IotHubPropertiesResponseOutput) StorageEndpoints() StorageEndpointPropertiesResponseMapOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) map[string]StorageEndpointPropertiesResponse {
 		return v.StorageEndpoints
 	}).(StorageEndpointPropertiesResponseMapOutput)
 }
 
+// The device streams feature of a hub, as Azure reports it.
 type IotHubPropertiesResponseDeviceStreams struct {
+	// The addresses for device streams.
 	StreamingEndpoints []string `pulumi:"streamingEndpoints"`
 }
 
+// The device streams feature of a hub, as Azure reports it.
 type IotHubPropertiesResponseDeviceStreamsOutput struct{ *pulumi.OutputState }
 
 func (IotHubPropertiesResponseDeviceStreamsOutput) ElementType() reflect.Type {
@@ -3195,6 +3683,7 @@ func (o IotHubPropertiesResponseDeviceStreamsOutput) ToIotHubPropertiesResponseD
 	return o
 }
 
+// The addresses for device streams.
 func (o IotHubPropertiesResponseDeviceStreamsOutput) StreamingEndpoints() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponseDeviceStreams) []string { return v.StreamingEndpoints }).(pulumi.StringArrayOutput)
 }
@@ -3223,6 +3712,7 @@ func (o IotHubPropertiesResponseDeviceStreamsPtrOutput) Elem() IotHubPropertiesR
 	}).(IotHubPropertiesResponseDeviceStreamsOutput)
 }
 
+// The addresses for device streams.
 func (o IotHubPropertiesResponseDeviceStreamsPtrOutput) StreamingEndpoints() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *IotHubPropertiesResponseDeviceStreams) []string {
 		if v == nil {
@@ -3232,9 +3722,12 @@ func (o IotHubPropertiesResponseDeviceStreamsPtrOutput) StreamingEndpoints() pul
 	}).(pulumi.StringArrayOutput)
 }
 
+// The sku of an IoT hub.
 type IotHubSkuInfo struct {
+	// How many units are provisioned.
 	Capacity *float64 `pulumi:"capacity"`
-	Name     string   `pulumi:"name"`
+	// The sku: its letter is the tier, its digit the size.
+	Name string `pulumi:"name"`
 }
 
 // IotHubSkuInfoInput is an input type that accepts IotHubSkuInfoArgs and IotHubSkuInfoOutput values.
@@ -3248,9 +3741,12 @@ type IotHubSkuInfoInput interface {
 	ToIotHubSkuInfoOutputWithContext(context.Context) IotHubSkuInfoOutput
 }
 
+// The sku of an IoT hub.
 type IotHubSkuInfoArgs struct {
+	// How many units are provisioned.
 	Capacity pulumi.Float64PtrInput `pulumi:"capacity"`
-	Name     pulumi.StringInput     `pulumi:"name"`
+	// The sku: its letter is the tier, its digit the size.
+	Name pulumi.StringInput `pulumi:"name"`
 }
 
 func (IotHubSkuInfoArgs) ElementType() reflect.Type {
@@ -3265,6 +3761,7 @@ func (i IotHubSkuInfoArgs) ToIotHubSkuInfoOutputWithContext(ctx context.Context)
 	return pulumi.ToOutputWithContext(ctx, i).(IotHubSkuInfoOutput)
 }
 
+// The sku of an IoT hub.
 type IotHubSkuInfoOutput struct{ *pulumi.OutputState }
 
 func (IotHubSkuInfoOutput) ElementType() reflect.Type {
@@ -3279,20 +3776,27 @@ func (o IotHubSkuInfoOutput) ToIotHubSkuInfoOutputWithContext(ctx context.Contex
 	return o
 }
 
+// How many units are provisioned.
 func (o IotHubSkuInfoOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotHubSkuInfo) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
 
+// The sku: its letter is the tier, its digit the size.
 func (o IotHubSkuInfoOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubSkuInfo) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The sku of an IoT hub, as Azure reports it.
 type IotHubSkuInfoResponse struct {
+	// How many units are provisioned.
 	Capacity *float64 `pulumi:"capacity"`
-	Name     string   `pulumi:"name"`
-	Tier     string   `pulumi:"tier"`
+	// The sku: its letter is the tier, its digit the size.
+	Name string `pulumi:"name"`
+	// The tier that the sku belongs to.
+	Tier string `pulumi:"tier"`
 }
 
+// The sku of an IoT hub, as Azure reports it.
 type IotHubSkuInfoResponseOutput struct{ *pulumi.OutputState }
 
 func (IotHubSkuInfoResponseOutput) ElementType() reflect.Type {
@@ -3307,22 +3811,29 @@ func (o IotHubSkuInfoResponseOutput) ToIotHubSkuInfoResponseOutputWithContext(ct
 	return o
 }
 
+// How many units are provisioned.
 func (o IotHubSkuInfoResponseOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotHubSkuInfoResponse) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
 
+// The sku: its letter is the tier, its digit the size.
 func (o IotHubSkuInfoResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubSkuInfoResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The tier that the sku belongs to.
 func (o IotHubSkuInfoResponseOutput) Tier() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubSkuInfoResponse) string { return v.Tier }).(pulumi.StringOutput)
 }
 
+// A rule for a range of addresses.
 type IpFilterRule struct {
-	Action     IpFilterActionType `pulumi:"action"`
-	FilterName string             `pulumi:"filterName"`
-	IpMask     string             `pulumi:"ipMask"`
+	// Whether a matching address is let in or turned away.
+	Action IpFilterActionType `pulumi:"action"`
+	// The name of the rule.
+	FilterName string `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
 }
 
 // IpFilterRuleInput is an input type that accepts IpFilterRuleArgs and IpFilterRuleOutput values.
@@ -3336,10 +3847,14 @@ type IpFilterRuleInput interface {
 	ToIpFilterRuleOutputWithContext(context.Context) IpFilterRuleOutput
 }
 
+// A rule for a range of addresses.
 type IpFilterRuleArgs struct {
-	Action     IpFilterActionTypeInput `pulumi:"action"`
-	FilterName pulumi.StringInput      `pulumi:"filterName"`
-	IpMask     pulumi.StringInput      `pulumi:"ipMask"`
+	// Whether a matching address is let in or turned away.
+	Action IpFilterActionTypeInput `pulumi:"action"`
+	// The name of the rule.
+	FilterName pulumi.StringInput `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask pulumi.StringInput `pulumi:"ipMask"`
 }
 
 func (IpFilterRuleArgs) ElementType() reflect.Type {
@@ -3379,6 +3894,7 @@ func (i IpFilterRuleArray) ToIpFilterRuleArrayOutputWithContext(ctx context.Cont
 	return pulumi.ToOutputWithContext(ctx, i).(IpFilterRuleArrayOutput)
 }
 
+// A rule for a range of addresses.
 type IpFilterRuleOutput struct{ *pulumi.OutputState }
 
 func (IpFilterRuleOutput) ElementType() reflect.Type {
@@ -3393,14 +3909,17 @@ func (o IpFilterRuleOutput) ToIpFilterRuleOutputWithContext(ctx context.Context)
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o IpFilterRuleOutput) Action() IpFilterActionTypeOutput {
 	return o.ApplyT(func(v IpFilterRule) IpFilterActionType { return v.Action }).(IpFilterActionTypeOutput)
 }
 
+// The name of the rule.
 func (o IpFilterRuleOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v IpFilterRule) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o IpFilterRuleOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v IpFilterRule) string { return v.IpMask }).(pulumi.StringOutput)
 }
@@ -3425,12 +3944,17 @@ func (o IpFilterRuleArrayOutput) Index(i pulumi.IntInput) IpFilterRuleOutput {
 	}).(IpFilterRuleOutput)
 }
 
+// A rule for a range of addresses, as Azure reports it.
 type IpFilterRuleResponse struct {
-	Action     string `pulumi:"action"`
+	// Whether a matching address is let in or turned away.
+	Action string `pulumi:"action"`
+	// The name of the rule.
 	FilterName string `pulumi:"filterName"`
-	IpMask     string `pulumi:"ipMask"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
 }
 
+// A rule for a range of addresses, as Azure reports it.
 type IpFilterRuleResponseOutput struct{ *pulumi.OutputState }
 
 func (IpFilterRuleResponseOutput) ElementType() reflect.Type {
@@ -3445,14 +3969,17 @@ func (o IpFilterRuleResponseOutput) ToIpFilterRuleResponseOutputWithContext(ctx 
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o IpFilterRuleResponseOutput) Action() pulumi.StringOutput {
 	return o.ApplyT(func(v IpFilterRuleResponse) string { return v.Action }).(pulumi.StringOutput)
 }
 
+// The name of the rule.
 func (o IpFilterRuleResponseOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v IpFilterRuleResponse) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o IpFilterRuleResponseOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v IpFilterRuleResponse) string { return v.IpMask }).(pulumi.StringOutput)
 }
@@ -3477,9 +4004,12 @@ func (o IpFilterRuleResponseArrayOutput) Index(i pulumi.IntInput) IpFilterRuleRe
 	}).(IpFilterRuleResponseOutput)
 }
 
+// A key in Key Vault.
 type KeyVaultKeyProperties struct {
-	Identity      *ManagedIdentity `pulumi:"identity"`
-	KeyIdentifier *string          `pulumi:"keyIdentifier"`
+	// The managed identity with which the key is read.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The address of the key in Key Vault.
+	KeyIdentifier *string `pulumi:"keyIdentifier"`
 }
 
 // KeyVaultKeyPropertiesInput is an input type that accepts KeyVaultKeyPropertiesArgs and KeyVaultKeyPropertiesOutput values.
@@ -3493,9 +4023,12 @@ type KeyVaultKeyPropertiesInput interface {
 	ToKeyVaultKeyPropertiesOutputWithContext(context.Context) KeyVaultKeyPropertiesOutput
 }
 
+// A key in Key Vault.
 type KeyVaultKeyPropertiesArgs struct {
-	Identity      ManagedIdentityPtrInput `pulumi:"identity"`
-	KeyIdentifier pulumi.StringPtrInput   `pulumi:"keyIdentifier"`
+	// The managed identity with which the key is read.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The address of the key in Key Vault.
+	KeyIdentifier pulumi.StringPtrInput `pulumi:"keyIdentifier"`
 }
 
 func (KeyVaultKeyPropertiesArgs) ElementType() reflect.Type {
@@ -3535,6 +4068,7 @@ func (i KeyVaultKeyPropertiesArray) ToKeyVaultKeyPropertiesArrayOutputWithContex
 	return pulumi.ToOutputWithContext(ctx, i).(KeyVaultKeyPropertiesArrayOutput)
 }
 
+// A key in Key Vault.
 type KeyVaultKeyPropertiesOutput struct{ *pulumi.OutputState }
 
 func (KeyVaultKeyPropertiesOutput) ElementType() reflect.Type {
@@ -3549,10 +4083,12 @@ func (o KeyVaultKeyPropertiesOutput) ToKeyVaultKeyPropertiesOutputWithContext(ct
 	return o
 }
 
+// The managed identity with which the key is read.
 func (o KeyVaultKeyPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v KeyVaultKeyProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The address of the key in Key Vault.
 func (o KeyVaultKeyPropertiesOutput) KeyIdentifier() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v KeyVaultKeyProperties) *string { return v.KeyIdentifier }).(pulumi.StringPtrOutput)
 }
@@ -3577,11 +4113,15 @@ func (o KeyVaultKeyPropertiesArrayOutput) Index(i pulumi.IntInput) KeyVaultKeyPr
 	}).(KeyVaultKeyPropertiesOutput)
 }
 
+// A key in Key Vault, as Azure reports it.
 type KeyVaultKeyPropertiesResponse struct {
-	Identity      *ManagedIdentityResponse `pulumi:"identity"`
-	KeyIdentifier *string                  `pulumi:"keyIdentifier"`
+	// The managed identity with which the key is read.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The address of the key in Key Vault.
+	KeyIdentifier *string `pulumi:"keyIdentifier"`
 }
 
+// A key in Key Vault, as Azure reports it.
 type KeyVaultKeyPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (KeyVaultKeyPropertiesResponseOutput) ElementType() reflect.Type {
@@ -3596,10 +4136,12 @@ func (o KeyVaultKeyPropertiesResponseOutput) ToKeyVaultKeyPropertiesResponseOutp
 	return o
 }
 
+// The managed identity with which the key is read.
 func (o KeyVaultKeyPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v KeyVaultKeyPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The address of the key in Key Vault.
 func (o KeyVaultKeyPropertiesResponseOutput) KeyIdentifier() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v KeyVaultKeyPropertiesResponse) *string { return v.KeyIdentifier }).(pulumi.StringPtrOutput)
 }
@@ -3624,7 +4166,9 @@ func (o KeyVaultKeyPropertiesResponseArrayOutput) Index(i pulumi.IntInput) KeyVa
 	}).(KeyVaultKeyPropertiesResponseOutput)
 }
 
+// The managed identity that is used for a purpose.
 type ManagedIdentity struct {
+	// The Azure resource id of a user-assigned identity.
 	UserAssignedIdentity *string `pulumi:"userAssignedIdentity"`
 }
 
@@ -3639,7 +4183,9 @@ type ManagedIdentityInput interface {
 	ToManagedIdentityOutputWithContext(context.Context) ManagedIdentityOutput
 }
 
+// The managed identity that is used for a purpose.
 type ManagedIdentityArgs struct {
+	// The Azure resource id of a user-assigned identity.
 	UserAssignedIdentity pulumi.StringPtrInput `pulumi:"userAssignedIdentity"`
 }
 
@@ -3696,6 +4242,7 @@ func (i *managedIdentityPtrType) ToManagedIdentityPtrOutputWithContext(ctx conte
 	return pulumi.ToOutputWithContext(ctx, i).(ManagedIdentityPtrOutput)
 }
 
+// The managed identity that is used for a purpose.
 type ManagedIdentityOutput struct{ *pulumi.OutputState }
 
 func (ManagedIdentityOutput) ElementType() reflect.Type {
@@ -3720,6 +4267,7 @@ func (o ManagedIdentityOutput) ToManagedIdentityPtrOutputWithContext(ctx context
 	}).(ManagedIdentityPtrOutput)
 }
 
+// The Azure resource id of a user-assigned identity.
 func (o ManagedIdentityOutput) UserAssignedIdentity() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ManagedIdentity) *string { return v.UserAssignedIdentity }).(pulumi.StringPtrOutput)
 }
@@ -3748,6 +4296,7 @@ func (o ManagedIdentityPtrOutput) Elem() ManagedIdentityOutput {
 	}).(ManagedIdentityOutput)
 }
 
+// The Azure resource id of a user-assigned identity.
 func (o ManagedIdentityPtrOutput) UserAssignedIdentity() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *ManagedIdentity) *string {
 		if v == nil {
@@ -3757,10 +4306,13 @@ func (o ManagedIdentityPtrOutput) UserAssignedIdentity() pulumi.StringPtrOutput 
 	}).(pulumi.StringPtrOutput)
 }
 
+// The managed identity that is used for a purpose, as Azure reports it.
 type ManagedIdentityResponse struct {
+	// The Azure resource id of a user-assigned identity.
 	UserAssignedIdentity *string `pulumi:"userAssignedIdentity"`
 }
 
+// The managed identity that is used for a purpose, as Azure reports it.
 type ManagedIdentityResponseOutput struct{ *pulumi.OutputState }
 
 func (ManagedIdentityResponseOutput) ElementType() reflect.Type {
@@ -3775,6 +4327,7 @@ func (o ManagedIdentityResponseOutput) ToManagedIdentityResponseOutputWithContex
 	return o
 }
 
+// The Azure resource id of a user-assigned identity.
 func (o ManagedIdentityResponseOutput) UserAssignedIdentity() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v ManagedIdentityResponse) *string { return v.UserAssignedIdentity }).(pulumi.StringPtrOutput)
 }
@@ -3803,6 +4356,7 @@ func (o ManagedIdentityResponsePtrOutput) Elem() ManagedIdentityResponseOutput {
 	}).(ManagedIdentityResponseOutput)
 }
 
+// The Azure resource id of a user-assigned identity.
 func (o ManagedIdentityResponsePtrOutput) UserAssignedIdentity() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *ManagedIdentityResponse) *string {
 		if v == nil {
@@ -3812,10 +4366,14 @@ func (o ManagedIdentityResponsePtrOutput) UserAssignedIdentity() pulumi.StringPt
 	}).(pulumi.StringPtrOutput)
 }
 
+// Settings of a built-in messaging endpoint.
 type MessagingEndpointProperties struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      *int    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          *string `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
 // MessagingEndpointPropertiesInput is an input type that accepts MessagingEndpointPropertiesArgs and MessagingEndpointPropertiesOutput values.
@@ -3829,10 +4387,14 @@ type MessagingEndpointPropertiesInput interface {
 	ToMessagingEndpointPropertiesOutputWithContext(context.Context) MessagingEndpointPropertiesOutput
 }
 
+// Settings of a built-in messaging endpoint.
 type MessagingEndpointPropertiesArgs struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 pulumi.StringPtrInput `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      pulumi.IntPtrInput    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount pulumi.IntPtrInput `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
 }
 
 func (MessagingEndpointPropertiesArgs) ElementType() reflect.Type {
@@ -3872,6 +4434,7 @@ func (i MessagingEndpointPropertiesMap) ToMessagingEndpointPropertiesMapOutputWi
 	return pulumi.ToOutputWithContext(ctx, i).(MessagingEndpointPropertiesMapOutput)
 }
 
+// Settings of a built-in messaging endpoint.
 type MessagingEndpointPropertiesOutput struct{ *pulumi.OutputState }
 
 func (MessagingEndpointPropertiesOutput) ElementType() reflect.Type {
@@ -3886,14 +4449,17 @@ func (o MessagingEndpointPropertiesOutput) ToMessagingEndpointPropertiesOutputWi
 	return o
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointProperties) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o MessagingEndpointPropertiesOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointProperties) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointProperties) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -3918,12 +4484,17 @@ func (o MessagingEndpointPropertiesMapOutput) MapIndex(k pulumi.StringInput) Mes
 	}).(MessagingEndpointPropertiesOutput)
 }
 
+// Settings of a built-in messaging endpoint, as Azure reports it.
 type MessagingEndpointPropertiesResponse struct {
+	// How long a received message stays locked, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
-	MaxDeliveryCount      *int    `pulumi:"maxDeliveryCount"`
-	TtlAsIso8601          *string `pulumi:"ttlAsIso8601"`
+	// How often delivery is tried, from 1 to 100.
+	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
+	// How long a message waits to be read, as an ISO 8601 duration.
+	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
+// Settings of a built-in messaging endpoint, as Azure reports it.
 type MessagingEndpointPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (MessagingEndpointPropertiesResponseOutput) ElementType() reflect.Type {
@@ -3938,14 +4509,17 @@ func (o MessagingEndpointPropertiesResponseOutput) ToMessagingEndpointProperties
 	return o
 }
 
+// How long a received message stays locked, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesResponseOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
 
+// How often delivery is tried, from 1 to 100.
 func (o MessagingEndpointPropertiesResponseOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
+// How long a message waits to be read, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesResponseOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -3970,10 +4544,14 @@ func (o MessagingEndpointPropertiesResponseMapOutput) MapIndex(k pulumi.StringIn
 	}).(MessagingEndpointPropertiesResponseOutput)
 }
 
+// A rule for a range of addresses.
 type NetworkRuleSetIpRule struct {
-	Action     *string `pulumi:"action"`
-	FilterName string  `pulumi:"filterName"`
-	IpMask     string  `pulumi:"ipMask"`
+	// Whether a matching address is let in or turned away.
+	Action *string `pulumi:"action"`
+	// The name of the rule.
+	FilterName string `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetIpRule
@@ -4000,10 +4578,14 @@ type NetworkRuleSetIpRuleInput interface {
 	ToNetworkRuleSetIpRuleOutputWithContext(context.Context) NetworkRuleSetIpRuleOutput
 }
 
+// A rule for a range of addresses.
 type NetworkRuleSetIpRuleArgs struct {
-	Action     pulumi.StringPtrInput `pulumi:"action"`
-	FilterName pulumi.StringInput    `pulumi:"filterName"`
-	IpMask     pulumi.StringInput    `pulumi:"ipMask"`
+	// Whether a matching address is let in or turned away.
+	Action pulumi.StringPtrInput `pulumi:"action"`
+	// The name of the rule.
+	FilterName pulumi.StringInput `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask pulumi.StringInput `pulumi:"ipMask"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetIpRuleArgs
@@ -4054,6 +4636,7 @@ func (i NetworkRuleSetIpRuleArray) ToNetworkRuleSetIpRuleArrayOutputWithContext(
 	return pulumi.ToOutputWithContext(ctx, i).(NetworkRuleSetIpRuleArrayOutput)
 }
 
+// A rule for a range of addresses.
 type NetworkRuleSetIpRuleOutput struct{ *pulumi.OutputState }
 
 func (NetworkRuleSetIpRuleOutput) ElementType() reflect.Type {
@@ -4068,14 +4651,17 @@ func (o NetworkRuleSetIpRuleOutput) ToNetworkRuleSetIpRuleOutputWithContext(ctx 
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o NetworkRuleSetIpRuleOutput) Action() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRule) *string { return v.Action }).(pulumi.StringPtrOutput)
 }
 
+// The name of the rule.
 func (o NetworkRuleSetIpRuleOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRule) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o NetworkRuleSetIpRuleOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRule) string { return v.IpMask }).(pulumi.StringOutput)
 }
@@ -4100,10 +4686,14 @@ func (o NetworkRuleSetIpRuleArrayOutput) Index(i pulumi.IntInput) NetworkRuleSet
 	}).(NetworkRuleSetIpRuleOutput)
 }
 
+// A rule for a range of addresses, as Azure reports it.
 type NetworkRuleSetIpRuleResponse struct {
-	Action     *string `pulumi:"action"`
-	FilterName string  `pulumi:"filterName"`
-	IpMask     string  `pulumi:"ipMask"`
+	// Whether a matching address is let in or turned away.
+	Action *string `pulumi:"action"`
+	// The name of the rule.
+	FilterName string `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetIpRuleResponse
@@ -4119,6 +4709,7 @@ func (val *NetworkRuleSetIpRuleResponse) Defaults() *NetworkRuleSetIpRuleRespons
 	return &tmp
 }
 
+// A rule for a range of addresses, as Azure reports it.
 type NetworkRuleSetIpRuleResponseOutput struct{ *pulumi.OutputState }
 
 func (NetworkRuleSetIpRuleResponseOutput) ElementType() reflect.Type {
@@ -4133,14 +4724,17 @@ func (o NetworkRuleSetIpRuleResponseOutput) ToNetworkRuleSetIpRuleResponseOutput
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o NetworkRuleSetIpRuleResponseOutput) Action() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRuleResponse) *string { return v.Action }).(pulumi.StringPtrOutput)
 }
 
+// The name of the rule.
 func (o NetworkRuleSetIpRuleResponseOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRuleResponse) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o NetworkRuleSetIpRuleResponseOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v NetworkRuleSetIpRuleResponse) string { return v.IpMask }).(pulumi.StringOutput)
 }
@@ -4165,10 +4759,14 @@ func (o NetworkRuleSetIpRuleResponseArrayOutput) Index(i pulumi.IntInput) Networ
 	}).(NetworkRuleSetIpRuleResponseOutput)
 }
 
+// The rules for addresses that may connect.
 type NetworkRuleSetProperties struct {
-	ApplyToBuiltInEventHubEndpoint bool                   `pulumi:"applyToBuiltInEventHubEndpoint"`
-	DefaultAction                  *string                `pulumi:"defaultAction"`
-	IpRules                        []NetworkRuleSetIpRule `pulumi:"ipRules"`
+	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
+	ApplyToBuiltInEventHubEndpoint bool `pulumi:"applyToBuiltInEventHubEndpoint"`
+	// What happens to an address that no rule matches.
+	DefaultAction *string `pulumi:"defaultAction"`
+	// The rules, one for each range of addresses.
+	IpRules []NetworkRuleSetIpRule `pulumi:"ipRules"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetProperties
@@ -4195,10 +4793,14 @@ type NetworkRuleSetPropertiesInput interface {
 	ToNetworkRuleSetPropertiesOutputWithContext(context.Context) NetworkRuleSetPropertiesOutput
 }
 
+// The rules for addresses that may connect.
 type NetworkRuleSetPropertiesArgs struct {
-	ApplyToBuiltInEventHubEndpoint pulumi.BoolInput               `pulumi:"applyToBuiltInEventHubEndpoint"`
-	DefaultAction                  pulumi.StringPtrInput          `pulumi:"defaultAction"`
-	IpRules                        NetworkRuleSetIpRuleArrayInput `pulumi:"ipRules"`
+	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
+	ApplyToBuiltInEventHubEndpoint pulumi.BoolInput `pulumi:"applyToBuiltInEventHubEndpoint"`
+	// What happens to an address that no rule matches.
+	DefaultAction pulumi.StringPtrInput `pulumi:"defaultAction"`
+	// The rules, one for each range of addresses.
+	IpRules NetworkRuleSetIpRuleArrayInput `pulumi:"ipRules"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetPropertiesArgs
@@ -4265,6 +4867,7 @@ func (i *networkRuleSetPropertiesPtrType) ToNetworkRuleSetPropertiesPtrOutputWit
 	return pulumi.ToOutputWithContext(ctx, i).(NetworkRuleSetPropertiesPtrOutput)
 }
 
+// The rules for addresses that may connect.
 type NetworkRuleSetPropertiesOutput struct{ *pulumi.OutputState }
 
 func (NetworkRuleSetPropertiesOutput) ElementType() reflect.Type {
@@ -4289,14 +4892,17 @@ func (o NetworkRuleSetPropertiesOutput) ToNetworkRuleSetPropertiesPtrOutputWithC
 	}).(NetworkRuleSetPropertiesPtrOutput)
 }
 
+// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 func (o NetworkRuleSetPropertiesOutput) ApplyToBuiltInEventHubEndpoint() pulumi.BoolOutput {
 	return o.ApplyT(func(v NetworkRuleSetProperties) bool { return v.ApplyToBuiltInEventHubEndpoint }).(pulumi.BoolOutput)
 }
 
+// What happens to an address that no rule matches.
 func (o NetworkRuleSetPropertiesOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetProperties) *string { return v.DefaultAction }).(pulumi.StringPtrOutput)
 }
 
+// The rules, one for each range of addresses.
 func (o NetworkRuleSetPropertiesOutput) IpRules() NetworkRuleSetIpRuleArrayOutput {
 	return o.ApplyT(func(v NetworkRuleSetProperties) []NetworkRuleSetIpRule { return v.IpRules }).(NetworkRuleSetIpRuleArrayOutput)
 }
@@ -4325,6 +4931,7 @@ func (o NetworkRuleSetPropertiesPtrOutput) Elem() NetworkRuleSetPropertiesOutput
 	}).(NetworkRuleSetPropertiesOutput)
 }
 
+// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 func (o NetworkRuleSetPropertiesPtrOutput) ApplyToBuiltInEventHubEndpoint() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetProperties) *bool {
 		if v == nil {
@@ -4334,6 +4941,7 @@ func (o NetworkRuleSetPropertiesPtrOutput) ApplyToBuiltInEventHubEndpoint() pulu
 	}).(pulumi.BoolPtrOutput)
 }
 
+// What happens to an address that no rule matches.
 func (o NetworkRuleSetPropertiesPtrOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetProperties) *string {
 		if v == nil {
@@ -4343,6 +4951,7 @@ func (o NetworkRuleSetPropertiesPtrOutput) DefaultAction() pulumi.StringPtrOutpu
 	}).(pulumi.StringPtrOutput)
 }
 
+// The rules, one for each range of addresses.
 func (o NetworkRuleSetPropertiesPtrOutput) IpRules() NetworkRuleSetIpRuleArrayOutput {
 	return o.ApplyT(func(v *NetworkRuleSetProperties) []NetworkRuleSetIpRule {
 		if v == nil {
@@ -4352,10 +4961,14 @@ func (o NetworkRuleSetPropertiesPtrOutput) IpRules() NetworkRuleSetIpRuleArrayOu
 	}).(NetworkRuleSetIpRuleArrayOutput)
 }
 
+// The rules for addresses that may connect, as Azure reports it.
 type NetworkRuleSetPropertiesResponse struct {
-	ApplyToBuiltInEventHubEndpoint bool                           `pulumi:"applyToBuiltInEventHubEndpoint"`
-	DefaultAction                  *string                        `pulumi:"defaultAction"`
-	IpRules                        []NetworkRuleSetIpRuleResponse `pulumi:"ipRules"`
+	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
+	ApplyToBuiltInEventHubEndpoint bool `pulumi:"applyToBuiltInEventHubEndpoint"`
+	// What happens to an address that no rule matches.
+	DefaultAction *string `pulumi:"defaultAction"`
+	// The rules, one for each range of addresses.
+	IpRules []NetworkRuleSetIpRuleResponse `pulumi:"ipRules"`
 }
 
 // Defaults sets the appropriate defaults for NetworkRuleSetPropertiesResponse
@@ -4371,6 +4984,7 @@ func (val *NetworkRuleSetPropertiesResponse) Defaults() *NetworkRuleSetPropertie
 	return &tmp
 }
 
+// The rules for addresses that may connect, as Azure reports it.
 type NetworkRuleSetPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (NetworkRuleSetPropertiesResponseOutput) ElementType() reflect.Type {
@@ -4385,14 +4999,17 @@ func (o NetworkRuleSetPropertiesResponseOutput) ToNetworkRuleSetPropertiesRespon
 	return o
 }
 
+// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 func (o NetworkRuleSetPropertiesResponseOutput) ApplyToBuiltInEventHubEndpoint() pulumi.BoolOutput {
 	return o.ApplyT(func(v NetworkRuleSetPropertiesResponse) bool { return v.ApplyToBuiltInEventHubEndpoint }).(pulumi.BoolOutput)
 }
 
+// What happens to an address that no rule matches.
 func (o NetworkRuleSetPropertiesResponseOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetPropertiesResponse) *string { return v.DefaultAction }).(pulumi.StringPtrOutput)
 }
 
+// The rules, one for each range of addresses.
 func (o NetworkRuleSetPropertiesResponseOutput) IpRules() NetworkRuleSetIpRuleResponseArrayOutput {
 	return o.ApplyT(func(v NetworkRuleSetPropertiesResponse) []NetworkRuleSetIpRuleResponse { return v.IpRules }).(NetworkRuleSetIpRuleResponseArrayOutput)
 }
@@ -4421,6 +5038,7 @@ func (o NetworkRuleSetPropertiesResponsePtrOutput) Elem() NetworkRuleSetProperti
 	}).(NetworkRuleSetPropertiesResponseOutput)
 }
 
+// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 func (o NetworkRuleSetPropertiesResponsePtrOutput) ApplyToBuiltInEventHubEndpoint() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetPropertiesResponse) *bool {
 		if v == nil {
@@ -4430,6 +5048,7 @@ func (o NetworkRuleSetPropertiesResponsePtrOutput) ApplyToBuiltInEventHubEndpoin
 	}).(pulumi.BoolPtrOutput)
 }
 
+// What happens to an address that no rule matches.
 func (o NetworkRuleSetPropertiesResponsePtrOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetPropertiesResponse) *string {
 		if v == nil {
@@ -4439,6 +5058,7 @@ func (o NetworkRuleSetPropertiesResponsePtrOutput) DefaultAction() pulumi.String
 	}).(pulumi.StringPtrOutput)
 }
 
+// The rules, one for each range of addresses.
 func (o NetworkRuleSetPropertiesResponsePtrOutput) IpRules() NetworkRuleSetIpRuleResponseArrayOutput {
 	return o.ApplyT(func(v *NetworkRuleSetPropertiesResponse) []NetworkRuleSetIpRuleResponse {
 		if v == nil {
@@ -4448,7 +5068,9 @@ func (o NetworkRuleSetPropertiesResponsePtrOutput) IpRules() NetworkRuleSetIpRul
 	}).(NetworkRuleSetIpRuleResponseArrayOutput)
 }
 
+// A connection from a private endpoint.
 type PrivateEndpointConnectionType struct {
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionProperties `pulumi:"properties"`
 }
 
@@ -4463,7 +5085,9 @@ type PrivateEndpointConnectionTypeInput interface {
 	ToPrivateEndpointConnectionTypeOutputWithContext(context.Context) PrivateEndpointConnectionTypeOutput
 }
 
+// A connection from a private endpoint.
 type PrivateEndpointConnectionTypeArgs struct {
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesInput `pulumi:"properties"`
 }
 
@@ -4504,6 +5128,7 @@ func (i PrivateEndpointConnectionTypeArray) ToPrivateEndpointConnectionTypeArray
 	return pulumi.ToOutputWithContext(ctx, i).(PrivateEndpointConnectionTypeArrayOutput)
 }
 
+// A connection from a private endpoint.
 type PrivateEndpointConnectionTypeOutput struct{ *pulumi.OutputState }
 
 func (PrivateEndpointConnectionTypeOutput) ElementType() reflect.Type {
@@ -4518,6 +5143,7 @@ func (o PrivateEndpointConnectionTypeOutput) ToPrivateEndpointConnectionTypeOutp
 	return o
 }
 
+// Settings of the connection.
 func (o PrivateEndpointConnectionTypeOutput) Properties() PrivateEndpointConnectionPropertiesOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionType) PrivateEndpointConnectionProperties { return v.Properties }).(PrivateEndpointConnectionPropertiesOutput)
 }
@@ -4542,7 +5168,9 @@ func (o PrivateEndpointConnectionTypeArrayOutput) Index(i pulumi.IntInput) Priva
 	}).(PrivateEndpointConnectionTypeOutput)
 }
 
+// Settings of a connection from a private endpoint.
 type PrivateEndpointConnectionProperties struct {
+	// Whether the connection is approved.
 	PrivateLinkServiceConnectionState PrivateLinkServiceConnectionState `pulumi:"privateLinkServiceConnectionState"`
 }
 
@@ -4557,7 +5185,9 @@ type PrivateEndpointConnectionPropertiesInput interface {
 	ToPrivateEndpointConnectionPropertiesOutputWithContext(context.Context) PrivateEndpointConnectionPropertiesOutput
 }
 
+// Settings of a connection from a private endpoint.
 type PrivateEndpointConnectionPropertiesArgs struct {
+	// Whether the connection is approved.
 	PrivateLinkServiceConnectionState PrivateLinkServiceConnectionStateInput `pulumi:"privateLinkServiceConnectionState"`
 }
 
@@ -4573,6 +5203,7 @@ func (i PrivateEndpointConnectionPropertiesArgs) ToPrivateEndpointConnectionProp
 	return pulumi.ToOutputWithContext(ctx, i).(PrivateEndpointConnectionPropertiesOutput)
 }
 
+// Settings of a connection from a private endpoint.
 type PrivateEndpointConnectionPropertiesOutput struct{ *pulumi.OutputState }
 
 func (PrivateEndpointConnectionPropertiesOutput) ElementType() reflect.Type {
@@ -4587,17 +5218,22 @@ func (o PrivateEndpointConnectionPropertiesOutput) ToPrivateEndpointConnectionPr
 	return o
 }
 
+// Whether the connection is approved.
 func (o PrivateEndpointConnectionPropertiesOutput) PrivateLinkServiceConnectionState() PrivateLinkServiceConnectionStateOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionProperties) PrivateLinkServiceConnectionState {
 		return v.PrivateLinkServiceConnectionState
 	}).(PrivateLinkServiceConnectionStateOutput)
 }
 
+// Settings of a connection from a private endpoint, as Azure reports it.
 type PrivateEndpointConnectionPropertiesResponse struct {
-	PrivateEndpoint                   *PrivateEndpointResponse                  `pulumi:"privateEndpoint"`
+	// The private endpoint.
+	PrivateEndpoint *PrivateEndpointResponse `pulumi:"privateEndpoint"`
+	// Whether the connection is approved.
 	PrivateLinkServiceConnectionState PrivateLinkServiceConnectionStateResponse `pulumi:"privateLinkServiceConnectionState"`
 }
 
+// Settings of a connection from a private endpoint, as Azure reports it.
 type PrivateEndpointConnectionPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (PrivateEndpointConnectionPropertiesResponseOutput) ElementType() reflect.Type {
@@ -4612,24 +5248,33 @@ func (o PrivateEndpointConnectionPropertiesResponseOutput) ToPrivateEndpointConn
 	return o
 }
 
+// The private endpoint.
 func (o PrivateEndpointConnectionPropertiesResponseOutput) PrivateEndpoint() PrivateEndpointResponsePtrOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionPropertiesResponse) *PrivateEndpointResponse { return v.PrivateEndpoint }).(PrivateEndpointResponsePtrOutput)
 }
 
+// Whether the connection is approved.
 func (o PrivateEndpointConnectionPropertiesResponseOutput) PrivateLinkServiceConnectionState() PrivateLinkServiceConnectionStateResponseOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionPropertiesResponse) PrivateLinkServiceConnectionStateResponse {
 		return v.PrivateLinkServiceConnectionState
 	}).(PrivateLinkServiceConnectionStateResponseOutput)
 }
 
+// A connection from a private endpoint, as Azure reports it.
 type PrivateEndpointConnectionResponse struct {
-	Id         string                                      `pulumi:"id"`
-	Name       string                                      `pulumi:"name"`
+	// The Azure resource id of the connection.
+	Id string `pulumi:"id"`
+	// The name of the connection.
+	Name string `pulumi:"name"`
+	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponse `pulumi:"properties"`
-	SystemData *SystemDataResponse                         `pulumi:"systemData"`
-	Type       string                                      `pulumi:"type"`
+	// Who made and changed the resource, and when.
+	SystemData *SystemDataResponse `pulumi:"systemData"`
+	// The Azure resource type.
+	Type string `pulumi:"type"`
 }
 
+// A connection from a private endpoint, as Azure reports it.
 type PrivateEndpointConnectionResponseOutput struct{ *pulumi.OutputState }
 
 func (PrivateEndpointConnectionResponseOutput) ElementType() reflect.Type {
@@ -4644,24 +5289,29 @@ func (o PrivateEndpointConnectionResponseOutput) ToPrivateEndpointConnectionResp
 	return o
 }
 
+// The Azure resource id of the connection.
 func (o PrivateEndpointConnectionResponseOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) string { return v.Id }).(pulumi.StringOutput)
 }
 
+// The name of the connection.
 func (o PrivateEndpointConnectionResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Settings of the connection.
 func (o PrivateEndpointConnectionResponseOutput) Properties() PrivateEndpointConnectionPropertiesResponseOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) PrivateEndpointConnectionPropertiesResponse {
 		return v.Properties
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
+// Who made and changed the resource, and when.
 func (o PrivateEndpointConnectionResponseOutput) SystemData() SystemDataResponsePtrOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) *SystemDataResponse { return v.SystemData }).(SystemDataResponsePtrOutput)
 }
 
+// The Azure resource type.
 func (o PrivateEndpointConnectionResponseOutput) Type() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) string { return v.Type }).(pulumi.StringOutput)
 }
@@ -4686,10 +5336,13 @@ func (o PrivateEndpointConnectionResponseArrayOutput) Index(i pulumi.IntInput) P
 	}).(PrivateEndpointConnectionResponseOutput)
 }
 
+// A private endpoint, as Azure reports it.
 type PrivateEndpointResponse struct {
+	// The Azure resource id of the private endpoint.
 	Id string `pulumi:"id"`
 }
 
+// A private endpoint, as Azure reports it.
 type PrivateEndpointResponseOutput struct{ *pulumi.OutputState }
 
 func (PrivateEndpointResponseOutput) ElementType() reflect.Type {
@@ -4704,6 +5357,7 @@ func (o PrivateEndpointResponseOutput) ToPrivateEndpointResponseOutputWithContex
 	return o
 }
 
+// The Azure resource id of the private endpoint.
 func (o PrivateEndpointResponseOutput) Id() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateEndpointResponse) string { return v.Id }).(pulumi.StringOutput)
 }
@@ -4732,6 +5386,7 @@ func (o PrivateEndpointResponsePtrOutput) Elem() PrivateEndpointResponseOutput {
 	}).(PrivateEndpointResponseOutput)
 }
 
+// The Azure resource id of the private endpoint.
 func (o PrivateEndpointResponsePtrOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *PrivateEndpointResponse) *string {
 		if v == nil {
@@ -4741,10 +5396,14 @@ func (o PrivateEndpointResponsePtrOutput) Id() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Whether a connection from a private endpoint is approved.
 type PrivateLinkServiceConnectionState struct {
+	// What the consumer of the private link still has to do, in words.
 	ActionsRequired *string `pulumi:"actionsRequired"`
-	Description     string  `pulumi:"description"`
-	Status          string  `pulumi:"status"`
+	// Why the connection was approved or rejected, in words.
+	Description string `pulumi:"description"`
+	// Whether the connection is approved, rejected or still waiting.
+	Status string `pulumi:"status"`
 }
 
 // PrivateLinkServiceConnectionStateInput is an input type that accepts PrivateLinkServiceConnectionStateArgs and PrivateLinkServiceConnectionStateOutput values.
@@ -4758,10 +5417,14 @@ type PrivateLinkServiceConnectionStateInput interface {
 	ToPrivateLinkServiceConnectionStateOutputWithContext(context.Context) PrivateLinkServiceConnectionStateOutput
 }
 
+// Whether a connection from a private endpoint is approved.
 type PrivateLinkServiceConnectionStateArgs struct {
+	// What the consumer of the private link still has to do, in words.
 	ActionsRequired pulumi.StringPtrInput `pulumi:"actionsRequired"`
-	Description     pulumi.StringInput    `pulumi:"description"`
-	Status          pulumi.StringInput    `pulumi:"status"`
+	// Why the connection was approved or rejected, in words.
+	Description pulumi.StringInput `pulumi:"description"`
+	// Whether the connection is approved, rejected or still waiting.
+	Status pulumi.StringInput `pulumi:"status"`
 }
 
 func (PrivateLinkServiceConnectionStateArgs) ElementType() reflect.Type {
@@ -4776,6 +5439,7 @@ func (i PrivateLinkServiceConnectionStateArgs) ToPrivateLinkServiceConnectionSta
 	return pulumi.ToOutputWithContext(ctx, i).(PrivateLinkServiceConnectionStateOutput)
 }
 
+// Whether a connection from a private endpoint is approved.
 type PrivateLinkServiceConnectionStateOutput struct{ *pulumi.OutputState }
 
 func (PrivateLinkServiceConnectionStateOutput) ElementType() reflect.Type {
@@ -4790,24 +5454,32 @@ func (o PrivateLinkServiceConnectionStateOutput) ToPrivateLinkServiceConnectionS
 	return o
 }
 
+// What the consumer of the private link still has to do, in words.
 func (o PrivateLinkServiceConnectionStateOutput) ActionsRequired() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionState) *string { return v.ActionsRequired }).(pulumi.StringPtrOutput)
 }
 
+// Why the connection was approved or rejected, in words.
 func (o PrivateLinkServiceConnectionStateOutput) Description() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionState) string { return v.Description }).(pulumi.StringOutput)
 }
 
+// Whether the connection is approved, rejected or still waiting.
 func (o PrivateLinkServiceConnectionStateOutput) Status() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionState) string { return v.Status }).(pulumi.StringOutput)
 }
 
+// Whether a connection from a private endpoint is approved, as Azure reports it.
 type PrivateLinkServiceConnectionStateResponse struct {
+	// What the consumer of the private link still has to do, in words.
 	ActionsRequired *string `pulumi:"actionsRequired"`
-	Description     string  `pulumi:"description"`
-	Status          string  `pulumi:"status"`
+	// Why the connection was approved or rejected, in words.
+	Description string `pulumi:"description"`
+	// Whether the connection is approved, rejected or still waiting.
+	Status string `pulumi:"status"`
 }
 
+// Whether a connection from a private endpoint is approved, as Azure reports it.
 type PrivateLinkServiceConnectionStateResponseOutput struct{ *pulumi.OutputState }
 
 func (PrivateLinkServiceConnectionStateResponseOutput) ElementType() reflect.Type {
@@ -4822,19 +5494,24 @@ func (o PrivateLinkServiceConnectionStateResponseOutput) ToPrivateLinkServiceCon
 	return o
 }
 
+// What the consumer of the private link still has to do, in words.
 func (o PrivateLinkServiceConnectionStateResponseOutput) ActionsRequired() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionStateResponse) *string { return v.ActionsRequired }).(pulumi.StringPtrOutput)
 }
 
+// Why the connection was approved or rejected, in words.
 func (o PrivateLinkServiceConnectionStateResponseOutput) Description() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionStateResponse) string { return v.Description }).(pulumi.StringOutput)
 }
 
+// Whether the connection is approved, rejected or still waiting.
 func (o PrivateLinkServiceConnectionStateResponseOutput) Status() pulumi.StringOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionStateResponse) string { return v.Status }).(pulumi.StringOutput)
 }
 
+// The root under which a hub presents its certificate.
 type RootCertificateProperties struct {
+	// Whether the hub presents a certificate under the newer root.
 	EnableRootCertificateV2 *bool `pulumi:"enableRootCertificateV2"`
 }
 
@@ -4849,7 +5526,9 @@ type RootCertificatePropertiesInput interface {
 	ToRootCertificatePropertiesOutputWithContext(context.Context) RootCertificatePropertiesOutput
 }
 
+// The root under which a hub presents its certificate.
 type RootCertificatePropertiesArgs struct {
+	// Whether the hub presents a certificate under the newer root.
 	EnableRootCertificateV2 pulumi.BoolPtrInput `pulumi:"enableRootCertificateV2"`
 }
 
@@ -4906,6 +5585,7 @@ func (i *rootCertificatePropertiesPtrType) ToRootCertificatePropertiesPtrOutputW
 	return pulumi.ToOutputWithContext(ctx, i).(RootCertificatePropertiesPtrOutput)
 }
 
+// The root under which a hub presents its certificate.
 type RootCertificatePropertiesOutput struct{ *pulumi.OutputState }
 
 func (RootCertificatePropertiesOutput) ElementType() reflect.Type {
@@ -4930,6 +5610,7 @@ func (o RootCertificatePropertiesOutput) ToRootCertificatePropertiesPtrOutputWit
 	}).(RootCertificatePropertiesPtrOutput)
 }
 
+// Whether the hub presents a certificate under the newer root.
 func (o RootCertificatePropertiesOutput) EnableRootCertificateV2() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v RootCertificateProperties) *bool { return v.EnableRootCertificateV2 }).(pulumi.BoolPtrOutput)
 }
@@ -4958,6 +5639,7 @@ func (o RootCertificatePropertiesPtrOutput) Elem() RootCertificatePropertiesOutp
 	}).(RootCertificatePropertiesOutput)
 }
 
+// Whether the hub presents a certificate under the newer root.
 func (o RootCertificatePropertiesPtrOutput) EnableRootCertificateV2() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *RootCertificateProperties) *bool {
 		if v == nil {
@@ -4967,11 +5649,15 @@ func (o RootCertificatePropertiesPtrOutput) EnableRootCertificateV2() pulumi.Boo
 	}).(pulumi.BoolPtrOutput)
 }
 
+// The root under which a hub presents its certificate, as Azure reports it.
 type RootCertificatePropertiesResponse struct {
-	EnableRootCertificateV2 *bool  `pulumi:"enableRootCertificateV2"`
-	LastUpdatedTimeUtc      string `pulumi:"lastUpdatedTimeUtc"`
+	// Whether the hub presents a certificate under the newer root.
+	EnableRootCertificateV2 *bool `pulumi:"enableRootCertificateV2"`
+	// When the choice of the root last changed (UTC).
+	LastUpdatedTimeUtc string `pulumi:"lastUpdatedTimeUtc"`
 }
 
+// The root under which a hub presents its certificate, as Azure reports it.
 type RootCertificatePropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RootCertificatePropertiesResponseOutput) ElementType() reflect.Type {
@@ -4986,10 +5672,12 @@ func (o RootCertificatePropertiesResponseOutput) ToRootCertificatePropertiesResp
 	return o
 }
 
+// Whether the hub presents a certificate under the newer root.
 func (o RootCertificatePropertiesResponseOutput) EnableRootCertificateV2() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v RootCertificatePropertiesResponse) *bool { return v.EnableRootCertificateV2 }).(pulumi.BoolPtrOutput)
 }
 
+// When the choice of the root last changed (UTC).
 func (o RootCertificatePropertiesResponseOutput) LastUpdatedTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v RootCertificatePropertiesResponse) string { return v.LastUpdatedTimeUtc }).(pulumi.StringOutput)
 }
@@ -5018,6 +5706,7 @@ func (o RootCertificatePropertiesResponsePtrOutput) Elem() RootCertificateProper
 	}).(RootCertificatePropertiesResponseOutput)
 }
 
+// Whether the hub presents a certificate under the newer root.
 func (o RootCertificatePropertiesResponsePtrOutput) EnableRootCertificateV2() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *RootCertificatePropertiesResponse) *bool {
 		if v == nil {
@@ -5027,6 +5716,7 @@ func (o RootCertificatePropertiesResponsePtrOutput) EnableRootCertificateV2() pu
 	}).(pulumi.BoolPtrOutput)
 }
 
+// When the choice of the root last changed (UTC).
 func (o RootCertificatePropertiesResponsePtrOutput) LastUpdatedTimeUtc() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *RootCertificatePropertiesResponse) *string {
 		if v == nil {
@@ -5036,12 +5726,18 @@ func (o RootCertificatePropertiesResponsePtrOutput) LastUpdatedTimeUtc() pulumi.
 	}).(pulumi.StringPtrOutput)
 }
 
+// A route from messages to endpoints.
 type RouteProperties struct {
-	Condition     *string  `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition *string `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	IsEnabled     bool     `pulumi:"isEnabled"`
-	Name          string   `pulumi:"name"`
-	Source        string   `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled bool `pulumi:"isEnabled"`
+	// The name of the route, unique in the hub.
+	Name string `pulumi:"name"`
+	// Which messages the route is about.
+	Source string `pulumi:"source"`
 }
 
 // RoutePropertiesInput is an input type that accepts RoutePropertiesArgs and RoutePropertiesOutput values.
@@ -5055,12 +5751,18 @@ type RoutePropertiesInput interface {
 	ToRoutePropertiesOutputWithContext(context.Context) RoutePropertiesOutput
 }
 
+// A route from messages to endpoints.
 type RoutePropertiesArgs struct {
-	Condition     pulumi.StringPtrInput   `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition pulumi.StringPtrInput `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames pulumi.StringArrayInput `pulumi:"endpointNames"`
-	IsEnabled     pulumi.BoolInput        `pulumi:"isEnabled"`
-	Name          pulumi.StringInput      `pulumi:"name"`
-	Source        pulumi.StringInput      `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled pulumi.BoolInput `pulumi:"isEnabled"`
+	// The name of the route, unique in the hub.
+	Name pulumi.StringInput `pulumi:"name"`
+	// Which messages the route is about.
+	Source pulumi.StringInput `pulumi:"source"`
 }
 
 func (RoutePropertiesArgs) ElementType() reflect.Type {
@@ -5100,6 +5802,7 @@ func (i RoutePropertiesArray) ToRoutePropertiesArrayOutputWithContext(ctx contex
 	return pulumi.ToOutputWithContext(ctx, i).(RoutePropertiesArrayOutput)
 }
 
+// A route from messages to endpoints.
 type RoutePropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutePropertiesOutput) ElementType() reflect.Type {
@@ -5114,22 +5817,27 @@ func (o RoutePropertiesOutput) ToRoutePropertiesOutputWithContext(ctx context.Co
 	return o
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o RoutePropertiesOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RouteProperties) *string { return v.Condition }).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o RoutePropertiesOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v RouteProperties) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o RoutePropertiesOutput) IsEnabled() pulumi.BoolOutput {
 	return o.ApplyT(func(v RouteProperties) bool { return v.IsEnabled }).(pulumi.BoolOutput)
 }
 
+// The name of the route, unique in the hub.
 func (o RoutePropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RouteProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Which messages the route is about.
 func (o RoutePropertiesOutput) Source() pulumi.StringOutput {
 	return o.ApplyT(func(v RouteProperties) string { return v.Source }).(pulumi.StringOutput)
 }
@@ -5154,14 +5862,21 @@ func (o RoutePropertiesArrayOutput) Index(i pulumi.IntInput) RoutePropertiesOutp
 	}).(RoutePropertiesOutput)
 }
 
+// A route from messages to endpoints, as Azure reports it.
 type RoutePropertiesResponse struct {
-	Condition     *string  `pulumi:"condition"`
+	// The routing query that a message must satisfy. Every message does when it is left out.
+	Condition *string `pulumi:"condition"`
+	// The endpoints to which it applies.
 	EndpointNames []string `pulumi:"endpointNames"`
-	IsEnabled     bool     `pulumi:"isEnabled"`
-	Name          string   `pulumi:"name"`
-	Source        string   `pulumi:"source"`
+	// Whether the route is in use.
+	IsEnabled bool `pulumi:"isEnabled"`
+	// The name of the route, unique in the hub.
+	Name string `pulumi:"name"`
+	// Which messages the route is about.
+	Source string `pulumi:"source"`
 }
 
+// A route from messages to endpoints, as Azure reports it.
 type RoutePropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutePropertiesResponseOutput) ElementType() reflect.Type {
@@ -5176,22 +5891,27 @@ func (o RoutePropertiesResponseOutput) ToRoutePropertiesResponseOutputWithContex
 	return o
 }
 
+// The routing query that a message must satisfy. Every message does when it is left out.
 func (o RoutePropertiesResponseOutput) Condition() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutePropertiesResponse) *string { return v.Condition }).(pulumi.StringPtrOutput)
 }
 
+// The endpoints to which it applies.
 func (o RoutePropertiesResponseOutput) EndpointNames() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v RoutePropertiesResponse) []string { return v.EndpointNames }).(pulumi.StringArrayOutput)
 }
 
+// Whether the route is in use.
 func (o RoutePropertiesResponseOutput) IsEnabled() pulumi.BoolOutput {
 	return o.ApplyT(func(v RoutePropertiesResponse) bool { return v.IsEnabled }).(pulumi.BoolOutput)
 }
 
+// The name of the route, unique in the hub.
 func (o RoutePropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutePropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// Which messages the route is about.
 func (o RoutePropertiesResponseOutput) Source() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutePropertiesResponse) string { return v.Source }).(pulumi.StringOutput)
 }
@@ -5216,20 +5936,34 @@ func (o RoutePropertiesResponseArrayOutput) Index(i pulumi.IntInput) RouteProper
 	}).(RoutePropertiesResponseOutput)
 }
 
+// A Cosmos DB container as a routing endpoint.
 type RoutingCosmosDBSqlApiProperties struct {
-	AuthenticationType   *string          `pulumi:"authenticationType"`
-	CollectionName       string           `pulumi:"collectionName"`
-	DatabaseName         string           `pulumi:"databaseName"`
-	EndpointUri          string           `pulumi:"endpointUri"`
-	Id                   *string          `pulumi:"id"`
-	Identity             *ManagedIdentity `pulumi:"identity"`
-	Name                 string           `pulumi:"name"`
-	PartitionKeyName     *string          `pulumi:"partitionKeyName"`
-	PartitionKeyTemplate *string          `pulumi:"partitionKeyTemplate"`
-	PrimaryKey           *string          `pulumi:"primaryKey"`
-	ResourceGroup        *string          `pulumi:"resourceGroup"`
-	SecondaryKey         *string          `pulumi:"secondaryKey"`
-	SubscriptionId       *string          `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The container of the Cosmos DB database.
+	CollectionName string `pulumi:"collectionName"`
+	// The Cosmos DB database.
+	DatabaseName string `pulumi:"databaseName"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri string `pulumi:"endpointUri"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The property that holds the partition key of a document.
+	PartitionKeyName *string `pulumi:"partitionKeyName"`
+	// The partition key, built from {deviceid}, {iothub}, {YYYY}, {MM} and {DD}.
+	PartitionKeyTemplate *string `pulumi:"partitionKeyTemplate"`
+	// The primary key of the Cosmos DB account. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The secondary key of the Cosmos DB account. Pass it as a secret.
+	SecondaryKey *string `pulumi:"secondaryKey"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
 // RoutingCosmosDBSqlApiPropertiesInput is an input type that accepts RoutingCosmosDBSqlApiPropertiesArgs and RoutingCosmosDBSqlApiPropertiesOutput values.
@@ -5243,20 +5977,34 @@ type RoutingCosmosDBSqlApiPropertiesInput interface {
 	ToRoutingCosmosDBSqlApiPropertiesOutputWithContext(context.Context) RoutingCosmosDBSqlApiPropertiesOutput
 }
 
+// A Cosmos DB container as a routing endpoint.
 type RoutingCosmosDBSqlApiPropertiesArgs struct {
-	AuthenticationType   pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	CollectionName       pulumi.StringInput      `pulumi:"collectionName"`
-	DatabaseName         pulumi.StringInput      `pulumi:"databaseName"`
-	EndpointUri          pulumi.StringInput      `pulumi:"endpointUri"`
-	Id                   pulumi.StringPtrInput   `pulumi:"id"`
-	Identity             ManagedIdentityPtrInput `pulumi:"identity"`
-	Name                 pulumi.StringInput      `pulumi:"name"`
-	PartitionKeyName     pulumi.StringPtrInput   `pulumi:"partitionKeyName"`
-	PartitionKeyTemplate pulumi.StringPtrInput   `pulumi:"partitionKeyTemplate"`
-	PrimaryKey           pulumi.StringPtrInput   `pulumi:"primaryKey"`
-	ResourceGroup        pulumi.StringPtrInput   `pulumi:"resourceGroup"`
-	SecondaryKey         pulumi.StringPtrInput   `pulumi:"secondaryKey"`
-	SubscriptionId       pulumi.StringPtrInput   `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// The container of the Cosmos DB database.
+	CollectionName pulumi.StringInput `pulumi:"collectionName"`
+	// The Cosmos DB database.
+	DatabaseName pulumi.StringInput `pulumi:"databaseName"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri pulumi.StringInput `pulumi:"endpointUri"`
+	// The id by which the service knows the endpoint.
+	Id pulumi.StringPtrInput `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The property that holds the partition key of a document.
+	PartitionKeyName pulumi.StringPtrInput `pulumi:"partitionKeyName"`
+	// The partition key, built from {deviceid}, {iothub}, {YYYY}, {MM} and {DD}.
+	PartitionKeyTemplate pulumi.StringPtrInput `pulumi:"partitionKeyTemplate"`
+	// The primary key of the Cosmos DB account. Pass it as a secret.
+	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
+	// The resource group of the endpoint.
+	ResourceGroup pulumi.StringPtrInput `pulumi:"resourceGroup"`
+	// The secondary key of the Cosmos DB account. Pass it as a secret.
+	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
+	// The subscription of the endpoint.
+	SubscriptionId pulumi.StringPtrInput `pulumi:"subscriptionId"`
 }
 
 func (RoutingCosmosDBSqlApiPropertiesArgs) ElementType() reflect.Type {
@@ -5296,6 +6044,7 @@ func (i RoutingCosmosDBSqlApiPropertiesArray) ToRoutingCosmosDBSqlApiPropertiesA
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingCosmosDBSqlApiPropertiesArrayOutput)
 }
 
+// A Cosmos DB container as a routing endpoint.
 type RoutingCosmosDBSqlApiPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingCosmosDBSqlApiPropertiesOutput) ElementType() reflect.Type {
@@ -5310,54 +6059,67 @@ func (o RoutingCosmosDBSqlApiPropertiesOutput) ToRoutingCosmosDBSqlApiProperties
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The container of the Cosmos DB database.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) CollectionName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) string { return v.CollectionName }).(pulumi.StringOutput)
 }
 
+// The Cosmos DB database.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) DatabaseName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) string { return v.DatabaseName }).(pulumi.StringOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) EndpointUri() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) string { return v.EndpointUri }).(pulumi.StringOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The property that holds the partition key of a document.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) PartitionKeyName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.PartitionKeyName }).(pulumi.StringPtrOutput)
 }
 
+// The partition key, built from {deviceid}, {iothub}, {YYYY}, {MM} and {DD}.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) PartitionKeyTemplate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.PartitionKeyTemplate }).(pulumi.StringPtrOutput)
 }
 
+// The primary key of the Cosmos DB account. Pass it as a secret.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The secondary key of the Cosmos DB account. Pass it as a secret.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiProperties) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -5382,22 +6144,37 @@ func (o RoutingCosmosDBSqlApiPropertiesArrayOutput) Index(i pulumi.IntInput) Rou
 	}).(RoutingCosmosDBSqlApiPropertiesOutput)
 }
 
+// A Cosmos DB container as a routing endpoint, as Azure reports it.
 type RoutingCosmosDBSqlApiPropertiesResponse struct {
-	AuthenticationType   *string                  `pulumi:"authenticationType"`
-	CollectionName       string                   `pulumi:"collectionName"`
-	DatabaseName         string                   `pulumi:"databaseName"`
-	EndpointUri          string                   `pulumi:"endpointUri"`
-	Id                   *string                  `pulumi:"id"`
-	Identity             *ManagedIdentityResponse `pulumi:"identity"`
-	Name                 string                   `pulumi:"name"`
-	PartitionKeyName     *string                  `pulumi:"partitionKeyName"`
-	PartitionKeyTemplate *string                  `pulumi:"partitionKeyTemplate"`
-	PrimaryKey           *string                  `pulumi:"primaryKey"`
-	ResourceGroup        *string                  `pulumi:"resourceGroup"`
-	SecondaryKey         *string                  `pulumi:"secondaryKey"`
-	SubscriptionId       *string                  `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The container of the Cosmos DB database.
+	CollectionName string `pulumi:"collectionName"`
+	// The Cosmos DB database.
+	DatabaseName string `pulumi:"databaseName"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri string `pulumi:"endpointUri"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The property that holds the partition key of a document.
+	PartitionKeyName *string `pulumi:"partitionKeyName"`
+	// The partition key, built from {deviceid}, {iothub}, {YYYY}, {MM} and {DD}.
+	PartitionKeyTemplate *string `pulumi:"partitionKeyTemplate"`
+	// The primary key of the Cosmos DB account. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The secondary key of the Cosmos DB account. Pass it as a secret.
+	SecondaryKey *string `pulumi:"secondaryKey"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
+// A Cosmos DB container as a routing endpoint, as Azure reports it.
 type RoutingCosmosDBSqlApiPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingCosmosDBSqlApiPropertiesResponseOutput) ElementType() reflect.Type {
@@ -5412,54 +6189,67 @@ func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) ToRoutingCosmosDBSqlApiPr
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The container of the Cosmos DB database.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) CollectionName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) string { return v.CollectionName }).(pulumi.StringOutput)
 }
 
+// The Cosmos DB database.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) DatabaseName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) string { return v.DatabaseName }).(pulumi.StringOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) EndpointUri() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) string { return v.EndpointUri }).(pulumi.StringOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The property that holds the partition key of a document.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) PartitionKeyName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.PartitionKeyName }).(pulumi.StringPtrOutput)
 }
 
+// The partition key, built from {deviceid}, {iothub}, {YYYY}, {MM} and {DD}.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) PartitionKeyTemplate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.PartitionKeyTemplate }).(pulumi.StringPtrOutput)
 }
 
+// The primary key of the Cosmos DB account. Pass it as a secret.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The secondary key of the Cosmos DB account. Pass it as a secret.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingCosmosDBSqlApiPropertiesResponseOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingCosmosDBSqlApiPropertiesResponse) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -5484,12 +6274,18 @@ func (o RoutingCosmosDBSqlApiPropertiesResponseArrayOutput) Index(i pulumi.IntIn
 	}).(RoutingCosmosDBSqlApiPropertiesResponseOutput)
 }
 
+// The custom endpoints of a hub, by kind.
 type RoutingEndpoints struct {
-	CosmosDBSqlCollections []RoutingCosmosDBSqlApiProperties          `pulumi:"cosmosDBSqlCollections"`
-	EventHubs              []RoutingEventHubProperties                `pulumi:"eventHubs"`
-	ServiceBusQueues       []RoutingServiceBusQueueEndpointProperties `pulumi:"serviceBusQueues"`
-	ServiceBusTopics       []RoutingServiceBusTopicEndpointProperties `pulumi:"serviceBusTopics"`
-	StorageContainers      []RoutingStorageContainerProperties        `pulumi:"storageContainers"`
+	// The Cosmos DB containers that routes may name.
+	CosmosDBSqlCollections []RoutingCosmosDBSqlApiProperties `pulumi:"cosmosDBSqlCollections"`
+	// The event hubs that routes may name.
+	EventHubs []RoutingEventHubProperties `pulumi:"eventHubs"`
+	// The Service Bus queues that routes may name.
+	ServiceBusQueues []RoutingServiceBusQueueEndpointProperties `pulumi:"serviceBusQueues"`
+	// The Service Bus topics that routes may name.
+	ServiceBusTopics []RoutingServiceBusTopicEndpointProperties `pulumi:"serviceBusTopics"`
+	// The blob containers that routes may name.
+	StorageContainers []RoutingStorageContainerProperties `pulumi:"storageContainers"`
 }
 
 // RoutingEndpointsInput is an input type that accepts RoutingEndpointsArgs and RoutingEndpointsOutput values.
@@ -5503,12 +6299,18 @@ type RoutingEndpointsInput interface {
 	ToRoutingEndpointsOutputWithContext(context.Context) RoutingEndpointsOutput
 }
 
+// The custom endpoints of a hub, by kind.
 type RoutingEndpointsArgs struct {
-	CosmosDBSqlCollections RoutingCosmosDBSqlApiPropertiesArrayInput          `pulumi:"cosmosDBSqlCollections"`
-	EventHubs              RoutingEventHubPropertiesArrayInput                `pulumi:"eventHubs"`
-	ServiceBusQueues       RoutingServiceBusQueueEndpointPropertiesArrayInput `pulumi:"serviceBusQueues"`
-	ServiceBusTopics       RoutingServiceBusTopicEndpointPropertiesArrayInput `pulumi:"serviceBusTopics"`
-	StorageContainers      RoutingStorageContainerPropertiesArrayInput        `pulumi:"storageContainers"`
+	// The Cosmos DB containers that routes may name.
+	CosmosDBSqlCollections RoutingCosmosDBSqlApiPropertiesArrayInput `pulumi:"cosmosDBSqlCollections"`
+	// The event hubs that routes may name.
+	EventHubs RoutingEventHubPropertiesArrayInput `pulumi:"eventHubs"`
+	// The Service Bus queues that routes may name.
+	ServiceBusQueues RoutingServiceBusQueueEndpointPropertiesArrayInput `pulumi:"serviceBusQueues"`
+	// The Service Bus topics that routes may name.
+	ServiceBusTopics RoutingServiceBusTopicEndpointPropertiesArrayInput `pulumi:"serviceBusTopics"`
+	// The blob containers that routes may name.
+	StorageContainers RoutingStorageContainerPropertiesArrayInput `pulumi:"storageContainers"`
 }
 
 func (RoutingEndpointsArgs) ElementType() reflect.Type {
@@ -5564,6 +6366,7 @@ func (i *routingEndpointsPtrType) ToRoutingEndpointsPtrOutputWithContext(ctx con
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingEndpointsPtrOutput)
 }
 
+// The custom endpoints of a hub, by kind.
 type RoutingEndpointsOutput struct{ *pulumi.OutputState }
 
 func (RoutingEndpointsOutput) ElementType() reflect.Type {
@@ -5588,22 +6391,27 @@ func (o RoutingEndpointsOutput) ToRoutingEndpointsPtrOutputWithContext(ctx conte
 	}).(RoutingEndpointsPtrOutput)
 }
 
+// The Cosmos DB containers that routes may name.
 func (o RoutingEndpointsOutput) CosmosDBSqlCollections() RoutingCosmosDBSqlApiPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingEndpoints) []RoutingCosmosDBSqlApiProperties { return v.CosmosDBSqlCollections }).(RoutingCosmosDBSqlApiPropertiesArrayOutput)
 }
 
+// The event hubs that routes may name.
 func (o RoutingEndpointsOutput) EventHubs() RoutingEventHubPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingEndpoints) []RoutingEventHubProperties { return v.EventHubs }).(RoutingEventHubPropertiesArrayOutput)
 }
 
+// The Service Bus queues that routes may name.
 func (o RoutingEndpointsOutput) ServiceBusQueues() RoutingServiceBusQueueEndpointPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingEndpoints) []RoutingServiceBusQueueEndpointProperties { return v.ServiceBusQueues }).(RoutingServiceBusQueueEndpointPropertiesArrayOutput)
 }
 
+// The Service Bus topics that routes may name.
 func (o RoutingEndpointsOutput) ServiceBusTopics() RoutingServiceBusTopicEndpointPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingEndpoints) []RoutingServiceBusTopicEndpointProperties { return v.ServiceBusTopics }).(RoutingServiceBusTopicEndpointPropertiesArrayOutput)
 }
 
+// The blob containers that routes may name.
 func (o RoutingEndpointsOutput) StorageContainers() RoutingStorageContainerPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingEndpoints) []RoutingStorageContainerProperties { return v.StorageContainers }).(RoutingStorageContainerPropertiesArrayOutput)
 }
@@ -5632,6 +6440,7 @@ func (o RoutingEndpointsPtrOutput) Elem() RoutingEndpointsOutput {
 	}).(RoutingEndpointsOutput)
 }
 
+// The Cosmos DB containers that routes may name.
 func (o RoutingEndpointsPtrOutput) CosmosDBSqlCollections() RoutingCosmosDBSqlApiPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpoints) []RoutingCosmosDBSqlApiProperties {
 		if v == nil {
@@ -5641,6 +6450,7 @@ func (o RoutingEndpointsPtrOutput) CosmosDBSqlCollections() RoutingCosmosDBSqlAp
 	}).(RoutingCosmosDBSqlApiPropertiesArrayOutput)
 }
 
+// The event hubs that routes may name.
 func (o RoutingEndpointsPtrOutput) EventHubs() RoutingEventHubPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpoints) []RoutingEventHubProperties {
 		if v == nil {
@@ -5650,6 +6460,7 @@ func (o RoutingEndpointsPtrOutput) EventHubs() RoutingEventHubPropertiesArrayOut
 	}).(RoutingEventHubPropertiesArrayOutput)
 }
 
+// The Service Bus queues that routes may name.
 func (o RoutingEndpointsPtrOutput) ServiceBusQueues() RoutingServiceBusQueueEndpointPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpoints) []RoutingServiceBusQueueEndpointProperties {
 		if v == nil {
@@ -5659,6 +6470,7 @@ func (o RoutingEndpointsPtrOutput) ServiceBusQueues() RoutingServiceBusQueueEndp
 	}).(RoutingServiceBusQueueEndpointPropertiesArrayOutput)
 }
 
+// The Service Bus topics that routes may name.
 func (o RoutingEndpointsPtrOutput) ServiceBusTopics() RoutingServiceBusTopicEndpointPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpoints) []RoutingServiceBusTopicEndpointProperties {
 		if v == nil {
@@ -5668,6 +6480,7 @@ func (o RoutingEndpointsPtrOutput) ServiceBusTopics() RoutingServiceBusTopicEndp
 	}).(RoutingServiceBusTopicEndpointPropertiesArrayOutput)
 }
 
+// The blob containers that routes may name.
 func (o RoutingEndpointsPtrOutput) StorageContainers() RoutingStorageContainerPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpoints) []RoutingStorageContainerProperties {
 		if v == nil {
@@ -5677,14 +6490,21 @@ func (o RoutingEndpointsPtrOutput) StorageContainers() RoutingStorageContainerPr
 	}).(RoutingStorageContainerPropertiesArrayOutput)
 }
 
+// The custom endpoints of a hub, by kind, as Azure reports it.
 type RoutingEndpointsResponse struct {
-	CosmosDBSqlCollections []RoutingCosmosDBSqlApiPropertiesResponse          `pulumi:"cosmosDBSqlCollections"`
-	EventHubs              []RoutingEventHubPropertiesResponse                `pulumi:"eventHubs"`
-	ServiceBusQueues       []RoutingServiceBusQueueEndpointPropertiesResponse `pulumi:"serviceBusQueues"`
-	ServiceBusTopics       []RoutingServiceBusTopicEndpointPropertiesResponse `pulumi:"serviceBusTopics"`
-	StorageContainers      []RoutingStorageContainerPropertiesResponse        `pulumi:"storageContainers"`
+	// The Cosmos DB containers that routes may name.
+	CosmosDBSqlCollections []RoutingCosmosDBSqlApiPropertiesResponse `pulumi:"cosmosDBSqlCollections"`
+	// The event hubs that routes may name.
+	EventHubs []RoutingEventHubPropertiesResponse `pulumi:"eventHubs"`
+	// The Service Bus queues that routes may name.
+	ServiceBusQueues []RoutingServiceBusQueueEndpointPropertiesResponse `pulumi:"serviceBusQueues"`
+	// The Service Bus topics that routes may name.
+	ServiceBusTopics []RoutingServiceBusTopicEndpointPropertiesResponse `pulumi:"serviceBusTopics"`
+	// The blob containers that routes may name.
+	StorageContainers []RoutingStorageContainerPropertiesResponse `pulumi:"storageContainers"`
 }
 
+// The custom endpoints of a hub, by kind, as Azure reports it.
 type RoutingEndpointsResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingEndpointsResponseOutput) ElementType() reflect.Type {
@@ -5699,28 +6519,33 @@ func (o RoutingEndpointsResponseOutput) ToRoutingEndpointsResponseOutputWithCont
 	return o
 }
 
+// The Cosmos DB containers that routes may name.
 func (o RoutingEndpointsResponseOutput) CosmosDBSqlCollections() RoutingCosmosDBSqlApiPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingEndpointsResponse) []RoutingCosmosDBSqlApiPropertiesResponse {
 		return v.CosmosDBSqlCollections
 	}).(RoutingCosmosDBSqlApiPropertiesResponseArrayOutput)
 }
 
+// The event hubs that routes may name.
 func (o RoutingEndpointsResponseOutput) EventHubs() RoutingEventHubPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingEndpointsResponse) []RoutingEventHubPropertiesResponse { return v.EventHubs }).(RoutingEventHubPropertiesResponseArrayOutput)
 }
 
+// The Service Bus queues that routes may name.
 func (o RoutingEndpointsResponseOutput) ServiceBusQueues() RoutingServiceBusQueueEndpointPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingEndpointsResponse) []RoutingServiceBusQueueEndpointPropertiesResponse {
 		return v.ServiceBusQueues
 	}).(RoutingServiceBusQueueEndpointPropertiesResponseArrayOutput)
 }
 
+// The Service Bus topics that routes may name.
 func (o RoutingEndpointsResponseOutput) ServiceBusTopics() RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingEndpointsResponse) []RoutingServiceBusTopicEndpointPropertiesResponse {
 		return v.ServiceBusTopics
 	}).(RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput)
 }
 
+// The blob containers that routes may name.
 func (o RoutingEndpointsResponseOutput) StorageContainers() RoutingStorageContainerPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingEndpointsResponse) []RoutingStorageContainerPropertiesResponse {
 		return v.StorageContainers
@@ -5751,6 +6576,7 @@ func (o RoutingEndpointsResponsePtrOutput) Elem() RoutingEndpointsResponseOutput
 	}).(RoutingEndpointsResponseOutput)
 }
 
+// The Cosmos DB containers that routes may name.
 func (o RoutingEndpointsResponsePtrOutput) CosmosDBSqlCollections() RoutingCosmosDBSqlApiPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpointsResponse) []RoutingCosmosDBSqlApiPropertiesResponse {
 		if v == nil {
@@ -5760,6 +6586,7 @@ func (o RoutingEndpointsResponsePtrOutput) CosmosDBSqlCollections() RoutingCosmo
 	}).(RoutingCosmosDBSqlApiPropertiesResponseArrayOutput)
 }
 
+// The event hubs that routes may name.
 func (o RoutingEndpointsResponsePtrOutput) EventHubs() RoutingEventHubPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpointsResponse) []RoutingEventHubPropertiesResponse {
 		if v == nil {
@@ -5769,6 +6596,7 @@ func (o RoutingEndpointsResponsePtrOutput) EventHubs() RoutingEventHubProperties
 	}).(RoutingEventHubPropertiesResponseArrayOutput)
 }
 
+// The Service Bus queues that routes may name.
 func (o RoutingEndpointsResponsePtrOutput) ServiceBusQueues() RoutingServiceBusQueueEndpointPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpointsResponse) []RoutingServiceBusQueueEndpointPropertiesResponse {
 		if v == nil {
@@ -5778,6 +6606,7 @@ func (o RoutingEndpointsResponsePtrOutput) ServiceBusQueues() RoutingServiceBusQ
 	}).(RoutingServiceBusQueueEndpointPropertiesResponseArrayOutput)
 }
 
+// The Service Bus topics that routes may name.
 func (o RoutingEndpointsResponsePtrOutput) ServiceBusTopics() RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpointsResponse) []RoutingServiceBusTopicEndpointPropertiesResponse {
 		if v == nil {
@@ -5787,6 +6616,7 @@ func (o RoutingEndpointsResponsePtrOutput) ServiceBusTopics() RoutingServiceBusT
 	}).(RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput)
 }
 
+// The blob containers that routes may name.
 func (o RoutingEndpointsResponsePtrOutput) StorageContainers() RoutingStorageContainerPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingEndpointsResponse) []RoutingStorageContainerPropertiesResponse {
 		if v == nil {
@@ -5796,16 +6626,26 @@ func (o RoutingEndpointsResponsePtrOutput) StorageContainers() RoutingStorageCon
 	}).(RoutingStorageContainerPropertiesResponseArrayOutput)
 }
 
+// An event hub as a routing endpoint.
 type RoutingEventHubProperties struct {
-	AuthenticationType *string          `pulumi:"authenticationType"`
-	ConnectionString   *string          `pulumi:"connectionString"`
-	EndpointUri        *string          `pulumi:"endpointUri"`
-	EntityPath         *string          `pulumi:"entityPath"`
-	Id                 *string          `pulumi:"id"`
-	Identity           *ManagedIdentity `pulumi:"identity"`
-	Name               string           `pulumi:"name"`
-	ResourceGroup      *string          `pulumi:"resourceGroup"`
-	SubscriptionId     *string          `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
 // RoutingEventHubPropertiesInput is an input type that accepts RoutingEventHubPropertiesArgs and RoutingEventHubPropertiesOutput values.
@@ -5819,16 +6659,26 @@ type RoutingEventHubPropertiesInput interface {
 	ToRoutingEventHubPropertiesOutputWithContext(context.Context) RoutingEventHubPropertiesOutput
 }
 
+// An event hub as a routing endpoint.
 type RoutingEventHubPropertiesArgs struct {
-	AuthenticationType pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	ConnectionString   pulumi.StringPtrInput   `pulumi:"connectionString"`
-	EndpointUri        pulumi.StringPtrInput   `pulumi:"endpointUri"`
-	EntityPath         pulumi.StringPtrInput   `pulumi:"entityPath"`
-	Id                 pulumi.StringPtrInput   `pulumi:"id"`
-	Identity           ManagedIdentityPtrInput `pulumi:"identity"`
-	Name               pulumi.StringInput      `pulumi:"name"`
-	ResourceGroup      pulumi.StringPtrInput   `pulumi:"resourceGroup"`
-	SubscriptionId     pulumi.StringPtrInput   `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString pulumi.StringPtrInput `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri pulumi.StringPtrInput `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath pulumi.StringPtrInput `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id pulumi.StringPtrInput `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup pulumi.StringPtrInput `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId pulumi.StringPtrInput `pulumi:"subscriptionId"`
 }
 
 func (RoutingEventHubPropertiesArgs) ElementType() reflect.Type {
@@ -5868,6 +6718,7 @@ func (i RoutingEventHubPropertiesArray) ToRoutingEventHubPropertiesArrayOutputWi
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingEventHubPropertiesArrayOutput)
 }
 
+// An event hub as a routing endpoint.
 type RoutingEventHubPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingEventHubPropertiesOutput) ElementType() reflect.Type {
@@ -5882,38 +6733,47 @@ func (o RoutingEventHubPropertiesOutput) ToRoutingEventHubPropertiesOutputWithCo
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingEventHubPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingEventHubPropertiesOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingEventHubPropertiesOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingEventHubPropertiesOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingEventHubPropertiesOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingEventHubPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingEventHubPropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingEventHubPropertiesOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingEventHubPropertiesOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubProperties) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -5938,18 +6798,29 @@ func (o RoutingEventHubPropertiesArrayOutput) Index(i pulumi.IntInput) RoutingEv
 	}).(RoutingEventHubPropertiesOutput)
 }
 
+// An event hub as a routing endpoint, as Azure reports it.
 type RoutingEventHubPropertiesResponse struct {
-	AuthenticationType *string                  `pulumi:"authenticationType"`
-	ConnectionString   *string                  `pulumi:"connectionString"`
-	EndpointUri        *string                  `pulumi:"endpointUri"`
-	EntityPath         *string                  `pulumi:"entityPath"`
-	Id                 *string                  `pulumi:"id"`
-	Identity           *ManagedIdentityResponse `pulumi:"identity"`
-	Name               string                   `pulumi:"name"`
-	ResourceGroup      *string                  `pulumi:"resourceGroup"`
-	SubscriptionId     *string                  `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
+// An event hub as a routing endpoint, as Azure reports it.
 type RoutingEventHubPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingEventHubPropertiesResponseOutput) ElementType() reflect.Type {
@@ -5964,38 +6835,47 @@ func (o RoutingEventHubPropertiesResponseOutput) ToRoutingEventHubPropertiesResp
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingEventHubPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingEventHubPropertiesResponseOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingEventHubPropertiesResponseOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingEventHubPropertiesResponseOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingEventHubPropertiesResponseOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingEventHubPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingEventHubPropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingEventHubPropertiesResponseOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingEventHubPropertiesResponseOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingEventHubPropertiesResponse) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6020,11 +6900,16 @@ func (o RoutingEventHubPropertiesResponseArrayOutput) Index(i pulumi.IntInput) R
 	}).(RoutingEventHubPropertiesResponseOutput)
 }
 
+// Where messages from devices go.
 type RoutingProperties struct {
-	Endpoints     *RoutingEndpoints        `pulumi:"endpoints"`
-	Enrichments   []EnrichmentProperties   `pulumi:"enrichments"`
+	// Where routes may lead besides the built-in endpoint.
+	Endpoints *RoutingEndpoints `pulumi:"endpoints"`
+	// Properties that the hub adds to messages on their way to endpoints.
+	Enrichments []EnrichmentProperties `pulumi:"enrichments"`
+	// Where messages go that no route takes.
 	FallbackRoute *FallbackRouteProperties `pulumi:"fallbackRoute"`
-	Routes        []RouteProperties        `pulumi:"routes"`
+	// The routes. Messages go to the endpoints of every one that takes them.
+	Routes []RouteProperties `pulumi:"routes"`
 }
 
 // RoutingPropertiesInput is an input type that accepts RoutingPropertiesArgs and RoutingPropertiesOutput values.
@@ -6038,11 +6923,16 @@ type RoutingPropertiesInput interface {
 	ToRoutingPropertiesOutputWithContext(context.Context) RoutingPropertiesOutput
 }
 
+// Where messages from devices go.
 type RoutingPropertiesArgs struct {
-	Endpoints     RoutingEndpointsPtrInput        `pulumi:"endpoints"`
-	Enrichments   EnrichmentPropertiesArrayInput  `pulumi:"enrichments"`
+	// Where routes may lead besides the built-in endpoint.
+	Endpoints RoutingEndpointsPtrInput `pulumi:"endpoints"`
+	// Properties that the hub adds to messages on their way to endpoints.
+	Enrichments EnrichmentPropertiesArrayInput `pulumi:"enrichments"`
+	// Where messages go that no route takes.
 	FallbackRoute FallbackRoutePropertiesPtrInput `pulumi:"fallbackRoute"`
-	Routes        RoutePropertiesArrayInput       `pulumi:"routes"`
+	// The routes. Messages go to the endpoints of every one that takes them.
+	Routes RoutePropertiesArrayInput `pulumi:"routes"`
 }
 
 func (RoutingPropertiesArgs) ElementType() reflect.Type {
@@ -6098,6 +6988,7 @@ func (i *routingPropertiesPtrType) ToRoutingPropertiesPtrOutputWithContext(ctx c
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingPropertiesPtrOutput)
 }
 
+// Where messages from devices go.
 type RoutingPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingPropertiesOutput) ElementType() reflect.Type {
@@ -6122,18 +7013,22 @@ func (o RoutingPropertiesOutput) ToRoutingPropertiesPtrOutputWithContext(ctx con
 	}).(RoutingPropertiesPtrOutput)
 }
 
+// Where routes may lead besides the built-in endpoint.
 func (o RoutingPropertiesOutput) Endpoints() RoutingEndpointsPtrOutput {
 	return o.ApplyT(func(v RoutingProperties) *RoutingEndpoints { return v.Endpoints }).(RoutingEndpointsPtrOutput)
 }
 
+// Properties that the hub adds to messages on their way to endpoints.
 func (o RoutingPropertiesOutput) Enrichments() EnrichmentPropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingProperties) []EnrichmentProperties { return v.Enrichments }).(EnrichmentPropertiesArrayOutput)
 }
 
+// Where messages go that no route takes.
 func (o RoutingPropertiesOutput) FallbackRoute() FallbackRoutePropertiesPtrOutput {
 	return o.ApplyT(func(v RoutingProperties) *FallbackRouteProperties { return v.FallbackRoute }).(FallbackRoutePropertiesPtrOutput)
 }
 
+// The routes. Messages go to the endpoints of every one that takes them.
 func (o RoutingPropertiesOutput) Routes() RoutePropertiesArrayOutput {
 	return o.ApplyT(func(v RoutingProperties) []RouteProperties { return v.Routes }).(RoutePropertiesArrayOutput)
 }
@@ -6162,6 +7057,7 @@ func (o RoutingPropertiesPtrOutput) Elem() RoutingPropertiesOutput {
 	}).(RoutingPropertiesOutput)
 }
 
+// Where routes may lead besides the built-in endpoint.
 func (o RoutingPropertiesPtrOutput) Endpoints() RoutingEndpointsPtrOutput {
 	return o.ApplyT(func(v *RoutingProperties) *RoutingEndpoints {
 		if v == nil {
@@ -6171,6 +7067,7 @@ func (o RoutingPropertiesPtrOutput) Endpoints() RoutingEndpointsPtrOutput {
 	}).(RoutingEndpointsPtrOutput)
 }
 
+// Properties that the hub adds to messages on their way to endpoints.
 func (o RoutingPropertiesPtrOutput) Enrichments() EnrichmentPropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingProperties) []EnrichmentProperties {
 		if v == nil {
@@ -6180,6 +7077,7 @@ func (o RoutingPropertiesPtrOutput) Enrichments() EnrichmentPropertiesArrayOutpu
 	}).(EnrichmentPropertiesArrayOutput)
 }
 
+// Where messages go that no route takes.
 func (o RoutingPropertiesPtrOutput) FallbackRoute() FallbackRoutePropertiesPtrOutput {
 	return o.ApplyT(func(v *RoutingProperties) *FallbackRouteProperties {
 		if v == nil {
@@ -6189,6 +7087,7 @@ func (o RoutingPropertiesPtrOutput) FallbackRoute() FallbackRoutePropertiesPtrOu
 	}).(FallbackRoutePropertiesPtrOutput)
 }
 
+// The routes. Messages go to the endpoints of every one that takes them.
 func (o RoutingPropertiesPtrOutput) Routes() RoutePropertiesArrayOutput {
 	return o.ApplyT(func(v *RoutingProperties) []RouteProperties {
 		if v == nil {
@@ -6198,13 +7097,19 @@ func (o RoutingPropertiesPtrOutput) Routes() RoutePropertiesArrayOutput {
 	}).(RoutePropertiesArrayOutput)
 }
 
+// Where messages from devices go, as Azure reports it.
 type RoutingPropertiesResponse struct {
-	Endpoints     *RoutingEndpointsResponse        `pulumi:"endpoints"`
-	Enrichments   []EnrichmentPropertiesResponse   `pulumi:"enrichments"`
+	// Where routes may lead besides the built-in endpoint.
+	Endpoints *RoutingEndpointsResponse `pulumi:"endpoints"`
+	// Properties that the hub adds to messages on their way to endpoints.
+	Enrichments []EnrichmentPropertiesResponse `pulumi:"enrichments"`
+	// Where messages go that no route takes.
 	FallbackRoute *FallbackRoutePropertiesResponse `pulumi:"fallbackRoute"`
-	Routes        []RoutePropertiesResponse        `pulumi:"routes"`
+	// The routes. Messages go to the endpoints of every one that takes them.
+	Routes []RoutePropertiesResponse `pulumi:"routes"`
 }
 
+// Where messages from devices go, as Azure reports it.
 type RoutingPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingPropertiesResponseOutput) ElementType() reflect.Type {
@@ -6219,18 +7124,22 @@ func (o RoutingPropertiesResponseOutput) ToRoutingPropertiesResponseOutputWithCo
 	return o
 }
 
+// Where routes may lead besides the built-in endpoint.
 func (o RoutingPropertiesResponseOutput) Endpoints() RoutingEndpointsResponsePtrOutput {
 	return o.ApplyT(func(v RoutingPropertiesResponse) *RoutingEndpointsResponse { return v.Endpoints }).(RoutingEndpointsResponsePtrOutput)
 }
 
+// Properties that the hub adds to messages on their way to endpoints.
 func (o RoutingPropertiesResponseOutput) Enrichments() EnrichmentPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingPropertiesResponse) []EnrichmentPropertiesResponse { return v.Enrichments }).(EnrichmentPropertiesResponseArrayOutput)
 }
 
+// Where messages go that no route takes.
 func (o RoutingPropertiesResponseOutput) FallbackRoute() FallbackRoutePropertiesResponsePtrOutput {
 	return o.ApplyT(func(v RoutingPropertiesResponse) *FallbackRoutePropertiesResponse { return v.FallbackRoute }).(FallbackRoutePropertiesResponsePtrOutput)
 }
 
+// The routes. Messages go to the endpoints of every one that takes them.
 func (o RoutingPropertiesResponseOutput) Routes() RoutePropertiesResponseArrayOutput {
 	return o.ApplyT(func(v RoutingPropertiesResponse) []RoutePropertiesResponse { return v.Routes }).(RoutePropertiesResponseArrayOutput)
 }
@@ -6259,6 +7168,7 @@ func (o RoutingPropertiesResponsePtrOutput) Elem() RoutingPropertiesResponseOutp
 	}).(RoutingPropertiesResponseOutput)
 }
 
+// Where routes may lead besides the built-in endpoint.
 func (o RoutingPropertiesResponsePtrOutput) Endpoints() RoutingEndpointsResponsePtrOutput {
 	return o.ApplyT(func(v *RoutingPropertiesResponse) *RoutingEndpointsResponse {
 		if v == nil {
@@ -6268,6 +7178,7 @@ func (o RoutingPropertiesResponsePtrOutput) Endpoints() RoutingEndpointsResponse
 	}).(RoutingEndpointsResponsePtrOutput)
 }
 
+// Properties that the hub adds to messages on their way to endpoints.
 func (o RoutingPropertiesResponsePtrOutput) Enrichments() EnrichmentPropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingPropertiesResponse) []EnrichmentPropertiesResponse {
 		if v == nil {
@@ -6277,6 +7188,7 @@ func (o RoutingPropertiesResponsePtrOutput) Enrichments() EnrichmentPropertiesRe
 	}).(EnrichmentPropertiesResponseArrayOutput)
 }
 
+// Where messages go that no route takes.
 func (o RoutingPropertiesResponsePtrOutput) FallbackRoute() FallbackRoutePropertiesResponsePtrOutput {
 	return o.ApplyT(func(v *RoutingPropertiesResponse) *FallbackRoutePropertiesResponse {
 		if v == nil {
@@ -6286,6 +7198,7 @@ func (o RoutingPropertiesResponsePtrOutput) FallbackRoute() FallbackRoutePropert
 	}).(FallbackRoutePropertiesResponsePtrOutput)
 }
 
+// The routes. Messages go to the endpoints of every one that takes them.
 func (o RoutingPropertiesResponsePtrOutput) Routes() RoutePropertiesResponseArrayOutput {
 	return o.ApplyT(func(v *RoutingPropertiesResponse) []RoutePropertiesResponse {
 		if v == nil {
@@ -6295,16 +7208,26 @@ func (o RoutingPropertiesResponsePtrOutput) Routes() RoutePropertiesResponseArra
 	}).(RoutePropertiesResponseArrayOutput)
 }
 
+// A Service Bus queue as a routing endpoint.
 type RoutingServiceBusQueueEndpointProperties struct {
-	AuthenticationType *string          `pulumi:"authenticationType"`
-	ConnectionString   *string          `pulumi:"connectionString"`
-	EndpointUri        *string          `pulumi:"endpointUri"`
-	EntityPath         *string          `pulumi:"entityPath"`
-	Id                 *string          `pulumi:"id"`
-	Identity           *ManagedIdentity `pulumi:"identity"`
-	Name               string           `pulumi:"name"`
-	ResourceGroup      *string          `pulumi:"resourceGroup"`
-	SubscriptionId     *string          `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
 // RoutingServiceBusQueueEndpointPropertiesInput is an input type that accepts RoutingServiceBusQueueEndpointPropertiesArgs and RoutingServiceBusQueueEndpointPropertiesOutput values.
@@ -6318,16 +7241,26 @@ type RoutingServiceBusQueueEndpointPropertiesInput interface {
 	ToRoutingServiceBusQueueEndpointPropertiesOutputWithContext(context.Context) RoutingServiceBusQueueEndpointPropertiesOutput
 }
 
+// A Service Bus queue as a routing endpoint.
 type RoutingServiceBusQueueEndpointPropertiesArgs struct {
-	AuthenticationType pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	ConnectionString   pulumi.StringPtrInput   `pulumi:"connectionString"`
-	EndpointUri        pulumi.StringPtrInput   `pulumi:"endpointUri"`
-	EntityPath         pulumi.StringPtrInput   `pulumi:"entityPath"`
-	Id                 pulumi.StringPtrInput   `pulumi:"id"`
-	Identity           ManagedIdentityPtrInput `pulumi:"identity"`
-	Name               pulumi.StringInput      `pulumi:"name"`
-	ResourceGroup      pulumi.StringPtrInput   `pulumi:"resourceGroup"`
-	SubscriptionId     pulumi.StringPtrInput   `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString pulumi.StringPtrInput `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri pulumi.StringPtrInput `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath pulumi.StringPtrInput `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id pulumi.StringPtrInput `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup pulumi.StringPtrInput `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId pulumi.StringPtrInput `pulumi:"subscriptionId"`
 }
 
 func (RoutingServiceBusQueueEndpointPropertiesArgs) ElementType() reflect.Type {
@@ -6367,6 +7300,7 @@ func (i RoutingServiceBusQueueEndpointPropertiesArray) ToRoutingServiceBusQueueE
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingServiceBusQueueEndpointPropertiesArrayOutput)
 }
 
+// A Service Bus queue as a routing endpoint.
 type RoutingServiceBusQueueEndpointPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingServiceBusQueueEndpointPropertiesOutput) ElementType() reflect.Type {
@@ -6381,38 +7315,47 @@ func (o RoutingServiceBusQueueEndpointPropertiesOutput) ToRoutingServiceBusQueue
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointProperties) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6437,18 +7380,29 @@ func (o RoutingServiceBusQueueEndpointPropertiesArrayOutput) Index(i pulumi.IntI
 	}).(RoutingServiceBusQueueEndpointPropertiesOutput)
 }
 
+// A Service Bus queue as a routing endpoint, as Azure reports it.
 type RoutingServiceBusQueueEndpointPropertiesResponse struct {
-	AuthenticationType *string                  `pulumi:"authenticationType"`
-	ConnectionString   *string                  `pulumi:"connectionString"`
-	EndpointUri        *string                  `pulumi:"endpointUri"`
-	EntityPath         *string                  `pulumi:"entityPath"`
-	Id                 *string                  `pulumi:"id"`
-	Identity           *ManagedIdentityResponse `pulumi:"identity"`
-	Name               string                   `pulumi:"name"`
-	ResourceGroup      *string                  `pulumi:"resourceGroup"`
-	SubscriptionId     *string                  `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
+// A Service Bus queue as a routing endpoint, as Azure reports it.
 type RoutingServiceBusQueueEndpointPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingServiceBusQueueEndpointPropertiesResponseOutput) ElementType() reflect.Type {
@@ -6463,38 +7417,47 @@ func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) ToRoutingService
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingServiceBusQueueEndpointPropertiesResponseOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusQueueEndpointPropertiesResponse) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6519,16 +7482,26 @@ func (o RoutingServiceBusQueueEndpointPropertiesResponseArrayOutput) Index(i pul
 	}).(RoutingServiceBusQueueEndpointPropertiesResponseOutput)
 }
 
+// A Service Bus topic as a routing endpoint.
 type RoutingServiceBusTopicEndpointProperties struct {
-	AuthenticationType *string          `pulumi:"authenticationType"`
-	ConnectionString   *string          `pulumi:"connectionString"`
-	EndpointUri        *string          `pulumi:"endpointUri"`
-	EntityPath         *string          `pulumi:"entityPath"`
-	Id                 *string          `pulumi:"id"`
-	Identity           *ManagedIdentity `pulumi:"identity"`
-	Name               string           `pulumi:"name"`
-	ResourceGroup      *string          `pulumi:"resourceGroup"`
-	SubscriptionId     *string          `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
 // RoutingServiceBusTopicEndpointPropertiesInput is an input type that accepts RoutingServiceBusTopicEndpointPropertiesArgs and RoutingServiceBusTopicEndpointPropertiesOutput values.
@@ -6542,16 +7515,26 @@ type RoutingServiceBusTopicEndpointPropertiesInput interface {
 	ToRoutingServiceBusTopicEndpointPropertiesOutputWithContext(context.Context) RoutingServiceBusTopicEndpointPropertiesOutput
 }
 
+// A Service Bus topic as a routing endpoint.
 type RoutingServiceBusTopicEndpointPropertiesArgs struct {
-	AuthenticationType pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	ConnectionString   pulumi.StringPtrInput   `pulumi:"connectionString"`
-	EndpointUri        pulumi.StringPtrInput   `pulumi:"endpointUri"`
-	EntityPath         pulumi.StringPtrInput   `pulumi:"entityPath"`
-	Id                 pulumi.StringPtrInput   `pulumi:"id"`
-	Identity           ManagedIdentityPtrInput `pulumi:"identity"`
-	Name               pulumi.StringInput      `pulumi:"name"`
-	ResourceGroup      pulumi.StringPtrInput   `pulumi:"resourceGroup"`
-	SubscriptionId     pulumi.StringPtrInput   `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString pulumi.StringPtrInput `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri pulumi.StringPtrInput `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath pulumi.StringPtrInput `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id pulumi.StringPtrInput `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup pulumi.StringPtrInput `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId pulumi.StringPtrInput `pulumi:"subscriptionId"`
 }
 
 func (RoutingServiceBusTopicEndpointPropertiesArgs) ElementType() reflect.Type {
@@ -6591,6 +7574,7 @@ func (i RoutingServiceBusTopicEndpointPropertiesArray) ToRoutingServiceBusTopicE
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingServiceBusTopicEndpointPropertiesArrayOutput)
 }
 
+// A Service Bus topic as a routing endpoint.
 type RoutingServiceBusTopicEndpointPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingServiceBusTopicEndpointPropertiesOutput) ElementType() reflect.Type {
@@ -6605,38 +7589,47 @@ func (o RoutingServiceBusTopicEndpointPropertiesOutput) ToRoutingServiceBusTopic
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointProperties) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6661,18 +7654,29 @@ func (o RoutingServiceBusTopicEndpointPropertiesArrayOutput) Index(i pulumi.IntI
 	}).(RoutingServiceBusTopicEndpointPropertiesOutput)
 }
 
+// A Service Bus topic as a routing endpoint, as Azure reports it.
 type RoutingServiceBusTopicEndpointPropertiesResponse struct {
-	AuthenticationType *string                  `pulumi:"authenticationType"`
-	ConnectionString   *string                  `pulumi:"connectionString"`
-	EndpointUri        *string                  `pulumi:"endpointUri"`
-	EntityPath         *string                  `pulumi:"entityPath"`
-	Id                 *string                  `pulumi:"id"`
-	Identity           *ManagedIdentityResponse `pulumi:"identity"`
-	Name               string                   `pulumi:"name"`
-	ResourceGroup      *string                  `pulumi:"resourceGroup"`
-	SubscriptionId     *string                  `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The queue, topic or event hub, for access with a managed identity.
+	EntityPath *string `pulumi:"entityPath"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
+// A Service Bus topic as a routing endpoint, as Azure reports it.
 type RoutingServiceBusTopicEndpointPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingServiceBusTopicEndpointPropertiesResponseOutput) ElementType() reflect.Type {
@@ -6687,38 +7691,47 @@ func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) ToRoutingService
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The queue, topic or event hub, for access with a managed identity.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) EntityPath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.EntityPath }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingServiceBusTopicEndpointPropertiesResponseOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingServiceBusTopicEndpointPropertiesResponse) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6743,20 +7756,34 @@ func (o RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput) Index(i pul
 	}).(RoutingServiceBusTopicEndpointPropertiesResponseOutput)
 }
 
+// A blob container as a routing endpoint.
 type RoutingStorageContainerProperties struct {
-	AuthenticationType      *string          `pulumi:"authenticationType"`
-	BatchFrequencyInSeconds *int             `pulumi:"batchFrequencyInSeconds"`
-	ConnectionString        *string          `pulumi:"connectionString"`
-	ContainerName           string           `pulumi:"containerName"`
-	Encoding                *string          `pulumi:"encoding"`
-	EndpointUri             *string          `pulumi:"endpointUri"`
-	FileNameFormat          *string          `pulumi:"fileNameFormat"`
-	Id                      *string          `pulumi:"id"`
-	Identity                *ManagedIdentity `pulumi:"identity"`
-	MaxChunkSizeInBytes     *int             `pulumi:"maxChunkSizeInBytes"`
-	Name                    string           `pulumi:"name"`
-	ResourceGroup           *string          `pulumi:"resourceGroup"`
-	SubscriptionId          *string          `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	BatchFrequencyInSeconds *int `pulumi:"batchFrequencyInSeconds"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName string `pulumi:"containerName"`
+	// The format of the blobs: avro, avrodeflate or json.
+	Encoding *string `pulumi:"encoding"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The names of the blobs, built from {iothub}, {partition}, {YYYY}, {MM}, {DD}, {HH} and {mm}.
+	FileNameFormat *string `pulumi:"fileNameFormat"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// The size at which a blob is written at the latest, in bytes.
+	MaxChunkSizeInBytes *int `pulumi:"maxChunkSizeInBytes"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
 // RoutingStorageContainerPropertiesInput is an input type that accepts RoutingStorageContainerPropertiesArgs and RoutingStorageContainerPropertiesOutput values.
@@ -6770,20 +7797,34 @@ type RoutingStorageContainerPropertiesInput interface {
 	ToRoutingStorageContainerPropertiesOutputWithContext(context.Context) RoutingStorageContainerPropertiesOutput
 }
 
+// A blob container as a routing endpoint.
 type RoutingStorageContainerPropertiesArgs struct {
-	AuthenticationType      pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	BatchFrequencyInSeconds pulumi.IntPtrInput      `pulumi:"batchFrequencyInSeconds"`
-	ConnectionString        pulumi.StringPtrInput   `pulumi:"connectionString"`
-	ContainerName           pulumi.StringInput      `pulumi:"containerName"`
-	Encoding                pulumi.StringPtrInput   `pulumi:"encoding"`
-	EndpointUri             pulumi.StringPtrInput   `pulumi:"endpointUri"`
-	FileNameFormat          pulumi.StringPtrInput   `pulumi:"fileNameFormat"`
-	Id                      pulumi.StringPtrInput   `pulumi:"id"`
-	Identity                ManagedIdentityPtrInput `pulumi:"identity"`
-	MaxChunkSizeInBytes     pulumi.IntPtrInput      `pulumi:"maxChunkSizeInBytes"`
-	Name                    pulumi.StringInput      `pulumi:"name"`
-	ResourceGroup           pulumi.StringPtrInput   `pulumi:"resourceGroup"`
-	SubscriptionId          pulumi.StringPtrInput   `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	BatchFrequencyInSeconds pulumi.IntPtrInput `pulumi:"batchFrequencyInSeconds"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString pulumi.StringPtrInput `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName pulumi.StringInput `pulumi:"containerName"`
+	// The format of the blobs: avro, avrodeflate or json.
+	Encoding pulumi.StringPtrInput `pulumi:"encoding"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri pulumi.StringPtrInput `pulumi:"endpointUri"`
+	// The names of the blobs, built from {iothub}, {partition}, {YYYY}, {MM}, {DD}, {HH} and {mm}.
+	FileNameFormat pulumi.StringPtrInput `pulumi:"fileNameFormat"`
+	// The id by which the service knows the endpoint.
+	Id pulumi.StringPtrInput `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// The size at which a blob is written at the latest, in bytes.
+	MaxChunkSizeInBytes pulumi.IntPtrInput `pulumi:"maxChunkSizeInBytes"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name pulumi.StringInput `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup pulumi.StringPtrInput `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId pulumi.StringPtrInput `pulumi:"subscriptionId"`
 }
 
 func (RoutingStorageContainerPropertiesArgs) ElementType() reflect.Type {
@@ -6823,6 +7864,7 @@ func (i RoutingStorageContainerPropertiesArray) ToRoutingStorageContainerPropert
 	return pulumi.ToOutputWithContext(ctx, i).(RoutingStorageContainerPropertiesArrayOutput)
 }
 
+// A blob container as a routing endpoint.
 type RoutingStorageContainerPropertiesOutput struct{ *pulumi.OutputState }
 
 func (RoutingStorageContainerPropertiesOutput) ElementType() reflect.Type {
@@ -6837,54 +7879,67 @@ func (o RoutingStorageContainerPropertiesOutput) ToRoutingStorageContainerProper
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingStorageContainerPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// How long messages are gathered before a blob is written, in seconds from 60 to 720.
 func (o RoutingStorageContainerPropertiesOutput) BatchFrequencyInSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *int { return v.BatchFrequencyInSeconds }).(pulumi.IntPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingStorageContainerPropertiesOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The blob container that is written to.
 func (o RoutingStorageContainerPropertiesOutput) ContainerName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) string { return v.ContainerName }).(pulumi.StringOutput)
 }
 
+// The format of the blobs: avro, avrodeflate or json.
 func (o RoutingStorageContainerPropertiesOutput) Encoding() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.Encoding }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingStorageContainerPropertiesOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The names of the blobs, built from {iothub}, {partition}, {YYYY}, {MM}, {DD}, {HH} and {mm}.
 func (o RoutingStorageContainerPropertiesOutput) FileNameFormat() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.FileNameFormat }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingStorageContainerPropertiesOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingStorageContainerPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// The size at which a blob is written at the latest, in bytes.
 func (o RoutingStorageContainerPropertiesOutput) MaxChunkSizeInBytes() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *int { return v.MaxChunkSizeInBytes }).(pulumi.IntPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingStorageContainerPropertiesOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingStorageContainerPropertiesOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingStorageContainerPropertiesOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -6909,22 +7964,37 @@ func (o RoutingStorageContainerPropertiesArrayOutput) Index(i pulumi.IntInput) R
 	}).(RoutingStorageContainerPropertiesOutput)
 }
 
+// A blob container as a routing endpoint, as Azure reports it.
 type RoutingStorageContainerPropertiesResponse struct {
-	AuthenticationType      *string                  `pulumi:"authenticationType"`
-	BatchFrequencyInSeconds *int                     `pulumi:"batchFrequencyInSeconds"`
-	ConnectionString        *string                  `pulumi:"connectionString"`
-	ContainerName           string                   `pulumi:"containerName"`
-	Encoding                *string                  `pulumi:"encoding"`
-	EndpointUri             *string                  `pulumi:"endpointUri"`
-	FileNameFormat          *string                  `pulumi:"fileNameFormat"`
-	Id                      *string                  `pulumi:"id"`
-	Identity                *ManagedIdentityResponse `pulumi:"identity"`
-	MaxChunkSizeInBytes     *int                     `pulumi:"maxChunkSizeInBytes"`
-	Name                    string                   `pulumi:"name"`
-	ResourceGroup           *string                  `pulumi:"resourceGroup"`
-	SubscriptionId          *string                  `pulumi:"subscriptionId"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	BatchFrequencyInSeconds *int `pulumi:"batchFrequencyInSeconds"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString *string `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName string `pulumi:"containerName"`
+	// The format of the blobs: avro, avrodeflate or json.
+	Encoding *string `pulumi:"encoding"`
+	// The address of the endpoint, for access with a managed identity.
+	EndpointUri *string `pulumi:"endpointUri"`
+	// The names of the blobs, built from {iothub}, {partition}, {YYYY}, {MM}, {DD}, {HH} and {mm}.
+	FileNameFormat *string `pulumi:"fileNameFormat"`
+	// The id by which the service knows the endpoint.
+	Id *string `pulumi:"id"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// The size at which a blob is written at the latest, in bytes.
+	MaxChunkSizeInBytes *int `pulumi:"maxChunkSizeInBytes"`
+	// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
+	Name string `pulumi:"name"`
+	// The resource group of the endpoint.
+	ResourceGroup *string `pulumi:"resourceGroup"`
+	// The subscription of the endpoint.
+	SubscriptionId *string `pulumi:"subscriptionId"`
 }
 
+// A blob container as a routing endpoint, as Azure reports it.
 type RoutingStorageContainerPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (RoutingStorageContainerPropertiesResponseOutput) ElementType() reflect.Type {
@@ -6939,54 +8009,67 @@ func (o RoutingStorageContainerPropertiesResponseOutput) ToRoutingStorageContain
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o RoutingStorageContainerPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// How long messages are gathered before a blob is written, in seconds from 60 to 720.
 func (o RoutingStorageContainerPropertiesResponseOutput) BatchFrequencyInSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *int { return v.BatchFrequencyInSeconds }).(pulumi.IntPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o RoutingStorageContainerPropertiesResponseOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
+// The blob container that is written to.
 func (o RoutingStorageContainerPropertiesResponseOutput) ContainerName() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) string { return v.ContainerName }).(pulumi.StringOutput)
 }
 
+// The format of the blobs: avro, avrodeflate or json.
 func (o RoutingStorageContainerPropertiesResponseOutput) Encoding() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.Encoding }).(pulumi.StringPtrOutput)
 }
 
+// The address of the endpoint, for access with a managed identity.
 func (o RoutingStorageContainerPropertiesResponseOutput) EndpointUri() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.EndpointUri }).(pulumi.StringPtrOutput)
 }
 
+// The names of the blobs, built from {iothub}, {partition}, {YYYY}, {MM}, {DD}, {HH} and {mm}.
 func (o RoutingStorageContainerPropertiesResponseOutput) FileNameFormat() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.FileNameFormat }).(pulumi.StringPtrOutput)
 }
 
+// The id by which the service knows the endpoint.
 func (o RoutingStorageContainerPropertiesResponseOutput) Id() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.Id }).(pulumi.StringPtrOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o RoutingStorageContainerPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// The size at which a blob is written at the latest, in bytes.
 func (o RoutingStorageContainerPropertiesResponseOutput) MaxChunkSizeInBytes() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *int { return v.MaxChunkSizeInBytes }).(pulumi.IntPtrOutput)
 }
 
+// The name of the endpoint, unique in the hub: up to 64 letters, digits, dots, hyphens and underscores.
 func (o RoutingStorageContainerPropertiesResponseOutput) Name() pulumi.StringOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) string { return v.Name }).(pulumi.StringOutput)
 }
 
+// The resource group of the endpoint.
 func (o RoutingStorageContainerPropertiesResponseOutput) ResourceGroup() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.ResourceGroup }).(pulumi.StringPtrOutput)
 }
 
+// The subscription of the endpoint.
 func (o RoutingStorageContainerPropertiesResponseOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
@@ -7011,11 +8094,16 @@ func (o RoutingStorageContainerPropertiesResponseArrayOutput) Index(i pulumi.Int
 	}).(RoutingStorageContainerPropertiesResponseOutput)
 }
 
+// A shared access policy of a hub.
 type SharedAccessSignatureAuthorizationRule struct {
-	KeyName      string       `pulumi:"keyName"`
-	PrimaryKey   *string      `pulumi:"primaryKey"`
-	Rights       AccessRights `pulumi:"rights"`
-	SecondaryKey *string      `pulumi:"secondaryKey"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights AccessRights `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
 // SharedAccessSignatureAuthorizationRuleInput is an input type that accepts SharedAccessSignatureAuthorizationRuleArgs and SharedAccessSignatureAuthorizationRuleOutput values.
@@ -7029,10 +8117,15 @@ type SharedAccessSignatureAuthorizationRuleInput interface {
 	ToSharedAccessSignatureAuthorizationRuleOutputWithContext(context.Context) SharedAccessSignatureAuthorizationRuleOutput
 }
 
+// A shared access policy of a hub.
 type SharedAccessSignatureAuthorizationRuleArgs struct {
-	KeyName      pulumi.StringInput    `pulumi:"keyName"`
-	PrimaryKey   pulumi.StringPtrInput `pulumi:"primaryKey"`
-	Rights       AccessRightsInput     `pulumi:"rights"`
+	// The name of the policy.
+	KeyName pulumi.StringInput `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights AccessRightsInput `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
 }
 
@@ -7073,6 +8166,7 @@ func (i SharedAccessSignatureAuthorizationRuleArray) ToSharedAccessSignatureAuth
 	return pulumi.ToOutputWithContext(ctx, i).(SharedAccessSignatureAuthorizationRuleArrayOutput)
 }
 
+// A shared access policy of a hub.
 type SharedAccessSignatureAuthorizationRuleOutput struct{ *pulumi.OutputState }
 
 func (SharedAccessSignatureAuthorizationRuleOutput) ElementType() reflect.Type {
@@ -7087,18 +8181,22 @@ func (o SharedAccessSignatureAuthorizationRuleOutput) ToSharedAccessSignatureAut
 	return o
 }
 
+// The name of the policy.
 func (o SharedAccessSignatureAuthorizationRuleOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o SharedAccessSignatureAuthorizationRuleOutput) Rights() AccessRightsOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) AccessRights { return v.Rights }).(AccessRightsOutput)
 }
 
+// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -7123,10 +8221,15 @@ func (o SharedAccessSignatureAuthorizationRuleArrayOutput) Index(i pulumi.IntInp
 	}).(SharedAccessSignatureAuthorizationRuleOutput)
 }
 
+// A shared access policy of a Device Provisioning Service.
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescription struct {
-	KeyName      string  `pulumi:"keyName"`
-	PrimaryKey   *string `pulumi:"primaryKey"`
-	Rights       string  `pulumi:"rights"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights string `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -7141,10 +8244,15 @@ type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionInput interfac
 	ToSharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutputWithContext(context.Context) SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput
 }
 
+// A shared access policy of a Device Provisioning Service.
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArgs struct {
-	KeyName      pulumi.StringInput    `pulumi:"keyName"`
-	PrimaryKey   pulumi.StringPtrInput `pulumi:"primaryKey"`
-	Rights       pulumi.StringInput    `pulumi:"rights"`
+	// The name of the policy.
+	KeyName pulumi.StringInput `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights pulumi.StringInput `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
 }
 
@@ -7185,6 +8293,7 @@ func (i SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArray) ToSh
 	return pulumi.ToOutputWithContext(ctx, i).(SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput)
 }
 
+// A shared access policy of a Device Provisioning Service.
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput struct{ *pulumi.OutputState }
 
 func (SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) ElementType() reflect.Type {
@@ -7199,18 +8308,22 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) ToS
 	return o
 }
 
+// The name of the policy.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) string { return v.Rights }).(pulumi.StringOutput)
 }
 
+// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -7235,13 +8348,19 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput
 	}).(SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput)
 }
 
+// A shared access policy of a Device Provisioning Service, as Azure reports it.
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse struct {
-	KeyName      string  `pulumi:"keyName"`
-	PrimaryKey   *string `pulumi:"primaryKey"`
-	Rights       string  `pulumi:"rights"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights string `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
+// A shared access policy of a Device Provisioning Service, as Azure reports it.
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput struct{ *pulumi.OutputState }
 
 func (SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) ElementType() reflect.Type {
@@ -7256,20 +8375,24 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOut
 	return o
 }
 
+// The name of the policy.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) *string {
 		return v.PrimaryKey
 	}).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) string { return v.Rights }).(pulumi.StringOutput)
 }
 
+// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) *string {
 		return v.SecondaryKey
@@ -7296,13 +8419,19 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArr
 	}).(SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput)
 }
 
+// A shared access policy of a hub, as Azure reports it.
 type SharedAccessSignatureAuthorizationRuleResponse struct {
-	KeyName      string  `pulumi:"keyName"`
-	PrimaryKey   *string `pulumi:"primaryKey"`
-	Rights       string  `pulumi:"rights"`
+	// The name of the policy.
+	KeyName string `pulumi:"keyName"`
+	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// What a bearer of the key may do.
+	Rights string `pulumi:"rights"`
+	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
+// A shared access policy of a hub, as Azure reports it.
 type SharedAccessSignatureAuthorizationRuleResponseOutput struct{ *pulumi.OutputState }
 
 func (SharedAccessSignatureAuthorizationRuleResponseOutput) ElementType() reflect.Type {
@@ -7317,18 +8446,22 @@ func (o SharedAccessSignatureAuthorizationRuleResponseOutput) ToSharedAccessSign
 	return o
 }
 
+// The name of the policy.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) KeyName() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
+// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
+// What a bearer of the key may do.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) string { return v.Rights }).(pulumi.StringOutput)
 }
 
+// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -7353,12 +8486,18 @@ func (o SharedAccessSignatureAuthorizationRuleResponseArrayOutput) Index(i pulum
 	}).(SharedAccessSignatureAuthorizationRuleResponseOutput)
 }
 
+// Where devices upload files.
 type StorageEndpointProperties struct {
-	AuthenticationType *string          `pulumi:"authenticationType"`
-	ConnectionString   string           `pulumi:"connectionString"`
-	ContainerName      string           `pulumi:"containerName"`
-	Identity           *ManagedIdentity `pulumi:"identity"`
-	SasTtlAsIso8601    *string          `pulumi:"sasTtlAsIso8601"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString string `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName string `pulumi:"containerName"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentity `pulumi:"identity"`
+	// How long the address for an upload is valid, as an ISO 8601 duration.
+	SasTtlAsIso8601 *string `pulumi:"sasTtlAsIso8601"`
 }
 
 // StorageEndpointPropertiesInput is an input type that accepts StorageEndpointPropertiesArgs and StorageEndpointPropertiesOutput values.
@@ -7372,12 +8511,18 @@ type StorageEndpointPropertiesInput interface {
 	ToStorageEndpointPropertiesOutputWithContext(context.Context) StorageEndpointPropertiesOutput
 }
 
+// Where devices upload files.
 type StorageEndpointPropertiesArgs struct {
-	AuthenticationType pulumi.StringPtrInput   `pulumi:"authenticationType"`
-	ConnectionString   pulumi.StringInput      `pulumi:"connectionString"`
-	ContainerName      pulumi.StringInput      `pulumi:"containerName"`
-	Identity           ManagedIdentityPtrInput `pulumi:"identity"`
-	SasTtlAsIso8601    pulumi.StringPtrInput   `pulumi:"sasTtlAsIso8601"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString pulumi.StringInput `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName pulumi.StringInput `pulumi:"containerName"`
+	// The managed identity with which the endpoint is reached.
+	Identity ManagedIdentityPtrInput `pulumi:"identity"`
+	// How long the address for an upload is valid, as an ISO 8601 duration.
+	SasTtlAsIso8601 pulumi.StringPtrInput `pulumi:"sasTtlAsIso8601"`
 }
 
 func (StorageEndpointPropertiesArgs) ElementType() reflect.Type {
@@ -7417,6 +8562,7 @@ func (i StorageEndpointPropertiesMap) ToStorageEndpointPropertiesMapOutputWithCo
 	return pulumi.ToOutputWithContext(ctx, i).(StorageEndpointPropertiesMapOutput)
 }
 
+// Where devices upload files.
 type StorageEndpointPropertiesOutput struct{ *pulumi.OutputState }
 
 func (StorageEndpointPropertiesOutput) ElementType() reflect.Type {
@@ -7431,22 +8577,27 @@ func (o StorageEndpointPropertiesOutput) ToStorageEndpointPropertiesOutputWithCo
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o StorageEndpointPropertiesOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o StorageEndpointPropertiesOutput) ConnectionString() pulumi.StringOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) string { return v.ConnectionString }).(pulumi.StringOutput)
 }
 
+// The blob container that is written to.
 func (o StorageEndpointPropertiesOutput) ContainerName() pulumi.StringOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) string { return v.ContainerName }).(pulumi.StringOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o StorageEndpointPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
+// How long the address for an upload is valid, as an ISO 8601 duration.
 func (o StorageEndpointPropertiesOutput) SasTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) *string { return v.SasTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -7471,14 +8622,21 @@ func (o StorageEndpointPropertiesMapOutput) MapIndex(k pulumi.StringInput) Stora
 	}).(StorageEndpointPropertiesOutput)
 }
 
+// Where devices upload files, as Azure reports it.
 type StorageEndpointPropertiesResponse struct {
-	AuthenticationType *string                  `pulumi:"authenticationType"`
-	ConnectionString   string                   `pulumi:"connectionString"`
-	ContainerName      string                   `pulumi:"containerName"`
-	Identity           *ManagedIdentityResponse `pulumi:"identity"`
-	SasTtlAsIso8601    *string                  `pulumi:"sasTtlAsIso8601"`
+	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
+	AuthenticationType *string `pulumi:"authenticationType"`
+	// The connection string of the endpoint. It holds a key: pass it as a secret.
+	ConnectionString string `pulumi:"connectionString"`
+	// The blob container that is written to.
+	ContainerName string `pulumi:"containerName"`
+	// The managed identity with which the endpoint is reached.
+	Identity *ManagedIdentityResponse `pulumi:"identity"`
+	// How long the address for an upload is valid, as an ISO 8601 duration.
+	SasTtlAsIso8601 *string `pulumi:"sasTtlAsIso8601"`
 }
 
+// Where devices upload files, as Azure reports it.
 type StorageEndpointPropertiesResponseOutput struct{ *pulumi.OutputState }
 
 func (StorageEndpointPropertiesResponseOutput) ElementType() reflect.Type {
@@ -7493,22 +8651,27 @@ func (o StorageEndpointPropertiesResponseOutput) ToStorageEndpointPropertiesResp
 	return o
 }
 
+// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 func (o StorageEndpointPropertiesResponseOutput) AuthenticationType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
+// The connection string of the endpoint. It holds a key: pass it as a secret.
 func (o StorageEndpointPropertiesResponseOutput) ConnectionString() pulumi.StringOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) string { return v.ConnectionString }).(pulumi.StringOutput)
 }
 
+// The blob container that is written to.
 func (o StorageEndpointPropertiesResponseOutput) ContainerName() pulumi.StringOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) string { return v.ContainerName }).(pulumi.StringOutput)
 }
 
+// The managed identity with which the endpoint is reached.
 func (o StorageEndpointPropertiesResponseOutput) Identity() ManagedIdentityResponsePtrOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
+// How long the address for an upload is valid, as an ISO 8601 duration.
 func (o StorageEndpointPropertiesResponseOutput) SasTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) *string { return v.SasTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -7533,15 +8696,23 @@ func (o StorageEndpointPropertiesResponseMapOutput) MapIndex(k pulumi.StringInpu
 	}).(StorageEndpointPropertiesResponseOutput)
 }
 
+// Who made and changed a resource, and when, as Azure reports it.
 type SystemDataResponse struct {
-	CreatedAt          *string `pulumi:"createdAt"`
-	CreatedBy          *string `pulumi:"createdBy"`
-	CreatedByType      *string `pulumi:"createdByType"`
-	LastModifiedAt     *string `pulumi:"lastModifiedAt"`
-	LastModifiedBy     *string `pulumi:"lastModifiedBy"`
+	// When the resource was made (UTC).
+	CreatedAt *string `pulumi:"createdAt"`
+	// Who made the resource.
+	CreatedBy *string `pulumi:"createdBy"`
+	// Which kind of identity made the resource.
+	CreatedByType *string `pulumi:"createdByType"`
+	// When the resource was last changed (UTC).
+	LastModifiedAt *string `pulumi:"lastModifiedAt"`
+	// Who last changed the resource.
+	LastModifiedBy *string `pulumi:"lastModifiedBy"`
+	// Which kind of identity last changed the resource.
 	LastModifiedByType *string `pulumi:"lastModifiedByType"`
 }
 
+// Who made and changed a resource, and when, as Azure reports it.
 type SystemDataResponseOutput struct{ *pulumi.OutputState }
 
 func (SystemDataResponseOutput) ElementType() reflect.Type {
@@ -7556,26 +8727,32 @@ func (o SystemDataResponseOutput) ToSystemDataResponseOutputWithContext(ctx cont
 	return o
 }
 
+// When the resource was made (UTC).
 func (o SystemDataResponseOutput) CreatedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedAt }).(pulumi.StringPtrOutput)
 }
 
+// Who made the resource.
 func (o SystemDataResponseOutput) CreatedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedBy }).(pulumi.StringPtrOutput)
 }
 
+// Which kind of identity made the resource.
 func (o SystemDataResponseOutput) CreatedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedByType }).(pulumi.StringPtrOutput)
 }
 
+// When the resource was last changed (UTC).
 func (o SystemDataResponseOutput) LastModifiedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.LastModifiedAt }).(pulumi.StringPtrOutput)
 }
 
+// Who last changed the resource.
 func (o SystemDataResponseOutput) LastModifiedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.LastModifiedBy }).(pulumi.StringPtrOutput)
 }
 
+// Which kind of identity last changed the resource.
 func (o SystemDataResponseOutput) LastModifiedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.LastModifiedByType }).(pulumi.StringPtrOutput)
 }
@@ -7604,6 +8781,7 @@ func (o SystemDataResponsePtrOutput) Elem() SystemDataResponseOutput {
 	}).(SystemDataResponseOutput)
 }
 
+// When the resource was made (UTC).
 func (o SystemDataResponsePtrOutput) CreatedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7613,6 +8791,7 @@ func (o SystemDataResponsePtrOutput) CreatedAt() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Who made the resource.
 func (o SystemDataResponsePtrOutput) CreatedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7622,6 +8801,7 @@ func (o SystemDataResponsePtrOutput) CreatedBy() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Which kind of identity made the resource.
 func (o SystemDataResponsePtrOutput) CreatedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7631,6 +8811,7 @@ func (o SystemDataResponsePtrOutput) CreatedByType() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// When the resource was last changed (UTC).
 func (o SystemDataResponsePtrOutput) LastModifiedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7640,6 +8821,7 @@ func (o SystemDataResponsePtrOutput) LastModifiedAt() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Who last changed the resource.
 func (o SystemDataResponsePtrOutput) LastModifiedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7649,6 +8831,7 @@ func (o SystemDataResponsePtrOutput) LastModifiedBy() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Which kind of identity last changed the resource.
 func (o SystemDataResponsePtrOutput) LastModifiedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -7658,11 +8841,16 @@ func (o SystemDataResponsePtrOutput) LastModifiedByType() pulumi.StringPtrOutput
 	}).(pulumi.StringPtrOutput)
 }
 
+// A rule for a range of addresses, for one or both APIs of the service.
 type TargetIpFilterRule struct {
-	Action     IpFilterActionType  `pulumi:"action"`
-	FilterName string              `pulumi:"filterName"`
-	IpMask     string              `pulumi:"ipMask"`
-	Target     *IpFilterTargetType `pulumi:"target"`
+	// Whether a matching address is let in or turned away.
+	Action IpFilterActionType `pulumi:"action"`
+	// The name of the rule.
+	FilterName string `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
+	// To which of its two APIs the service applies the rule.
+	Target *IpFilterTargetType `pulumi:"target"`
 }
 
 // TargetIpFilterRuleInput is an input type that accepts TargetIpFilterRuleArgs and TargetIpFilterRuleOutput values.
@@ -7676,11 +8864,16 @@ type TargetIpFilterRuleInput interface {
 	ToTargetIpFilterRuleOutputWithContext(context.Context) TargetIpFilterRuleOutput
 }
 
+// A rule for a range of addresses, for one or both APIs of the service.
 type TargetIpFilterRuleArgs struct {
-	Action     IpFilterActionTypeInput    `pulumi:"action"`
-	FilterName pulumi.StringInput         `pulumi:"filterName"`
-	IpMask     pulumi.StringInput         `pulumi:"ipMask"`
-	Target     IpFilterTargetTypePtrInput `pulumi:"target"`
+	// Whether a matching address is let in or turned away.
+	Action IpFilterActionTypeInput `pulumi:"action"`
+	// The name of the rule.
+	FilterName pulumi.StringInput `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask pulumi.StringInput `pulumi:"ipMask"`
+	// To which of its two APIs the service applies the rule.
+	Target IpFilterTargetTypePtrInput `pulumi:"target"`
 }
 
 func (TargetIpFilterRuleArgs) ElementType() reflect.Type {
@@ -7720,6 +8913,7 @@ func (i TargetIpFilterRuleArray) ToTargetIpFilterRuleArrayOutputWithContext(ctx 
 	return pulumi.ToOutputWithContext(ctx, i).(TargetIpFilterRuleArrayOutput)
 }
 
+// A rule for a range of addresses, for one or both APIs of the service.
 type TargetIpFilterRuleOutput struct{ *pulumi.OutputState }
 
 func (TargetIpFilterRuleOutput) ElementType() reflect.Type {
@@ -7734,18 +8928,22 @@ func (o TargetIpFilterRuleOutput) ToTargetIpFilterRuleOutputWithContext(ctx cont
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o TargetIpFilterRuleOutput) Action() IpFilterActionTypeOutput {
 	return o.ApplyT(func(v TargetIpFilterRule) IpFilterActionType { return v.Action }).(IpFilterActionTypeOutput)
 }
 
+// The name of the rule.
 func (o TargetIpFilterRuleOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v TargetIpFilterRule) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o TargetIpFilterRuleOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v TargetIpFilterRule) string { return v.IpMask }).(pulumi.StringOutput)
 }
 
+// To which of its two APIs the service applies the rule.
 func (o TargetIpFilterRuleOutput) Target() IpFilterTargetTypePtrOutput {
 	return o.ApplyT(func(v TargetIpFilterRule) *IpFilterTargetType { return v.Target }).(IpFilterTargetTypePtrOutput)
 }
@@ -7770,13 +8968,19 @@ func (o TargetIpFilterRuleArrayOutput) Index(i pulumi.IntInput) TargetIpFilterRu
 	}).(TargetIpFilterRuleOutput)
 }
 
+// A rule for a range of addresses, for one or both APIs of the service, as Azure reports it.
 type TargetIpFilterRuleResponse struct {
-	Action     string  `pulumi:"action"`
-	FilterName string  `pulumi:"filterName"`
-	IpMask     string  `pulumi:"ipMask"`
-	Target     *string `pulumi:"target"`
+	// Whether a matching address is let in or turned away.
+	Action string `pulumi:"action"`
+	// The name of the rule.
+	FilterName string `pulumi:"filterName"`
+	// The addresses, in CIDR notation.
+	IpMask string `pulumi:"ipMask"`
+	// To which of its two APIs the service applies the rule.
+	Target *string `pulumi:"target"`
 }
 
+// A rule for a range of addresses, for one or both APIs of the service, as Azure reports it.
 type TargetIpFilterRuleResponseOutput struct{ *pulumi.OutputState }
 
 func (TargetIpFilterRuleResponseOutput) ElementType() reflect.Type {
@@ -7791,18 +8995,22 @@ func (o TargetIpFilterRuleResponseOutput) ToTargetIpFilterRuleResponseOutputWith
 	return o
 }
 
+// Whether a matching address is let in or turned away.
 func (o TargetIpFilterRuleResponseOutput) Action() pulumi.StringOutput {
 	return o.ApplyT(func(v TargetIpFilterRuleResponse) string { return v.Action }).(pulumi.StringOutput)
 }
 
+// The name of the rule.
 func (o TargetIpFilterRuleResponseOutput) FilterName() pulumi.StringOutput {
 	return o.ApplyT(func(v TargetIpFilterRuleResponse) string { return v.FilterName }).(pulumi.StringOutput)
 }
 
+// The addresses, in CIDR notation.
 func (o TargetIpFilterRuleResponseOutput) IpMask() pulumi.StringOutput {
 	return o.ApplyT(func(v TargetIpFilterRuleResponse) string { return v.IpMask }).(pulumi.StringOutput)
 }
 
+// To which of its two APIs the service applies the rule.
 func (o TargetIpFilterRuleResponseOutput) Target() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v TargetIpFilterRuleResponse) *string { return v.Target }).(pulumi.StringPtrOutput)
 }
