@@ -22,10 +22,13 @@ import (
 	"sync"
 	"time"
 
+	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/control"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/hold"
+	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/localca"
+	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
 )
@@ -46,6 +49,9 @@ type Emulator struct {
 	entra   *entra.Authority
 	log     *requestlog.Log
 	holds   *hold.Table
+	devices *registration.API
+	hubs    *iothub.Hubs
+	broker  *broker.Broker
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -53,7 +59,6 @@ type Emulator struct {
 	closed    bool
 	endpoints Endpoints
 	servers   []*http.Server
-	stops     []func() // what ends the serving of things that are no http.Server
 	failed    chan error
 }
 
@@ -93,7 +98,13 @@ func (e *Emulator) open() (err error) {
 		stateDir = filepath.Join(dir, storeDir)
 	}
 	e.state, err = state.Open(state.Options{Dir: stateDir, Now: e.options.Now, Random: e.options.Random})
-	return err
+	if err != nil {
+		return err
+	}
+	if err := e.openSurfaces(); err != nil {
+		return errors.Join(err, e.state.Close())
+	}
+	return nil
 }
 
 // Start listens and serves until Close. It may be called once.
@@ -126,7 +137,7 @@ func (e *Emulator) Start() error {
 
 // serve starts the servers; e.mu is held.
 func (e *Emulator) serve(l *listeners) {
-	e.serveMQTT(tls.NewListener(l.mqtt, e.tlsConfig(tls.RequestClientCert)))
+	devices := tls.NewListener(l.mqtt, e.tlsConfig(tls.RequestClientCert))
 	data := e.server(e.dataHandler())
 	data.TLSConfig = e.tlsConfig(tls.RequestClientCert)
 	arm := e.server(e.armHandler())
@@ -135,6 +146,7 @@ func (e *Emulator) serve(l *listeners) {
 	e.servers = []*http.Server{arm, data, management}
 	go e.watch("arm", func() error { return arm.ServeTLS(l.arm, "", "") })
 	go e.watch("data", func() error { return data.ServeTLS(l.data, "", "") })
+	go e.watch("mqtt", func() error { return e.broker.Serve(devices) })
 	go e.watch("control", func() error { return management.Serve(l.control) })
 }
 
@@ -194,7 +206,7 @@ func (e *Emulator) Close() error {
 		return nil
 	}
 	e.closed = true
-	servers, stops := e.servers, e.stops
+	servers := e.servers
 	e.mu.Unlock()
 
 	e.holds.Close()
@@ -205,11 +217,10 @@ func (e *Emulator) Close() error {
 			_ = s.Close() // the grace is over
 		}
 	}
-	for _, stop := range stops {
-		stop()
-	}
-	if err := e.state.Close(); err != nil {
-		return fmt.Errorf("emulator: close state: %w", err)
+	failure := e.broker.Close()
+	e.hubs.Close()
+	if err := errors.Join(failure, e.state.Close()); err != nil {
+		return fmt.Errorf("emulator: close: %w", err)
 	}
 	return nil
 }

@@ -89,6 +89,7 @@ func (e *Emulator) Reset() error {
 	if err := e.state.Reset(); err != nil {
 		return fmt.Errorf("emulator: reset: %w", err)
 	}
+	e.hubs.Reset()
 	e.log.Reset()
 	return nil
 }

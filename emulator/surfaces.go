@@ -1,11 +1,17 @@
 package emulator
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"strings"
 
+	"evenkeel/emulator/internal/arm"
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/dpsservice"
 	"evenkeel/emulator/internal/entra"
+	"evenkeel/emulator/internal/iothub"
+	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
 )
 
@@ -20,7 +26,9 @@ const (
 // armHandler serves Azure Resource Manager, and on the same port the endpoints that give its access tokens.
 func (e *Emulator) armHandler() http.Handler {
 	tokens := e.on(requestlog.Entra, e.entra.Handler())
-	manager := e.on(requestlog.ARM, http.NotFoundHandler())
+	manager := e.on(requestlog.ARM, arm.New(arm.Options{
+		State: e.state, Tokens: e.entra, Subscription: SubscriptionID, Delay: e.options.LRODelay,
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if entra.Owns(r.URL.Path) {
 			tokens.ServeHTTP(w, r)
@@ -32,9 +40,11 @@ func (e *Emulator) armHandler() http.Handler {
 
 // dataHandler picks the surface by the host asked for. Loopback names are the DPS device API, which devices reach under any name.
 func (e *Emulator) dataHandler() http.Handler {
-	device := e.on(requestlog.DPSDevice, http.NotFoundHandler())
-	service := e.on(requestlog.DPSService, http.NotFoundHandler())
-	hub := e.on(requestlog.Hub, http.NotFoundHandler())
+	device := e.on(requestlog.DPSDevice, e.devices)
+	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
+		Bearer: func(_ context.Context, token string) error { return e.entra.Check("Bearer "+token, entra.DPSAudience) },
+	}))
+	hub := e.on(requestlog.Hub, e.hubs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := hostOf(r)
 		switch {
@@ -59,7 +69,10 @@ func devicePath(path string) bool {
 	return !strings.EqualFold(scope, "registrations") && strings.EqualFold(second, "registrations")
 }
 
-// serveMQTT serves DPS and the hubs over MQTT.
-func (e *Emulator) serveMQTT(l net.Listener) {
-	e.stops = append(e.stops, func() { _ = l.Close() })
+// openSurfaces makes the surfaces that HTTPS and MQTT share.
+func (e *Emulator) openSurfaces() (err error) {
+	e.devices = registration.New(e.state, registration.Options{Recorder: e.log})
+	e.hubs = iothub.New(iothub.Options{State: e.state, Recorder: e.log, Log: e.options.Logger})
+	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger})
+	return err
 }

@@ -1,0 +1,233 @@
+package arm
+
+import (
+	"encoding/json"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// hubSettings are the writable properties of IotHubProperties in hubVersions, but for authorizationPolicies. Others in a request are
+// read-only or unknown, and passed over.
+var hubSettings = []string{
+	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList", "publicNetworkAccess",
+	"ipFilterRules", "networkRuleSets", "minTlsVersion", "eventHubEndpoints", "routing", "storageEndpoints", "messagingEndpoints",
+	"enableFileUploadNotifications", "cloudToDevice", "comments", "deviceStreams", "features", "enableDataResidency", "rootCertificate", "encryption",
+}
+
+// defaultHubProperties are what a GET shows of properties that a PUT left out (recorded in Azure/azure-cli, test_hub_wait).
+var defaultHubProperties = map[string]json.RawMessage{
+	"routing": json.RawMessage(`{"endpoints":{"serviceBusQueues":[],"serviceBusTopics":[],"eventHubs":[],"storageContainers":[]},` +
+		`"routes":[],"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","condition":"true","endpointNames":["events"],"isEnabled":true}}`),
+	"storageEndpoints":              json.RawMessage(`{"$default":{"sasTtlAsIso8601":"PT1H","connectionString":"","containerName":""}}`),
+	"messagingEndpoints":            json.RawMessage(`{"fileNotifications":{"lockDurationAsIso8601":"PT5S","ttlAsIso8601":"PT1H","maxDeliveryCount":10}}`),
+	"enableFileUploadNotifications": json.RawMessage(`false`),
+	"cloudToDevice": json.RawMessage(`{"maxDeliveryCount":10,"defaultTtlAsIso8601":"PT1H",` +
+		`"feedback":{"lockDurationAsIso8601":"PT5S","ttlAsIso8601":"PT1H","maxDeliveryCount":10}}`),
+	"features":            json.RawMessage(`"None"`),
+	"enableDataResidency": json.RawMessage(`false`),
+}
+
+// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure).
+const (
+	defaultPartitions, maxPartitions = 4, 32
+	defaultRetention, maxRetention   = 1, 7
+)
+
+// eventHub is the built-in endpoint "events".
+type eventHub struct {
+	RetentionTimeInDays int64    `json:"retentionTimeInDays"`
+	PartitionCount      int64    `json:"partitionCount"`
+	PartitionIDs        []string `json:"partitionIds"`
+	Path                string   `json:"path"`
+	Endpoint            string   `json:"endpoint"`
+}
+
+// readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
+func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
+	old := map[string]json.RawMessage{}
+	if present != nil {
+		record, err := readRecord(present.Properties)
+		if err != nil {
+			return nil, err
+		}
+		old = record.Properties
+	}
+	kept := map[string]json.RawMessage{}
+	for _, name := range hubSettings {
+		raw := sent[name]
+		if isNull(raw) {
+			continue
+		}
+		unmasked, err := unmask(raw, old[name])
+		if err != nil {
+			return nil, invalid("The property %s: %s.", name, err)
+		}
+		kept[name] = unmasked
+	}
+	events, err := readEvents(kept["eventHubEndpoints"])
+	if err != nil {
+		return nil, err
+	}
+	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil && before.PartitionCount != events.PartitionCount {
+		return nil, invalid("The partition count of an IotHub cannot change: it is %d.", before.PartitionCount)
+	}
+	if err := checkDeliveries(kept["cloudToDevice"]); err != nil {
+		return nil, err
+	}
+	return kept, nil
+}
+
+// readEvents reads the built-in endpoint, with Azure's defaults for what is left out.
+func readEvents(raw json.RawMessage) (eventHub, error) {
+	var endpoints map[string]eventHub
+	if raw != nil {
+		if err := json.Unmarshal(raw, &endpoints); err != nil {
+			return eventHub{}, invalid("The property eventHubEndpoints is not an object of endpoints.")
+		}
+	}
+	events := endpoints["events"]
+	if events.PartitionCount == 0 {
+		events.PartitionCount = defaultPartitions
+	}
+	if events.RetentionTimeInDays == 0 {
+		events.RetentionTimeInDays = defaultRetention
+	}
+	if events.PartitionCount < 2 || events.PartitionCount > maxPartitions {
+		return eventHub{}, invalid("The endpoint events has 2 to %d partitions, not %d.", maxPartitions, events.PartitionCount)
+	}
+	if events.RetentionTimeInDays < 1 || events.RetentionTimeInDays > maxRetention {
+		return eventHub{}, invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention, events.RetentionTimeInDays)
+	}
+	return events, nil
+}
+
+// checkDeliveries checks the delivery counts of cloudToDevice: 1 to 100 in the specification.
+func checkDeliveries(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	var body struct {
+		MaxDeliveryCount *int64 `json:"maxDeliveryCount"`
+		Feedback         *struct {
+			MaxDeliveryCount *int64 `json:"maxDeliveryCount"`
+		} `json:"feedback"`
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return invalid("The property cloudToDevice does not have the form of the specification.")
+	}
+	counts := []*int64{body.MaxDeliveryCount}
+	if body.Feedback != nil {
+		counts = append(counts, body.Feedback.MaxDeliveryCount)
+	}
+	for _, count := range counts {
+		if count != nil && (*count < 1 || *count > 100) {
+			return invalid("maxDeliveryCount is 1 to 100, not %d.", *count)
+		}
+	}
+	return nil
+}
+
+// showHub is a hub as GET shows it.
+func showHub(h state.Hub) (hubBody, error) {
+	record, err := readRecord(h.Properties)
+	if err != nil {
+		return hubBody{}, err
+	}
+	properties := map[string]json.RawMessage{}
+	for name, value := range defaultHubProperties {
+		properties[name] = value
+	}
+	for name, value := range record.Properties {
+		if properties[name], err = mask(value); err != nil {
+			return hubBody{}, fmt.Errorf("show property %s: %w", name, err)
+		}
+	}
+	events, err := readEvents(record.Properties["eventHubEndpoints"])
+	if err != nil {
+		return hubBody{}, err
+	}
+	completeEvents(&events, h.ID.Name)
+	if properties["eventHubEndpoints"], err = json.Marshal(map[string]eventHub{"events": events}); err != nil {
+		return hubBody{}, err
+	}
+	if properties["locations"], err = json.Marshal(locations(h.Location)); err != nil {
+		return hubBody{}, err
+	}
+	properties["state"], properties["provisioningState"] = text(string(h.Phase)), text(provisioningState(h.Phase))
+	if h.Phase != state.Activating {
+		properties["hostName"] = text(h.Host())
+	}
+	sku := showSKU(h.SKU)
+	body := hubBody{
+		ID: resourcePath(hubKind, h.ID), Name: h.ID.Name, Type: provider + "/" + hubKind, Location: h.Location, Tags: tagsOrEmpty(h.Tags),
+		ETag: h.ETag(), Properties: properties, SKU: &sku, Identity: record.Identity,
+		SystemData: map[string]string{"createdAt": stamp(h.Created)},
+	}
+	if isNull(body.Identity) {
+		body.Identity = json.RawMessage(`{"type":"None"}`)
+	}
+	return body, nil
+}
+
+// completeEvents fills in what Azure decides of the built-in endpoint. Its name stands in no DNS here.
+func completeEvents(e *eventHub, hub string) {
+	e.PartitionIDs = make([]string, e.PartitionCount)
+	for i := range e.PartitionIDs {
+		e.PartitionIDs[i] = strconv.Itoa(i)
+	}
+	name := strings.ToLower(hub)
+	sum := fnv.New64a()
+	sum.Write([]byte(name)) // never fails
+	e.Path = name
+	e.Endpoint = fmt.Sprintf("sb://iothub-ns-%.10s-%d-%010x.servicebus.windows.net/", name, sum.Sum64()%1_000_000, sum.Sum64()&0xff_ffff_ffff)
+}
+
+type hubLocation struct {
+	Location string `json:"location"`
+	Role     string `json:"role"`
+}
+
+// pairs are some of Azure's region pairs; a hub elsewhere shows its own region twice.
+// Fidelity: the table is short.
+var pairs = [][2]string{
+	{"eastus", "westus"}, {"eastus2", "centralus"}, {"northcentralus", "southcentralus"}, {"westus2", "westcentralus"},
+	{"northeurope", "westeurope"}, {"uksouth", "ukwest"}, {"francecentral", "francesouth"}, {"germanywestcentral", "germanynorth"},
+	{"switzerlandnorth", "switzerlandwest"}, {"swedencentral", "swedensouth"}, {"norwayeast", "norwaywest"},
+	{"eastasia", "southeastasia"}, {"japaneast", "japanwest"}, {"australiaeast", "australiasoutheast"}, {"canadacentral", "canadaeast"},
+	{"koreacentral", "koreasouth"}, {"centralindia", "southindia"}, {"brazilsouth", "southcentralus"},
+}
+
+func locations(primary string) []hubLocation {
+	plain, secondary := plainLocation(primary), primary
+	for _, pair := range pairs {
+		if i := slices.Index(pair[:], plain); i >= 0 {
+			secondary = pair[1-i]
+			break
+		}
+	}
+	return []hubLocation{{primary, "primary"}, {secondary, "secondary"}}
+}
+
+func readRecord(data []byte) (hubRecord, error) {
+	var record hubRecord
+	if len(data) == 0 {
+		return record, nil
+	}
+	if err := json.Unmarshal(data, &record); err != nil {
+		return record, fmt.Errorf("read stored properties: %w", err)
+	}
+	return record, nil
+}
+
+// text is a string in JSON.
+func text(s string) json.RawMessage {
+	data, _ := json.Marshal(s) // a string always encodes
+	return data
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }

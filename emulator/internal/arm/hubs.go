@@ -1,0 +1,295 @@
+package arm
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+const (
+	hubsOfGroup = "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.devices/iothubs"
+	hubItem     = hubsOfGroup + "/{name}"
+)
+
+// hubName is the specification's pattern; not digits alone, which the expression cannot say.
+var (
+	hubName   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{1,48}[a-zA-Z0-9]$`)
+	allDigits = regexp.MustCompile(`^[0-9]+$`)
+)
+
+// IoT hubs: IotHubResource_* of Microsoft.Devices, api-versions in hubVersions.
+func (s *surface) routeHubs() {
+	s.change("PUT "+hubItem, (*call).putHub)
+	s.change("PATCH "+hubItem, (*call).patchHub)
+	s.change("DELETE "+hubItem, (*call).deleteHub)
+	s.route("GET "+hubItem, (*call).getHub)
+	s.route("GET "+hubsOfGroup, (*call).listHubs)
+	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/iothubs", (*call).listHubs)
+	s.route("POST "+hubItem+"/listkeys", (*call).listHubKeys)
+	s.route("POST "+hubItem+"/iothubkeys/{key}/listkeys", (*call).getHubKey)
+	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checknameavailability", (*call).checkHubName)
+}
+
+// hubBody is IotHubDescription. Properties are kept as they came, for the most part: the surface understands few of them.
+type hubBody struct {
+	ID         string                     `json:"id,omitempty"`
+	Name       string                     `json:"name,omitempty"`
+	Type       string                     `json:"type,omitempty"`
+	Location   string                     `json:"location"`
+	Tags       map[string]string          `json:"tags"`
+	ETag       string                     `json:"etag,omitempty"`
+	Properties map[string]json.RawMessage `json:"properties"`
+	SKU        *skuBody                   `json:"sku"`
+	Identity   json.RawMessage            `json:"identity,omitempty"`
+	SystemData map[string]string          `json:"systemData,omitempty"`
+}
+
+// hubRecord is what the state keeps of a hub for this surface alone.
+type hubRecord struct {
+	Properties map[string]json.RawMessage `json:"properties"`
+	Identity   json.RawMessage            `json:"identity,omitempty"`
+}
+
+// putHub is IotHubResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Properties left out are reset.
+func (c *call) putHub() error {
+	id := c.resource()
+	var body hubBody
+	if err := c.body(&body); err != nil {
+		return err
+	}
+	if !hubName.MatchString(id.Name) || allDigits.MatchString(id.Name) {
+		return invalid("The IotHub name '%s' is invalid: it has 3 to 50 letters, digits and hyphens, not digits alone, no hyphen first or last.", id.Name)
+	}
+	present, err := c.presentHub(id)
+	if err != nil {
+		return err
+	}
+	var old *state.Resource
+	if present != nil {
+		old = &present.Resource
+	}
+	if err := checkPlace(id.Name, body.Location, old); err != nil {
+		return err
+	}
+	if err := checkTags(body.Tags); err != nil {
+		return err
+	}
+	hub := state.Hub{Resource: state.Resource{ID: id, Location: body.Location, Tags: body.Tags}}
+	if hub.SKU, err = readHubSKU(body.SKU, old); err != nil {
+		return err
+	}
+	if hub.Policies, err = readHubPolicies(body.Properties, old); err != nil {
+		return err
+	}
+	record := hubRecord{Identity: body.Identity}
+	if record.Properties, err = readHubProperties(body.Properties, present); err != nil {
+		return err
+	}
+	if hub.Properties, err = json.Marshal(record); err != nil {
+		return err
+	}
+	hub, created, err := c.State.PutHub(hub, etagOf(c.r.Header.Get("If-Match")), c.Delay)
+	if err != nil {
+		return c.refusal(hubKind, err)
+	}
+	if err := c.begin(operationOfHub, hub.Location, false); err != nil {
+		return err
+	}
+	answer, err := showHub(hub)
+	if err != nil {
+		return err
+	}
+	under := state.Transitioning
+	if created {
+		under = state.Activating
+		delete(answer.Properties, "hostName")
+	}
+	answer.Properties["state"], answer.Properties["provisioningState"] = text(string(under)), text("Accepted")
+	if _, sent := body.Properties["authorizationPolicies"]; sent {
+		if answer.Properties["authorizationPolicies"], err = json.Marshal(showPolicies(hub.Policies)); err != nil {
+			return err
+		}
+	}
+	return c.json(http.StatusCreated, answer)
+}
+
+// presentHub is the hub that a PUT would change, or nil. A group that is not there is an error.
+func (c *call) presentHub(id state.ResourceID) (*state.Hub, error) {
+	if _, err := c.group(); err != nil {
+		return nil, err
+	}
+	hub, err := c.State.Hub(id)
+	if isKind(err, state.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &hub, nil
+}
+
+func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
+	if body == nil || body.Name == "" {
+		return state.SKU{}, invalid("The sku of an IotHub needs a name.")
+	}
+	name := strings.ToUpper(body.Name)
+	tier, ok := tiers[name]
+	if !ok {
+		return state.SKU{}, invalid("The sku '%s' is unknown; an IotHub has F1, B1, B2, B3, S1, S2 or S3.", body.Name)
+	}
+	capacity := body.Capacity
+	if capacity == 0 {
+		capacity = 1
+	}
+	if capacity < 0 || capacity > tier.maxUnits {
+		return state.SKU{}, invalid("The sku '%s' has 1 to %d units, not %d.", name, tier.maxUnits, body.Capacity)
+	}
+	if old != nil {
+		from := tiers[old.SKU.Name].tier
+		if from != tier.tier && !(from == "Basic" && tier.tier == "Standard") {
+			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", from, tier.tier)
+		}
+	}
+	return state.SKU{Name: name, Capacity: capacity}, nil
+}
+
+func readHubPolicies(properties map[string]json.RawMessage, old *state.Resource) ([]state.Policy, error) {
+	raw := properties["authorizationPolicies"]
+	if isNull(raw) {
+		if old == nil {
+			return defaultHubPolicies(), nil
+		}
+		return nil, nil // the state keeps those there are
+	}
+	var bodies []policyBody
+	if err := json.Unmarshal(raw, &bodies); err != nil {
+		return nil, invalid("The property authorizationPolicies is not a list of shared access policies.")
+	}
+	var present []state.Policy
+	if old != nil {
+		present = old.Policies
+	}
+	return readPolicies(bodies, hubRights, present)
+}
+
+// patchHub is IotHubResource_Update, which changes tags only: 200 with the whole hub.
+func (c *call) patchHub() error {
+	tags, err := c.tagsPatch()
+	if err != nil {
+		return err
+	}
+	hub, err := c.hub()
+	if err != nil {
+		return err
+	}
+	if tags != nil {
+		if hub, err = c.State.SetHubTags(c.resource(), tags, 0); err != nil {
+			return c.refusal(hubKind, err)
+		}
+	}
+	return c.answerHub(hub)
+}
+
+// deleteHub is IotHubResource_Delete: 202, a body of null and both headers; 204 when there is none.
+func (c *call) deleteHub() error {
+	if _, err := c.group(); err != nil {
+		return err
+	}
+	hub, err := c.State.DeleteHub(c.resource(), c.Delay)
+	if isKind(err, state.NotFound) {
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		return c.refusal(hubKind, err)
+	}
+	if err := c.begin(operationOfHub, hub.Location, true); err != nil {
+		return err
+	}
+	return c.json(http.StatusAccepted, nil)
+}
+
+// hub reads the hub that the path names.
+func (c *call) hub() (state.Hub, error) {
+	hub, err := c.State.Hub(c.resource())
+	if isKind(err, state.NotFound) {
+		if _, err := c.group(); err != nil {
+			return hub, err
+		}
+	}
+	if err != nil {
+		return hub, c.refusal(hubKind, err)
+	}
+	return hub, nil
+}
+
+func (c *call) answerHub(hub state.Hub) error {
+	body, err := showHub(hub)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, body)
+}
+
+// getHub is IotHubResource_Get. Policies are never in the answer.
+func (c *call) getHub() error {
+	hub, err := c.hub()
+	if err != nil {
+		return err
+	}
+	return c.answerHub(hub)
+}
+
+// listHubs is IotHubResource_ListByResourceGroup and …_ListBySubscription.
+func (c *call) listHubs() error {
+	if c.values["group"] != "" {
+		if _, err := c.group(); err != nil {
+			return err
+		}
+	}
+	hubs, err := c.State.Hubs(c.Subscription, c.values["group"])
+	if err != nil {
+		return err
+	}
+	bodies := make([]hubBody, len(hubs))
+	for i, h := range hubs {
+		if bodies[i], err = showHub(h); err != nil {
+			return err
+		}
+	}
+	return c.json(http.StatusOK, list{bodies})
+}
+
+// usableHub is a hub whose keys may be read: one that is being made or deleted has none to show.
+func (c *call) usableHub() (state.Hub, error) {
+	hub, err := c.hub()
+	if err == nil && (hub.Phase == state.Activating || hub.Phase == state.Deleting) {
+		err = notActive(hubKind, hub.ID.Name)
+	}
+	return hub, err
+}
+
+// listHubKeys is IotHubResource_ListKeys.
+func (c *call) listHubKeys() error {
+	hub, err := c.usableHub()
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, list{showPolicies(hub.Policies)})
+}
+
+// getHubKey is IotHubResource_GetKeysForKeyName.
+func (c *call) getHubKey() error {
+	hub, err := c.usableHub()
+	if err != nil {
+		return err
+	}
+	policy, err := c.onePolicy(hub.Policies)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, policy)
+}

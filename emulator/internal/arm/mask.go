@@ -1,0 +1,112 @@
+package arm
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// Connection strings keep their secrets to themselves: answers show "****" in their place, and a request that sends that back means
+// the secret that is there (recorded in Azure/azure-cli, test_dps_linked_hub_lifecycle).
+
+const masked = "****"
+
+// secretPart finds the secret of a connection string.
+var secretPart = regexp.MustCompile(`(?i)\b(SharedAccessKey|AccountKey)=([^;]*)`)
+
+func maskText(connection string) string {
+	return secretPart.ReplaceAllString(connection, "${1}="+masked)
+}
+
+func isMasked(connection string) bool {
+	found := secretPart.FindStringSubmatch(connection)
+	return found != nil && found[2] == masked
+}
+
+// mask masks every connectionString in a document.
+func mask(raw json.RawMessage) (json.RawMessage, error) {
+	if !bytes.Contains(raw, []byte("onnectionString")) {
+		return raw, nil
+	}
+	return rewrite(raw, nil, func(now, _ string) (string, error) { return maskText(now), nil })
+}
+
+// unmask replaces masked connection strings by those at the same place of the old document.
+func unmask(raw, old json.RawMessage) (json.RawMessage, error) {
+	if !bytes.Contains(raw, []byte(masked)) {
+		return raw, nil
+	}
+	return rewrite(raw, old, func(now, before string) (string, error) {
+		if !isMasked(now) {
+			return now, nil
+		}
+		if maskText(before) != now {
+			return "", fmt.Errorf("the connection string is masked, and differs from the one that is stored")
+		}
+		return before, nil
+	})
+}
+
+func rewrite(raw, old json.RawMessage, change func(now, before string) (string, error)) (json.RawMessage, error) {
+	var document, before any
+	if err := json.Unmarshal(raw, &document); err != nil {
+		return nil, err
+	}
+	if len(old) > 0 {
+		if err := json.Unmarshal(old, &before); err != nil {
+			return nil, err
+		}
+	}
+	if err := walk(document, before, change); err != nil {
+		return nil, err
+	}
+	return json.Marshal(document)
+}
+
+// walk visits every member named connectionString of document, with the one at the same place of before; items of a list belong
+// together when their names are equal.
+func walk(document, before any, change func(now, before string) (string, error)) error {
+	switch node := document.(type) {
+	case map[string]any:
+		other, _ := before.(map[string]any)
+		for name, child := range node {
+			value, isText := child.(string)
+			if !isText || !strings.EqualFold(name, "connectionString") {
+				if err := walk(child, other[name], change); err != nil {
+					return err
+				}
+				continue
+			}
+			was, _ := other[name].(string)
+			changed, err := change(value, was)
+			if err != nil {
+				return err
+			}
+			node[name] = changed
+		}
+	case []any:
+		others, _ := before.([]any)
+		for _, item := range node {
+			if err := walk(item, sameName(item, others), change); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func sameName(item any, others []any) any {
+	object, _ := item.(map[string]any)
+	name, ok := object["name"].(string)
+	if !ok {
+		return nil
+	}
+	for _, other := range others {
+		if candidate, _ := other.(map[string]any); candidate["name"] == name {
+			return other
+		}
+	}
+	return nil
+}

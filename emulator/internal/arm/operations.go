@@ -1,0 +1,117 @@
+package arm
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Long-running operations: the answer names where to ask (Azure-AsyncOperation, and Location for deletions), and that answers
+// "Running" until the transition is due. Nothing has to happen in between: phases follow from the clock.
+
+// Kinds of operations: each has a path of its own and a mark in its ids.
+const (
+	operationOfHub     = "ih"
+	operationOfService = "dps"
+	operationOfGroup   = "rg"
+)
+
+func (s *surface) routeOperations() {
+	const locations = "GET /subscriptions/{subscription}/providers/microsoft.devices/locations/{location}"
+	s.route(locations+"/operationresults/{operation}", (*call).getOperation)
+	s.route(locations+"/provisioningserviceoperationresults/{operation}", (*call).getOperation)
+	// The older place, still in the specification.
+	s.route("GET "+serviceItem+"/operationresults/{operation}", (*call).getOperation)
+	s.route("GET /subscriptions/{subscription}/operationresults/{operation}", (*call).getOperation)
+}
+
+// begin records an operation that ends when its transition does, and sets the headers that say where to ask. The headers of a
+// deletion name Location as well.
+func (c *call) begin(kind, location string, withLocation bool) error {
+	due := c.State.Now().Add(c.Delay)
+	mark := map[string]string{operationOfHub: "os_ih_", operationOfService: "os_id_", operationOfGroup: "os_rg_"}[kind]
+	location = strings.ToLower(strings.ReplaceAll(location, " ", ""))
+	id := base64.StdEncoding.EncodeToString([]byte("id=" + mark + uuid.NewString() + ";region=" + location))
+	if err := c.State.PutAsync(state.Async{ID: id, Due: due}); err != nil {
+		return err
+	}
+	url := "https://" + c.r.Host + "/subscriptions/" + c.values["subscription"]
+	query := "?api-version=" + c.version
+	switch kind {
+	case operationOfHub:
+		url += "/providers/Microsoft.Devices/locations/" + location + "/operationResults/" + id
+		query += "&operationSource=other"
+	case operationOfService:
+		url += "/providers/Microsoft.Devices/locations/" + location + "/provisioningServiceOperationResults/" + id
+	case operationOfGroup:
+		url += "/operationresults/" + id
+	}
+	if kind != operationOfGroup {
+		c.w.Header().Set("Azure-AsyncOperation", url+query+"&asyncinfo")
+	}
+	if withLocation {
+		c.w.Header().Set("Location", url+query)
+	}
+	if c.Delay > 0 {
+		c.retryAfter(c.Delay)
+	}
+	return nil
+}
+
+// retryAfter tells the client when to ask again.
+// Fidelity: Azure sends no such header for Microsoft.Devices, and 15 s for groups; here clients learn how short the wait is.
+func (c *call) retryAfter(left time.Duration) {
+	wait := max(10*time.Millisecond, min(left, time.Second))
+	c.w.Header().Set("retry-after-ms", strconv.FormatInt(wait.Milliseconds(), 10))
+	c.w.Header().Set("Retry-After", "1")
+}
+
+// operationBody is the body of an Azure-AsyncOperation answer.
+type operationBody struct {
+	Status string          `json:"status"`
+	Error  *operationError `json:"error,omitempty"`
+}
+
+type operationError struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// getOperation answers both forms: with asyncinfo (Azure-AsyncOperation) always 200 with a status, without it (Location) 202 until the
+// end.
+func (c *call) getOperation() error {
+	op, err := c.State.Async(c.values["operation"])
+	if isKind(err, state.NotFound) {
+		return armError(http.StatusNotFound, "OperationNotFound", "The operation '%s' could not be found.", c.values["operation"])
+	}
+	if err != nil {
+		return fmt.Errorf("read operation: %w", err)
+	}
+	left := op.Due.Sub(c.State.Now())
+	_, async := c.r.URL.Query()["asyncinfo"]
+	switch {
+	case left > 0 && async:
+		c.retryAfter(left)
+		return c.json(http.StatusOK, operationBody{Status: "Running"})
+	case left > 0:
+		c.retryAfter(left)
+		c.w.Header().Set("Location", "https://"+c.r.Host+c.r.URL.RequestURI())
+		c.w.WriteHeader(http.StatusAccepted)
+		return nil
+	case op.Code != "" && async:
+		return c.json(http.StatusOK, operationBody{Status: "Failed", Error: &operationError{op.Code, op.Message}})
+	case op.Code != "":
+		return armError(http.StatusConflict, op.Code, "%s", op.Message)
+	case async:
+		return c.json(http.StatusOK, operationBody{Status: "Succeeded"})
+	}
+	c.w.WriteHeader(http.StatusOK)
+	return nil
+}

@@ -1,0 +1,117 @@
+package arm
+
+import (
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// What hubs and provisioning services share on the wire.
+
+const (
+	provider    = "Microsoft.Devices"
+	hubKind     = "IotHubs"
+	serviceKind = "provisioningServices"
+)
+
+// Limits of tags, from "Use tags to organize your Azure resources".
+const (
+	maxTags     = 50
+	maxTagName  = 512
+	maxTagValue = 256
+)
+
+type skuBody struct {
+	Name     string `json:"name"`
+	Tier     string `json:"tier,omitempty"`
+	Capacity int64  `json:"capacity"`
+}
+
+// tiers of the skus; maxUnits is from "Choose the right IoT Hub tier".
+var tiers = map[string]struct {
+	tier     string
+	maxUnits int64
+}{
+	"F1": {"Free", 1},
+	"B1": {"Basic", 200}, "B2": {"Basic", 200}, "B3": {"Basic", 10},
+	"S1": {"Standard", 200}, "S2": {"Standard", 200}, "S3": {"Standard", 10},
+}
+
+func showSKU(s state.SKU) skuBody {
+	return skuBody{Name: s.Name, Tier: tiers[s.Name].tier, Capacity: s.Capacity}
+}
+
+func resourcePath(kind string, id state.ResourceID) string {
+	return "/subscriptions/" + id.Subscription + "/resourceGroups/" + id.Group + "/providers/" + provider + "/" + kind + "/" + id.Name
+}
+
+func locationRequired() error {
+	return armError(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
+}
+
+// plainLocation is a location as ARM compares it: "West US" is "westus".
+func plainLocation(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
+}
+
+// checkPlace refuses a resource that names no location, or another one than it has.
+func checkPlace(name, asked string, present *state.Resource) error {
+	if strings.TrimSpace(asked) == "" {
+		return locationRequired()
+	}
+	if present != nil && plainLocation(asked) != plainLocation(present.Location) {
+		return armError(http.StatusConflict, "InvalidResourceLocation",
+			"The resource '%s' already exists in location '%s' in resource group '%s'. A resource with the same name cannot be created in location '%s'. Please select a new resource name.",
+			name, present.Location, present.ID.Group, asked)
+	}
+	return nil
+}
+
+func checkTags(tags map[string]string) error {
+	if len(tags) > maxTags {
+		return armError(http.StatusBadRequest, "InvalidTags", "The resource has %d tags; at most %d are allowed.", len(tags), maxTags)
+	}
+	for name, value := range tags {
+		switch {
+		case name == "" || len(name) > maxTagName || strings.ContainsAny(name, `<>%&\?/`):
+			return armError(http.StatusBadRequest, "InvalidTagNameCharacters",
+				"The tag name '%s' is invalid: it has 1 to %d characters, none of <>%%&\\?/.", name, maxTagName)
+		case len(value) > maxTagValue:
+			return armError(http.StatusBadRequest, "TagValueTooLong", "The value of tag '%s' is longer than %d characters.", name, maxTagValue)
+		}
+	}
+	return nil
+}
+
+// tagsOrEmpty is how Microsoft.Devices shows tags: an object even when there are none.
+func tagsOrEmpty(tags map[string]string) map[string]string {
+	if tags == nil {
+		return map[string]string{}
+	}
+	return tags
+}
+
+// etagOf strips the quotes and the weak mark that HTTP puts around an etag; Azure's clients send it bare.
+func etagOf(header string) string {
+	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(header), "W/"), `"`)
+}
+
+// provisioningState is how properties.provisioningState shows a phase.
+func provisioningState(p state.Phase) string {
+	if p == state.Active {
+		return "Succeeded"
+	}
+	return string(p)
+}
+
+// tagsPatch is the body of PATCH on both kinds: only tags can be changed that way.
+func (c *call) tagsPatch() (map[string]string, error) {
+	var body struct {
+		Tags map[string]string `json:"tags"`
+	}
+	if err := c.body(&body); err != nil {
+		return nil, err
+	}
+	return body.Tags, checkTags(body.Tags)
+}

@@ -1,0 +1,340 @@
+package arm
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+const (
+	servicesOfGroup = "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.devices/provisioningservices"
+	serviceItem     = servicesOfGroup + "/{name}"
+	// globalHost is the host of the device API, the same for all services.
+	globalHost = "global.azure-devices-provisioning.net"
+)
+
+// serviceName is the rule of resource-name-rules.
+var serviceName = regexp.MustCompile(`^[a-zA-Z0-9-]{2,63}[a-zA-Z0-9]$`)
+
+// Provisioning services: IotDpsResource_* of Microsoft.Devices, api-versions in serviceVersions.
+func (s *surface) routeServices() {
+	s.change("PUT "+serviceItem, (*call).putService)
+	s.change("PATCH "+serviceItem, (*call).patchService)
+	s.change("DELETE "+serviceItem, (*call).deleteService)
+	s.route("GET "+serviceItem, (*call).getService)
+	s.route("GET "+servicesOfGroup, (*call).listServices)
+	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/provisioningservices", (*call).listServices)
+	s.route("POST "+serviceItem+"/listkeys", (*call).listServiceKeys)
+	s.route("POST "+serviceItem+"/keys/{key}/listkeys", (*call).getServiceKey)
+	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checkprovisioningservicenameavailability", (*call).checkServiceName)
+}
+
+// serviceBody is ProvisioningServiceDescription.
+type serviceBody struct {
+	ID             string             `json:"id,omitempty"`
+	Name           string             `json:"name,omitempty"`
+	Type           string             `json:"type,omitempty"`
+	Location       string             `json:"location"`
+	ResourceGroup  string             `json:"resourcegroup,omitempty"`
+	SubscriptionID string             `json:"subscriptionid,omitempty"`
+	Tags           map[string]string  `json:"tags"`
+	ETag           string             `json:"etag,omitempty"`
+	Properties     *serviceProperties `json:"properties"`
+	SKU            *skuBody           `json:"sku"`
+	Identity       json.RawMessage    `json:"identity,omitempty"`
+	SystemData     map[string]string  `json:"systemData,omitempty"`
+}
+
+// serviceProperties is IotDpsPropertiesDescription. A nil list was left out of the request.
+type serviceProperties struct {
+	State                      string       `json:"state,omitempty"`
+	ProvisioningState          string       `json:"provisioningState,omitempty"`
+	IotHubs                    []linkBody   `json:"iotHubs"`
+	AllocationPolicy           string       `json:"allocationPolicy,omitempty"`
+	ServiceOperationsHostName  string       `json:"serviceOperationsHostName,omitempty"`
+	DeviceProvisioningHostName string       `json:"deviceProvisioningHostName,omitempty"`
+	IDScope                    *string      `json:"idScope"`
+	AuthorizationPolicies      []policyBody `json:"authorizationPolicies,omitempty"`
+	serviceSettings
+}
+
+// serviceSettings are the properties that the surface keeps and shows, and that nothing else depends on.
+type serviceSettings struct {
+	PublicNetworkAccess  string          `json:"publicNetworkAccess,omitempty"`
+	IPFilterRules        json.RawMessage `json:"ipFilterRules,omitempty"`
+	EnableDataResidency  *bool           `json:"enableDataResidency,omitempty"`
+	PortalOperationsHost string          `json:"portalOperationsHostName,omitempty"`
+}
+
+// serviceRecord is what the state keeps of a provisioning service for this surface alone.
+type serviceRecord struct {
+	Settings serviceSettings `json:"settings"`
+	Identity json.RawMessage `json:"identity,omitempty"`
+}
+
+// putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Policies and links that are left out
+// stay; other properties are reset. The etag, when there is one, stands in the body.
+func (c *call) putService() error {
+	id := c.resource()
+	var body serviceBody
+	if err := c.body(&body); err != nil {
+		return err
+	}
+	if !serviceName.MatchString(id.Name) {
+		return invalid("The provisioning service name '%s' is invalid: it has 3 to 64 letters, digits and hyphens, no hyphen last.", id.Name)
+	}
+	present, err := c.presentService(id)
+	if err != nil {
+		return err
+	}
+	var old *state.Resource
+	if present != nil {
+		old = &present.Resource
+	}
+	if err := checkPlace(id.Name, body.Location, old); err != nil {
+		return err
+	}
+	if err := checkTags(body.Tags); err != nil {
+		return err
+	}
+	service := state.Service{Resource: state.Resource{ID: id, Location: body.Location, Tags: body.Tags}}
+	if err := c.readService(&service, body, present); err != nil {
+		return err
+	}
+	etag := body.ETag
+	if header := c.r.Header.Get("If-Match"); header != "" {
+		etag = header
+	}
+	service, created, err := c.State.PutService(service, etagOf(etag), c.Delay)
+	if err != nil {
+		return c.refusal(serviceKind, err)
+	}
+	if err := c.begin(operationOfService, service.Location, false); err != nil {
+		return err
+	}
+	return c.answerPut(service, created, body.Properties.AuthorizationPolicies != nil)
+}
+
+// answerPut shows a service that is under way: no host names, no ID scope, no etag when it is new.
+func (c *call) answerPut(service state.Service, created, withPolicies bool) error {
+	answer, err := showService(service)
+	if err != nil {
+		return err
+	}
+	p := answer.Properties
+	p.State, p.ProvisioningState = string(state.Transitioning), "Accepted"
+	if created {
+		p.State, answer.ETag = string(state.Activating), ""
+	}
+	p.IDScope, p.ServiceOperationsHostName, p.DeviceProvisioningHostName = nil, "", ""
+	if withPolicies {
+		p.AuthorizationPolicies = showPolicies(service.Policies)
+	}
+	return c.json(http.StatusCreated, answer)
+}
+
+// presentService is the service that a PUT would change, or nil. A group that is not there is an error.
+func (c *call) presentService(id state.ResourceID) (*state.Service, error) {
+	if _, err := c.group(); err != nil {
+		return nil, err
+	}
+	service, err := c.State.Service(id)
+	if isKind(err, state.NotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &service, nil
+}
+
+// readService fills in what the body says beside place and tags.
+func (c *call) readService(service *state.Service, body serviceBody, present *state.Service) error {
+	if body.Properties == nil {
+		return invalid("The properties of a provisioning service are missing.")
+	}
+	if body.SKU == nil || !strings.EqualFold(body.SKU.Name, "S1") {
+		return invalid("The sku of a provisioning service is S1.")
+	}
+	service.SKU = state.SKU{Name: "S1", Capacity: max(1, body.SKU.Capacity)}
+	var ok bool
+	if service.Allocation, ok = allocations[strings.ToLower(body.Properties.AllocationPolicy)]; !ok {
+		return invalid("The allocation policy '%s' is unknown; a provisioning service has Hashed, GeoLatency or Static.", body.Properties.AllocationPolicy)
+	}
+	var err error
+	if service.Links, err = c.readLinks(body.Properties.IotHubs, present); err != nil {
+		return err
+	}
+	switch policies := body.Properties.AuthorizationPolicies; {
+	case policies != nil:
+		var old []state.Policy
+		if present != nil {
+			old = present.Policies
+		}
+		if service.Policies, err = readPolicies(policies, serviceRights, old); err != nil {
+			return err
+		}
+	case present == nil:
+		service.Policies = defaultServicePolicies()
+	}
+	service.Properties, err = json.Marshal(serviceRecord{Settings: body.Properties.serviceSettings, Identity: body.Identity})
+	return err
+}
+
+// allocations are the policies by their ARM spelling in lower case; none means Hashed.
+var allocations = map[string]state.AllocationPolicy{
+	"": state.Hashed, "hashed": state.Hashed, "geolatency": state.GeoLatency, "static": state.Static,
+}
+
+// allocationNames are the ARM spellings.
+var allocationNames = map[state.AllocationPolicy]string{
+	state.Hashed: "Hashed", state.GeoLatency: "GeoLatency", state.Static: "Static",
+}
+
+// showService is a provisioning service as GET shows it.
+func showService(v state.Service) (serviceBody, error) {
+	var record serviceRecord
+	if len(v.Properties) > 0 {
+		if err := json.Unmarshal(v.Properties, &record); err != nil {
+			return serviceBody{}, err
+		}
+	}
+	sku := showSKU(v.SKU)
+	scope := v.IDScope
+	body := serviceBody{
+		ID: resourcePath(serviceKind, v.ID), Name: v.ID.Name, Type: provider + "/" + serviceKind, Location: v.Location,
+		ResourceGroup: v.ID.Group, SubscriptionID: v.ID.Subscription, Tags: tagsOrEmpty(v.Tags), ETag: v.ETag(),
+		SKU: &sku, Identity: record.Identity, SystemData: map[string]string{"createdAt": stamp(v.Created)},
+		Properties: &serviceProperties{
+			State: string(v.Phase), ProvisioningState: provisioningState(v.Phase), IotHubs: showLinks(v.Links),
+			AllocationPolicy: allocationNames[v.Allocation], ServiceOperationsHostName: v.Host(),
+			DeviceProvisioningHostName: globalHost, IDScope: &scope, serviceSettings: record.Settings,
+		},
+	}
+	if v.Phase == state.Activating {
+		body.Properties.IDScope, body.Properties.ServiceOperationsHostName, body.Properties.DeviceProvisioningHostName = nil, "", ""
+	}
+	return body, nil
+}
+
+// patchService is IotDpsResource_Update, which changes tags only: 200 with the whole service.
+func (c *call) patchService() error {
+	tags, err := c.tagsPatch()
+	if err != nil {
+		return err
+	}
+	service, err := c.service()
+	if err != nil {
+		return err
+	}
+	if tags != nil {
+		if service, err = c.State.SetServiceTags(c.resource(), tags, 0); err != nil {
+			return c.refusal(serviceKind, err)
+		}
+	}
+	return c.answerService(service)
+}
+
+// deleteService is IotDpsResource_Delete: 202, a body of null and both headers; 204 when there is none.
+func (c *call) deleteService() error {
+	if _, err := c.group(); err != nil {
+		return err
+	}
+	service, err := c.State.DeleteService(c.resource(), c.Delay)
+	if isKind(err, state.NotFound) {
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		return c.refusal(serviceKind, err)
+	}
+	if err := c.begin(operationOfService, service.Location, true); err != nil {
+		return err
+	}
+	return c.json(http.StatusAccepted, nil)
+}
+
+// service reads the provisioning service that the path names.
+func (c *call) service() (state.Service, error) {
+	service, err := c.State.Service(c.resource())
+	if isKind(err, state.NotFound) {
+		if _, err := c.group(); err != nil {
+			return service, err
+		}
+	}
+	if err != nil {
+		return service, c.refusal(serviceKind, err)
+	}
+	return service, nil
+}
+
+func (c *call) answerService(service state.Service) error {
+	body, err := showService(service)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, body)
+}
+
+// getService is IotDpsResource_Get. Policies are never in the answer, link keys are masked.
+func (c *call) getService() error {
+	service, err := c.service()
+	if err != nil {
+		return err
+	}
+	return c.answerService(service)
+}
+
+// listServices is IotDpsResource_ListByResourceGroup and …_ListBySubscription.
+func (c *call) listServices() error {
+	if c.values["group"] != "" {
+		if _, err := c.group(); err != nil {
+			return err
+		}
+	}
+	services, err := c.State.Services(c.Subscription, c.values["group"])
+	if err != nil {
+		return err
+	}
+	bodies := make([]serviceBody, len(services))
+	for i, v := range services {
+		if bodies[i], err = showService(v); err != nil {
+			return err
+		}
+	}
+	return c.json(http.StatusOK, list{bodies})
+}
+
+// usableService is a service whose keys may be read.
+func (c *call) usableService() (state.Service, error) {
+	service, err := c.service()
+	if err == nil && (service.Phase == state.Activating || service.Phase == state.Deleting) {
+		err = notActive(serviceKind, service.ID.Name)
+	}
+	return service, err
+}
+
+// listServiceKeys is IotDpsResource_ListKeys.
+func (c *call) listServiceKeys() error {
+	service, err := c.usableService()
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, list{showPolicies(service.Policies)})
+}
+
+// getServiceKey is IotDpsResource_ListKeysForKeyName.
+func (c *call) getServiceKey() error {
+	service, err := c.usableService()
+	if err != nil {
+		return err
+	}
+	policy, err := c.onePolicy(service.Policies)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, policy)
+}

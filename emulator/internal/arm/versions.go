@@ -1,0 +1,45 @@
+package arm
+
+import (
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that azure-native
+// 2.92.3 and 3 call. They differ in nothing that the surface does, but for the body of DPS certificates.
+var (
+	hubVersions     = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
+	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview"}
+)
+
+// aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) take any.
+var aVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-[a-z]+)?$`)
+
+// checkVersion judges the api-version of a call to the operation of that (lower-case) pattern.
+func checkVersion(version, pattern string) error {
+	if version == "" {
+		return armError(http.StatusBadRequest, "MissingApiVersionParameter",
+			"The api-version query parameter (?api-version=) is required for all requests.")
+	}
+	var kind string
+	var known []string
+	switch {
+	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
+		kind, known = hubKind, hubVersions
+	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
+		kind, known = serviceKind, serviceVersions
+	}
+	version = strings.ToLower(version)
+	if known != nil && !slices.Contains(known, version) {
+		// Azure/azure-cli#9681 shows this text, Azure/azure-quickstart-templates#12630 another for creations (NoRegisteredProviderFound).
+		return armError(http.StatusNotFound, "InvalidResourceType",
+			"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The supported api-versions are '%s'.",
+			kind, version, strings.Join(known, ","))
+	}
+	if !aVersion.MatchString(version) {
+		return armError(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", version)
+	}
+	return nil
+}
