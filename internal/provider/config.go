@@ -23,6 +23,9 @@ var _ infer.CustomCheck[*Config] = (*Config)(nil)
 // defaultRateLimit is the service's own limit of operations a minute and instance (DPS quotas).
 const defaultRateLimit = 1000
 
+// configNames are the properties of the configuration.
+var configNames = []string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"}
+
 // Config is the provider's configuration. All of it may be absent: SharedAccessKey needs none.
 type Config struct {
 	ConnectionString *string `pulumi:"connectionString,optional" provider:"secret"`
@@ -52,7 +55,13 @@ func (c *Config) Annotate(an infer.Annotator) {
 
 // Check reports every fault of the configuration at once. The engine does not call it while a value is unknown.
 func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[*Config], error) {
-	config, failures, err := infer.DefaultCheck[*Config](ctx, req.NewInputs)
+	own := property.Map{} // the engine adds properties of its own, such as the plugin's version
+	for _, name := range configNames {
+		if value, exists := req.NewInputs.GetOk(name); exists {
+			own = own.Set(name, value)
+		}
+	}
+	config, failures, err := infer.DefaultCheck[*Config](ctx, own)
 	if err != nil || len(failures) > 0 {
 		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
 	}
@@ -161,7 +170,7 @@ func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 	if old.Len() == 0 {
 		old = req.State
 	}
-	for _, name := range []string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"} {
+	for _, name := range configNames {
 		before, after := old.Get(name), req.Inputs.Get(name)
 		if !before.WithSecret(false).Equals(after.WithSecret(false)) {
 			response.HasChanges = true

@@ -79,9 +79,9 @@ func (EnrollmentGroup) Create(ctx context.Context, req infer.CreateRequest[Enrol
 	return response, nil
 }
 
-// WireDependencies tells which outputs previews know, and which are secret.
-func (EnrollmentGroup) WireDependencies(f infer.FieldSelector, args *EnrollmentGroupArgs, state *EnrollmentGroupState) {
-	wire(f, args, &args.Attestation, &state.Record)
+// WireDependencies leaves it to previews to say which outputs they know.
+func (EnrollmentGroup) WireDependencies(f infer.FieldSelector, _ *EnrollmentGroupArgs, state *EnrollmentGroupState) {
+	wire(f, &state.Record)
 }
 
 // Update sends the whole entry on condition that nobody changed it since the state was written.

@@ -83,9 +83,9 @@ func (IndividualEnrollment) Create(ctx context.Context, req infer.CreateRequest[
 	return response, nil
 }
 
-// WireDependencies tells which outputs previews know, and which are secret.
-func (IndividualEnrollment) WireDependencies(f infer.FieldSelector, args *IndividualEnrollmentArgs, state *IndividualEnrollmentState) {
-	wire(f, args, &args.Attestation, &state.Record)
+// WireDependencies leaves it to previews to say which outputs they know.
+func (IndividualEnrollment) WireDependencies(f infer.FieldSelector, _ *IndividualEnrollmentArgs, state *IndividualEnrollmentState) {
+	wire(f, &state.Record)
 }
 
 // Update sends the whole entry on condition that nobody changed it since the state was written.

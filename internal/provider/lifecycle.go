@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -249,44 +250,39 @@ func (l lifecycle) delete(ctx context.Context, id string) error {
 	return nil
 }
 
-// preview returns what can be said before a creation or, with known, an update: no call is made.
+// preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
 func preview(ctx context.Context, want declared, known held) held {
-	given := keysOf(want.Attestation)
-	h := held{declared: want, Record: known.Record}
-	h.Etag, h.LastUpdatedDateTimeUtc = "", ""
+	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}}
 	if h.ServiceHost == "" {
 		h.ServiceHost = infer.GetConfig[*Config](ctx).host()
 	}
-	if symmetricOf(want.Attestation).PrimaryKey != nil {
-		h.PrimaryKey = &given.PrimaryKey
-	}
-	if symmetricOf(want.Attestation).SecondaryKey != nil {
-		h.SecondaryKey = &given.SecondaryKey
+	switch kindOf(want.Attestation) {
+	case dpsapi.SymmetricKeyAttestation:
+		keys, given := foundKeys(known), symmetricOf(want.Attestation)
+		if given.PrimaryKey != nil {
+			keys.PrimaryKey = *given.PrimaryKey
+		}
+		if given.SecondaryKey != nil {
+			keys.SecondaryKey = *given.SecondaryKey
+		}
+		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
+	case dpsapi.X509CertAttestation:
+		rolled := slices.ContainsFunc(changes(want, known), func(f field) bool { return strings.HasPrefix(f.path, attestationPath) })
+		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate, known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
+			h.PrimaryCertificate, h.SecondaryCertificate = &CertificateInfo{}, &CertificateInfo{}
+		}
 	}
 	return h
 }
 
-// wire tells the framework which outputs a preview knows and which are secret. A preview leaves those empty that it does not know.
-func wire[I any](f infer.FieldSelector, args *I, attestation **Attestation, r *Record) {
-	all := f.InputField(args).Computed()
-	for _, output := range []*string{&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc} {
-		if *output != "" {
-			f.OutputField(output).AlwaysKnown()
-		} else {
-			f.OutputField(output).DependsOn(all)
-		}
+// wire tells the framework that outputs follow no rule of its own: preview leaves empty what is not known, and markUnknown says so.
+func wire(f infer.FieldSelector, r *Record) {
+	for _, output := range []any{
+		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,
+		&r.PrimaryCertificate, &r.SecondaryCertificate,
+	} {
+		f.OutputField(output).AlwaysKnown()
 	}
-	keys := f.InputField(attestation).Computed()
-	for _, key := range []**string{&r.PrimaryKey, &r.SecondaryKey} {
-		f.OutputField(key).AlwaysSecret()
-		if text(*key) != "" {
-			f.OutputField(key).AlwaysKnown()
-		} else {
-			f.OutputField(key).DependsOn(keys)
-		}
-	}
-	f.OutputField(&r.PrimaryCertificate).DependsOn(keys)
-	f.OutputField(&r.SecondaryCertificate).DependsOn(keys)
 }
 
 // sameID reports whether two ids name the same entry: the service has no regard for letter case.

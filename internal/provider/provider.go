@@ -55,8 +55,8 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 	return scratch.CheckConfig(ctx, req)
 }
 
-// adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff, and secrets in the
-// answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
+// adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews, and secrets
+// in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
 func adapt(served p.Provider) p.Provider {
 	adapted := served
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
@@ -68,6 +68,9 @@ func adapt(served p.Provider) p.Provider {
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
 		response, err := served.Create(withURN(ctx, req.Urn), req)
+		if req.DryRun {
+			response.Properties = markUnknown(response.Properties)
+		}
 		response.Properties = markSecrets(response.Properties)
 		return response, err
 	}
@@ -78,6 +81,9 @@ func adapt(served p.Provider) p.Provider {
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
 		response, err := served.Update(withURN(ctx, req.Urn), req)
+		if req.DryRun {
+			response.Properties = markUnknown(response.Properties)
+		}
 		response.Properties = markSecrets(response.Properties)
 		return response, err
 	}

@@ -95,17 +95,10 @@ func (s *SharedAccessKeyState) activate() {
 	}
 }
 
-// WireDependencies marks the keys secret, and known in a preview when they are there.
-func (SharedAccessKey) WireDependencies(f infer.FieldSelector, args *SharedAccessKeyArgs, state *SharedAccessKeyState) {
-	rotation := f.InputField(&args.Rotation)
+// WireDependencies leaves it to previews to say which outputs they know.
+func (SharedAccessKey) WireDependencies(f infer.FieldSelector, _ *SharedAccessKeyArgs, state *SharedAccessKeyState) {
 	for _, key := range []*string{&state.PrimaryKey, &state.SecondaryKey, &state.ActiveKey, &state.NextKey} {
-		output := f.OutputField(key)
-		output.AlwaysSecret()
-		if *key != "" {
-			output.AlwaysKnown()
-		} else {
-			output.DependsOn(rotation.Computed())
-		}
+		f.OutputField(key).AlwaysKnown()
 	}
 }
 

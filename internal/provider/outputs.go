@@ -1,0 +1,40 @@
+package provider
+
+import "github.com/pulumi/pulumi/sdk/v3/go/property"
+
+// secretNames are the properties that are secret wherever they stand. A test compares them with the schema.
+var secretNames = map[string]bool{
+	"primaryKey": true, "secondaryKey": true, "activeKey": true, "nextKey": true, "webhookUrl": true,
+}
+
+// markSecrets marks the secret properties of a resource, at any depth.
+func markSecrets(properties property.Map) property.Map {
+	for name, value := range properties.All {
+		if value.IsMap() {
+			value = property.WithGoValue(value, markSecrets(value.AsMap()))
+		}
+		if secretNames[name] && !value.IsNull() {
+			value = value.WithSecret(true)
+		}
+		properties = properties.Set(name, value)
+	}
+	return properties
+}
+
+// unknownWhenEmpty are the outputs that a preview leaves empty when it cannot know them. (infer's own rule calls every output of
+// a creation unknown, and none of an update whose new inputs were absent before.)
+var unknownWhenEmpty = []string{
+	"serviceHost", "etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "primaryCertificate", "secondaryCertificate",
+	"primaryKey", "secondaryKey", "activeKey", "nextKey",
+}
+
+// markUnknown marks the outputs that a preview does not know.
+func markUnknown(properties property.Map) property.Map {
+	for _, name := range unknownWhenEmpty {
+		value, exists := properties.GetOk(name)
+		if exists && (value.IsString() && value.AsString() == "" || value.IsMap() && value.AsMap().Get("sha256Thumbprint").Equals(property.New(""))) {
+			properties = properties.Set(name, property.WithGoValue(value, property.Computed))
+		}
+	}
+	return properties
+}
