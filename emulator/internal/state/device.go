@@ -1,6 +1,13 @@
 package state
 
-import "time"
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
 
 // AuthType is how a hub device proves itself, in Azure's words.
 type AuthType string
@@ -33,13 +40,219 @@ type Device struct {
 	LastActivity   time.Time
 }
 
-// Twin is a device's twin. Documents are JSON objects without the $-members; versions begin at 1.
-type Twin struct {
-	DeviceID                        string
-	ETag                            string
-	Version                         int64
-	Tags, Desired, Reported         []byte
-	DesiredVersion, ReportedVersion int64
-	// DesiredMeta, ReportedMeta: the $metadata objects, JSON.
-	DesiredMeta, ReportedMeta []byte
+func (d *Device) fields(c *codec) {
+	text(c, &d.ID)
+	text(c, &d.GenerationID)
+	text(c, &d.ETag)
+	c.flags(&d.Disabled, &d.Edge)
+	text(c, &d.StatusReason)
+	c.time(&d.StatusTime)
+	text(c, &d.Auth)
+	d.Key.fields(c)
+	text(c, &d.PrimaryThumbprint)
+	text(c, &d.SecondaryThumbprint)
+	c.time(&d.Created)
+}
+
+func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }
+func twinKey(hub, id string) []byte   { return keyOf(tableTwin, strings.ToLower(hub), id) }
+
+func deviceObject(id string) string { return fmt.Sprintf("device %q", id) }
+
+func noDevice(id string) error {
+	return &Error{Kind: NotFound, Object: deviceObject(id), Reason: "is not registered"}
+}
+
+// registry refuses when the hub of that host has none: it is not there, or not yet, or being deleted. The caller holds world.
+func (s *State) registry(hub string) error {
+	if h := s.hubs[strings.ToLower(hub)]; h != nil && h.serving() {
+		return nil
+	}
+	return &Error{Kind: ParentNotFound, Object: hubObject(hub), Reason: "does not exist"}
+}
+
+// serving reports whether devices and services can use the hub.
+func (h *Hub) serving() bool { return h.Phase == Active || h.Phase == Transitioning }
+
+// Device returns a device of the hub of that host name.
+func (s *State) Device(hub, id string) (Device, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Device{}, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return Device{}, err
+	}
+	key := deviceKey(hub, id)
+	defer s.devices.read(key)()
+	var d Device
+	found, err := s.store.get(key, &d)
+	if err == nil && !found {
+		err = noDevice(id)
+	}
+	s.presence.fill(hub, &d)
+	return d, err
+}
+
+// Devices pages through a hub's devices as Enrollments does, in the order of their ids as spelled.
+func (s *State) Devices(hub, after string, limit int) ([]Device, string, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return nil, "", err
+	}
+	out, next, err := page(s.store, tableDevice, []string{strings.ToLower(hub)}, after, limit, func(d *Device) string { return d.ID })
+	for i := range out {
+		s.presence.fill(hub, &out[i])
+	}
+	return out, next, err
+}
+
+// PutDevice makes a device (create: Exists when it is there) or, otherwise, updates or makes it under the rules of ifMatch. Keys of
+// AuthSAS that are empty are those it has, or made; the generation, times and the etag are the state's.
+// Fidelity: whether Azure keeps the keys of a device whose update names none is not documented.
+func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (Device, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Device{}, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return Device{}, err
+	}
+	key := deviceKey(hub, d.ID)
+	defer s.devices.lock(key)()
+	var old Device
+	found, err := s.store.get(key, &old)
+	if err != nil {
+		return Device{}, err
+	}
+	if create {
+		ifMatch = MustNotExist
+	}
+	if err := check(deviceObject(d.ID), ifMatch, old.ETag, found); err != nil {
+		return Device{}, err
+	}
+	var present *Device
+	if found {
+		present = &old
+	}
+	if err := s.succeedDevice(&d, present); err != nil {
+		return Device{}, err
+	}
+	b := s.store.batch()
+	b.put(key, &d)
+	if err := s.store.commit(b); err != nil {
+		return Device{}, err
+	}
+	s.presence.fill(hub, &d)
+	return d, nil
+}
+
+// succeedDevice completes a new version of a device; old is nil on creation.
+func (s *State) succeedDevice(d, old *Device) error {
+	now := s.Now()
+	d.Created, d.StatusTime, d.GenerationID = now, time.Time{}, generation(now)
+	if d.Auth == "" {
+		d.Auth = AuthSAS
+	}
+	if old != nil {
+		d.Created, d.StatusTime, d.GenerationID = old.Created, old.StatusTime, old.GenerationID
+		if d.Disabled != old.Disabled {
+			d.StatusTime = now
+		}
+		if d.Auth == AuthSAS && d.Key == (SymmetricKey{}) {
+			d.Key = old.Key
+		}
+	}
+	if d.Auth == AuthSAS {
+		if err := s.completePair(&d.Key); err != nil {
+			return err
+		}
+	}
+	var b [4]byte
+	for {
+		if _, err := io.ReadFull(s.random, b[:]); err != nil {
+			return fmt.Errorf("make etag: %w", err)
+		}
+		d.ETag = numberETag(uint64(binary.BigEndian.Uint32(b[:])))
+		if old == nil || d.ETag != old.ETag {
+			return nil
+		}
+	}
+}
+
+// generation is the count of 100 ns since the year 1, as .NET counts.
+func generation(t time.Time) string {
+	const unixEpoch = 621355968000000000
+	return strconv.FormatInt(unixEpoch+t.UnixNano()/100, 10)
+}
+
+// DeleteDevice deletes a device and its twin; it takes Unconditional as MustExist.
+func (s *State) DeleteDevice(hub, id, ifMatch string) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return err
+	}
+	key := deviceKey(hub, id)
+	defer s.devices.lock(key)()
+	var old Device
+	found, err := s.store.get(key, &old)
+	if err != nil {
+		return err
+	}
+	if ifMatch == Unconditional {
+		ifMatch = MustExist
+	}
+	if err := check(deviceObject(id), ifMatch, old.ETag, found); err != nil {
+		return err
+	}
+	b := s.store.batch()
+	b.delete(key)
+	b.delete(twinKey(hub, id))
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	s.presence.forget(hub, id)
+	return nil
+}
+
+// Statistics counts a hub's devices.
+type Statistics struct {
+	Total, Enabled, Disabled, Connected int
+}
+
+// Statistics counts by scanning.
+func (s *State) Statistics(hub string) (Statistics, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Statistics{}, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return Statistics{}, err
+	}
+	n := Statistics{Connected: s.presence.connected(hub)}
+	start, end := under(tableDevice, strings.ToLower(hub))
+	err = s.store.scan(start, end, func(_, value []byte) (bool, error) {
+		var d Device
+		if err := decode(value, &d); err != nil {
+			return false, err
+		}
+		n.Total++
+		if d.Disabled {
+			n.Disabled++
+		}
+		return true, nil
+	})
+	n.Enabled = n.Total - n.Disabled
+	return n, err
 }

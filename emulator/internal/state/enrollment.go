@@ -72,3 +72,100 @@ type EnrollmentGroup struct {
 	ID string
 	Settings
 }
+
+func (e *Enrollment) id() *string         { return &e.RegistrationID }
+func (e *Enrollment) settings() *Settings { return &e.Settings }
+
+func (e *Enrollment) fields(c *codec) {
+	text(c, &e.RegistrationID)
+	text(c, &e.DeviceID)
+	e.Settings.fields(c)
+}
+
+func (g *EnrollmentGroup) id() *string         { return &g.ID }
+func (g *EnrollmentGroup) settings() *Settings { return &g.Settings }
+
+func (g *EnrollmentGroup) fields(c *codec) {
+	text(c, &g.ID)
+	g.Settings.fields(c)
+}
+
+func (s *Settings) fields(c *codec) {
+	s.Attestation.fields(c)
+	c.flags(&s.Disabled, &s.ProvisioningStatusNull, &s.Edge, &s.Capabilities)
+	text(c, &s.IotHubHost)
+	texts(c, &s.Hubs)
+	text(c, &s.Allocation)
+	optional(c, &s.Webhook, func(w *Webhook) {
+		text(c, &w.URL)
+		text(c, &w.APIVersion)
+	})
+	optional(c, &s.Reprovision, func(r *Reprovision) { c.flags(&r.UpdateHubAssignment, &r.MigrateDeviceData) })
+	c.bytes(&s.InitialTwin)
+	c.bytes(&s.DeviceInformation)
+	text(c, &s.ETag)
+	c.time(&s.Created)
+	c.time(&s.Updated)
+}
+
+func (a *Attestation) fields(c *codec) {
+	optional(c, &a.SymmetricKey, func(k *SymmetricKey) { k.fields(c) })
+	optional(c, &a.X509, func(x *X509Attestation) {
+		c.bytes(&x.ClientPrimary)
+		c.bytes(&x.ClientSecondary)
+		c.bytes(&x.SigningPrimary)
+		c.bytes(&x.SigningSecondary)
+		text(c, &x.CAPrimary)
+		text(c, &x.CASecondary)
+	})
+	optional(c, &a.TPM, func(t *TPMAttestation) {
+		text(c, &t.EndorsementKey)
+		text(c, &t.StorageRootKey)
+	})
+}
+
+func (k *SymmetricKey) fields(c *codec) {
+	text(c, &k.Primary)
+	text(c, &k.Secondary)
+}
+
+// Enrollment returns an individual enrollment; svc is the ID scope of its service.
+func (s *State) Enrollment(svc, id string) (Enrollment, error) { return s.individuals().get(svc, id) }
+
+// PutEnrollment makes or replaces an individual enrollment and reports whether it made one; empty symmetric keys are made. An id
+// keeps the spelling of its creation.
+func (s *State) PutEnrollment(svc string, e Enrollment, etag string) (Enrollment, bool, error) {
+	return s.individuals().put(svc, e, etag)
+}
+
+// DeleteEnrollment deletes an individual enrollment and its registration; the hub device stays.
+// Fidelity: that the registration goes too follows from its being a part of the enrollment's document; no source says it.
+func (s *State) DeleteEnrollment(svc, id, etag string) error {
+	return s.individuals().delete(svc, id, etag, func(b *batch) error { return s.dropRecord(b, svc, id) })
+}
+
+// Enrollments returns up to limit enrollments after the id given, in the order of their lower-case ids, and the id to go on from,
+// which is empty at the end.
+func (s *State) Enrollments(svc, after string, limit int) ([]Enrollment, string, error) {
+	return s.individuals().list(svc, after, limit)
+}
+
+// EnrollmentGroup returns an enrollment group.
+func (s *State) EnrollmentGroup(svc, id string) (EnrollmentGroup, error) {
+	return s.entryGroups().get(svc, id)
+}
+
+// PutEnrollmentGroup makes or replaces an enrollment group as PutEnrollment does an enrollment.
+func (s *State) PutEnrollmentGroup(svc string, g EnrollmentGroup, etag string) (EnrollmentGroup, bool, error) {
+	return s.entryGroups().put(svc, g, etag)
+}
+
+// DeleteEnrollmentGroup deletes an enrollment group; its registrations stay.
+func (s *State) DeleteEnrollmentGroup(svc, id, etag string) error {
+	return s.entryGroups().delete(svc, id, etag, func(*batch) error { return nil })
+}
+
+// EnrollmentGroups pages as Enrollments does.
+func (s *State) EnrollmentGroups(svc, after string, limit int) ([]EnrollmentGroup, string, error) {
+	return s.entryGroups().list(svc, after, limit)
+}

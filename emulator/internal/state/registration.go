@@ -1,6 +1,14 @@
 package state
 
-import "time"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // RegistrationStatus is where a registration stands.
 type RegistrationStatus string
@@ -14,6 +22,14 @@ const (
 	Disabled   RegistrationStatus = "disabled"
 )
 
+// Substatuses of an assigned registration, in Azure's words.
+const (
+	InitialAssignment = "initialAssignment"
+	DataMigrated      = "deviceDataMigrated"
+	DataReset         = "deviceDataReset"
+	SameAssignment    = "reprovisionedToInitialAssignment"
+)
+
 // Registration is the record of a device at a provisioning service.
 type Registration struct {
 	RegistrationID string
@@ -22,7 +38,7 @@ type Registration struct {
 	DeviceID    string
 	AssignedHub string
 	Status      RegistrationStatus
-	// Substatus: initialAssignment, deviceDataMigrated, deviceDataReset or reprovisionedToInitialAssignment; only with Assigned.
+	// Substatus: InitialAssignment, DataMigrated, DataReset or SameAssignment; only with Assigned.
 	Substatus string
 	// ErrorCode and ErrorMessage are set with Failed: an Azure code as 400208.
 	ErrorCode    int
@@ -33,8 +49,207 @@ type Registration struct {
 	Created, Updated time.Time
 }
 
-// Operation is one run of a registration, found by its id until it is forgotten (a day after its end, unsure on Azure).
+// Operation is one run of a registration, found by its id until it is forgotten: when its device has begun eight more, or the
+// first one a day later.
+// Fidelity: how long Azure remembers one is not documented.
 type Operation struct {
 	ID string
 	Registration
+}
+
+// Bounds of the operations that are remembered per registration.
+const (
+	operationsKept    = 8
+	operationLifetime = 24 * time.Hour
+)
+
+func (r *Registration) fields(c *codec) {
+	text(c, &r.RegistrationID)
+	text(c, &r.GroupID)
+	text(c, &r.DeviceID)
+	text(c, &r.AssignedHub)
+	text(c, &r.Status)
+	text(c, &r.Substatus)
+	code := int64(r.ErrorCode)
+	c.int(&code)
+	r.ErrorCode = int(code)
+	text(c, &r.ErrorMessage)
+	c.bytes(&r.Payload)
+	text(c, &r.ETag)
+	c.time(&r.Created)
+	c.time(&r.Updated)
+}
+
+func (o *Operation) fields(c *codec) {
+	text(c, &o.ID)
+	o.Registration.fields(c)
+}
+
+// record is a registration as it is kept, with what its device does not see.
+type record struct {
+	Registration
+	// hub and device are the present assignment; a failed registration leaves them as they were.
+	hub, device string
+	operations  []operationRef
+}
+
+type operationRef struct {
+	id    string
+	begun time.Time
+}
+
+func (r *record) fields(c *codec) {
+	r.Registration.fields(c)
+	text(c, &r.hub)
+	text(c, &r.device)
+	list(c, &r.operations, func(o *operationRef) {
+		text(c, &o.id)
+		c.time(&o.begun)
+	})
+}
+
+func recordKey(svc, id string) []byte {
+	return keyOf(tableRegistration, strings.ToLower(svc), strings.ToLower(id))
+}
+
+func memberKey(svc, group, id string) []byte {
+	return keyOf(tableGroupMember, strings.ToLower(svc), strings.ToLower(group), strings.ToLower(id))
+}
+
+func operationKey(svc, id string) []byte { return keyOf(tableOperation, strings.ToLower(svc), id) }
+
+// recordLock is the lock of a registration: that of the individual enrollment of the same id, which goes together with it.
+func (s *State) recordLock(svc, id string) []byte { return s.individuals().key(svc, id) }
+
+func registrationObject(id string) string { return fmt.Sprintf("registration %q", id) }
+
+// Registration returns the registration of that id.
+func (s *State) Registration(svc, id string) (Registration, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Registration{}, err
+	}
+	defer leave()
+	if _, err := s.scope(svc); err != nil {
+		return Registration{}, err
+	}
+	defer s.dps.read(s.recordLock(svc, id))()
+	var r record
+	found, err := s.store.get(recordKey(svc, id), &r)
+	if err == nil && !found {
+		err = &Error{Kind: NotFound, Object: registrationObject(id), Reason: "does not exist"}
+	}
+	return r.Registration, err
+}
+
+// Registrations pages through the registrations of an enrollment group as Enrollments does, whether the group still exists or not.
+func (s *State) Registrations(svc, group, after string, limit int) ([]Registration, string, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, "", err
+	}
+	defer leave()
+	if _, err := s.scope(svc); err != nil {
+		return nil, "", err
+	}
+	members, next, err := page(s.store, tableGroupMember, []string{strings.ToLower(svc), strings.ToLower(group)}, strings.ToLower(after),
+		limit, (*member).name)
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]Registration, 0, len(members))
+	for _, m := range members {
+		var r record
+		found, err := s.store.get(recordKey(svc, m.id), &r)
+		if err != nil {
+			return nil, "", err
+		}
+		if found {
+			out = append(out, r.Registration)
+		}
+	}
+	return out, next, s.store.settle()
+}
+
+// member is the row that lists a registration under its group.
+type member struct{ id string }
+
+func (m *member) fields(c *codec) { text(c, &m.id) }
+func (m *member) name() string    { return m.id }
+
+// DeleteRegistration deletes a registration; the hub device stays. It takes Unconditional as MustExist.
+func (s *State) DeleteRegistration(svc, id, etag string) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if _, err := s.scope(svc); err != nil {
+		return err
+	}
+	defer s.dps.lock(s.recordLock(svc, id))()
+	var r record
+	found, err := s.store.get(recordKey(svc, id), &r)
+	if err != nil {
+		return err
+	}
+	if etag == Unconditional {
+		etag = MustExist
+	}
+	if err := check(registrationObject(id), etag, r.ETag, found); err != nil {
+		return err
+	}
+	b := s.store.batch()
+	r.drop(b, svc)
+	return s.store.commit(b)
+}
+
+// drop adds the end of the record to b.
+func (r *record) drop(b *batch, svc string) {
+	b.delete(recordKey(svc, r.RegistrationID))
+	if r.GroupID != "" {
+		b.delete(memberKey(svc, r.GroupID, r.RegistrationID))
+	}
+	for _, o := range r.operations {
+		b.delete(operationKey(svc, o.id))
+	}
+}
+
+// dropRecord ends the record of an individual enrollment, if there is one.
+func (s *State) dropRecord(b *batch, svc, id string) error {
+	var r record
+	found, err := s.store.get(recordKey(svc, id), &r)
+	if err == nil && found && r.GroupID == "" {
+		r.drop(b, svc)
+	}
+	return err
+}
+
+// RegistrationOperation returns a run of a registration. Whether the asker may see it is for the caller to check.
+func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Operation{}, err
+	}
+	defer leave()
+	if _, err := s.scope(scope); err != nil {
+		return Operation{}, err
+	}
+	// Nobody knows the id before the operation is synced.
+	var o Operation
+	found, err := s.store.get(operationKey(scope, id), &o)
+	if err == nil && !found {
+		err = &Error{Kind: NotFound, Object: fmt.Sprintf("operation %q", id), Reason: "does not exist"}
+	}
+	return o, err
+}
+
+// newOperationID makes an id as "5.316aac5bdc130deb.<guid>"; its middle is one per service.
+func (s *State) newOperationID(scope string) (string, error) {
+	id, err := uuid.NewRandomFromReader(s.random)
+	if err != nil {
+		return "", fmt.Errorf("make operation id: %w", err)
+	}
+	sum := sha256.Sum256([]byte(strings.ToLower(scope)))
+	return "5." + hex.EncodeToString(sum[:8]) + "." + id.String(), nil
 }

@@ -7,7 +7,12 @@
 package state
 
 import (
+	"crypto/rand"
+	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -26,4 +31,150 @@ type Options struct {
 	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one.
 	Latencies map[string]time.Duration
+}
+
+// State is the emulated cloud.
+//
+// Locks are taken in this order: world, then dps, then devices. Whoever reads or changes rows of a hub or a service holds world for
+// reading, so that its parent cannot go away meanwhile; whoever changes the resources themselves holds it for writing.
+type State struct {
+	store     *store
+	now       func() time.Time
+	random    io.Reader
+	latencies map[string]time.Duration
+
+	// world guards the fields down to version.
+	world    sync.RWMutex
+	closed   bool
+	groups   map[string]*Group
+	hubs     map[string]*Hub     // by host
+	services map[string]*Service // by host
+	scopes   map[string]string   // lower-case ID scope to host
+	nextDue  time.Time           // when the first transition ends; zero when none is under way
+	version  uint64              // of the resource or child changed last
+
+	// dps guards enrollments, groups and registrations by key, devices guards devices and twins.
+	dps, devices *stripes
+
+	presence *presence
+	desired  *feed
+}
+
+// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer and ErrCorrupt.
+func Open(o Options) (*State, error) {
+	dir, files := o.Dir, o.FS
+	switch {
+	case dir == "":
+		dir, files = "state", vfs.NewMem()
+	case files == nil:
+		files = vfs.Default
+	}
+	s := &State{
+		now: o.Now, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
+		dps: newStripes(), devices: newStripes(),
+		presence: newPresence(),
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	if o.Random == nil {
+		s.random = rand.Reader
+	}
+	for location, latency := range o.Latencies {
+		s.latencies[locationName(location)] = latency
+	}
+	var err error
+	if s.store, err = openStore(dir, files); err != nil {
+		return nil, err
+	}
+	if err := s.load(); err != nil {
+		return nil, errors.Join(fmt.Errorf("load store %s: %w", dir, err), s.store.close())
+	}
+	s.desired = newFeed()
+	return s, nil
+}
+
+// Close ends the state; calls under way finish first, later ones return ErrClosed.
+func (s *State) Close() error {
+	s.desired.close()
+	s.world.Lock()
+	defer s.world.Unlock()
+	if s.closed {
+		return nil
+	}
+	s.closed = true
+	return s.store.close()
+}
+
+// Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
+func (s *State) Now() time.Time { return s.now().UTC().Truncate(100 * time.Nanosecond) }
+
+// Reset removes everything; what is connected counts as disconnected.
+func (s *State) Reset() error {
+	leave, err := s.alter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	b := s.store.batch()
+	b.deleteRange(following(formatKey), []byte{0xff})
+	b.put(keyOf(tableMeta), &meta{s.version})
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	s.presence.clear()
+	s.empty()
+	return nil
+}
+
+// enter begins a call that reads resources and reads or changes what lies in them. Transitions that are due have happened.
+func (s *State) enter() (leave func(), err error) {
+	s.world.RLock()
+	if !s.closed && (s.nextDue.IsZero() || s.Now().Before(s.nextDue)) {
+		return s.world.RUnlock, nil
+	}
+	s.world.RUnlock()
+	leave, err = s.alter()
+	if err != nil {
+		return nil, err
+	}
+	leave()
+	s.world.RLock()
+	if s.closed {
+		s.world.RUnlock()
+		return nil, ErrClosed
+	}
+	return s.world.RUnlock, nil
+}
+
+// alter begins a call that changes resources; nothing else runs until leave.
+func (s *State) alter() (leave func(), err error) {
+	s.world.Lock()
+	if s.closed {
+		err = ErrClosed
+	} else {
+		err = s.settleTransitions()
+	}
+	if err != nil {
+		s.world.Unlock()
+		return nil, err
+	}
+	return s.world.Unlock, nil
+}
+
+// sharedReader lets many callers read from a source that takes one at a time.
+type sharedReader struct {
+	mu sync.Mutex
+	r  io.Reader
+}
+
+func (s *sharedReader) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return io.ReadFull(s.r, p)
+}
+
+// locationName makes "West Europe" and "westeurope" one.
+func locationName(location string) string {
+	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }

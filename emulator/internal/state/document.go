@@ -1,0 +1,201 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes.
+// Fidelity: Azure counts a document without its punctuation; here it is counted as compact JSON, which is a little more.
+const (
+	maxTags       = 8 << 10
+	maxProperties = 32 << 10
+	maxTwinDepth  = 10
+	maxTwinString = 4 << 10
+	maxTwinKey    = 1 << 10
+	maxTwinInt    = 4503599627370495
+	minTwinInt    = -4503599627370496
+)
+
+type object = map[string]any
+
+// stamp is what $metadata says of a change. A zero version is not written: only desired properties have one.
+type stamp struct {
+	at      time.Time
+	version int64
+}
+
+func (s stamp) mark(meta object) {
+	meta["$lastUpdated"] = s.at.UTC().Format("2006-01-02T15:04:05.0000000Z")
+	if s.version != 0 {
+		meta["$lastUpdatedVersion"] = json.Number(strconv.FormatInt(s.version, 10))
+	}
+}
+
+// alone is the metadata of an empty document.
+func (s stamp) alone() []byte {
+	meta := object{}
+	s.mark(meta)
+	text, _ := compact(meta)
+	return text
+}
+
+// change applies patch to doc and, unless at is zero, to its metadata. Replacing starts from nothing.
+func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc, newMeta []byte, err error) {
+	changes, err := parseObject(patch)
+	if err != nil {
+		return nil, nil, err
+	}
+	// Clients that replace send back what they read.
+	delete(changes, "$metadata")
+	delete(changes, "$version")
+	if err := checkObject(changes, 1); err != nil {
+		return nil, nil, err
+	}
+	into, marks := object{}, object{}
+	if !replace {
+		if into, err = parseObject(doc); err != nil {
+			return nil, nil, err
+		}
+		if meta != nil {
+			if marks, err = parseObject(meta); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	merge(into, marks, changes, at)
+	if newDoc, err = compact(into); err != nil {
+		return nil, nil, err
+	}
+	if len(newDoc) > limit {
+		return nil, nil, fmt.Errorf("%d bytes are more than the %d allowed", len(newDoc), limit)
+	}
+	if at.at.IsZero() {
+		return newDoc, nil, nil
+	}
+	newMeta, err = compact(marks)
+	return newDoc, newMeta, err
+}
+
+func merge(into, marks, changes object, at stamp) {
+	at.mark(marks)
+	for name, value := range changes {
+		nested, isObject := value.(object)
+		switch {
+		case value == nil:
+			delete(into, name)
+			delete(marks, name)
+		case isObject:
+			below, ok := into[name].(object)
+			mark, marked := marks[name].(object)
+			if !ok {
+				below, marked = object{}, false
+			}
+			if !marked {
+				mark = object{}
+			}
+			merge(below, mark, nested, at)
+			into[name], marks[name] = below, mark
+		default:
+			mark := object{}
+			at.mark(mark)
+			into[name], marks[name] = value, mark
+		}
+	}
+}
+
+func checkObject(o object, depth int) error {
+	if depth > maxTwinDepth {
+		return fmt.Errorf("objects are nested deeper than %d", maxTwinDepth)
+	}
+	for name, value := range o {
+		if name == "" || len(name) > maxTwinKey {
+			return fmt.Errorf("a name is empty or longer than %d bytes", maxTwinKey)
+		}
+		if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '.' || r == '$' || r >= 0x7f && r <= 0x9f }) {
+			return fmt.Errorf("the name %q holds a control character, a space, '.' or '$'", name)
+		}
+		if err := checkValue(value, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func checkValue(value any, depth int) error {
+	switch v := value.(type) {
+	case object:
+		return checkObject(v, depth+1)
+	case []any:
+		for _, item := range v {
+			if err := checkValue(item, depth); err != nil {
+				return err
+			}
+		}
+	case string:
+		if len(v) > maxTwinString {
+			return fmt.Errorf("a string is longer than %d bytes", maxTwinString)
+		}
+	case json.Number:
+		if strings.ContainsAny(string(v), ".eE") {
+			return nil
+		}
+		if n, err := v.Int64(); err != nil || n > maxTwinInt || n < minTwinInt {
+			return fmt.Errorf("the integer %s lies outside %d to %d", v, int64(minTwinInt), int64(maxTwinInt))
+		}
+	}
+	return nil
+}
+
+// parseObject reads exactly one JSON object and keeps numbers as they are spelled.
+func parseObject(text []byte) (object, error) {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber()
+	var o object
+	if err := d.Decode(&o); err != nil || o == nil {
+		return nil, errors.New("is not a JSON object")
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, errors.New("is more than one JSON value")
+	}
+	return o, nil
+}
+
+func compact(o object) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(o); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// initialTwin reads {"tags":{},"properties":{"desired":{}}}, the form of an enrollment's and a webhook's initial twin.
+func initialTwin(text []byte) (TwinPatch, error) {
+	if text == nil {
+		return TwinPatch{}, nil
+	}
+	o, err := parseObject(text)
+	if err != nil {
+		return TwinPatch{}, err
+	}
+	var p TwinPatch
+	if tags, ok := o["tags"].(object); ok {
+		if p.Tags, err = compact(tags); err != nil {
+			return TwinPatch{}, err
+		}
+	}
+	if properties, ok := o["properties"].(object); ok {
+		if desired, ok := properties["desired"].(object); ok {
+			p.Desired, err = compact(desired)
+		}
+	}
+	return p, err
+}

@@ -1,0 +1,269 @@
+package state
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/internal/sas"
+)
+
+func (r *Resource) fields(c *codec) {
+	text(c, &r.ID.Subscription)
+	text(c, &r.ID.Group)
+	text(c, &r.ID.Name)
+	text(c, &r.Location)
+	c.tags(&r.Tags)
+	text(c, &r.SKU.Name)
+	c.int(&r.SKU.Capacity)
+	list(c, &r.Policies, func(p *Policy) {
+		text(c, &p.Name)
+		texts(c, &p.Rights)
+		text(c, &p.PrimaryKey)
+		text(c, &p.SecondaryKey)
+	})
+	c.bytes(&r.Properties)
+	c.time(&r.Created)
+	text(c, &r.Phase)
+	c.time(&r.Due)
+	c.uint(&r.Version)
+}
+
+func (r *Resource) copy() Resource {
+	out := *r
+	out.Tags = maps.Clone(r.Tags)
+	out.Properties = slices.Clone(r.Properties)
+	out.Policies = slices.Clone(r.Policies)
+	for i := range out.Policies {
+		out.Policies[i].Rights = slices.Clone(out.Policies[i].Rights)
+	}
+	return out
+}
+
+// is reports whether both ids name one resource.
+func (id ResourceID) is(other ResourceID) bool {
+	return groupName(id.Subscription, id.Group) == groupName(other.Subscription, other.Group) && strings.EqualFold(id.Name, other.Name)
+}
+
+// within reports whether the resource lies in the group, or in the subscription when group is empty; both empty means anywhere.
+func (id ResourceID) within(subscription, group string) bool {
+	return (subscription == "" || strings.EqualFold(id.Subscription, subscription)) &&
+		(group == "" || strings.EqualFold(id.Group, group))
+}
+
+// succeed gives a new version of a resource what it takes over from the present one, old, which is nil on creation; then it makes
+// the keys that are missing.
+func (s *State) succeed(object string, r, old *Resource) error {
+	r.Created, r.Version = s.Now(), s.version+1
+	var known []Policy
+	if old != nil {
+		if r.Location == "" {
+			r.Location = old.Location
+		}
+		if locationName(r.Location) != locationName(old.Location) {
+			return &Error{Kind: Invalid, Object: object, Reason: "lies in " + old.Location + "; its location cannot change"}
+		}
+		r.ID, r.Created, known = old.ID, old.Created, old.Policies
+		if r.Policies == nil {
+			r.Policies = slices.Clone(old.Policies)
+		}
+	}
+	if len(r.Policies) == 0 {
+		return &Error{Kind: Invalid, Object: object, Reason: "needs at least one shared access policy"}
+	}
+	for i := range r.Policies {
+		if err := s.completeKeys(&r.Policies[i], known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// completeKeys fills empty keys of p: with those the policy of that name has, else with new ones.
+// Fidelity: whether Azure keeps the keys of a policy that a PUT names without them is not documented.
+func (s *State) completeKeys(p *Policy, known []Policy) error {
+	pair := SymmetricKey{p.PrimaryKey, p.SecondaryKey}
+	for _, k := range known {
+		if strings.EqualFold(k.Name, p.Name) {
+			pair.Primary, pair.Secondary = cmp.Or(pair.Primary, k.PrimaryKey), cmp.Or(pair.Secondary, k.SecondaryKey)
+		}
+	}
+	if err := s.completePair(&pair); err != nil {
+		return err
+	}
+	p.PrimaryKey, p.SecondaryKey = pair.Primary, pair.Secondary
+	return nil
+}
+
+// completePair makes the keys that are empty.
+func (s *State) completePair(pair *SymmetricKey) error {
+	for _, key := range []*string{&pair.Primary, &pair.Secondary} {
+		if *key != "" {
+			continue
+		}
+		var err error
+		if *key, err = sas.NewKey(s.random); err != nil {
+			return fmt.Errorf("make key: %w", err)
+		}
+	}
+	return nil
+}
+
+func (h *Hub) key() []byte { return keyOf(tableHub, h.Host()) }
+
+func (h *Hub) copy() Hub { return Hub{h.Resource.copy()} }
+
+func hubObject(name string) string { return fmt.Sprintf("IoT hub %q", name) }
+
+func noHub(name string) error {
+	return &Error{Kind: NotFound, Object: hubObject(name), Reason: "does not exist"}
+}
+
+// hub returns the hub of that id as it is kept; the caller holds world.
+func (s *State) hub(id ResourceID) (*Hub, error) {
+	h := s.hubs[HubHost(id.Name)]
+	if h == nil || !h.ID.is(id) {
+		return nil, noHub(id.Name)
+	}
+	return h, nil
+}
+
+// Hub returns the hub of that id.
+func (s *State) Hub(id ResourceID) (Hub, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Hub{}, err
+	}
+	defer leave()
+	h, err := s.hub(id)
+	if err != nil {
+		return Hub{}, err
+	}
+	return h.copy(), nil
+}
+
+// HubByHost returns the hub of that host name, in whatever phase it is.
+func (s *State) HubByHost(host string) (Hub, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Hub{}, err
+	}
+	defer leave()
+	h := s.hubs[strings.ToLower(host)]
+	if h == nil {
+		return Hub{}, noHub(host)
+	}
+	return h.copy(), nil
+}
+
+// Hubs returns the hubs of a group, or of the subscription when group is empty, or all when both are, by host name.
+func (s *State) Hubs(subscription, group string) ([]Hub, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	var out []Hub
+	for _, host := range slices.Sorted(maps.Keys(s.hubs)) {
+		if h := s.hubs[host]; h.ID.within(subscription, group) {
+			out = append(out, h.copy())
+		}
+	}
+	return out, nil
+}
+
+// PutHub makes or replaces a hub and reports whether it made one. The transition takes that long. Refusals: ParentNotFound without
+// its resource group, Exists when another group holds the name, Busy while in transition, Precondition by etag, Invalid for a
+// changed location. On an update nil Policies keep the present ones; keys that are empty are kept, or made.
+func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Hub{}, false, err
+	}
+	defer leave()
+	object := hubObject(h.ID.Name)
+	if err := s.home(object, h.ID); err != nil {
+		return Hub{}, false, err
+	}
+	old := s.hubs[h.Host()]
+	phase, oldETag, oldResource := Activating, "", (*Resource)(nil)
+	if old != nil {
+		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
+		if !old.ID.is(h.ID) {
+			return Hub{}, false, &Error{Kind: Exists, Object: object, Reason: "exists in another resource group or subscription"}
+		}
+		if err := idle(object, old.Resource); err != nil {
+			return Hub{}, false, err
+		}
+	}
+	if err := check(object, etag, oldETag, old != nil); err != nil {
+		return Hub{}, false, err
+	}
+	next := h.copy()
+	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+		return Hub{}, false, err
+	}
+	s.begin(&next.Resource, phase, took)
+	return next.copy(), old == nil, s.keepHub(&next)
+}
+
+// SetHubTags replaces a hub's tags.
+func (s *State) SetHubTags(id ResourceID, tags map[string]string, took time.Duration) (Hub, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Hub{}, err
+	}
+	defer leave()
+	h, err := s.hub(id)
+	if err != nil {
+		return Hub{}, err
+	}
+	if err := idle(hubObject(id.Name), h.Resource); err != nil {
+		return Hub{}, err
+	}
+	next := h.copy()
+	next.Tags, next.Version = maps.Clone(tags), s.version+1
+	s.begin(&next.Resource, Transitioning, took)
+	return next.copy(), s.keepHub(&next)
+}
+
+// DeleteHub deletes a hub with its devices and twins; all is gone when took has passed. Deleting one that is being deleted changes
+// nothing; one in another transition is Busy.
+func (s *State) DeleteHub(id ResourceID, took time.Duration) (Hub, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Hub{}, err
+	}
+	defer leave()
+	h, err := s.hub(id)
+	if err != nil {
+		return Hub{}, err
+	}
+	if h.Phase == Deleting {
+		return h.copy(), nil
+	}
+	if err := idle(hubObject(id.Name), h.Resource); err != nil {
+		return Hub{}, err
+	}
+	next := h.copy()
+	next.Phase, next.Due, next.Version = Deleting, s.Now().Add(max(took, 0)), s.version+1
+	if err := s.keepHub(&next); err != nil {
+		return Hub{}, err
+	}
+	return next.copy(), s.settleTransitions()
+}
+
+func (s *State) keepHub(h *Hub) error {
+	b := s.store.batch()
+	b.put(h.key(), h)
+	b.put(keyOf(tableMeta), &meta{h.Version})
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	s.hubs[h.Host()], s.version = h, h.Version
+	s.schedule()
+	return nil
+}

@@ -1,0 +1,118 @@
+package state
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// asyncKept is how long the record of an operation stays after its end.
+const asyncKept = 24 * time.Hour
+
+// meta is the one row about the state itself.
+type meta struct{ version uint64 }
+
+func (m *meta) fields(c *codec) { c.uint(&m.version) }
+
+func (s *State) empty() {
+	s.groups = make(map[string]*Group)
+	s.hubs = make(map[string]*Hub)
+	s.services = make(map[string]*Service)
+	s.scopes = make(map[string]string)
+	s.nextDue = time.Time{}
+}
+
+// load reads the resources, which are few and kept in memory; everything in them stays on disk.
+func (s *State) load() error {
+	s.empty()
+	var m meta
+	if _, err := s.store.get(keyOf(tableMeta), &m); err != nil {
+		return err
+	}
+	s.version = m.version
+	if err := loadAll(s.store, tableGroup, func(g *Group) { s.groups[groupName(g.Subscription, g.Name)] = g }); err != nil {
+		return err
+	}
+	if err := loadAll(s.store, tableHub, func(h *Hub) { s.hubs[h.Host()] = h }); err != nil {
+		return err
+	}
+	err := loadAll(s.store, tableService, func(v *Service) {
+		s.services[v.Host()] = v
+		s.scopes[strings.ToLower(v.IDScope)] = v.Host()
+	})
+	if err != nil {
+		return err
+	}
+	s.schedule()
+	return s.forgetAsync()
+}
+
+// rowOf is a pointer to T that is a row.
+type rowOf[T any] interface {
+	*T
+	row
+}
+
+func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P)) error {
+	start, end := under(table)
+	return st.scan(start, end, func(_, value []byte) (bool, error) {
+		p := P(new(T))
+		if err := decode(value, p); err != nil {
+			return false, err
+		}
+		keep(p)
+		return true, nil
+	})
+}
+
+// page decodes up to limit rows (all, when limit is not positive) after the given id, and tells the id to go on from, or "" at the end.
+func page[T any, P rowOf[T]](st *store, table byte, parents []string, after string, limit int, id func(P) string) ([]T, string, error) {
+	start, end := under(table, parents...)
+	if after != "" {
+		start = following(keyOf(table, append(slices.Clone(parents), after)...))
+	}
+	var items []T
+	var next string
+	err := st.scan(start, end, func(_, value []byte) (bool, error) {
+		if limit > 0 && len(items) == limit {
+			next = id(&items[limit-1])
+			return false, nil
+		}
+		var item T
+		if err := decode(value, P(&item)); err != nil {
+			return false, err
+		}
+		items = append(items, item)
+		return true, nil
+	})
+	return items, next, err
+}
+
+// Counts is how much of everything there is.
+type Counts struct {
+	Groups, Hubs, Services, Enrollments, EnrollmentGroups, Registrations, Operations, Devices int
+}
+
+// Counts counts by scanning: for tests and the control port.
+func (s *State) Counts() (Counts, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Counts{}, err
+	}
+	defer leave()
+	n := Counts{Groups: len(s.groups), Hubs: len(s.hubs), Services: len(s.services)}
+	for table, count := range map[byte]*int{
+		tableEnrollment: &n.Enrollments, tableEnrollmentGroup: &n.EnrollmentGroups, tableRegistration: &n.Registrations,
+		tableOperation: &n.Operations, tableDevice: &n.Devices,
+	} {
+		start, end := under(table)
+		err := s.store.scan(start, end, func(_, _ []byte) (bool, error) {
+			*count++
+			return true, nil
+		})
+		if err != nil {
+			return Counts{}, err
+		}
+	}
+	return n, nil
+}

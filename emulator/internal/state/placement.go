@@ -1,0 +1,290 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+)
+
+// Azure's codes of failed registrations; sources in the constants' comments.
+const (
+	// codeCustomFailed: "Custom allocation failed with status code: N" (Azure/iotedge issue 3233).
+	codeCustomFailed = 400207
+	// codeNoHub: the C SDK's name is "hub not specified" (prov_device_ll_client.c).
+	codeNoHub = 400208
+	// codeHubNotFound: a link to a hub that went away (terraform-provider-azurerm issue 10224).
+	codeHubNotFound = 401001
+	// codeHubUnauthorized: the linked hub refuses the link's key; the message is the hub's own (Azure/azure-iot-sdk-c issue 1789).
+	codeHubUnauthorized = 401002
+)
+
+// Rights that the provisioning service needs of the policy in a link.
+var linkRights = []string{"RegistryWrite", "ServiceConnect"}
+
+// offered are the links of the hubs that the entry names, or of all; entries for hubs that are not linked (any more) lead nowhere.
+func (r *registering) offered() []Link {
+	named := r.named()
+	if len(named) == 0 {
+		return r.service.Links
+	}
+	var out []Link
+	for _, host := range named {
+		if l, ok := r.link(host); ok {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
+// named are the hubs that the entry names, in either of its two fields.
+func (r *registering) named() []string {
+	if len(r.Hubs) == 0 && r.IotHubHost != "" {
+		return []string{r.IotHubHost}
+	}
+	return r.Hubs
+}
+
+func (r *registering) link(host string) (Link, bool) {
+	for _, l := range r.service.Links {
+		if strings.EqualFold(l.HubHost, host) {
+			return l, true
+		}
+	}
+	return Link{}, false
+}
+
+// choose returns the host of the hub that the device is to be on.
+func (r *registering) choose() (string, *failure) {
+	if r.stays() {
+		return r.prior.hub, nil
+	}
+	policy := r.Allocation
+	switch {
+	case policy != "":
+	case len(r.Hubs) == 0 && r.IotHubHost != "":
+		policy = Static
+	default:
+		policy = r.service.Allocation
+	}
+	if policy == Custom {
+		return r.chooseCustom()
+	}
+	if policy == Static && len(r.named()) != 1 {
+		return "", &failure{codeNoHub, "Static allocation needs exactly one IoT hub on the enrollment."}
+	}
+	var candidates []Candidate
+	for _, l := range r.offered() {
+		// A hub that takes no part in allocation can still be named by an entry.
+		if l.Apply != nil && !*l.Apply && len(r.named()) == 0 {
+			continue
+		}
+		c := Candidate{Host: l.HubHost, Weight: 1}
+		if l.Weight != nil {
+			c.Weight = *l.Weight
+		}
+		if latency, ok := r.s.latencies[r.locationOf(l)]; ok {
+			c.Latency = &latency
+		}
+		candidates = append(candidates, c)
+	}
+	host, err := Allocate(policy, r.request.RegistrationID, candidates)
+	if err != nil {
+		return "", &failure{codeNoHub, "No linked IoT hub can be assigned."}
+	}
+	return host, nil
+}
+
+func (r *registering) locationOf(l Link) string {
+	if h := r.s.hubs[l.HubHost]; h != nil {
+		return locationName(h.Location)
+	}
+	return locationName(l.Location)
+}
+
+func (r *registering) chooseCustom() (string, *failure) {
+	switch {
+	case !r.asked:
+		return "", &failure{codeCustomFailed, "Custom allocation failed: there is no webhook to ask."}
+	case r.refusal != nil:
+		return "", &failure{codeCustomFailed, r.refusal.Error()}
+	}
+	for _, l := range r.offered() {
+		if strings.EqualFold(l.HubHost, r.answer.HubHost) {
+			return l.HubHost, nil
+		}
+	}
+	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that was not offered."}
+}
+
+// deviceKeys are the locks of the hub devices that an assignment to hub touches.
+func (r *registering) deviceKeys(hub string) [][]byte {
+	keys := [][]byte{deviceKey(hub, r.deviceID)}
+	if r.prior.hub != "" {
+		keys = append(keys, deviceKey(r.prior.hub, r.prior.device))
+	}
+	return keys
+}
+
+// hubRefusal is why the provisioning service cannot work on that hub, or nil.
+func (r *registering) hubRefusal(host string) *failure {
+	h := r.s.hubs[host]
+	if h == nil || !h.serving() {
+		return &failure{codeHubNotFound, r.hubError("IotHubNotFound", "IoT hub not found")}
+	}
+	l, linked := r.link(host)
+	if linked {
+		for _, p := range h.Policies {
+			known := strings.EqualFold(p.Name, l.KeyName) && (p.PrimaryKey == l.Key || p.SecondaryKey == l.Key)
+			if known && !slices.ContainsFunc(linkRights, func(right string) bool { return !slices.Contains(p.Rights, right) }) {
+				return nil
+			}
+		}
+	}
+	return &failure{codeHubUnauthorized, r.hubError("IotHubUnauthorizedAccess", "Unauthorized")}
+}
+
+// hubError is a hub's error document as text.
+func (r *registering) hubError(code, text string) string {
+	var tracking [16]byte
+	_, _ = io.ReadFull(r.s.random, tracking[:])
+	return fmt.Sprintf(`{"Message":"ErrorCode:%s;%s","ExceptionMessage":"Tracking ID:%x-G:0-TimeStamp:%s"}`,
+		code, text, tracking, r.now.Format("01/02/2006 15:04:05"))
+}
+
+// place puts the device on the hub and returns the registration's result. The caller holds the locks of deviceKeys.
+func (r *registering) place(hub string) (Registration, error) {
+	result := Registration{Status: Assigned, AssignedHub: hub, DeviceID: r.deviceID, Substatus: SameAssignment,
+		Payload: slices.Clone(r.answer.Payload)}
+	if failed := r.hubRefusal(hub); failed != nil {
+		if r.stays() {
+			// Nothing has to be asked of the hub: the record says where the device is.
+			return result, nil
+		}
+		return Registration{Status: Failed, ErrorCode: failed.code, ErrorMessage: failed.message}, nil
+	}
+	device, twin, there, err := r.s.twin(hub, r.deviceID)
+	if err != nil {
+		return Registration{}, err
+	}
+	first := r.prior.hub == ""
+	moves := !first && (r.prior.hub != hub || r.prior.device != r.deviceID)
+	next, changed := r.credentials(device, there)
+	switch {
+	case first:
+		result.Substatus = InitialAssignment
+		if !there {
+			twin, err = r.initial(next)
+		}
+	case moves:
+		var migrated bool
+		twin, migrated, err = r.move(&next, twin, there)
+		changed = true
+		if result.Substatus = DataReset; migrated {
+			result.Substatus = DataMigrated
+		}
+	case !there:
+		twin, err = r.initial(next)
+	case r.answer.InitialTwin != nil || r.resets() && !r.stays():
+		twin, err = r.reset(twin)
+	}
+	var refused *Error
+	if errors.As(err, &refused) {
+		r.batch.Reset()
+		return Registration{Status: Failed, ErrorCode: codeNoHub, ErrorMessage: "The initial twin was refused: " + refused.Reason}, nil
+	}
+	if err != nil {
+		return Registration{}, err
+	}
+	if changed {
+		var old *Device
+		if there {
+			old = &device
+		}
+		if err := r.s.succeedDevice(&next, old); err != nil {
+			return Registration{}, err
+		}
+		r.batch.put(deviceKey(hub, r.deviceID), &next)
+	}
+	if twin.changed() {
+		r.batch.put(twinKey(hub, r.deviceID), &twin)
+	}
+	return result, nil
+}
+
+// changed reports whether the twin differs from that of a new device, so that it has to be kept.
+func (t *Twin) changed() bool { return t.Version != firstTwinVersion || t.ETag != versionETag(1) }
+
+// credentials is the hub device as it is to be, and whether that changes it. What an operator set (status) stays.
+func (r *registering) credentials(device Device, there bool) (Device, bool) {
+	next := device
+	next.ID, next.Edge = r.deviceID, r.Edge
+	next.Auth, next.Key, next.PrimaryThumbprint, next.SecondaryThumbprint = AuthSAS, r.request.Keys, "", ""
+	if r.request.PrimaryThumbprint != "" {
+		next.Auth, next.Key = AuthSelfSigned, SymmetricKey{}
+		next.PrimaryThumbprint, next.SecondaryThumbprint = r.request.PrimaryThumbprint, r.request.SecondaryThumbprint
+	}
+	return next, !there || next != device
+}
+
+// initial is the twin of a device that is new to its hub.
+func (r *registering) initial(d Device) (Twin, error) { return r.reset(newTwin(d.ID, r.now)) }
+
+// reset gives a twin the initial content: the webhook's, else the entry's. A new twin without any stays as it is.
+func (r *registering) reset(t Twin) (Twin, error) {
+	source := r.InitialTwin
+	if r.answer.InitialTwin != nil {
+		source = r.answer.InitialTwin
+	}
+	p, err := initialTwin(source)
+	if err != nil {
+		return t, &Error{Kind: Invalid, Object: "initial twin", Reason: err.Error()}
+	}
+	if !t.changed() && p.Tags == nil && p.Desired == nil {
+		return t, nil
+	}
+	if t.changed() {
+		p = TwinPatch{Tags: orEmpty(p.Tags), Desired: orEmpty(p.Desired), Reported: []byte("{}"), Replace: true}
+		return t, t.apply(p, r.now)
+	}
+	// A device is born with its initial twin: this is still the first version.
+	t.Version--
+	t.DesiredVersion--
+	if p.Desired == nil {
+		p.Desired = []byte("{}")
+	}
+	return t, t.apply(p, r.now)
+}
+
+func orEmpty(doc []byte) []byte {
+	if doc == nil {
+		return []byte("{}")
+	}
+	return doc
+}
+
+// move takes the device away from where it was and returns its twin on the new hub, and whether its data came along.
+func (r *registering) move(next *Device, target Twin, there bool) (Twin, bool, error) {
+	old, twin, found, err := r.s.twin(r.prior.hub, r.prior.device)
+	if err != nil {
+		return Twin{}, false, err
+	}
+	reachable := found && r.hubRefusal(r.prior.hub) == nil
+	if reachable {
+		r.batch.delete(deviceKey(r.prior.hub, r.prior.device))
+		r.batch.delete(twinKey(r.prior.hub, r.prior.device))
+	}
+	if reachable && !r.resets() && r.answer.InitialTwin == nil {
+		next.Edge = old.Edge
+		twin.DeviceID = r.deviceID
+		twin.raise()
+		return twin, true, nil
+	}
+	if there {
+		target, err = r.reset(target)
+	} else {
+		target, err = r.initial(*next)
+	}
+	return target, false, err
+}

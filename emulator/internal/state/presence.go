@@ -1,0 +1,81 @@
+package state
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// presence is what is connected, and when it was last heard of. It is of this process alone.
+type presence struct {
+	mu   sync.Mutex
+	hubs map[string]map[string]seen // by host, then device id
+}
+
+type seen struct {
+	connected      bool
+	changed, heard time.Time
+}
+
+func newPresence() *presence { return &presence{hubs: make(map[string]map[string]seen)} }
+
+func (p *presence) note(hub, id string, change func(*seen)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	hub = strings.ToLower(hub)
+	if p.hubs[hub] == nil {
+		p.hubs[hub] = make(map[string]seen)
+	}
+	of := p.hubs[hub][id]
+	change(&of)
+	p.hubs[hub][id] = of
+}
+
+// fill adds to d what is known of it.
+func (p *presence) fill(hub string, d *Device) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	of := p.hubs[strings.ToLower(hub)][d.ID]
+	d.Connected, d.ConnectionTime, d.LastActivity = of.connected, of.changed, of.heard
+}
+
+func (p *presence) connected(hub string) (n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, of := range p.hubs[strings.ToLower(hub)] {
+		if of.connected {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *presence) forget(hub, id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.hubs[strings.ToLower(hub)], id)
+}
+
+func (p *presence) drop(hub string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.hubs, strings.ToLower(hub))
+}
+
+func (p *presence) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	clear(p.hubs)
+}
+
+// SetConnected notes that a device connected or disconnected; kept in memory only.
+func (s *State) SetConnected(hub, id string, connected bool) {
+	now := s.Now()
+	s.presence.note(hub, id, func(of *seen) { of.connected, of.changed, of.heard = connected, now, now })
+}
+
+// Touch notes that a device was heard of; kept in memory only.
+func (s *State) Touch(hub, id string) {
+	now := s.Now()
+	s.presence.note(hub, id, func(of *seen) { of.heard = now })
+}

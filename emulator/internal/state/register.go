@@ -1,0 +1,242 @@
+package state
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// RegisterRequest is a registration by a device that has proven itself.
+type RegisterRequest struct {
+	Scope, RegistrationID string
+	// APIVersion is what the device spoke; it matters to entries without a reprovision policy.
+	APIVersion string
+	// Enrollment or Group: the entry that let the device in, as it was then.
+	Enrollment *Enrollment
+	Group      *EnrollmentGroup
+	// Keys or, with a PrimaryThumbprint, the thumbprints become the hub device's credential.
+	Keys                                   SymmetricKey
+	PrimaryThumbprint, SecondaryThumbprint string
+	// Payload is what the device sent, for Decide.
+	Payload []byte
+	// Decide asks the webhook of a custom allocation; it is called without any lock held. Its error becomes the message of a
+	// failed registration. Nil: custom allocation fails.
+	Decide func(ctx context.Context, in AllocationInput) (AllocationAnswer, error)
+}
+
+// AllocationInput is what a webhook is told beside the entry itself.
+type AllocationInput struct {
+	RegistrationID string
+	// CurrentHub and CurrentDeviceID are set when the device is assigned already.
+	CurrentHub, CurrentDeviceID string
+	// LinkedHubs are the hubs to choose from: the entry's when it names some, else all that are linked.
+	LinkedHubs []string
+	Payload    []byte
+}
+
+// AllocationAnswer is what a webhook decided.
+type AllocationAnswer struct {
+	HubHost string
+	// InitialTwin and Payload may be nil.
+	InitialTwin, Payload []byte
+}
+
+// lastStickyVersion is the last device api-version for which an entry without a reprovision policy keeps its devices where they are
+// ("IoT Hub Device reprovisioning concepts" in the Azure documentation).
+const lastStickyVersion = "2018-04-01"
+
+// registering is one call of Register on its way.
+type registering struct {
+	s       *State
+	request RegisterRequest
+	Settings
+	groupID, deviceID string
+	// answer and refusal are the webhook's, when it was asked.
+	answer  AllocationAnswer
+	refusal error
+	asked   bool
+
+	service *Service
+	prior   record
+	known   bool
+	now     time.Time
+	batch   *batch
+}
+
+// failure ends a registration with an Azure code inside a result, not as an error of the call.
+type failure struct {
+	code    int
+	message string
+}
+
+// Register assigns the device to a hub, makes or updates its hub device, and keeps the registration, all in one change. What stops
+// it at the hub's side is a Registration with Status Failed; errors are for requests that cannot be registrations: ParentNotFound
+// for the scope, NotFound for an enrollment that went away, Invalid.
+func (s *State) Register(ctx context.Context, request RegisterRequest) (Operation, error) {
+	r := &registering{s: s, request: request}
+	switch {
+	case request.Enrollment != nil && request.Group == nil:
+		r.Settings = request.Enrollment.Settings
+		if r.deviceID = request.Enrollment.DeviceID; r.deviceID == "" {
+			r.deviceID = request.Enrollment.RegistrationID
+		}
+	case request.Group != nil && request.Enrollment == nil:
+		r.Settings, r.groupID, r.deviceID = request.Group.Settings, request.Group.ID, request.RegistrationID
+	default:
+		return Operation{}, &Error{Kind: Invalid, Object: registrationObject(request.RegistrationID), Reason: "needs one entry"}
+	}
+	if err := r.ask(ctx); err != nil {
+		return Operation{}, err
+	}
+	leave, err := s.enter()
+	if err != nil {
+		return Operation{}, err
+	}
+	defer leave()
+	if r.service, err = s.scope(request.Scope); err != nil {
+		return Operation{}, err
+	}
+	defer s.dps.lock(s.recordLock(request.Scope, request.RegistrationID))()
+	if err := r.read(); err != nil {
+		return Operation{}, err
+	}
+	r.now, r.batch = s.Now(), s.store.batch()
+	hub, failed := r.choose()
+	if failed != nil {
+		return r.keep(Registration{Status: Failed, ErrorCode: failed.code, ErrorMessage: failed.message})
+	}
+	unlock := s.devices.lock(r.deviceKeys(hub)...)
+	defer unlock()
+	result, err := r.place(hub)
+	if err != nil {
+		return Operation{}, err
+	}
+	return r.keep(result)
+}
+
+// read finds the registration as it was, and makes sure that an enrollment is still there: deleting it deletes the registration.
+func (r *registering) read() error {
+	scope, id := r.request.Scope, r.request.RegistrationID
+	r.prior = record{}
+	if r.request.Enrollment != nil {
+		var e Enrollment
+		if found, err := r.s.store.get(r.s.recordLock(scope, id), &e); err != nil {
+			return err
+		} else if !found {
+			return &Error{Kind: NotFound, Object: r.s.individuals().object(id), Reason: "does not exist"}
+		}
+	}
+	var err error
+	if r.known, err = r.s.store.get(recordKey(scope, id), &r.prior); err != nil {
+		return err
+	}
+	if strings.EqualFold(r.prior.device, r.deviceID) && r.groupID != "" {
+		// Registration ids are one whatever their letter case; the hub device keeps the spelling it got first.
+		r.deviceID = r.prior.device
+	}
+	return nil
+}
+
+// ask calls the webhook of a custom allocation when the registration will need its answer.
+func (r *registering) ask(ctx context.Context) error {
+	if r.Allocation != Custom || r.request.Decide == nil {
+		return nil
+	}
+	in, wanted, err := r.question()
+	if err != nil || !wanted {
+		return err
+	}
+	r.asked = true
+	r.answer, r.refusal = r.request.Decide(ctx, in)
+	return nil
+}
+
+func (r *registering) question() (AllocationInput, bool, error) {
+	leave, err := r.s.enter()
+	if err != nil {
+		return AllocationInput{}, false, err
+	}
+	defer leave()
+	if r.service, err = r.s.scope(r.request.Scope); err != nil {
+		return AllocationInput{}, false, err
+	}
+	defer r.s.dps.read(r.s.recordLock(r.request.Scope, r.request.RegistrationID))()
+	if err := r.read(); err != nil {
+		return AllocationInput{}, false, err
+	}
+	in := AllocationInput{
+		RegistrationID: r.request.RegistrationID, CurrentHub: r.prior.hub, CurrentDeviceID: r.prior.device,
+		Payload: slices.Clone(r.request.Payload),
+	}
+	for _, l := range r.offered() {
+		in.LinkedHubs = append(in.LinkedHubs, l.HubHost)
+	}
+	return in, !r.stays(), nil
+}
+
+// stays reports whether the device keeps its hub for ever.
+func (r *registering) stays() bool {
+	if r.prior.hub == "" {
+		return false
+	}
+	if r.Reprovision != nil {
+		return !r.Reprovision.UpdateHubAssignment
+	}
+	return r.request.APIVersion != "" && r.request.APIVersion <= lastStickyVersion
+}
+
+// resets reports whether a device that is assigned again starts with its initial twin.
+func (r *registering) resets() bool { return r.Reprovision != nil && !r.Reprovision.MigrateDeviceData }
+
+// keep writes the registration and its operation together with what is in the batch already.
+func (r *registering) keep(result Registration) (Operation, error) {
+	scope := r.request.Scope
+	result.RegistrationID, result.GroupID = r.request.RegistrationID, r.groupID
+	result.Created, result.Updated = r.now, r.now
+	if r.known {
+		result.RegistrationID, result.Created = r.prior.RegistrationID, r.prior.Created
+	}
+	var err error
+	if result.ETag, err = r.s.newETag(r.now); err != nil {
+		return Operation{}, err
+	}
+	operation := Operation{Registration: result}
+	if operation.ID, err = r.s.newOperationID(scope); err != nil {
+		return Operation{}, err
+	}
+	next := record{Registration: result, hub: r.prior.hub, device: r.prior.device, operations: r.remember(operation.ID)}
+	if result.Status == Assigned {
+		next.hub, next.device = result.AssignedHub, result.DeviceID
+	}
+	if r.known && r.prior.GroupID != "" && !strings.EqualFold(r.prior.GroupID, r.groupID) {
+		r.batch.delete(memberKey(scope, r.prior.GroupID, result.RegistrationID))
+	}
+	if r.groupID != "" && (!r.known || !strings.EqualFold(r.prior.GroupID, r.groupID)) {
+		r.batch.put(memberKey(scope, r.groupID, result.RegistrationID), &member{strings.ToLower(result.RegistrationID)})
+	}
+	r.batch.put(recordKey(scope, result.RegistrationID), &next)
+	r.batch.put(operationKey(scope, operation.ID), &operation)
+	if err := r.s.store.commit(r.batch); err != nil {
+		return Operation{}, fmt.Errorf("register %q: %w", r.request.RegistrationID, err)
+	}
+	if next.hub != r.prior.hub || next.device != r.prior.device {
+		r.s.presence.forget(r.prior.hub, r.prior.device)
+	}
+	operation.Payload = slices.Clone(operation.Payload)
+	return operation, nil
+}
+
+// remember lists the operations to keep, the new one last, and drops the others.
+func (r *registering) remember(id string) []operationRef {
+	all := append(slices.Clone(r.prior.operations), operationRef{id, r.now})
+	drop := max(0, len(all)-operationsKept)
+	for drop < len(all)-1 && r.now.Sub(all[drop].begun) > operationLifetime {
+		drop++
+	}
+	for _, o := range all[:drop] {
+		r.batch.delete(operationKey(r.request.Scope, o.id))
+	}
+	return all[drop:]
+}

@@ -1,0 +1,233 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A row names its fields once, in the order of their encoding, for both writing and reading. Changing the order or the fields of a
+// row means raising storeFormat.
+type row interface{ fields(*codec) }
+
+// codec writes fields to buf, or reads them from it. After the first fault of reading it does nothing more.
+type codec struct {
+	buf     []byte
+	reading bool
+	err     error
+}
+
+func encode(r row) []byte {
+	c := codec{buf: make([]byte, 0, 256)}
+	r.fields(&c)
+	return c.buf
+}
+
+// decode copies what it keeps of value.
+func decode(value []byte, r row) error {
+	c := codec{buf: slices.Clone(value), reading: true}
+	r.fields(&c)
+	if c.err == nil && len(c.buf) != 0 {
+		c.err = fmt.Errorf("%d bytes too many", len(c.buf))
+	}
+	if c.err != nil {
+		return fmt.Errorf("%w (a row: %v)", ErrCorrupt, c.err)
+	}
+	return nil
+}
+
+func (c *codec) fail(what string) {
+	if c.err == nil {
+		c.err = fmt.Errorf("%s cannot be read", what)
+	}
+	c.buf = nil
+}
+
+func (c *codec) uint(v *uint64) {
+	if !c.reading {
+		c.buf = binary.AppendUvarint(c.buf, *v)
+		return
+	}
+	n, size := binary.Uvarint(c.buf)
+	if size <= 0 {
+		c.fail("a number")
+		return
+	}
+	*v, c.buf = n, c.buf[size:]
+}
+
+func (c *codec) int(v *int64) {
+	if !c.reading {
+		c.buf = binary.AppendVarint(c.buf, *v)
+		return
+	}
+	n, size := binary.Varint(c.buf)
+	if size <= 0 {
+		c.fail("a number")
+		return
+	}
+	*v, c.buf = n, c.buf[size:]
+}
+
+// bytes keeps nil and empty apart.
+func (c *codec) bytes(v *[]byte) {
+	var n uint64
+	if *v != nil {
+		n = uint64(len(*v)) + 1
+	}
+	c.uint(&n)
+	switch {
+	case !c.reading:
+		c.buf = append(c.buf, *v...)
+	case c.err != nil || n == 0:
+		*v = nil
+	case n-1 > uint64(len(c.buf)):
+		c.fail("a text")
+	default:
+		*v, c.buf = c.buf[:n-1:n-1], c.buf[n-1:]
+	}
+}
+
+func text[T ~string](c *codec, v *T) {
+	n := uint64(len(*v))
+	c.uint(&n)
+	switch {
+	case !c.reading:
+		c.buf = append(c.buf, *v...)
+	case c.err != nil:
+	case n > uint64(len(c.buf)):
+		c.fail("a text")
+	default:
+		*v, c.buf = T(c.buf[:n]), c.buf[n:]
+	}
+}
+
+// flags packs up to 64 booleans.
+func (c *codec) flags(vs ...*bool) {
+	var bits uint64
+	for i, v := range vs {
+		if *v {
+			bits |= 1 << i
+		}
+	}
+	c.uint(&bits)
+	if c.reading {
+		for i, v := range vs {
+			*v = bits&(1<<i) != 0
+		}
+	}
+}
+
+// time is kept in units of 100 ns since 1970, as fine as Azure shows it; the zero time is kept too.
+func (c *codec) time(v *time.Time) {
+	var n int64
+	if !v.IsZero() {
+		n = v.UnixNano()/100 + 1
+	}
+	c.int(&n)
+	if c.reading && n != 0 {
+		*v = time.Unix(0, (n-1)*100).UTC()
+	}
+}
+
+// list keeps nil and empty apart.
+func list[T any](c *codec, vs *[]T, each func(*T)) {
+	var n uint64
+	if *vs != nil {
+		n = uint64(len(*vs)) + 1
+	}
+	c.uint(&n)
+	if c.reading && c.err == nil {
+		if n > uint64(len(c.buf))+1 {
+			c.fail("a list")
+			return
+		}
+		if n > 0 {
+			*vs = make([]T, n-1)
+		}
+	}
+	for i := range *vs {
+		each(&(*vs)[i])
+	}
+}
+
+func texts(c *codec, vs *[]string) { list(c, vs, func(v *string) { text(c, v) }) }
+
+// optional keeps whether there is a value.
+func optional[T any](c *codec, v **T, each func(*T)) {
+	present := *v != nil
+	c.flags(&present)
+	if c.reading && present && c.err == nil {
+		*v = new(T)
+	}
+	if *v != nil {
+		each(*v)
+	}
+}
+
+// tags are written in the order of their names, so that equal rows have equal bytes.
+func (c *codec) tags(m *map[string]string) {
+	names := slices.Sorted(maps.Keys(*m))
+	if *m == nil {
+		names = nil
+	} else if names == nil {
+		names = []string{}
+	}
+	texts(c, &names)
+	if c.reading && names != nil {
+		*m = make(map[string]string, len(names))
+	}
+	for _, name := range names {
+		value := (*m)[name]
+		text(c, &value)
+		if *m != nil {
+			(*m)[name] = value
+		}
+	}
+}
+
+// Tables: the first byte of a key.
+const (
+	tableMeta                 = 'M'
+	tableGroup                = 'G'
+	tableHub                  = 'H'
+	tableService              = 'S'
+	tableAsync                = 'A'
+	tableChild                = 'C'
+	tableEnrollment           = 'E'
+	tableEnrollmentGroup      = 'P'
+	tableRegistration         = 'R'
+	tableGroupMember          = 'I'
+	tableOperation            = 'O'
+	tableDevice               = 'D'
+	tableTwin                 = 'T'
+	separator            byte = 0
+)
+
+// keyOf is the key of a row: its table and its parts in order of weight. A part cannot reach into its neighbour.
+func keyOf(table byte, parts ...string) []byte {
+	key := []byte{table}
+	for i, part := range parts {
+		if i > 0 {
+			key = append(key, separator)
+		}
+		key = append(key, strings.ReplaceAll(part, "\x00", "\xff\xff")...)
+	}
+	return key
+}
+
+// under is the range of keys whose parts begin with those given.
+func under(table byte, parts ...string) (start, end []byte) {
+	if len(parts) == 0 {
+		return []byte{table}, []byte{table + 1}
+	}
+	start = append(keyOf(table, parts...), separator)
+	end = append(keyOf(table, parts...), separator+1)
+	return start, end
+}
+
+// following is the first key after key.
+func following(key []byte) []byte { return append(slices.Clone(key), 0) }

@@ -1,0 +1,289 @@
+package state
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+func (v *Service) fields(c *codec) {
+	v.Resource.fields(c)
+	text(c, &v.IDScope)
+	text(c, &v.Allocation)
+	list(c, &v.Links, func(l *Link) {
+		text(c, &l.HubHost)
+		text(c, &l.KeyName)
+		text(c, &l.Key)
+		text(c, &l.Location)
+		optional(c, &l.Apply, func(apply *bool) { c.flags(apply) })
+		optional(c, &l.Weight, func(weight *int) {
+			n := int64(*weight)
+			c.int(&n)
+			*weight = int(n)
+		})
+	})
+}
+
+func (v *Service) key() []byte { return keyOf(tableService, v.Host()) }
+
+func (v *Service) copy() Service {
+	out := *v
+	out.Resource = v.Resource.copy()
+	out.Links = slices.Clone(v.Links)
+	for i := range out.Links {
+		l := &out.Links[i]
+		l.Apply, l.Weight = clone(l.Apply), clone(l.Weight)
+	}
+	return out
+}
+
+func clone[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}
+
+func serviceObject(name string) string { return fmt.Sprintf("provisioning service %q", name) }
+
+func noService(name string) error {
+	return &Error{Kind: NotFound, Object: serviceObject(name), Reason: "does not exist"}
+}
+
+func (s *State) service(id ResourceID) (*Service, error) {
+	v := s.services[ServiceHost(id.Name)]
+	if v == nil || !v.ID.is(id) {
+		return nil, noService(id.Name)
+	}
+	return v, nil
+}
+
+// Service returns the provisioning service of that id.
+func (s *State) Service(id ResourceID) (Service, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Service{}, err
+	}
+	defer leave()
+	v, err := s.service(id)
+	if err != nil {
+		return Service{}, err
+	}
+	return v.copy(), nil
+}
+
+// ServiceByHost returns the provisioning service of that host name, in whatever phase it is.
+func (s *State) ServiceByHost(host string) (Service, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Service{}, err
+	}
+	defer leave()
+	v := s.services[strings.ToLower(host)]
+	if v == nil {
+		return Service{}, noService(host)
+	}
+	return v.copy(), nil
+}
+
+// ServiceByScope returns the provisioning service of that ID scope, in whatever phase it is.
+func (s *State) ServiceByScope(idScope string) (Service, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Service{}, err
+	}
+	defer leave()
+	v, err := s.scope(idScope)
+	if err != nil {
+		return Service{}, &Error{Kind: NotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+	}
+	return v.copy(), nil
+}
+
+// scope returns the service of that ID scope as it is kept, for what lies in it; the caller holds world.
+func (s *State) scope(idScope string) (*Service, error) {
+	v := s.services[s.scopes[strings.ToLower(idScope)]]
+	if v == nil {
+		return nil, &Error{Kind: ParentNotFound, Object: fmt.Sprintf("ID scope %q", idScope), Reason: "does not exist"}
+	}
+	return v, nil
+}
+
+// Services lists as Hubs does.
+func (s *State) Services(subscription, group string) ([]Service, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	var out []Service
+	for _, host := range slices.Sorted(maps.Keys(s.services)) {
+		if v := s.services[host]; v.ID.within(subscription, group) {
+			out = append(out, v.copy())
+		}
+	}
+	return out, nil
+}
+
+// PutService makes or replaces a provisioning service and refuses as PutHub does. The ID scope is made at creation; an empty
+// Allocation keeps the present one, and is Hashed at first. Nil Links keep the present ones, empty ones unlink all; a link without
+// Key keeps the key stored for its hub and key name, or is Invalid.
+func (s *State) PutService(v Service, etag string, took time.Duration) (Service, bool, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Service{}, false, err
+	}
+	defer leave()
+	object := serviceObject(v.ID.Name)
+	if err := s.home(object, v.ID); err != nil {
+		return Service{}, false, err
+	}
+	old := s.services[v.Host()]
+	phase, oldETag, oldResource := Activating, "", (*Resource)(nil)
+	if old != nil {
+		phase, oldETag, oldResource = Transitioning, old.ETag(), &old.Resource
+		if !old.ID.is(v.ID) {
+			return Service{}, false, &Error{Kind: Exists, Object: object, Reason: "exists in another resource group or subscription"}
+		}
+		if err := idle(object, old.Resource); err != nil {
+			return Service{}, false, err
+		}
+	}
+	if err := check(object, etag, oldETag, old != nil); err != nil {
+		return Service{}, false, err
+	}
+	next := v.copy()
+	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+		return Service{}, false, err
+	}
+	if err := s.succeedService(object, &next, old); err != nil {
+		return Service{}, false, err
+	}
+	s.begin(&next.Resource, phase, took)
+	return next.copy(), old == nil, s.keepService(&next)
+}
+
+// succeedService does for what is of a service alone what succeed does for every resource.
+func (s *State) succeedService(object string, v, old *Service) error {
+	var known []Link
+	if old == nil {
+		scope, err := s.newScope()
+		if err != nil {
+			return err
+		}
+		v.IDScope = scope
+	} else {
+		v.IDScope, known = old.IDScope, old.Links
+		if v.Links == nil {
+			v.Links = old.copy().Links
+		}
+		if v.Allocation == "" {
+			v.Allocation = old.Allocation
+		}
+	}
+	if v.Allocation == "" {
+		v.Allocation = Hashed
+	}
+	seen := make(map[string]bool)
+	for i := range v.Links {
+		l := &v.Links[i]
+		l.HubHost = strings.ToLower(l.HubHost)
+		if seen[l.HubHost] {
+			return &Error{Kind: Invalid, Object: object, Reason: "links " + l.HubHost + " twice"}
+		}
+		seen[l.HubHost] = true
+		if l.Key == "" {
+			l.Key = storedKey(*l, known)
+		}
+		if l.Key == "" {
+			return &Error{Kind: Invalid, Object: object, Reason: "links " + l.HubHost + " without a key"}
+		}
+	}
+	return nil
+}
+
+func storedKey(l Link, known []Link) string {
+	for _, k := range known {
+		if k.HubHost == l.HubHost && strings.EqualFold(k.KeyName, l.KeyName) {
+			return k.Key
+		}
+	}
+	return ""
+}
+
+// newScope makes an ID scope as "0ne004E2F06".
+func (s *State) newScope() (string, error) {
+	for {
+		var b [4]byte
+		if _, err := io.ReadFull(s.random, b[:]); err != nil {
+			return "", fmt.Errorf("make ID scope: %w", err)
+		}
+		scope := "0ne" + strings.ToUpper(hex.EncodeToString(b[:]))
+		if _, taken := s.scopes[strings.ToLower(scope)]; !taken {
+			return scope, nil
+		}
+	}
+}
+
+// SetServiceTags replaces a service's tags.
+func (s *State) SetServiceTags(id ResourceID, tags map[string]string, took time.Duration) (Service, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Service{}, err
+	}
+	defer leave()
+	v, err := s.service(id)
+	if err != nil {
+		return Service{}, err
+	}
+	if err := idle(serviceObject(id.Name), v.Resource); err != nil {
+		return Service{}, err
+	}
+	next := v.copy()
+	next.Tags, next.Version = maps.Clone(tags), s.version+1
+	s.begin(&next.Resource, Transitioning, took)
+	return next.copy(), s.keepService(&next)
+}
+
+// DeleteService deletes a provisioning service with its enrollments and registrations, as DeleteHub does a hub.
+func (s *State) DeleteService(id ResourceID, took time.Duration) (Service, error) {
+	leave, err := s.alter()
+	if err != nil {
+		return Service{}, err
+	}
+	defer leave()
+	v, err := s.service(id)
+	if err != nil {
+		return Service{}, err
+	}
+	if v.Phase == Deleting {
+		return v.copy(), nil
+	}
+	if err := idle(serviceObject(id.Name), v.Resource); err != nil {
+		return Service{}, err
+	}
+	next := v.copy()
+	next.Phase, next.Due, next.Version = Deleting, s.Now().Add(max(took, 0)), s.version+1
+	if err := s.keepService(&next); err != nil {
+		return Service{}, err
+	}
+	return next.copy(), s.settleTransitions()
+}
+
+func (s *State) keepService(v *Service) error {
+	b := s.store.batch()
+	b.put(v.key(), v)
+	b.put(keyOf(tableMeta), &meta{v.Version})
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	s.services[v.Host()], s.version = v, v.Version
+	s.scopes[strings.ToLower(v.IDScope)] = v.Host()
+	s.schedule()
+	return nil
+}

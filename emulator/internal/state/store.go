@@ -1,0 +1,231 @@
+package state
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// storeFormat is the layout of keys and rows that this version writes. Raise it with every change to either.
+const storeFormat = 1
+
+// Sizes of the store in bytes: they bound its memory, not what it holds.
+const (
+	memTableSize = 16 << 20
+	cacheSize    = 32 << 20
+)
+
+// formatKey sorts before every row, so that Reset can leave it out.
+var formatKey = []byte("!format")
+
+// Reasons for which a store cannot be opened or used. Their text says what to do.
+var (
+	// ErrInUse: another process has the folder open.
+	ErrInUse = errors.New("the store is open in another process: stop that emulator first")
+	// ErrNewer: the folder was written by a later version.
+	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start empty")
+	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
+	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
+	// ErrClosed: the state was closed.
+	ErrClosed = errors.New("the state is closed")
+)
+
+// store owns the embedded database. Every commit is synced before commit returns; concurrent commits share one sync.
+type store struct {
+	db   *pebble.DB
+	lock *pebble.Lock
+	// cache is ours to release.
+	cache *pebble.Cache
+	// unsynced counts the commits that readers may see already though they are not on disk yet.
+	unsynced atomic.Int64
+	// failed is set by the first write that the disk refused; the store then takes no more.
+	failed atomic.Pointer[error]
+}
+
+// openStore opens or makes the store in dir.
+func openStore(dir string, files vfs.FS) (*store, error) {
+	if err := files.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make store folder %s: %w", dir, err)
+	}
+	lock, err := pebble.LockDirectory(dir, files)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("open store %s: %w", dir, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w (%v)", dir, ErrInUse, err)
+	}
+	s := &store{lock: lock, cache: pebble.NewCache(cacheSize)}
+	s.db, err = pebble.Open(dir, s.options(files, lock))
+	if err == nil {
+		err = s.checkFormat()
+	}
+	if err != nil {
+		if s.db != nil {
+			_ = s.db.Close()
+		}
+		s.cache.Unref()
+		_ = lock.Close()
+		return nil, fmt.Errorf("open store %s: %w", dir, explain(err))
+	}
+	return s, nil
+}
+
+func (s *store) options(files vfs.FS, lock *pebble.Lock) *pebble.Options {
+	o := &pebble.Options{
+		FS:                 files,
+		Lock:               lock,
+		Cache:              s.cache,
+		MemTableSize:       memTableSize,
+		FormatMajorVersion: pebble.FormatWALSyncChunks,
+		Logger:             quiet{s},
+		// The default listener would end the process; a damaged block is reported to the read that met it.
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
+}
+
+func (s *store) checkFormat() error {
+	value, closer, err := s.db.Get(formatKey)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return s.db.Set(formatKey, binary.AppendUvarint(nil, storeFormat), pebble.Sync)
+	}
+	if err != nil {
+		return err
+	}
+	defer closer.Close()
+	switch found, n := binary.Uvarint(value); {
+	case n <= 0 || found == 0:
+		return fmt.Errorf("%w (its format cannot be read)", ErrCorrupt)
+	case found > storeFormat:
+		return fmt.Errorf("%w (its format is %d, this version reads up to %d)", ErrNewer, found, storeFormat)
+	}
+	return nil
+}
+
+func (s *store) close() error {
+	if s.failed.Load() != nil {
+		// The database waits for ever for a write that failed; the operating system ends its file lock with the process.
+		return nil
+	}
+	err := s.db.Close()
+	s.cache.Unref()
+	return errors.Join(err, s.lock.Close())
+}
+
+// get fills row with the row at key and reports whether there is one.
+func (s *store) get(key []byte, row row) (bool, error) {
+	value, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, explain(err)
+	}
+	defer closer.Close()
+	return true, decode(value, row)
+}
+
+// scan calls each with the keys and rows from start (included) to end (not included) in order, until each returns false. The slices
+// are valid during the call only. What it shows is synced.
+func (s *store) scan(start, end []byte, each func(key, value []byte) (bool, error)) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
+	if err != nil {
+		return explain(err)
+	}
+	defer it.Close()
+	if err := s.settle(); err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return explain(err)
+		}
+		if more, err := each(it.Key(), value); err != nil || !more {
+			return err
+		}
+	}
+	return explain(it.Error())
+}
+
+// settle returns when every commit that can be seen now is synced.
+func (s *store) settle() error {
+	if s.unsynced.Load() == 0 {
+		return nil
+	}
+	return s.guard(func() error { return s.db.LogData(nil, pebble.Sync) })
+}
+
+// commit applies the batch and returns when it is synced.
+func (s *store) commit(b *batch) error {
+	if b.Empty() {
+		return b.Close()
+	}
+	s.unsynced.Add(1)
+	defer s.unsynced.Add(-1)
+	return s.guard(func() error { return errors.Join(b.Commit(pebble.Sync), b.Close()) })
+}
+
+// guard runs a write, and turns the database's way of giving up (see quiet) into an error.
+func (s *store) guard(write func() error) (err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case fatal:
+			err = fmt.Errorf("write to store: %w", cause.err)
+			s.failed.CompareAndSwap(nil, &err)
+		default:
+			panic(cause)
+		}
+	}()
+	if failed := s.failed.Load(); failed != nil {
+		return *failed
+	}
+	return explain(write())
+}
+
+// batch is a set of changes that becomes true as a whole.
+type batch struct{ *pebble.Batch }
+
+func (s *store) batch() *batch { return &batch{s.db.NewBatch()} }
+
+func (b *batch) put(key []byte, row row) { _ = b.Set(key, encode(row), nil) }
+
+func (b *batch) delete(key []byte) { _ = b.Delete(key, nil) }
+
+func (b *batch) deleteRange(start, end []byte) { _ = b.DeleteRange(start, end, nil) }
+
+// explain gives the database's errors our words.
+func explain(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case pebble.IsCorruptionError(err), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w (%v)", ErrCorrupt, err)
+	case errors.Is(err, pebble.ErrClosed):
+		return ErrClosed
+	}
+	return err
+}
+
+// quiet is the database's logger. It says nothing; Fatalf must not return and ends the write under way, which guard reports. On a
+// goroutine of the database's own it ends the process: nothing acknowledged is lost, and nothing more can be acknowledged.
+type quiet struct{ s *store }
+
+type fatal struct{ err error }
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (quiet) Fatalf(format string, args ...any) {
+	panic(fatal{fmt.Errorf(format, args...)})
+}

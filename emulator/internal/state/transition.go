@@ -1,0 +1,126 @@
+package state
+
+import (
+	"strings"
+	"time"
+)
+
+// settleTransitions does what is due: resources under way become Active, deleted ones end with everything in them. The caller
+// holds world for writing.
+func (s *State) settleTransitions() error {
+	now := s.Now()
+	if s.nextDue.IsZero() || now.Before(s.nextDue) {
+		return nil
+	}
+	b := s.store.batch()
+	var hubs, services []string
+	var groups []*Group
+	for host, h := range s.hubs {
+		if s.ends(&h.Resource, now) {
+			hubs = append(hubs, host)
+		}
+	}
+	for host, v := range s.services {
+		if s.ends(&v.Resource, now) {
+			services = append(services, host)
+		}
+	}
+	for _, g := range s.groups {
+		if g.Phase == Deleting && !g.Due.After(now) {
+			groups = append(groups, g)
+		}
+	}
+	s.purge(b, groups, hubs, services)
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	s.forget(groups, hubs, services)
+	s.schedule()
+	return nil
+}
+
+// ends moves r to Active when its transition is due, or reports that r is to go. A row keeps the phase it was written with: what it
+// says follows from its due time.
+func (s *State) ends(r *Resource, now time.Time) bool {
+	if r.Phase == Active || r.Due.After(now) {
+		return false
+	}
+	if r.Phase == Deleting {
+		return true
+	}
+	r.Phase, r.Due = Active, time.Time{}
+	return false
+}
+
+// purge adds to b the end of the resources and of everything in them.
+func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
+	for _, g := range groups {
+		b.delete(g.key())
+	}
+	for _, host := range hubs {
+		b.delete(s.hubs[host].key())
+		for _, table := range []byte{tableDevice, tableTwin, tableChild} {
+			b.deleteRange(under(table, host))
+		}
+	}
+	for _, host := range services {
+		v := s.services[host]
+		b.delete(v.key())
+		b.deleteRange(under(tableChild, host))
+		scope := strings.ToLower(v.IDScope)
+		for _, table := range []byte{tableEnrollment, tableEnrollmentGroup, tableRegistration, tableGroupMember, tableOperation} {
+			b.deleteRange(under(table, scope))
+		}
+	}
+}
+
+// forget removes from memory what purge removed from the store.
+func (s *State) forget(groups []*Group, hubs, services []string) {
+	for _, g := range groups {
+		delete(s.groups, groupName(g.Subscription, g.Name))
+	}
+	for _, host := range hubs {
+		delete(s.hubs, host)
+		s.presence.drop(host)
+	}
+	for _, host := range services {
+		delete(s.scopes, strings.ToLower(s.services[host].IDScope))
+		delete(s.services, host)
+	}
+}
+
+// schedule finds the next transition's end.
+func (s *State) schedule() {
+	s.nextDue = time.Time{}
+	note := func(p Phase, due time.Time) {
+		if p != Active && (s.nextDue.IsZero() || due.Before(s.nextDue)) {
+			s.nextDue = due
+		}
+	}
+	for _, g := range s.groups {
+		note(g.Phase, g.Due)
+	}
+	for _, h := range s.hubs {
+		note(h.Phase, h.Due)
+	}
+	for _, v := range s.services {
+		note(v.Phase, v.Due)
+	}
+}
+
+// begin puts r into a transition that takes that long, or to Active when it takes no time.
+func (s *State) begin(r *Resource, p Phase, took time.Duration) {
+	if took <= 0 {
+		r.Phase, r.Due = Active, time.Time{}
+		return
+	}
+	r.Phase, r.Due = p, s.Now().Add(took)
+}
+
+// idle refuses a change of a resource in transition.
+func idle(object string, r Resource) error {
+	if r.Phase == Active {
+		return nil
+	}
+	return &Error{Kind: Busy, Object: object, Reason: "is " + string(r.Phase) + "; try again when it is Active"}
+}

@@ -1,0 +1,170 @@
+package state
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"strings"
+	"time"
+)
+
+// Twin is a device's twin. Documents are JSON objects without the $-members; versions begin at 1.
+type Twin struct {
+	DeviceID string
+	// ETag changes with tags and desired properties, Version with everything.
+	ETag                            string
+	Version                         int64
+	Tags, Desired, Reported         []byte
+	DesiredVersion, ReportedVersion int64
+	// DesiredMeta, ReportedMeta: the $metadata objects, JSON.
+	DesiredMeta, ReportedMeta []byte
+}
+
+// firstTwinVersion is the version of a twin nobody has changed.
+const firstTwinVersion = 2
+
+// fields leave out the device id, which the key says.
+func (t *Twin) fields(c *codec) {
+	text(c, &t.ETag)
+	for _, n := range []*int64{&t.Version, &t.DesiredVersion, &t.ReportedVersion} {
+		c.int(n)
+	}
+	for _, doc := range []*[]byte{&t.Tags, &t.Desired, &t.Reported, &t.DesiredMeta, &t.ReportedMeta} {
+		c.bytes(doc)
+	}
+}
+
+// newTwin is the twin of a device as it is made. It is not kept before it has something to say.
+func newTwin(id string, made time.Time) Twin {
+	meta := stamp{at: made}.alone()
+	return Twin{
+		DeviceID: id, ETag: versionETag(1), Version: firstTwinVersion,
+		Tags: []byte("{}"), Desired: []byte("{}"), Reported: []byte("{}"),
+		DesiredVersion: 1, ReportedVersion: 1, DesiredMeta: meta, ReportedMeta: meta,
+	}
+}
+
+// raise moves the etag to the next.
+func (t *Twin) raise() {
+	var n uint64
+	if b, err := base64.StdEncoding.DecodeString(t.ETag); err == nil && len(b) == 8 {
+		n = binary.BigEndian.Uint64(b)
+	}
+	t.ETag = versionETag(n + 1)
+}
+
+// twin reads a device and its twin; the caller holds the device's lock.
+func (s *State) twin(hub, id string) (Device, Twin, bool, error) {
+	var d Device
+	found, err := s.store.get(deviceKey(hub, id), &d)
+	if err != nil || !found {
+		return d, Twin{}, false, err
+	}
+	var t Twin
+	kept, err := s.store.get(twinKey(hub, id), &t)
+	if err != nil {
+		return d, Twin{}, false, err
+	}
+	if !kept {
+		t = newTwin(id, d.Created)
+	}
+	t.DeviceID = id
+	return d, t, true, nil
+}
+
+// Twin returns a device's twin.
+func (s *State) Twin(hub, id string) (Twin, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Twin{}, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return Twin{}, err
+	}
+	defer s.devices.read(deviceKey(hub, id))()
+	_, t, found, err := s.twin(hub, id)
+	if err == nil && !found {
+		err = noDevice(id)
+	}
+	return t, err
+}
+
+// TwinPatch changes a twin. Members are JSON objects; nil leaves that part alone.
+type TwinPatch struct {
+	Tags, Desired, Reported []byte
+	// Replace puts the objects in the place of the present ones; otherwise they are merged and nulls delete.
+	Replace bool
+}
+
+// PatchTwin changes a twin. Invalid when a member is no object, or breaks the limits of Azure's twins.
+func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return Twin{}, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return Twin{}, err
+	}
+	defer s.devices.lock(deviceKey(hub, id))()
+	_, t, found, err := s.twin(hub, id)
+	if err != nil {
+		return Twin{}, err
+	}
+	if !found {
+		return Twin{}, noDevice(id)
+	}
+	if err := check("twin of "+deviceObject(id), ifMatch, t.ETag, true); err != nil {
+		return Twin{}, err
+	}
+	if err := t.apply(p, s.Now()); err != nil {
+		return Twin{}, err
+	}
+	b := s.store.batch()
+	b.put(twinKey(hub, id), &t)
+	if err := s.store.commit(b); err != nil {
+		return Twin{}, err
+	}
+	if p.Desired != nil {
+		patch := p.Desired
+		if p.Replace {
+			patch = t.Desired
+		}
+		s.desired.push(DesiredChange{
+			Hub: strings.ToLower(hub), DeviceID: id, Patch: append([]byte(nil), patch...), Version: t.DesiredVersion, Replaced: p.Replace,
+		})
+	}
+	return t, nil
+}
+
+// apply changes t, or returns a refusal and leaves t unusable.
+func (t *Twin) apply(p TwinPatch, now time.Time) error {
+	refuse := func(part string, err error) error {
+		return &Error{Kind: Invalid, Object: "twin of " + deviceObject(t.DeviceID), Reason: part + ": " + err.Error()}
+	}
+	var err error
+	if p.Tags != nil {
+		if t.Tags, _, err = change(t.Tags, nil, p.Tags, p.Replace, stamp{}, maxTags); err != nil {
+			return refuse("tags", err)
+		}
+	}
+	if p.Desired != nil {
+		t.DesiredVersion++
+		at := stamp{at: now, version: t.DesiredVersion}
+		if t.Desired, t.DesiredMeta, err = change(t.Desired, t.DesiredMeta, p.Desired, p.Replace, at, maxProperties); err != nil {
+			return refuse("desired properties", err)
+		}
+	}
+	if p.Reported != nil {
+		t.ReportedVersion++
+		at := stamp{at: now}
+		if t.Reported, t.ReportedMeta, err = change(t.Reported, t.ReportedMeta, p.Reported, p.Replace, at, maxProperties); err != nil {
+			return refuse("reported properties", err)
+		}
+	}
+	t.Version++
+	if p.Tags != nil || p.Desired != nil {
+		t.raise()
+	}
+	return nil
+}
