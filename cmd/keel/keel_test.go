@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"evenkeel/internal/background"
+	"evenkeel/internal/environment"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"keel": main})
+}
+
+// TestScripts runs the stories in testdata. Each has a checkout "a checkout" with a go and a pulumi of paper on PATH (testdata/paper)
+// and a real keel and emulator.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		Setup:               setup,
+		RequireUniqueNames:  true,
+		RequireExplicitExec: true,
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"take": take,
+			"kill": kill,
+		},
+	})
+}
+
+func setup(env *testscript.Env) error {
+	checkout := filepath.Join(env.WorkDir, "a checkout")
+	bin := filepath.Join(env.WorkDir, "paper")
+	for name, text := range map[string]string{
+		"Pulumi.yaml": "name: evenkeel\nruntime: go\nstackConfigDir: stacks\n", "tools/pulumi/go.mod": "module x\n", "tools/language-go/go.mod": "module x\n",
+		"go.mod": "module evenkeel\n\ngo 1.26.0\n", "deep/er/file": "", "stacks/file": "",
+	} {
+		file := filepath.Join(checkout, name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			return err
+		}
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	if err := os.CopyFS(bin, os.DirFS("testdata/paper")); err != nil {
+		return err
+	}
+	for _, name := range []string{"go", "pulumi", "pulumi-language-go"} {
+		if err := os.Chmod(filepath.Join(bin, name), 0o700); err != nil {
+			return err
+		}
+	}
+	env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
+	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
+	env.Setenv("CHECKOUT", checkout)
+	env.Setenv("PAPER", bin)
+	env.Defer(func() {
+		_, _ = process(checkout).Stop(context.Background(), 5*time.Second)
+	})
+	return nil
+}
+
+func process(checkout string) background.Process {
+	folder := environment.Folder{Root: checkout}
+	return background.Process{Folder: folder.Background(), Log: folder.Log()}
+}
+
+// take PORT: the test itself listens on one of the emulator's remembered ports until the story ends.
+func take(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: take arm|data|mqtt|control")
+	}
+	var ports map[string]int
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(filepath.Join(ts.Getenv("CHECKOUT"), ".evenkeel", "emulator", "endpoints.json"))), &ports))
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports[args[0]])))
+	ts.Check(err)
+	ts.Defer(func() { _ = listener.Close() })
+	ts.Setenv("TAKEN", strconv.Itoa(ports[args[0]]))
+}
+
+// kill ends the emulator as kill -9 does, and waits until it is gone.
+func kill(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: kill")
+	}
+	record, err := process(ts.Getenv("CHECKOUT")).Find()
+	ts.Check(err)
+	ts.Check(syscall.Kill(record.PID, syscall.SIGKILL))
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := process(ts.Getenv("CHECKOUT")).Find(); errors.Is(err, background.ErrStopped) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("process %d does not die", record.PID)
+		}
+	}
+}
