@@ -40,7 +40,7 @@ type session struct {
 // Fidelity: a bad shared access signature is refused when connecting (CONNACK 5), a bad certificate by the answer to the
 // registration (401002), as real traffic shows for certificates; for signatures Azure's choice is unsure.
 func (a *API) Accept(c broker.Connect) (broker.Session, error) {
-	start := time.Now()
+	start := a.st.Now()
 	who, mine := callerOf(c)
 	if !mine {
 		return nil, broker.ErrNotMine
@@ -108,7 +108,7 @@ func (s *session) Closed() {}
 
 // Publish carries out a request and sends its reply. Errors are replies too; only a foreign topic ends the connection.
 func (s *session) Publish(m broker.Message) error {
-	start := time.Now()
+	start := s.api.st.Now()
 	run, query, known := s.operation(m)
 	if !known {
 		return fmt.Errorf("publish to %q: %w", m.Topic, errTopic)
@@ -197,6 +197,6 @@ func (a *API) record(method, path string, who caller, err error, status int, sta
 	}
 	a.opts.Recorder.Record(requestlog.Record{
 		Surface: requestlog.MQTTDPS, Method: method, Path: path, APIVersion: who.apiVersion,
-		Status: status, Start: start, Duration: time.Since(start),
+		Status: status, Start: start, Duration: a.st.Now().Sub(start),
 	})
 }

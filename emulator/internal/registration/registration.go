@@ -2,14 +2,13 @@
 // rules stand here once, with two thin fronts, HTTPS (an http.Handler) and MQTT (a broker.Front), over the same methods.
 //
 // It does not choose the hub, which is the state's, does not listen, and knows no hub protocol. Attestation by TPM and by references
-// to uploaded CA certificates, and AMQP, are not there.
+// to uploaded CA certificates, the webhook of custom allocation, and AMQP are not there.
 //
 // Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and the Azure device
 // SDKs. Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
 package registration
 
 import (
-	"context"
 	"time"
 
 	"evenkeel/emulator/internal/requestlog"
@@ -25,8 +24,6 @@ type Options struct {
 	RetryAfter time.Duration
 	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
 	Recorder requestlog.Recorder
-	// Decide asks the webhook of a custom allocation; nil: registrations under that policy fail with 400207.
-	Decide func(ctx context.Context, input state.AllocationInput) (state.AllocationAnswer, error)
 }
 
 // API is the device API over one state, for every provisioning service in it. It implements http.Handler and broker.Front.

@@ -1,0 +1,99 @@
+package dpsservice_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/emulator/internal/dpsservice"
+)
+
+// selfSigned makes a certificate and returns its DER and the info that replies show.
+func selfSigned(t *testing.T, name string) (der []byte, info string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatalf("make a key: %v", err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(0x0a1b2c), Subject: pkix.Name{CommonName: name, Organization: []string{"Sails, Ltd"}, Country: []string{"NL"}},
+		NotBefore: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+	der, err = x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatalf("make a certificate: %v", err)
+	}
+	subject := fmt.Sprintf(`"CN=%s, O=\"Sails, Ltd\", C=NL"`, name)
+	return der, fmt.Sprintf(`{"info":{"subjectName":%s,"issuerName":%s,"sha1Thumbprint":"%X","sha256Thumbprint":"%X",
+		"notBeforeUtc":"2026-01-02T03:04:05Z","notAfterUtc":"2027-01-02T03:04:05Z","serialNumber":"0A1B2C","version":3}}`,
+		subject, subject, sha1.Sum(der), sha256.Sum256(der))
+}
+
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	der, info := selfSigned(t, "a")
+	der2, info2 := selfSigned(t, "a")
+	pemText := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	b64 := base64.StdEncoding.EncodeToString
+	wrapped := strings.TrimSuffix(strings.TrimPrefix(strings.ReplaceAll(pemText, "-----\n", "-----"), "-----BEGIN CERTIFICATE-----"),
+		"-----END CERTIFICATE-----")
+	tests := []struct{ name, path, id, member, primary, secondary, wantSecondary string }{
+		{"PEM text", "enrollments", "registrationId", "clientCertificates", pemText, "", info},
+		{"base64 of DER", "enrollments", "registrationId", "clientCertificates", b64(der), "", info},
+		{"base64 of DER with line breaks", "enrollments", "registrationId", "clientCertificates", wrapped, "", info},
+		{"base64 of PEM text", "enrollments", "registrationId", "clientCertificates", b64([]byte(pemText)), "", info},
+		{"two certificates", "enrollments", "registrationId", "clientCertificates", pemText, b64(der2), info2},
+		{"a group", "enrollmentGroups", "enrollmentGroupId", "signingCertificates", pemText, "", info},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dpsservice.Options{})
+			certificates := fmt.Sprintf(`"primary":{"certificate":%q}`, test.primary)
+			if test.secondary != "" {
+				certificates += fmt.Sprintf(`,"secondary":{"certificate":%q}`, test.secondary)
+			}
+			path := "/" + test.path + "/a"
+			w.put(t, path, fmt.Sprintf(`{%q:"a","attestation":{"type":"x509","x509":{%q:{%s}}}}`, test.id, test.member, certificates))
+			w.do(t, call{method: "POST", path: path + "/attestationmechanism"}).want(t, 200,
+				fmt.Sprintf(`{"type":"x509","x509":{%q:{"primary":%s,"secondary":%s}}}`, test.member, info, test.wantSecondary))
+		})
+	}
+}
+
+// Azure's command line gets an entry, changes a member and puts it back, the certificates being there as info only.
+func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dpsservice.Options{})
+	der, info := selfSigned(t, "a")
+	_, other := selfSigned(t, "a")
+	body := func(certificate, status string) string {
+		return fmt.Sprintf(`{"registrationId":"a","provisioningStatus":%q,"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":%s}}}}`,
+			status, certificate)
+	}
+	w.put(t, "/enrollments/a", body(fmt.Sprintf(`{"certificate":%q}`, base64.StdEncoding.EncodeToString(der)), "enabled"))
+	w.put(t, "/enrollments/a", body(info, "disabled"))
+	if got := w.do(t, call{method: "GET", path: "/enrollments/a"}); !strings.Contains(got.body, `"disabled"`) || !strings.Contains(got.body, "0A1B2C") {
+		t.Errorf("got %s, want the certificate kept and the status changed", got.body)
+	}
+	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(other, "enabled")}).wantError(t, 400, 400004, "certificate is required")
+}
+
+func TestCAReferences(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dpsservice.Options{})
+	const mechanism = `{"type":"x509","x509":{"caReferences":{"primary":"root-1","secondary":"root-2"}}}`
+	w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":`+mechanism+`}`)
+	w.do(t, call{method: "POST", path: "/enrollmentGroups/g/attestationmechanism"}).want(t, 200, mechanism)
+}
