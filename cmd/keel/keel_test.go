@@ -32,8 +32,8 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"take": take,
-			"kill": kill,
+			"take":  take,
+			"crash": crash,
 		},
 	})
 }
@@ -89,10 +89,10 @@ func take(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("TAKEN", strconv.Itoa(ports[args[0]]))
 }
 
-// kill ends the emulator as kill -9 does, and waits until it is gone.
-func kill(ts *testscript.TestScript, neg bool, args []string) {
+// crash ends the emulator as kill -9 does, and waits until it is gone.
+func crash(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 0 {
-		ts.Fatalf("usage: kill")
+		ts.Fatalf("usage: crash")
 	}
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
 	ts.Check(err)
