@@ -171,8 +171,9 @@ func decode(body []byte, into any) error {
 // describe says what is wrong with a JSON text without quoting it: a body may hold keys.
 func describe(err error) string {
 	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Sprintf("The request body is not valid: %s cannot be a JSON %s.", wrong.Field, strings.Fields(wrong.Value)[0])
+	if errors.As(err, &wrong) && wrong.Field != "" {
+		kind, _, _ := strings.Cut(wrong.Value, " ")
+		return fmt.Sprintf("The request body is not valid: %s cannot be a JSON %s.", wrong.Field, kind)
 	}
 	return "The request body is not valid JSON."
 }

@@ -290,6 +290,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"an absent mechanism", call{method: "POST", path: "/enrollments/a/attestationmechanism"}, 404, 404201},
 		{"deleting what is absent", call{method: "DELETE", path: "/enrollments/a"}, 404, 404201},
 		{"a body that is no JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
+		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
 		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400, 400004},
 		{"a body that is too large", call{method: "PUT", path: "/enrollments/a", body: strings.Repeat(" ", 1<<20+1)}, 413, 413001},
 	}

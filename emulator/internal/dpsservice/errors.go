@@ -12,7 +12,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Error codes. Seen on Azure: 401002, 404201, 404202, 409201. Fidelity: the others are ours, in Azure's form (status × 1000 + n).
+// Error codes. Seen on Azure: 401002, 404201, 404202, 409201, 409203. Fidelity: the others are ours, in Azure's form (status × 1000 + n).
 const (
 	codeInvalid      = 400004
 	codeUnauthorized = 401002
@@ -20,6 +20,7 @@ const (
 	codeNoService    = 404202
 	codeMethod       = 405000
 	codeExists       = 409201
+	codeConflict     = 409203
 	codePrecondition = 412001
 	codeTooLarge     = 413001
 	codeQuota        = 429001
@@ -73,6 +74,8 @@ func asWire(err error) *wireError {
 		return &wireError{http.StatusConflict, codeExists, textExists}
 	case state.Precondition:
 		return &wireError{http.StatusPreconditionFailed, codePrecondition, textPrecondition}
+	case state.Busy:
+		return &wireError{http.StatusConflict, codeConflict, textPrecondition}
 	case state.Quota:
 		return &wireError{http.StatusTooManyRequests, codeQuota, refused.Reason + "."}
 	default:
