@@ -58,6 +58,7 @@ type Emulator struct {
 	started   bool
 	closed    bool
 	endpoints Endpoints
+	listeners *listeners
 	servers   []*http.Server
 	failed    chan error
 }
@@ -118,7 +119,7 @@ func (e *Emulator) Start() error {
 	if err != nil {
 		return fmt.Errorf("emulator: %w", err)
 	}
-	e.started = true
+	e.started, e.listeners = true, l
 	e.endpoints = Endpoints{
 		ARM:     "https://" + l.arm.Addr().String(),
 		Data:    "https://" + l.data.Addr().String(),
@@ -206,10 +207,13 @@ func (e *Emulator) Close() error {
 		return nil
 	}
 	e.closed = true
-	servers := e.servers
+	servers, open := e.servers, e.listeners
 	e.mu.Unlock()
 
 	e.holds.Close()
+	if open != nil {
+		open.close() // a server that has not begun yet would close its own later
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	for _, s := range servers {

@@ -62,7 +62,7 @@ type listeners struct {
 func (l *listeners) close() {
 	for _, listener := range []net.Listener{l.arm, l.data, l.mqtt, l.control} {
 		if listener != nil {
-			_ = listener.Close() // nothing is served on it yet
+			_ = listener.Close() // closed before is as good
 		}
 	}
 }

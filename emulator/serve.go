@@ -37,32 +37,29 @@ func (e *Emulator) server(h http.Handler) *http.Server {
 // on wraps a surface: body limit, holds, the request log, and panics that must not end the process.
 func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := e.options.Now()
+		start := time.Now()
 		// The path as it came: a handler may rewrite the URL.
 		record := requestlog.Record{
-			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: start,
+			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: start.UTC(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
+		done := func() {}
+		defer func() { done() }() // after the record: who waits for a held request finds it in the log
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
 					panic(p)
 				}
 				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
-				if sw.status == 0 {
-					sw.Header().Set("Content-Type", "application/json")
-					http.Error(sw, `{"error":{"code":"InternalServerError","message":"The emulator has a fault: see its log."}}`, http.StatusInternalServerError)
-				}
+				sw.fault()
 			}
-			record.Status, record.Duration = sw.status, e.options.Now().Sub(start)
+			record.Status, record.Duration = sw.status, time.Since(start)
 			e.log.Record(record)
 			e.options.Logger.Debug("request", "surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
 		}()
 		if e.holds.Wants() {
-			held, done := e.hold(surface, sw, r)
-			defer done()
-			r = held
+			r, done = e.hold(surface, sw, r)
 		}
 		next.ServeHTTP(sw, r)
 	})
@@ -127,6 +124,17 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 		w.status = http.StatusOK
 	}
 	return w.ResponseWriter.Write(p)
+}
+
+// fault answers for a handler that panicked, unless it had begun to answer.
+func (w *statusWriter) fault() {
+	if w.status != 0 {
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusInternalServerError)
+	// The status is out: an error here means that the client has gone.
+	_, _ = w.Write([]byte(`{"error":{"code":"InternalServerError","message":"The emulator has a fault: see its log."}}`))
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -121,6 +121,18 @@ func resourceNotFound(kind string, id state.ResourceID) error {
 		kind, id.Name, id.Group)
 }
 
+// putRefusal is refusal for a PUT: an etag of something that is not there does not match.
+func (c *call) putRefusal(kind string, err error) error {
+	if isKind(err, state.NotFound) {
+		return etagRefused(kind)
+	}
+	return c.refusal(kind, err)
+}
+
+func etagRefused(kind string) error {
+	return providerError(numberPrecondition, "Either bad ETag was supplied or %s description was changed.", noun(kind))
+}
+
 // refusal turns what the state refused into the answer for a resource of that kind.
 func (c *call) refusal(kind string, err error) error {
 	id := c.resource()
@@ -136,7 +148,7 @@ func (c *call) refusal(kind string, err error) error {
 	case state.Exists:
 		return providerError(numberNameTaken, "%s name '%s' is not available.", noun(kind), id.Name)
 	case state.Precondition:
-		return providerError(numberPrecondition, "Either bad ETag was supplied or %s description was changed.", noun(kind))
+		return etagRefused(kind)
 	case state.Busy:
 		return notActive(kind, id.Name)
 	}

@@ -46,7 +46,7 @@ func groupID(g state.Group) string {
 
 func showGroup(g state.Group) groupBody {
 	body := groupBody{ID: groupID(g), Name: g.Name, Type: "Microsoft.Resources/resourceGroups", Location: g.Location, Tags: g.Tags}
-	body.Properties.ProvisioningState = "Succeeded"
+	body.Properties.ProvisioningState = provisioningState(g.Phase)
 	return body
 }
 

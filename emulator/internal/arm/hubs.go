@@ -93,7 +93,7 @@ func (c *call) putHub() error {
 	}
 	hub, created, err := c.State.PutHub(hub, etagOf(c.r.Header.Get("If-Match")), c.Delay)
 	if err != nil {
-		return c.refusal(hubKind, err)
+		return c.putRefusal(hubKind, err)
 	}
 	if err := c.begin(operationOfHub, hub.Location, false); err != nil {
 		return err

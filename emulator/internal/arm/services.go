@@ -110,7 +110,7 @@ func (c *call) putService() error {
 	}
 	service, created, err := c.State.PutService(service, etagOf(etag), c.Delay)
 	if err != nil {
-		return c.refusal(serviceKind, err)
+		return c.putRefusal(serviceKind, err)
 	}
 	if err := c.begin(operationOfService, service.Location, false); err != nil {
 		return err

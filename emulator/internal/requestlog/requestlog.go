@@ -26,7 +26,7 @@ const (
 
 // Record is one request and how it was answered.
 type Record struct {
-	// Seq counts from 1 in the order of arrival and has no gaps until a Reset.
+	// Seq counts from 1 in the order of the answers and has no gaps until a Reset.
 	Seq     uint64  `json:"seq"`
 	Surface Surface `json:"surface"`
 	// Method is the HTTP method, or CONNECT, SUBSCRIBE, PUBLISH of MQTT.
