@@ -1,7 +1,6 @@
 package iothub
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -140,9 +139,6 @@ type twinInput struct {
 func (in twinInput) patch(replace bool) (state.TwinPatch, error) {
 	p := state.TwinPatch{Replace: replace}
 	if present(in.Tags) {
-		if !isObject(in.Tags) {
-			return p, invalid("tags must be an object")
-		}
 		p.Tags = in.Tags
 	}
 	if present(in.Properties.Desired) {
@@ -155,14 +151,12 @@ func (in twinInput) patch(replace bool) (state.TwinPatch, error) {
 	return p, nil
 }
 
-// propertiesPatch checks that a body is a JSON object, and leaves out the members that the service keeps itself.
+// propertiesPatch leaves out of desired properties what the service keeps itself, which a client that read a twin sends back. Whether
+// the rest is a good document is the state's to say.
 func propertiesPatch(body []byte) ([]byte, error) {
-	if !isObject(body) || !json.Valid(body) {
-		return nil, invalid("properties must be a JSON object")
-	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
-		return nil, invalid("properties must be a JSON object")
+		return nil, invalid("properties.desired must be a JSON object")
 	}
 	before := len(members)
 	maps.DeleteFunc(members, func(name string, _ json.RawMessage) bool { return name == "$metadata" || name == "$version" })
@@ -173,8 +167,6 @@ func propertiesPatch(body []byte) ([]byte, error) {
 }
 
 func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "null" }
-
-func isObject(raw []byte) bool { return bytes.HasPrefix(bytes.TrimSpace(raw), []byte("{")) }
 
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))

@@ -150,11 +150,11 @@ func (s *session) twin(topic, query string) error {
 
 // report changes the reported properties.
 func (s *session) report(m broker.Message, query string) error {
-	patch, err := propertiesPatch(m.Payload)
-	if err != nil {
-		return s.answerError(m.Topic, query, err)
+	// An empty payload is no JSON object either, but to the state it would mean no change.
+	if len(m.Payload) == 0 {
+		return s.answerError(m.Topic, query, invalid("The body is empty"))
 	}
-	twin, err := s.hubs.state.PatchTwin(s.key.host, s.key.id, state.TwinPatch{Reported: patch}, state.Unconditional)
+	twin, err := s.hubs.state.PatchTwin(s.key.host, s.key.id, state.TwinPatch{Reported: m.Payload}, state.Unconditional)
 	if err != nil {
 		return s.answerError(m.Topic, query, err)
 	}

@@ -90,7 +90,7 @@ func parseBag(bag string) (properties, system map[string]string, err error) {
 			continue
 		}
 		rawKey, rawValue, _ := strings.Cut(pair, "=")
-		// A plus sign stands for itself in a topic.
+		// Not a form: a plus sign, which a topic cannot hold, would not mean a space.
 		key, err := url.PathUnescape(rawKey)
 		if err != nil {
 			return nil, nil, fmt.Errorf("property name %q is not URL-encoded", rawKey)
