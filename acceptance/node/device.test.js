@@ -1,0 +1,142 @@
+'use strict';
+// Azure's own device SDK, unchanged, against the emulator: it registers through DPS over MQTT, connects to the hub it was given,
+// sends, reads its twin, reports, and hears of desired properties. The Go test beside this file starts the emulator, makes the hub,
+// the provisioning service and the enrollment, and says in the environment where they are.
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const https = require('node:https');
+const test = require('node:test');
+const { Client, Message } = require('azure-iot-device');
+const { Mqtt: HubMqtt } = require('azure-iot-device-mqtt');
+const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
+const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
+
+// setting returns a variable of the environment that the Go test sets.
+function setting(name) {
+  const value = process.env[name];
+  assert.ok(value, `${name} is not set: run this through the Go test (make node)`);
+  return value;
+}
+
+const mqtt = `localhost:${setting('EVENKEEL_MQTT_PORT')}`;
+const dataPort = setting('EVENKEEL_DATA_PORT');
+const scope = setting('EVENKEEL_ID_SCOPE');
+const groupKey = setting('EVENKEEL_GROUP_KEY');
+const hubs = setting('EVENKEEL_HUBS').split(',');
+const patience = 20_000;
+
+// derived is the key of a device of the enrollment group.
+function derived(id) {
+  return crypto.createHmac('sha256', Buffer.from(groupKey, 'base64')).update(id).digest('base64');
+}
+
+function register(id, key) {
+  const security = new SymmetricKeySecurityClient(id, key);
+  return ProvisioningDeviceClient.create(mqtt, scope, new ProvisioningMqtt(), security).register();
+}
+
+function connectionString(hub, id, key) {
+  return `HostName=${hub};DeviceId=${id};SharedAccessKey=${key};GatewayHostName=${mqtt}`;
+}
+
+// setDesired changes desired properties as an operator does, through the service API of the hub.
+function setDesired(hub, id, desired) {
+  const resource = encodeURIComponent(hub);
+  const expiry = Math.floor(Date.now() / 1000) + 3600;
+  const key = Buffer.from(setting('EVENKEEL_OPERATOR_KEY'), 'base64');
+  const signature = crypto.createHmac('sha256', key).update(`${resource}\n${expiry}`).digest('base64');
+  const token = `SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=${expiry}&skn=operator`;
+  return new Promise((resolve, reject) => {
+    const request = https.request({
+      host: 'localhost', port: dataPort, servername: hub, method: 'PATCH', path: `/twins/${id}?api-version=2021-04-12`,
+      headers: { Host: hub, Authorization: token, 'Content-Type': 'application/json' },
+    }, (answer) => {
+      answer.resume();
+      answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`PATCH twin: ${answer.statusCode}`))));
+    });
+    request.on('error', reject);
+    request.end(JSON.stringify({ properties: { desired } }));
+  });
+}
+
+// once waits for an event, and fails when it does not come.
+function once(emitter, event) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`no ${event} in ${patience} ms`)), patience);
+    emitter.on(event, (value) => {
+      clearTimeout(timer);
+      resolve(value);
+    });
+  });
+}
+
+test('a device registers, connects, sends, reads and changes its twin', { timeout: 3 * patience }, async () => {
+  const id = 'node-device-1';
+  const assigned = await register(id, derived(id));
+  assert.equal(assigned.status, 'assigned');
+  assert.equal(assigned.deviceId, id);
+  assert.equal(assigned.substatus, 'initialAssignment');
+  assert.ok(hubs.includes(assigned.assignedHub), `assigned to ${assigned.assignedHub}`);
+
+  const client = Client.fromConnectionString(connectionString(assigned.assignedHub, id, derived(id)), HubMqtt);
+  await client.open();
+  try {
+    const message = new Message(JSON.stringify({ temperature: 21.5 }));
+    message.messageId = 'first & foremost';
+    message.contentType = 'application/json';
+    message.properties.add('room', 'boiler/1');
+    await client.sendEvent(message);
+
+    const twin = await client.getTwin();
+    assert.equal(twin.properties.desired.interval, 30, 'the initial twin of the enrollment group');
+    const version = twin.properties.desired.$version;
+
+    await new Promise((resolve, reject) => {
+      twin.properties.reported.update({ firmware: '1.0', old: null }, (err) => (err ? reject(err) : resolve()));
+    });
+    assert.equal((await client.getTwin()).properties.reported.firmware, '1.0');
+
+    // The SDK gives the present desired properties at once to whoever asks to hear of them.
+    const next = once(twin, 'properties.desired.interval');
+    await setDesired(assigned.assignedHub, id, { interval: 60 });
+    for (let value = await next; value !== 60; value = await once(twin, 'properties.desired.interval'));
+    assert.equal(twin.properties.desired.$version, version + 1);
+  } finally {
+    await client.close();
+  }
+});
+
+test('a device that registers again keeps its hub', { timeout: patience }, async () => {
+  const id = 'node-device-2';
+  const first = await register(id, derived(id));
+  const second = await register(id, derived(id));
+  assert.equal(second.assignedHub, first.assignedHub);
+});
+
+test('many devices are spread over the hubs', { timeout: 3 * patience }, async () => {
+  const ids = Array.from({ length: 24 }, (_, i) => `node-many-${i}`);
+  const seen = new Set();
+  for (const assigned of await Promise.all(ids.map((id) => register(id, derived(id))))) {
+    seen.add(assigned.assignedHub);
+  }
+  assert.deepEqual([...seen].sort(), [...hubs].sort());
+});
+
+test('a wrong key is refused at the provisioning service, and named so', { timeout: patience }, async () => {
+  await assert.rejects(register('node-device-3', crypto.randomBytes(32).toString('base64')), (err) => {
+    assert.equal(err.name, 'UnauthorizedError', `${err.name}: ${err.message}`);
+    return true;
+  });
+});
+
+test('a wrong key is refused at the hub, and named so', { timeout: patience }, async () => {
+  const id = 'node-device-4';
+  const { assignedHub } = await register(id, derived(id));
+  const client = Client.fromConnectionString(connectionString(assignedHub, id, derived('other')), HubMqtt);
+  await assert.rejects(client.open(), (err) => {
+    assert.equal(err.name, 'UnauthorizedError', `${err.name}: ${err.message}`);
+    return true;
+  });
+});
