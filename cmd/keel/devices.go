@@ -104,6 +104,14 @@ func (a *app) provision(ctx context.Context, count, parallel int) error {
 	if f.failed > 0 {
 		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "look into the emulator's log: keel emulator logs")
 	}
+	if !a.json {
+		a.say("\nTry next:\n" +
+			"  keel exec -- pulumi config set hubs 3 && keel up    add a hub; again: keel devices provision\n" +
+			"  keel exec -- pulumi preview                         plain Pulumi on this stack\n" +
+			"  keel env --device device-1                          what one device needs to connect\n" +
+			"  keel down                                           remove it all\n" +
+			"(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+	}
 	return nil
 }
 

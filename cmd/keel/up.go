@@ -42,12 +42,7 @@ func (a *app) up(ctx context.Context) error {
 	if a.json {
 		return a.printUp(ctx, e)
 	}
-	a.say("\nTry next:\n" +
-		"  keel devices provision            send devices through DPS and see how they spread\n" +
-		"  keel exec -- pulumi preview       plain Pulumi on this stack\n" +
-		"  keel exec -- pulumi config set hubs 3 && keel up\n" +
-		"  keel down                         remove it all\n" +
-		"(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+	a.say("\nTry next: keel devices provision   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
 	return nil
 }
 
@@ -122,8 +117,13 @@ func (a *app) down(ctx context.Context) error {
 	if a.json {
 		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": stopped})
 	}
-	if !destroyed && !stopped {
-		a.say("nothing to do: there is no local stack and the emulator does not run")
+	switch {
+	case destroyed:
+		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", environment.Local)
+	case stopped:
+		a.say("the emulator has stopped; there was no stack %s", environment.Local)
+	default:
+		a.say("nothing to do: there is no stack %s and the emulator does not run", environment.Local)
 	}
 	return nil
 }
