@@ -2,7 +2,8 @@ package registration
 
 import (
 	"context"
-	"fmt"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"strings"
 
@@ -28,7 +29,7 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 	}
 	if m.disabled() {
 		// Nothing is kept: every poll finds the entry disabled again.
-		return operationReply{OperationID: a.newOperationID(c.scope), Status: string(state.Assigning)}, nil
+		return operationReply{OperationID: newOperationID(c.scope), Status: string(state.Assigning)}, nil
 	}
 	operation, err := a.st.Register(ctx, state.RegisterRequest{
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
@@ -83,11 +84,8 @@ func (w operationReply) running() bool {
 	return w.Status == string(state.Assigning) || w.Status == string(state.Unassigned)
 }
 
-// newOperationID makes an id in Azure's form: a digit, 16 hex digits that belong to the service, a GUID.
-func (a *API) newOperationID(scope string) string {
-	var sum uint64 = 14695981039346656037 // FNV-1a
-	for _, b := range []byte(strings.ToUpper(scope)) {
-		sum = (sum ^ uint64(b)) * 1099511628211
-	}
-	return fmt.Sprintf("5.%016x.%s", sum, uuid.NewString())
+// newOperationID makes an id as the state does: a digit, 16 hex digits of the service, a GUID.
+func newOperationID(scope string) string {
+	sum := sha256.Sum256([]byte(strings.ToLower(scope)))
+	return "5." + hex.EncodeToString(sum[:8]) + "." + uuid.NewString()
 }
