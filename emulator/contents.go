@@ -136,16 +136,29 @@ func (e *Emulator) EnrollmentGroups(idScope string) ([]Enrollment, error) {
 	})
 }
 
-// Registrations returns the registrations of the service of that ID scope: those through a group, or, when group is empty, all.
+// Registration returns the record of one device at the service of that ID scope.
+func (e *Emulator) Registration(idScope, id string) (Registration, error) {
+	r, err := e.state.Registration(idScope, id)
+	if err != nil {
+		return Registration{}, fmt.Errorf("emulator: %w", err)
+	}
+	return showRegistration(r), nil
+}
+
+// Registrations returns the registrations that devices made through an enrollment group, whether it still exists or not.
 func (e *Emulator) Registrations(idScope, group string) ([]Registration, error) {
 	return collect(func(after string) ([]Registration, string, error) {
 		page, next, err := e.state.Registrations(idScope, group, after, pageSize)
 		found := make([]Registration, len(page))
 		for i, r := range page {
-			found[i] = Registration{ID: r.RegistrationID, Group: r.GroupID, DeviceID: r.DeviceID, Hub: r.AssignedHub, Status: string(r.Status)}
+			found[i] = showRegistration(r)
 		}
 		return found, next, err
 	})
+}
+
+func showRegistration(r state.Registration) Registration {
+	return Registration{ID: r.RegistrationID, Group: r.GroupID, DeviceID: r.DeviceID, Hub: r.AssignedHub, Status: string(r.Status)}
 }
 
 // Devices returns the ids in the registry of the hub of that host name.
