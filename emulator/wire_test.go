@@ -101,6 +101,70 @@ func (w *wire) must(method, path, body string) map[string]any {
 	return answer
 }
 
+// armErrors are requests that ARM refuses, when hub-1 and dps-1 lie in the first of two groups.
+var armErrors = map[string]struct {
+	method, path, body string
+	status             int
+	// code is of ARM's own shape, or number of the provider's flat one.
+	code   string
+	number float64
+}{
+	"no api-version":            {"GET", groupPath, "", 400, "MissingApiVersionParameter", 0},
+	"malformed api-version":     {"GET", groupPath + "?api-version=latest", "", 400, "InvalidApiVersionParameter", 0},
+	"unknown api-version":       {"GET", hubPath + "?api-version=2099-01-01", "", 404, "InvalidResourceType", 0},
+	"a service's version":       {"GET", hubPath + serviceVersion, "", 404, "InvalidResourceType", 0},
+	"malformed subscription":    {"GET", "/subscriptions/x/resourceGroups" + groupVersion, "", 400, "InvalidSubscriptionId", 0},
+	"another subscription":      {"GET", "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" + groupVersion, "", 404, "SubscriptionNotFound", 0},
+	"unknown type":              {"GET", groupPath + "/providers/Microsoft.Storage/storageAccounts/a" + groupVersion, "", 404, "InvalidResourceType", 0},
+	"group without location":    {"PUT", groupPath + groupVersion, `{}`, 400, "LocationRequired", 0},
+	"group with a bad name":     {"PUT", groupPath + "." + groupVersion, groupJSON, 400, "InvalidResourceGroupName", 0},
+	"body that is not JSON":     {"PUT", groupPath + groupVersion, `{`, 400, "InvalidRequestContent", 0},
+	"member of another type":    {"PUT", hubPath + hubVersion, `{"location":1}`, 400, "InvalidRequestContent", 0},
+	"missing group":             {"PUT", strings.Replace(hubPath, testGroup, "rg-9", 1) + hubVersion, hubJSON, 404, "ResourceGroupNotFound", 0},
+	"missing hub":               {"GET", hubPath + "9" + hubVersion, "", 404, "ResourceNotFound", 0},
+	"missing service":           {"GET", servicePath + "9" + serviceVersion, "", 404, "ResourceNotFound", 0},
+	"hub in another location":   {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "westeurope", "eastus", 1), 409, "InvalidResourceLocation", 0},
+	"hub name of another group": {"PUT", inSecondGroup(hubPath) + hubVersion, hubJSON, 409, "", 409001},
+	"service name of another":   {"PUT", inSecondGroup(servicePath) + serviceVersion, serviceJSON, 409, "", 409001},
+	"bad hub name":              {"PUT", hubPath + "-" + hubVersion, hubJSON, 400, "", 400004},
+	"hub without sku":           {"PUT", hubPath + hubVersion, groupJSON, 400, "", 400004},
+	"unknown sku":               {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "", 400004},
+	"too many units":            {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, `:1}`, `:201}`, 1), 400, "", 400004},
+	"another tier":              {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "F1", 1), 400, "", 400004},
+	"other partition count": {"PUT", hubPath + hubVersion,
+		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"eventHubEndpoints":{"events":{"partitionCount":8}}}}`, 400, "", 400004},
+	"unknown right": {"PUT", hubPath + hubVersion,
+		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"All"}]}}`, 400, "", 400004},
+	"key that is not base64": {"PUT", hubPath + hubVersion,
+		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"DeviceConnect","primaryKey":"?"}]}}`, 400, "", 400004},
+	"service without properties": {"PUT", servicePath + serviceVersion, hubJSON, 400, "", 400004},
+	"service of another sku":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "S1", "S2", 1), 400, "", 400004},
+	"unknown allocation policy": {"PUT", servicePath + serviceVersion,
+		`{"location":"westeurope","sku":{"name":"S1"},"properties":{"allocationPolicy":"custom"}}`, 400, "", 400004},
+	"stale etag of a service": {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "{", `{"etag":"AAAAAAAAAAA=",`, 1), 412, "", 412001},
+	"link to no hub":          {"PUT", servicePath + serviceVersion, linkedJSON(linkJSON("hub-9.azure-devices.net", "a2V5")), 404, "", 404002},
+	"link without a key":      {"PUT", servicePath + serviceVersion, linkedJSON(`{"connectionString":"HostName=hub-1.azure-devices.net","location":"westeurope"}`), 400, "", 400004},
+	"masked link never sent":  {"PUT", servicePath + serviceVersion, linkedJSON(linkJSON("hub-1.azure-devices.net", "****")), 400, "", 400004},
+	"hub linked twice": {"PUT", servicePath + serviceVersion,
+		linkedJSON(linkJSON("hub-1.azure-devices.net", "a2V5") + "," + linkJSON("HUB-1.azure-devices.net", "a2V5")), 400, "", 400303},
+	"weight of 0": {"PUT", servicePath + serviceVersion,
+		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":0,`, 1)), 400, "", 400004},
+	"weight of 1001": {"PUT", servicePath + serviceVersion,
+		linkedJSON(strings.Replace(linkJSON("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":1001,`, 1)), 400, "", 400004},
+	"missing key":       {"POST", servicePath + "/keys/none/listkeys" + serviceVersion, "", 404, "", 404000},
+	"missing operation": {"GET", "/subscriptions/" + emulator.SubscriptionID + "/operationresults/x" + groupVersion, "", 404, "OperationNotFound", 0},
+}
+
+func inSecondGroup(path string) string { return strings.Replace(path, testGroup, testGroup+"2", 1) }
+
+func linkJSON(host, key string) string {
+	return `{"connectionString":"HostName=` + host + `;SharedAccessKeyName=p;SharedAccessKey=` + key + `","location":"westeurope"}`
+}
+
+func linkedJSON(links string) string {
+	return `{"location":"westeurope","sku":{"name":"S1"},"properties":{"iotHubs":[` + links + `]}}`
+}
+
 func TestARMErrors(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
@@ -108,65 +172,7 @@ func TestARMErrors(t *testing.T) {
 	w.must("PUT", groupPath+"2"+groupVersion, groupJSON)
 	w.must("PUT", hubPath+hubVersion, hubJSON)
 	w.must("PUT", servicePath+serviceVersion, serviceJSON)
-	other := func(path string) string { return strings.Replace(path, testGroup, testGroup+"2", 1) }
-	link := func(host, key string) string {
-		return `{"connectionString":"HostName=` + host + `;SharedAccessKeyName=p;SharedAccessKey=` + key + `","location":"westeurope"}`
-	}
-	linked := func(links string) string {
-		return `{"location":"westeurope","sku":{"name":"S1"},"properties":{"iotHubs":[` + links + `]}}`
-	}
-	for name, test := range map[string]struct {
-		method, path, body string
-		status             int
-		// code is of ARM's own shape, or number of the provider's flat one.
-		code   string
-		number float64
-	}{
-		"no api-version":            {"GET", groupPath, "", 400, "MissingApiVersionParameter", 0},
-		"malformed api-version":     {"GET", groupPath + "?api-version=latest", "", 400, "InvalidApiVersionParameter", 0},
-		"unknown api-version":       {"GET", hubPath + "?api-version=2099-01-01", "", 404, "InvalidResourceType", 0},
-		"a service's version":       {"GET", hubPath + serviceVersion, "", 404, "InvalidResourceType", 0},
-		"malformed subscription":    {"GET", "/subscriptions/x/resourceGroups" + groupVersion, "", 400, "InvalidSubscriptionId", 0},
-		"another subscription":      {"GET", "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" + groupVersion, "", 404, "SubscriptionNotFound", 0},
-		"unknown type":              {"GET", groupPath + "/providers/Microsoft.Storage/storageAccounts/a" + groupVersion, "", 404, "InvalidResourceType", 0},
-		"group without location":    {"PUT", groupPath + groupVersion, `{}`, 400, "LocationRequired", 0},
-		"group with a bad name":     {"PUT", groupPath + "." + groupVersion, groupJSON, 400, "InvalidResourceGroupName", 0},
-		"body that is not JSON":     {"PUT", groupPath + groupVersion, `{`, 400, "InvalidRequestContent", 0},
-		"member of another type":    {"PUT", hubPath + hubVersion, `{"location":1}`, 400, "InvalidRequestContent", 0},
-		"missing group":             {"PUT", strings.Replace(hubPath, testGroup, "rg-9", 1) + hubVersion, hubJSON, 404, "ResourceGroupNotFound", 0},
-		"missing hub":               {"GET", hubPath + "9" + hubVersion, "", 404, "ResourceNotFound", 0},
-		"missing service":           {"GET", servicePath + "9" + serviceVersion, "", 404, "ResourceNotFound", 0},
-		"hub in another location":   {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "westeurope", "eastus", 1), 409, "InvalidResourceLocation", 0},
-		"hub name of another group": {"PUT", other(hubPath) + hubVersion, hubJSON, 409, "", 409001},
-		"service name of another":   {"PUT", other(servicePath) + serviceVersion, serviceJSON, 409, "", 409001},
-		"bad hub name":              {"PUT", hubPath + "-" + hubVersion, hubJSON, 400, "", 400004},
-		"hub without sku":           {"PUT", hubPath + hubVersion, groupJSON, 400, "", 400004},
-		"unknown sku":               {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "", 400004},
-		"too many units":            {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, `:1}`, `:201}`, 1), 400, "", 400004},
-		"another tier":              {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "F1", 1), 400, "", 400004},
-		"other partition count": {"PUT", hubPath + hubVersion,
-			`{"location":"westeurope","sku":{"name":"S1"},"properties":{"eventHubEndpoints":{"events":{"partitionCount":8}}}}`, 400, "", 400004},
-		"unknown right": {"PUT", hubPath + hubVersion,
-			`{"location":"westeurope","sku":{"name":"S1"},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"All"}]}}`, 400, "", 400004},
-		"key that is not base64": {"PUT", hubPath + hubVersion,
-			`{"location":"westeurope","sku":{"name":"S1"},"properties":{"authorizationPolicies":[{"keyName":"a","rights":"DeviceConnect","primaryKey":"?"}]}}`, 400, "", 400004},
-		"service without properties": {"PUT", servicePath + serviceVersion, hubJSON, 400, "", 400004},
-		"service of another sku":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "S1", "S2", 1), 400, "", 400004},
-		"unknown allocation policy": {"PUT", servicePath + serviceVersion,
-			`{"location":"westeurope","sku":{"name":"S1"},"properties":{"allocationPolicy":"custom"}}`, 400, "", 400004},
-		"stale etag of a service": {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, "{", `{"etag":"AAAAAAAAAAA=",`, 1), 412, "", 412001},
-		"link to no hub":          {"PUT", servicePath + serviceVersion, linked(link("hub-9.azure-devices.net", "a2V5")), 404, "", 404002},
-		"link without a key":      {"PUT", servicePath + serviceVersion, linked(`{"connectionString":"HostName=hub-1.azure-devices.net","location":"westeurope"}`), 400, "", 400004},
-		"masked link never sent":  {"PUT", servicePath + serviceVersion, linked(link("hub-1.azure-devices.net", "****")), 400, "", 400004},
-		"hub linked twice": {"PUT", servicePath + serviceVersion,
-			linked(link("hub-1.azure-devices.net", "a2V5") + "," + link("HUB-1.azure-devices.net", "a2V5")), 400, "", 400303},
-		"weight of 0": {"PUT", servicePath + serviceVersion,
-			linked(strings.Replace(link("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":0,`, 1)), 400, "", 400004},
-		"weight of 1001": {"PUT", servicePath + serviceVersion,
-			linked(strings.Replace(link("hub-1.azure-devices.net", "a2V5"), "{", `{"allocationWeight":1001,`, 1)), 400, "", 400004},
-		"missing key":       {"POST", servicePath + "/keys/none/listkeys" + serviceVersion, "", 404, "", 404000},
-		"missing operation": {"GET", "/subscriptions/" + emulator.SubscriptionID + "/operationresults/x" + groupVersion, "", 404, "OperationNotFound", 0},
-	} {
+	for name, test := range armErrors {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := &wire{t: t, e: w.e, http: w.http, token: w.token}

@@ -98,6 +98,11 @@ func (c *call) putHub() error {
 	if err := c.begin(operationOfHub, hub.Location, false); err != nil {
 		return err
 	}
+	return c.answerHubPut(hub, created, !isNull(body.Properties["authorizationPolicies"]))
+}
+
+// answerHubPut shows a hub that is under way: without its host name when it is new.
+func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 	answer, err := showHub(hub)
 	if err != nil {
 		return err
@@ -108,7 +113,7 @@ func (c *call) putHub() error {
 		delete(answer.Properties, "hostName")
 	}
 	answer.Properties["state"], answer.Properties["provisioningState"] = text(string(under)), text("Accepted")
-	if _, sent := body.Properties["authorizationPolicies"]; sent {
+	if withPolicies {
 		if answer.Properties["authorizationPolicies"], err = json.Marshal(showPolicies(hub.Policies)); err != nil {
 			return err
 		}

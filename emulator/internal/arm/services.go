@@ -115,11 +115,11 @@ func (c *call) putService() error {
 	if err := c.begin(operationOfService, service.Location, false); err != nil {
 		return err
 	}
-	return c.answerPut(service, created, body.Properties.AuthorizationPolicies != nil)
+	return c.answerServicePut(service, created, body.Properties.AuthorizationPolicies != nil)
 }
 
-// answerPut shows a service that is under way: no host names, no ID scope, no etag when it is new.
-func (c *call) answerPut(service state.Service, created, withPolicies bool) error {
+// answerServicePut shows a service that is under way: no host names, no ID scope, no etag when it is new.
+func (c *call) answerServicePut(service state.Service, created, withPolicies bool) error {
 	answer, err := showService(service)
 	if err != nil {
 		return err

@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -59,9 +60,13 @@ type Authority struct {
 	base string
 }
 
+// memoryKey is the key of all authorities that live in memory: making one costs more than anything else in a test. Tokens of one
+// emulator are still refused by another, whose address is not their issuer.
+var memoryKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, keyBits) })
+
 // New makes an authority that lives in memory.
 func New(now func() time.Time) (*Authority, error) {
-	key, err := rsa.GenerateKey(rand.Reader, keyBits)
+	key, err := memoryKey()
 	if err != nil {
 		return nil, fmt.Errorf("make token key: %w", err)
 	}

@@ -46,7 +46,7 @@ func (a *Authority) inTenant(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// serveMetadata answers in the form of api-version 2022-09-01: a list with one cloud, or the cloud itself for older versions.
+// serveMetadata describes the one cloud there is: by itself, or in a list for the api-versions that answer one.
 func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	cloud := map[string]any{
 		"name":            "evenkeel",
@@ -55,15 +55,21 @@ func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		"authentication": map[string]any{
 			"loginEndpoint": a.base, "audiences": []string{a.base, ManagementAudience}, "tenant": TenantID, "identityProvider": "AAD",
 		},
-		"media": "", "graph": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
+		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
 		"suffixes": map[string]any{"acrLoginServer": "", "keyVaultDns": "", "storage": "", "sqlServerHostname": ""},
 	}
-	if r.URL.Query().Get("api-version") < "2019-05-01" {
-		writeJSON(w, http.StatusOK, cloud)
+	if version := r.URL.Query().Get("api-version"); firstListed <= version && version < firstSingle {
+		writeJSON(w, http.StatusOK, []any{cloud})
 		return
 	}
-	writeJSON(w, http.StatusOK, []any{cloud})
+	writeJSON(w, http.StatusOK, cloud)
 }
+
+// The metadata endpoint answers a list from firstListed (unsure) until before firstSingle; hashicorp/go-azure-sdk reads the latter.
+const (
+	firstListed = "2018-05-01"
+	firstSingle = "2022-09-01"
+)
 
 func (a *Authority) serveInstance(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{
