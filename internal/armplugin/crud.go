@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
@@ -81,11 +82,11 @@ func (a *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	if err != nil {
 		return nil, err
 	}
+	olds, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
 	if req.GetPreview() {
-		olds, err := unmarshal(req.GetOlds())
-		if err != nil {
-			return nil, err
-		}
 		outputs := res.Outputs.preview(inputs)
 		// The two outputs that no update in place can change.
 		for _, key := range []resource.PropertyKey{"name", locationInput} {
@@ -105,7 +106,7 @@ func (a *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	}
 	ctx, done := a.operation(ctx, req.GetTimeout())
 	defer done()
-	w := write{res: res, urn: req.GetUrn(), inputs: inputs, raw: req.GetNews(), to: target{id: id, apiVersion: res.APIVersion}}
+	w := write{res: res, urn: req.GetUrn(), to: target{id: id, apiVersion: res.APIVersion}, inputs: inputs, raw: req.GetNews(), olds: olds}
 	_, state, err := a.write(ctx, w)
 	if err != nil {
 		return nil, err
@@ -134,7 +135,8 @@ type write struct {
 	urn    string
 	to     target
 	inputs resource.PropertyMap
-	raw    *structpb.Struct // inputs as the engine sent them
+	raw    *structpb.Struct     // inputs as the engine sent them
+	olds   resource.PropertyMap // the state before an update; nil for a create
 }
 
 // write sends the PUT and returns the id in the spelling of the answer and the new state.
@@ -154,7 +156,7 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	} else {
 		a.warn(ctx, w.urn, fmt.Sprintf("The resource was written but could not be read back: %v. Run pulumi refresh.", err))
 	}
-	state, err := w.res.checkpoint(w.inputs, answer)
+	state, err := w.res.checkpoint(w.inputs, w.res.outputs(answer))
 	if err != nil {
 		return "", nil, err
 	}
@@ -171,14 +173,14 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 	if !accepted && !errors.As(cause, &unanswered) {
 		return cause
 	}
-	var found map[string]any
+	found := w.olds
 	look, done := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer done()
 	// Without an answer to the PUT, waiting for a second one would keep a cancelled engine waiting.
 	if accepted {
 		read, err := a.client.get(look, w.to)
 		if err == nil {
-			found = read
+			found = w.res.outputs(read)
 		} else {
 			cause = fmt.Errorf("%w (and what it left could not be read: %w)", cause, err)
 		}
@@ -195,9 +197,15 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 	})
 }
 
-// checkpoint is the state of a resource: the outputs in an answer of ARM, the api-version, and the inputs as a secret.
-func (r *resourceType) checkpoint(inputs resource.PropertyMap, answer map[string]any) (*structpb.Struct, error) {
-	state := resource.NewPropertyMapFromMap(r.Outputs.fromBody(answer))
+// outputs are the outputs that an answer of ARM holds.
+func (r *resourceType) outputs(answer map[string]any) resource.PropertyMap {
+	return resource.NewPropertyMapFromMap(r.Outputs.fromBody(answer))
+}
+
+// checkpoint is the state of a resource: its outputs, the api-version, and the inputs as a secret.
+func (r *resourceType) checkpoint(inputs, outputs resource.PropertyMap) (*structpb.Struct, error) {
+	state := resource.PropertyMap{}
+	maps.Copy(state, outputs)
 	state[apiVersionKey] = resource.NewStringProperty(r.APIVersion)
 	state[inputsKey] = resource.MakeSecret(resource.NewObjectProperty(inputs))
 	return marshal(state)

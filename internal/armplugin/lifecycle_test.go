@@ -277,6 +277,26 @@ func TestRefusalsComeThroughInAzuresWords(t *testing.T) {
 	}
 }
 
+func TestPassingTroubleIsRetried(t *testing.T) {
+	t.Parallel()
+	for name, with := range map[string]refusal{
+		"overload":              {429, `{"error":{"code":"TooManyRequests"}}`},
+		"unavailable":           {503, ""},
+		"a change under way":    {409, `{"error":{"code":"AnotherOperationInProgress","message":"wait"}}`},
+		"a conflict that stays": {409, `{"error":{"code":"Conflict","message":"no"}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, arm := start(t)
+			arm.refuse("PUT", groupID, with)
+			_, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(groupType, "env"), Properties: groupInputs()})
+			if stays := name == "a conflict that stays"; (err != nil) != stays {
+				t.Errorf("got %v, want an error: %v", err, stays)
+			}
+		})
+	}
+}
+
 func TestAFailedOperationLeavesTheResourceInTheState(t *testing.T) {
 	t.Parallel()
 	e, arm := start(t)
@@ -319,6 +339,36 @@ func TestCancelEndsAHangingRequestAndRecordsWhatMayExist(t *testing.T) {
 	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("the operation ended %v after Cancel", took)
 	}
+}
+
+func TestACancelledUpdateKeepsTheOutputsAndTheNewInputs(t *testing.T) {
+	t.Parallel()
+	e, arm := start(t)
+	made := e.up(hubType, "hub-1", hubInputs())
+	arm.holdRequest(t, "PUT", hubID)
+	news := made.inputs.Copy()
+	news["tags"] = resource.NewObjectProperty(props(map[string]any{"owner": "bob"}))
+	type outcome struct {
+		got plugin.UpdateResponse
+		err error
+	}
+	updated := make(chan outcome, 1)
+	go func() {
+		got, err := e.Update(context.Background(), plugin.UpdateRequest{URN: made.urn, ID: made.id, OldInputs: made.inputs, OldOutputs: made.outputs, NewInputs: news})
+		updated <- outcome{got, err}
+	}()
+	<-arm.held
+	if err := e.SignalCancellation(context.Background()); err != nil {
+		t.Fatalf("Cancel: %v", err)
+	}
+	o := <-updated
+	if o.err == nil || o.got.Status != resource.StatusPartialFailure {
+		t.Fatalf("got %+v and %v, want a partial failure", o.got, o.err)
+	}
+	if got := o.got.Properties["name"]; !got.DeepEquals(made.outputs["name"]) {
+		t.Errorf("name: got %v, want %v", got, made.outputs["name"])
+	}
+	noPlainKey(t, "partial state", o.got.Properties)
 }
 
 func TestEnginesDoNotTouchEachOther(t *testing.T) {

@@ -48,7 +48,7 @@ func (a *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	} else {
 		inputs = res.refreshedInputs(inputs, state, answer)
 	}
-	properties, err := res.checkpoint(inputs, answer)
+	properties, err := res.checkpoint(inputs, res.outputs(answer))
 	if err != nil {
 		return nil, err
 	}
