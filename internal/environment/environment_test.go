@@ -39,7 +39,7 @@ func fakePulumi(args []string) int {
 	case "env":
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 	case "stack init":
-		backend := strings.TrimPrefix(os.Getenv("PULUMI_BACKEND_URL"), "file://")
+		backend, _, _ := strings.Cut(strings.TrimPrefix(os.Getenv("PULUMI_BACKEND_URL"), "file://"), "?")
 		file := filepath.Join(strings.ReplaceAll(backend, "%20", " "), ".pulumi", "stacks", "myproject", args[2]+".json")
 		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(`{"checkpoint":{}}`), 0o600))
 	case "stack export":
@@ -140,7 +140,7 @@ func TestChildrenGetABuiltEnvironment(t *testing.T) {
 	for _, want := range []string{
 		"HOME=/home/me", "GOFLAGS=-mod=mod", "LC_ALL=C", "https_proxy=http://p", "SSL_CERT_FILE=/c", "PULUMI_STACK=local",
 		"PATH=" + filepath.Dir(e.Pulumi) + ":/usr/bin:/bin", "PULUMI_HOME=" + e.Folder.PulumiHome(), "PULUMI_DEBUG_PROVIDERS=azure-native:4711",
-		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20"), "EVENKEEL_PROGRAM=/x/program",
+		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20") + "?metadata=skip", "EVENKEEL_PROGRAM=/x/program",
 		"PULUMI_CONFIG_PASSPHRASE_FILE=" + e.Folder.Passphrase(), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 	} {
 		if !slices.Contains(got, want) {

@@ -50,20 +50,25 @@ func (e *Environment) unlock(project string) (stale bool, err error) {
 					held.Timestamp.Local().Format(time.DateTime)),
 				"wait for it; if it is no more, remove its lock with: keel exec -- pulumi cancel --yes")
 		}
-		if err := errors.Join(os.Remove(file), removeIfThere(file+".attrs")); err != nil {
+		if err := os.Remove(file); err != nil {
 			return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
 		}
 		e.notice("removed the lock of a Pulumi that is no more (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
 		stale = true
 	}
-	return stale, nil
-}
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
-		return err
+	// Half-written files: in the folder of locks the backend takes them for locks.
+	state := filepath.Dir(e.stateFile(project))
+	for _, pattern := range []string{filepath.Join(escapeGlob(folder), "*.tmp"), filepath.Join(escapeGlob(state), e.Stack+".json.*.tmp")} {
+		rests, err := filepath.Glob(pattern)
+		for _, rest := range rests {
+			err = errors.Join(err, os.Remove(rest))
+		}
+		if err != nil {
+			return false, fmt.Errorf("remove what a killed Pulumi has left of stack %q: %w", e.Stack, err)
+		}
+		stale = stale || len(rests) > 0
 	}
-	return nil
+	return stale, nil
 }
 
 // escapeGlob makes a path match only itself.

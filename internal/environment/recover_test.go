@@ -169,11 +169,16 @@ func TestTheLockOfADeadPulumiIsRemovedAndOrphansAreSought(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := lock(t, s.Environment, dead.Process.Pid, host)
+	half := file + ".18ea88a018ad429e.tmp" // as the backend names what it has not written whole
+	write(t, half, `{"pi`)
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want the lock gone", err)
+	}
+	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("got %v, want the half-written lock gone", err)
 	}
 	if !slices.Equal(s.cloud.deleted, orphans) {
 		t.Errorf("got %v deleted, want %v", s.cloud.deleted, orphans)

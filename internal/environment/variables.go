@@ -34,7 +34,9 @@ type Variable struct{ Name, Value string }
 // Variables returns what a local stack needs beside the inherited environment: Pulumi's home, backend, passphrase file, stack and
 // the attachment of the local plugin. None of them is a key.
 func (e *Environment) Variables() []Variable {
-	backend := url.URL{Scheme: "file", Path: filepath.ToSlash(e.Folder.Backend())}
+	// Without metadata=skip the backend writes a second file beside each, not at once: a killed Pulumi can leave it empty, and then
+	// no Pulumi reads the state any more ("failed to load checkpoint: EOF").
+	backend := url.URL{Scheme: "file", Path: filepath.ToSlash(e.Folder.Backend()), RawQuery: "metadata=skip"}
 	return []Variable{
 		{"PULUMI_HOME", e.Folder.PulumiHome()},
 		{"PULUMI_BACKEND_URL", backend.String()},

@@ -19,7 +19,7 @@ type Reporter struct {
 }
 
 // quiet is how long work may take before anything is said about it: builds that find nothing to do stay silent.
-const quiet = 700 * time.Millisecond
+const quiet = 1500 * time.Millisecond
 
 func (r Reporter) say(text string) {
 	if r.Out != nil {
