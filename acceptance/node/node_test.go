@@ -48,7 +48,7 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	scope := c.build(operator)
 	c.enroll(groupKey)
 
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	run := exec.CommandContext(ctx, node, "--test", "--test-reporter=tap", "device.test.js")
 	run.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.Endpoints().CAFile, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
