@@ -31,6 +31,9 @@ type clients struct {
 	all      *armresources.Client
 	hubs     *armiothub.ResourceClient
 	services *armdeviceprovisioningservices.IotDpsResourceClient
+
+	hubCertificates     *armiothub.CertificatesClient
+	serviceCertificates *armdeviceprovisioningservices.DpsCertificateClient
 }
 
 func stock(t *testing.T, e *emulator.Emulator) clients {
@@ -56,7 +59,11 @@ func stock(t *testing.T, e *emulator.Emulator) clients {
 	check(t, err)
 	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, armOptions)
 	check(t, err)
-	return clients{groups, all, hubs, services}
+	hubCertificates, err := armiothub.NewCertificatesClient(ends.SubscriptionID, credential, armOptions)
+	check(t, err)
+	serviceCertificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential, armOptions)
+	check(t, err)
+	return clients{groups, all, hubs, services, hubCertificates, serviceCertificates}
 }
 
 func check(t *testing.T, err error) {

@@ -61,7 +61,8 @@ func New(o Options) http.Handler {
 	s.routeGroups()
 	s.routeHubs()
 	s.routeServices()
-	s.routeChildren()
+	s.routeConsumerGroups()
+	s.routeCertificates()
 	s.routeOperations()
 	s.routeSubscriptions()
 	return s

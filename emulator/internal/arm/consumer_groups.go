@@ -24,7 +24,7 @@ const (
 
 var consumerGroupName = regexp.MustCompile(`^[\w.-]{1,50}$`)
 
-func (s *surface) routeChildren() {
+func (s *surface) routeConsumerGroups() {
 	s.change("PUT "+consumerGroupItem, (*call).putConsumerGroup)
 	s.change("DELETE "+consumerGroupItem, (*call).deleteConsumerGroup)
 	s.route("GET "+consumerGroupItem, (*call).getConsumerGroup)

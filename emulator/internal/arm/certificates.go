@@ -1,0 +1,271 @@
+package arm
+
+import (
+	"encoding/json"
+	"net/http"
+	"regexp"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Certificates of hubs (Certificates_*) and provisioning services (DpsCertificate_*), and their proof of possession. Both kinds share
+// the handlers; what differs stands in ofHub.
+
+const certificateKind = "certificates"
+
+var certificateName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
+
+func (s *surface) routeCertificates() {
+	for item, ofHub := range map[string]bool{hubItem: true, serviceItem: false} {
+		with := func(h func(c *call, p parent) error) handler {
+			return func(c *call) error {
+				p, err := c.parent(ofHub)
+				if err != nil {
+					return err
+				}
+				return h(c, p)
+			}
+		}
+		s.route("GET "+item+"/certificates", with((*call).listCertificates))
+		s.route("GET "+item+"/certificates/{child}", with((*call).getCertificate))
+		s.change("PUT "+item+"/certificates/{child}", with((*call).putCertificate))
+		s.change("DELETE "+item+"/certificates/{child}", with((*call).deleteCertificate))
+		s.change("POST "+item+"/certificates/{child}/generateverificationcode", with((*call).generateCode))
+		s.change("POST "+item+"/certificates/{child}/verify", with((*call).verifyCertificate))
+	}
+}
+
+// parent is the hub or provisioning service that certificates belong to.
+type parent struct {
+	ofHub bool
+	host  string
+	path  string
+	kind  string
+}
+
+func (c *call) parent(ofHub bool) (parent, error) {
+	if ofHub {
+		hub, err := c.hub()
+		return parent{true, hub.Host(), resourcePath(hubKind, hub.ID), hubKind}, err
+	}
+	service, err := c.service()
+	return parent{false, service.Host(), resourcePath(serviceKind, service.ID), serviceKind}, err
+}
+
+// certificateRecord is what the state keeps of a certificate.
+type certificateRecord struct {
+	DER      []byte    `json:"der"`
+	Verified bool      `json:"verified"`
+	Code     string    `json:"code,omitempty"`
+	Created  time.Time `json:"created"`
+	Updated  time.Time `json:"updated"`
+}
+
+// certificateBody is CertificateDescription of hubs and CertificateResponse of provisioning services.
+type certificateBody struct {
+	ID         string                `json:"id"`
+	Name       string                `json:"name"`
+	Type       string                `json:"type"`
+	ETag       string                `json:"etag"`
+	Properties certificateProperties `json:"properties"`
+}
+
+// certificateProperties: dates are RFC 1123. A provisioning service never shows the certificate, nor when it was created.
+type certificateProperties struct {
+	Subject          string  `json:"subject"`
+	Expiry           string  `json:"expiry"`
+	Thumbprint       string  `json:"thumbprint"`
+	IsVerified       bool    `json:"isVerified"`
+	Created          string  `json:"created"`
+	Updated          string  `json:"updated"`
+	Certificate      *string `json:"certificate"`
+	VerificationCode string  `json:"verificationCode,omitempty"`
+}
+
+// etag of a certificate: 8 bytes for hubs, a quoted GUID for provisioning services, both in base64.
+func (p parent) etag(child state.Child) string {
+	if p.ofHub {
+		return child.ETag()
+	}
+	return guidETag(child.Version)
+}
+
+// certificate reads the certificate that the path names.
+func (c *call) certificate(p parent) (state.Child, certificateRecord, error) {
+	var record certificateRecord
+	child, err := c.State.Child(p.host, certificateKind, c.values["child"])
+	if isKind(err, state.NotFound) {
+		return child, record, providerError(numberChildNotFound, "The certificate '%s' was not found.", c.values["child"])
+	}
+	if err == nil {
+		err = json.Unmarshal(child.Body, &record)
+	}
+	return child, record, err
+}
+
+// matched is certificate for a call that needs an If-Match.
+func (c *call) matched(p parent) (state.Child, certificateRecord, error) {
+	child, record, err := c.certificate(p)
+	if given := etagOf(c.r.Header.Get("If-Match")); err == nil && given != state.MustExist && given != p.etag(child) {
+		// The code and text are from crossplane-contrib/provider-upjet-azure#299.
+		err = providerError(numberPrecondition, "Invalid ETag supplied. ETag supplied must match the ETag of the certificate.")
+	}
+	return child, record, err
+}
+
+// keep stores a certificate and answers with it.
+func (c *call) keep(p parent, child state.Child, record certificateRecord, show func(parent, state.Child, certificateRecord) (certificateBody, error)) error {
+	record.Updated = c.State.Now()
+	var err error
+	if child.Body, err = json.Marshal(record); err != nil {
+		return err
+	}
+	child, created, err := c.State.PutChild(child, state.Unconditional)
+	if err != nil {
+		return err
+	}
+	body, err := show(p, child, record)
+	if err != nil {
+		return err
+	}
+	if created && p.ofHub {
+		return c.json(http.StatusCreated, body)
+	}
+	return c.json(http.StatusOK, body)
+}
+
+// putCertificate uploads a certificate; over one that is there it needs If-Match.
+func (c *call) putCertificate(p parent) error {
+	name := c.values["child"]
+	if !certificateName.MatchString(name) {
+		return invalid("The certificate name '%s' is invalid: it has 1 to 64 letters, digits, '.', '-' or '_'.", name)
+	}
+	sent, err := c.uploadOf(p)
+	if err != nil {
+		return err
+	}
+	parsed, err := parseCertificate(sent.Certificate)
+	if err != nil {
+		return invalid("The certificate '%s' is invalid: %s.", name, err)
+	}
+	record := certificateRecord{DER: parsed.Raw, Verified: sent.IsVerified, Created: c.State.Now()}
+	child := state.Child{Parent: p.host, Kind: certificateKind, Name: name}
+	switch _, err := c.State.Child(p.host, certificateKind, name); {
+	case err == nil:
+		old, before, err := c.matched(p)
+		if err != nil {
+			return err
+		}
+		child, record.Created = old, before.Created
+	case !isKind(err, state.NotFound):
+		return err
+	case c.r.Header.Get("If-Match") != "":
+		return etagRefused(p.kind)
+	}
+	return c.keep(p, child, record, showCertificate)
+}
+
+// uploaded is the body of a PUT.
+type uploaded struct {
+	Certificate string `json:"certificate"`
+	IsVerified  bool   `json:"isVerified"`
+}
+
+// lastFlat is the newest api-version of provisioning services whose certificate bodies are flat; later ones have properties.
+const lastFlat = "2021-10-15"
+
+func (c *call) uploadOf(p parent) (uploaded, error) {
+	if !p.ofHub && c.version <= lastFlat {
+		var flat uploaded
+		err := c.body(&flat)
+		return flat, err
+	}
+	var nested struct {
+		Properties uploaded `json:"properties"`
+	}
+	err := c.body(&nested)
+	return nested.Properties, err
+}
+
+func (c *call) getCertificate(p parent) error {
+	child, record, err := c.certificate(p)
+	if err != nil {
+		return err
+	}
+	body, err := showCertificate(p, child, record)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, body)
+}
+
+func (c *call) listCertificates(p parent) error {
+	children, err := c.State.Children(p.host, certificateKind)
+	if err != nil {
+		return err
+	}
+	bodies := make([]certificateBody, len(children))
+	for i, child := range children {
+		var record certificateRecord
+		if err := json.Unmarshal(child.Body, &record); err != nil {
+			return err
+		}
+		if bodies[i], err = showCertificate(p, child, record); err != nil {
+			return err
+		}
+	}
+	return c.json(http.StatusOK, list{bodies})
+}
+
+// deleteCertificate answers 200; 204 when there is none. Fidelity: the specification requires If-Match; here it may be left out.
+func (c *call) deleteCertificate(p parent) error {
+	find := c.matched
+	if c.r.Header.Get("If-Match") == "" {
+		find = c.certificate
+	}
+	_, _, err := find(p)
+	if _, absent := c.State.Child(p.host, certificateKind, c.values["child"]); isKind(absent, state.NotFound) {
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.State.DeleteChild(p.host, certificateKind, c.values["child"], state.Unconditional); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// generateCode makes the code that a certificate signed by this one has to name.
+func (c *call) generateCode(p parent) error {
+	child, record, err := c.matched(p)
+	if err != nil {
+		return err
+	}
+	if record.Code, err = newCode(); err != nil {
+		return err
+	}
+	record.Verified = false
+	return c.keep(p, child, record, showWithCode)
+}
+
+// verifyCertificate takes the proof: a certificate whose common name is the code, signed with the key of this one.
+func (c *call) verifyCertificate(p parent) error {
+	child, record, err := c.matched(p)
+	if err != nil {
+		return err
+	}
+	var sent uploaded
+	if err := c.body(&sent); err != nil {
+		return err
+	}
+	if err := prove(record, sent.Certificate); err != nil {
+		return invalid("The verification of the certificate '%s' failed: %s.", strings.TrimSpace(child.Name), err)
+	}
+	record.Verified, record.Code = true, ""
+	return c.keep(p, child, record, showCertificate)
+}

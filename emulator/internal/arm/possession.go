@@ -1,0 +1,107 @@
+package arm
+
+import (
+	"crypto/rand"
+	"crypto/sha1"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// codeBytes make 48 upper-case hex characters.
+const codeBytes = 24
+
+func newCode() (string, error) {
+	raw := make([]byte, codeBytes)
+	if _, err := rand.Read(raw); err != nil {
+		return "", fmt.Errorf("make verification code: %w", err)
+	}
+	return strings.ToUpper(hex.EncodeToString(raw)), nil
+}
+
+// guidETag is the form of etags that provisioning services use: base64 of a quoted GUID.
+func guidETag(version uint64) string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `"%08x-0000-0300-0000-%012x"`, version>>48, version&0xffff_ffff_ffff))
+}
+
+// parseCertificate reads PEM, base64 of PEM, or base64 of DER: clients send all three.
+func parseCertificate(text string) (*x509.Certificate, error) {
+	data := []byte(strings.TrimSpace(text))
+	if len(data) == 0 {
+		return nil, errors.New("it is empty")
+	}
+	if !strings.HasPrefix(string(data), "-----BEGIN") {
+		decoded, err := base64.StdEncoding.DecodeString(string(data))
+		if err != nil {
+			return nil, errors.New("it is neither PEM nor base64")
+		}
+		data = decoded
+	}
+	if block, _ := pem.Decode(data); block != nil {
+		data = block.Bytes
+	}
+	parsed, err := x509.ParseCertificate(data)
+	if err != nil {
+		return nil, errors.New("it is not an X.509 certificate")
+	}
+	return parsed, nil
+}
+
+// prove checks a proof of possession.
+func prove(record certificateRecord, proof string) error {
+	if record.Code == "" {
+		return errors.New("no verification code was generated")
+	}
+	leaf, err := parseCertificate(proof)
+	if err != nil {
+		return fmt.Errorf("the proof: %w", err)
+	}
+	ca, err := x509.ParseCertificate(record.DER)
+	if err != nil {
+		return err
+	}
+	if leaf.Subject.CommonName != record.Code {
+		return errors.New("the common name of the proof is not the verification code")
+	}
+	if ca.CheckSignature(leaf.SignatureAlgorithm, leaf.RawTBSCertificate, leaf.Signature) != nil {
+		return errors.New("the proof is not signed with the key of the certificate")
+	}
+	return nil
+}
+
+// showCertificate shows a certificate as GET does (recorded in Azure/azure-cli, test_certificate_lifecycle and test_dps_certificate_lifecycle).
+func showCertificate(p parent, child state.Child, record certificateRecord) (certificateBody, error) {
+	parsed, err := x509.ParseCertificate(record.DER)
+	if err != nil {
+		return certificateBody{}, fmt.Errorf("read certificate %q: %w", child.Name, err)
+	}
+	sum := sha1.Sum(record.DER)
+	date := func(t time.Time) string { return t.UTC().Format(http.TimeFormat) }
+	body := certificateBody{
+		ID: p.path + "/certificates/" + child.Name, Name: child.Name, Type: provider + "/" + p.kind + "/Certificates", ETag: p.etag(child),
+		Properties: certificateProperties{
+			Subject: parsed.Subject.CommonName, Expiry: date(parsed.NotAfter), Thumbprint: strings.ToUpper(hex.EncodeToString(sum[:])),
+			IsVerified: record.Verified, Created: date(time.Time{}), Updated: date(record.Updated),
+		},
+	}
+	if p.ofHub {
+		text := base64.StdEncoding.EncodeToString(record.DER)
+		body.Properties.Created, body.Properties.Certificate = date(record.Created), &text
+	}
+	return body, nil
+}
+
+// showWithCode is showCertificate with the verification code.
+func showWithCode(p parent, child state.Child, record certificateRecord) (certificateBody, error) {
+	body, err := showCertificate(p, child, record)
+	body.Properties.VerificationCode = record.Code
+	return body, err
+}
