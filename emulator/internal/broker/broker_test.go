@@ -108,7 +108,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func serve(t *testing.T, change func(*broker.Options)) server {
+func serve(t testing.TB, change func(*broker.Options)) server {
 	t.Helper()
 	s := server{front: &front{events: make(chan string, 4096)}, log: &lockedBuffer{}}
 	o := broker.Options{Fronts: []broker.Front{s.front}, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
@@ -137,7 +137,7 @@ func serve(t *testing.T, change func(*broker.Options)) server {
 	return s
 }
 
-func (s server) await(t *testing.T, want string) {
+func (s server) await(t testing.TB, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -156,10 +156,10 @@ func (s server) await(t *testing.T, want string) {
 // client is a client that does only what it is told.
 type client struct {
 	net.Conn
-	t *testing.T
+	t testing.TB
 }
 
-func (s server) dial(t *testing.T) client {
+func (s server) dial(t testing.TB) client {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.addr)
 	if err != nil {
@@ -177,7 +177,7 @@ func hello(user string) *packets.ConnectPacket {
 	return p
 }
 
-func (s server) connect(t *testing.T, user string) client {
+func (s server) connect(t testing.TB, user string) client {
 	t.Helper()
 	c := s.dial(t)
 	c.send(hello(user))
