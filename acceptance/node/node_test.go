@@ -65,12 +65,18 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	c.wantTelemetry()
 }
 
-// install brings the SDK into node_modules as package-lock.json pins it.
+// install brings the SDK into node_modules as package-lock.json pins it, unless it is there already.
 func install(t *testing.T) {
 	t.Helper()
-	if _, err := os.Stat("node_modules/azure-iot-device-mqtt/package.json"); err == nil {
+	wanted, err := os.Stat("package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	installed, err := os.Stat("node_modules/.package-lock.json")
+	if err == nil && !installed.ModTime().Before(wanted.ModTime()) {
 		return
-	} else if !errors.Is(err, fs.ErrNotExist) {
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		t.Fatal(err)
 	}
 	npm := exec.CommandContext(t.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund")
