@@ -1,6 +1,7 @@
 package armplugin
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,6 +41,9 @@ type unansweredError struct {
 }
 
 func (e *unansweredError) Error() string {
+	if errors.Is(e.cause, context.Canceled) {
+		return fmt.Sprintf("%s %s (api-version %s): cancelled before an answer came", e.method, e.target.id, e.target.apiVersion)
+	}
 	return fmt.Sprintf("%s %s (api-version %s): no answer: %v", e.method, e.target.id, e.target.apiVersion, e.cause)
 }
 

@@ -32,11 +32,13 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	unlink := context.AfterFunc(ctx, func() { listener.Close() })
-	defer unlink()
-
 	var engines sync.WaitGroup
 	defer engines.Wait()
+	// Engines end with Serve, also when it ends because nothing can be accepted any more.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	unlink := context.AfterFunc(ctx, func() { listener.Close() })
+	defer unlink()
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
