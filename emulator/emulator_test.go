@@ -21,7 +21,7 @@ func client(t *testing.T, e *emulator.Emulator) *http.Client {
 	if !pool.AppendCertsFromPEM(e.Endpoints().CAPEM) {
 		t.Fatal("got no CA certificate")
 	}
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}
+	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport}
 }
