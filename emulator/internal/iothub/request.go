@@ -171,7 +171,7 @@ func present(raw json.RawMessage) bool { return len(raw) > 0 && string(raw) != "
 func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
-		return &wireError{413001, "RequestEntityTooLarge", "The body could not be read, or is too large"}
+		return &wireError{413000, "GenericRequestEntityTooLarge", "The body could not be read, or is too large"}
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return invalid("The body is not the JSON that is expected: %v", err)
