@@ -162,13 +162,14 @@ func isUnknown(inputs property.Map, path string) bool {
 
 // withFaults adds faults to the failures of decoding; where a value could not be decoded, only that is said.
 func withFaults(failures []p.CheckFailure, inputs property.Map, faults []enrollment.Fault) []p.CheckFailure {
+	all := failures
 	for _, failure := range checkFailures(inputs, faults) {
-		decoded := slices.ContainsFunc(failures, func(f p.CheckFailure) bool {
+		undecoded := slices.ContainsFunc(failures, func(f p.CheckFailure) bool {
 			return f.Property == failure.Property || strings.HasPrefix(failure.Property, f.Property+".")
 		})
-		if !decoded {
-			failures = append(failures, failure)
+		if !undecoded {
+			all = append(all, failure)
 		}
 	}
-	return failures
+	return all
 }

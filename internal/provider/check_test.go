@@ -1,0 +1,116 @@
+package provider_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+)
+
+func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
+	t.Parallel()
+	root := newAuthority(t, "root")
+	leaf, expired := root.leaf(t, "device-1", time.Hour), root.leaf(t, "device-1", -time.Hour)
+	attestation := func(members object) object { return object{"attestation": members} }
+	certificates := func(member, primary string) object {
+		return attestation(object{"x509": object{member: object{"primary": primary}}})
+	}
+	tests := []struct {
+		name   string
+		kind   string // IndividualEnrollment when empty
+		id     string // device-1 when empty
+		inputs object
+		want   []string
+	}{
+		{name: "nothing wrong"},
+		{name: "a space in the id", id: "device 1", want: []string{"registrationId"}},
+		{name: "an id that is too long", id: strings.Repeat("a", 129), want: []string{"registrationId"}},
+		{name: "an id that ends in a dot", id: "device.", want: []string{"registrationId"}},
+		{name: "an id of two faults", id: strings.Repeat("a", 128) + "/.", want: []string{"registrationId", "registrationId", "registrationId"}},
+		{name: "a group's id", kind: "EnrollmentGroup", id: "a b", want: []string{"enrollmentGroupId"}},
+		{name: "an empty device id", inputs: object{"deviceId": ""}, want: []string{"deviceId"}},
+		{name: "keys", inputs: attestation(object{"symmetricKey": object{"primaryKey": "no base64!", "secondaryKey": "c2hvcnQ="}}),
+			want: []string{"attestation.symmetricKey.primaryKey", "attestation.symmetricKey.secondaryKey"}},
+		{name: "no certificate", inputs: certificates("clientCertificates", "nonsense"), want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "an expired certificate", inputs: certificates("clientCertificates", expired), want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "somebody else's certificate", id: "device-2", inputs: certificates("clientCertificates", leaf), want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "a certificate by thumbprint", inputs: certificates("clientCertificates", "sha256:00"), want: []string{"attestation.x509.clientCertificates.primary"}},
+		{name: "no authority", kind: "EnrollmentGroup", inputs: certificates("signingCertificates", leaf), want: []string{"attestation.x509.signingCertificates.primary"}},
+		{name: "a device's certificate for a group", kind: "EnrollmentGroup", inputs: certificates("clientCertificates", leaf), want: []string{"attestation.x509.clientCertificates"}},
+		{name: "a good authority", kind: "EnrollmentGroup", inputs: certificates("signingCertificates", root.PEM)},
+		{name: "an empty reference", inputs: certificates("caReferences", ""), want: []string{"attestation.x509.caReferences.primary"}},
+		{name: "no member", inputs: attestation(object{"x509": object{}}), want: []string{"attestation.x509"}},
+		{name: "two attestations", inputs: attestation(object{"symmetricKey": object{}, "tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation"}},
+		{name: "a TPM key", inputs: attestation(object{"tpm": object{"endorsementKey": "AAAA", "storageRootKey": "!"}}),
+			want: []string{"attestation.tpm.endorsementKey", "attestation.tpm.storageRootKey"}},
+		{name: "a group with a TPM", kind: "EnrollmentGroup", inputs: attestation(object{"tpm": object{"endorsementKey": "AAEA"}}), want: []string{"attestation.tpm"}},
+		{name: "policy and status", inputs: object{"allocationPolicy": "random", "provisioningStatus": "off"}, want: []string{"allocationPolicy", "provisioningStatus"}},
+		{name: "static without a hub", inputs: object{"allocationPolicy": "Static"}, want: []string{"iotHubs"}},
+		{name: "static by the older property", inputs: object{"allocationPolicy": "static", "iotHubHostName": "a.azure-devices.net"}},
+		{name: "hub names", inputs: object{"iotHubs": []string{"hub-1", "a.b", "A.b"}, "iotHubHostName": "https://x.y"}, want: []string{"iotHubHostName", "iotHubs", "iotHubs"}},
+		{name: "custom without a webhook", inputs: object{"allocationPolicy": "custom"}, want: []string{"customAllocation"}},
+		{name: "a webhook without custom", inputs: object{"customAllocation": object{"webhookUrl": "ftp://x", "apiVersion": "2017-01-01"}},
+			want: []string{"customAllocation", "customAllocation.apiVersion", "customAllocation.webhookUrl"}},
+		{name: "unknown values are passed over", inputs: object{
+			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown, "allocationPolicy": "static", "deviceId": unknown,
+		}},
+		{name: "an unknown attestation", inputs: object{"attestation": object{"x509": object{"clientCertificates": unknown}}}},
+		{name: "faults beside unknown values", inputs: object{"iotHubHostName": unknown, "allocationPolicy": "random"}, want: []string{"allocationPolicy"}},
+	}
+	server := startProvider(t, object{})
+	spec := readSchema(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			kind, idName := test.kind, "registrationId"
+			if kind == "" {
+				kind = "IndividualEnrollment"
+			} else {
+				idName = "enrollmentGroupId"
+			}
+			inputs := object{idName: "device-1"}
+			maps.Copy(inputs, test.inputs)
+			if test.id != "" {
+				inputs[idName] = test.id
+			}
+			urn := resource.URN("urn:pulumi:test::test::azure-dps:index:" + kind + "::x")
+			checked, err := server.Check(p.CheckRequest{Urn: urn, Inputs: inputs.properties()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			paths := inputPaths(t, spec, "azure-dps:index:"+kind)
+			var got []string
+			for _, failure := range checked.Failures {
+				got = append(got, failure.Property)
+				if _, exists := paths[failure.Property]; !exists {
+					t.Errorf("the path %q is not in the schema", failure.Property)
+				}
+				if failure.Reason == "" {
+					t.Errorf("the failure at %q says nothing", failure.Property)
+				}
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, test.want) {
+				t.Errorf("failures: got %v, want %v (%v)", got, test.want, checked.Failures)
+			}
+		})
+	}
+}
+
+func TestCheckMarksGivenKeysSecret(t *testing.T) {
+	t.Parallel()
+	m := manage(t, startProvider(t, object{}), "IndividualEnrollment", "device-1")
+	inputs := m.check(object{
+		"registrationId": "device-1", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}},
+		"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"},
+	})
+	if !inputs.Get("attestation").AsMap().Get("symmetricKey").AsMap().Get("primaryKey").Secret() {
+		t.Error("the key is not secret")
+	}
+	if !inputs.Get("customAllocation").AsMap().Get("webhookUrl").Secret() {
+		t.Error("the webhook's address is not secret")
+	}
+}

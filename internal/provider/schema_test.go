@@ -1,0 +1,160 @@
+package provider_test
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+
+	"evenkeel/internal/provider"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func readSchema(t *testing.T) schema.PackageSpec {
+	t.Helper()
+	served, err := provider.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, err := p.GetSchema(context.Background(), provider.Name, provider.Version, served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return spec
+}
+
+func TestSchemaIsTheGoldenOne(t *testing.T) {
+	t.Parallel()
+	got, err := json.MarshalIndent(readSchema(t), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join("testdata", "schema.json")
+	if *update {
+		if err := os.WriteFile(file, append(got, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(got)+"\n" {
+		t.Errorf("the schema is not that of %s; if the change is meant, run go test ./internal/provider -update", file)
+	}
+}
+
+func TestTokensArePinned(t *testing.T) {
+	t.Parallel()
+	spec := readSchema(t)
+	got := slices.Sorted(maps.Keys(spec.Resources))
+	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:IndividualEnrollment", "azure-dps:index:SharedAccessKey"}
+	if !slices.Equal(got, want) {
+		t.Errorf("resources: got %v, want %v", got, want)
+	}
+	got = slices.Sorted(maps.Keys(spec.Types))
+	want = nil
+	for _, name := range []string{
+		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair", "CustomAllocation",
+		"InitialTwin", "ProvisioningStatus", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation", "X509Attestation",
+	} {
+		want = append(want, "azure-dps:index:"+name)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("types: got %v, want %v", got, want)
+	}
+}
+
+func TestSecretsAreSecretInTheSchema(t *testing.T) {
+	t.Parallel()
+	spec := readSchema(t)
+	got := map[string]bool{}
+	collect := func(place string, properties map[string]schema.PropertySpec) {
+		for name, property := range properties {
+			if property.Secret {
+				got[place+"."+name] = true
+			}
+		}
+	}
+	collect("provider", spec.Provider.InputProperties)
+	for token, resource := range spec.Resources {
+		collect(lastPart(token), resource.Properties)
+		collect(lastPart(token), resource.InputProperties)
+	}
+	for token, object := range spec.Types {
+		collect(lastPart(token), object.Properties)
+	}
+	want := []string{
+		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey", "IndividualEnrollment.primaryKey",
+		"IndividualEnrollment.secondaryKey", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
+		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey", "provider.connectionString", "provider.key",
+	}
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
+		t.Errorf("secret properties: got %v, want %v", names, want)
+	}
+}
+
+func TestEveryPropertyIsDescribed(t *testing.T) {
+	t.Parallel()
+	spec := readSchema(t)
+	described := func(place string, properties map[string]schema.PropertySpec) {
+		for name, property := range properties {
+			if property.Description == "" {
+				t.Errorf("%s.%s has no description", place, name)
+			}
+		}
+	}
+	described("provider", spec.Provider.InputProperties)
+	for token, resource := range spec.Resources {
+		if resource.Description == "" {
+			t.Errorf("%s has no description", token)
+		}
+		described(token, resource.Properties)
+		described(token, resource.InputProperties)
+	}
+	for token, object := range spec.Types {
+		described(token, object.Properties)
+		for _, value := range object.Enum {
+			if value.Description == "" {
+				t.Errorf("%s.%s has no description", token, value.Name)
+			}
+		}
+	}
+	for name, value := range map[string]string{
+		"displayName": spec.DisplayName, "description": spec.Description, "license": spec.License, "publisher": spec.Publisher, "version": spec.Version,
+	} {
+		if value == "" {
+			t.Errorf("the schema has no %s", name)
+		}
+	}
+}
+
+func lastPart(token string) string { return token[strings.LastIndex(token, ":")+1:] }
+
+// inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of their own.
+func inputPaths(t *testing.T, spec schema.PackageSpec, token string) map[string]bool {
+	t.Helper()
+	paths := map[string]bool{}
+	var walk func(prefix string, properties map[string]schema.PropertySpec)
+	walk = func(prefix string, properties map[string]schema.PropertySpec) {
+		for name, property := range properties {
+			object, nested := spec.Types[strings.TrimPrefix(property.Ref, "#/types/")]
+			nested = nested && len(object.Enum) == 0
+			paths[prefix+name] = !nested
+			if nested {
+				walk(prefix+name+".", object.Properties)
+			}
+		}
+	}
+	walk("", spec.Resources[token].InputProperties)
+	return paths
+}
