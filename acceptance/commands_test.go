@@ -14,8 +14,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -24,45 +22,13 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	own "evenkeel/acceptance/checkout"
 	"evenkeel/internal/sas"
 )
 
-// status is what `keel emulator status --json` says, as far as the stories need it.
-type status struct {
-	Running   bool `json:"running"`
-	PID       int  `json:"pid"`
-	Endpoints struct {
-		Data    string `json:"data"`
-		Control string `json:"control"`
-		CAFile  string `json:"caFile"`
-	} `json:"endpoints"`
-}
-
-// keel runs the built keel in a checkout and returns its standard output.
-func keel(folder string, args ...string) ([]byte, error) {
-	cmd := exec.Command(filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
-	cmd.Dir = folder
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("keel %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
-	}
-	return out, nil
-}
-
-func emulatorStatus(folder string) (status, error) {
-	out, err := keel(folder, "emulator", "status", "--json")
-	if err != nil {
-		return status{}, err
-	}
-	var s status
-	return s, json.Unmarshal(out, &s)
-}
-
 // killEmulator: kill9 — ends the emulator as a power cut would.
 func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
-	s, err := emulatorStatus(checkout)
+	s, err := own.EmulatorStatus(checkout)
 	ts.Check(err)
 	if neg || len(args) > 0 || !s.Running {
 		ts.Fatalf("usage: kill9, with an emulator running")
@@ -82,7 +48,7 @@ func emulated(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: emulated KIND N")
 	}
-	s, err := emulatorStatus(checkout)
+	s, err := own.EmulatorStatus(checkout)
 	ts.Check(err)
 	counts := map[string]int{}
 	ts.Check(getJSON(s.Endpoints.Control+"/counts", &counts))
@@ -141,11 +107,11 @@ type service struct {
 }
 
 func dial(folder string) (service, error) {
-	s, err := emulatorStatus(folder)
+	s, err := own.EmulatorStatus(folder)
 	if err != nil {
 		return service{}, err
 	}
-	out, err := keel(folder, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	out, err := own.Keel(folder, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
 	if err != nil {
 		return service{}, err
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	own "evenkeel/acceptance/checkout"
 )
 
 // hold is a request that the emulator keeps waiting, as its control port tells of it.
@@ -49,12 +51,12 @@ func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
 
 // interrupt reports whether there was an nth request to hold.
 func interrupt(t *testing.T, signal syscall.Signal, surface string, n int) bool {
-	tearDown(checkout)
-	t.Cleanup(func() { tearDown(checkout) })
-	if _, err := keel(checkout, "emulator", "start"); err != nil {
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := emulatorStatus(checkout)
+	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,14 +85,14 @@ func interrupt(t *testing.T, signal syscall.Signal, surface string, n int) bool 
 }
 
 // finish runs up again and checks that nothing is doubled, orphaned or left to do.
-func finish(t *testing.T, s status) {
+func finish(t *testing.T, s own.Status) {
 	t.Helper()
 	for _, args := range [][]string{
 		{"up"},
 		{"exec", "--", "pulumi", "preview", "--expect-no-changes"},
 		{"exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes"},
 	} {
-		if _, err := keel(checkout, args...); err != nil {
+		if _, err := own.Keel(checkout, args...); err != nil {
 			t.Fatal(err)
 		}
 	}

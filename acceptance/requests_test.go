@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	own "evenkeel/acceptance/checkout"
 )
 
 // The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
@@ -37,12 +39,12 @@ func hubRequests(name string) []string {
 }
 
 func TestOneUpSendsTheRequestsThatTheRealPluginSends(t *testing.T) {
-	tearDown(checkout)
-	t.Cleanup(func() { tearDown(checkout) })
-	if _, err := keel(checkout, "up"); err != nil {
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	if _, err := own.Keel(checkout, "up"); err != nil {
 		t.Fatal(err)
 	}
-	s, err := emulatorStatus(checkout)
+	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,116 @@
+// Package checkout makes and drives checkouts of this project of their own, as a user has them: the acceptance tests and the benchmark
+// work in one, so that the environment of the checkout they were started in is never touched.
+//
+// It knows the commands of keel and nothing of what they do.
+package checkout
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// Status is what `keel emulator status --json` says, as far as it matters here.
+type Status struct {
+	Running   bool `json:"running"`
+	PID       int  `json:"pid"`
+	Endpoints struct {
+		Data    string `json:"data"`
+		MQTT    string `json:"mqtt"`
+		Control string `json:"control"`
+		CAFile  string `json:"caFile"`
+	} `json:"endpoints"`
+}
+
+// Clone copies the project's files from one checkout, uncommitted ones too, into a git repository of their own. One that is there
+// already is brought up to date; files that went away stay in it.
+func Clone(from, to string) error {
+	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		return fmt.Errorf("list the project's files: %w", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
+		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {
+			return err
+		}
+	}
+	for _, args := range [][]string{
+		{"init", "-q"}, {"add", "-A"}, {"-c", "user.name=story", "-c", "user.email=story@example.com", "commit", "-qm", "story", "--allow-empty"},
+	} {
+		if out, err := exec.Command("git", append([]string{"-C", to}, args...)...).CombinedOutput(); err != nil {
+			return fmt.Errorf("git %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
+}
+
+func copyFile(from, to string) error {
+	info, err := os.Stat(from)
+	if os.IsNotExist(err) {
+		return nil // deleted, and the deletion not committed yet
+	}
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(to, data, info.Mode().Perm())
+}
+
+// Build makes what `keel up` would make, so that what is measured or told after it is about that alone.
+func Build(folder string, progress io.Writer) error {
+	cmd := exec.Command("go", "run", "./cmd/keel", "build")
+	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, progress, progress
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build keel: %w", err)
+	}
+	return nil
+}
+
+// Keel runs the built keel in a checkout and returns its standard output.
+func Keel(folder string, args ...string) ([]byte, error) {
+	cmd := exec.Command(filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
+	cmd.Dir = folder
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("keel %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
+	}
+	return out, nil
+}
+
+// EmulatorStatus asks the built keel for the checkout's emulator.
+func EmulatorStatus(folder string) (Status, error) {
+	out, err := Keel(folder, "emulator", "status", "--json")
+	if err != nil {
+		return Status{}, err
+	}
+	var s Status
+	return s, json.Unmarshal(out, &s)
+}
+
+// TearDown ends an environment the hard way: the emulator is stopped, and all but the built programs is removed.
+func TearDown(folder string) {
+	_, _ = Keel(folder, "emulator", "stop") // there may be none
+	entries, _ := os.ReadDir(filepath.Join(folder, ".evenkeel"))
+	for _, entry := range entries {
+		if entry.Name() != "bin" {
+			_ = os.RemoveAll(filepath.Join(folder, ".evenkeel", entry.Name()))
+		}
+	}
+	stacks, _ := filepath.Glob(filepath.Join(folder, "stacks", "Pulumi.*.yaml"))
+	for _, file := range stacks {
+		_ = os.Remove(file)
+	}
+}
