@@ -18,7 +18,7 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, dps *devices.IotDpsRes
 	}
 	host := t.serviceHost(dps)
 	for name, value := range map[string]pulumi.Input{
-		"idScope":                 dps.Properties.IdScope(),
+		"idScope":                 pulumi.Unsecret(dps.Properties.IdScope()), // it lies beside keys, but is none
 		"serviceHost":             host,
 		"deviceHost":              pulumi.String("global." + t.serviceSuffix),
 		"allocationPolicy":        pulumi.String(t.Policy),
