@@ -38,3 +38,20 @@ func markUnknown(properties property.Map) property.Map {
 	}
 	return properties
 }
+
+// restoreUnknown puts the unknown values of from back where to lost them: infer drops an unknown list or map on its way through Go.
+func restoreUnknown(to, from property.Map) property.Map {
+	for name, value := range from.All {
+		if !value.HasComputed() {
+			continue
+		}
+		present, exists := to.GetOk(name)
+		switch {
+		case !exists || present.IsNull():
+			to = to.Set(name, value)
+		case present.IsMap() && value.IsMap():
+			to = to.Set(name, property.WithGoValue(present, restoreUnknown(present.AsMap(), value.AsMap())))
+		}
+	}
+	return to
+}

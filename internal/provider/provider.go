@@ -59,6 +59,11 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 // in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
 func adapt(served p.Provider) p.Provider {
 	adapted := served
+	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		response, err := served.Check(ctx, req)
+		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
+		return response, err
+	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 		response, err := served.Diff(withURN(ctx, req.Urn), req)
 		if err == nil {
@@ -69,7 +74,7 @@ func adapt(served p.Provider) p.Provider {
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
 		response, err := served.Create(withURN(ctx, req.Urn), req)
 		if req.DryRun {
-			response.Properties = markUnknown(response.Properties)
+			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
 		}
 		response.Properties = markSecrets(response.Properties)
 		return response, err
@@ -82,7 +87,7 @@ func adapt(served p.Provider) p.Provider {
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
 		response, err := served.Update(withURN(ctx, req.Urn), req)
 		if req.DryRun {
-			response.Properties = markUnknown(response.Properties)
+			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
 		response.Properties = markSecrets(response.Properties)
 		return response, err
