@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/emulator/internal/state"
@@ -68,7 +69,13 @@ func TestWhatWasAcknowledgedSurvivesALossOfEverythingUnsynced(t *testing.T) {
 			t.Parallel()
 			chance := rand.New(rand.NewPCG(seed, 1))
 			disk := vfs.NewCrashableMem()
-			w := newWorld(t, state.Options{Dir: "store", FS: disk, Random: rand.NewChaCha8([32]byte{byte(seed)})}, 3)
+			slow := errorfs.InjectorFunc(func(op errorfs.Op) error {
+				if op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData {
+					time.Sleep(100 * time.Microsecond)
+				}
+				return nil
+			})
+			w := newWorld(t, state.Options{Dir: "store", FS: errorfs.Wrap(disk, slow), Random: rand.NewChaCha8([32]byte{byte(seed)})}, 3)
 			group := w.putGroupEntry("group", state.Settings{InitialTwin: []byte(`{"tags":{"of":"group"}}`)})
 
 			type cut struct {
