@@ -171,7 +171,8 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(control.Options{
-		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset, AnyHost: e.options.AllowRemote,
+		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset,
+		Messages: func(hubHost, device string) any { return e.Messages(hubHost, device) }, AnyHost: e.options.AllowRemote,
 		Ready: func() error { return nil }, // the listeners open last
 		About: func() map[string]any {
 			ends := e.Endpoints()

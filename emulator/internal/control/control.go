@@ -1,5 +1,5 @@
-// Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts and
-// reset.
+// Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
+// telemetry and reset.
 //
 // No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
 // to a web page.
@@ -37,6 +37,8 @@ type Options struct {
 	About func() map[string]any
 	// Counts says how many objects of each kind there are.
 	Counts func() (any, error)
+	// Messages returns the telemetry of a hub and a device; empty ones match all.
+	Messages func(hubHost, device string) any
 	// Reset makes the emulator forget everything but its ports, authority and secrets.
 	Reset func() error
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
@@ -53,6 +55,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /requests", s.requests)
 	mux.HandleFunc("GET /counts", s.counts)
+	mux.HandleFunc("GET /messages", s.messages)
 	mux.HandleFunc("POST /reset", s.reset)
 	mux.HandleFunc("POST /holds", s.addHold)
 	mux.HandleFunc("GET /holds/{id}", s.getHold)
@@ -119,6 +122,12 @@ func (s surface) counts(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, counts)
+}
+
+// messages answers the telemetry that hubs took in, oldest first; ?hub= (its host name) and ?device= narrow it.
+func (s surface) messages(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	writeJSON(w, http.StatusOK, s.Messages(q.Get("hub"), q.Get("device")))
 }
 
 func (s surface) reset(w http.ResponseWriter, _ *http.Request) {
