@@ -21,7 +21,8 @@ type Options struct {
 	Dir string
 	// Host is the address to listen on; DefaultHost when empty.
 	Host string
-	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network.
+	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network: its control
+	// port has no authentication, and its certificates name the Azure hosts and loopback only.
 	AllowRemote bool
 	// Ports to listen on. A zero one is the port remembered in Dir, or else a free one.
 	Ports Ports

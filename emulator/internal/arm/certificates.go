@@ -221,17 +221,16 @@ func (c *call) listCertificates(p parent) error {
 
 // deleteCertificate answers 200; 204 when there is none. Fidelity: the specification requires If-Match; here it may be left out.
 func (c *call) deleteCertificate(p parent) error {
-	find := c.matched
-	if c.r.Header.Get("If-Match") == "" {
-		find = c.certificate
-	}
-	_, _, err := find(p)
-	if _, absent := c.State.Child(p.host, certificateKind, c.values["child"]); isKind(absent, state.NotFound) {
+	if _, err := c.State.Child(p.host, certificateKind, c.values["child"]); isKind(err, state.NotFound) {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return err
+	}
+	if c.r.Header.Get("If-Match") != "" {
+		if _, _, err := c.matched(p); err != nil {
+			return err
+		}
 	}
 	if err := c.State.DeleteChild(p.host, certificateKind, c.values["child"], state.Unconditional); err != nil {
 		return err

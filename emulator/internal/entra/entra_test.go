@@ -1,0 +1,189 @@
+package entra_test
+
+import (
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"math/big"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"evenkeel/emulator/internal/entra"
+)
+
+const base = "https://127.0.0.1:1"
+
+func newAuthority(t *testing.T, now func() time.Time) *entra.Authority {
+	t.Helper()
+	a, err := entra.New(now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.SetBase(base + "/")
+	return a
+}
+
+func call(t *testing.T, a *entra.Authority, method, target string, form url.Values, into any) int {
+	t.Helper()
+	r := httptest.NewRequest(method, target, strings.NewReader(form.Encode()))
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	w := httptest.NewRecorder()
+	a.Handler().ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), into); err != nil {
+		t.Fatalf("%s %s: got %d %q, want JSON", method, target, w.Code, w.Body)
+	}
+	return w.Code
+}
+
+func token(t *testing.T, a *entra.Authority, scope string) string {
+	t.Helper()
+	var answer struct {
+		AccessToken string `json:"access_token"`
+		ExpiresIn   int    `json:"expires_in"`
+	}
+	status := call(t, a, "POST", "/"+entra.TenantID+"/oauth2/v2.0/token", url.Values{
+		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "client_secret": {a.Secret()}, "scope": {scope},
+	}, &answer)
+	if status != http.StatusOK || answer.ExpiresIn < 60 {
+		t.Fatalf("got %d, expiry in %d s, want a token", status, answer.ExpiresIn)
+	}
+	return answer.AccessToken
+}
+
+// TestTokensVerifyByThePublishedKey follows the road of any relying party: configuration, keys, token.
+func TestTokensVerifyByThePublishedKey(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, time.Now)
+	var configuration struct {
+		Issuer  string `json:"issuer"`
+		JWKSURI string `json:"jwks_uri"`
+		Token   string `json:"token_endpoint"`
+	}
+	call(t, a, "GET", "/"+entra.TenantID+"/v2.0/.well-known/openid-configuration", nil, &configuration)
+	if configuration.Token != base+"/"+entra.TenantID+"/oauth2/v2.0/token" {
+		t.Errorf("got token endpoint %q", configuration.Token)
+	}
+	var keys struct {
+		Keys []struct{ Kid, N, E string }
+	}
+	call(t, a, "GET", strings.TrimPrefix(configuration.JWKSURI, base), nil, &keys)
+	number := func(text string) *big.Int {
+		raw, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return new(big.Int).SetBytes(raw)
+	}
+	public := &rsa.PublicKey{N: number(keys.Keys[0].N), E: int(number(keys.Keys[0].E).Int64())}
+	parsed, err := jwt.Parse(token(t, a, base+"/.default openid"), func(token *jwt.Token) (any, error) {
+		if token.Header["kid"] != keys.Keys[0].Kid {
+			t.Errorf("got key id %v, want %s", token.Header["kid"], keys.Keys[0].Kid)
+		}
+		return public, nil
+	}, jwt.WithIssuer(configuration.Issuer), jwt.WithAudience(base), jwt.WithExpirationRequired())
+	if err != nil || !parsed.Valid {
+		t.Errorf("got %v, want a token that verifies", err)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	a := newAuthority(t, func() time.Time { return now })
+	management, dps := token(t, a, entra.ManagementAudience+"//.default"), token(t, a, entra.DPSAudience+"/.default")
+	other := newAuthority(t, time.Now)
+	other.SetBase("https://127.0.0.1:2")
+	// A token that names the algorithm "none", as forgers try.
+	unsigned, err := jwt.New(jwt.SigningMethodNone).SignedString(jwt.UnsafeAllowNoneSignatureType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		header string
+		want   error
+	}{
+		"good":              {"Bearer " + management, nil},
+		"scheme in capital": {"BEARER " + management, nil},
+		"nothing":           {"", entra.ErrNoToken},
+		"scheme alone":      {"Bearer ", entra.ErrNoToken},
+		"another scheme":    {"Basic " + management, entra.ErrNoToken},
+		"another audience":  {"Bearer " + dps, entra.ErrAudience},
+		"another issuer":    {"Bearer " + token(t, other, entra.ManagementAudience+"/.default"), entra.ErrInvalid},
+		"unsigned":          {"Bearer " + unsigned, entra.ErrInvalid},
+		"text":              {"Bearer x.y.z", entra.ErrInvalid},
+	} {
+		if err := a.Check(test.header, a.ARMAudiences()...); !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+	}
+	now = now.Add(time.Hour)
+	if err := a.Check("Bearer "+management, a.ARMAudiences()...); !errors.Is(err, entra.ErrExpired) {
+		t.Errorf("after an hour: got %v, want %v", err, entra.ErrExpired)
+	}
+}
+
+func TestSecretsAreKeptToTheirOwner(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first, err := entra.Load(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.SetBase(base)
+	second, err := entra.Load(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.SetBase(base)
+	if first.Secret() != second.Secret() {
+		t.Error("got another secret at the second start, want the same")
+	}
+	if err := second.Check("Bearer "+token(t, first, base+"/.default"), base); err != nil {
+		t.Errorf("got %v for a token of before the restart, want that it holds", err)
+	}
+	for _, name := range []string{entra.SecretFile, entra.KeyFile} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("got mode %o of %s, want 600", got, name)
+		}
+	}
+}
+
+func TestMetadataHasTheFormOfItsVersion(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, time.Now)
+	type cloud struct {
+		ResourceManager string `json:"resourceManager"`
+		Authentication  struct {
+			LoginEndpoint string `json:"loginEndpoint"`
+		} `json:"authentication"`
+	}
+	var single cloud
+	call(t, a, "GET", "/metadata/endpoints?api-version=2022-09-01", nil, &single)
+	var several []cloud
+	call(t, a, "GET", "/metadata/endpoints?api-version=2020-06-01", nil, &several)
+	if single.ResourceManager != base || single.Authentication.LoginEndpoint != base || len(several) != 1 || several[0] != single {
+		t.Errorf("got %+v and %+v, want the same cloud alone and in a list", single, several)
+	}
+}
+
+func TestAnotherTenantIsRefused(t *testing.T) {
+	t.Parallel()
+	var answer struct{ Error string }
+	status := call(t, newAuthority(t, time.Now), "GET", "/11111111-1111-1111-1111-111111111111/v2.0/.well-known/openid-configuration", nil, &answer)
+	if status != http.StatusBadRequest || answer.Error != "invalid_tenant" {
+		t.Errorf("got %d %q, want 400 invalid_tenant", status, answer.Error)
+	}
+}
