@@ -1,0 +1,86 @@
+package environment_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/iothub/armiothub"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"evenkeel/emulator"
+	"evenkeel/internal/environment"
+)
+
+// endpoints are those of an emulator in which changes take a moment.
+func endpoints(t *testing.T) environment.Endpoints {
+	t.Helper()
+	e := emulator.RunT(t, emulator.Options{LRODelay: 300 * time.Millisecond}).Endpoints()
+	file := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(file, []byte(e.ClientSecret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return environment.Endpoints{
+		ARM: e.ARM, Data: e.Data, CAFile: e.CAFile, SecretFile: file, TenantID: e.TenantID, ClientID: e.ClientID, SubscriptionID: e.SubscriptionID,
+	}
+}
+
+func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
+	t.Parallel()
+	ends := endpoints(t)
+	azure, err := environment.Emulator(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, options, err := environment.Client(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tags := range map[string]map[string]*string{
+		"mine":   {"stack": to.Ptr("local"), "purpose": to.Ptr("evenkeel"), "more": to.Ptr("x")},
+		"theirs": {"stack": to.Ptr("other"), "purpose": to.Ptr("evenkeel")},
+		"bare":   nil,
+	} {
+		if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Not waited for: recovery meets resources that are still being made.
+	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "mine", "half-made", armiothub.Description{
+		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	own, err := azure.Groups(t.Context(), environment.Tags("local"))
+	if err != nil || len(own) != 1 || !strings.HasSuffix(own[0], "/mine") {
+		t.Fatalf("got groups %v, %v, want mine alone", own, err)
+	}
+	inside, err := azure.Resources(t.Context(), own[0])
+	if err != nil || len(inside) != 1 || !strings.HasSuffix(inside[0], "/half-made") {
+		t.Fatalf("got resources %v, %v, want the hub", inside, err)
+	}
+	for _, id := range slices.Concat(inside, inside, own, own) { // what is absent is no error
+		if err := azure.Delete(t.Context(), id); err != nil {
+			t.Errorf("delete %s: %v", id, err)
+		}
+	}
+	if own, err := azure.Groups(t.Context(), environment.Tags("local")); err != nil || len(own) != 0 {
+		t.Errorf("got %v, %v, want no group left", own, err)
+	}
+	if theirs, err := azure.Groups(t.Context(), environment.Tags("other")); err != nil || len(theirs) != 1 {
+		t.Errorf("got %v, %v, want the other group untouched", theirs, err)
+	}
+}
