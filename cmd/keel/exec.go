@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,10 +38,11 @@ func newExec(a *app) *cobra.Command {
 				return fmt.Errorf("run %s: %w", args[0], err)
 			}
 			name := args[0]
+			if !isPulumi(name) || elsewhere(args[1:]) {
+				e.Program = "" // a shell may live longer than the program, and another project has another
+			}
 			if isPulumi(name) {
 				name = e.Pulumi
-			} else {
-				e.Program = "" // a shell may live longer than the program that was built for it
 			}
 			a.transparent = true
 			return e.Exec(cmd.Context(), here, name, args[1:]...)
@@ -51,4 +53,11 @@ func newExec(a *app) *cobra.Command {
 // isPulumi reports whether a command means the pulumi of the environment.
 func isPulumi(name string) bool {
 	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
+}
+
+// elsewhere reports whether arguments of pulumi lead it to the project of another folder.
+func elsewhere(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool {
+		return strings.HasPrefix(arg, "-C") || arg == "--cwd" || strings.HasPrefix(arg, "--cwd=")
+	})
 }

@@ -37,7 +37,7 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		{"the language host's wrapper", "", host, filepath.Join(folder, executable("pulumi-language-go")),
 			[]string{"-ldflags", "-s -w", "./wrapper"}},
-		{"the Pulumi CLI " + PinnedVersion, "once for this machine: about 6 minutes on 2 cores, 2 GB of disk",
+		{"the Pulumi CLI " + PinnedVersion, "once for this machine: 3 to 6 minutes on 2 cores, 2 GB of disk",
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
 			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
