@@ -171,7 +171,7 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 	if err != nil {
 		return environment.Endpoints{}, false, fmt.Errorf("emulator: %w", err)
 	}
-	if info, err := os.Stat(binary); err == nil && info.ModTime().After(record.Started) {
+	if record.Build != background.Fingerprint(binary) {
 		a.say("note: the emulator runs an older build of keel; to renew it: keel emulator stop, then go on")
 	}
 	endpoints, err := decode(record)

@@ -94,6 +94,10 @@ func TestAProcessIsStartedOnceFoundAndStopped(t *testing.T) {
 	if record.PID == os.Getpid() || !strings.Contains(string(record.Detail), "serve") {
 		t.Errorf("got %+v, want the child's record", record)
 	}
+	self, err := os.Executable()
+	if err != nil || record.Build == "" || record.Build != background.Fingerprint(self) || record.Build == background.Fingerprint("/bin/sh") {
+		t.Errorf("got build %q, %v, want that of the test alone", record.Build, err)
+	}
 	again, started, err := start(t, p, "serve")
 	if err != nil || started || again.PID != record.PID {
 		t.Errorf("second start: got %+v, %v, %v, want the first process", again, started, err)
