@@ -1,0 +1,170 @@
+package provider_test
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/deviceprovisioningservices/armdeviceprovisioningservices"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+
+	"evenkeel/emulator"
+)
+
+// emulated makes a provisioning service in a fresh emulator, with the stock ARM clients, and returns the configuration for it and
+// the emulator.
+func emulated(t *testing.T) (object, *emulator.Emulator) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := emulator.RunT(t)
+	ends := e.Endpoints()
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ends.CAPEM)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
+	t.Cleanup(transport.CloseIdleConnections)
+	options := policy.ClientOptions{
+		Transport: &http.Client{Transport: transport},
+		Cloud: cloud.Configuration{
+			ActiveDirectoryAuthorityHost: ends.ARM,
+			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
+		},
+	}
+	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret,
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	must(err)
+	armOptions := &arm.ClientOptions{ClientOptions: options}
+	resourceGroups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, armOptions)
+	must(err)
+	_, err = resourceGroups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil)
+	must(err)
+	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, armOptions)
+	must(err)
+	key := newKey(t)
+	poller, err := services.BeginCreateOrUpdate(t.Context(), "rg-1", "dps-1", armdeviceprovisioningservices.ProvisioningServiceDescription{
+		Location: to.Ptr("westeurope"),
+		SKU:      &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
+		Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
+			AuthorizationPolicies: []*armdeviceprovisioningservices.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
+				KeyName: to.Ptr(policyName), PrimaryKey: to.Ptr(key), SecondaryKey: to.Ptr(newKey(t)),
+				Rights: to.Ptr(armdeviceprovisioningservices.AccessRightsDescriptionEnrollmentWrite),
+			}},
+		},
+	}, nil)
+	must(err)
+	_, err = poller.PollUntilDone(t.Context(), nil)
+	must(err)
+	return object{
+		"host": "dps-1.azure-devices-provisioning.net", "policyName": policyName, "key": key, "endpoint": ends.Data, "caFile": ends.CAFile,
+	}, e
+}
+
+// The same life on the emulator as on the fake of these tests: two independent readings of the facts agree.
+func TestALifeOnTheEmulator(t *testing.T) {
+	t.Parallel()
+	config, _ := emulated(t)
+	server := startProvider(t, config)
+	root := newAuthority(t, "root")
+	for name, life := range map[string]struct {
+		kind          string
+		first, second object
+		changes       []string
+	}{
+		"made keys": {
+			kind:    "IndividualEnrollment",
+			first:   object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 1}}},
+			second:  object{"registrationId": "device-1", "initialTwin": object{"tags": object{"a": 2}}, "deviceId": "d-1"},
+			changes: []string{"deviceId", "initialTwin.tags"},
+		},
+		"a group with every setting": {
+			kind: "EnrollmentGroup",
+			first: object{
+				"enrollmentGroupId": "devices", "provisioningStatus": "enabled", "capabilities": object{"iotEdge": true},
+				"initialTwin":       object{"tags": object{"a": object{"b": true}}, "desiredProperties": object{"c": "d"}},
+				"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}, "allocationPolicy": "Hashed",
+			},
+			second: object{
+				"enrollmentGroupId": "devices", "provisioningStatus": "disabled", "allocationPolicy": "custom",
+				"customAllocation": object{"webhookUrl": "https://f.example/a?code=1", "apiVersion": "2021-10-01"},
+			},
+			changes: []string{
+				"allocationPolicy", "capabilities.iotEdge", "customAllocation.apiVersion", "customAllocation.webhookUrl",
+				"initialTwin.desiredProperties", "initialTwin.tags", "provisioningStatus", "reprovisionPolicy.migrateDeviceData",
+			},
+		},
+		"a group by X.509": {
+			kind:    "EnrollmentGroup",
+			first:   object{"enrollmentGroupId": "by-certificate", "attestation": object{"x509": object{"signingCertificates": object{"primary": root.PEM}}}},
+			second:  object{"enrollmentGroupId": "by-certificate", "attestation": object{"x509": object{"signingCertificates": object{"primary": newAuthority(t, "other").PEM}}}},
+			changes: []string{"attestation.x509.signingCertificates.primary", "attestation.x509.signingCertificates.secondary"},
+		},
+		"a TPM": {
+			kind:    "IndividualEnrollment",
+			first:   object{"registrationId": "tpm-1", "attestation": object{"tpm": object{"endorsementKey": endorsementKey}}},
+			second:  object{"registrationId": "tpm-1", "attestation": object{"tpm": object{"endorsementKey": endorsementKey}}, "provisioningStatus": "disabled"},
+			changes: []string{"provisioningStatus"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := manage(t, server, life.kind, "x")
+			m.up(life.first)
+			for step, inputs := range []object{life.first, life.second} {
+				if step == 1 {
+					if got := m.up(inputs); !slices.Equal(got, life.changes) {
+						t.Errorf("change: got %v, want %v", got, life.changes)
+					}
+				}
+				if got := m.up(inputs); got != nil {
+					t.Errorf("up again: got %v, want none", got)
+				}
+				m.state = m.state.Set("etag", propertyOf("old")) // so that refresh reads all of it
+				if got := m.refresh(); got != nil {
+					t.Errorf("refresh: got %v, want none", got)
+				}
+			}
+			imported := manage(t, server, life.kind, "y")
+			imported.id = m.id
+			imported.refresh()
+			if got := imported.up(life.second); got != nil {
+				t.Errorf("up after the import: got %v, want none", got)
+			}
+			m.delete()
+			m.delete() // what is gone is no error
+			if got := m.refresh(); !slices.Equal(got, []string{"gone"}) {
+				t.Errorf("after deletion: got %v, want gone", got)
+			}
+		})
+	}
+}
+
+// endorsementKey is the public key of no real module, in the form of one.
+const endorsementKey = "AAgAAQALAAMAsg=="
+
+func TestAnInterruptedCreationIsTakenOverOnTheEmulator(t *testing.T) {
+	t.Parallel()
+	config, _ := emulated(t)
+	killed := manage(t, startProvider(t, config), "EnrollmentGroup", "devices")
+	killed.up(object{"enrollmentGroupId": "devices"})
+	again := manage(t, startProvider(t, config), "EnrollmentGroup", "devices")
+	again.up(object{"enrollmentGroupId": "devices"})
+	if again.secret("primaryKey") != killed.secret("primaryKey") {
+		t.Error("the group was not taken over")
+	}
+	other := manage(t, startProvider(t, config), "EnrollmentGroup", "other")
+	if _, err := other.tryUp(object{"enrollmentGroupId": "devices"}); err == nil || !strings.Contains(err.Error(), "pulumi import") {
+		t.Errorf("another resource over the group: got %v, want the import command", err)
+	}
+}
