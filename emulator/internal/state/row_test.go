@@ -1,0 +1,123 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// rows are all kinds of row. It is an internal test because the point is what a surface cannot see: that no field is left out.
+func rows() []row {
+	return []row{&meta{}, &Group{}, &Hub{}, &Service{}, &Async{}, &Child{}, &Enrollment{}, &EnrollmentGroup{}, &record{}, &member{},
+		&Operation{}, &Device{}, &Twin{}}
+}
+
+// elsewhere are fields that a row does not hold: of the key, or of this process.
+var elsewhere = map[string]bool{"Twin.DeviceID": true, "Device.Connected": true, "Device.ConnectionTime": true, "Device.LastActivity": true}
+
+// fill gives every field a value of its own.
+func fill(v reflect.Value, path string, n *int) {
+	*n++
+	if v.Type() == reflect.TypeFor[time.Time]() {
+		v.Set(reflect.ValueOf(time.Unix(int64(1_700_000_000+*n), 123_456_700).UTC()))
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(fmt.Sprint("text ", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(int64(-*n))
+	case reflect.Uint64:
+		v.SetUint(uint64(*n))
+	case reflect.Uint8:
+		v.SetUint(uint64(*n % 256))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), path, n)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), path, n)
+		fill(v.Index(1), path, n)
+	case reflect.Map:
+		v.Set(reflect.ValueOf(map[string]string{fmt.Sprint("a", *n): "b", "": "c"}))
+	case reflect.Struct:
+		for i := range v.NumField() {
+			name := v.Type().Name() + "." + v.Type().Field(i).Name
+			if field := v.Field(i); !elsewhere[name] && field.CanSet() {
+				fill(field, name, n)
+			}
+		}
+	default:
+		panic("a kind that no row has had so far: " + v.Kind().String())
+	}
+}
+
+var seeAll = cmp.AllowUnexported(meta{}, record{}, member{}, operationRef{})
+
+func TestARowKeepsEveryField(t *testing.T) {
+	t.Parallel()
+	for _, r := range rows() {
+		name, n := reflect.TypeOf(r).Elem().Name(), 0
+		full := reflect.New(reflect.TypeOf(r).Elem())
+		fill(full.Elem(), name, &n)
+		if own, ok := full.Interface().(*record); ok {
+			own.hub, own.device, own.operations = "h", "d", []operationRef{{"o", time.Unix(5, 0).UTC()}}
+		}
+		for _, want := range []any{full.Interface(), r} { // every field set, and none
+			got := reflect.New(reflect.TypeOf(r).Elem()).Interface().(row)
+			if err := decode(encode(want.(row)), got); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if diff := cmp.Diff(want, any(got), seeAll); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		}
+	}
+}
+
+func TestADamagedRowIsRefusedNotMisread(t *testing.T) {
+	t.Parallel()
+	for _, r := range rows() {
+		name, n := reflect.TypeOf(r).Elem().Name(), 0
+		full := reflect.New(reflect.TypeOf(r).Elem())
+		fill(full.Elem(), name, &n)
+		whole := encode(full.Interface().(row))
+		fresh := func() row { return reflect.New(reflect.TypeOf(r).Elem()).Interface().(row) }
+		for cut := range whole {
+			if err := decode(whole[:cut], fresh()); !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("%s cut to %d of %d bytes: got %v, want %v", name, cut, len(whole), err, ErrCorrupt)
+			}
+		}
+		if err := decode(append(whole, 0), fresh()); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s with a byte too many: got %v, want %v", name, err, ErrCorrupt)
+		}
+		for i := range whole { // any answer will do, but an answer
+			damaged := append([]byte(nil), whole...)
+			damaged[i] ^= 0xff
+			_ = decode(damaged, fresh())
+		}
+	}
+}
+
+func TestKeyPartsDoNotReachIntoTheirNeighbours(t *testing.T) {
+	t.Parallel()
+	start, end := under(tableDevice, "hub")
+	for id, want := range map[string]bool{"": true, "a": true, "\xff": true} {
+		key := keyOf(tableDevice, "hub", id)
+		if got := string(key) >= string(start) && string(key) < string(end); got != want {
+			t.Errorf("%q: got within its hub %v, want %v", id, got, want)
+		}
+	}
+	for _, other := range []string{"hub2", "hu", "hub\x00x"} {
+		key := keyOf(tableDevice, other, "id")
+		if string(key) >= string(start) && string(key) < string(end) {
+			t.Errorf("a device of %q lies among those of hub", other)
+		}
+	}
+}

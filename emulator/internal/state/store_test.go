@@ -1,0 +1,205 @@
+package state_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+
+	"evenkeel/emulator/internal/state"
+)
+
+func TestEverythingIsThereAfterClosingAndOpening(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	clock := newClock()
+	s, err := state.Open(state.Options{Dir: dir, Now: clock.Now})
+	must(t, err)
+	w := &world{State: s, t: t, clock: clock}
+	w.build(2)
+	e := w.putEnrollment("device", only(hub2))
+	r := w.register(e)
+	service, err := w.Service(id("dps"))
+	must(t, err)
+	w.SetConnected(hub2, "device", true)
+	before, err := w.Counts()
+	must(t, err)
+	must(t, s.Close())
+	must(t, s.Close())
+	if err := last(s.Counts()); !errors.Is(err, state.ErrClosed) {
+		t.Errorf("after Close: got %v, want %v", err, state.ErrClosed)
+	}
+
+	again := open(t, state.Options{Dir: dir, Now: clock.Now})
+	if after, err := again.Counts(); err != nil || after != before {
+		t.Errorf("got %+v, %v; want %+v", after, err, before)
+	}
+	if got, err := again.Registration(w.scope, "device"); err != nil || got.ETag != r.ETag || got.AssignedHub != hub2 {
+		t.Errorf("got %+v, %v; want the registration as it was", got, err)
+	}
+	if got, err := again.ServiceByScope(strings.ToLower(w.scope)); err != nil || got.ETag() != service.ETag() || len(got.Links) != 2 {
+		t.Errorf("got %+v, %v; want the service as it was", got, err)
+	}
+	if d, err := again.Device(hub2, "device"); err != nil || d.Connected {
+		t.Errorf("got connected %v, %v; want disconnected", d.Connected, err)
+	}
+}
+
+func TestAStoreInUseIsRefused(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	open(t, state.Options{Dir: dir})
+	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v, %v; want %v with the folder", s, err, state.ErrInUse)
+	}
+}
+
+func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := state.Open(state.Options{Dir: dir})
+	must(t, err)
+	must(t, s.Close())
+	setFormat := func(n byte) {
+		db, err := pebble.Open(dir, &pebble.Options{Logger: silent{}})
+		must(t, err)
+		must(t, db.Set([]byte("!format"), []byte{n}, pebble.Sync))
+		must(t, db.Close())
+	}
+	setFormat(99)
+	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "99") {
+		t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrNewer)
+	}
+	setFormat(1)
+	open(t, state.Options{Dir: dir})
+}
+
+type silent struct{}
+
+func (silent) Infof(string, ...any)           {}
+func (silent) Errorf(string, ...any)          {}
+func (silent) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
+
+// TestDamagedFilesAreReportedNotRepaired overwrites the middle of each file of a store, in a copy for each.
+func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := state.Open(state.Options{Dir: dir})
+	must(t, err)
+	w := &world{State: s, t: t, clock: newClock()}
+	w.build(1)
+	for i := range 2000 {
+		w.putEnrollment(fmt.Sprint("device-", i), state.Settings{})
+	}
+	must(t, s.Close())
+	// Opening again moves what the log holds into a table file.
+	s, err = state.Open(state.Options{Dir: dir})
+	must(t, err)
+	must(t, s.Close())
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	must(t, err)
+	damaged := 0
+	for _, file := range files {
+		kind := filepath.Ext(file)
+		if strings.HasPrefix(filepath.Base(file), "MANIFEST") {
+			kind = "MANIFEST"
+		}
+		if kind != ".sst" && kind != "MANIFEST" {
+			continue
+		}
+		damaged++
+		copied := filepath.Join(t.TempDir(), "store")
+		must(t, os.CopyFS(copied, os.DirFS(dir)))
+		bad, err := os.ReadFile(file)
+		must(t, err)
+		for i := len(bad) / 2; i < len(bad)/2+16 && i < len(bad); i++ {
+			bad[i] ^= 0xff
+		}
+		must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
+		s, err := state.Open(state.Options{Dir: copied})
+		if err == nil {
+			_, err = s.Counts()
+			_ = s.Close()
+		}
+		if !errors.Is(err, state.ErrCorrupt) {
+			t.Errorf("%s damaged: got %v, want %v", filepath.Base(file), err, state.ErrCorrupt)
+		}
+	}
+	if damaged < 2 {
+		t.Fatalf("got %d files to damage of %v, want a table and a manifest", damaged, files)
+	}
+}
+
+// TestAFullDiskRefusesAndKeepsWhatWasAcknowledged lets every write to the log fail from some point on.
+func TestAFullDiskRefusesAndKeepsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
+	var full atomic.Bool
+	disk := vfs.NewCrashableMem()
+	faults := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if full.Load() && op.Kind.ReadOrWrite() == errorfs.OpIsWrite && strings.HasSuffix(op.Path, ".log") {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults)})
+	must(t, err)
+	w := &world{State: s, t: t, clock: newClock()}
+	w.build(1)
+	w.putEnrollment("kept", state.Settings{})
+	full.Store(true)
+	for range 2 {
+		err := second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "refused"}, ""))
+		if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
+			t.Fatalf("got %v, want an error that says %q", err, syscall.ENOSPC)
+		}
+	}
+	must(t, s.Close())
+	full.Store(false)
+	after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
+	if _, err := after.Enrollment(w.scope, "kept"); err != nil {
+		t.Errorf("got %v, want the enrollment acknowledged before", err)
+	}
+}
+
+func TestResetLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 2)
+	w.register(w.putEnrollment("device", only(hub1)))
+	w.SetConnected(hub1, "device", true)
+	must(t, w.PutAsync(state.Async{ID: "op", Due: w.Now()}))
+	must(t, w.Reset())
+	if c, err := w.Counts(); err != nil || c != (state.Counts{}) {
+		t.Errorf("got %+v, %v; want nothing", c, err)
+	}
+	wantKind(t, last(w.Async("op")), state.NotFound)
+	w.links = nil
+	w.build(1)
+	if n, err := w.Statistics(hub1); err != nil || n != (state.Statistics{}) {
+		t.Errorf("got %+v, %v; want an empty hub", n, err)
+	}
+}
+
+func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
+	t.Parallel()
+	clock, disk := newClock(), vfs.NewMem()
+	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: clock.Now})
+	must(t, err)
+	must(t, s.PutAsync(state.Async{ID: "old", Due: clock.Now()}))
+	must(t, s.PutAsync(state.Async{ID: "new", Due: clock.Now().Add(2 * time.Hour), Code: "X", Message: "m"}))
+	must(t, s.Close())
+	clock.Add(25 * time.Hour)
+	s = open(t, state.Options{Dir: "store", FS: disk, Now: clock.Now})
+	wantKind(t, last(s.Async("old")), state.NotFound)
+	if a, err := s.Async("new"); err != nil || a.Code != "X" || a.Message != "m" {
+		t.Errorf("got %+v, %v; want the record", a, err)
+	}
+}
