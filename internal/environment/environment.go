@@ -107,8 +107,8 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 func (e *Environment) advise(err error, complaint string) error {
 	switch {
 	case strings.Contains(complaint, "incorrect passphrase"):
-		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or remove .evenkeel/backend "+
-			"and .evenkeel/emulator to begin anew", e.Folder.Passphrase(), e.Stack)
+		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or begin anew: "+
+			"keel emulator stop, and remove .evenkeel", e.Folder.Passphrase(), e.Stack)
 	case strings.Contains(complaint, "the stack is currently locked"):
 		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -- pulumi cancel", e.Stack)
 	}

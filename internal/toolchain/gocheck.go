@@ -15,7 +15,7 @@ import (
 )
 
 // ErrGo is the cause when the Go on PATH is missing or older than go.mod asks for.
-var ErrGo = errors.New("Go is missing or too old") //nolint:staticcheck // a name
+var ErrGo = errors.New("go is missing or too old")
 
 const goAdvice = "install %s or newer from https://go.dev/dl and put its bin folder first on PATH"
 

@@ -29,7 +29,7 @@ const (
 )
 
 // ErrVersion is the cause when the Pulumi that was asked for lies outside the accepted range.
-var ErrVersion = fmt.Errorf("Pulumi must be at least %s and below %s", MinVersion, EndVersion) //nolint:staticcheck // a name
+var ErrVersion = errors.New("the version of pulumi must be at least " + MinVersion + " and below " + EndVersion)
 
 // Tools are the programs a deployment runs with.
 type Tools struct {

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/internal/hint"
+	"evenkeel/internal/sas"
+)
+
+func TestQuotedTextIsOneWordForAShell(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"local": "local", "/a/b.c": "/a/b.c", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(rm)": "'$(rm)'", "a;b": "'a;b'", "a=b": "'a=b'",
+	} {
+		if got := quote(text); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}
+
+func TestPulumiIsToldApartFromOtherCommandsAndProjects(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"pulumi": true, "pulumi.exe": true, "/usr/bin/pulumi": false, "pulumictl": false} {
+		if got := isPulumi(name); got != want {
+			t.Errorf("%q: got %v, want %v", name, got, want)
+		}
+	}
+	for args, want := range map[string]bool{"up": false, "-C /x up": true, "up --cwd /x": true, "up --cwd=/x": true, "up --color always": false} {
+		if got := elsewhere(strings.Fields(args)); got != want {
+			t.Errorf("%q: got %v, want %v", args, got, want)
+		}
+	}
+}
+
+// stackOf returns outputs as `pulumi stack output --json --show-secrets` prints them.
+func stackOf(t *testing.T) outputs {
+	t.Helper()
+	var raw map[string]json.RawMessage
+	err := json.Unmarshal([]byte(`{"idScope":"0ne00000001","enrollmentGroup":"devices","allocationPolicy":"Hashed",
+ "enrollmentGroupKey":"MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=","hubs":[
+ {"name":"hub-1","hostName":"a.azure-devices.net","weight":3},{"name":"hub-2","hostName":"b.azure-devices.net","weight":1},
+ {"name":"hub-3","hostName":"c.azure-devices.net","weight":5,"drain":true}],"expiresAt":"x"}`), &raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := readOutputs(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTheKeyOfADeviceIsDerivedAndItsNameChecked(t *testing.T) {
+	t.Parallel()
+	stack := stackOf(t)
+	want, err := sas.DeriveDeviceKey(stack.EnrollmentGroupKey, "devices-0001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := stack.deviceKey("devices-0001"); err != nil || got != want {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	if _, err := stack.deviceKey("no spaces"); err == nil {
+		t.Error("a name with a space got a key")
+	}
+}
+
+func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
+	t.Parallel()
+	f := &fleet{
+		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2},
+		fresh: 40, kept: 1, moved: 1, failed: 7, complaints: []failure{{"devices-0007", "refused with status 401"}},
+	}
+	var stdout, stderr bytes.Buffer
+	a := &app{stdout: &stdout, stderr: &stderr}
+	if err := a.report(f, 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2", "hub-3", "z.azure-devices.net", hashNote,
+	} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("got\n%swant %q in it", stdout.String(), want)
+		}
+	}
+	if got := stderr.String(); !strings.Contains(got, "devices-0007: refused") || !strings.Contains(got, "and 6 more") {
+		t.Errorf("got %q, want the failure named and the rest counted", got)
+	}
+	stdout.Reset()
+	a.json = true
+	if err := a.report(f, time.Second); err != nil {
+		t.Fatal(err)
+	}
+	var got result
+	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.Devices != 42 || got.Failed != 7 || len(got.Hubs) != 4 || got.Hubs[0].Weight != 3 || got.Hubs[2].Weight != 0 || got.Hubs[0].High < 30 {
+		t.Errorf("got %+v, want the same figures, and no weight for the drained hub", got)
+	}
+}
+
+func TestATakenPortNamesItsHolder(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	_, err = net.Listen("tcp", listener.Addr().String())
+	err = portTaken(fmt.Errorf("start: %w", err))
+	if !strings.Contains(err.Error(), fmt.Sprintf("(process %d)", os.Getpid())) || !strings.Contains(hint.Of(err), "--new-ports") {
+		t.Errorf("got %v, hint %q", err, hint.Of(err))
+	}
+	other := errors.New("no such thing")
+	if got := portTaken(other); !errors.Is(got, other) || hint.Of(got) != "" {
+		t.Errorf("got %v, want it untouched", got)
+	}
+}
