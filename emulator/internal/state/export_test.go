@@ -1,0 +1,20 @@
+package state
+
+// Rows are all rows of the store, by key.
+func (s *State) Rows() (map[string]string, error) {
+	rows := map[string]string{}
+	err := s.store.scan(following(formatKey), []byte{0xff}, func(key, value []byte) (bool, error) {
+		rows[string(key)] = string(value)
+		return true, nil
+	})
+	return rows, err
+}
+
+// Commit writes rows as one change, with suffix added to every key, past all rules of the state.
+func (s *State) Commit(rows map[string]string, suffix string) error {
+	b := s.store.batch()
+	for key, value := range rows {
+		_ = b.Set([]byte(key+suffix), []byte(value), nil)
+	}
+	return s.store.commit(b)
+}
