@@ -28,11 +28,16 @@ type Status struct {
 }
 
 // Clone copies the project's files from one checkout, uncommitted ones too, into a git repository of their own. One that is there
-// already is brought up to date; files that went away stay in it.
+// already is brought up to date; what git ignores there, built programs above all, stays.
 func Clone(from, to string) error {
 	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		return fmt.Errorf("list the project's files: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(to, ".git")); err == nil {
+		if out, err := exec.Command("git", "-C", to, "rm", "-rfq", "--ignore-unmatch", ".").CombinedOutput(); err != nil {
+			return fmt.Errorf("empty %s: %w\n%s", to, err, out)
+		}
 	}
 	for name := range strings.SplitSeq(strings.TrimRight(string(list), "\x00"), "\x00") {
 		if err := copyFile(filepath.Join(from, name), filepath.Join(to, name)); err != nil {

@@ -22,7 +22,7 @@ var owned = []struct {
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
-	{module + "/dpsdevice", []string{"cmd", "dpsdevice"}, "devices are not part of what is deployed"},
+	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
 	{module + "/internal/topology", []string{".", "internal/target"}, "only the program turns configuration into resources"},
 	{module + "/internal/environment", []string{"cmd"}, "driving Pulumi is the command line's business"},
 	{module + "/cmd", nil, "a command is nobody's library"},

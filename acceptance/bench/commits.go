@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// commitProbe is the benchmark of the emulator's store, built once. The store is the emulator's own affair: nothing outside may import
+// it, so its package measures it.
+type commitProbe struct{ binary, temporary string }
+
+func buildCommitProbe(ctx context.Context, folder string) (commitProbe, error) {
+	p := commitProbe{filepath.Join(folder, ".evenkeel", "bin", "state.test"), filepath.Join(folder, ".evenkeel", "bench")}
+	if err := os.MkdirAll(p.temporary, 0o700); err != nil {
+		return p, err
+	}
+	cmd := exec.CommandContext(ctx, "go", "test", "-c", "-o", p.binary, "./emulator/internal/state")
+	cmd.Dir, cmd.Stderr = folder, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return p, fmt.Errorf("build the benchmark of the store: %w", err)
+	}
+	return p, nil
+}
+
+// run measures for a while, on the disk that the emulator's store lies on.
+func (p commitProbe) run(ctx context.Context, span time.Duration) (float64, *CommitSize, error) {
+	cmd := exec.CommandContext(ctx, p.binary, "-test.run=^$", "-test.bench=^BenchmarkCommit$", "-test.benchtime="+span.String())
+	cmd.Env = append(os.Environ(), "TMPDIR="+p.temporary)
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, nil, fmt.Errorf("measure commits: %w\n%s", err, out)
+	}
+	metrics := map[string]float64{}
+	for line := range strings.Lines(string(out)) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 || !strings.HasPrefix(fields[0], "BenchmarkCommit") {
+			continue
+		}
+		for i := 2; i+1 < len(fields); i += 2 {
+			if metrics[fields[i+1]], err = strconv.ParseFloat(fields[i], 64); err != nil {
+				return 0, nil, fmt.Errorf("measure commits: read %q: %w", line, err)
+			}
+		}
+	}
+	rate := metrics["commits/s"]
+	if rate <= 0 {
+		return 0, nil, fmt.Errorf("measure commits: no rate in %q", out)
+	}
+	return rate, &CommitSize{Rows: int(metrics["rows"]), Bytes: int(metrics["bytes"])}, nil
+}

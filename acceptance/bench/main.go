@@ -1,0 +1,133 @@
+// Command bench measures the local road, in a checkout of its own, and prints each figure beside what bounds it, measured in the same
+// run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits. Last comes
+// the peak memory of the emulator and of the provider.
+//
+// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them. docs/BENCHMARKS.md says how to
+// read them.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"evenkeel/acceptance/checkout"
+)
+
+// options are what the command line says.
+type options struct {
+	rounds   int
+	span     time.Duration // of each measurement of a rate
+	parallel int           // devices at a time
+	quick    bool
+	json     bool
+	only     string
+	folder   string
+}
+
+func main() {
+	// The same program, as a process of its own, is the other end of the bare handshakes.
+	if len(os.Args) == 3 && os.Args[1] == serveTLS {
+		exit(serveHandshakes(os.Args[2]))
+	}
+	var o options
+	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds to take medians of")
+	flag.DurationVar(&o.span, "span", 4*time.Second, "how long each measurement of a rate lasts")
+	flag.BoolVar(&o.quick, "quick", false, "one short round, to see that it runs; its figures mean little")
+	flag.BoolVar(&o.json, "json", false, "print JSON instead of tables")
+	flag.StringVar(&o.only, "only", "", "measure only this part: pulumi or registrations")
+	flag.StringVar(&o.folder, "folder", "", "where to make the checkout, kept afterwards (default: a temporary folder, removed)")
+	flag.Parse()
+	o.parallel = 32
+	if o.quick {
+		o.rounds, o.span = 1, time.Second
+	}
+	if flag.NArg() > 0 || o.rounds < 1 || o.span <= 0 || o.only != "" && o.only != "pulumi" && o.only != "registrations" {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	exit(run(ctx, o))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func run(ctx context.Context, o options) (err error) {
+	folder := o.folder
+	if folder == "" {
+		temporary, err := os.MkdirTemp("", "evenkeel-bench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(temporary)
+		folder = filepath.Join(temporary, "evenkeel")
+	}
+	if folder, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	say("making a checkout in %s and building it", folder)
+	if err := checkout.Clone(".", folder); err != nil {
+		return err
+	}
+	if err := checkout.Build(folder, os.Stderr); err != nil {
+		return err
+	}
+	checkout.TearDown(folder)
+	defer checkout.TearDown(folder)
+	report, err := measure(ctx, o, folder)
+	if err != nil {
+		return err
+	}
+	if o.json {
+		out := json.NewEncoder(os.Stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(report)
+	}
+	return report.print(os.Stdout)
+}
+
+func measure(ctx context.Context, o options, folder string) (Report, error) {
+	report := newReport(o)
+	stacks, err := openStacks(ctx, folder)
+	if err != nil {
+		return report, err
+	}
+	// The first create of a fresh emulator warms everything up, and is the one whose memory counts.
+	say("warming up, and watching memory")
+	if report.Memory, err = watchMemory(folder, func() error { return stacks.warmUp(ctx) }); err != nil {
+		return report, err
+	}
+	if o.only != "registrations" {
+		if report.Pulumi, err = stacks.compare(ctx, o.rounds); err != nil {
+			return report, err
+		}
+		report.Resources = stacks.resources
+	}
+	if o.only != "pulumi" {
+		if report.Registrations, report.Commit, err = measureRates(ctx, o, stacks); err != nil {
+			return report, err
+		}
+		peak, err := emulatorPeak(folder)
+		if err != nil && !errors.Is(err, errNoPeak) {
+			return report, err
+		}
+		report.EmulatorAfterRegistrations = peak
+	}
+	return report, nil
+}
+
+// say tells what happens now; results alone go to standard output.
+func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"evenkeel/acceptance/checkout"
+)
+
+// pollMemory is how often processes are looked at. A peak is never lost to it, only what a process does in its last moments.
+const pollMemory = 10 * time.Millisecond
+
+// errNoPeak: only Linux tells the peak of another process's memory.
+var errNoPeak = errors.New("this system does not tell the peak memory of a process")
+
+// watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than on Linux it
+// returns none.
+func watchMemory(folder string, up func() error) ([]Memory, error) {
+	provider := filepath.Join(folder, ".evenkeel", "bin", "pulumi-resource-azure-dps")
+	ended, peak := make(chan struct{}), make(chan float64)
+	go func() { peak <- peakOf(provider, ended) }()
+	err := up()
+	close(ended)
+	providerPeak := <-peak
+	if err != nil {
+		return nil, err
+	}
+	emulator, err := emulatorPeak(folder)
+	if errors.Is(err, errNoPeak) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if providerPeak == 0 {
+		return nil, fmt.Errorf("no process %s was seen during up", provider)
+	}
+	return []Memory{{"emulator, with the local azure-native plugin", emulator}, {"pulumi-resource-azure-dps", providerPeak}}, nil
+}
+
+// peakOf watches processes of an executable until ended is closed, and returns the largest peak in MiB.
+func peakOf(executable string, ended <-chan struct{}) float64 {
+	var largest float64
+	ticker := time.NewTicker(pollMemory)
+	defer ticker.Stop()
+	for {
+		links, _ := filepath.Glob("/proc/[0-9]*/exe")
+		for _, link := range links {
+			if target, err := os.Readlink(link); err != nil || target != executable {
+				continue
+			}
+			if mib, err := peak(filepath.Dir(link)); err == nil {
+				largest = max(largest, mib)
+			}
+		}
+		select {
+		case <-ended:
+			return largest
+		case <-ticker.C:
+		}
+	}
+}
+
+// emulatorPeak is the peak of the checkout's emulator so far, in MiB.
+func emulatorPeak(folder string) (float64, error) {
+	status, err := checkout.EmulatorStatus(folder)
+	if err != nil {
+		return 0, err
+	}
+	return peak("/proc/" + strconv.Itoa(status.PID))
+}
+
+// peak reads VmHWM, the peak of resident memory, of a folder of /proc.
+func peak(process string) (float64, error) {
+	if _, err := os.Stat("/proc/self/status"); err != nil {
+		return 0, errNoPeak
+	}
+	text, err := os.ReadFile(filepath.Join(process, "status"))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
+			return kib / 1024, err
+		}
+	}
+	return 0, errNoPeak
+}

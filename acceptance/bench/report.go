@@ -1,0 +1,117 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"text/tabwriter"
+)
+
+// Report is everything that one run measured.
+type Report struct {
+	Machine string `json:"machine"`
+	Rounds  int    `json:"rounds"`
+	// Resources is how many resources each of the compared stacks has.
+	Resources     int          `json:"resources,omitempty"`
+	Pulumi        []Comparison `json:"pulumi,omitempty"`
+	Commit        *CommitSize  `json:"commit,omitempty"`
+	Registrations []Rate       `json:"registrations,omitempty"`
+	Memory        []Memory     `json:"memory,omitempty"`
+	// EmulatorAfterRegistrations is the emulator's peak memory in MiB after all registrations.
+	EmulatorAfterRegistrations float64 `json:"emulatorAfterRegistrationsMiB,omitempty"`
+	parallel                   int
+}
+
+// Comparison is an operation on the local stack beside the same one on a stack of resources that do nothing.
+type Comparison struct {
+	Operation string `json:"operation"`
+	// Local and Noop are medians in seconds; Ratio is the median of the rounds' ratios.
+	Local float64 `json:"localSeconds"`
+	Noop  float64 `json:"noopSeconds"`
+	Ratio float64 `json:"ratio"`
+	Goal  float64 `json:"goal"`
+	// Ratios are those of each round.
+	Ratios []float64 `json:"ratios"`
+}
+
+// Rate is how fast devices register, beside what bounds it; medians, per second.
+type Rate struct {
+	Transport     string  `json:"transport"`
+	KeyExchange   string  `json:"keyExchange"`
+	Registrations float64 `json:"registrations"`
+	Handshakes    float64 `json:"handshakes"`
+	Commits       float64 `json:"commits"`
+	// Allowed is what a machine could do that spends nothing beside a handshake and a commit: 1/(1/handshakes + 1/commits).
+	Allowed float64 `json:"allowed"`
+	// Percent of Allowed that was reached, the median of the rounds'; Goal is the percentage to reach.
+	Percent float64 `json:"percent"`
+	Goal    float64 `json:"goal"`
+}
+
+// CommitSize is what one bare commit writes.
+type CommitSize struct {
+	Rows  int `json:"rows"`
+	Bytes int `json:"bytes"`
+}
+
+// Memory is the peak of a process.
+type Memory struct {
+	Process string  `json:"process"`
+	MiB     float64 `json:"peakMiB"`
+}
+
+func newReport(o options) Report {
+	return Report{
+		Machine: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
+		Rounds:  o.rounds, parallel: o.parallel,
+	}
+}
+
+func compareTimes(name string, goal float64, local, noop []float64) Comparison {
+	c := Comparison{Operation: name, Goal: goal, Local: median(local), Noop: median(noop)}
+	for i := range local {
+		c.Ratios = append(c.Ratios, local[i]/noop[i])
+	}
+	c.Ratio = median(c.Ratios)
+	return c
+}
+
+func median(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := len(sorted)
+	if n == 0 {
+		return 0
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// print writes the report as tables.
+func (r Report) print(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "%s; medians of %d rounds\n", r.Machine, r.Rounds)
+	if len(r.Pulumi) > 0 {
+		fmt.Fprintf(t, "\nPulumi, %d resources each\tlocal stack\tno-op stack\tratio\tto reach\n", r.Resources)
+		for _, c := range r.Pulumi {
+			fmt.Fprintf(t, "%s\t%.2f s\t%.2f s\t%.2f\t%.1f\n", c.Operation, c.Local, c.Noop, c.Ratio, c.Goal)
+		}
+	}
+	if len(r.Registrations) > 0 {
+		fmt.Fprintf(t, "\nRegistrations/s, SAS, %d at a time\tregistrations\tTLS handshakes\tcommits\tallowed\treached\tto reach\n", r.parallel)
+		for _, x := range r.Registrations {
+			fmt.Fprintf(t, "%s, %s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.0f %%\n",
+				x.Transport, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)
+		}
+		fmt.Fprintf(t, "one commit: %d rows, %d bytes, synced\n", r.Commit.Rows, r.Commit.Bytes)
+	}
+	if len(r.Memory) > 0 {
+		fmt.Fprintf(t, "\nPeak memory during one up\tMiB\n")
+		for _, m := range r.Memory {
+			fmt.Fprintf(t, "%s\t%.0f\n", m.Process, m.MiB)
+		}
+	}
+	if r.EmulatorAfterRegistrations > 0 {
+		fmt.Fprintf(t, "emulator, after all registrations\t%.0f\n", r.EmulatorAfterRegistrations)
+	}
+	return t.Flush()
+}
