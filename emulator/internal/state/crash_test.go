@@ -225,7 +225,9 @@ func TestResourcesSurviveALossOfEverythingUnsynced(t *testing.T) {
 		}, func(s *state.State) bool { h, _ := s.Hub(id("hub-3")); return h.Phase == state.Activating }},
 		{"an operation", func() error { return w.PutAsync(state.Async{ID: "op", Due: w.Now()}) },
 			func(s *state.State) bool { return last(s.Async("op")) == nil }},
-		{"a child", func() error { return second(w.PutChild(state.Child{Parent: links[0].HubHost, Kind: "k", Name: "n"}, "")) },
+		{"a child", func() error {
+			return second(w.PutChild(state.Child{Parent: links[0].HubHost, Kind: "k", Name: "n"}, ""))
+		},
 			func(s *state.State) bool { return last(s.Child(links[0].HubHost, "k", "n")) == nil }},
 		{"a group gone", func() error { return w.DeleteGroup(subscription, "Group", 0) },
 			func(s *state.State) bool { return last(s.Group(subscription, "group")) != nil }},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -62,9 +63,15 @@ func openStore(dir string, files vfs.FS) (*store, error) {
 		return nil, fmt.Errorf("open store %s: %w (%v)", dir, ErrInUse, err)
 	}
 	s := &store{lock: lock, cache: pebble.NewCache(cacheSize)}
-	s.db, err = pebble.Open(dir, s.options(files, lock))
+	used, err := hasTables(files, dir)
 	if err == nil {
-		err = s.checkFormat()
+		err = checkManifest(files, dir)
+	}
+	if err == nil {
+		s.db, err = pebble.Open(dir, s.options(files, lock))
+	}
+	if err == nil {
+		err = s.checkFormat(used)
 	}
 	if err != nil {
 		if s.db != nil {
@@ -94,9 +101,13 @@ func (s *store) options(files vfs.FS, lock *pebble.Lock) *pebble.Options {
 	return o
 }
 
-func (s *store) checkFormat() error {
+// checkFormat reads the format of a store, or writes it to a new one.
+func (s *store) checkFormat(used bool) error {
 	value, closer, err := s.db.Get(formatKey)
 	if errors.Is(err, pebble.ErrNotFound) {
+		if used {
+			return fmt.Errorf("%w (its format is missing)", ErrCorrupt)
+		}
 		return s.db.Set(formatKey, binary.AppendUvarint(nil, storeFormat), pebble.Sync)
 	}
 	if err != nil {
@@ -208,10 +219,11 @@ func (b *batch) deleteRange(start, end []byte) { _ = b.DeleteRange(start, end, n
 // explain gives the database's errors our words.
 func explain(err error) error {
 	switch {
-	case err == nil:
-		return nil
+	case err == nil, errors.Is(err, ErrCorrupt):
+		return err
 	case pebble.IsCorruptionError(err), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w (%v)", ErrCorrupt, err)
+		detail, _, _ := strings.Cut(err.Error(), "\n")
+		return fmt.Errorf("%w (%s)", ErrCorrupt, detail)
 	case errors.Is(err, pebble.ErrClosed):
 		return ErrClosed
 	}

@@ -89,7 +89,7 @@ func (silent) Infof(string, ...any)           {}
 func (silent) Errorf(string, ...any)          {}
 func (silent) Fatalf(format string, a ...any) { panic(fmt.Sprintf(format, a...)) }
 
-// TestDamagedFilesAreReportedNotRepaired overwrites the middle of each file of a store, in a copy for each.
+// TestDamagedFilesAreReportedNotRepaired damages each file of a store that matters, in several places and a copy for each.
 func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -101,41 +101,49 @@ func TestDamagedFilesAreReportedNotRepaired(t *testing.T) {
 		w.putEnrollment(fmt.Sprint("device-", i), state.Settings{})
 	}
 	must(t, s.Close())
-	// Opening again moves what the log holds into a table file.
+	damageEach(t, dir, ".log")
+	// Opening again moves what the log holds into a table.
 	s, err = state.Open(state.Options{Dir: dir})
 	must(t, err)
 	must(t, s.Close())
-	files, err := filepath.Glob(filepath.Join(dir, "*"))
-	must(t, err)
-	damaged := 0
-	for _, file := range files {
-		kind := filepath.Ext(file)
-		if strings.HasPrefix(filepath.Base(file), "MANIFEST") {
-			kind = "MANIFEST"
-		}
-		if kind != ".sst" && kind != "MANIFEST" {
-			continue
-		}
-		damaged++
-		copied := filepath.Join(t.TempDir(), "store")
-		must(t, os.CopyFS(copied, os.DirFS(dir)))
-		bad, err := os.ReadFile(file)
+	damageEach(t, dir, ".sst")
+	damageEach(t, dir, "manifest")
+}
+
+func damageEach(t *testing.T, dir, kind string) {
+	t.Helper()
+	pattern := "*" + kind
+	if kind == "manifest" {
+		found, err := pebble.Peek(dir, vfs.Default)
 		must(t, err)
-		for i := len(bad) / 2; i < len(bad)/2+16 && i < len(bad); i++ {
-			bad[i] ^= 0xff
-		}
-		must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
-		s, err := state.Open(state.Options{Dir: copied})
-		if err == nil {
-			_, err = s.Counts()
-			_ = s.Close()
-		}
-		if !errors.Is(err, state.ErrCorrupt) {
-			t.Errorf("%s damaged: got %v, want %v", filepath.Base(file), err, state.ErrCorrupt)
-		}
+		pattern = filepath.Base(found.ManifestFilename)
 	}
-	if damaged < 2 {
-		t.Fatalf("got %d files to damage of %v, want a table and a manifest", damaged, files)
+	files, err := filepath.Glob(filepath.Join(dir, pattern))
+	must(t, err)
+	if len(files) == 0 {
+		t.Fatalf("got no %s to damage, want one", kind)
+	}
+	for _, file := range files {
+		whole, err := os.ReadFile(file)
+		must(t, err)
+		for _, part := range []int{0, 1, 2, 3} {
+			at := len(whole)*part/4 + 7
+			copied := filepath.Join(t.TempDir(), "store")
+			must(t, os.CopyFS(copied, os.DirFS(dir)))
+			bad := append([]byte(nil), whole...)
+			for i := at; i < at+4; i++ {
+				bad[i] ^= 0xff
+			}
+			must(t, os.WriteFile(filepath.Join(copied, filepath.Base(file)), bad, 0o600))
+			s, err := state.Open(state.Options{Dir: copied})
+			if err == nil {
+				_, err = s.Counts()
+				_ = s.Close()
+			}
+			if !errors.Is(err, state.ErrCorrupt) {
+				t.Errorf("%s damaged at byte %d of %d: got %v, want %v", filepath.Base(file), at, len(whole), err, state.ErrCorrupt)
+			}
+		}
 	}
 }
 
