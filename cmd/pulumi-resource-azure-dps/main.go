@@ -1,9 +1,11 @@
-// Command pulumi-resource-azure-dps serves the provider azure-dps to the Pulumi engine, which starts it. It does nothing else.
+// Command pulumi-resource-azure-dps serves the provider azure-dps to the Pulumi engine, which starts it, and ends with it. It does
+// nothing else.
 package main
 
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -12,6 +14,9 @@ import (
 )
 
 func main() {
+	if stdin, err := os.Stdin.Stat(); err == nil && stdin.Mode()&os.ModeNamedPipe != 0 {
+		go endWithEngine()
+	}
 	served, err := provider.New()
 	if err == nil {
 		err = p.RunProvider(context.Background(), provider.Name, provider.Version, served)
@@ -20,4 +25,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "pulumi-resource-azure-dps:", err)
 		os.Exit(1)
 	}
+}
+
+// endWithEngine ends the process when the pipe to the engine breaks. A killed engine cannot say goodbye, and a request that is
+// still being retried must not arrive when the next engine is at work already.
+func endWithEngine() {
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	os.Exit(1)
 }
