@@ -80,7 +80,7 @@ func (a *app) emulatorStart(ctx context.Context, newPorts bool) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(status{true, started, 0, nil, &endpoints})
+		return a.emulatorStatus(ctx)
 	}
 	if started {
 		a.say("the emulator runs")
@@ -114,7 +114,6 @@ func (a *app) emulatorStop(ctx context.Context) error {
 // status is what `emulator status` and `start` print as JSON.
 type status struct {
 	Running   bool                   `json:"running"`
-	Started   bool                   `json:"started,omitempty"`
 	PID       int                    `json:"pid,omitempty"`
 	Since     *time.Time             `json:"since,omitempty"`
 	Endpoints *environment.Endpoints `json:"endpoints,omitempty"`
