@@ -205,7 +205,7 @@ func (c *Client) send(ctx context.Context, k call, out any) (http.Header, error)
 		return nil, fmt.Errorf("%s %s at %s: %w", k.method, k.path, c.host, err)
 	}
 	if response.StatusCode != k.accept {
-		return nil, newError(k, response, payload)
+		return nil, newError(c.host, k, response, payload)
 	}
 	if out != nil {
 		if err := json.Unmarshal(payload, out); err != nil {

@@ -27,8 +27,8 @@ var (
 
 // Error is a refusal by the service: ProvisioningServiceErrorDetails of the service API 2021-10-01.
 type Error struct {
-	// Method and Path are those of the request, without query.
-	Method, Path string
+	// Method, Host and Path are those of the request, without query.
+	Method, Host, Path string
 	// Status is the HTTP status.
 	Status int
 	// Code is the service's own number, such as 404201, or 0 when the answer was not the service's own form.
@@ -40,7 +40,7 @@ type Error struct {
 // Error says what was asked, what was answered and how to find it at the service.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s: %d %s", e.Method, e.Path, e.Status, http.StatusText(e.Status))
+	fmt.Fprintf(&b, "%s %s at %s: %d %s", e.Method, e.Path, e.Host, e.Status, http.StatusText(e.Status))
 	if e.Message != "" {
 		fmt.Fprintf(&b, ": %s", e.Message)
 	}
@@ -72,8 +72,8 @@ func (e *Error) Is(target error) bool {
 	}
 }
 
-func newError(k call, response *http.Response, payload []byte) *Error {
-	e := &Error{Method: k.method, Path: k.path, Status: response.StatusCode}
+func newError(host string, k call, response *http.Response, payload []byte) *Error {
+	e := &Error{Method: k.method, Host: host, Path: k.path, Status: response.StatusCode}
 	var details struct {
 		ErrorCode  int    `json:"errorCode"`
 		TrackingID string `json:"trackingId"`

@@ -22,6 +22,9 @@ const (
 	Signing
 )
 
+// ThumbprintMark begins a text that stands for a certificate of which only the SHA-256 thumbprint is known.
+const ThumbprintMark = "sha256:"
+
 var errNotCertificate = errors.New("the certificate is neither PEM text nor base64 of a DER certificate")
 
 // ParseCertificate reads a certificate as the service takes it: PEM text (the first certificate of it) or base64 of its DER form.
@@ -35,6 +38,9 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 		if block.Type == "CERTIFICATE" {
 			return parseDER(block.Bytes)
 		}
+	}
+	if strings.HasPrefix(text, ThumbprintMark) {
+		return nil, errors.New("a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here")
 	}
 	if strings.Contains(text, "PRIVATE KEY") {
 		return nil, errors.New("a private key stands where a certificate should")

@@ -112,7 +112,7 @@ func (c CertificatePair) secondary() string {
 // certificateIdentity returns the thumbprint of a certificate in any of its forms, and the text itself when it is none.
 func certificateIdentity(text string) string {
 	if certificate, err := enrollment.ParseCertificate(text); err == nil {
-		return thumbprintMark + enrollment.Thumbprint(certificate)
+		return enrollment.ThumbprintMark + enrollment.Thumbprint(certificate)
 	}
 	return strings.ToLower(text)
 }

@@ -88,6 +88,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "none", inputs: object{"version": "0.1.0"}},
 		{name: "host, policy and key", inputs: object{"host": fakeHost, "policyName": "p", "key": key}},
 		{name: "a connection string", inputs: object{"connectionString": connectionString(fakeHost, key)}},
+		{name: "as a stack's configuration gives it", inputs: object{"connectionString": connectionString(fakeHost, key), "rateLimit": "5"}},
 		{name: "a host alone", inputs: object{"host": fakeHost}, want: []string{"key", "policyName"}},
 		{name: "both forms", inputs: object{"connectionString": connectionString(fakeHost, key), "host": fakeHost}, want: []string{"host"}},
 		{name: "a broken connection string", inputs: object{"connectionString": "HostName=x;SharedAccessKey=" + key}, want: []string{"connectionString"}},
@@ -157,7 +158,7 @@ func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
 		want   string
 	}{
 		"none":       {object{}, "not configured"},
-		"wrong key":  {wrongKey, "401"},
+		"wrong key":  {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); look at the provider's policyName and key"},
 		"no CA file": {noFile, "absent.pem"},
 		"no CA":      {untrusted, "certificate"},
 	} {

@@ -114,11 +114,13 @@ func (EnrollmentGroup) Read(ctx context.Context, req infer.ReadRequest[Enrollmen
 	if err != nil {
 		return response, err
 	}
-	found, exists, err := l.read(ctx, id, req.State.held())
+	found, exists, err := l.read(ctx, id, req.Inputs.declared(), req.State.held())
 	if err != nil || !exists {
 		return response, err
 	}
-	response.ID = resourceID(l.host, groupsName, found.ID)
+	if response.ID = req.ID; req.State.Etag == "" { // an import: the id is spelled as the service spells it
+		response.ID = resourceID(l.host, groupsName, found.ID)
+	}
 	response.Inputs, response.State = groupArgs(found.declared), groupState(found)
 	return response, nil
 }

@@ -118,11 +118,13 @@ func (IndividualEnrollment) Read(ctx context.Context, req infer.ReadRequest[Indi
 	if err != nil {
 		return response, err
 	}
-	found, exists, err := l.read(ctx, id, req.State.held())
+	found, exists, err := l.read(ctx, id, req.Inputs.declared(), req.State.held())
 	if err != nil || !exists {
 		return response, err
 	}
-	response.ID = resourceID(l.host, individualsName, found.ID)
+	if response.ID = req.ID; req.State.Etag == "" { // an import: the id is spelled as the service spells it
+		response.ID = resourceID(l.host, individualsName, found.ID)
+	}
 	response.Inputs, response.State = individualArgs(found.declared), individualState(found)
 	return response, nil
 }

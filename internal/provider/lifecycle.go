@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -49,6 +48,14 @@ func (l lifecycle) own(id string) (string, error) {
 	return entry, nil
 }
 
+// failure says what was being done to which entry and, where there is one, what to look at.
+func (l lifecycle) failure(verb, id string, err error) error {
+	if errors.Is(err, dpsapi.ErrUnauthorized) {
+		return fmt.Errorf("%s enrollment %q: %w; look at the provider's policyName and key: the policy has to be one of %s, with the right EnrollmentWrite", verb, id, err, l.host)
+	}
+	return fmt.Errorf("%s enrollment %q: %w", verb, id, err)
+}
+
 // fetch reads an entry with its keys.
 func (l lifecycle) fetch(ctx context.Context, id string) (held, error) {
 	entry, err := l.get(ctx, id)
@@ -73,7 +80,7 @@ func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
 		return l.takeOver(want, found)
 	}
 	if !errors.Is(err, dpsapi.ErrNotFound) {
-		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, err)
+		return held{}, l.failure("create", want.ID, err)
 	}
 	keys, err := completeKeys(keysOf(want.Attestation), l.urn)
 	if err != nil {
@@ -85,7 +92,7 @@ func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
 		return l.afterRace(ctx, want, keys, err)
 	}
 	if err != nil {
-		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, err)
+		return held{}, l.failure("create", want.ID, err)
 	}
 	return l.settle(want, stored, keys), nil
 }
@@ -112,7 +119,7 @@ func (l lifecycle) takeOver(want declared, found held) (held, error) {
 func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsapi.SymmetricKey, refusal error) (held, error) {
 	found, err := l.fetch(ctx, want.ID)
 	if err != nil || !l.isExactly(want, keys, found) {
-		return held{}, fmt.Errorf("create enrollment %q: %w", want.ID, refusal)
+		return held{}, l.failure("create", want.ID, refusal)
 	}
 	found.declared = reconcile(want, found)
 	return found, nil
@@ -145,18 +152,19 @@ func (l lifecycle) settle(want declared, stored dpsapi.IndividualEnrollment, key
 	return h
 }
 
-// read refreshes an entry, or reads one to import when known has no etag. It returns false only when the service itself says that
-// there is no such entry.
-func (l lifecycle) read(ctx context.Context, id string, known held) (held, bool, error) {
+// read refreshes an entry, or reads one to import when known has no etag, and spells it as want does. It returns false only when the
+// service itself says that there is no such entry.
+func (l lifecycle) read(ctx context.Context, id string, want declared, known held) (held, bool, error) {
 	entry, err := l.get(ctx, id)
 	if errors.Is(err, dpsapi.ErrNotFound) {
 		return held{}, false, nil
 	}
 	if err != nil {
-		return held{}, false, fmt.Errorf("read enrollment %q: %w", id, err)
+		return held{}, false, l.failure("read", id, err)
 	}
-	if known.Etag != "" && entry.Etag == known.Etag {
-		return known, true, nil // every change of an entry moves its etag
+	if known.Etag != "" && entry.Etag == known.Etag { // every change of an entry moves its etag
+		known.declared = reconcile(want, known)
+		return known, true, nil
 	}
 	found := heldBy(l.host, entry)
 	if kindOf(found.Attestation) == dpsapi.SymmetricKeyAttestation {
@@ -165,15 +173,14 @@ func (l lifecycle) read(ctx context.Context, id string, known held) (held, bool,
 			return held{}, false, nil // deleted between the two calls
 		}
 		if err != nil {
-			return held{}, false, fmt.Errorf("read the keys of enrollment %q: %w", id, err)
+			return held{}, false, l.failure("read the keys of", id, err)
 		}
 		found.readKeys(attestation)
 	}
-	spelled := known.declared
-	if spelled.ID == "" {
-		spelled.ID = found.ID
+	if want.ID == "" {
+		want.ID = found.ID
 	}
-	found.declared = reconcile(spelled, found)
+	found.declared = reconcile(want, found)
 	return found, true, nil
 }
 
@@ -183,7 +190,7 @@ func (l lifecycle) update(ctx context.Context, want declared, known held) (held,
 	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
 		var err error
 		if keys, err = l.keepKeys(ctx, want.ID, keys, known); err != nil {
-			return held{}, fmt.Errorf("update enrollment %q: %w", want.ID, err)
+			return held{}, l.failure("update", want.ID, err)
 		}
 	}
 	entry := entryOf(want, keys)
@@ -206,7 +213,7 @@ func (l lifecycle) update(ctx context.Context, want declared, known held) (held,
 		return held{}, fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", want.ID, l.host, err)
 	}
 	if err != nil {
-		return held{}, fmt.Errorf("update enrollment %q: %w", want.ID, err)
+		return held{}, l.failure("update", want.ID, err)
 	}
 	return l.settle(want, stored, keys), nil
 }
@@ -245,44 +252,9 @@ func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsapi.Symmetr
 // delete removes the entry, whatever version it is; it may be gone already.
 func (l lifecycle) delete(ctx context.Context, id string) error {
 	if err := l.remove(ctx, id); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
-		return fmt.Errorf("delete enrollment %q: %w", id, err)
+		return l.failure("delete", id, err)
 	}
 	return nil
-}
-
-// preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
-func preview(ctx context.Context, want declared, known held) held {
-	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}}
-	if h.ServiceHost == "" {
-		h.ServiceHost = infer.GetConfig[*Config](ctx).host()
-	}
-	switch kindOf(want.Attestation) {
-	case dpsapi.SymmetricKeyAttestation:
-		keys, given := foundKeys(known), symmetricOf(want.Attestation)
-		if given.PrimaryKey != nil {
-			keys.PrimaryKey = *given.PrimaryKey
-		}
-		if given.SecondaryKey != nil {
-			keys.SecondaryKey = *given.SecondaryKey
-		}
-		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
-	case dpsapi.X509CertAttestation:
-		rolled := slices.ContainsFunc(changes(want, known), func(f field) bool { return strings.HasPrefix(f.path, attestationPath) })
-		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate, known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
-			h.PrimaryCertificate, h.SecondaryCertificate = &CertificateInfo{}, &CertificateInfo{}
-		}
-	}
-	return h
-}
-
-// wire tells the framework that outputs follow no rule of its own: preview leaves empty what is not known, and markUnknown says so.
-func wire(f infer.FieldSelector, r *Record) {
-	for _, output := range []any{
-		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,
-		&r.PrimaryCertificate, &r.SecondaryCertificate,
-	} {
-		f.OutputField(output).AlwaysKnown()
-	}
 }
 
 // sameID reports whether two ids name the same entry: the service has no regard for letter case.

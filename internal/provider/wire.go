@@ -21,10 +21,6 @@ type held struct {
 	Record
 }
 
-// thumbprintMark begins the text that stands for a certificate of which only the thumbprint is known: the service never returns
-// certificates.
-const thumbprintMark = "sha256:"
-
 // kindOf returns the type of an attestation as the service names it.
 func kindOf(a *Attestation) string {
 	switch {
@@ -187,11 +183,11 @@ func (h *held) readCertificates(c dpsapi.X509Certificates) *CertificatePair {
 	pair := &CertificatePair{}
 	if c.Primary != nil && c.Primary.Info != nil {
 		h.PrimaryCertificate = infoOf(*c.Primary.Info)
-		pair.Primary = thumbprintMark + strings.ToLower(c.Primary.Info.SHA256Thumbprint)
+		pair.Primary = enrollment.ThumbprintMark + strings.ToLower(c.Primary.Info.SHA256Thumbprint)
 	}
 	if c.Secondary != nil && c.Secondary.Info != nil {
 		h.SecondaryCertificate = infoOf(*c.Secondary.Info)
-		if secondary := thumbprintMark + strings.ToLower(c.Secondary.Info.SHA256Thumbprint); secondary != pair.Primary {
+		if secondary := enrollment.ThumbprintMark + strings.ToLower(c.Secondary.Info.SHA256Thumbprint); secondary != pair.Primary {
 			pair.Secondary = &secondary
 		}
 	}

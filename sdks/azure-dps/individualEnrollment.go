@@ -30,7 +30,7 @@ type IndividualEnrollment struct {
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. Updates and deletions name it, so that nobody's change is overwritten unseen.
+	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
@@ -283,7 +283,7 @@ func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. Updates and deletions name it, so that nobody's change is overwritten unseen.
+// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
 func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }

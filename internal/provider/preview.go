@@ -1,0 +1,46 @@
+package provider
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
+func preview(ctx context.Context, want declared, known held) held {
+	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}}
+	if h.ServiceHost == "" {
+		h.ServiceHost = infer.GetConfig[*Config](ctx).host()
+	}
+	switch kindOf(want.Attestation) {
+	case dpsapi.SymmetricKeyAttestation:
+		keys, given := foundKeys(known), symmetricOf(want.Attestation)
+		if given.PrimaryKey != nil {
+			keys.PrimaryKey = *given.PrimaryKey
+		}
+		if given.SecondaryKey != nil {
+			keys.SecondaryKey = *given.SecondaryKey
+		}
+		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
+	case dpsapi.X509CertAttestation:
+		rolled := slices.ContainsFunc(changes(want, known), func(f field) bool { return strings.HasPrefix(f.path, attestationPath) })
+		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate, known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
+			h.PrimaryCertificate, h.SecondaryCertificate = &CertificateInfo{}, &CertificateInfo{}
+		}
+	}
+	return h
+}
+
+// wire tells the framework that outputs follow no rule of its own: preview leaves empty what is not known, and markUnknown says so.
+func wire(f infer.FieldSelector, r *Record) {
+	for _, output := range []any{
+		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,
+		&r.PrimaryCertificate, &r.SecondaryCertificate,
+	} {
+		f.OutputField(output).AlwaysKnown()
+	}
+}
