@@ -17,6 +17,8 @@ type caller struct {
 	token string
 	// certificates are what the device presented in TLS, leaf first.
 	certificates []*x509.Certificate
+	// group is the enrollment group that let the caller in before on the same connection, asked first; empty when none is known.
+	group string
 }
 
 // match is what let a device in: an individual enrollment or a group, and the credential that its hub identity gets.
@@ -88,32 +90,44 @@ func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) 
 //
 // Fidelity: the groups are tried in the order of their ids; two groups with the same key are ambiguous on Azure too.
 func (a *API) groupKey(c caller, token sas.Token) (match, error) {
-	var found *match
+	if c.group != "" {
+		g, err := a.st.EnrollmentGroup(c.scope, c.group)
+		if err != nil && !isNotFound(err) {
+			return match{}, err
+		}
+		if m, ok := a.signedBy(c, g, token); err == nil && ok {
+			return m, nil
+		}
+	}
+	found, in := match{}, false
 	err := a.eachGroup(c.scope, func(g state.EnrollmentGroup) bool {
-		key := g.Attestation.SymmetricKey
-		if key == nil {
-			return true
-		}
-		primary, err := sas.DeriveDeviceKey(key.Primary, c.id)
-		if err != nil {
-			return true
-		}
-		secondary, err := sas.DeriveDeviceKey(key.Secondary, c.id)
-		if err != nil {
-			return true
-		}
-		if token.Verify(a.st.Now(), primary, secondary) == nil {
-			found = &match{group: &g, keys: state.SymmetricKey{Primary: primary, Secondary: secondary}}
-		}
-		return found == nil
+		found, in = a.signedBy(c, g, token)
+		return !in
 	})
 	if err != nil {
 		return match{}, err
 	}
-	if found == nil {
+	if !in {
 		return match{}, errBadKey
 	}
-	return *found, nil
+	return found, nil
+}
+
+// signedBy reports whether a key derived from the group's made the signature.
+func (a *API) signedBy(c caller, g state.EnrollmentGroup, token sas.Token) (match, bool) {
+	key := g.Attestation.SymmetricKey
+	if key == nil {
+		return match{}, false
+	}
+	primary, err := sas.DeriveDeviceKey(key.Primary, c.id)
+	if err != nil {
+		return match{}, false
+	}
+	secondary, err := sas.DeriveDeviceKey(key.Secondary, c.id)
+	if err != nil || token.Verify(a.st.Now(), primary, secondary) != nil {
+		return match{}, false
+	}
+	return match{group: &g, keys: state.SymmetricKey{Primary: primary, Secondary: secondary}}, true
 }
 
 // groupPage is how many groups are read at a time; Azure allows 100 of each kind.

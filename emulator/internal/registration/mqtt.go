@@ -45,26 +45,31 @@ func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	if !mine {
 		return nil, broker.ErrNotMine
 	}
-	err := a.admit(c, who)
+	group, err := a.admit(c, who)
 	a.record("CONNECT", who.scope+"/registrations/"+who.id, who, err, http.StatusOK, start)
 	if err != nil {
 		return nil, err
 	}
+	who.group = group
 	return &session{api: a, caller: who, client: c.Client}, nil
 }
 
-func (a *API) admit(c broker.Connect, who caller) error {
+// admit returns the enrollment group that let the caller in, or "".
+func (a *API) admit(c broker.Connect, who caller) (group string, err error) {
 	if err := who.check(); err != nil {
-		return err
+		return "", err
 	}
 	if !strings.EqualFold(c.ClientID, who.id) {
-		return invalid("The client id must be the registration id.")
+		return "", invalid("The client id must be the registration id.")
 	}
-	_, err := a.attest(who)
+	m, err := a.attest(who)
 	if who.token == "" && len(who.certificates) > 0 && errors.Is(err, errBadCertificate) {
-		return nil
+		return "", nil
 	}
-	return err
+	if m.group != nil {
+		group = m.group.ID
+	}
+	return group, err
 }
 
 // callerOf reads a user name; false when it is not of this form. After the id stand parameters without a question mark.
