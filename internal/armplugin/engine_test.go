@@ -2,8 +2,10 @@ package armplugin_test
 
 import (
 	"context"
+	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,22 +79,47 @@ type engine struct {
 // attach connects a configured engine.
 func attach(t *testing.T, address string, config resource.PropertyMap) *engine {
 	t.Helper()
-	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	p := plugin.NewProviderWithClient(nil, pulumirpc.NewResourceProviderClient(conn), false)
-	if config == nil {
-		config = resource.PropertyMap{}
-	}
-	request := plugin.ConfigureRequest{Inputs: config}
+	complete := resource.PropertyMap{"subscriptionId": resource.NewStringProperty(subscription)}
+	maps.Copy(complete, config)
+	p := plugin.NewProviderWithClient(nil, dial(t, address), false)
+	request := plugin.ConfigureRequest{Inputs: complete}
 	request.URN, request.Name, request.Type, request.ID = ptr(urn("pulumi:providers:azure-native", "default")), ptr("default"),
 		ptr(tokens.Type("pulumi:providers:azure-native")), ptr(resource.ID("default"))
 	if _, err := p.Configure(context.Background(), request); err != nil {
 		t.Fatal(err)
 	}
 	return &engine{Provider: p, t: t}
+}
+
+// dial connects to the plugin, which is not configured yet.
+func dial(t *testing.T, address string) pulumirpc.ResourceProviderClient {
+	t.Helper()
+	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return pulumirpc.NewResourceProviderClient(conn)
+}
+
+func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		config map[string]string
+		local  bool
+	}{
+		"no subscription": {nil, false},
+		"only a location": {map[string]string{"azure-native:config:location": "westeurope"}, false},
+		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111"}, false},
+		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription}, true},
+	} {
+		arm := newFakeARM(t)
+		plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
+		_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
+		if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
 }
 
 func ptr[T any](v T) *T { return &v }

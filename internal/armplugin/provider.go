@@ -41,7 +41,8 @@ type Options struct {
 	Credential azcore.TokenCredential
 	// Transport sends the requests; nil means azcore's own client, which trusts the system's authorities only.
 	Transport policy.Transporter
-	// SubscriptionID is used unless the provider's configuration in the program or stack names another.
+	// SubscriptionID is the only subscription that the plugin serves. An engine whose provider configuration does not name it is
+	// turned away: its stack is not a local one.
 	SubscriptionID string
 	// Logger hears of connections; nil means silence. It never gets a property value or a token.
 	Logger *slog.Logger
@@ -148,7 +149,12 @@ func (a *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// Configure takes location and subscriptionId. Credentials, clouds and tenants in the configuration are for the real
+// errNotLocal turns away stacks that were made for Azure. Without it, a destroy or refresh of one, which run no program that could
+// look, would find nothing here and forget resources that exist and cost money.
+var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and the stack is not a local one: its azure-native provider does not " +
+	"name the emulator's subscription; nothing was changed. To reach Azure, run `eval \"$(keel env --unset)\"` first")
+
+// Configure takes location and subscriptionId, which must be the one of Options. Credentials, clouds and tenants in the configuration are for the real
 // plugin and change nothing here: requests go to the endpoint of Options as the credential of Options.
 func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	a.mu.Lock()
@@ -156,8 +162,8 @@ func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureReque
 	for key, value := range req.GetVariables() {
 		a.config[strings.TrimPrefix(key, "azure-native:config:")] = value
 	}
-	if id := a.config["subscriptionId"]; id != "" {
-		a.subscriptionID = id
+	if !strings.EqualFold(a.config["subscriptionId"], a.subscriptionID) {
+		return nil, errNotLocal
 	}
 	// Secrets are not accepted: the engine then takes them off values that it sends and puts them back, path by path,
 	// on those that it gets.
