@@ -27,7 +27,7 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 		if err != nil {
 			return err
 		}
-		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud)
+		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud, topology.Anchored)
 		if err != nil {
 			return err
 		}
@@ -37,7 +37,8 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 	if err != nil {
 		return err
 	}
-	dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud) // AllocationPolicy: Hashed
+	// All hubs linked, AllocationPolicy: Hashed.
+	dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud, topology.Anchored)
 	if err != nil {
 		return err
 	}

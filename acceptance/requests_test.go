@@ -16,16 +16,19 @@ import (
 
 // The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
 // 2022-09-01, IotHubs 2022-04-30-preview and provisioningServices 2022-12-12, which are the defaults of azure-native 2.92.3. Each is
-// looked for, put, its long-running operation polled, and read.
+// looked for, put, its long-running operation polled until the resource is read as its result, and read once more, as the real
+// plugin takes its state from a GET of its own.
 var (
 	groupRequests = []string{
 		"GET /subscriptions/S/resourcegroups/environment 2022-09-01 404",
 		"PUT /subscriptions/S/resourcegroups/environment 2022-09-01 201",
+		"GET /subscriptions/S/resourcegroups/environment 2022-09-01 200",
 	}
 	serviceRequests = []string{
 		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 404",
 		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 201",
 		"GET /subscriptions/S/providers/microsoft.devices/locations/westeurope/provisioningserviceoperationresults/OP 2022-12-12 200",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 200",
 		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/provisioningservices/provisioning 2022-12-12 200",
 	}
 )
@@ -34,6 +37,7 @@ func hubRequests(name string) []string {
 	return []string{
 		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 404",
 		"PUT /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 201",
+		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 200",
 		"GET /subscriptions/S/resourcegroups/environment/providers/microsoft.devices/iothubs/" + name + " 2022-04-30-preview 200",
 	}
 }

@@ -14,7 +14,7 @@ var owned = []struct {
 	reason string
 }{
 	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"}, "the MQTT server stays behind one small interface of our own"},
-	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "internal/armplugin", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only providers know the provider framework"},
+	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only the provider knows the provider framework"},
 	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/topology", "internal/target"}, "Azure resources are declared by the program alone"},
 	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"}, "code generation is a tool, not a part of the product"},
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state"}, "what is true, and how it is kept, is decided in one place"},

@@ -11,6 +11,9 @@ import (
 // purpose is the tag by which everything that this program makes is found again.
 const purpose = "evenkeel"
 
+// Anchored replaces a resource whose location changes: hubs and provisioning services cannot move.
+var Anchored = pulumi.ReplaceOnChanges([]string{"location"})
+
 // Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag.
 func (t *Topology) Group() *resources.ResourceGroupArgs {
 	tags := t.tags()
