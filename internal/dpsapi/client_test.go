@@ -361,6 +361,20 @@ func TestFailuresWithoutAnAnswer(t *testing.T) {
 	})
 }
 
+func TestARedirectIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	client := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/enrollments/d" {
+			t.Errorf("got a request to %s: the token went along", r.URL.Path)
+		}
+		http.Redirect(w, r, "/elsewhere", http.StatusTemporaryRedirect)
+	})
+	var refusal *dpsapi.Error
+	if _, err := client.Individuals().Get(t.Context(), "d"); !errors.As(err, &refusal) || refusal.Status != http.StatusTemporaryRedirect {
+		t.Errorf("got %v, want the redirect as a refusal", err)
+	}
+}
+
 func TestTheTokenIsRenewedBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	now := time.Now()

@@ -144,6 +144,20 @@ func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
 	}
 }
 
+func TestACheckedConfigurationLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	server := startProvider(t, object{})
+	former := object{"connectionString": connectionString("former.azure-devices-provisioning.net", newKey(t)), "rateLimit": 1}
+	if _, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: former.properties()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Configure(p.ConfigureRequest{Args: fake.config().properties()}); err != nil {
+		t.Fatal(err)
+	}
+	manage(t, server, "IndividualEnrollment", "device-1").up(object{"registrationId": "device-1"})
+}
+
 func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)

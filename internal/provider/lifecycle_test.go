@@ -229,8 +229,61 @@ func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
 		t.Errorf("after refresh and up: got %v, want the declared entry", entry)
 	}
 	fake.edit(t, individualPath, func(map[string]any) {}) // a new version of the same
-	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) {
+	if got := m.up(object{"registrationId": "device-1"}); !slices.Equal(got, []string{"deviceId"}) || fake.entry(individualPath)["deviceId"] != nil {
 		t.Errorf("update after a change of nothing: got %v, want deviceId", got)
+	}
+	m.secret("primaryKey")
+}
+
+func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+	m.up(object{"enrollmentGroupId": "devices"})
+	renewed := newKey(t)
+	fake.edit(t, groupPath, set("attestation", "symmetricKey", "primaryKey", renewed))
+	changed := object{"enrollmentGroupId": "devices", "provisioningStatus": "disabled"}
+	if _, err := m.tryUp(changed); !errors.Is(err, dpsapi.ErrPrecondition) || !strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
+		t.Errorf("update over renewed keys: got %v, want them named and not told", err)
+	}
+	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
+		t.Errorf("refresh: got %v, want the renewed key taken over, and no change to heal", got)
+	}
+	m.up(changed)
+	if m.secret("primaryKey") != renewed {
+		t.Error("the update renewed the key")
+	}
+}
+
+// Whether Azure answers 409 to a PUT without If-Match over an existing entry is not known: both have to work.
+func TestACreationThatMeetsItselfIsNoFailure(t *testing.T) {
+	t.Parallel()
+	certificate := newAuthority(t, "root").PEM
+	for name, inputs := range map[string]object{
+		"made keys": {"enrollmentGroupId": "devices"},
+		"X.509":     {"enrollmentGroupId": "devices", "attestation": object{"x509": object{"signingCertificates": object{"primary": certificate}}}},
+	} {
+		for _, theirs := range []bool{false, true} {
+			fake := runFake(t)
+			puts := 0
+			fake.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodPut {
+					return false
+				}
+				if puts++; puts > 1 {
+					if theirs {
+						fake.edit(t, groupPath, set("provisioningStatus", "disabled"))
+					}
+					refuse(w, 409201, "Enrollment already exists.")
+				}
+				return puts > 1
+			}, func(r *http.Request) bool { return r.Method == http.MethodPut })
+			m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+			_, err := m.tryUp(inputs)
+			if (err != nil) != theirs || theirs && !errors.Is(err, dpsapi.ErrConflict) {
+				t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
+			}
+		}
 	}
 }
 
