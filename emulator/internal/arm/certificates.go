@@ -1,19 +1,15 @@
 package arm
 
 import (
-	"encoding/json"
 	"net/http"
 	"regexp"
 	"strings"
-	"time"
 
 	"evenkeel/emulator/internal/state"
 )
 
 // Certificates of hubs (Certificates_*) and provisioning services (DpsCertificate_*), and their proof of possession. Both kinds share
 // the handlers; what differs stands in ofHub.
-
-const certificateKind = "certificates"
 
 var certificateName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -54,15 +50,6 @@ func (c *call) parent(ofHub bool) (parent, error) {
 	return parent{false, service.Host(), resourcePath(serviceKind, service.ID), serviceKind}, err
 }
 
-// certificateRecord is what the state keeps of a certificate.
-type certificateRecord struct {
-	DER      []byte    `json:"der"`
-	Verified bool      `json:"verified"`
-	Code     string    `json:"code,omitempty"`
-	Created  time.Time `json:"created"`
-	Updated  time.Time `json:"updated"`
-}
-
 // certificateBody is CertificateDescription of hubs and CertificateResponse of provisioning services.
 type certificateBody struct {
 	ID         string                `json:"id"`
@@ -93,20 +80,20 @@ func (p parent) etag(child state.Child) string {
 }
 
 // certificate reads the certificate that the path names.
-func (c *call) certificate(p parent) (state.Child, certificateRecord, error) {
-	var record certificateRecord
-	child, err := c.State.Child(p.host, certificateKind, c.values["child"])
+func (c *call) certificate(p parent) (state.Child, state.Certificate, error) {
+	child, err := c.State.Child(p.host, state.CertificateKind, c.values["child"])
 	if isKind(err, state.NotFound) {
-		return child, record, providerError(numberChildNotFound, "The certificate '%s' was not found.", c.values["child"])
+		return child, state.Certificate{}, providerError(numberChildNotFound, "The certificate '%s' was not found.", c.values["child"])
 	}
-	if err == nil {
-		err = json.Unmarshal(child.Body, &record)
+	if err != nil {
+		return child, state.Certificate{}, err
 	}
+	record, err := child.Certificate()
 	return child, record, err
 }
 
 // matched is certificate for a call that needs an If-Match.
-func (c *call) matched(p parent) (state.Child, certificateRecord, error) {
+func (c *call) matched(p parent) (state.Child, state.Certificate, error) {
 	child, record, err := c.certificate(p)
 	if given := etagOf(c.r.Header.Get("If-Match")); err == nil && given != state.MustExist && given != p.etag(child) {
 		// The code and text are from crossplane-contrib/provider-upjet-azure#299.
@@ -116,10 +103,9 @@ func (c *call) matched(p parent) (state.Child, certificateRecord, error) {
 }
 
 // keep stores a certificate and answers with it.
-func (c *call) keep(p parent, child state.Child, record certificateRecord, show func(parent, state.Child, certificateRecord) (certificateBody, error)) error {
+func (c *call) keep(p parent, child state.Child, record state.Certificate, show func(parent, state.Child, state.Certificate) (certificateBody, error)) error {
 	record.Updated = c.State.Now()
-	var err error
-	if child.Body, err = json.Marshal(record); err != nil {
+	if err := child.SetCertificate(record); err != nil {
 		return err
 	}
 	child, created, err := c.State.PutChild(child, state.Unconditional)
@@ -150,9 +136,9 @@ func (c *call) putCertificate(p parent) error {
 	if err != nil {
 		return invalid("The certificate '%s' is invalid: %s.", name, err)
 	}
-	record := certificateRecord{DER: parsed.Raw, Verified: sent.IsVerified, Created: c.State.Now()}
-	child := state.Child{Parent: p.host, Kind: certificateKind, Name: name}
-	switch _, err := c.State.Child(p.host, certificateKind, name); {
+	record := state.Certificate{DER: parsed.Raw, Verified: sent.IsVerified, Created: c.State.Now()}
+	child := state.Child{Parent: p.host, Kind: state.CertificateKind, Name: name}
+	switch _, err := c.State.Child(p.host, state.CertificateKind, name); {
 	case err == nil:
 		old, before, err := c.matched(p)
 		if err != nil {
@@ -202,14 +188,14 @@ func (c *call) getCertificate(p parent) error {
 }
 
 func (c *call) listCertificates(p parent) error {
-	children, err := c.State.Children(p.host, certificateKind)
+	children, err := c.State.Children(p.host, state.CertificateKind)
 	if err != nil {
 		return err
 	}
 	bodies := make([]certificateBody, len(children))
 	for i, child := range children {
-		var record certificateRecord
-		if err := json.Unmarshal(child.Body, &record); err != nil {
+		record, err := child.Certificate()
+		if err != nil {
 			return err
 		}
 		if bodies[i], err = showCertificate(p, child, record); err != nil {
@@ -221,7 +207,7 @@ func (c *call) listCertificates(p parent) error {
 
 // deleteCertificate answers 200; 204 when there is none. Fidelity: the specification requires If-Match; here it may be left out.
 func (c *call) deleteCertificate(p parent) error {
-	if _, err := c.State.Child(p.host, certificateKind, c.values["child"]); isKind(err, state.NotFound) {
+	if _, err := c.State.Child(p.host, state.CertificateKind, c.values["child"]); isKind(err, state.NotFound) {
 		c.w.WriteHeader(http.StatusNoContent)
 		return nil
 	} else if err != nil {
@@ -232,7 +218,7 @@ func (c *call) deleteCertificate(p parent) error {
 			return err
 		}
 	}
-	if err := c.State.DeleteChild(p.host, certificateKind, c.values["child"], state.Unconditional); err != nil {
+	if err := c.State.DeleteChild(p.host, state.CertificateKind, c.values["child"], state.Unconditional); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusOK)

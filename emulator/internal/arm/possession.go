@@ -56,7 +56,7 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 }
 
 // prove checks a proof of possession.
-func prove(record certificateRecord, proof string) error {
+func prove(record state.Certificate, proof string) error {
 	if record.Code == "" {
 		return errors.New("no verification code was generated")
 	}
@@ -78,7 +78,7 @@ func prove(record certificateRecord, proof string) error {
 }
 
 // showCertificate shows a certificate as GET does (recorded in Azure/azure-cli, test_certificate_lifecycle and test_dps_certificate_lifecycle).
-func showCertificate(p parent, child state.Child, record certificateRecord) (certificateBody, error) {
+func showCertificate(p parent, child state.Child, record state.Certificate) (certificateBody, error) {
 	parsed, err := x509.ParseCertificate(record.DER)
 	if err != nil {
 		return certificateBody{}, fmt.Errorf("read certificate %q: %w", child.Name, err)
@@ -100,7 +100,7 @@ func showCertificate(p parent, child state.Child, record certificateRecord) (cer
 }
 
 // showWithCode is showCertificate with the verification code.
-func showWithCode(p parent, child state.Child, record certificateRecord) (certificateBody, error) {
+func showWithCode(p parent, child state.Child, record state.Certificate) (certificateBody, error) {
 	body, err := showCertificate(p, child, record)
 	body.Properties.VerificationCode = record.Code
 	return body, err

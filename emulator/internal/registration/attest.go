@@ -35,7 +35,8 @@ type match struct {
 //
 // Fidelity: an unknown ID scope answers as bad credentials do; on Azure 401 or 404, unsure.
 func (a *API) attest(c caller) (match, error) {
-	if _, err := a.st.ServiceByScope(c.scope); err != nil {
+	service, err := a.st.ServiceByScope(c.scope)
+	if err != nil {
 		if isNotFound(err) {
 			return match{}, errUnauthorized
 		}
@@ -57,10 +58,14 @@ func (a *API) attest(c caller) (match, error) {
 		}
 		return a.groupKey(c, token)
 	case len(c.certificates) > 0:
-		if individual {
-			return a.individualCertificate(c, enrollment)
+		presented, err := a.present(c, service.Host())
+		if err != nil {
+			return match{}, err
 		}
-		return a.groupCertificate(c)
+		if individual {
+			return presented.individual(enrollment)
+		}
+		return a.groupCertificate(c, presented)
 	}
 	return match{}, errUnauthorized
 }

@@ -10,34 +10,85 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// individualCertificate lets a device in whose leaf is one of the enrollment's certificates. Possession of the key was proved in TLS.
-func (a *API) individualCertificate(c caller, e state.Enrollment) (match, error) {
-	leaf := c.certificates[0]
-	held := e.Attestation.X509
-	if held == nil || !a.presentable(c, leaf) ||
-		!bytes.Equal(leaf.Raw, held.ClientPrimary) && !bytes.Equal(leaf.Raw, held.ClientSecondary) {
-		return match{}, errBadCertificate
-	}
-	return match{enrollment: &e, thumbprint: thumbprint(leaf)}, nil
+// presented are the certificates of a device whose leaf is valid and bears its registration id. Possession of the key was proved in
+// TLS.
+//
+// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the device presents
+// must lead from its leaf to a certificate verified at the provisioning service; only a self-signed leaf of an individual enrollment
+// stands for itself. The certificate of an enrollment must lie on that way.
+//
+// Fidelity: the verified certificate at the end of the way need not be presented; the documents are silent.
+type presented struct {
+	leaf *x509.Certificate
+	// chains lead from the leaf to a verified certificate; none when the leaf is not trusted.
+	chains [][]*x509.Certificate
+	// verified are the certificates uploaded to the service, by lower-case name.
+	verified map[string][]byte
 }
 
-// groupCertificate finds the group whose signing certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
-//
-// Fidelity: the signing certificate ends the chain; that the chain must reach a certificate verified at the service is not checked.
-func (a *API) groupCertificate(c caller) (match, error) {
-	leaf := c.certificates[0]
-	if !a.presentable(c, leaf) {
+// present refuses a leaf that could not let any device in.
+func (a *API) present(c caller, host string) (presented, error) {
+	now := a.st.Now()
+	p := presented{leaf: c.certificates[0], verified: map[string][]byte{}}
+	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) || now.After(p.leaf.NotAfter) {
+		return p, errBadCertificate
+	}
+	uploaded, err := a.st.VerifiedCertificates(host)
+	if err != nil {
+		return p, err
+	}
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	for _, u := range uploaded {
+		certificate, err := x509.ParseCertificate(u.DER)
+		if err != nil {
+			continue // nothing is uploaded that does not parse
+		}
+		p.verified[strings.ToLower(u.Name)] = u.DER
+		roots.AddCert(certificate)
+		// A verified intermediate is also a step on the way to a verified root.
+		intermediates.AddCert(certificate)
+	}
+	for _, certificate := range c.certificates[1:] {
+		intermediates.AddCert(certificate)
+	}
+	chains, err := p.leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err == nil {
+		p.chains = chains
+	}
+	return p, nil
+}
+
+// individual lets a device in whose leaf is one of the enrollment's certificates, or was issued under one that the enrollment refers
+// to.
+func (p presented) individual(e state.Enrollment) (match, error) {
+	held := e.Attestation.X509
+	switch {
+	case held == nil:
+		return match{}, errBadCertificate
+	case held.CAPrimary != "":
+		if p.distance(held) == 0 {
+			return match{}, errBadCertificate
+		}
+	case !bytes.Equal(p.leaf.Raw, held.ClientPrimary) && !bytes.Equal(p.leaf.Raw, held.ClientSecondary),
+		len(p.chains) == 0 && !selfSigned(p.leaf):
 		return match{}, errBadCertificate
 	}
+	return match{enrollment: &e, thumbprint: thumbprint(p.leaf)}, nil
+}
+
+// groupCertificate finds the group whose certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
+func (a *API) groupCertificate(c caller, p presented) (match, error) {
 	var nearest *state.EnrollmentGroup
 	shortest := 0
 	err := a.eachGroup(c.scope, func(g state.EnrollmentGroup) bool {
 		if g.Attestation.X509 == nil {
 			return true
 		}
-		length := a.chainLength(c.certificates, g.Attestation.X509.SigningPrimary, g.Attestation.X509.SigningSecondary)
-		if length > 0 && (nearest == nil || length < shortest) {
-			nearest, shortest = &g, length
+		distance := p.distance(g.Attestation.X509)
+		if distance > 0 && (nearest == nil || distance < shortest) {
+			nearest, shortest = &g, distance
 		}
 		return true
 	})
@@ -47,38 +98,31 @@ func (a *API) groupCertificate(c caller) (match, error) {
 	if nearest == nil {
 		return match{}, errBadCertificate
 	}
-	return match{group: nearest, thumbprint: thumbprint(leaf)}, nil
+	return match{group: nearest, thumbprint: thumbprint(p.leaf)}, nil
 }
 
-// presentable reports whether the leaf is valid now and bears the registration id as its common name.
-func (a *API) presentable(c caller, leaf *x509.Certificate) bool {
-	now := a.st.Now()
-	return strings.EqualFold(leaf.Subject.CommonName, c.id) && !now.Before(leaf.NotBefore) && !now.After(leaf.NotAfter)
-}
-
-// chainLength is the number of certificates from the leaf to one of the anchors, or 0 when the chain reaches none of them.
-func (a *API) chainLength(presented []*x509.Certificate, anchors ...[]byte) int {
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	for _, raw := range anchors {
-		if anchor, err := x509.ParseCertificate(raw); err == nil {
-			roots.AddCert(anchor)
+// distance is the number of steps from the leaf up to a certificate of the attestation, or 0 when none lies on a trusted way.
+func (p presented) distance(held *state.X509Attestation) int {
+	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
+	if held.CAPrimary != "" {
+		wanted = [][]byte{p.verified[strings.ToLower(held.CAPrimary)], p.verified[strings.ToLower(held.CASecondary)]}
+	}
+	shortest := 0
+	for _, chain := range p.chains {
+		for i, certificate := range chain[1:] {
+			for _, raw := range wanted {
+				if len(raw) > 0 && bytes.Equal(raw, certificate.Raw) && (shortest == 0 || i+1 < shortest) {
+					shortest = i + 1
+				}
+			}
 		}
 	}
-	for _, certificate := range presented[1:] {
-		intermediates.AddCert(certificate)
-	}
-	chains, err := presented[0].Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: a.st.Now(),
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return 0
-	}
-	shortest := len(chains[0])
-	for _, chain := range chains {
-		shortest = min(shortest, len(chain))
-	}
 	return shortest
+}
+
+// selfSigned reports whether the certificate is signed with its own key; CheckSignatureFrom would ask for a CA.
+func selfSigned(c *x509.Certificate) bool {
+	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }
 
 func thumbprint(certificate *x509.Certificate) string {

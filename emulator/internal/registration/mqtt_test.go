@@ -2,6 +2,7 @@ package registration_test
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,6 +76,37 @@ func ask(t *testing.T, s broker.Session, c *client, topic, body string) broker.M
 		t.Fatalf("publish %s: got %d replies, want 1", topic, len(sent))
 	}
 	return sent[0]
+}
+
+// registerMQTT does what a device does over MQTT; a refused connection is the response with status 5, as in the CONNACK.
+func (w world) registerMQTT(t *testing.T, a attempt) response {
+	t.Helper()
+	c := &client{}
+	user := w.user(a.id)
+	if a.scope != "" {
+		user = strings.Replace(user, w.scope, a.scope, 1)
+	}
+	session, err := w.api.Accept(broker.Connect{ClientID: a.id, UserName: user, Password: a.token, Certificates: a.certificates, Client: c})
+	if err != nil {
+		return response{status: 5, body: err.Error()}
+	}
+	defer session.Closed()
+	if _, err := session.Subscribe(replies, 1); err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	reply := func(m broker.Message) response {
+		status, err := strconv.Atoi(strings.Split(m.Topic, "/")[3])
+		if err != nil {
+			t.Fatalf("topic %s: %v", m.Topic, err)
+		}
+		return response{status: status, body: string(m.Payload)}
+	}
+	got := reply(ask(t, session, c, "$dps/registrations/PUT/iotdps-register/?$rid=1", a.body))
+	if got.status != 202 {
+		return got
+	}
+	id, _ := tree(t, got.body).(map[string]any)["operationId"].(string)
+	return reply(ask(t, session, c, "$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+id, " "))
 }
 
 func TestRegisterOverMQTT(t *testing.T) {

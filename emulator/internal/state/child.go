@@ -66,7 +66,8 @@ func (s *State) forgetAsync() error {
 	return s.store.commit(b)
 }
 
-// Child is a document under a hub or a provisioning service that only the ARM surface understands (certificate, consumer group).
+// Child is a document under a hub or a provisioning service that the ARM surface keeps (certificate, consumer group); of these the
+// state itself reads certificates only.
 type Child struct {
 	// Parent is the host name of the hub or service: it tells both kinds apart.
 	Parent string
