@@ -2,6 +2,7 @@ package iothub
 
 import (
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,7 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	service("GET /twins/{id}", h.getTwin, serviceConnect)
 	service("PATCH /twins/{id}", h.patchTwin, serviceConnect)
 	service("PUT /twins/{id}", h.patchTwin, serviceConnect)
+	service("POST /twins/{id}/methods", h.invokeMethod, serviceConnect)
 	service("GET /statistics/devices", h.deviceStatistics, registryRead)
 	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
 	device("POST /devices/{id}/messages/events", h.postEvent)
@@ -57,14 +59,27 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	return mux
 }
 
-// ServeHTTP implements http.Handler. Paths are matched without regard to letter case, up to the ids.
+// ServeHTTP implements http.Handler. Paths are matched without regard to letter case, but for the ids and lock tokens in them.
 func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-ms-request-id", uuid.NewString())
-	if first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/"); first != strings.ToLower(first) && r.URL.RawPath == "" {
+	escaped := r.URL.EscapedPath()
+	if path := lowerWords(escaped); path != escaped {
 		r = r.Clone(r.Context())
-		r.URL.Path = "/" + strings.ToLower(first) + "/" + rest
+		r.URL.RawPath = path
+		r.URL.Path, _ = url.PathUnescape(path) // it was escaped well before
 	}
 	h.routes.ServeHTTP(w, r)
+}
+
+// lowerWords puts the segments of a path that are no ids into lower case: /devices/{id}/messages/devicebound/{lock}/abandon.
+func lowerWords(path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if i != 2 && i != 5 {
+			segments[i] = strings.ToLower(segment)
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // serve does what all calls have in common.

@@ -1,8 +1,8 @@
 // Package iothub is the emulated IoT hubs as their clients see them: the service API over HTTPS (identity registry, twins, statistics,
-// queries), and devices over MQTT and HTTPS (telemetry, twins). One Hubs serves every hub of the state; the host name picks the hub.
+// queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One Hubs serves every hub of the state; the host name picks the hub.
 //
 // It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
-// configurations. Direct methods and cloud-to-device messages cannot be sent yet: devices may subscribe to them, and get none.
+// configurations. Cloud-to-device messages cannot be sent yet: devices may subscribe to them, and get none.
 //
 // Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
 // with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
@@ -39,6 +39,8 @@ type Hubs struct {
 	mu sync.Mutex
 	// sessions are the devices connected over MQTT.
 	sessions map[deviceKey]*session
+	// listening is closed, and replaced, when a device begins to take methods.
+	listening chan struct{}
 }
 
 var (
@@ -54,7 +56,7 @@ func New(o Options) *Hubs {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hubs{state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}}
+	h := &Hubs{state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{})}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)
 	return h

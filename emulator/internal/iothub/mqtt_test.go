@@ -234,6 +234,9 @@ func TestConnectionsEndWhenTheyMayNoLongerBe(t *testing.T) {
 		"another device's topic": func(_, _ string, c mqtt.Client) {
 			c.Publish("devices/other/messages/events/", 0, false, "x")
 		},
+		"an answer without a status": func(_, _ string, c mqtt.Client) {
+			c.Publish("$iothub/methods/res/ok/?$rid=1", 0, false, "{}")
+		},
 		"unknown subscription": func(_, _ string, c mqtt.Client) { c.Subscribe("#", 0, nil) },
 		"quality of service 2": func(id, _ string, c mqtt.Client) { c.Publish("devices/"+id+"/messages/events/", 2, false, "x") },
 		"message too large": func(id, _ string, c mqtt.Client) {

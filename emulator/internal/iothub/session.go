@@ -39,6 +39,9 @@ type session struct {
 	mu sync.Mutex
 	// granted are the filters subscribed to, with their quality of service.
 	granted map[string]byte
+	// calls are the method calls that wait for an answer, by request id; lastCall is the last one's.
+	calls    map[string]chan methodAnswer
+	lastCall uint64
 }
 
 // ID implements broker.Session.
@@ -61,12 +64,15 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 		return 0, errors.New("unknown topic")
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.granted == nil {
 		s.granted = map[string]byte{}
 	}
 	s.granted[filter] = qos
+	s.mu.Unlock()
 	s.record("SUBSCRIBE", filter, 200)
+	if filter == methodCalls {
+		s.hubs.announceListener()
+	}
 	return qos, nil
 }
 
@@ -92,8 +98,8 @@ func (s *session) Publish(m broker.Message) error {
 	if query, ok := strings.CutPrefix(m.Topic, reportedPatch); ok {
 		return s.report(m, query)
 	}
-	if strings.HasPrefix(m.Topic, methodAnswers) {
-		return nil // nobody waits for it
+	if rest, ok := strings.CutPrefix(m.Topic, methodAnswers); ok {
+		return s.methodAnswered(m, rest)
 	}
 	s.record("PUBLISH", m.Topic, 400)
 	return errors.New("unknown topic")

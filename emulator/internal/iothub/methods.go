@@ -1,0 +1,225 @@
+package iothub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/state"
+)
+
+// Bounds of a method call. Source: "Understand and invoke direct methods from IoT Hub".
+const (
+	defaultMethodWait, minMethodWait, maxMethodWait = 30, 5, 300
+	maxMethodConnect                                = 300
+	maxMethodPayload                                = 128 << 10
+	maxMethodName                                   = 128
+	// methodMargin is how much longer than its call a connection may take to be written to.
+	methodMargin = 30 * time.Second
+)
+
+// Refusals of calls. Numbers and texts are recorded (Azure/azure-iot-sdk-java#640, Azure/azure-iot-sdk-csharp#317), but those of
+// errBadAnswer. Fidelity: what Azure says of an answer that is no JSON is unsure.
+var (
+	errNoAnswer  = &methodError{&wireError{504101, "GatewayTimeout", "Timed out waiting for the response from device."}, map[string]string{}}
+	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device answered with something that is not JSON."}, map[string]string{}}
+)
+
+// notOnline: the device did not connect, or did not subscribe to methods, in time.
+func notOnline(wait time.Duration) error {
+	return &methodError{
+		&wireError{404103, "DeviceNotOnline", "Timed out waiting for device to connect."},
+		map[string]string{"timeout": fmt.Sprintf("%02d:%02d:%02d", int(wait.Hours()), int(wait.Minutes())%60, int(wait.Seconds())%60)},
+	}
+}
+
+// methodError is a refusal whose message is a JSON document in a string: so the real service writes those of methods.
+type methodError struct {
+	refusal *wireError
+	info    map[string]string
+}
+
+// Error returns the sentence of the refusal.
+func (e *methodError) Error() string { return e.refusal.text }
+
+// Unwrap returns the refusal.
+func (e *methodError) Unwrap() error { return e.refusal }
+
+// document is the message as it goes over the wire.
+func (e *methodError) document(now time.Time) string {
+	text, _ := json.Marshal(struct { // strings always encode
+		ErrorCode    int               `json:"errorCode"`
+		TrackingID   string            `json:"trackingId"`
+		Message      string            `json:"message"`
+		Info         map[string]string `json:"info"`
+		TimestampUTC string            `json:"timestampUtc"`
+	}{e.refusal.number, trackingID() + "-G:0-TimeStamp:" + now.Format("01/02/2006 15:04:05"), e.refusal.text, e.info, stamp(now)})
+	return string(text)
+}
+
+// methodCall is the body of a call.
+type methodCall struct {
+	Name           string          `json:"methodName"`
+	Payload        json.RawMessage `json:"payload"`
+	ResponseWait   *int            `json:"responseTimeoutInSeconds"`
+	ConnectionWait int             `json:"connectTimeoutInSeconds"`
+}
+
+func (m methodCall) check() error {
+	if m.Name == "" || len(m.Name) > maxMethodName || strings.ContainsAny(m.Name, "/+#\x00") {
+		return invalid("methodName is missing, longer than %d characters, or holds one of / + #", maxMethodName)
+	}
+	if len(m.Payload) > maxMethodPayload {
+		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("The payload is larger than %d bytes", maxMethodPayload)}
+	}
+	if w := m.responseSeconds(); w < minMethodWait || w > maxMethodWait {
+		return invalid("responseTimeoutInSeconds is %d to %d, not %d", minMethodWait, maxMethodWait, w)
+	}
+	if m.ConnectionWait < 0 || m.ConnectionWait > maxMethodConnect {
+		return invalid("connectTimeoutInSeconds is 0 to %d, not %d", maxMethodConnect, m.ConnectionWait)
+	}
+	return nil
+}
+
+func (m methodCall) responseSeconds() int {
+	if m.ResponseWait == nil || *m.ResponseWait == 0 {
+		return defaultMethodWait
+	}
+	return *m.ResponseWait
+}
+
+// methodAnswer is what a device answered.
+type methodAnswer struct {
+	Status  int             `json:"status"`
+	Payload json.RawMessage `json:"payload"`
+}
+
+// invokeMethod: Devices_InvokeMethod, 2021-04-12. The device gets the call over MQTT.
+func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	var call methodCall
+	if err := readJSON(w, r, &call); err != nil {
+		return err
+	}
+	if err := call.check(); err != nil {
+		return err
+	}
+	id := r.PathValue("id")
+	if _, err := h.state.Device(hub.Host(), id); err != nil {
+		return err
+	}
+	connect, respond := time.Duration(call.ConnectionWait)*time.Second, time.Duration(call.responseSeconds())*time.Second
+	// A recorder in a test has no deadline to set.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(connect + respond + methodMargin))
+	s, err := h.awaitSession(r.Context(), deviceKey{hub.Host(), id}, connect)
+	if err != nil {
+		return err
+	}
+	answer, err := s.call(r.Context(), call.Name, call.Payload, respond)
+	if err != nil {
+		return err
+	}
+	writeJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+// awaitSession returns the device's connection when it takes methods, or waits until it does.
+func (h *Hubs) awaitSession(ctx context.Context, key deviceKey, wait time.Duration) (*session, error) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for {
+		h.mu.Lock()
+		s, changed := h.sessions[key], h.listening
+		h.mu.Unlock()
+		if s != nil {
+			if _, ok := s.subscribed(methodCalls); ok {
+				return s, nil
+			}
+		}
+		if wait <= 0 {
+			return nil, notOnline(wait)
+		}
+		select {
+		case <-changed:
+		case <-timer.C:
+			return nil, notOnline(wait)
+		case <-ctx.Done():
+			return nil, notOnline(wait)
+		}
+	}
+}
+
+// announceListener wakes the calls that wait for a device to take methods.
+func (h *Hubs) announceListener() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	close(h.listening)
+	h.listening = make(chan struct{})
+}
+
+// call sends a method call to the device and waits for its answer.
+func (s *session) call(ctx context.Context, name string, payload []byte, wait time.Duration) (methodAnswer, error) {
+	if !present(payload) {
+		payload = []byte("null")
+	}
+	answered := make(chan methodAnswer, 1)
+	s.mu.Lock()
+	s.lastCall++
+	rid := strconv.FormatUint(s.lastCall, 16)
+	if s.calls == nil {
+		s.calls = map[string]chan methodAnswer{}
+	}
+	s.calls[rid] = answered
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		delete(s.calls, rid)
+		s.mu.Unlock()
+	}()
+	topic := "$iothub/methods/POST/" + url.PathEscape(name) + "/?$rid=" + rid
+	if err := s.client.Send(broker.Message{Topic: topic, Payload: payload}); err != nil {
+		return methodAnswer{}, notOnline(0)
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case a := <-answered:
+		if !json.Valid(a.Payload) {
+			return methodAnswer{}, errBadAnswer
+		}
+		return a, nil
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return methodAnswer{}, errNoAnswer
+}
+
+// methodAnswered takes a device's answer, $iothub/methods/res/{status}/?$rid={rid}. One that nobody waits for, or that is late, is
+// dropped; a topic that is none ends the connection, as every unknown one does.
+func (s *session) methodAnswered(m broker.Message, rest string) error {
+	number, query, ok := strings.Cut(rest, "/")
+	status, err := strconv.Atoi(number)
+	if !ok || err != nil {
+		s.record("PUBLISH", m.Topic, 400)
+		return errors.New("unknown topic")
+	}
+	payload := m.Payload
+	if len(payload) == 0 {
+		payload = []byte("null")
+	}
+	s.mu.Lock()
+	waiting := s.calls[requestID(query)]
+	delete(s.calls, requestID(query))
+	s.mu.Unlock()
+	if waiting != nil {
+		waiting <- methodAnswer{status, payload}
+	}
+	s.record("PUBLISH", m.Topic, 204)
+	return nil
+}
