@@ -16,8 +16,8 @@ import (
 
 // Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that looks finished.
 type step struct {
-	what, note, folder, out string
-	args                    []string
+	what, folder, out string
+	args              []string
 }
 
 // buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work done.
@@ -30,14 +30,19 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 		return fmt.Errorf("build Pulumi: %w", err)
 	}
 	defer unlock()
+	if Complete(Cached(o.Cache)) {
+		return nil
+	}
+	o.Report.say("building Pulumi " + PinnedVersion + " into " + folder +
+		", once for this machine: about 5 minutes on 2 cores, up to 5 GB of disk with downloads and build cache")
 	const versionFlag = "-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=" + PinnedVersion
 	host := filepath.Join(o.Root, "tools", "language-go")
 	for _, s := range []step{
-		{"the Pulumi Go language host", "", host, realHost(folder),
+		{"the Pulumi Go language host", host, realHost(folder),
 			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
-		{"the language host's wrapper", "", host, filepath.Join(folder, executable("pulumi-language-go")),
+		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
 			[]string{"-ldflags", "-s -w", "./wrapper"}},
-		{"the Pulumi CLI " + PinnedVersion, "once for this machine: 3 to 6 minutes on 2 cores, 2 GB of disk",
+		{"the Pulumi CLI " + PinnedVersion,
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
 			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
@@ -46,7 +51,7 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 		}
 		temp := s.out + ".new"
 		log := filepath.Join(folder, "build.log")
-		if err := goBuild(ctx, o, s.what, s.note, s.folder, log, append([]string{"-o", temp}, s.args...)); err != nil {
+		if err := goBuild(ctx, o, s.what, s.folder, log, append([]string{"-o", temp}, s.args...)); err != nil {
 			return err
 		}
 		if err := os.Rename(temp, s.out); err != nil {
@@ -72,10 +77,10 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 	defer unlock()
 	log := filepath.Join(bin, "build.log")
 	tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
-	if err := goBuild(ctx, o, "keel and the azure-dps plugin", "", o.Root, log, tools); err != nil {
+	if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
 		return err
 	}
-	return goBuild(ctx, o, "the program", "", o.Root, log, []string{"-o", Program(bin), "."})
+	return goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."})
 }
 
 // BuildKeel builds only keel into bin: what the emulator in the background runs from.
@@ -91,14 +96,14 @@ func BuildKeel(ctx context.Context, o Options, bin string) error {
 		return fmt.Errorf("build keel: %w", err)
 	}
 	defer unlock()
-	return goBuild(ctx, o, "keel", "", o.Root, filepath.Join(bin, "build.log"), []string{"-o", bin + string(filepath.Separator), "./cmd/keel"})
+	return goBuild(ctx, o, "keel", o.Root, filepath.Join(bin, "build.log"), []string{"-o", bin + string(filepath.Separator), "./cmd/keel"})
 }
 
 // Program returns the path of the built program in bin.
 func Program(bin string) string { return filepath.Join(bin, executable("program")) }
 
 // goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are shown too.
-func goBuild(ctx context.Context, o Options, what, note, folder, logFile string, args []string) error {
+func goBuild(ctx context.Context, o Options, what, folder, logFile string, args []string) error {
 	log, err := os.Create(logFile)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", what, err)
@@ -109,7 +114,7 @@ func goBuild(ctx context.Context, o Options, what, note, folder, logFile string,
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
-	done := o.Report.start(what, note)
+	done := o.Report.start(what)
 	err = cmd.Run()
 	done(err)
 	if err == nil {

@@ -27,13 +27,13 @@ func (r Reporter) say(text string) {
 	}
 }
 
-// start reports that building what has begun, with a note, if it takes longer than a moment. The function it returns must be called at the end.
-func (r Reporter) start(what, note string) func(error) {
+// start reports that building what has begun, if it takes longer than a moment. The function it returns must be called at the end.
+func (r Reporter) start(what string) func(error) {
 	if r.Out == nil {
 		return func(error) {}
 	}
 	begun, stop, shown := time.Now(), make(chan struct{}), make(chan bool)
-	go func() { shown <- r.show(what, note, begun, stop) }()
+	go func() { shown <- r.show(what, begun, stop) }()
 	return func(err error) {
 		close(stop)
 		if <-shown && err == nil {
@@ -43,16 +43,13 @@ func (r Reporter) start(what, note string) func(error) {
 }
 
 // show runs until stop is closed and returns whether it has said anything.
-func (r Reporter) show(what, note string, begun time.Time, stop <-chan struct{}) bool {
+func (r Reporter) show(what string, begun time.Time, stop <-chan struct{}) bool {
 	select {
 	case <-stop:
 		return false
 	case <-time.After(quiet):
 	}
-	if note != "" {
-		note = " (" + note + ")"
-	}
-	r.say("building " + what + note)
+	r.say("building " + what)
 	every, tick := r.Every, func() { r.say(fmt.Sprintf("  still building: %s", time.Since(begun).Round(time.Second))) }
 	if every <= 0 {
 		every = 10 * time.Second
