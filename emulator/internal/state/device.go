@@ -192,7 +192,7 @@ func generation(t time.Time) string {
 	return strconv.FormatInt(unixEpoch+t.UnixNano()/100, 10)
 }
 
-// DeleteDevice deletes a device and its twin; it takes Unconditional as MustExist.
+// DeleteDevice deletes a device, its twin and the messages that wait for it; it takes Unconditional as MustExist.
 func (s *State) DeleteDevice(hub, id, ifMatch string) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -218,6 +218,9 @@ func (s *State) DeleteDevice(hub, id, ifMatch string) error {
 	b := s.store.batch()
 	b.delete(key)
 	b.delete(twinKey(hub, id))
+	if err := s.dropQueue(b, hub, id); err != nil {
+		return err
+	}
 	if err := s.store.commit(b); err != nil {
 		return err
 	}

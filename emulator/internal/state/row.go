@@ -204,6 +204,7 @@ const (
 	tableOperation            = 'O'
 	tableDevice               = 'D'
 	tableTwin                 = 'T'
+	tableCommand              = 'Q'
 	separator            byte = 0
 )
 

@@ -57,6 +57,7 @@ type State struct {
 	dps, devices *stripes
 
 	presence *presence
+	locks    commandLocks
 	desired  *feed
 }
 
@@ -72,7 +73,7 @@ func Open(o Options) (*State, error) {
 	s := &State{
 		now: o.Now, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
 		dps: newStripes(), devices: newStripes(),
-		presence: newPresence(),
+		presence: newPresence(), locks: commandLocks{locks: make(map[string]commandLock)},
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -123,6 +124,7 @@ func (s *State) Reset() error {
 		return err
 	}
 	s.presence.clear()
+	s.locks.drop("")
 	s.empty()
 	return nil
 }

@@ -59,7 +59,7 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
-		for _, table := range []byte{tableDevice, tableTwin, tableChild} {
+		for _, table := range []byte{tableDevice, tableTwin, tableCommand, tableChild} {
 			b.deleteRange(under(table, host))
 		}
 	}
@@ -82,6 +82,8 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 	for _, host := range hubs {
 		delete(s.hubs, host)
 		s.presence.drop(host)
+		start, _ := under(tableCommand, host)
+		s.locks.drop(string(start))
 	}
 	for _, host := range services {
 		delete(s.scopes, strings.ToLower(s.services[host].IDScope))

@@ -1,0 +1,255 @@
+package state
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// MaxCommands is how many cloud-to-device messages wait for one device. Source: "IoT Hub quotas and throttling".
+const MaxCommands = 50
+
+// Command is a cloud-to-device message in its device's queue.
+type Command struct {
+	// Sequence orders the messages that wait for one device.
+	Sequence uint64
+	// System are the properties of the protocol, under names of the surface's choosing; Properties those of the application.
+	System, Properties map[string]string
+	Body               []byte
+	// Enqueued is when it came in; after Expiry it is no longer delivered.
+	Enqueued, Expiry time.Time
+	// Deliveries counts how often it was taken.
+	Deliveries int64
+	// Lock is the token of whoever took it. Locks are of this process: a restart frees every message.
+	Lock string
+}
+
+// fields leave out the sequence, which the key says.
+func (m *Command) fields(c *codec) {
+	c.tags(&m.System)
+	c.tags(&m.Properties)
+	c.bytes(&m.Body)
+	c.time(&m.Enqueued)
+	c.time(&m.Expiry)
+	c.int(&m.Deliveries)
+}
+
+// commandLocks are the messages taken and not settled, by row key.
+type commandLocks struct {
+	mu    sync.Mutex
+	locks map[string]commandLock
+}
+
+type commandLock struct {
+	token string
+	// until is zero for a lock that only settling ends.
+	until time.Time
+}
+
+func (l *commandLocks) held(key string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lock, ok := l.locks[key]
+	return ok && (lock.until.IsZero() || now.Before(lock.until))
+}
+
+func (l *commandLocks) take(key string, lock commandLock) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.locks[key] = lock
+}
+
+// free ends a lock and reports whether token was its present one.
+func (l *commandLocks) free(key, token string, now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	lock, ok := l.locks[key]
+	if !ok || lock.token != token || !lock.until.IsZero() && !now.Before(lock.until) {
+		return false
+	}
+	delete(l.locks, key)
+	return true
+}
+
+func (l *commandLocks) drop(prefix string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.locks, func(key string, _ commandLock) bool { return strings.HasPrefix(key, prefix) })
+}
+
+func commandKey(hub, id string, sequence uint64) []byte {
+	return keyOf(tableCommand, strings.ToLower(hub), id, fmt.Sprintf("%016x", sequence))
+}
+
+// queue is a device's messages, oldest first; the caller holds the device's lock.
+func (s *State) queue(hub, id string) ([]Command, error) {
+	var out []Command
+	start, end := under(tableCommand, strings.ToLower(hub), id)
+	err := s.store.scan(start, end, func(key, value []byte) (bool, error) {
+		var c Command
+		if err := decode(value, &c); err != nil {
+			return false, err
+		}
+		if _, err := fmt.Sscanf(string(key[len(key)-16:]), "%016x", &c.Sequence); err != nil {
+			return false, fmt.Errorf("%w (the key of a command)", ErrCorrupt)
+		}
+		out = append(out, c)
+		return true, nil
+	})
+	return out, err
+}
+
+// withQueue calls do with the queue of a device that must be there, and commits what do puts in the batch.
+func (s *State) withQueue(hub, id string, do func(queue []Command, b *batch) error) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return err
+	}
+	key := deviceKey(hub, id)
+	defer s.devices.lock(key)()
+	var d Device
+	found, err := s.store.get(key, &d)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return noDevice(id)
+	}
+	queue, err := s.queue(hub, id)
+	if err != nil {
+		return err
+	}
+	b := s.store.batch()
+	if err := do(queue, b); err != nil {
+		return err
+	}
+	return s.store.commit(b)
+}
+
+// QueueCommand puts a message into the queue of a device, connected or not. Quota when MaxCommands wait already; expired ones do not
+// count.
+func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
+	err := s.withQueue(hub, id, func(queue []Command, b *batch) error {
+		now := s.Now()
+		c.Enqueued, c.Deliveries, c.Sequence, c.Lock = now, 0, 1, ""
+		waiting := 0
+		for _, before := range queue {
+			c.Sequence = before.Sequence + 1
+			if before.Expiry.After(now) {
+				waiting++
+			}
+		}
+		if waiting >= MaxCommands {
+			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id), Reason: fmt.Sprintf("holds %d messages already", MaxCommands)}
+		}
+		b.put(commandKey(hub, id, c.Sequence), &c)
+		return nil
+	})
+	return c, err
+}
+
+// TakeCommand locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
+// SettleCommand alone when lockFor is zero. Messages that expired, or were taken maxDeliveries times, are dropped.
+func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken Command, ok bool, err error) {
+	err = s.withQueue(hub, id, func(queue []Command, b *batch) error {
+		now := s.Now()
+		for _, c := range queue {
+			key := commandKey(hub, id, c.Sequence)
+			if s.locks.held(string(key), now) {
+				continue
+			}
+			if !c.Expiry.After(now) || c.Deliveries >= maxDeliveries {
+				b.delete(key)
+				continue
+			}
+			token, err := s.token()
+			if err != nil {
+				return err
+			}
+			c.Deliveries++
+			c.Lock = token
+			b.put(key, &c)
+			lock := commandLock{token: token}
+			if lockFor > 0 {
+				lock.until = now.Add(lockFor)
+			}
+			s.locks.take(string(key), lock)
+			taken, ok = c, true
+			return nil
+		}
+		return nil
+	})
+	return taken, ok && err == nil, err
+}
+
+// token is a lock token: 16 random bytes in hex.
+func (s *State) token() (string, error) {
+	var b [16]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return "", fmt.Errorf("make lock token: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// SettleCommand ends the lock of a message: done removes it, else it is free to be taken again. NotFound when that lock is no more.
+func (s *State) SettleCommand(hub, id, lock string, done bool) error {
+	return s.withQueue(hub, id, func(queue []Command, b *batch) error {
+		now := s.Now()
+		for _, c := range queue {
+			key := commandKey(hub, id, c.Sequence)
+			if !s.locks.free(string(key), lock, now) {
+				continue
+			}
+			if done {
+				b.delete(key)
+			}
+			return nil
+		}
+		return &Error{Kind: NotFound, Object: "the lock of a message to " + deviceObject(id), Reason: "has ended"}
+	})
+}
+
+// PurgeCommands drops all messages of a device, locked or not, and returns how many there were.
+func (s *State) PurgeCommands(hub, id string) (n int, err error) {
+	err = s.withQueue(hub, id, func(queue []Command, b *batch) error {
+		n = len(queue)
+		return s.dropQueue(b, hub, id)
+	})
+	return n, err
+}
+
+// dropQueue ends a device's queue; the caller holds the device's lock and commits b.
+func (s *State) dropQueue(b *batch, hub, id string) error {
+	queue, err := s.queue(hub, id)
+	for _, c := range queue {
+		b.delete(commandKey(hub, id, c.Sequence))
+	}
+	start, _ := under(tableCommand, strings.ToLower(hub), id)
+	s.locks.drop(string(start))
+	return err
+}
+
+// Commands returns the messages that wait for a device, locked ones included, oldest first; those that expired are left out.
+func (s *State) Commands(hub, id string) ([]Command, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return nil, err
+	}
+	defer s.devices.read(deviceKey(hub, id))()
+	queue, err := s.queue(hub, id)
+	now := s.Now()
+	return slices.DeleteFunc(queue, func(c Command) bool { return !c.Expiry.After(now) }), err
+}

@@ -1,0 +1,117 @@
+package state_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// queue puts messages into the queue of the device "d" of hub-1, each valid for an hour.
+func (w *world) queue(bodies ...string) {
+	w.t.Helper()
+	for _, body := range bodies {
+		must(w.t, last(w.QueueCommand(hub1, "d", state.Command{Body: []byte(body), Expiry: w.clock.Now().Add(time.Hour), Properties: map[string]string{"k": body}})))
+	}
+}
+
+// take takes the next message, locked for a minute, and returns its body and lock; both empty when there is none.
+func (w *world) take(maxDeliveries int64) (body, lock string) {
+	w.t.Helper()
+	c, _, err := w.TakeCommand(hub1, "d", time.Minute, maxDeliveries)
+	must(w.t, err)
+	return string(c.Body), c.Lock
+}
+
+func (w *world) wantTake(want string) (lock string) {
+	w.t.Helper()
+	body, lock := w.take(10)
+	if body != want {
+		w.t.Fatalf("got message %q, want %q", body, want)
+	}
+	return lock
+}
+
+func (w *world) withDevice() *world {
+	w.t.Helper()
+	must(w.t, last(w.PutDevice(hub1, state.Device{ID: "d"}, "", true)))
+	return w
+}
+
+func TestCommandsAreTakenInOrderAndSettled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 1).withDevice()
+	w.wantTake("")
+	w.queue("a", "b", "c")
+	a, b := w.wantTake("a"), w.wantTake("b")
+	must(t, w.SettleCommand(hub1, "d", a, true))
+	wantKind(t, w.SettleCommand(hub1, "d", a, true), state.NotFound)
+	must(t, w.SettleCommand(hub1, "d", b, false))
+	b = w.wantTake("b") // free again, and older than c
+	w.wantTake("c")
+	w.wantTake("")
+	w.clock.Add(time.Minute)
+	wantKind(t, w.SettleCommand(hub1, "d", b, true), state.NotFound) // its lock has ended
+	w.wantTake("b")
+	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 3 || left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
+		t.Errorf("got %+v, %v; want b, delivered 3 times, and c", left, err)
+	}
+	if n, err := w.PurgeCommands(hub1, "d"); n != 2 || err != nil {
+		t.Errorf("got %d purged, %v; want 2", n, err)
+	}
+	w.wantTake("")
+}
+
+func TestCommandsEnd(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 1).withDevice()
+	w.queue("often")
+	for range 2 {
+		_, lock := w.take(2)
+		must(t, w.SettleCommand(hub1, "d", lock, false))
+	}
+	if body, _ := w.take(2); body != "" {
+		t.Errorf("got %q a third time, want it dropped after two deliveries", body)
+	}
+	w.queue("late")
+	w.clock.Add(time.Hour)
+	w.wantTake("")
+
+	for i := range state.MaxCommands {
+		w.queue(fmt.Sprint(i))
+	}
+	_, err := w.QueueCommand(hub1, "d", state.Command{Expiry: w.clock.Now().Add(time.Hour)})
+	wantKind(t, err, state.Quota)
+	w.clock.Add(time.Hour) // expired ones do not count
+	w.queue("fits")
+	w.wantTake("fits")
+
+	must(t, w.DeleteDevice(hub1, "d", ""))
+	wantKind(t, last(w.QueueCommand(hub1, "d", state.Command{})), state.NotFound)
+	w.withDevice()
+	w.wantTake("") // not those of the device before
+}
+
+func TestCommandsOutliveTheProcessButLocksDoNot(t *testing.T) {
+	t.Parallel()
+	dir, clock := t.TempDir(), newClock()
+	first, err := state.Open(state.Options{Dir: dir, Now: clock.Now})
+	must(t, err)
+	w := &world{t: t, State: first, clock: clock}
+	w.build(1)
+	w.withDevice().queue("a", "b")
+	w.wantTake("a")
+	must(t, first.Close())
+	w.State = open(t, state.Options{Dir: dir, Now: clock.Now})
+	w.wantTake("a")
+	w.wantTake("b")
+	must(t, last(w.DeleteHub(id("hub-1"), 0)))
+	rows, err := w.Rows()
+	must(t, err)
+	for key := range rows {
+		if key[0] == 'Q' {
+			t.Errorf("a deleted hub leaves the row %q", key)
+		}
+	}
+}
