@@ -57,9 +57,10 @@ func TestStories(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"enrollment": editEnrollment,
-			"kill9":      killEmulator,
-			"emulated":   emulated,
+			"enrollment":  editEnrollment,
+			"kill9":       killEmulator,
+			"emulated":    emulated,
+			"noplainkeys": noPlainKeys,
 		},
 	})
 }
