@@ -25,6 +25,9 @@ var owned = []struct {
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
 	{module + "/internal/topology", []string{".", "internal/target"}, "only the program turns configuration into resources"},
 	{module + "/internal/environment", []string{"cmd"}, "driving Pulumi is the command line's business"},
+	{module + "/internal/toolchain", []string{"cmd"}, "building tools is the command line's business"},
+	{module + "/internal/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
+	{module + "/internal/spread", []string{"cmd"}, "it judges and draws what devices did, for people"},
 	{module + "/cmd", nil, "a command is nobody's library"},
 	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
 }
