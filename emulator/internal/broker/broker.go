@@ -40,7 +40,7 @@ type Connect struct {
 	// Certificates is the chain that the client presented in TLS, leaf first, unverified but with possession of the leaf's key
 	// proved; empty without one.
 	Certificates []*x509.Certificate
-	// Client is where the session sends to. Nothing may be sent before Accept has returned.
+	// Client is where the session sends to.
 	Client Client
 }
 
@@ -53,12 +53,15 @@ type Message struct {
 	QoS byte
 	// Retain is set on inbound messages only.
 	Retain bool
+	// Acknowledged, when not nil, is called once, when the client has acknowledged an outbound message of QoS 1. It is not called
+	// for one that the connection's end left unacknowledged, nor with QoS 0. It runs on the connection's own goroutine.
+	Acknowledged func()
 }
 
 // Client is the broker's end of a connection. Its methods may be called from any goroutine.
 type Client interface {
 	// Send sends a message, in the order of the calls, and does not wait for a slow client: one that lets too much pile up is closed.
-	// What is sent while the session's Publish runs goes out after the acknowledgement of that publish.
+	// What is sent while Accept, Subscribe or Publish runs goes out after the acknowledgement of what the client asked for.
 	Send(Message) error
 	// Close ends the connection and returns at once; the reason goes to the debug log. MQTT 3.1.1 has no way to tell the client.
 	Close(reason error)

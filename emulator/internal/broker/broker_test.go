@@ -40,6 +40,11 @@ func (f *front) Accept(c broker.Connect) (broker.Session, error) {
 		return nil, errors.New("wrong password")
 	}
 	s := &session{id: name, client: c.Client, events: f.events}
+	if welcome, ok := strings.CutPrefix(name, "welcome "); ok {
+		if err := c.Client.Send(broker.Message{Topic: "welcome", Payload: []byte(welcome)}); err != nil {
+			return nil, err
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.connects = append(f.connects, c)
@@ -60,6 +65,8 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	switch filter {
 	case "echo/#":
 		return qos, nil
+	case "last":
+		return qos, s.client.Send(broker.Message{Topic: "last", QoS: 1, Acknowledged: func() { s.events <- s.id + " acknowledged last" }})
 	case "bad":
 		return 0, errors.New("unknown topic")
 	}
@@ -280,6 +287,26 @@ func TestAnswersFollowTheAcknowledgement(t *testing.T) {
 	if !ok || got.TopicName != "echo/1" || string(got.Payload) != "hello" || got.Qos != 1 || got.Retain {
 		t.Errorf("got %v", got)
 	}
+}
+
+func TestWhatIsSentFollowsTheAcknowledgementOfConnectAndSubscribe(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/welcome a") // reads the CONNACK
+	if got, ok := c.read().(*packets.PublishPacket); !ok || got.TopicName != "welcome" {
+		t.Fatalf("got %v, want the message that the front sent", got)
+	}
+	if got, want := c.subscribe([]string{"last"}, 1), []byte{1}; !bytes.Equal(got, want) { // reads the SUBACK
+		t.Fatalf("got % x, want % x", got, want)
+	}
+	got, ok := c.read().(*packets.PublishPacket)
+	if !ok || got.TopicName != "last" || got.Qos != 1 {
+		t.Fatalf("got %v, want the message that the session sent", got)
+	}
+	ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+	ack.MessageID = got.MessageID
+	c.send(ack)
+	s.await(t, "welcome a acknowledged last")
 }
 
 func TestSubscriptionsAreGrantedAsTheSessionSays(t *testing.T) {

@@ -44,13 +44,13 @@ type connection struct {
 	session Session
 	will    *Message
 
-	mu         sync.Mutex
-	queue      []Message
-	publishing bool // the session's Publish runs: what it sends waits for the acknowledgement
-	draining   bool // somebody writes the queue
-	// unacked are the packet ids of messages sent with QoS 1; lastID is the last one used. The library's own table of them is not
+	mu        sync.Mutex
+	queue     []Message
+	answering bool // the front or the session runs: what it sends waits for the acknowledgement
+	draining  bool // somebody writes the queue
+	// unacked are the packet ids of messages sent with QoS 1, and whom their acknowledgement concerns, or nil; lastID is the last one used. The library's own table of them is not
 	// used: it shares one number space with the client's packets.
-	unacked map[uint16]struct{}
+	unacked map[uint16]func()
 	lastID  uint16
 }
 
@@ -66,7 +66,7 @@ func (c *connection) Send(m Message) error {
 		return errSlow
 	}
 	c.queue = append(c.queue, m)
-	if !c.publishing && !c.draining {
+	if !c.answering && !c.draining {
 		c.draining = true
 		go c.drain()
 	}
@@ -79,14 +79,14 @@ func (c *connection) Remote() string { return c.conn.RemoteAddr().String() }
 // hold keeps what is sent from going out until release.
 func (c *connection) hold() {
 	c.mu.Lock()
-	c.publishing = true
+	c.answering = true
 	c.mu.Unlock()
 }
 
 // release writes what was sent since hold.
 func (c *connection) release() {
 	c.mu.Lock()
-	c.publishing = false
+	c.answering = false
 	write := !c.draining && len(c.queue) > 0
 	c.draining = c.draining || write
 	c.mu.Unlock()
@@ -123,7 +123,7 @@ func (c *connection) write(m Message) error {
 		TopicName:   m.Topic, Payload: m.Payload, Created: time.Now().Unix(),
 	}
 	if p.FixedHeader.Qos > 0 {
-		id, err := c.packetID()
+		id, err := c.packetID(m.Acknowledged)
 		if err != nil {
 			return err
 		}
@@ -136,19 +136,19 @@ func (c *connection) write(m Message) error {
 }
 
 // packetID chooses the id of a message with QoS 1 and remembers it until the client acknowledges.
-func (c *connection) packetID() (uint16, error) {
+func (c *connection) packetID(acknowledged func()) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.unacked) >= maxQueued {
 		return 0, errSlow
 	}
 	if c.unacked == nil {
-		c.unacked = map[uint16]struct{}{}
+		c.unacked = map[uint16]func(){}
 	}
 	for {
 		c.lastID++
 		if _, used := c.unacked[c.lastID]; c.lastID != 0 && !used {
-			c.unacked[c.lastID] = struct{}{}
+			c.unacked[c.lastID] = acknowledged
 			return c.lastID, nil
 		}
 	}
@@ -156,8 +156,12 @@ func (c *connection) packetID() (uint16, error) {
 
 func (c *connection) acknowledged(id uint16) {
 	c.mu.Lock()
+	tell := c.unacked[id]
 	delete(c.unacked, id)
 	c.mu.Unlock()
+	if tell != nil {
+		tell()
+	}
 }
 
 // Close implements Client.

@@ -35,7 +35,8 @@ func (h *hook) ID() string { return "fronts" }
 // Provides implements mqtt.Hook.
 func (h *hook) Provides(b byte) bool {
 	switch b {
-	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished:
+	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished,
+		mqtt.OnSessionEstablished, mqtt.OnPacketSent:
 		return true
 	}
 	return false
@@ -67,6 +68,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 // OnConnectAuthenticate asks the fronts; false makes the library answer CONNACK 5.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	c := owner(cl)
+	c.hold()
 	session, err := h.broker.accept(Connect{
 		ClientID: p.Connect.ClientIdentifier, UserName: string(p.Connect.Username), Password: string(p.Connect.Password),
 		CleanSession: p.Connect.Clean, Certificates: c.certificates(), Client: c,
@@ -78,6 +80,16 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	c.session = session
 	h.broker.enter(c, session.ID())
 	return true
+}
+
+// OnSessionEstablished lets what the front sent follow the CONNACK.
+func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
+
+// OnPacketSent lets what the session sent follow the SUBACK.
+func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
+	if p.FixedHeader.Type == packets.Suback {
+		owner(cl).release()
+	}
 }
 
 // OnACLCheck lets everything pass: OnSubscribe and OnPublish have decided.
@@ -104,6 +116,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	filters := make(packets.Subscriptions, len(p.Filters))
 	copy(filters, p.Filters)
 	p.Filters = filters
+	c.hold()
 	for i, f := range filters {
 		granted, err := c.session.Subscribe(f.Filter, min(f.Qos, MaxQoS))
 		if err != nil {
