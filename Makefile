@@ -1,5 +1,6 @@
 # Each target is one line; the logic is Go. `make` shows this list.
 KEEL := go run -buildvcs=false ./cmd/keel
+STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help up down build generate check test bench node
 .DEFAULT_GOAL := help
@@ -15,7 +16,7 @@ build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
 generate: ## Generate the SDKs from their schemas
 	@go run -buildvcs=false ./tools/generate
 check: ## Look for what is not formatted, suspicious or stale
-	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance ./... && go run -buildvcs=false ./tools/generate -check
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node ./acceptance/... && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
 test: ## Run all tests: unit, race, acceptance
 	@go test ./... && go test -race -short ./... && go test -tags acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it

@@ -159,6 +159,7 @@ var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and 
 func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	//lint:ignore SA1019 every engine still sends the flat form, and both settings are plain texts
 	for key, value := range req.GetVariables() {
 		a.config[strings.TrimPrefix(key, "azure-native:config:")] = value
 	}

@@ -137,7 +137,7 @@ func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAcces
 	if req.State.PrimaryKey == "" {
 		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it lives in its stack's state alone")
 	}
-	return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{ID: req.ID, Inputs: req.Inputs, State: req.State}, nil
+	return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState](req), nil
 }
 
 // Check refuses a negative rotation.
