@@ -98,7 +98,7 @@ func (e *Emulator) open() (err error) {
 		}
 		stateDir = filepath.Join(dir, storeDir)
 	}
-	e.state, err = state.Open(state.Options{Dir: stateDir, Now: e.options.Now, Random: e.options.Random})
+	e.state, err = state.Open(state.Options{Dir: stateDir, Now: e.options.Now, Random: e.options.Random, Latencies: e.options.Latencies})
 	if err != nil {
 		return err
 	}

@@ -29,6 +29,12 @@ type Options struct {
 	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
 	// though still answered as a long-running operation.
 	LRODelay time.Duration
+	// Latencies say how far each Azure location is from the devices, which geoLatency allocation goes by. Keys are location names in
+	// any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one; with none
+	// listed, geoLatency hashes as the policy Hashed does.
+	Latencies map[string]time.Duration
+	// WebhookTimeout bounds a call to the webhook of a custom allocation; 5 s when zero.
+	WebhookTimeout time.Duration
 	// Now is the clock of the emulated cloud; time.Now when nil. TLS certificates follow the real clock, as clients do.
 	Now func() time.Time
 	// Random is where keys, scopes and etags come from; crypto/rand when nil. TLS and token keys always come from crypto/rand.
@@ -58,6 +64,14 @@ func (o *Options) complete() error {
 	}
 	if o.LRODelay < 0 {
 		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)
+	}
+	if o.WebhookTimeout < 0 {
+		return fmt.Errorf("time-out of webhooks: %s is negative", o.WebhookTimeout)
+	}
+	for location, latency := range o.Latencies {
+		if latency < 0 {
+			return fmt.Errorf("latency of %s: %s is negative", location, latency)
+		}
 	}
 	if o.Now == nil {
 		o.Now = time.Now

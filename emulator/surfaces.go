@@ -71,7 +71,12 @@ func devicePath(path string) bool {
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
-	e.devices = registration.New(e.state, registration.Options{Recorder: e.log})
+	e.devices = registration.New(e.state, registration.Options{
+		Recorder: e.log,
+		Webhooks: registration.Webhooks{
+			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
+		},
+	})
 	e.hubs = iothub.New(iothub.Options{State: e.state, Recorder: e.log, Log: e.options.Logger})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger})
 	return err

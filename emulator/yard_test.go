@@ -18,6 +18,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator"
 	"evenkeel/internal/sas"
@@ -70,6 +71,45 @@ func (y *yard) service(method, path, body string) map[string]any {
 		y.t.Fatalf("%s %s: got %d %v", method, path, status, answer)
 	}
 	return answer
+}
+
+// hubCall calls the registry of a hub as its owner.
+func (y *yard) hubCall(host, method, path, body string) (int, map[string]any) {
+	y.t.Helper()
+	name, _, _ := strings.Cut(host, ".")
+	key := y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+"/IotHubKeys/iothubowner", hubVersion)
+	return y.on(host, method, path+"?api-version=2021-04-12", body, token(y.t, host, "iothubowner", key))
+}
+
+// twinOf checks what is in a device's twin, beside metadata.
+func (y *yard) twinOf(host, id, tags, desired string) {
+	y.t.Helper()
+	status, twin := y.hubCall(host, "GET", "/twins/"+id, "")
+	properties, _ := twin["properties"].(map[string]any)
+	for name, part := range map[string]struct {
+		text string
+		held any
+	}{"tags": {tags, twin["tags"]}, "desired": {desired, properties["desired"]}} {
+		held, _ := part.held.(map[string]any)
+		delete(held, "$metadata")
+		delete(held, "$version")
+		if held == nil {
+			held = map[string]any{}
+		}
+		var want map[string]any
+		check(y.t, json.Unmarshal([]byte(part.text), &want))
+		if diff := cmp.Diff(want, held); diff != "" {
+			y.t.Errorf("twin of %s on %s: %d, %s differ (-want +got):\n%s", id, host, status, name, diff)
+		}
+	}
+}
+
+// absent checks that a hub has no such device.
+func (y *yard) absent(host, id string) {
+	y.t.Helper()
+	if status, body := y.hubCall(host, "GET", "/devices/"+id, ""); status != http.StatusNotFound {
+		y.t.Errorf("%s on %s: got %d %v, want it gone", id, host, status, body)
+	}
 }
 
 // keyed is the attestation by the two keys of the tests.

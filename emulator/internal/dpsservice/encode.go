@@ -1,6 +1,7 @@
 package dpsservice
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"strings"
 
@@ -114,3 +115,21 @@ func registrationOf(r state.Registration) registrationReply {
 		Payload:        r.Payload,
 	}
 }
+
+// EntryJSON writes an individual enrollment or, when that is nil, a group as its webhook sees it: as a reply to GET, but with its etag
+// decoded, as in the documents' sample of an allocation request.
+func EntryJSON(e *state.Enrollment, g *state.EnrollmentGroup) (json.RawMessage, error) {
+	var w entryReply
+	if e != nil {
+		w = kind{individual: true}.reply(fromEnrollment(*e), false)
+	} else {
+		w = kind{}.reply(fromGroup(*g), false)
+	}
+	if etag, err := base64.StdEncoding.DecodeString(w.ETag); err == nil {
+		w.ETag = string(etag)
+	}
+	return json.Marshal(w)
+}
+
+// CertificateJSON writes what a certificate in DER says, as X509CertificateWithInfo does.
+func CertificateJSON(der []byte) (json.RawMessage, error) { return json.Marshal(certificateReply(der)) }

@@ -27,7 +27,8 @@ type match struct {
 	group      *state.EnrollmentGroup
 	// keys of symmetric-key attestation: the enrollment's, or those derived from the group's.
 	keys state.SymmetricKey
-	// thumbprint of X.509 attestation: SHA-256 of the leaf, upper-case hex.
+	// leaf is the device's certificate, with X.509 attestation; thumbprint its SHA-256 in upper-case hex.
+	leaf       *x509.Certificate
 	thumbprint string
 }
 

@@ -75,7 +75,7 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 		len(p.chains) == 0 && !selfSigned(p.leaf):
 		return match{}, errBadCertificate
 	}
-	return match{enrollment: &e, thumbprint: thumbprint(p.leaf)}, nil
+	return match{enrollment: &e, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
 }
 
 // groupCertificate finds the group whose certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
@@ -98,7 +98,7 @@ func (a *API) groupCertificate(c caller, p presented) (match, error) {
 	if nearest == nil {
 		return match{}, errBadCertificate
 	}
-	return match{group: nearest, thumbprint: thumbprint(p.leaf)}, nil
+	return match{group: nearest, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
 }
 
 // distance is the number of steps from the leaf up to a certificate of the attestation, or 0 when none lies on a trusted way.

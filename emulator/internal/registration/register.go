@@ -35,7 +35,7 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
 		Enrollment: m.enrollment, Group: m.group,
 		Keys: m.keys, PrimaryThumbprint: m.thumbprint,
-		Payload: body.Payload,
+		Payload: body.Payload, Decide: a.decide(m),
 	})
 	if err != nil {
 		return operationReply{}, err

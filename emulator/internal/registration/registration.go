@@ -1,8 +1,7 @@
 // Package registration is the device API of the Device Provisioning Service: a device proves what it is and is told its hub. The
 // rules stand here once, with two thin fronts, HTTPS (an http.Handler) and MQTT (a broker.Front), over the same methods.
 //
-// It does not choose the hub, which is the state's, does not listen, and knows no hub protocol. Attestation by TPM and by references
-// to uploaded CA certificates, the webhook of custom allocation, and AMQP are not there.
+// It does not choose the hub, which is the state's or a webhook's, does not listen, and knows no hub protocol. AMQP is not there.
 //
 // Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and the Azure device
 // SDKs. Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
@@ -22,6 +21,8 @@ type Options struct {
 	// RetryAfter is how long a device is asked to wait before it polls, in whole seconds. Zero, the default: no time at all; Azure
 	// says 3 seconds.
 	RetryAfter time.Duration
+	// Webhooks says how custom allocation asks.
+	Webhooks Webhooks
 	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
 	Recorder requestlog.Recorder
 }

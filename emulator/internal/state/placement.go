@@ -109,6 +109,8 @@ func (r *registering) chooseCustom() (string, *failure) {
 		return "", &failure{codeCustomFailed, "Custom allocation failed: there is no webhook to ask."}
 	case r.refusal != nil:
 		return "", &failure{codeCustomFailed, r.refusal.Error()}
+	case r.answer.HubHost == "":
+		return "", &failure{codeNoHub, "Custom allocation failed: the webhook named no IoT hub."}
 	}
 	for _, l := range r.offered() {
 		if strings.EqualFold(l.HubHost, r.answer.HubHost) {
@@ -192,7 +194,11 @@ func (r *registering) place(hub string) (Registration, error) {
 	var refused *Error
 	if errors.As(err, &refused) {
 		r.batch.Reset()
-		return Registration{Status: Failed, ErrorCode: codeNoHub, ErrorMessage: "The initial twin was refused: " + refused.Reason}, nil
+		code := codeNoHub
+		if r.answer.InitialTwin != nil {
+			code = codeCustomFailed
+		}
+		return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + refused.Reason}, nil
 	}
 	if err != nil {
 		return Registration{}, err

@@ -1,0 +1,184 @@
+package registration
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Bounds of a webhook call. Fidelity: ours; Azure documents neither its time-out nor whether it asks again. We ask once.
+const (
+	defaultWebhookTimeout = 5 * time.Second
+	maxWebhookAnswer      = 256 << 10
+)
+
+// Webhooks says how the webhooks of custom allocation are asked.
+type Webhooks struct {
+	// Timeout bounds a call from the dial to the last byte of the answer; 5 s when zero.
+	Timeout time.Duration
+	// Transport carries the calls; http.DefaultTransport when nil.
+	Transport http.RoundTripper
+	// Entry writes an enrollment or a group (the other is nil) as the service API does, without keys; it must not be nil where
+	// custom allocation is wanted.
+	Entry func(*state.Enrollment, *state.EnrollmentGroup) (json.RawMessage, error)
+	// Certificate writes what a certificate in DER says, as the service API does; with Entry.
+	Certificate func(der []byte) (json.RawMessage, error)
+}
+
+// allocationRequest is the body that a webhook gets ("Understand custom allocation policies" in the documentation of IoT DPS).
+type allocationRequest struct {
+	Individual json.RawMessage      `json:"individualEnrollment,omitempty"`
+	Group      json.RawMessage      `json:"enrollmentGroup,omitempty"`
+	Device     deviceRuntimeContext `json:"deviceRuntimeContext"`
+	LinkedHubs []string             `json:"linkedHubs"`
+}
+
+type deviceRuntimeContext struct {
+	RegistrationID  string          `json:"registrationId"`
+	CurrentHub      string          `json:"currentIotHubHostName,omitempty"`
+	CurrentDeviceID string          `json:"currentDeviceId,omitempty"`
+	SymmetricKey    *struct{}       `json:"symmetricKey,omitempty"`
+	X509            *x509Context    `json:"x509,omitempty"`
+	Payload         json.RawMessage `json:"payload,omitempty"`
+}
+
+// x509Context is X509DeviceAttestation: the leaf that the device presented.
+type x509Context struct {
+	ClientCertificates struct {
+		Primary json.RawMessage `json:"primary"`
+	} `json:"clientCertificates"`
+}
+
+// allocationResponse is what a webhook answers. Members are matched without regard to letter case: the documents themselves spell
+// the first one in two ways.
+type allocationResponse struct {
+	IotHubHostName string          `json:"iotHubHostName"`
+	InitialTwin    json.RawMessage `json:"initialTwin"`
+	Payload        json.RawMessage `json:"payload"`
+}
+
+// allocationError is why a webhook decided nothing, in the words that the device is told.
+type allocationError string
+
+func (e allocationError) Error() string { return "Custom allocation failed" + string(e) }
+
+// decide returns the call that asks the webhook of the entry that m names; nil when there is none to ask.
+//
+// Fidelity: the definition's apiVersion picks the shape of the entry on Azure; here it is always that of 2021-10-01.
+func (a *API) decide(m match) func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) {
+	var hook *state.Webhook
+	if m.enrollment != nil {
+		hook = m.enrollment.Webhook
+	} else {
+		hook = m.group.Webhook
+	}
+	if hook == nil || a.opts.Webhooks.Entry == nil {
+		return nil
+	}
+	return func(ctx context.Context, in state.AllocationInput) (state.AllocationAnswer, error) {
+		body, err := a.question(m, in)
+		if err != nil {
+			return state.AllocationAnswer{}, err
+		}
+		return a.ask(ctx, hook.URL, body)
+	}
+}
+
+// question writes the request's body.
+func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
+	entry, err := a.opts.Webhooks.Entry(m.enrollment, m.group)
+	if err != nil {
+		return nil, fmt.Errorf("describe the enrollment: %w", err)
+	}
+	request := allocationRequest{
+		Individual: entry, LinkedHubs: in.LinkedHubs,
+		Device: deviceRuntimeContext{
+			RegistrationID: in.RegistrationID, CurrentHub: in.CurrentHub, CurrentDeviceID: in.CurrentDeviceID, Payload: in.Payload,
+		},
+	}
+	if m.group != nil {
+		request.Individual, request.Group = nil, entry
+	}
+	switch {
+	case m.leaf != nil:
+		info, err := a.opts.Webhooks.Certificate(m.leaf.Raw)
+		if err != nil {
+			return nil, fmt.Errorf("describe the device's certificate: %w", err)
+		}
+		request.Device.X509 = &x509Context{}
+		request.Device.X509.ClientCertificates.Primary = info
+	default:
+		// Azure sends an empty object: keys are not told.
+		request.Device.SymmetricKey = &struct{}{}
+	}
+	return json.Marshal(request)
+}
+
+// ask calls a webhook. Its errors are told to devices and never hold the address's query, which usually is its key.
+func (a *API) ask(ctx context.Context, address string, body []byte) (state.AllocationAnswer, error) {
+	timeout := a.opts.Webhooks.Timeout
+	if timeout <= 0 {
+		timeout = defaultWebhookTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	if err != nil {
+		return state.AllocationAnswer{}, allocationError(": the address of the webhook is invalid.")
+	}
+	request.Header.Set("Content-Type", "application/json; charset=utf-8")
+	request.Header.Set("Accept", "application/json")
+	client := &http.Client{
+		Transport:     a.opts.Webhooks.Transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return state.AllocationAnswer{}, unreachable(ctx, err, timeout)
+	}
+	defer response.Body.Close()
+	if response.StatusCode < 200 || response.StatusCode > 299 {
+		// Azure/iotedge issue 3233.
+		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(" with status code: %d", response.StatusCode))
+	}
+	text, err := io.ReadAll(io.LimitReader(response.Body, maxWebhookAnswer+1))
+	switch {
+	case err != nil:
+		return state.AllocationAnswer{}, unreachable(ctx, err, timeout)
+	case len(text) > maxWebhookAnswer:
+		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the answer of the webhook is larger than %d bytes.", maxWebhookAnswer))
+	}
+	var answer allocationResponse
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return state.AllocationAnswer{}, allocationError(": the answer of the webhook is not a valid allocation response.")
+	}
+	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
+}
+
+// unreachable says why there was no answer.
+func unreachable(ctx context.Context, err error, timeout time.Duration) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return allocationError(fmt.Sprintf(": the webhook did not answer within %s.", timeout))
+	}
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		err = outer.Err
+	}
+	return allocationError(fmt.Sprintf(": the webhook could not be called: %v.", err))
+}
+
+// orNil makes a JSON null nothing.
+func orNil(text json.RawMessage) []byte {
+	if bytes.Equal(bytes.TrimSpace(text), []byte("null")) {
+		return nil
+	}
+	return text
+}

@@ -1,0 +1,235 @@
+package emulator_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"evenkeel/emulator"
+)
+
+// hook is a webhook that answers what it is told to and keeps what it is asked.
+type hook struct {
+	*httptest.Server
+	mu     sync.Mutex
+	status int
+	body   string
+	hang   bool
+	asked  []string
+}
+
+func newHook(t *testing.T) *hook {
+	t.Helper()
+	h := &hook{}
+	h.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		h.mu.Lock()
+		h.asked = append(h.asked, r.Method+" "+r.RequestURI+" "+r.Header.Get("Content-Type")+"\n"+string(body))
+		status, answer, hang := h.status, h.body, h.hang
+		h.mu.Unlock()
+		if hang {
+			<-r.Context().Done()
+			return
+		}
+		w.Header().Set("Location", "/elsewhere")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, answer)
+	}))
+	t.Cleanup(h.Close)
+	return h
+}
+
+func (h *hook) answer(status int, body string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status, h.body, h.hang = status, body, false
+}
+
+// last is the newest request: its line, and its body as a tree.
+func (h *hook) last(t *testing.T) (line string, body map[string]any) {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.asked) == 0 {
+		t.Fatal("the webhook was not asked")
+	}
+	line, text, _ := strings.Cut(h.asked[len(h.asked)-1], "\n")
+	check(t, json.Unmarshal([]byte(text), &body))
+	return line, body
+}
+
+// custom are the members of an enrollment that is allocated by the webhook.
+func (h *hook) custom() string {
+	return `"allocationPolicy":"custom","customAllocationDefinition":{"webhookUrl":"` + h.URL + `/api/choose?code=s3cret","apiVersion":"2021-10-01"}`
+}
+
+func TestAWebhookChoosesTheHub(t *testing.T) {
+	t.Parallel()
+	y, h := newYard(t), newHook(t)
+	for name, register := range fronts {
+		id := "sn-" + strings.ToLower(name)
+		y.enroll(id, keyed+`,"iotHubs":["`+hub2+`","`+hub1+`"],"initialTwin":{"tags":{"from":"entry"}},`+h.custom())
+		d := y.holding(id, primary)
+		d.body = `{"registrationId":"` + id + `","payload":{"model":"toaster","n":1.50}}`
+		h.answer(200, `{"iotHubHostname":"HUB-2.azure-devices.net","initialTwin":{"tags":{"from":"hook"},"properties":{"desired":{"dark":3}}},"payload":{"welcome":[1,2]}}`)
+		got := register(y, d)
+		if got.state("assignedHub") != hub2 || got.state("substatus") != "initialAssignment" || got.state("payload") != "map[welcome:[1 2]]" {
+			t.Fatalf("%s: got %v, want it on %s with the webhook's payload", name, got, hub2)
+		}
+		line, body := h.last(t)
+		if line != "POST /api/choose?code=s3cret application/json; charset=utf-8" {
+			t.Errorf("%s: got %q", name, line)
+		}
+		entry, _ := body["individualEnrollment"].(map[string]any)
+		etag, _ := entry["etag"].(string)
+		if !strings.HasPrefix(etag, `"`) || entry["createdDateTimeUtc"] == nil {
+			t.Errorf("%s: got the entry %v, want its times and its etag in quotes", name, entry)
+		}
+		for _, volatile := range []string{"etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc"} {
+			delete(entry, volatile)
+		}
+		want := map[string]any{
+			"individualEnrollment": map[string]any{
+				"registrationId": id, "attestation": map[string]any{"type": "symmetricKey"}, "provisioningStatus": "enabled",
+				"initialTwin": map[string]any{"tags": map[string]any{"from": "entry"}}, "allocationPolicy": "custom", "iotHubs": []any{hub2, hub1},
+				"customAllocationDefinition": map[string]any{"webhookUrl": h.URL + "/api/choose?****", "apiVersion": "2021-10-01"},
+			},
+			"deviceRuntimeContext": map[string]any{
+				"registrationId": id, "symmetricKey": map[string]any{}, "payload": map[string]any{"model": "toaster", "n": 1.5},
+			},
+			"linkedHubs": []any{hub2, hub1},
+		}
+		if diff := cmp.Diff(want, body); diff != "" {
+			t.Errorf("%s: request differs (-want +got):\n%s", name, diff)
+		}
+		y.twinOf(hub2, id, `{"from":"hook"}`, `{"dark":3}`)
+
+		// Again, to the other hub: the webhook learns where the device is, and its twin beats migration.
+		h.answer(200, `{"iotHubHostName":"`+hub1+`","initialTwin":{"tags":{"from":"again"}}}`)
+		got = register(y, y.holding(id, secondary))
+		if got.state("assignedHub") != hub1 || got.state("substatus") != "deviceDataReset" || got.state("payload") != "" {
+			t.Errorf("%s, again: got %v, want its data reset on %s", name, got, hub1)
+		}
+		if _, body := h.last(t); body["deviceRuntimeContext"].(map[string]any)["currentIotHubHostName"] != hub2 ||
+			body["deviceRuntimeContext"].(map[string]any)["currentDeviceId"] != id {
+			t.Errorf("%s, again: got %v, want the present hub and device", name, body["deviceRuntimeContext"])
+		}
+		y.twinOf(hub1, id, `{"from":"again"}`, `{}`)
+		y.absent(hub2, id)
+	}
+}
+
+// TestAWebhookIsToldOfGroupsAndCertificates: the other shapes of the request.
+func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
+	t.Parallel()
+	y, h := newYard(t), newHook(t)
+	root := issue(t, nil, "root", true)
+	y.must("PUT", servicePath+"/certificates/root"+serviceVersion, `{"properties":{"certificate":"`+root.base64()+`","isVerified":true}}`)
+	y.service("PUT", "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":{"type":"x509","x509":{"caReferences":{"primary":"root"}}},`+h.custom()+`}`)
+	h.answer(200, `{"iotHubHostName":"`+hub1+`","payload":null}`)
+	got := y.overHTTPS(device{scope: y.scope, id: "sn-1", certificate: issue(t, root, "sn-1", false).presented(1)})
+	if got.state("assignedHub") != hub1 {
+		t.Fatalf("got %v, want it on %s", got, hub1)
+	}
+	_, body := h.last(t)
+	group, _ := body["enrollmentGroup"].(map[string]any)
+	context, _ := body["deviceRuntimeContext"].(map[string]any)
+	text, err := json.Marshal(context["x509"])
+	check(t, err)
+	if group["enrollmentGroupId"] != "g" || body["individualEnrollment"] != nil || context["symmetricKey"] != nil ||
+		!strings.Contains(string(text), `{"clientCertificates":{"primary":{"info":`) || !strings.Contains(string(text), `"subjectName":"CN=sn-1"`) {
+		t.Errorf("got %v, want the group and the device's certificate", body)
+	}
+	if hubs := fmt.Sprint(body["linkedHubs"]); hubs != "["+hub1+" "+hub2+"]" {
+		t.Errorf("got linked hubs %s, want all", hubs)
+	}
+}
+
+func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
+	t.Parallel()
+	y, h := newYard(t, emulator.Options{WebhookTimeout: 200 * time.Millisecond}), newHook(t)
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	tests := []struct {
+		name   string
+		status int
+		body   string
+		code   string
+		text   string
+	}{
+		{"a failure", 500, `{}`, "400207", "Custom allocation failed with status code: 500"},
+		{"not found", 404, `{"iotHubHostName":"` + hub1 + `"}`, "400207", "Custom allocation failed with status code: 404"},
+		{"a redirection", 302, ``, "400207", "Custom allocation failed with status code: 302"},
+		{"no JSON", 200, `hub-1`, "400207", "not a valid allocation response"},
+		{"nothing", 200, ``, "400207", "not a valid allocation response"},
+		{"a list", 200, `[]`, "400207", "not a valid allocation response"},
+		{"no hub", 200, `{}`, "400208", "named no IoT hub"},
+		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not offered"},
+		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not offered"},
+		{"too much", 200, `{"payload":"` + strings.Repeat("x", 300<<10) + `"}`, "400207", "larger than"},
+		{"a twin that is none", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":7}`, "400207", "initial twin"},
+		{"silence", 0, "", "400207", "did not answer within 200ms"},
+		{"nobody there", -1, "", "400207", "could not be called"},
+	}
+	for i, test := range tests {
+		id := fmt.Sprintf("sn-%d", i)
+		custom := h.custom()
+		switch test.status {
+		case 0:
+			h.mu.Lock()
+			h.hang = true
+			h.mu.Unlock()
+		case -1:
+			custom = strings.Replace(custom, h.URL, gone.URL, 1)
+		default:
+			h.answer(test.status, test.body)
+		}
+		y.enroll(id, keyed+`,"iotHubs":["`+hub1+`"],`+custom)
+		for name, register := range fronts {
+			got := register(y, y.holding(id, primary))
+			if got.status != 200 || got.state("status") != "failed" || got.code() != test.code || !strings.Contains(got.state("errorMessage"), test.text) {
+				t.Errorf("%s over %s: got %v, want a failed registration with %s and %q", test.name, name, got, test.code, test.text)
+			}
+			if strings.Contains(got.state("errorMessage"), "s3cret") {
+				t.Errorf("%s over %s: the message tells the webhook's key: %s", test.name, name, got.state("errorMessage"))
+			}
+		}
+	}
+}
+
+// TestGeoLatencyTakesTheNearestHub goes by the table of latencies.
+func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
+	t.Parallel()
+	y := newYard(t, emulator.Options{Latencies: map[string]time.Duration{"West Europe": 20 * time.Millisecond, "eastus": 5 * time.Millisecond}})
+	y.must("PUT", groupPath+"/providers/Microsoft.Devices/IotHubs/hub-3"+hubVersion, `{"location":"East US","sku":{"name":"S1","capacity":1}}`)
+	key := y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/hub-3/IotHubKeys/iothubowner", hubVersion)
+	links := []string{strings.Replace(ownerLinkJSON("hub-3.azure-devices.net", key), "westeurope", "eastus", 1)}
+	for _, name := range []string{"hub-1", "hub-2"} {
+		links = append(links, ownerLinkJSON(name+".azure-devices.net",
+			y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+"/IotHubKeys/iothubowner", hubVersion)))
+	}
+	y.must("PUT", servicePath+serviceVersion, linkedJSON(strings.Join(links, ",")))
+	hubs := map[string]map[string]int{}
+	for policy, more := range map[string]string{"everywhere": "", "europe": `,"iotHubs":["` + hub1 + `","` + hub2 + `"]`} {
+		hubs[policy] = map[string]int{}
+		for i := range 20 {
+			id := fmt.Sprintf("%s-%d", policy, i)
+			y.enroll(id, keyed+`,"allocationPolicy":"geoLatency"`+more)
+			hubs[policy][y.overHTTPS(y.holding(id, primary)).state("assignedHub")]++
+		}
+	}
+	if got := hubs["everywhere"]; got["hub-3.azure-devices.net"] != 20 {
+		t.Errorf("got %v, want all on the nearest hub", got)
+	}
+	if got := hubs["europe"]; got[hub1] == 0 || got[hub2] == 0 || got[hub1]+got[hub2] != 20 {
+		t.Errorf("got %v, want the equally near hubs to share", got)
+	}
+}
