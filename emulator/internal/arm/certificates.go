@@ -43,10 +43,10 @@ type parent struct {
 
 func (c *call) parent(ofHub bool) (parent, error) {
 	if ofHub {
-		hub, err := c.hub()
+		hub, err := hubs.read(c)
 		return parent{true, hub.Host(), resourcePath(hubKind, hub.ID), hubKind}, err
 	}
-	service, err := c.service()
+	service, err := services.read(c)
 	return parent{false, service.Host(), resourcePath(serviceKind, service.ID), serviceKind}, err
 }
 

@@ -51,7 +51,7 @@ func (c *call) showConsumerGroup(hub state.Hub, name string, created time.Time) 
 
 // consumerGroupHub reads the hub and checks that the path's endpoint is the built-in one.
 func (c *call) consumerGroupHub() (state.Hub, error) {
-	hub, err := c.hub()
+	hub, err := hubs.read(c)
 	if err == nil && !strings.EqualFold(c.values["endpoint"], builtInEndpoint) {
 		err = providerError(numberChildNotFound, "The endpoint '%s' was not found.", c.values["endpoint"])
 	}

@@ -23,13 +23,13 @@ var (
 // IoT hubs: IotHubResource_* of Microsoft.Devices, api-versions in hubVersions.
 func (s *surface) routeHubs() {
 	s.change("PUT "+hubItem, (*call).putHub)
-	s.change("PATCH "+hubItem, (*call).patchHub)
-	s.change("DELETE "+hubItem, (*call).deleteHub)
-	s.route("GET "+hubItem, (*call).getHub)
-	s.route("GET "+hubsOfGroup, (*call).listHubs)
-	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/iothubs", (*call).listHubs)
-	s.route("POST "+hubItem+"/listkeys", (*call).listHubKeys)
-	s.route("POST "+hubItem+"/iothubkeys/{key}/listkeys", (*call).getHubKey)
+	s.change("PATCH "+hubItem, hubs.patch)
+	s.change("DELETE "+hubItem, hubs.delete)
+	s.route("GET "+hubItem, hubs.getOne)
+	s.route("GET "+hubsOfGroup, hubs.getAll)
+	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/iothubs", hubs.getAll)
+	s.route("POST "+hubItem+"/listkeys", hubs.listKeys)
+	s.route("POST "+hubItem+"/iothubkeys/{key}/listkeys", hubs.getKey)
 	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checknameavailability", (*call).checkHubName)
 }
 
@@ -178,123 +178,4 @@ func readHubPolicies(properties map[string]json.RawMessage, old *state.Resource)
 		present = old.Policies
 	}
 	return readPolicies(bodies, hubRights, present)
-}
-
-// patchHub is IotHubResource_Update, which changes tags only: 200 with the whole hub.
-func (c *call) patchHub() error {
-	tags, err := c.tagsPatch()
-	if err != nil {
-		return err
-	}
-	hub, err := c.hub()
-	if err != nil {
-		return err
-	}
-	if tags != nil {
-		if hub, err = c.State.SetHubTags(c.resource(), tags, 0); err != nil {
-			return c.refusal(hubKind, err)
-		}
-	}
-	return c.answerHub(hub)
-}
-
-// deleteHub is IotHubResource_Delete: 202, a body of null and both headers; 204 when there is none.
-func (c *call) deleteHub() error {
-	if _, err := c.group(); err != nil {
-		return err
-	}
-	hub, err := c.State.DeleteHub(c.resource(), c.Delay)
-	if isKind(err, state.NotFound) {
-		c.w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	if err != nil {
-		return c.refusal(hubKind, err)
-	}
-	if err := c.begin(operationOfHub, hub.Location, true); err != nil {
-		return err
-	}
-	return c.json(http.StatusAccepted, nil)
-}
-
-// hub reads the hub that the path names.
-func (c *call) hub() (state.Hub, error) {
-	hub, err := c.State.Hub(c.resource())
-	if isKind(err, state.NotFound) {
-		if _, err := c.group(); err != nil {
-			return hub, err
-		}
-	}
-	if err != nil {
-		return hub, c.refusal(hubKind, err)
-	}
-	return hub, nil
-}
-
-func (c *call) answerHub(hub state.Hub) error {
-	body, err := showHub(hub)
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, body)
-}
-
-// getHub is IotHubResource_Get. Policies are never in the answer.
-func (c *call) getHub() error {
-	hub, err := c.hub()
-	if err != nil {
-		return err
-	}
-	return c.answerHub(hub)
-}
-
-// listHubs is IotHubResource_ListByResourceGroup and …_ListBySubscription.
-func (c *call) listHubs() error {
-	if c.values["group"] != "" {
-		if _, err := c.group(); err != nil {
-			return err
-		}
-	}
-	hubs, err := c.State.Hubs(c.Subscription, c.values["group"])
-	if err != nil {
-		return err
-	}
-	bodies := make([]hubBody, len(hubs))
-	for i, h := range hubs {
-		if bodies[i], err = showHub(h); err != nil {
-			return err
-		}
-	}
-	return c.json(http.StatusOK, list{bodies})
-}
-
-// usableHub is a hub whose keys may be read: one that is being made or deleted has none to show.
-func (c *call) usableHub() (state.Hub, error) {
-	hub, err := c.hub()
-	if err == nil && (hub.Phase == state.Activating || hub.Phase == state.Deleting) {
-		err = notActive(hubKind, hub.ID.Name)
-	}
-	return hub, err
-}
-
-// listHubKeys is IotHubResource_ListKeys.
-func (c *call) listHubKeys() error {
-	hub, err := c.usableHub()
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, list{showPolicies(hub.Policies)})
-}
-
-// getHubKey is IotHubResource_GetKeysForKeyName.
-func (c *call) getHubKey() error {
-	hub, err := c.usableHub()
-	if err != nil {
-		return err
-	}
-	policy, err := c.onePolicy(hub.Policies)
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, policy)
 }

@@ -22,13 +22,13 @@ var serviceName = regexp.MustCompile(`^[a-zA-Z0-9-]{2,63}[a-zA-Z0-9]$`)
 // Provisioning services: IotDpsResource_* of Microsoft.Devices, api-versions in serviceVersions.
 func (s *surface) routeServices() {
 	s.change("PUT "+serviceItem, (*call).putService)
-	s.change("PATCH "+serviceItem, (*call).patchService)
-	s.change("DELETE "+serviceItem, (*call).deleteService)
-	s.route("GET "+serviceItem, (*call).getService)
-	s.route("GET "+servicesOfGroup, (*call).listServices)
-	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/provisioningservices", (*call).listServices)
-	s.route("POST "+serviceItem+"/listkeys", (*call).listServiceKeys)
-	s.route("POST "+serviceItem+"/keys/{key}/listkeys", (*call).getServiceKey)
+	s.change("PATCH "+serviceItem, services.patch)
+	s.change("DELETE "+serviceItem, services.delete)
+	s.route("GET "+serviceItem, services.getOne)
+	s.route("GET "+servicesOfGroup, services.getAll)
+	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/provisioningservices", services.getAll)
+	s.route("POST "+serviceItem+"/listkeys", services.listKeys)
+	s.route("POST "+serviceItem+"/keys/{key}/listkeys", services.getKey)
 	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checkprovisioningservicenameavailability", (*call).checkServiceName)
 }
 
@@ -218,123 +218,4 @@ func showService(v state.Service) (serviceBody, error) {
 		body.Properties.IDScope, body.Properties.ServiceOperationsHostName, body.Properties.DeviceProvisioningHostName = nil, "", ""
 	}
 	return body, nil
-}
-
-// patchService is IotDpsResource_Update, which changes tags only: 200 with the whole service.
-func (c *call) patchService() error {
-	tags, err := c.tagsPatch()
-	if err != nil {
-		return err
-	}
-	service, err := c.service()
-	if err != nil {
-		return err
-	}
-	if tags != nil {
-		if service, err = c.State.SetServiceTags(c.resource(), tags, 0); err != nil {
-			return c.refusal(serviceKind, err)
-		}
-	}
-	return c.answerService(service)
-}
-
-// deleteService is IotDpsResource_Delete: 202, a body of null and both headers; 204 when there is none.
-func (c *call) deleteService() error {
-	if _, err := c.group(); err != nil {
-		return err
-	}
-	service, err := c.State.DeleteService(c.resource(), c.Delay)
-	if isKind(err, state.NotFound) {
-		c.w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	if err != nil {
-		return c.refusal(serviceKind, err)
-	}
-	if err := c.begin(operationOfService, service.Location, true); err != nil {
-		return err
-	}
-	return c.json(http.StatusAccepted, nil)
-}
-
-// service reads the provisioning service that the path names.
-func (c *call) service() (state.Service, error) {
-	service, err := c.State.Service(c.resource())
-	if isKind(err, state.NotFound) {
-		if _, err := c.group(); err != nil {
-			return service, err
-		}
-	}
-	if err != nil {
-		return service, c.refusal(serviceKind, err)
-	}
-	return service, nil
-}
-
-func (c *call) answerService(service state.Service) error {
-	body, err := showService(service)
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, body)
-}
-
-// getService is IotDpsResource_Get. Policies are never in the answer, link keys are masked.
-func (c *call) getService() error {
-	service, err := c.service()
-	if err != nil {
-		return err
-	}
-	return c.answerService(service)
-}
-
-// listServices is IotDpsResource_ListByResourceGroup and …_ListBySubscription.
-func (c *call) listServices() error {
-	if c.values["group"] != "" {
-		if _, err := c.group(); err != nil {
-			return err
-		}
-	}
-	services, err := c.State.Services(c.Subscription, c.values["group"])
-	if err != nil {
-		return err
-	}
-	bodies := make([]serviceBody, len(services))
-	for i, v := range services {
-		if bodies[i], err = showService(v); err != nil {
-			return err
-		}
-	}
-	return c.json(http.StatusOK, list{bodies})
-}
-
-// usableService is a service whose keys may be read.
-func (c *call) usableService() (state.Service, error) {
-	service, err := c.service()
-	if err == nil && (service.Phase == state.Activating || service.Phase == state.Deleting) {
-		err = notActive(serviceKind, service.ID.Name)
-	}
-	return service, err
-}
-
-// listServiceKeys is IotDpsResource_ListKeys.
-func (c *call) listServiceKeys() error {
-	service, err := c.usableService()
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, list{showPolicies(service.Policies)})
-}
-
-// getServiceKey is IotDpsResource_ListKeysForKeyName.
-func (c *call) getServiceKey() error {
-	service, err := c.usableService()
-	if err != nil {
-		return err
-	}
-	policy, err := c.onePolicy(service.Policies)
-	if err != nil {
-		return err
-	}
-	return c.json(http.StatusOK, policy)
 }

@@ -1,0 +1,159 @@
+package arm
+
+import (
+	"net/http"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// family is what IoT hubs and provisioning services do alike; they differ in how the state keeps them and in how they are shown.
+type family[T any] struct {
+	// kind is the type's name under Microsoft.Devices; operation the form of its operation URLs.
+	kind, operation string
+
+	get     func(*state.State, state.ResourceID) (T, error)
+	list    func(s *state.State, subscription, group string) ([]T, error)
+	setTags func(*state.State, state.ResourceID, map[string]string, time.Duration) (T, error)
+	remove  func(*state.State, state.ResourceID, time.Duration) (T, error)
+	// common is what every resource has; show the body of an answer.
+	common func(T) state.Resource
+	show   func(T) (any, error)
+}
+
+var hubs = family[state.Hub]{
+	kind: hubKind, operation: operationOfHub,
+	get: (*state.State).Hub, list: (*state.State).Hubs, setTags: (*state.State).SetHubTags, remove: (*state.State).DeleteHub,
+	common: func(h state.Hub) state.Resource { return h.Resource },
+	show:   func(h state.Hub) (any, error) { return showHub(h) },
+}
+
+var services = family[state.Service]{
+	kind: serviceKind, operation: operationOfService,
+	get: (*state.State).Service, list: (*state.State).Services, setTags: (*state.State).SetServiceTags, remove: (*state.State).DeleteService,
+	common: func(v state.Service) state.Resource { return v.Resource },
+	show:   func(v state.Service) (any, error) { return showService(v) },
+}
+
+// read is the resource that the path names.
+func (f family[T]) read(c *call) (T, error) {
+	thing, err := f.get(c.State, c.resource())
+	if isKind(err, state.NotFound) {
+		if _, err := c.group(); err != nil {
+			return thing, err
+		}
+	}
+	if err != nil {
+		return thing, c.refusal(f.kind, err)
+	}
+	return thing, nil
+}
+
+func (f family[T]) answer(c *call, thing T) error {
+	body, err := f.show(thing)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, body)
+}
+
+// getOne is IotHubResource_Get or IotDpsResource_Get. Policies are never in the answer, keys of links are masked.
+func (f family[T]) getOne(c *call) error {
+	thing, err := f.read(c)
+	if err != nil {
+		return err
+	}
+	return f.answer(c, thing)
+}
+
+// getAll is …_ListByResourceGroup and …_ListBySubscription.
+func (f family[T]) getAll(c *call) error {
+	if c.values["group"] != "" {
+		if _, err := c.group(); err != nil {
+			return err
+		}
+	}
+	things, err := f.list(c.State, c.Subscription, c.values["group"])
+	if err != nil {
+		return err
+	}
+	bodies := make([]any, len(things))
+	for i, thing := range things {
+		if bodies[i], err = f.show(thing); err != nil {
+			return err
+		}
+	}
+	return c.json(http.StatusOK, list{bodies})
+}
+
+// patch is IotHubResource_Update or IotDpsResource_Update, which change tags only: 200 with the whole resource.
+func (f family[T]) patch(c *call) error {
+	tags, err := c.tagsPatch()
+	if err != nil {
+		return err
+	}
+	thing, err := f.read(c)
+	if err != nil {
+		return err
+	}
+	if tags != nil {
+		if thing, err = f.setTags(c.State, c.resource(), tags, 0); err != nil {
+			return c.refusal(f.kind, err)
+		}
+	}
+	return f.answer(c, thing)
+}
+
+// delete is IotHubResource_Delete or IotDpsResource_Delete: 202, a body of null and both headers; 204 when there is none.
+func (f family[T]) delete(c *call) error {
+	if _, err := c.group(); err != nil {
+		return err
+	}
+	thing, err := f.remove(c.State, c.resource(), c.Delay)
+	if isKind(err, state.NotFound) {
+		c.w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if err != nil {
+		return c.refusal(f.kind, err)
+	}
+	if err := c.begin(f.operation, f.common(thing).Location, true); err != nil {
+		return err
+	}
+	return c.json(http.StatusAccepted, nil)
+}
+
+// policies are those of a resource whose keys may be read: one that is being made or deleted has none to show.
+func (f family[T]) policies(c *call) ([]state.Policy, error) {
+	thing, err := f.read(c)
+	if err != nil {
+		return nil, err
+	}
+	resource := f.common(thing)
+	if resource.Phase == state.Activating || resource.Phase == state.Deleting {
+		return nil, notActive(f.kind, resource.ID.Name)
+	}
+	return resource.Policies, nil
+}
+
+// listKeys is IotHubResource_ListKeys or IotDpsResource_ListKeys.
+func (f family[T]) listKeys(c *call) error {
+	policies, err := f.policies(c)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, list{showPolicies(policies)})
+}
+
+// getKey is IotHubResource_GetKeysForKeyName or IotDpsResource_ListKeysForKeyName.
+func (f family[T]) getKey(c *call) error {
+	policies, err := f.policies(c)
+	if err != nil {
+		return err
+	}
+	policy, err := c.onePolicy(policies)
+	if err != nil {
+		return err
+	}
+	return c.json(http.StatusOK, policy)
+}
