@@ -194,11 +194,7 @@ func (r *registering) place(hub string) (Registration, error) {
 	var refused *Error
 	if errors.As(err, &refused) {
 		r.batch.Reset()
-		code := codeNoHub
-		if r.answer.InitialTwin != nil {
-			code = codeCustomFailed
-		}
-		return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + refused.Reason}, nil
+		return r.twinRefused(refused), nil
 	}
 	if err != nil {
 		return Registration{}, err
@@ -217,6 +213,15 @@ func (r *registering) place(hub string) (Registration, error) {
 		r.batch.put(twinKey(hub, r.deviceID), &twin)
 	}
 	return result, nil
+}
+
+// twinRefused is the end of a registration whose initial twin is none, or too large.
+func (r *registering) twinRefused(why *Error) Registration {
+	code := codeNoHub
+	if r.answer.InitialTwin != nil {
+		code = codeCustomFailed
+	}
+	return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + why.Reason}
 }
 
 // changed reports whether the twin differs from that of a new device, so that it has to be kept.

@@ -316,16 +316,19 @@ func TestAWebhookDecides(t *testing.T) {
 		t.Errorf("input (-want +got):\n%s", diff)
 	}
 
-	for name, decide := range map[string]func(context.Context, state.AllocationInput) (state.AllocationAnswer, error){
-		"an error":            answer(state.AllocationAnswer{}, errors.New("Custom allocation failed with status code: 500")),
-		"a hub not offered":   answer(state.AllocationAnswer{HubHost: hub3}, nil),
-		"an answer of no use": answer(state.AllocationAnswer{}, nil),
+	for name, bad := range map[string]struct {
+		decide func(context.Context, state.AllocationInput) (state.AllocationAnswer, error)
+		code   int
+	}{
+		"an error":            {answer(state.AllocationAnswer{}, errors.New("Custom allocation failed with status code: 500")), 400207},
+		"a hub not offered":   {answer(state.AllocationAnswer{HubHost: hub3}, nil), 400207},
+		"an answer of no use": {answer(state.AllocationAnswer{}, nil), 400208},
 	} {
-		request.Decide = decide
+		request.Decide = bad.decide
 		op, err := w.Register(t.Context(), request)
 		must(t, err)
-		if op.Status != state.Failed || op.ErrorCode != 400207 {
-			t.Errorf("%s: got %s %d, want failed 400207", name, op.Status, op.ErrorCode)
+		if op.Status != state.Failed || op.ErrorCode != bad.code {
+			t.Errorf("%s: got %s %d, want failed %d", name, op.Status, op.ErrorCode, bad.code)
 		}
 	}
 }
