@@ -98,9 +98,3 @@ func (h *Hubs) addBatch(template Message) error {
 	}
 	return nil
 }
-
-// nextCommand answers a device that asks for its next cloud-to-device message: 204, there is none, for nobody can send one yet.
-func (h *Hubs) nextCommand(w http.ResponseWriter, _ *http.Request, _ state.Hub) error {
-	w.WriteHeader(http.StatusNoContent)
-	return nil
-}

@@ -72,12 +72,12 @@ type twinProperties struct {
 	Reported json.RawMessage `json:"reported"`
 }
 
-// newDeviceDocument shows a device; created is for the reply to its creation, whose zero times have no zone.
-func newDeviceDocument(d state.Device, created bool) deviceDocument {
+// newDeviceDocument shows a device for which so many messages wait; created is for the reply to its creation, whose zero times have no zone.
+func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument {
 	doc := deviceDocument{
 		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
 		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime), StatusUpdatedTime: stamp(d.StatusTime),
-		LastActivityTime: stamp(d.LastActivity), Capabilities: capabilities{d.Edge}, ParentScopes: []string{},
+		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge}, ParentScopes: []string{},
 		Authentication: authentication{
 			SymmetricKey:   symmetricKey{text(d.Key.Primary), text(d.Key.Secondary)},
 			X509Thumbprint: thumbprints(d), Type: string(d.Auth),
@@ -93,11 +93,11 @@ func newDeviceDocument(d state.Device, created bool) deviceDocument {
 	return doc
 }
 
-func newTwinDocument(d state.Device, t state.Twin) twinDocument {
+func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 	doc := twinDocument{
 		DeviceID: d.ID, ETag: t.ETag, DeviceETag: d.ETag, Status: status(d), StatusReason: d.StatusReason, StatusUpdateTime: stamp(d.StatusTime),
 		ConnectionState: connectionState(d), LastActivityTime: stamp(d.LastActivity), AuthenticationType: string(d.Auth),
-		X509Thumbprint: thumbprints(d), Version: t.Version, Capabilities: capabilities{d.Edge},
+		X509Thumbprint: thumbprints(d), Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
 		Properties: twinProperties{
 			Desired:  withMeta(t.Desired, t.DesiredMeta, t.DesiredVersion),
 			Reported: withMeta(t.Reported, t.ReportedMeta, t.ReportedVersion),

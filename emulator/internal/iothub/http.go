@@ -45,6 +45,7 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	service("PUT /devices/{id}", h.putDevice, registryWrite)
 	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
 	service("POST /devices/query", h.query, serviceConnect)
+	service("DELETE /devices/{id}/commands", h.purgeCommands, registryWrite, serviceConnect)
 	service("GET /twins/{id}", h.getTwin, serviceConnect)
 	service("PATCH /twins/{id}", h.patchTwin, serviceConnect)
 	service("PUT /twins/{id}", h.patchTwin, serviceConnect)
@@ -53,6 +54,8 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
 	device("POST /devices/{id}/messages/events", h.postEvent)
 	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
+	device("DELETE /devices/{id}/messages/devicebound/{lock}", h.completeCommand)
+	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", h.abandonCommand)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no " + r.Method + " of this path"})
 	})
@@ -106,9 +109,13 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	if err != nil {
 		return err
 	}
+	waiting, err := h.state.CommandCounts(hub.Host())
+	if err != nil {
+		return err
+	}
 	list := make([]deviceDocument, len(devices))
 	for i, d := range devices {
-		list[i] = newDeviceDocument(d, false)
+		list[i] = newDeviceDocument(d, waiting[d.ID], false)
 	}
 	writeJSON(w, http.StatusOK, list)
 	return nil
@@ -129,7 +136,11 @@ func (h *Hubs) getDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	writeDevice(w, d, false)
+	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	if err != nil {
+		return err
+	}
+	writeDevice(w, newDeviceDocument(d, len(waiting), false))
 	return nil
 }
 
@@ -144,7 +155,11 @@ func (h *Hubs) putDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	writeDevice(w, d, etag == "")
+	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	if err != nil {
+		return err
+	}
+	writeDevice(w, newDeviceDocument(d, len(waiting), etag == ""))
 	return nil
 }
 
@@ -192,9 +207,9 @@ func (h *Hubs) removeDevice(host, id, etag string) error {
 	return nil
 }
 
-func writeDevice(w http.ResponseWriter, d state.Device, created bool) {
+func writeDevice(w http.ResponseWriter, d deviceDocument) {
 	w.Header().Set("ETag", `"`+d.ETag+`"`)
-	writeJSON(w, http.StatusOK, newDeviceDocument(d, created))
+	writeJSON(w, http.StatusOK, d)
 }
 
 // deviceStatistics: Statistics_GetDeviceStatistics, 2021-04-12.

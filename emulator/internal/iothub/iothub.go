@@ -2,7 +2,7 @@
 // queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One Hubs serves every hub of the state; the host name picks the hub.
 //
 // It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
-// configurations. Cloud-to-device messages cannot be sent yet: devices may subscribe to them, and get none.
+// configurations. Cloud-to-device messages are sent with SendCommand: the service API has them over AMQP only, which is not spoken.
 //
 // Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
 // with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
@@ -41,6 +41,14 @@ type Hubs struct {
 	sessions map[deviceKey]*session
 	// listening is closed, and replaced, when a device begins to take methods.
 	listening chan struct{}
+	// kept are the subscriptions to messages that outlive their connections.
+	kept map[deviceKey]keptSubscription
+}
+
+// keptSubscription is of the device of that generation.
+type keptSubscription struct {
+	generation string
+	qos        byte
 }
 
 var (
@@ -56,7 +64,9 @@ func New(o Options) *Hubs {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	h := &Hubs{state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{})}
+	h := &Hubs{
+		state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}), kept: map[deviceKey]keptSubscription{},
+	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)
 	return h
@@ -76,6 +86,7 @@ func (h *Hubs) Reset() {
 	h.inbox.reset()
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	clear(h.kept)
 	for _, s := range h.sessions {
 		s.client.Close(errReset)
 	}

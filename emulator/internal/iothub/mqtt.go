@@ -61,7 +61,14 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &session{hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: apiVersion(rest), client: c.Client}
+	rules, err := settingsOf(hub)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{
+		hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: apiVersion(rest), client: c.Client,
+		clean: c.CleanSession, rules: rules, taken: map[string]struct{}{},
+	}
 	if left := granted.expiry.Sub(h.state.Now()); !granted.expiry.IsZero() && left < longest {
 		s.expiry = time.AfterFunc(left, func() { s.client.Close(errExpired) })
 	}
@@ -69,7 +76,41 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	h.sessions[s.key] = s
 	h.mu.Unlock()
 	h.state.SetConnected(s.key.host, id, true)
+	h.resume(s)
 	return s, nil
+}
+
+// resume gives a device that connects without a clean session the subscription to messages that it had. Fidelity: it is forgotten when
+// the emulator ends, unlike the messages, and the CONNACK never says that a session is present.
+func (h *Hubs) resume(s *session) {
+	if s.clean {
+		h.dropSubscription(s.key)
+		return
+	}
+	h.mu.Lock()
+	kept, ok := h.kept[s.key]
+	h.mu.Unlock()
+	if ok && kept.generation == s.generation {
+		s.mu.Lock()
+		s.granted = map[string]byte{s.devicebound(): kept.qos}
+		s.mu.Unlock()
+		s.deliver()
+	}
+}
+
+func (h *Hubs) keepSubscription(s *session, qos byte) {
+	if s.clean {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.kept[s.key] = keptSubscription{s.generation, qos}
+}
+
+func (h *Hubs) dropSubscription(key deviceKey) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.kept, key)
 }
 
 // closed forgets a session, unless a newer one of the same device has taken its place.
@@ -82,6 +123,8 @@ func (h *Hubs) closed(s *session) {
 	h.mu.Unlock()
 	if current {
 		h.state.SetConnected(s.key.host, s.key.id, false)
+	} else {
+		h.deliver(s.key) // what this connection gave back
 	}
 }
 

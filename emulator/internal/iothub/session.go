@@ -42,6 +42,15 @@ type session struct {
 	// calls are the method calls that wait for an answer, by request id; lastCall is the last one's.
 	calls    map[string]chan methodAnswer
 	lastCall uint64
+
+	// clean: the subscription to messages ends with the connection.
+	clean bool
+	rules settings
+	// delivery keeps messages to the device in order; it guards what follows.
+	delivery sync.Mutex
+	// taken are the locks of messages sent and not acknowledged.
+	taken map[string]struct{}
+	ended bool
 }
 
 // ID implements broker.Session.
@@ -52,6 +61,7 @@ func (s *session) Closed() {
 	if s.expiry != nil {
 		s.expiry.Stop()
 	}
+	s.giveBack()
 	s.hubs.closed(s)
 }
 
@@ -70,8 +80,12 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	s.granted[filter] = qos
 	s.mu.Unlock()
 	s.record("SUBSCRIBE", filter, 200)
-	if filter == methodCalls {
+	switch filter {
+	case methodCalls:
 		s.hubs.announceListener()
+	case s.devicebound():
+		s.hubs.keepSubscription(s, qos)
+		s.deliver()
 	}
 	return qos, nil
 }
@@ -79,8 +93,11 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 // Unsubscribe implements broker.Session.
 func (s *session) Unsubscribe(filter string) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.granted, filter)
+	s.mu.Unlock()
+	if filter == s.devicebound() {
+		s.hubs.dropSubscription(s.key)
+	}
 }
 
 // Publish implements broker.Session.

@@ -47,7 +47,11 @@ func (h *Hubs) twinDocument(host, id string) (twinDocument, error) {
 	if err != nil {
 		return twinDocument{}, err
 	}
-	return newTwinDocument(d, t), nil
+	waiting, err := h.state.Commands(host, id)
+	if err != nil {
+		return twinDocument{}, err
+	}
+	return newTwinDocument(d, t, len(waiting)), nil
 }
 
 // query: Query_GetTwins, 2021-04-12. Fidelity: the one query understood is "select * from devices".
@@ -65,13 +69,17 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	if err != nil {
 		return err
 	}
+	waiting, err := h.state.CommandCounts(hub.Host())
+	if err != nil {
+		return err
+	}
 	list := make([]twinDocument, 0, len(devices))
 	for _, d := range devices {
 		t, err := h.state.Twin(hub.Host(), d.ID)
 		if err != nil {
 			continue // deleted since the page was read
 		}
-		list = append(list, newTwinDocument(d, t))
+		list = append(list, newTwinDocument(d, t, waiting[d.ID]))
 	}
 	w.Header().Set("x-ms-item-type", "Twin")
 	if next != "" {

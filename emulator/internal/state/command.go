@@ -253,3 +253,25 @@ func (s *State) Commands(hub, id string) ([]Command, error) {
 	now := s.Now()
 	return slices.DeleteFunc(queue, func(c Command) bool { return !c.Expiry.After(now) }), err
 }
+
+// CommandCounts returns how many messages wait for each device of a hub, by id; devices without any are left out.
+func (s *State) CommandCounts(hub string) (map[string]int, error) {
+	leave, err := s.enter()
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	now, counts := s.Now(), map[string]int{}
+	start, end := under(tableCommand, strings.ToLower(hub))
+	err = s.store.scan(start, end, func(key, value []byte) (bool, error) {
+		var c Command
+		if err := decode(value, &c); err != nil {
+			return false, err
+		}
+		if c.Expiry.After(now) {
+			counts[string(key[len(start):len(key)-17])]++ // before a separator and 16 digits
+		}
+		return true, nil
+	})
+	return counts, err
+}

@@ -1,0 +1,202 @@
+package iothub
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/state"
+)
+
+// Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes one by
+// acknowledging it, and gets it again at its next connection otherwise; a device over HTTPS settles it by its lock token. Feedback
+// that a message asks for is not kept. Source: "Send cloud-to-device messages from an IoT hub".
+
+// maxCommand is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
+const maxCommand = 64 << 10
+
+// Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have no prefix there.
+const (
+	sysMessageID, sysCorrelationID, sysUserID, sysTo, sysExpiry, sysContentType, sysContentEncoding, sysAck = "mid", "cid", "uid", "to", "exp", "ct", "ce", "iothub-ack"
+)
+
+var (
+	errLockLost  = &wireError{412002, "MessageLockLost", "The lock of the message has ended, or never was"}
+	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("%d messages wait for the device already", state.MaxCommands)}
+)
+
+// propertyForm: "Create and read IoT Hub messages".
+var propertyForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// Command is a message to a device.
+type Command struct {
+	MessageID, CorrelationID, UserID, ContentType, ContentEncoding string
+	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none.
+	Ack string
+	// Expiry is when the message is no longer delivered; the hub's default lifetime from now when zero.
+	Expiry     time.Time
+	Properties map[string]string
+	Body       []byte
+}
+
+func (c Command) check(now time.Time) error {
+	size := len(c.Body)
+	for name, value := range c.Properties {
+		if !propertyForm.MatchString(name) {
+			return invalid("the property name %q is empty or has a character that is not allowed", name)
+		}
+		size += len(name) + len(value)
+	}
+	for _, text := range append(slices.Collect(maps.Values(c.Properties)), c.MessageID, c.CorrelationID, c.UserID, c.ContentType, c.ContentEncoding) {
+		if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }) {
+			return invalid("a property holds a control character")
+		}
+	}
+	if size > maxCommand {
+		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("Message is larger than %d bytes", maxCommand)}
+	}
+	if !slices.Contains([]string{"", "none", "positive", "negative", "full"}, c.Ack) {
+		return invalid("ack must be none, positive, negative or full")
+	}
+	if !c.Expiry.IsZero() && !c.Expiry.After(now) {
+		return invalid("the message has expired")
+	}
+	return nil
+}
+
+// SendCommand queues a message for a device, and sends it at once to one that is connected and takes messages.
+func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err error) {
+	hub, err := h.state.HubByHost(host)
+	if err != nil {
+		return 0, err
+	}
+	rules, err := settingsOf(hub)
+	if err != nil {
+		return 0, err
+	}
+	if err := c.check(h.state.Now()); err != nil {
+		return 0, err
+	}
+	system := map[string]string{sysTo: "/devices/" + device + "/messages/devicebound"}
+	for name, value := range map[string]string{
+		sysMessageID: c.MessageID, sysCorrelationID: c.CorrelationID, sysUserID: c.UserID, sysContentType: c.ContentType,
+		sysContentEncoding: c.ContentEncoding, sysAck: c.Ack,
+	} {
+		if value != "" {
+			system[name] = value
+		}
+	}
+	until := c.Expiry
+	if until.IsZero() {
+		until = h.state.Now().Add(rules.lifetime)
+	} else {
+		system[sysExpiry] = stamp(until)
+	}
+	queued, err := h.state.QueueCommand(hub.Host(), device, state.Command{System: system, Properties: c.Properties, Body: c.Body, Expiry: until})
+	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.Quota {
+		return 0, errQueueFull
+	}
+	if err != nil {
+		return 0, err
+	}
+	h.deliver(deviceKey{hub.Host(), device})
+	return queued.Sequence, nil
+}
+
+// PurgeCommands drops the messages that wait for a device and returns how many there were.
+func (h *Hubs) PurgeCommands(host, device string) (int, error) {
+	return h.state.PurgeCommands(host, device)
+}
+
+// deliver sends a device what waits for it, if it is connected over MQTT.
+func (h *Hubs) deliver(key deviceKey) {
+	h.mu.Lock()
+	s := h.sessions[key]
+	h.mu.Unlock()
+	if s != nil {
+		s.deliver()
+	}
+}
+
+// deliver sends what waits, in order, if the device subscribed to it.
+func (s *session) deliver() {
+	s.delivery.Lock()
+	defer s.delivery.Unlock()
+	qos, ok := s.subscribed(s.devicebound())
+	if !ok || s.ended {
+		return
+	}
+	for {
+		c, ok, err := s.hubs.state.TakeCommand(s.key.host, s.key.id, 0, s.rules.maxDeliveries)
+		if err != nil {
+			s.hubs.log.Error("take message to device", "hub", s.key.host, "device", s.key.id, "error", err)
+		}
+		if !ok {
+			return
+		}
+		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos}
+		if qos > 0 {
+			s.taken[c.Lock] = struct{}{}
+			m.Acknowledged = func() { s.acknowledged(c.Lock) }
+		}
+		err = s.client.Send(m)
+		if qos == 0 || err != nil {
+			s.settle(c.Lock, err == nil)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *session) acknowledged(lock string) {
+	s.delivery.Lock()
+	defer s.delivery.Unlock()
+	if _, ok := s.taken[lock]; ok {
+		s.settle(lock, true)
+	}
+}
+
+// settle ends a message of this connection; s.delivery is held. One that was purged meanwhile has nothing to end.
+func (s *session) settle(lock string, done bool) {
+	delete(s.taken, lock)
+	err := s.hubs.state.SettleCommand(s.key.host, s.key.id, lock, done)
+	if refusal := (*state.Error)(nil); err != nil && !errors.As(err, &refusal) {
+		s.hubs.log.Error("settle message to device", "hub", s.key.host, "device", s.key.id, "error", err)
+	}
+}
+
+// giveBack frees the messages that the device did not acknowledge; the connection has ended.
+func (s *session) giveBack() {
+	s.delivery.Lock()
+	defer s.delivery.Unlock()
+	s.ended = true
+	for lock := range s.taken {
+		s.settle(lock, false)
+	}
+}
+
+// bag writes the properties of a message to the topic, those of the protocol first, each in the order of its names.
+func bag(c state.Command) string {
+	var pairs []string
+	for _, name := range slices.Sorted(maps.Keys(c.System)) {
+		key := url.QueryEscape("$." + name)
+		if name == sysAck {
+			key = sysAck
+		}
+		pairs = append(pairs, key+"="+escape(c.System[name]))
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Properties)) {
+		pairs = append(pairs, escape(name)+"="+escape(c.Properties[name]))
+	}
+	return strings.Join(pairs, "&")
+}
+
+// escape writes a space as %20: to the readers of topics a plus sign means itself.
+func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }

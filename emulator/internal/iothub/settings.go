@@ -1,0 +1,72 @@
+package iothub
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strconv"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// settings are what ARM was told of a hub that changes how devices are served: IotHubProperties, 2023-06-30.
+type settings struct {
+	// noPolicies: shared access signatures of policies are refused (disableLocalAuth). noDeviceKeys: those of devices as well.
+	noPolicies, noDeviceKeys bool
+	// maxDeliveries and lifetime are of cloud-to-device messages.
+	maxDeliveries int64
+	lifetime      time.Duration
+}
+
+// Defaults of cloudToDevice.
+const (
+	defaultDeliveries = 10
+	defaultLifetime   = time.Hour
+)
+
+func settingsOf(hub state.Hub) (settings, error) {
+	var record struct {
+		Properties struct {
+			DisableLocalAuth bool `json:"disableLocalAuth"`
+			DisableDeviceSAS bool `json:"disableDeviceSAS"`
+			CloudToDevice    struct {
+				MaxDeliveryCount int64  `json:"maxDeliveryCount"`
+				DefaultTTL       string `json:"defaultTtlAsIso8601"`
+			} `json:"cloudToDevice"`
+		} `json:"properties"`
+	}
+	if len(hub.Properties) > 0 {
+		if err := json.Unmarshal(hub.Properties, &record); err != nil {
+			return settings{}, fmt.Errorf("read properties of hub %q: %w", hub.ID.Name, err)
+		}
+	}
+	p := record.Properties
+	s := settings{
+		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableLocalAuth || p.DisableDeviceSAS,
+		maxDeliveries: defaultDeliveries, lifetime: defaultLifetime,
+	}
+	if p.CloudToDevice.MaxDeliveryCount > 0 {
+		s.maxDeliveries = p.CloudToDevice.MaxDeliveryCount
+	}
+	if ttl := parsePeriod(p.CloudToDevice.DefaultTTL); ttl > 0 {
+		s.lifetime = ttl
+	}
+	return s, nil
+}
+
+var periodForm = regexp.MustCompile(`^P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
+
+// parsePeriod reads a period of ISO 8601 in days, hours, minutes and whole seconds, as "PT1H"; anything else is zero.
+func parsePeriod(text string) time.Duration {
+	parts := periodForm.FindStringSubmatch(text)
+	if parts == nil {
+		return 0
+	}
+	var total time.Duration
+	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		n, _ := strconv.Atoi(parts[i+1]) // absent is zero
+		total += time.Duration(n) * unit
+	}
+	return total
+}
