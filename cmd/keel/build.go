@@ -21,7 +21,7 @@ func newBuild(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tools, err := a.build(cmd.Context(), folder)
+			tools, err := a.build(cmd.Context(), folder, always)
 			if err != nil {
 				return err
 			}
@@ -39,8 +39,18 @@ func newBuild(a *app) *cobra.Command {
 	return cmd
 }
 
+// staleness says who decides whether the project's programs have to be built.
+type staleness bool
+
+const (
+	// always asks the go command, which knows best and takes one to two seconds.
+	always staleness = true
+	// whenStale goes by the names, sizes and times of the sources.
+	whenStale staleness = false
+)
+
 // build makes the tools and the project's programs ready.
-func (a *app) build(ctx context.Context, f environment.Folder) (toolchain.Tools, error) {
+func (a *app) build(ctx context.Context, f environment.Folder, ask staleness) (toolchain.Tools, error) {
 	options, err := a.toolOptions(f)
 	if err != nil {
 		return toolchain.Tools{}, err
@@ -51,6 +61,9 @@ func (a *app) build(ctx context.Context, f environment.Folder) (toolchain.Tools,
 	}
 	if tools.Note != "" {
 		a.say("note: %s; using %s", tools.Note, tools.Pulumi)
+	}
+	if ask == whenStale && toolchain.Fresh(options, f.Bin()) {
+		return tools, nil
 	}
 	return tools, toolchain.BuildProject(ctx, options, f.Bin())
 }

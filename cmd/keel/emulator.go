@@ -72,8 +72,10 @@ func (a *app) emulatorStart(ctx context.Context, newPorts bool) error {
 	if err != nil {
 		return err
 	}
-	if err := toolchain.BuildKeel(ctx, options, folder.Bin()); err != nil {
-		return err
+	if !toolchain.Fresh(options, folder.Bin()) {
+		if err := toolchain.BuildKeel(ctx, options, folder.Bin()); err != nil {
+			return err
+		}
 	}
 	endpoints, started, err := a.startEmulator(ctx, folder)
 	if err != nil {

@@ -41,7 +41,7 @@ func newEnv(a *app) *cobra.Command {
 }
 
 func (a *app) env(ctx context.Context, unset bool) error {
-	e, err := a.local(ctx)
+	e, err := a.local(ctx, whenStale)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func newUp(a *app) *cobra.Command {
 }
 
 func (a *app) up(ctx context.Context) error {
-	e, err := a.local(ctx)
+	e, err := a.local(ctx, always)
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (a *app) down(ctx context.Context) error {
 }
 
 func (a *app) destroy(ctx context.Context) error {
-	e, err := a.local(ctx)
+	e, err := a.local(ctx, whenStale)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package toolchain
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -64,39 +65,46 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 // BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go command
 // decides what is stale. A lock file in bin keeps two commands of one checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
-	if err := CheckGo(ctx, o.Root, o.Env); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return fmt.Errorf("build the project: %w", err)
-	}
-	unlock, err := lock(ctx, filepath.Join(bin, ".lock"), o.Report)
-	if err != nil {
-		return fmt.Errorf("build the project: %w", err)
-	}
-	defer unlock()
-	log := filepath.Join(bin, "build.log")
-	tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
-	if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
-		return err
-	}
-	return goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."})
+	return inBin(ctx, o, bin, func(log string) error {
+		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
+		if err != nil {
+			return err
+		}
+		tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
+		if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
+			return err
+		}
+		if err := goBuild(ctx, o, "the program", o.Root, log, []string{"-o", Program(bin), "."}); err != nil {
+			return err
+		}
+		return setStamp(bin, inputs)
+	})
 }
 
 // BuildKeel builds only keel into bin: what the emulator in the background runs from.
 func BuildKeel(ctx context.Context, o Options, bin string) error {
+	return inBin(ctx, o, bin, func(log string) error {
+		return goBuild(ctx, o, "keel", o.Root, log, []string{"-o", bin + string(filepath.Separator), "./cmd/keel"})
+	})
+}
+
+// inBin checks Go, takes the lock of bin, and forgets what bin was built from before it builds.
+func inBin(ctx context.Context, o Options, bin string, build func(log string) error) error {
 	if err := CheckGo(ctx, o.Root, o.Env); err != nil {
 		return err
 	}
 	if err := os.MkdirAll(bin, 0o755); err != nil {
-		return fmt.Errorf("build keel: %w", err)
+		return fmt.Errorf("build the project: %w", err)
 	}
 	unlock, err := lock(ctx, filepath.Join(bin, ".lock"), o.Report)
 	if err != nil {
-		return fmt.Errorf("build keel: %w", err)
+		return fmt.Errorf("build the project: %w", err)
 	}
 	defer unlock()
-	return goBuild(ctx, o, "keel", o.Root, filepath.Join(bin, "build.log"), []string{"-o", bin + string(filepath.Separator), "./cmd/keel"})
+	if err := setStamp(bin, ""); err != nil {
+		return err
+	}
+	return build(filepath.Join(bin, "build.log"))
 }
 
 // Program returns the path of the built program in bin.
@@ -126,18 +134,18 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 	return hint.To(fmt.Errorf("build %s: %w\n%s", what, err, head(logFile, 20)), "the whole output is in %s", logFile)
 }
 
-// lock takes the file lock, telling the user when somebody else holds it.
+// lock takes the file lock, telling the user when somebody else holds it for longer than a moment.
 func lock(ctx context.Context, file string, report Reporter) (func(), error) {
 	held := flock.New(file)
-	ok, err := held.TryLock()
-	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", file, err)
-	}
-	if !ok {
+	moment, cancel := context.WithTimeout(ctx, quiet)
+	ok, err := held.TryLockContext(moment, 20*time.Millisecond)
+	cancel()
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		report.say("another keel is building; waiting for it")
-		if _, err := held.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-			return nil, fmt.Errorf("lock %s: %w", file, err)
-		}
+		ok, err = held.TryLockContext(ctx, 200*time.Millisecond)
+	}
+	if err != nil || !ok {
+		return nil, fmt.Errorf("lock %s: %w", file, err)
 	}
 	return func() { _ = held.Unlock() }, nil
 }

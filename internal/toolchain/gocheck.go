@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"evenkeel/internal/hint"
@@ -59,15 +60,21 @@ func goLine(file string) (string, error) {
 
 // command runs the go of env's PATH, not that of this process.
 func command(ctx context.Context, folder string, env []string, args ...string) *exec.Cmd {
-	name := "go"
-	for _, pair := range env {
-		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
-			if found := look(path, "go"); found != "" {
-				name = found
-			}
-		}
+	name := goCommand(env)
+	if name == "" {
+		name = "go"
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir, cmd.Env = folder, env
 	return cmd
+}
+
+// goCommand returns the path of the go command on env's PATH, or "".
+func goCommand(env []string) string {
+	for _, pair := range slices.Backward(env) {
+		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
+			return look(path, "go")
+		}
+	}
+	return ""
 }

@@ -44,11 +44,19 @@ func fakeGo(args []string) int {
 		return 1
 	}
 	out := args[slices.Index(args, "-o")+1]
+	files := []string{out}
 	if strings.HasSuffix(out, "/") {
-		return 0
+		files = nil
+		for _, arg := range args {
+			if name, ok := strings.CutPrefix(arg, "./cmd/"); ok {
+				files = append(files, out+name)
+			}
+		}
 	}
-	if err := os.WriteFile(out, []byte("built"), 0o700); err != nil {
-		return 3
+	for _, file := range files {
+		if err := os.WriteFile(file, []byte("built"), 0o700); err != nil {
+			return 3
+		}
 	}
 	return 0
 }
