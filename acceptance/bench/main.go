@@ -78,6 +78,7 @@ func run(ctx context.Context, o options) (err error) {
 	if folder, err = filepath.Abs(folder); err != nil {
 		return err
 	}
+	report := newReport(o)
 	say("making a checkout in %s and building it", folder)
 	if err := checkout.Clone(".", folder); err != nil {
 		return err
@@ -87,8 +88,7 @@ func run(ctx context.Context, o options) (err error) {
 	}
 	checkout.TearDown(folder)
 	defer checkout.TearDown(folder)
-	report, err := measure(ctx, o, folder)
-	if err != nil {
+	if err := measure(ctx, o, folder, &report); err != nil {
 		return err
 	}
 	if o.json {
@@ -99,34 +99,33 @@ func run(ctx context.Context, o options) (err error) {
 	return report.print(os.Stdout)
 }
 
-func measure(ctx context.Context, o options, folder string) (Report, error) {
-	report := newReport(o)
+func measure(ctx context.Context, o options, folder string, report *Report) error {
 	stacks, err := openStacks(ctx, folder)
 	if err != nil {
-		return report, err
+		return err
 	}
 	// The first create of a fresh emulator warms everything up, and is the one whose memory counts.
 	say("warming up, and watching memory")
 	if report.Memory, err = watchMemory(folder, func() error { return stacks.warmUp(ctx) }); err != nil {
-		return report, err
+		return err
 	}
 	if o.only != "registrations" {
 		if report.Pulumi, err = stacks.compare(ctx, o.rounds); err != nil {
-			return report, err
+			return err
 		}
 		report.Resources = stacks.resources
 	}
-	if o.only != "pulumi" {
-		if report.Registrations, report.Commit, err = measureRates(ctx, o, stacks); err != nil {
-			return report, err
-		}
-		peak, err := emulatorPeak(folder)
-		if err != nil && !errors.Is(err, errNoPeak) {
-			return report, err
-		}
-		report.EmulatorAfterRegistrations = peak
+	if o.only == "pulumi" {
+		return nil
 	}
-	return report, nil
+	if report.Registrations, report.Commit, err = measureRates(ctx, o, stacks); err != nil {
+		return err
+	}
+	report.EmulatorAfterRegistrations, err = emulatorPeak(folder)
+	if errors.Is(err, errNoPeak) {
+		return nil
+	}
+	return err
 }
 
 // say tells what happens now; results alone go to standard output.

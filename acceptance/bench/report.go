@@ -3,15 +3,20 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"text/tabwriter"
 )
 
 // Report is everything that one run measured.
 type Report struct {
 	Machine string `json:"machine"`
-	Rounds  int    `json:"rounds"`
+	// Load is the machine's load average of one minute as the run began; empty where the system does not tell. Figures of a machine
+	// that does other things are low, and so are the ratios that depend on waiting.
+	Load   string `json:"load,omitempty"`
+	Rounds int    `json:"rounds"`
 	// Resources is how many resources each of the compared stacks has.
 	Resources     int          `json:"resources,omitempty"`
 	Pulumi        []Comparison `json:"pulumi,omitempty"`
@@ -62,7 +67,10 @@ type Memory struct {
 }
 
 func newReport(o options) Report {
+	load, _ := os.ReadFile("/proc/loadavg")
+	before, _, _ := strings.Cut(string(load), " ")
 	return Report{
+		Load:    before,
 		Machine: fmt.Sprintf("%s/%s, %d CPUs, %s", runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), runtime.Version()),
 		Rounds:  o.rounds, parallel: o.parallel,
 	}
@@ -89,7 +97,11 @@ func median(values []float64) float64 {
 // print writes the report as tables.
 func (r Report) print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s; medians of %d rounds\n", r.Machine, r.Rounds)
+	fmt.Fprintf(t, "%s; medians of %d rounds", r.Machine, r.Rounds)
+	if r.Load != "" {
+		fmt.Fprintf(t, "; load average as it began %s", r.Load)
+	}
+	fmt.Fprintln(t)
 	if len(r.Pulumi) > 0 {
 		fmt.Fprintf(t, "\nPulumi, %d resources each\tlocal stack\tno-op stack\tratio\tto reach\n", r.Resources)
 		for _, c := range r.Pulumi {
