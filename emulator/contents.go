@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"fmt"
-	"time"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -172,30 +171,6 @@ func (e *Emulator) Devices(hubHost string) ([]string, error) {
 		}
 		return ids, next, err
 	})
-}
-
-// Message is telemetry that a hub took in.
-type Message struct {
-	HubHost  string    `json:"hubHost"`
-	DeviceID string    `json:"deviceId"`
-	Protocol string    `json:"protocol"` // "mqtt" or "https"
-	Received time.Time `json:"received"`
-	Body     []byte    `json:"body"`
-	// Properties are the application's; System those of the protocol, as "mid" for the message id.
-	Properties map[string]string `json:"properties,omitempty"`
-	System     map[string]string `json:"system,omitempty"`
-}
-
-// Messages returns the last telemetry that the hubs took in since the start, oldest first; an empty host or device matches all.
-func (e *Emulator) Messages(hubHost, device string) []Message {
-	found := e.hubs.Messages(hubHost, device)
-	messages := make([]Message, len(found))
-	for i, m := range found {
-		messages[i] = Message{
-			HubHost: m.Host, DeviceID: m.DeviceID, Protocol: m.Protocol, Received: m.Received, Body: m.Body, Properties: m.Properties, System: m.System,
-		}
-	}
-	return messages
 }
 
 const pageSize = 1000

@@ -16,6 +16,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -144,6 +145,10 @@ func (e *Emulator) serve(l *listeners) {
 	arm := e.server(e.armHandler())
 	arm.TLSConfig = e.tlsConfig(tls.NoClientCert)
 	management := e.server(e.controlHandler())
+	// Requests that wait or follow end with the server.
+	running, end := context.WithCancel(context.Background())
+	management.BaseContext = func(net.Listener) context.Context { return running }
+	management.RegisterOnShutdown(end)
 	e.servers = []*http.Server{arm, data, management}
 	go e.watch("arm", func() error { return arm.ServeTLS(l.arm, "", "") })
 	go e.watch("data", func() error { return data.ServeTLS(l.data, "", "") })
@@ -170,15 +175,15 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 }
 
 func (e *Emulator) controlHandler() http.Handler {
-	return control.New(control.Options{
+	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset,
-		Messages: func(hubHost, device string) any { return e.Messages(hubHost, device) }, AnyHost: e.options.AllowRemote,
-		Ready: func() error { return nil }, // the listeners open last
+		AnyHost: e.options.AllowRemote,
+		Ready:   func() error { return nil }, // the listeners open last
 		About: func() map[string]any {
 			ends := e.Endpoints()
 			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid()}
 		},
-	})
+	}))
 }
 
 // Run starts the emulator unless it was started, serves until ctx ends or a server fails, and closes it.

@@ -1,5 +1,5 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
-// telemetry and reset.
+// telemetry, messages to devices and reset.
 //
 // No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
 // to a web page.
@@ -22,7 +22,8 @@ import (
 )
 
 const (
-	maxBody = 64 << 10
+	// maxBody leaves room for a message of 64 KiB to a device, in base64.
+	maxBody = 256 << 10
 	// maxAwait bounds how long one request waits for a hold; clients ask again.
 	maxAwait = time.Minute
 )
@@ -39,6 +40,14 @@ type Options struct {
 	Counts func() (any, error)
 	// Messages returns the telemetry of a hub and a device; empty ones match all.
 	Messages func(hubHost, device string) any
+	// Follow calls each with the telemetry of a hub and a device, what is remembered first when fromStart, until ctx ends or each
+	// fails.
+	Follow func(ctx context.Context, hubHost, device string, fromStart bool, each func(any) error) error
+	// Send sends a message to a device, and returns its place in the device's queue; Purge drops what waits for a device.
+	Send  func(Command) (sequence uint64, err error)
+	Purge func(hubHost, device string) (dropped int, err error)
+	// Status is the HTTP status of an error of Send and Purge.
+	Status func(error) int
 	// Reset makes the emulator forget everything but its ports, authority and secrets.
 	Reset func() error
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
@@ -56,6 +65,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /requests", s.requests)
 	mux.HandleFunc("GET /counts", s.counts)
 	mux.HandleFunc("GET /messages", s.messages)
+	mux.HandleFunc("POST /messages", s.send)
+	mux.HandleFunc("DELETE /messages", s.purge)
 	mux.HandleFunc("POST /reset", s.reset)
 	mux.HandleFunc("POST /holds", s.addHold)
 	mux.HandleFunc("GET /holds/{id}", s.getHold)
@@ -122,12 +133,6 @@ func (s surface) counts(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, counts)
-}
-
-// messages answers the telemetry that hubs took in, oldest first; ?hub= (its host name) and ?device= narrow it.
-func (s surface) messages(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	writeJSON(w, http.StatusOK, s.Messages(q.Get("hub"), q.Get("device")))
 }
 
 func (s surface) reset(w http.ResponseWriter, _ *http.Request) {

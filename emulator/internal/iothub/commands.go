@@ -74,7 +74,7 @@ func (c Command) check(now time.Time) error {
 func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err error) {
 	hub, err := h.state.HubByHost(host)
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("find hub: %w", err)
 	}
 	rules, err := settingsOf(hub)
 	if err != nil {

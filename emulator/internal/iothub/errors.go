@@ -68,6 +68,16 @@ func wire(err error) (e *wireError, fault bool) {
 	return errServer, true
 }
 
+// Status is the HTTP status that says the same as an error of this package's functions. Devices are told 401 of a hub that is not
+// there; this says 404.
+func Status(err error) int {
+	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.ParentNotFound {
+		return http.StatusNotFound
+	}
+	e, _ := wire(err)
+	return e.status()
+}
+
 // writeError answers an HTTP request with an error, in the form recorded from the real service.
 func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	e, fault := wire(err)

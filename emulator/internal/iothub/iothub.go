@@ -9,6 +9,8 @@
 package iothub
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
@@ -77,6 +79,29 @@ func (h *Hubs) Close() { h.stop() }
 
 // Messages returns the telemetry that hubs took in and still remember, oldest first. An empty host or device matches every one.
 func (h *Hubs) Messages(host, device string) []Message { return h.inbox.messages(host, device) }
+
+// ErrBehind ends a Follow that does not keep up with what comes in.
+var ErrBehind = errors.New("telemetry comes in faster than it is read")
+
+// Follow calls each with the telemetry that hubs take in, in their order, until ctx ends or each fails, and returns that error. It
+// begins with the messages that are still remembered when fromStart, else with the next one. Host and device are as in Messages.
+func (h *Hubs) Follow(ctx context.Context, host, device string, fromStart bool, each func(Message) error) error {
+	messages, stop := h.inbox.follow(host, device, fromStart)
+	defer stop()
+	for {
+		select {
+		case m, ok := <-messages:
+			if !ok {
+				return ErrBehind
+			}
+			if err := each(m); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
 
 // Received is how many messages a hub has taken in since the emulator started, remembered or not.
 func (h *Hubs) Received(host string) uint64 { return h.inbox.received(host) }

@@ -38,14 +38,68 @@ type inbox struct {
 	kept   []Message
 	bytes  int
 	counts map[string]uint64
+	// followers get what comes in; one that does not keep up is closed.
+	followers map[*follower]struct{}
 }
 
-func newInbox() *inbox { return &inbox{counts: map[string]uint64{}} }
+// maxBehind is how many messages may wait for a follower.
+const maxBehind = 10_000
+
+// follower gets the messages of a hub and a device, or of all.
+type follower struct {
+	host, device string
+	messages     chan Message
+}
+
+func newInbox() *inbox {
+	return &inbox{counts: map[string]uint64{}, followers: map[*follower]struct{}{}}
+}
+
+// follow begins with the messages that are remembered, or with the next one. The channel is closed when the follower lags behind.
+func (b *inbox) follow(host, device string, fromStart bool) (messages <-chan Message, stop func()) {
+	f := &follower{host, device, make(chan Message, keptMessages+maxBehind)}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if fromStart {
+		for _, m := range b.kept {
+			if m.of(host, device) {
+				f.messages <- m
+			}
+		}
+	}
+	b.followers[f] = struct{}{}
+	return f.messages, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.followers, f)
+	}
+}
+
+// tell gives a message to the followers; b.mu is held.
+func (b *inbox) tell(m Message) {
+	for f := range b.followers {
+		if !m.of(f.host, f.device) {
+			continue
+		}
+		select {
+		case f.messages <- m:
+		default:
+			close(f.messages)
+			delete(b.followers, f)
+		}
+	}
+}
+
+// of reports whether a message is of a hub and a device; empty ones match all.
+func (m Message) of(host, device string) bool {
+	return (host == "" || strings.EqualFold(m.Host, host)) && (device == "" || m.DeviceID == device)
+}
 
 func (b *inbox) add(m Message) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[m.Host]++
+	b.tell(m)
 	b.kept = append(b.kept, m)
 	b.bytes += len(m.Body)
 	first := 0
@@ -62,7 +116,7 @@ func (b *inbox) messages(host, device string) []Message {
 	defer b.mu.Unlock()
 	found := []Message{}
 	for _, m := range b.kept {
-		if (host == "" || strings.EqualFold(m.Host, host)) && (device == "" || m.DeviceID == device) {
+		if m.of(host, device) {
 			found = append(found, m)
 		}
 	}

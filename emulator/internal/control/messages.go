@@ -1,0 +1,122 @@
+package control
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// Command is a message to a device, the body of POST /messages.
+type Command struct {
+	// Hub is the host name of the hub, Device the id of the device.
+	Hub    string `json:"hub"`
+	Device string `json:"device"`
+	// Body is a string, which is sent as it is, or any other JSON value, which is sent as JSON. BodyBase64 is the body in base64.
+	Body       json.RawMessage `json:"body"`
+	BodyBase64 []byte          `json:"bodyBase64"`
+
+	MessageID       string `json:"messageId"`
+	CorrelationID   string `json:"correlationId"`
+	UserID          string `json:"userId"`
+	ContentType     string `json:"contentType"`
+	ContentEncoding string `json:"contentEncoding"`
+	// Ack is none, positive, negative or full.
+	Ack string `json:"ack"`
+	// Expiry is when the message is no longer delivered (RFC 3339); the hub's default lifetime from now when absent.
+	Expiry     time.Time         `json:"expiry"`
+	Properties map[string]string `json:"properties"`
+}
+
+// Content is the message's body in bytes.
+func (c Command) Content() ([]byte, error) {
+	switch {
+	case c.Body == nil:
+		return c.BodyBase64, nil
+	case c.BodyBase64 != nil:
+		return nil, errors.New("body and bodyBase64 exclude each other")
+	}
+	var text string
+	if json.Unmarshal(c.Body, &text) == nil {
+		return []byte(text), nil
+	}
+	return c.Body, nil
+}
+
+// messages answers the telemetry that hubs took in, oldest first; ?hub= (its host name) and ?device= narrow it. With ?follow it goes on
+// with what comes in, one JSON object a line, until the client goes; ?follow&tail=0 leaves out what came in before.
+//
+//	curl -N 'http://127.0.0.1:PORT/messages?follow&device=device-1'
+func (s surface) messages(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	hub, device := q.Get("hub"), q.Get("device")
+	if !q.Has("follow") || strings.EqualFold(q.Get("follow"), "false") {
+		writeJSON(w, http.StatusOK, s.Messages(hub, device))
+		return
+	}
+	// The server's deadlines are for requests that end.
+	answer := http.NewResponseController(w)
+	_ = answer.SetReadDeadline(time.Time{})
+	_ = answer.SetWriteDeadline(time.Time{})
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	if answer.Flush() != nil {
+		return
+	}
+	lines := json.NewEncoder(w)
+	err := s.Follow(r.Context(), hub, device, q.Get("tail") != "0", func(message any) error {
+		if err := lines.Encode(message); err != nil {
+			return err
+		}
+		return answer.Flush()
+	})
+	if err != nil && r.Context().Err() == nil {
+		_ = lines.Encode(map[string]string{"error": err.Error()}) // the last line says why there are no more
+	}
+}
+
+// send sends a message to a device; it waits there, connected or not, until the device has taken it.
+//
+//	curl -d '{"hub":"hub-1.azure-devices.net","device":"device-1","body":"hello"}' http://127.0.0.1:PORT/messages
+func (s surface) send(w http.ResponseWriter, r *http.Request) {
+	var c Command
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(&c); err != nil {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the message: %w", err))
+		return
+	}
+	if _, err := c.Content(); err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	if c.Hub == "" || c.Device == "" {
+		writeError(w, http.StatusBadRequest, errors.New("hub and device are needed"))
+		return
+	}
+	sequence, err := s.Send(c)
+	if err != nil {
+		writeError(w, s.Status(err), err)
+		return
+	}
+	writeJSON(w, http.StatusCreated, map[string]any{"hub": c.Hub, "device": c.Device, "sequence": sequence})
+}
+
+// purge drops what waits for ?device= of ?hub=.
+//
+//	curl -X DELETE 'http://127.0.0.1:PORT/messages?hub=hub-1.azure-devices.net&device=device-1'
+func (s surface) purge(w http.ResponseWriter, r *http.Request) {
+	q := r.URL.Query()
+	if q.Get("hub") == "" || q.Get("device") == "" {
+		writeError(w, http.StatusBadRequest, errors.New("hub and device are needed"))
+		return
+	}
+	dropped, err := s.Purge(q.Get("hub"), q.Get("device"))
+	if err != nil {
+		writeError(w, s.Status(err), err)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"dropped": dropped})
+}

@@ -1,0 +1,143 @@
+package emulator_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"evenkeel/emulator"
+)
+
+const (
+	hubHost    = "hub-1.azure-devices.net"
+	apiVersion = "?api-version=2021-04-12"
+	knownKey   = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
+)
+
+// withHub makes hub-1 with the properties given in JSON, and device-1 with knownKey; it returns a token with every right.
+func withHub(t *testing.T, w *wire, properties string) (owner string) {
+	t.Helper()
+	w.must("PUT", groupPath+groupVersion, groupJSON)
+	w.must("PUT", hubPath+hubVersion, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+properties+`}}`)
+	owner = token(t, hubHost, "iothubowner", w.firstKey(hubPath+"/IotHubKeys/iothubowner", hubVersion))
+	status, body := w.on(hubHost, "PUT", "/devices/device-1"+apiVersion,
+		`{"deviceId":"device-1","authentication":{"type":"sas","symmetricKey":{"primaryKey":"`+knownKey+`","secondaryKey":"`+knownKey+`"}}}`, owner)
+	if status != http.StatusOK {
+		t.Fatalf("put the device: got %d %v", status, body)
+	}
+	return owner
+}
+
+// control calls the control port.
+func (w *wire) control(method, path, body string) (int, string) {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.e.Endpoints().Control+path, strings.NewReader(body))
+	check(w.t, err)
+	response, err := http.DefaultClient.Do(r)
+	check(w.t, err)
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	check(w.t, err)
+	return response.StatusCode, strings.TrimSpace(string(answer))
+}
+
+func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
+	t.Parallel()
+	w := plain(t, emulator.RunT(t))
+	withHub(t, w, `"cloudToDevice":{"maxDeliveryCount":1}`)
+	device := token(t, hubHost+"/devices/device-1", "", knownKey)
+	const target = `"hub":"` + hubHost + `","device":"device-1"`
+	for _, tc := range []struct {
+		method, path, body string
+		status             int
+		want               string
+	}{
+		{"POST", "/messages", `{` + target + `,"body":"hello","messageId":"m1"}`, 201, `"sequence":1`},
+		{"POST", "/messages", `{` + target + `,"body":{"on":true}}`, 201, `"sequence":2`},
+		{"POST", "/messages", `{` + target + `,"bodyBase64":"AAE="}`, 201, `"sequence":3`},
+		{"POST", "/messages", `{` + target + `,"body":"a","bodyBase64":"AAE="}`, 400, "exclude"},
+		{"POST", "/messages", `{` + target + `,"bdoy":"a"}`, 400, "bdoy"},
+		{"POST", "/messages", `{"body":"a"}`, 400, "hub and device are needed"},
+		{"POST", "/messages", `{"hub":"` + hubHost + `","device":"device-9"}`, 404, "not registered"},
+		{"DELETE", "/messages", ``, 400, "hub and device are needed"},
+		{"DELETE", "/messages?hub=hub-9.azure-devices.net&device=device-1", ``, 404, "hub-9"},
+	} {
+		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
+			t.Errorf("%s %s %s: got %d %s, want %d %s", tc.method, tc.path, tc.body, status, answer, tc.status, tc.want)
+		}
+	}
+	for _, want := range []string{"hello", `{"on":true}`, "\x00\x01"} {
+		if got := receive(w, device); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("x")}))
+	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":4}` {
+		t.Errorf("purge: got %d %s, want 4 dropped, locked ones included", status, answer)
+	}
+}
+
+// receive takes device-1's next message.
+func receive(w *wire, authorization string) string {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), "GET", w.e.Endpoints().Data+"/devices/device-1/messages/devicebound"+apiVersion, nil)
+	check(w.t, err)
+	r.Host = hubHost
+	r.Header.Set("Authorization", authorization)
+	response, err := w.http.Do(r)
+	check(w.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	check(w.t, err)
+	return string(body)
+}
+
+func TestTelemetryCanBeFollowed(t *testing.T) {
+	t.Parallel()
+	w := plain(t, emulator.RunT(t))
+	withHub(t, w, "")
+	device := token(t, hubHost+"/devices/device-1", "", knownKey)
+	send := func(body string) {
+		t.Helper()
+		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body, device); status != http.StatusNoContent {
+			t.Fatalf("send: got %d %v", status, answer)
+		}
+	}
+	send("before")
+	follow := func(query string) *bufio.Scanner {
+		t.Helper()
+		response, err := http.Get(w.e.Endpoints().Control + "/messages?" + query)
+		check(t, err)
+		t.Cleanup(func() { response.Body.Close() })
+		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/x-ndjson" {
+			t.Fatalf("follow: got %d %s", response.StatusCode, response.Header.Get("Content-Type"))
+		}
+		return bufio.NewScanner(response.Body)
+	}
+	all, fresh, other := follow("follow"), follow("follow=true&tail=0&device=device-1&hub="+strings.ToUpper(hubHost)), follow("follow&device=device-2")
+	send("after")
+	wantLine(t, all, "before")
+	wantLine(t, all, "after")
+	wantLine(t, fresh, "after")
+
+	// An emulator that ends tells those who follow, rather than to cut them off after its grace.
+	check(t, w.e.Close())
+	if other.Scan() || other.Err() != nil {
+		t.Errorf("got %q for another device, %v, want the end", other.Text(), other.Err())
+	}
+}
+
+func wantLine(t *testing.T, lines *bufio.Scanner, want string) {
+	t.Helper()
+	var m emulator.Message
+	if !lines.Scan() {
+		t.Fatalf("got no line, want %q: %v", want, lines.Err())
+	}
+	check(t, json.Unmarshal(lines.Bytes(), &m))
+	if string(m.Body) != want || m.DeviceID != "device-1" || m.HubHost != hubHost {
+		t.Errorf("got %s, want body %q", lines.Bytes(), want)
+	}
+}
