@@ -1,80 +1,24 @@
 package provider_test
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/deviceprovisioningservices/armdeviceprovisioningservices"
-	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
-
-	"evenkeel/emulator"
 )
 
-// emulated makes a provisioning service in a fresh emulator, with the stock ARM clients, and returns the configuration for it and
-// the emulator.
-func emulated(t *testing.T) (object, *emulator.Emulator) {
+// emulated makes a provisioning service in a fresh emulator and returns the configuration for it.
+func emulated(t *testing.T) object {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	e := emulator.RunT(t)
-	ends := e.Endpoints()
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(ends.CAPEM)
-	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-	t.Cleanup(transport.CloseIdleConnections)
-	options := policy.ClientOptions{
-		Transport: &http.Client{Transport: transport},
-		Cloud: cloud.Configuration{
-			ActiveDirectoryAuthorityHost: ends.ARM,
-			Services:                     map[cloud.ServiceName]cloud.ServiceConfiguration{cloud.ResourceManager: {Endpoint: ends.ARM, Audience: ends.ARM}},
-		},
-	}
-	credential, err := azidentity.NewClientSecretCredential(ends.TenantID, ends.ClientID, ends.ClientSecret,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
-	must(err)
-	armOptions := &arm.ClientOptions{ClientOptions: options}
-	resourceGroups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, armOptions)
-	must(err)
-	_, err = resourceGroups.CreateOrUpdate(t.Context(), "rg-1", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil)
-	must(err)
-	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, armOptions)
-	must(err)
-	key := newKey(t)
-	poller, err := services.BeginCreateOrUpdate(t.Context(), "rg-1", "dps-1", armdeviceprovisioningservices.ProvisioningServiceDescription{
-		Location: to.Ptr("westeurope"),
-		SKU:      &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
-		Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
-			AuthorizationPolicies: []*armdeviceprovisioningservices.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
-				KeyName: to.Ptr(policyName), PrimaryKey: to.Ptr(key), SecondaryKey: to.Ptr(newKey(t)),
-				Rights: to.Ptr(armdeviceprovisioningservices.AccessRightsDescriptionEnrollmentWrite),
-			}},
-		},
-	}, nil)
-	must(err)
-	_, err = poller.PollUntilDone(t.Context(), nil)
-	must(err)
-	return object{
-		"host": "dps-1.azure-devices-provisioning.net", "policyName": policyName, "key": key, "endpoint": ends.Data, "caFile": ends.CAFile,
-	}, e
+	cloud, key := newAzure(t), newKey(t)
+	_, err := cloud.putService(t.Context(), key, newKey(t), "")
+	must(t, err)
+	return cloud.config(key)
 }
 
 // The same life on the emulator as on the fake of these tests: two independent readings of the facts agree.
 func TestALifeOnTheEmulator(t *testing.T) {
 	t.Parallel()
-	config, _ := emulated(t)
+	config := emulated(t)
 	server := startProvider(t, config)
 	root := newAuthority(t, "root")
 	for name, life := range map[string]struct {
@@ -155,7 +99,7 @@ const endorsementKey = "AAgAAQALAAMAsg=="
 
 func TestAnInterruptedCreationIsTakenOverOnTheEmulator(t *testing.T) {
 	t.Parallel()
-	config, _ := emulated(t)
+	config := emulated(t)
 	killed := manage(t, startProvider(t, config), "EnrollmentGroup", "devices")
 	killed.up(object{"enrollmentGroupId": "devices"})
 	again := manage(t, startProvider(t, config), "EnrollmentGroup", "devices")

@@ -26,8 +26,10 @@ func begin(ctx context.Context, collection string) (lifecycle, error) {
 	if err != nil {
 		return lifecycle{}, err
 	}
-	urn := urnFrom(ctx)
-	l := lifecycle{host: client.Host(), collection: collection, urn: string(urn), token: string(urn.Type()), name: urn.Name()}
+	l := lifecycle{host: client.Host(), collection: collection}
+	if urn := urnFrom(ctx); urn != "" { // a function has none
+		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
+	}
 	if collection == groupsName {
 		l.store = groups{client.Groups()}
 	} else {

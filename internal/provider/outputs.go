@@ -5,6 +5,7 @@ import "github.com/pulumi/pulumi/sdk/v3/go/property"
 // secretNames are the properties that are secret wherever they stand. A test compares them with the schema.
 var secretNames = map[string]bool{
 	"primaryKey": true, "secondaryKey": true, "activeKey": true, "nextKey": true, "webhookUrl": true,
+	"deviceKey": true,
 }
 
 // markSecrets marks the secret properties of a resource, at any depth.

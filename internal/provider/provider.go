@@ -42,6 +42,7 @@ func build() (p.Provider, error) {
 			infer.Resource(EnrollmentGroup{}),
 			infer.Resource(SharedAccessKey{}),
 		).
+		WithFunctions(functions()...).
 		Build()
 }
 
@@ -59,6 +60,7 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 // in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
 func adapt(served p.Provider) p.Provider {
 	adapted := served
+	adapted.Invoke = invokeWithSecrets(served)
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
 		response, err := served.Check(ctx, req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)

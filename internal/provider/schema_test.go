@@ -61,11 +61,19 @@ func TestTokensArePinned(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("resources: got %v, want %v", got, want)
 	}
+	got = slices.Sorted(maps.Keys(spec.Functions))
+	want = []string{
+		"azure-dps:index:deriveDeviceKey", "azure-dps:index:getEnrollmentGroup", "azure-dps:index:getIndividualEnrollment",
+		"azure-dps:index:getRegistration", "azure-dps:index:listRegistrations",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("functions: got %v, want %v", got, want)
+	}
 	got = slices.Sorted(maps.Keys(spec.Types))
 	want = nil
 	for _, name := range []string{
 		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair", "CustomAllocation",
-		"InitialTwin", "ProvisioningStatus", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation", "X509Attestation",
+		"InitialTwin", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation", "X509Attestation",
 	} {
 		want = append(want, "azure-dps:index:"+name)
 	}
@@ -93,10 +101,16 @@ func TestSecretsAreSecretInTheSchema(t *testing.T) {
 	for token, object := range spec.Types {
 		collect(lastPart(token), object.Properties)
 	}
+	for token, function := range spec.Functions {
+		collect(lastPart(token), function.Inputs.Properties)
+		collect(lastPart(token), function.ReturnType.ObjectTypeSpec.Properties)
+	}
 	want := []string{
 		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey", "IndividualEnrollment.primaryKey",
 		"IndividualEnrollment.secondaryKey", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
-		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey", "provider.connectionString", "provider.key",
+		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey",
+		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey", "getEnrollmentGroup.secondaryKey",
+		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey", "provider.connectionString", "provider.key",
 	}
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
 		t.Errorf("secret properties: got %v, want %v", names, want)
@@ -120,6 +134,13 @@ func TestEveryPropertyIsDescribed(t *testing.T) {
 		}
 		described(token, resource.Properties)
 		described(token, resource.InputProperties)
+	}
+	for token, function := range spec.Functions {
+		if function.Description == "" {
+			t.Errorf("%s has no description", token)
+		}
+		described(token, function.Inputs.Properties)
+		described(token, function.ReturnType.ObjectTypeSpec.Properties)
 	}
 	for token, object := range spec.Types {
 		described(token, object.Properties)

@@ -1129,6 +1129,239 @@ func (o InitialTwinPtrOutput) Tags() pulumi.MapOutput {
 	}).(pulumi.MapOutput)
 }
 
+// The record that the service keeps of a device's registration. What is absent, the service did not tell.
+type Registration struct {
+	// Host name of the hub that the device is assigned to.
+	AssignedHub *string `pulumi:"assignedHub"`
+	// When the device first registered, in UTC.
+	CreatedDateTimeUtc *string `pulumi:"createdDateTimeUtc"`
+	// Id of the device at that hub.
+	DeviceId *string `pulumi:"deviceId"`
+	// The service's number of the failure, for the status `failed`.
+	ErrorCode *int `pulumi:"errorCode"`
+	// What the service says of the failure.
+	ErrorMessage *string `pulumi:"errorMessage"`
+	// The service's tag of this version of the record.
+	Etag *string `pulumi:"etag"`
+	// When the record last changed, in UTC.
+	LastUpdatedDateTimeUtc *string `pulumi:"lastUpdatedDateTimeUtc"`
+	// Id under which the device registered.
+	RegistrationId string `pulumi:"registrationId"`
+	// `unassigned`, `assigning`, `assigned`, `failed` or `disabled`.
+	Status string `pulumi:"status"`
+	// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+	Substatus *string `pulumi:"substatus"`
+}
+
+// The record that the service keeps of a device's registration. What is absent, the service did not tell.
+type RegistrationOutput struct{ *pulumi.OutputState }
+
+func (RegistrationOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*Registration)(nil)).Elem()
+}
+
+func (o RegistrationOutput) ToRegistrationOutput() RegistrationOutput {
+	return o
+}
+
+func (o RegistrationOutput) ToRegistrationOutputWithContext(ctx context.Context) RegistrationOutput {
+	return o
+}
+
+// Host name of the hub that the device is assigned to.
+func (o RegistrationOutput) AssignedHub() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.AssignedHub }).(pulumi.StringPtrOutput)
+}
+
+// When the device first registered, in UTC.
+func (o RegistrationOutput) CreatedDateTimeUtc() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.CreatedDateTimeUtc }).(pulumi.StringPtrOutput)
+}
+
+// Id of the device at that hub.
+func (o RegistrationOutput) DeviceId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
+}
+
+// The service's number of the failure, for the status `failed`.
+func (o RegistrationOutput) ErrorCode() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v Registration) *int { return v.ErrorCode }).(pulumi.IntPtrOutput)
+}
+
+// What the service says of the failure.
+func (o RegistrationOutput) ErrorMessage() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.ErrorMessage }).(pulumi.StringPtrOutput)
+}
+
+// The service's tag of this version of the record.
+func (o RegistrationOutput) Etag() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.Etag }).(pulumi.StringPtrOutput)
+}
+
+// When the record last changed, in UTC.
+func (o RegistrationOutput) LastUpdatedDateTimeUtc() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.LastUpdatedDateTimeUtc }).(pulumi.StringPtrOutput)
+}
+
+// Id under which the device registered.
+func (o RegistrationOutput) RegistrationId() pulumi.StringOutput {
+	return o.ApplyT(func(v Registration) string { return v.RegistrationId }).(pulumi.StringOutput)
+}
+
+// `unassigned`, `assigning`, `assigned`, `failed` or `disabled`.
+func (o RegistrationOutput) Status() pulumi.StringOutput {
+	return o.ApplyT(func(v Registration) string { return v.Status }).(pulumi.StringOutput)
+}
+
+// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+func (o RegistrationOutput) Substatus() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v Registration) *string { return v.Substatus }).(pulumi.StringPtrOutput)
+}
+
+type RegistrationPtrOutput struct{ *pulumi.OutputState }
+
+func (RegistrationPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**Registration)(nil)).Elem()
+}
+
+func (o RegistrationPtrOutput) ToRegistrationPtrOutput() RegistrationPtrOutput {
+	return o
+}
+
+func (o RegistrationPtrOutput) ToRegistrationPtrOutputWithContext(ctx context.Context) RegistrationPtrOutput {
+	return o
+}
+
+func (o RegistrationPtrOutput) Elem() RegistrationOutput {
+	return o.ApplyT(func(v *Registration) Registration {
+		if v != nil {
+			return *v
+		}
+		var ret Registration
+		return ret
+	}).(RegistrationOutput)
+}
+
+// Host name of the hub that the device is assigned to.
+func (o RegistrationPtrOutput) AssignedHub() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.AssignedHub
+	}).(pulumi.StringPtrOutput)
+}
+
+// When the device first registered, in UTC.
+func (o RegistrationPtrOutput) CreatedDateTimeUtc() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.CreatedDateTimeUtc
+	}).(pulumi.StringPtrOutput)
+}
+
+// Id of the device at that hub.
+func (o RegistrationPtrOutput) DeviceId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.DeviceId
+	}).(pulumi.StringPtrOutput)
+}
+
+// The service's number of the failure, for the status `failed`.
+func (o RegistrationPtrOutput) ErrorCode() pulumi.IntPtrOutput {
+	return o.ApplyT(func(v *Registration) *int {
+		if v == nil {
+			return nil
+		}
+		return v.ErrorCode
+	}).(pulumi.IntPtrOutput)
+}
+
+// What the service says of the failure.
+func (o RegistrationPtrOutput) ErrorMessage() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.ErrorMessage
+	}).(pulumi.StringPtrOutput)
+}
+
+// The service's tag of this version of the record.
+func (o RegistrationPtrOutput) Etag() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Etag
+	}).(pulumi.StringPtrOutput)
+}
+
+// When the record last changed, in UTC.
+func (o RegistrationPtrOutput) LastUpdatedDateTimeUtc() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.LastUpdatedDateTimeUtc
+	}).(pulumi.StringPtrOutput)
+}
+
+// Id under which the device registered.
+func (o RegistrationPtrOutput) RegistrationId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.RegistrationId
+	}).(pulumi.StringPtrOutput)
+}
+
+// `unassigned`, `assigning`, `assigned`, `failed` or `disabled`.
+func (o RegistrationPtrOutput) Status() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return &v.Status
+	}).(pulumi.StringPtrOutput)
+}
+
+// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+func (o RegistrationPtrOutput) Substatus() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Registration) *string {
+		if v == nil {
+			return nil
+		}
+		return v.Substatus
+	}).(pulumi.StringPtrOutput)
+}
+
+type RegistrationArrayOutput struct{ *pulumi.OutputState }
+
+func (RegistrationArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]Registration)(nil)).Elem()
+}
+
+func (o RegistrationArrayOutput) ToRegistrationArrayOutput() RegistrationArrayOutput {
+	return o
+}
+
+func (o RegistrationArrayOutput) ToRegistrationArrayOutputWithContext(ctx context.Context) RegistrationArrayOutput {
+	return o
+}
+
+func (o RegistrationArrayOutput) Index(i pulumi.IntInput) RegistrationOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) Registration {
+		return vs[0].([]Registration)[vs[1].(int)]
+	}).(RegistrationOutput)
+}
+
 // What happens when a device registers again.
 type ReprovisionPolicy struct {
 	// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
@@ -1819,6 +2052,9 @@ func init() {
 	pulumi.RegisterOutputType(CustomAllocationPtrOutput{})
 	pulumi.RegisterOutputType(InitialTwinOutput{})
 	pulumi.RegisterOutputType(InitialTwinPtrOutput{})
+	pulumi.RegisterOutputType(RegistrationOutput{})
+	pulumi.RegisterOutputType(RegistrationPtrOutput{})
+	pulumi.RegisterOutputType(RegistrationArrayOutput{})
 	pulumi.RegisterOutputType(ReprovisionPolicyOutput{})
 	pulumi.RegisterOutputType(ReprovisionPolicyPtrOutput{})
 	pulumi.RegisterOutputType(SymmetricKeyOutput{})
