@@ -115,6 +115,7 @@ func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
 	} {
 		arm := newFakeARM(t)
 		plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
+		//lint:ignore SA1019 engines still send the flat form, which the plugin reads
 		_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
 		if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
 			t.Errorf("%s: got %v", name, err)
