@@ -15,7 +15,8 @@ func newBuild(a *app) *cobra.Command {
 		Short: "Build what is missing: Pulumi, keel, the azure-dps plugin, the program",
 		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi is on PATH,\n" +
 			"and keel, the azure-dps plugin and the program into .evenkeel/bin. What is fresh is left as it is.",
-		Args: noArgs,
+		Example: "  keel build\n  keel build --json",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			folder, err := a.checkout()
 			if err != nil {

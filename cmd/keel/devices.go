@@ -26,7 +26,10 @@ import (
 const maxFailures = 5
 
 func newDevices(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "devices", Short: "Send devices through the provisioning service"}
+	cmd := &cobra.Command{
+		Use: "devices", Short: "Send devices through the provisioning service, and look at them",
+		Example: "  keel devices provision\n  keel devices status",
+	}
 	group(cmd)
 	var count, parallel int
 	provision := &cobra.Command{
@@ -34,7 +37,8 @@ func newDevices(a *app) *cobra.Command {
 		Short: "Register devices of the enrollment group and show how they spread over the hubs",
 		Long: "Register devices of the enrollment group, with keys derived from its key, through the provisioning service over MQTT, and\n" +
 			"connect each to the hub it was assigned to. Run again, the devices keep their hubs.",
-		Args: noArgs,
+		Example: "  keel devices provision\n  keel devices provision --count 1000 --parallel 32 --json",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
 				return usageError{errors.New("--count goes from 1 to 100000, --parallel from 1 to 256")}
@@ -45,7 +49,7 @@ func newDevices(a *app) *cobra.Command {
 	provision.Flags().IntVar(&count, "count", 200, "how many devices")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
 	a.addJSON(provision)
-	cmd.AddCommand(provision)
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a))
 	return cmd
 }
 

@@ -24,26 +24,43 @@ const stopPatience = 15 * time.Second
 var portFiles = []string{"endpoints.json", pluginPortFile}
 
 func newEmulator(a *app) *cobra.Command {
-	cmd := &cobra.Command{Use: "emulator", Short: "Start, stop and look at the emulator of this checkout"}
+	cmd := &cobra.Command{
+		Use: "emulator", Short: "Start, stop and look at the emulator of this checkout",
+		Long: "The emulator plays Azure Resource Manager, the Device Provisioning Service and IoT Hub on this machine. It runs in the\n" +
+			"background, on ports that it remembers, with its data in .evenkeel/emulator and its log in .evenkeel/emulator.log.",
+		Example: "  keel emulator start\n  keel emulator status --json\n  keel emulator logs --follow",
+	}
 	group(cmd)
 	var newPorts bool
 	start := &cobra.Command{
 		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), newPorts) },
+		Long: "Start the emulator in the background and print where it answers. One that runs already is left alone. Its ports are those\n" +
+			"of the first start; --new-ports chooses others, for when somebody else has taken one.",
+		Example: "  keel emulator start\n  keel emulator start --new-ports\n  keel emulator start --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), newPorts) },
 	}
 	start.Flags().BoolVar(&newPorts, "new-ports", false, "choose new free ports instead of the remembered ones")
 	stop := &cobra.Command{
 		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
+		Long:    "Stop the emulator. Whatever it holds is on disk and there again at the next start.",
+		Example: "  keel emulator stop\n  keel emulator stop --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
 	}
 	status := &cobra.Command{
 		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
+		Long: "Show whether the emulator runs and answers, since when, and where. As JSON: running, pid, since, and endpoints with arm,\n" +
+			"data, mqtt, control, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId; without a running emulator\n" +
+			"only running, which is false.",
+		Example: "  keel emulator status\n  keel emulator status --json | jq -r .endpoints.mqtt",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
 	}
 	var follow bool
 	logs := &cobra.Command{
 		Use: "logs", Short: "Print the emulator's log", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
+		Long: "Print the log that the emulator in the background writes, over all its starts, one line for each event in the form\n" +
+			"time=… level=… msg=…; it holds no keys. --follow goes on until interrupted.",
+		Example: "  keel emulator logs\n  keel emulator logs --follow\n  keel emulator logs | grep level=WARN",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
 	}
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
 	a.addJSON(start)

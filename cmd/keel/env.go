@@ -19,7 +19,7 @@ func newEnv(a *app) *cobra.Command {
 		Short: "Print the environment of the local stack as shell commands",
 		Long: "Print shell commands that give a shell the environment of the local stack, for plain pulumi. No key is among it.\n" +
 			"With --device or --admin, print instead what one device or an operator needs to connect; that does hold keys.",
-		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  keel env --device device-1",
+		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  keel env --device device-1\n  keel env --admin --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {

@@ -48,6 +48,7 @@ func newRoot(a *app) *cobra.Command {
 		Short: "Load-balanced IoT provisioning environments",
 		Long: "keel brings up two IoT hubs behind a Device Provisioning Service with one command, on a local emulator,\n" +
 			"and sends devices through it.",
+		Example:       "  keel up\n  keel devices provision\n  keel down",
 		SilenceErrors: true, SilenceUsage: true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
@@ -80,6 +81,24 @@ func noArgs(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return hint.To(usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
+}
+
+// oneArg demands exactly one argument, which is said by its name.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 && args[0] != "" {
+			return nil
+		}
+		return hint.To(usageError{fmt.Errorf("%s takes %s, got %d arguments", cmd.CommandPath(), what, len(args))}, "see: %s --help", cmd.CommandPath())
+	}
+}
+
+// maybeArg allows one argument.
+func maybeArg(cmd *cobra.Command, args []string) error {
+	if len(args) <= 1 {
+		return nil
+	}
+	return hint.To(usageError{fmt.Errorf("%s takes one argument at most, got %d", cmd.CommandPath(), len(args))}, "see: %s --help", cmd.CommandPath())
 }
 
 func (a *app) addJSON(cmd *cobra.Command) {

@@ -29,6 +29,8 @@ func newEmulatorRun(a *app) *cobra.Command {
 	var debug bool
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the emulator in the foreground, until it is interrupted", Args: noArgs,
+		Long:    "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.",
+		Example: "  keel emulator run\n  keel emulator run --debug",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			folder := environment.Folder{Root: checkout}
 			if checkout == "" {

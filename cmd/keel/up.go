@@ -17,8 +17,9 @@ func newUp(a *app) *cobra.Command {
 		Short: "Bring the local environment up: build, start the emulator, pulumi up",
 		Long: "Build what is missing, start the emulator, make the stack local and bring it up with Pulumi, without asking: it costs\n" +
 			"nothing. What an interrupted run has left behind is mended first. Run again, it changes nothing.",
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context()) },
+		Example: "  keel up\n  keel exec -- pulumi config set hubs 3 && keel up\n  keel up --json",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context()) },
 	}
 	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
 	a.addJSON(cmd)
@@ -85,11 +86,12 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 
 func newDown(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "down",
-		Short: "Remove the local environment and stop the emulator",
-		Long:  "Destroy everything on stack local, remove the stack, and stop the emulator. Its configuration is kept for the next up.",
-		Args:  noArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return a.down(cmd.Context()) },
+		Use:     "down",
+		Short:   "Remove the local environment and stop the emulator",
+		Long:    "Destroy everything on stack local, remove the stack, and stop the emulator. Its configuration is kept for the next up.",
+		Example: "  keel down\n  keel down --json",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.down(cmd.Context()) },
 	}
 	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
 	a.addJSON(cmd)

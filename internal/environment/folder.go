@@ -59,6 +59,9 @@ func (f Folder) Passphrase() string { return f.in("passphrase") }
 // Emulator is the emulator's data folder.
 func (f Folder) Emulator() string { return f.in("emulator") }
 
+// Authority is the certificate that signs whatever the emulator serves.
+func (f Folder) Authority() string { return filepath.Join(f.Emulator(), "ca.pem") }
+
 // Log is the file that the emulator in the background writes to.
 func (f Folder) Log() string { return f.in("emulator.log") }
 

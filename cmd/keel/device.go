@@ -1,0 +1,284 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/hubapi"
+)
+
+func newDeviceKey(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key DEVICE",
+		Short: "Print the key of one device",
+		Long: "Print the symmetric key with which a device proves itself: that of its individual enrollment where it has one, else the\n" +
+			"one derived from the enrollment group's key. It is a secret.",
+		Example: "  keel devices key device-1\n  keel devices key my-new-device --json",
+		Args:    oneArg("a device"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stack, e, err := a.outputs(cmd.Context())
+			if err != nil {
+				return err
+			}
+			key, err := stack.keyOf(cmd.Context(), e.Endpoints, args[0])
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"device": args[0], "key": key})
+			}
+			fmt.Fprintln(a.stdout, key)
+			return nil
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+func newDeviceCA(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "ca",
+		Short: "Print the certificate that devices must trust to reach the emulator",
+		Long: "Print, as PEM, the certificate of the authority that signs whatever the emulator serves: what a device trusts, and no\n" +
+			"other, on a local environment. It is no secret. The emulator does not have to run.",
+		Example: "  keel devices ca > ca.pem\n  keel devices ca --json",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			folder, err := a.checkout()
+			if err != nil {
+				return err
+			}
+			file := folder.Authority()
+			text, err := os.ReadFile(file)
+			if errors.Is(err, os.ErrNotExist) {
+				return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
+			}
+			if err != nil {
+				return fmt.Errorf("read the emulator's certificate: %w", err)
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"caFile": file, "certificate": string(text)})
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+func newDeviceStatus(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status [DEVICE]",
+		Short: "Show where devices are registered: all, or one",
+		Long: "Show the devices that have registered or have an individual enrollment: by which enrollment they come in, which hub they\n" +
+			"were assigned to and when. With a device, show also whether its hub knows it and whether it is connected.",
+		Example: "  keel devices status\n  keel devices status device-1\n  keel devices status --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			stack, e, err := a.outputs(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if len(args) == 1 {
+				return a.deviceStatus(cmd.Context(), stack, e.Endpoints, args[0])
+			}
+			devices, err := stack.devices(cmd.Context(), e.Endpoints)
+			if err != nil {
+				return err
+			}
+			return a.printDevices(devices)
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// deviceState is what the provisioning service, and for one device its hub, know of it.
+type deviceState struct {
+	Device string `json:"device"`
+	// Enrollment is "individual", or the id of the enrollment group.
+	Enrollment string `json:"enrollment"`
+	Status     string `json:"status"`
+	Substatus  string `json:"substatus,omitempty"`
+	Hub        string `json:"hub,omitempty"`
+	Registered string `json:"registeredAt,omitempty"`
+	Updated    string `json:"updatedAt,omitempty"`
+	ErrorCode  int    `json:"errorCode,omitempty"`
+	Error      string `json:"error,omitempty"`
+	// OnHub and Connection are set for a single device that is assigned: "enabled", "disabled" or "absent".
+	OnHub      string `json:"onHub,omitempty"`
+	Connection string `json:"connection,omitempty"`
+}
+
+const (
+	individual   = "individual"
+	unregistered = "not registered"
+)
+
+func newState(id, enrollment string, r dpsapi.Registration) deviceState {
+	if r.Status == "" {
+		r.Status = unregistered
+	}
+	return deviceState{
+		Device: id, Enrollment: enrollment, Status: r.Status, Substatus: r.Substatus, Hub: r.AssignedHub, Registered: r.CreatedDateTimeUtc,
+		Updated: r.LastUpdatedDateTimeUtc, ErrorCode: r.ErrorCode, Error: r.ErrorMessage,
+	}
+}
+
+// devices returns all devices that the stack's provisioning service knows, by id.
+func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]deviceState, error) {
+	client, err := o.service(e)
+	if err != nil {
+		return nil, fmt.Errorf("list devices: %w", err)
+	}
+	defer client.Close()
+	found := map[string]deviceState{}
+	for group, err := range client.Groups().Query(ctx, "SELECT *", 0) {
+		if err != nil {
+			return nil, fmt.Errorf("list enrollment groups: %w", err)
+		}
+		for r, err := range client.Registrations(ctx, group.EnrollmentGroupID, 0) {
+			if err != nil {
+				return nil, fmt.Errorf("list the registrations of %q: %w", group.EnrollmentGroupID, err)
+			}
+			found[r.RegistrationID] = newState(r.RegistrationID, group.EnrollmentGroupID, r)
+		}
+	}
+	for entry, err := range client.Individuals().Query(ctx, "SELECT *", 0) {
+		if err != nil {
+			return nil, fmt.Errorf("list enrollments: %w", err)
+		}
+		r, err := client.Registration(ctx, entry.RegistrationID)
+		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+			return nil, fmt.Errorf("look for the registration of %q: %w", entry.RegistrationID, err)
+		}
+		found[entry.RegistrationID] = newState(entry.RegistrationID, individual, r)
+	}
+	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
+}
+
+// device returns what is known of one device.
+func (o outputs) device(ctx context.Context, e environment.Endpoints, id string) (deviceState, error) {
+	client, err := o.service(e)
+	if err != nil {
+		return deviceState{}, err
+	}
+	defer client.Close()
+	enrollment := individual
+	_, enrolled := client.Individuals().Get(ctx, id)
+	if errors.Is(enrolled, dpsapi.ErrNotFound) {
+		enrollment = o.EnrollmentGroup
+	} else if enrolled != nil {
+		return deviceState{}, fmt.Errorf("look for the enrollment of %q: %w", id, enrolled)
+	}
+	r, err := client.Registration(ctx, id)
+	switch {
+	case errors.Is(err, dpsapi.ErrNotFound) && enrolled != nil:
+		return deviceState{}, hint.To(fmt.Errorf("device %q has never registered and has no individual enrollment", id),
+			"what is known: keel devices status; a key for it: keel devices key %s", id)
+	case err != nil && !errors.Is(err, dpsapi.ErrNotFound):
+		return deviceState{}, fmt.Errorf("look for the registration of %q: %w", id, err)
+	}
+	state := newState(id, enrollment, r)
+	if r.AssignedHub == "" {
+		return state, nil
+	}
+	hub, err := o.hub(e, r.AssignedHub)
+	if err != nil {
+		return deviceState{}, err
+	}
+	if hub == nil { // a hub that this stack no longer has
+		state.OnHub = "absent"
+		return state, nil
+	}
+	defer hub.Close()
+	entry, err := hub.Device(ctx, r.DeviceID)
+	switch {
+	case errors.Is(err, hubapi.ErrNotFound):
+		state.OnHub = "absent"
+	case err != nil:
+		return deviceState{}, err
+	default:
+		state.OnHub, state.Connection = entry.Status, strings.ToLower(entry.ConnectionState)
+	}
+	return state, nil
+}
+
+// hub returns a client of the stack's hub with that host name, or nil when the stack has none.
+func (o outputs) hub(e environment.Endpoints, host string) (*hubapi.Client, error) {
+	for _, h := range o.Hubs {
+		if !strings.EqualFold(h.HostName, host) {
+			continue
+		}
+		access, err := dpsapi.ParseConnectionString(o.HubConnectionStrings[h.Name])
+		if err != nil {
+			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
+		}
+		roots, err := e.Roots()
+		if err != nil {
+			return nil, err
+		}
+		return hubapi.New(hubapi.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data, Roots: roots})
+	}
+	return nil, nil
+}
+
+func (a *app) deviceStatus(ctx context.Context, stack outputs, e environment.Endpoints, id string) error {
+	state, err := stack.device(ctx, e, id)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(state)
+	}
+	return table(a.stdout, func(row func(...string)) {
+		for _, line := range [][2]string{
+			{"device", state.Device}, {"enrollment", state.Enrollment}, {"status", state.Status}, {"substatus", state.Substatus}, {"hub", state.Hub},
+			{"registered", state.Registered}, {"updated", state.Updated}, {"error", state.Error}, {"at the hub", state.OnHub}, {"connection", state.Connection},
+		} {
+			if line[1] != "" {
+				row(line[0], line[1])
+			}
+		}
+	})
+}
+
+func (a *app) printDevices(devices []deviceState) error {
+	if a.json {
+		return a.printJSON(append([]deviceState{}, devices...)) // [] rather than null
+	}
+	if len(devices) == 0 {
+		a.say("no device has registered, and none has an individual enrollment; send some: keel devices provision")
+		return nil
+	}
+	return table(a.stdout, func(row func(...string)) {
+		row("DEVICE", "ENROLLMENT", "STATUS", "HUB", "UPDATED")
+		for _, d := range devices {
+			row(d.Device, d.Enrollment, d.Status, d.Hub, d.Updated)
+		}
+	})
+}
+
+// table writes rows with their columns in line.
+func table(w io.Writer, fill func(row func(cells ...string))) error {
+	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	fill(func(cells ...string) { fmt.Fprintln(&text, strings.Join(cells, "\t")) })
+	if _, err := io.WriteString(out, text.String()); err != nil {
+		return err
+	}
+	return out.Flush()
+}

@@ -1,0 +1,136 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/deviceprovisioningservices/armdeviceprovisioningservices"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/iothub/armiothub"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/environment"
+)
+
+// groupKey is the key of the seeded enrollment group, in base64.
+const groupKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group "devices", the
+// enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key that is not the group's.
+func seed(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) > 1 {
+		ts.Fatalf("usage: seed [wrong-key]")
+	}
+	record, err := process(ts.Getenv("CHECKOUT")).Find()
+	ts.Check(err)
+	ends, err := decode(record)
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := deploy(ctx, ends)
+	ts.Check(err)
+	if len(args) == 1 {
+		out.EnrollmentGroupKey = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
+	}
+	text, err := json.Marshal(out)
+	ts.Check(err)
+	ts.Check(os.WriteFile(filepath.Join(ts.Getenv("PAPER"), "outputs"), text, 0o600))
+}
+
+// deploy makes the resources over the management API, as stock clients do.
+func deploy(ctx context.Context, ends environment.Endpoints) (outputs, error) {
+	credential, client, err := environment.Client(ends)
+	if err != nil {
+		return outputs{}, err
+	}
+	options := &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}
+	out := outputs{
+		DeviceHost: "global.azure-devices-provisioning.net", ServiceHost: "seeded.azure-devices-provisioning.net", AllocationPolicy: "Hashed",
+		EnrollmentGroup: "devices", EnrollmentGroupKey: groupKey, HubConnectionStrings: map[string]string{},
+	}
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, options)
+	if err != nil {
+		return outputs{}, err
+	}
+	tags := map[string]*string{"purpose": to.Ptr("evenkeel"), "stack": to.Ptr(environment.Local)}
+	if _, err := groups.CreateOrUpdate(ctx, "seeded", armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+		return outputs{}, err
+	}
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, options)
+	if err != nil {
+		return outputs{}, err
+	}
+	var links []*armdeviceprovisioningservices.IotHubDefinitionDescription
+	for _, name := range []string{"hub-1", "hub-2"} {
+		poller, err := hubs.BeginCreateOrUpdate(ctx, "seeded", "seeded-"+name, armiothub.Description{
+			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		}, nil)
+		if err == nil {
+			_, err = poller.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second})
+		}
+		if err != nil {
+			return outputs{}, err
+		}
+		owner, err := hubs.GetKeysForKeyName(ctx, "seeded", "seeded-"+name, "iothubowner", nil)
+		if err != nil {
+			return outputs{}, err
+		}
+		host := "seeded-" + name + ".azure-devices.net"
+		out.Hubs = append(out.Hubs, hubOut{Name: name, HostName: host, Weight: 1})
+		out.HubConnectionStrings[name] = fmt.Sprintf("HostName=%s;SharedAccessKeyName=iothubowner;SharedAccessKey=%s", host, *owner.PrimaryKey)
+		links = append(links, &armdeviceprovisioningservices.IotHubDefinitionDescription{
+			ConnectionString: to.Ptr(out.HubConnectionStrings[name]), Location: to.Ptr("westeurope"),
+		})
+	}
+	services, err := armdeviceprovisioningservices.NewIotDpsResourceClient(ends.SubscriptionID, credential, options)
+	if err != nil {
+		return outputs{}, err
+	}
+	rights := armdeviceprovisioningservices.AccessRightsDescription("EnrollmentRead, EnrollmentWrite, RegistrationStatusRead, RegistrationStatusWrite")
+	poller, err := services.BeginCreateOrUpdate(ctx, "seeded", "seeded", armdeviceprovisioningservices.ProvisioningServiceDescription{
+		Location: to.Ptr("westeurope"),
+		SKU:      &armdeviceprovisioningservices.IotDpsSKUInfo{Name: to.Ptr(armdeviceprovisioningservices.IotDpsSKUS1), Capacity: to.Ptr[int64](1)},
+		Properties: &armdeviceprovisioningservices.IotDpsPropertiesDescription{
+			IotHubs: links,
+			AuthorizationPolicies: []*armdeviceprovisioningservices.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
+				KeyName: to.Ptr("enrollments"), Rights: &rights, PrimaryKey: to.Ptr(groupKey), SecondaryKey: to.Ptr(groupKey),
+			}},
+		},
+	}, nil)
+	if err != nil {
+		return outputs{}, err
+	}
+	made, err := poller.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second})
+	if err != nil {
+		return outputs{}, err
+	}
+	out.IDScope = *made.Properties.IDScope
+	out.ServiceConnectionString = "HostName=" + out.ServiceHost + ";SharedAccessKeyName=enrollments;SharedAccessKey=" + groupKey
+	return out, enroll(ctx, out, ends)
+}
+
+func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error {
+	client, err := out.service(ends)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	keys := dpsapi.Entry{Attestation: &dpsapi.Attestation{
+		Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},
+	}}
+	if _, err := client.Groups().Put(ctx, "devices", dpsapi.EnrollmentGroup{EnrollmentGroupID: "devices", Entry: keys}, ""); err != nil {
+		return err
+	}
+	_, err = client.Individuals().Put(ctx, "device-1", dpsapi.IndividualEnrollment{RegistrationID: "device-1", Entry: keys}, "")
+	return err
+}
