@@ -21,6 +21,7 @@ var owned = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
+	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
 	{module + "/internal/topology", []string{".", "internal/target"}, "only the program turns configuration into resources"},
