@@ -17,6 +17,8 @@ type caller struct {
 	token string
 	// certificates are what the device presented in TLS, leaf first.
 	certificates []*x509.Certificate
+	// https tells the front.
+	https bool
 	// group is the enrollment group that let the caller in before on the same connection, asked first; empty when none is known.
 	group string
 }
@@ -25,8 +27,10 @@ type caller struct {
 type match struct {
 	enrollment *state.Enrollment
 	group      *state.EnrollmentGroup
-	// keys of symmetric-key attestation: the enrollment's, or those derived from the group's.
+	// keys of symmetric-key attestation: the enrollment's, or those derived from the group's; with TPM attestation, new ones.
 	keys state.SymmetricKey
+	// challenge is what the device signed with, with TPM attestation.
+	challenge *challenge
 	// leaf is the device's certificate, with X.509 attestation; thumbprint its SHA-256 in upper-case hex.
 	leaf       *x509.Certificate
 	thumbprint string
@@ -54,7 +58,10 @@ func (a *API) attest(c caller) (match, error) {
 		if err != nil {
 			return match{}, err
 		}
-		if individual {
+		switch {
+		case individual && enrollment.Attestation.TPM != nil:
+			return a.individualTPM(c, enrollment, token)
+		case individual:
 			return a.individualKey(enrollment, token)
 		}
 		return a.groupKey(c, token)

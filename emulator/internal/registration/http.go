@@ -66,7 +66,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) (answer, error) {
 	}
 	c := caller{
 		scope: segments[0], id: segments[2], apiVersion: r.URL.Query().Get("api-version"),
-		token: r.Header.Get("Authorization"),
+		token: r.Header.Get("Authorization"), https: true,
 	}
 	if r.TLS != nil {
 		c.certificates = r.TLS.PeerCertificates
@@ -92,6 +92,10 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) (answer, error) {
 func (a *API) serveRegister(r *http.Request, c caller, body []byte) (answer, error) {
 	if err := only(r, http.MethodPut); err != nil {
 		return answer{}, err
+	}
+	if c.token == "" && len(c.certificates) == 0 {
+		asked, err := a.challenge(c, body)
+		return answer{status: http.StatusUnauthorized, body: asked}, err
 	}
 	m, err := a.attest(c)
 	if err != nil {

@@ -60,11 +60,13 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	if err != nil || !strings.EqualFold(operation.RegistrationID, c.id) {
 		return operationReply{}, refuse(http.StatusNotFound, codeNotFound, "Operation not found.")
 	}
-	w := operationReply{OperationID: operation.ID, Status: string(operation.Status), RegistrationState: a.result(m, operation.Registration)}
+	w := operationReply{OperationID: operation.ID, Status: string(operation.Status)}
 	if w.running() {
 		w.RegistrationState = &resultReply{RegistrationID: operation.RegistrationID, Status: w.Status}
+		return w, nil
 	}
-	return w, nil
+	w.RegistrationState, err = a.result(c, m, operation.Registration)
+	return w, err
 }
 
 // lookup is the present registration of the device.
@@ -76,7 +78,7 @@ func (a *API) lookup(c caller, m match) (*resultReply, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.result(m, record), nil
+	return a.result(c, m, record)
 }
 
 // running reports whether a device has to poll on.

@@ -29,8 +29,9 @@ type Options struct {
 
 // API is the device API over one state, for every provisioning service in it. It implements http.Handler and broker.Front.
 type API struct {
-	st   *state.State
-	opts Options
+	st         *state.State
+	opts       Options
+	challenges challenges
 }
 
 // New returns the device API over st.

@@ -35,7 +35,12 @@ type world struct {
 
 func newWorld(t *testing.T, opts registration.Options) world {
 	t.Helper()
-	st, err := state.Open(state.Options{Now: func() time.Time { return start }})
+	return newWorldAt(t, opts, func() time.Time { return start })
+}
+
+func newWorldAt(t *testing.T, opts registration.Options, now func() time.Time) world {
+	t.Helper()
+	st, err := state.Open(state.Options{Now: now})
 	if err != nil {
 		t.Fatalf("open the state: %v", err)
 	}

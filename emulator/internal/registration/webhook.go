@@ -47,6 +47,7 @@ type deviceRuntimeContext struct {
 	CurrentDeviceID string          `json:"currentDeviceId,omitempty"`
 	SymmetricKey    *struct{}       `json:"symmetricKey,omitempty"`
 	X509            *x509Context    `json:"x509,omitempty"`
+	TPM             *tpmBody        `json:"tpm,omitempty"`
 	Payload         json.RawMessage `json:"payload,omitempty"`
 }
 
@@ -108,6 +109,8 @@ func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
 		request.Individual, request.Group = nil, entry
 	}
 	switch {
+	case m.challenge != nil:
+		request.Device.TPM = &m.challenge.tpm
 	case m.leaf != nil:
 		info, err := a.opts.Webhooks.Certificate(m.leaf.Raw)
 		if err != nil {

@@ -13,6 +13,7 @@ import (
 // registerBody is DeviceRegistration.
 type registerBody struct {
 	RegistrationID *string         `json:"registrationId"`
+	TPM            *tpmBody        `json:"tpm"`
 	Payload        json.RawMessage `json:"payload"`
 }
 
@@ -25,6 +26,7 @@ type operationReply struct {
 
 // resultReply is DeviceRegistrationResult.
 type resultReply struct {
+	TPM            *tpmReply       `json:"tpm,omitempty"`
 	X509           *groupReply     `json:"x509,omitempty"`
 	SymmetricKey   *groupReply     `json:"symmetricKey,omitempty"`
 	RegistrationID string          `json:"registrationId"`
@@ -45,8 +47,13 @@ type groupReply struct {
 	EnrollmentGroupID string `json:"enrollmentGroupId,omitempty"`
 }
 
+// tpmReply is TpmRegistrationResult: the key of the hub identity, sealed for the device's TPM.
+type tpmReply struct {
+	AuthenticationKey string `json:"authenticationKey"`
+}
+
 // result writes a registration for the device that m let in.
-func (a *API) result(m match, r state.Registration) *resultReply {
+func (a *API) result(c caller, m match, r state.Registration) (*resultReply, error) {
 	w := &resultReply{
 		RegistrationID: r.RegistrationID,
 		Created:        wireTime(r.Created),
@@ -62,13 +69,16 @@ func (a *API) result(m match, r state.Registration) *resultReply {
 	if r.AssignedHub != "" {
 		w.AssignedHub = a.opts.Names(r.AssignedHub)
 	}
+	var err error
 	switch {
+	case m.challenge != nil:
+		w.TPM, err = a.hubKey(c, *m.challenge, r)
 	case m.thumbprint != "":
 		w.X509 = &groupReply{r.GroupID}
 	case r.GroupID != "":
 		w.SymmetricKey = &groupReply{r.GroupID}
 	}
-	return w
+	return w, err
 }
 
 // idForm is the documented form of registration ids; the rule for the first character is unsure, so only the last one is checked.

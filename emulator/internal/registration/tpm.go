@@ -1,0 +1,183 @@
+package registration
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/tpmseal"
+	"evenkeel/internal/sas"
+)
+
+// TPM attestation over HTTPS ("TPM attestation" in the documentation of IoT DPS, and the HTTP transports of the Node and C# SDKs): a
+// registration without a signature is answered with 401 and a challenge, a key sealed to the device's endorsement key; the device
+// signs with it and comes again. Its hub key reaches it in the same way.
+//
+// Fidelity: challenges are kept in memory: after a restart a device is challenged again. The hub key is made anew by each
+// registration; Azure does not say.
+
+const (
+	// challengeLife is how long a device may sign with the key of a challenge.
+	challengeLife = time.Hour
+	// keyBytes is the size of the keys that are sealed: SHA-256's own.
+	keyBytes = 32
+)
+
+// tpmBody is TpmAttestation.
+type tpmBody struct {
+	EndorsementKey string `json:"endorsementKey"`
+	StorageRootKey string `json:"storageRootKey,omitempty"`
+}
+
+// challengeReply is the body of a 401 that challenges.
+type challengeReply struct {
+	Message           string `json:"message"`
+	AuthenticationKey string `json:"authenticationKey"`
+	KeyName           string `json:"keyName"`
+}
+
+// challenge is what a device was given to sign with.
+type challenge struct {
+	tpm  tpmBody
+	key  string // base64
+	made time.Time
+	// before is the key of the challenge before this one, still good: a request that was sent twice must not cost the first its answer.
+	before string
+}
+
+// challenges are those of all devices, by lower-case scope and registration id.
+type challenges struct {
+	mu    sync.Mutex
+	made  map[string]challenge
+	swept time.Time
+}
+
+func challengeName(c caller) string { return strings.ToLower(c.scope + "/" + c.id) }
+
+func (s *challenges) of(c caller, now time.Time) (challenge, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	found, ok := s.made[challengeName(c)]
+	return found, ok && now.Sub(found.made) < challengeLife
+}
+
+func (s *challenges) keep(c caller, next challenge) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.made == nil {
+		s.made = map[string]challenge{}
+	}
+	if next.made.Sub(s.swept) >= challengeLife {
+		maps.DeleteFunc(s.made, func(_ string, old challenge) bool { return next.made.Sub(old.made) >= challengeLife })
+		s.swept = next.made
+	}
+	next.before = s.made[challengeName(c)].key
+	s.made[challengeName(c)] = next
+}
+
+// newKey makes a key to be sealed.
+func newKey() string {
+	var key [keyBytes]byte
+	_, _ = rand.Read(key[:]) // never fails, says its documentation
+	return base64.StdEncoding.EncodeToString(key[:])
+}
+
+// challenge answers the first request of a device with a TPM. An unknown id is 404201, as seen on Azure; a foreign endorsement key is
+// refused as any bad credential.
+func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
+	if _, err := a.st.ServiceByScope(c.scope); isNotFound(err) {
+		return nil, errUnauthorized
+	} else if err != nil {
+		return nil, err
+	}
+	body, err := c.readBody(text)
+	if err != nil {
+		return nil, err
+	}
+	if body.TPM == nil {
+		return nil, errUnauthorized
+	}
+	e, err := a.st.Enrollment(c.scope, c.id)
+	if isNotFound(err) {
+		return nil, refuse(http.StatusNotFound, codeNotFound, "Enrollment not found.")
+	}
+	if err != nil {
+		return nil, err
+	}
+	if held := e.Attestation.TPM; held == nil || !sameKey(held.EndorsementKey, body.TPM.EndorsementKey) {
+		return nil, errUnauthorized
+	}
+	next := challenge{tpm: *body.TPM, key: newKey(), made: a.st.Now()}
+	sealed, err := next.seal(c, next.key)
+	if err != nil {
+		return nil, err
+	}
+	a.challenges.keep(c, next)
+	return &challengeReply{Message: textUnauthorized, AuthenticationKey: sealed, KeyName: sas.Policy}, nil
+}
+
+// individualTPM lets a device in that signed with the key of its challenge. There is no TPM attestation over MQTT.
+func (a *API) individualTPM(c caller, e state.Enrollment, token sas.Token) (match, error) {
+	made, ok := a.challenges.of(c, a.st.Now())
+	if !ok || !c.https || !sameKey(made.tpm.EndorsementKey, e.Attestation.TPM.EndorsementKey) {
+		return match{}, errUnauthorized
+	}
+	if token.Verify(a.st.Now(), made.key, made.before) != nil {
+		return match{}, errUnauthorized
+	}
+	hubKey := state.SymmetricKey{Primary: newKey(), Secondary: newKey()}
+	return match{enrollment: &e, keys: hubKey, challenge: &made}, nil
+}
+
+// hubKey is the key of the device at its hub, sealed for its TPM.
+func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply, error) {
+	if r.Status != state.Assigned {
+		return nil, nil
+	}
+	device, err := a.st.Device(r.AssignedHub, r.DeviceID)
+	if isNotFound(err) {
+		return nil, nil // deleted at the hub: there is nothing to tell
+	}
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := made.seal(c, device.Key.Primary)
+	if err != nil {
+		return nil, err
+	}
+	return &tpmReply{sealed}, nil
+}
+
+// seal encrypts a base64 key for the device's TPM.
+func (m challenge) seal(c caller, key string) (string, error) {
+	endorsement, err := tpmseal.ParsePublic(m.tpm.EndorsementKey)
+	if err != nil {
+		return "", invalid("tpm.endorsementKey is %s.", err)
+	}
+	storageRoot, err := tpmseal.ParsePublic(m.tpm.StorageRootKey)
+	if err != nil {
+		return "", invalid("tpm.storageRootKey is %s.", err)
+	}
+	raw, err := base64.StdEncoding.DecodeString(key)
+	if err != nil {
+		return "", err
+	}
+	sealed, err := tpmseal.Seal(endorsement, storageRoot, raw, c.scope+"/registrations/"+c.id)
+	if err != nil {
+		return "", invalid("The keys of the TPM cannot be encrypted to: %s.", err)
+	}
+	return base64.StdEncoding.EncodeToString(sealed), nil
+}
+
+// sameKey compares two public keys by what they decode to.
+func sameKey(a, b string) bool {
+	x, errX := base64.StdEncoding.DecodeString(a)
+	y, errY := base64.StdEncoding.DecodeString(b)
+	return errX == nil && errY == nil && subtle.ConstantTimeCompare(x, y) == 1
+}
