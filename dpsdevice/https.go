@@ -43,7 +43,7 @@ func openHTTPS(_ context.Context, o Options) (registrar, error) {
 		transport.DialContext = nil // a proxy's address must be dialled as it is
 	}
 	base := url.URL{Scheme: "https", Host: o.Host, Path: "/" + o.IDScope + "/registrations/" + o.RegistrationID}
-	return &httpsRegistrar{&http.Client{Transport: transport, Timeout: requestTimeout}, base.String(), token}, nil
+	return &httpsRegistrar{&http.Client{Transport: transport, Timeout: time.Minute}, base.String(), token}, nil
 }
 
 func (h *httpsRegistrar) close() { h.client.CloseIdleConnections() }

@@ -59,6 +59,9 @@ func (f *fleet) register(ctx context.Context, transport dpsdevice.Transport) err
 	if err != nil {
 		return err
 	}
+	if transport == dpsdevice.MQTT {
+		return f.registerOverMQTT(id, key)
+	}
 	_, err = dpsdevice.Register(ctx, dpsdevice.Options{
 		IDScope: f.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Transport: transport,
 		Network: dpsdevice.Network{Address: dpsdevice.Loopback(f.data, f.mqtt), TLS: f.tls()},
