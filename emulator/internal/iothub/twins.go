@@ -2,7 +2,6 @@ package iothub
 
 import (
 	"net/http"
-	"strings"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -52,39 +51,4 @@ func (h *Hubs) twinDocument(host, id string) (twinDocument, error) {
 		return twinDocument{}, err
 	}
 	return newTwinDocument(d, t, len(waiting)), nil
-}
-
-// query: Query_GetTwins, 2021-04-12. Fidelity: the one query understood is "select * from devices".
-func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	var in struct {
-		Query string `json:"query"`
-	}
-	if err := readJSON(w, r, &in); err != nil {
-		return err
-	}
-	if strings.ToLower(strings.Join(strings.Fields(in.Query), " ")) != "select * from devices" {
-		return invalid("The emulator understands only the query: select * from devices")
-	}
-	devices, next, err := h.state.Devices(hub.Host(), r.Header.Get("x-ms-continuation"), pageSize(r.Header.Get("x-ms-max-item-count")))
-	if err != nil {
-		return err
-	}
-	waiting, err := h.state.CommandCounts(hub.Host())
-	if err != nil {
-		return err
-	}
-	list := make([]twinDocument, 0, len(devices))
-	for _, d := range devices {
-		t, err := h.state.Twin(hub.Host(), d.ID)
-		if err != nil {
-			continue // deleted since the page was read
-		}
-		list = append(list, newTwinDocument(d, t, waiting[d.ID]))
-	}
-	w.Header().Set("x-ms-item-type", "Twin")
-	if next != "" {
-		w.Header().Set("x-ms-continuation", next)
-	}
-	writeJSON(w, http.StatusOK, list)
-	return nil
 }

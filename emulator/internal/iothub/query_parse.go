@@ -1,0 +1,299 @@
+package iothub
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"strings"
+)
+
+// The query language of IoT Hub, as far as it is understood here: SELECT * | paths | COUNT(), FROM devices, WHERE with comparisons,
+// AND, OR, NOT, IN, NIN, parentheses and the type and string functions. Source: "IoT Hub query language for device and module twins".
+// Fidelity: no GROUP BY, no other aggregates, no JOIN; no jobs, modules or digital twins as a source.
+
+// maxQuery is the size in bytes of the longest query, maxNesting the depth of its parentheses and NOTs.
+const (
+	maxQuery   = 64 << 10
+	maxNesting = 100
+)
+
+// twinQuery is a parsed query.
+type twinQuery struct {
+	// columns are empty for SELECT *.
+	columns []column
+	count   bool
+	where   expression // nil without WHERE
+}
+
+type column struct {
+	path path
+	name string
+}
+
+// path is the members from the root of a twin.
+type path []string
+
+// token kinds.
+const (
+	wordToken = iota
+	numberToken
+	stringToken
+	symbolToken
+	endToken
+)
+
+type queryToken struct {
+	kind int
+	text string
+}
+
+var (
+	queryWord   = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$-]*`)
+	queryNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
+	querySymbol = regexp.MustCompile(`^(!=|<>|<=|>=|[=<>().,*\[\]])`)
+)
+
+// tokens splits a query. Strings stand in single or double quotes; a doubled quote, or one after a backslash, means itself.
+func tokens(text string) ([]queryToken, error) {
+	var out []queryToken
+	for rest := strings.TrimLeft(text, " \t\r\n"); rest != ""; rest = strings.TrimLeft(rest, " \t\r\n") {
+		var t queryToken
+		switch c := rest[0]; {
+		case c == '\'' || c == '"':
+			value, size, err := quoted(rest)
+			if err != nil {
+				return nil, err
+			}
+			out, rest = append(out, queryToken{stringToken, value}), rest[size:]
+			continue
+		case queryNumber.MatchString(rest):
+			t = queryToken{numberToken, queryNumber.FindString(rest)}
+		case queryWord.MatchString(rest):
+			t = queryToken{wordToken, queryWord.FindString(rest)}
+		case querySymbol.MatchString(rest):
+			t = queryToken{symbolToken, querySymbol.FindString(rest)}
+		default:
+			return nil, fmt.Errorf("%q is not understood", first(rest, 20))
+		}
+		out, rest = append(out, t), rest[len(t.text):]
+	}
+	return append(out, queryToken{endToken, "the end"}), nil
+}
+
+func quoted(text string) (value string, size int, err error) {
+	var b strings.Builder
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\\' && i+1 < len(text):
+			i++
+			b.WriteByte(text[i])
+		case c == text[0] && i+1 < len(text) && text[i+1] == c:
+			i++
+			b.WriteByte(c)
+		case c == text[0]:
+			return b.String(), i + 1, nil
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", 0, fmt.Errorf("the string %s is not closed", first(text, 20))
+}
+
+func first(text string, n int) string { return text[:min(n, len(text))] }
+
+// queryParser reads tokens; the last one is the end.
+type queryParser struct {
+	tokens []queryToken
+	depth  int
+	// alias names the source, as d in "FROM devices d".
+	alias string
+}
+
+// parseQuery reads a query.
+func parseQuery(text string) (twinQuery, error) {
+	var q twinQuery
+	if len(text) > maxQuery {
+		return q, fmt.Errorf("it is longer than %d bytes", maxQuery)
+	}
+	all, err := tokens(text)
+	if err != nil {
+		return q, err
+	}
+	p := &queryParser{tokens: all}
+	if err := p.findSource(); err != nil {
+		return q, err
+	}
+	if err := p.keyword("SELECT"); err != nil {
+		return q, err
+	}
+	if q.columns, q.count, err = p.columns(); err != nil {
+		return q, err
+	}
+	for range p.sourceLength() {
+		p.take()
+	}
+	if p.is("WHERE") {
+		p.take()
+		if q.where, err = p.or(); err != nil {
+			return q, err
+		}
+	}
+	if t := p.peek(); t.kind != endToken {
+		return q, fmt.Errorf("%q is not understood there", t.text)
+	}
+	return q, nil
+}
+
+// findSource checks FROM, which names what the columns before it are of.
+func (p *queryParser) findSource() error {
+	for i, t := range p.tokens {
+		if t.kind != wordToken || !strings.EqualFold(t.text, "FROM") || i > 0 && p.tokens[i-1].text == "." {
+			continue
+		}
+		if source := p.tokens[i+1]; !strings.EqualFold(source.text, "devices") || source.kind != wordToken || p.tokens[i+2].text == "." {
+			return fmt.Errorf("the emulator can query devices only, not %s", source.text)
+		}
+		next := p.tokens[i+2]
+		if next.kind == wordToken && strings.EqualFold(next.text, "AS") {
+			next = p.tokens[i+3]
+		}
+		if next.kind == wordToken && !strings.EqualFold(next.text, "WHERE") && !strings.EqualFold(next.text, "GROUP") && !strings.EqualFold(next.text, "JOIN") {
+			p.alias = next.text
+		}
+		return nil
+	}
+	return fmt.Errorf("FROM devices is missing")
+}
+
+// sourceLength is how many tokens the source takes: FROM devices, and its alias.
+func (p *queryParser) sourceLength() int {
+	switch {
+	case p.alias == "":
+		return 2
+	case strings.EqualFold(p.tokens[2].text, "AS"):
+		return 4
+	}
+	return 3
+}
+
+func (p *queryParser) peek() queryToken { return p.tokens[0] }
+
+func (p *queryParser) take() queryToken {
+	t := p.tokens[0]
+	if t.kind != endToken {
+		p.tokens = p.tokens[1:]
+	}
+	return t
+}
+
+// is reports whether the next token is that keyword or symbol.
+func (p *queryParser) is(text string) bool {
+	t := p.peek()
+	return (t.kind == wordToken || t.kind == symbolToken) && strings.EqualFold(t.text, text)
+}
+
+func (p *queryParser) keyword(text string) error {
+	if !p.is(text) {
+		return fmt.Errorf("%s is expected, not %q", text, p.peek().text)
+	}
+	p.take()
+	return nil
+}
+
+// columns reads what follows SELECT.
+func (p *queryParser) columns() (columns []column, count bool, err error) {
+	if p.is("*") {
+		p.take()
+		return nil, false, p.expectFrom()
+	}
+	for {
+		var c column
+		if p.is("COUNT") && p.tokens[1].text == "(" {
+			p.take()
+			p.take()
+			if p.is("*") {
+				p.take()
+			}
+			if err := p.keyword(")"); err != nil {
+				return nil, false, err
+			}
+			count, c.name = true, "$1"
+		} else if c.path, err = p.path(); err != nil {
+			return nil, false, err
+		} else {
+			c.name = c.path[len(c.path)-1]
+		}
+		if p.is("AS") {
+			p.take()
+			if c.name = p.take().text; c.name == "" {
+				return nil, false, fmt.Errorf("AS needs a name")
+			}
+		}
+		columns = append(columns, c)
+		if !p.is(",") {
+			break
+		}
+		p.take()
+	}
+	if count && len(columns) > 1 {
+		return nil, false, fmt.Errorf("COUNT() with other columns is not understood by the emulator")
+	}
+	return columns, count, p.expectFrom()
+}
+
+func (p *queryParser) expectFrom() error {
+	if !p.is("FROM") {
+		return fmt.Errorf("FROM is expected, not %q", p.peek().text)
+	}
+	return nil
+}
+
+// path reads tags.a.b or tags['a']; the name of the source may stand first.
+func (p *queryParser) path() (path, error) {
+	t := p.take()
+	if t.kind != wordToken {
+		return nil, fmt.Errorf("a property is expected, not %q", t.text)
+	}
+	out := path{t.text}
+	for {
+		switch {
+		case p.is("."):
+			p.take()
+			if t = p.take(); t.kind != wordToken && t.kind != numberToken {
+				return nil, fmt.Errorf("a property is expected after a full stop, not %q", t.text)
+			}
+		case p.is("["):
+			p.take()
+			if t = p.take(); t.kind != stringToken {
+				return nil, fmt.Errorf("a string is expected in brackets, not %q", t.text)
+			}
+			if err := p.keyword("]"); err != nil {
+				return nil, err
+			}
+		default:
+			if len(out) > 1 && (strings.EqualFold(out[0], "devices") || p.alias != "" && strings.EqualFold(out[0], p.alias)) {
+				out = out[1:]
+			}
+			return out, nil
+		}
+		out = append(out, t.text)
+	}
+}
+
+// literal reads a constant.
+func (p *queryParser) literal() (any, error) {
+	switch t := p.take(); {
+	case t.kind == stringToken:
+		return t.text, nil
+	case t.kind == numberToken:
+		return json.Number(t.text), nil
+	case t.kind == wordToken && strings.EqualFold(t.text, "true"):
+		return true, nil
+	case t.kind == wordToken && strings.EqualFold(t.text, "false"):
+		return false, nil
+	case t.kind == wordToken && strings.EqualFold(t.text, "null"):
+		return nil, nil
+	default:
+		return nil, fmt.Errorf("a constant is expected, not %q", t.text)
+	}
+}
