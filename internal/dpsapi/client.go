@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
@@ -46,9 +47,11 @@ type Options struct {
 	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It stands in the URL, the Host header, the TLS
 	// server name and the token, whatever Endpoint is.
 	Host string
-	// PolicyName and Key (base64) sign the requests.
+	// PolicyName and Key (base64) sign the requests, unless there is a Credential.
 	PolicyName string
 	Key        string
+	// Credential gets the tokens of Microsoft Entra ID that requests carry instead; nil for none.
+	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
 	// Roots are the certificate authorities to trust; nil for the system's.
@@ -80,7 +83,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reach provisioning service %q: %w", o.Host, err)
 	}
-	signer, err := newSigner(o.Host, o.PolicyName, o.Key, o.Now)
+	authorize, err := newAuthorization(o)
 	if err != nil {
 		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
 	}
@@ -93,7 +96,7 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		host:      o.Host,
 		transport: transport,
-		pipeline: runtime.NewPipeline("evenkeel/dpsapi", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, signer)}, &policy.ClientOptions{
+		pipeline: runtime.NewPipeline("evenkeel/dpsapi", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, authorize)}, &policy.ClientOptions{
 			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
 			Retry: policy.RetryOptions{
 				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isThrottled,

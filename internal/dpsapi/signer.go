@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
 	"evenkeel/internal/sas"
 )
@@ -18,6 +19,17 @@ const (
 	tokenLife   = time.Hour
 	tokenMargin = 15 * time.Minute
 )
+
+// entraScope is the scope of tokens for the service API ("Control access to DPS by using Microsoft Entra ID").
+const entraScope = "https://azure-devices-provisioning.net/.default"
+
+// newAuthorization returns the policy that authorizes requests: by a token of Microsoft Entra ID, or else by a signature.
+func newAuthorization(o Options) (policy.Policy, error) {
+	if o.Credential != nil {
+		return runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope}, nil), nil
+	}
+	return newSigner(o.Host, o.PolicyName, o.Key, o.Now)
+}
 
 // signer puts a shared access signature on each request.
 type signer struct {

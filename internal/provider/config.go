@@ -24,7 +24,7 @@ var _ infer.CustomCheck[*Config] = (*Config)(nil)
 const defaultRateLimit = 1000
 
 // configNames are the properties of the configuration.
-var configNames = []string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"}
+var configNames = append([]string{"connectionString", "host", "policyName", "key", "endpoint", "caFile", "rateLimit"}, entraNames...)
 
 // Config is the provider's configuration. All of it may be absent: SharedAccessKey needs none.
 type Config struct {
@@ -35,6 +35,7 @@ type Config struct {
 	Endpoint         *string `pulumi:"endpoint,optional"`
 	CAFile           *string `pulumi:"caFile,optional"`
 	RateLimit        *int    `pulumi:"rateLimit,optional"`
+	Entra
 
 	// The client is made when an enrollment first needs it, so that a faulty configuration harms nobody else.
 	once   sync.Once
@@ -45,7 +46,7 @@ type Config struct {
 // Annotate describes the configuration in the schema.
 func (c *Config) Annotate(an infer.Annotator) {
 	an.Describe(&c.ConnectionString, "Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.")
-	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.")
+	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.")
 	an.Describe(&c.PolicyName, "Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.")
 	an.Describe(&c.Key, "A key of that policy, base64. Another key replaces nothing.")
 	an.Describe(&c.Endpoint, "Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.")
@@ -71,6 +72,17 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 func (c *Config) faults() []enrollment.Fault {
 	var faults []enrollment.Fault
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
+	login := c.Entra.given()
+	if len(login) > 0 && (c.ConnectionString != nil || c.PolicyName != nil || c.Key != nil) {
+		for _, path := range login {
+			add(path, "there is a policy's key too: set either that or what Microsoft Entra ID needs")
+		}
+	} else if len(login) > 0 {
+		faults = append(faults, c.Entra.faults()...)
+		if text(c.Host) == "" {
+			add("host", "it is needed to log in with Microsoft Entra ID")
+		}
+	}
 	if c.ConnectionString != nil {
 		if _, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
 			add("connectionString", err.Error())
@@ -80,7 +92,7 @@ func (c *Config) faults() []enrollment.Fault {
 				add(path, "the connection string holds it already: set one or the other")
 			}
 		}
-	} else if c.Host != nil || c.PolicyName != nil || c.Key != nil {
+	} else if (c.Host != nil && len(login) == 0) || c.PolicyName != nil || c.Key != nil {
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value == nil || *value == "" {
 				add(path, "host, policyName and key are needed together")
@@ -121,6 +133,19 @@ func (c *Config) host() string {
 	return strings.ToLower(access.Host)
 }
 
+// usesEntra reports whether requests carry a token of Microsoft Entra ID rather than a policy's signature.
+func (c *Config) usesEntra() bool {
+	return c.ConnectionString == nil && c.Key == nil && len(c.Entra.given()) > 0
+}
+
+// authorisation says what to look at when the service refuses a request.
+func (c *Config) authorisation() string {
+	if c.usesEntra() {
+		return "look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
+	}
+	return "look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite"
+}
+
 // service returns the client of the configured provisioning service.
 func (c *Config) service() (*dpsapi.Client, error) {
 	c.once.Do(func() { c.client, c.err = c.connect() })
@@ -133,7 +158,7 @@ func (c *Config) connect() (*dpsapi.Client, error) {
 		return nil, err
 	}
 	if access.Host == "" {
-		return nil, errors.New("the provider azure-dps is not configured: set host, policyName and key, or connectionString")
+		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with policyName and key, or host with what Microsoft Entra ID needs")
 	}
 	options := dpsapi.Options{
 		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: text(c.Endpoint), RateLimit: defaultRateLimit,
@@ -143,6 +168,11 @@ func (c *Config) connect() (*dpsapi.Client, error) {
 	}
 	if file := text(c.CAFile); file != "" {
 		if options.Roots, err = readRoots(file); err != nil {
+			return nil, err
+		}
+	}
+	if c.usesEntra() {
+		if options.Credential, err = c.credential(options.Roots); err != nil {
 			return nil, err
 		}
 	}

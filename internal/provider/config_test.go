@@ -54,6 +54,8 @@ func TestConfigurationReplacesOnlyForAnotherHost(t *testing.T) {
 			want: []string{"connectionString", "host", "key", "policyName"}, replaces: true},
 		{name: "a rotated connection string", old: object{"connectionString": connectionString(fakeHost, key)},
 			new: object{"connectionString": connectionString(fakeHost, other)}, want: []string{"connectionString"}},
+		{name: "from a key to a login", old: base, new: object{"host": fakeHost, "useMsi": true}, want: []string{"key", "policyName", "useMsi"}},
+		{name: "a renewed secret", old: object{"host": fakeHost, "clientSecret": "a"}, new: object{"host": fakeHost, "clientSecret": "b"}, want: []string{"clientSecret"}},
 		{name: "from no configuration", old: object{}, new: base, want: []string{"host", "key", "policyName"}},
 	}
 	server := startProvider(t, object{})
@@ -94,6 +96,17 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "a broken connection string", inputs: object{"connectionString": "HostName=x;SharedAccessKey=" + key}, want: []string{"connectionString"}},
 		{name: "everything wrong", inputs: object{"host": "https://x", "policyName": "p", "key": "!", "endpoint": "127.0.0.1:1", "rateLimit": -1},
 			want: []string{"endpoint", "host", "key", "rateLimit"}},
+		{name: "a login by secret", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "clientSecret": "s"}},
+		{name: "a login by certificate", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "clientCertificatePath": "/c.pem"}},
+		{name: "a login by OIDC", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true, "oidcToken": "t"}},
+		{name: "a login as the machine", inputs: object{"host": fakeHost, "useMsi": true}},
+		{name: "a login as the Azure CLI", inputs: object{"host": fakeHost, "useAzureCli": "true"}},
+		{name: "switches that are off", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": false, "useOidc": "false"}},
+		{name: "a login without its parts", inputs: object{"clientSecret": "s"}, want: []string{"clientId", "host", "tenantId"}},
+		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}, want: []string{"tenantId"}},
+		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},
+		{name: "two logins", inputs: object{"host": fakeHost, "useMsi": true, "useAzureCli": true, "authorityHost": "login"}, want: []string{"authorityHost", "useAzureCli", "useMsi"}},
+		{name: "a login and a key", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": true}, want: []string{"useMsi"}},
 	}
 	server := startProvider(t, object{})
 	for _, test := range tests {

@@ -147,7 +147,7 @@ func (m *managed) up(inputs object) []string {
 func (m *managed) refresh() []string {
 	m.t.Helper()
 	before := m.inputs
-	read, err := m.server.Read(p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs})
+	read, err := m.server.Read(readOf(m))
 	if err != nil {
 		m.t.Fatalf("refresh %s: %v", m.urn.Name(), err)
 	}
@@ -160,6 +160,10 @@ func (m *managed) refresh() []string {
 	}
 	paths, _ := m.diff(before)
 	return paths
+}
+
+func readOf(m *managed) p.ReadRequest {
+	return p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs}
 }
 
 func (m *managed) delete() {

@@ -18,15 +18,18 @@ type lifecycle struct {
 	host, collection string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
 	urn, token, name string
+	// authorisation says what to look at when the service refuses a request.
+	authorisation string
 }
 
 // begin returns the lifecycle of entries of the collection. It fails when the provider is not configured.
 func begin(ctx context.Context, collection string) (lifecycle, error) {
-	client, err := infer.GetConfig[*Config](ctx).service()
+	config := infer.GetConfig[*Config](ctx)
+	client, err := config.service()
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{host: client.Host(), collection: collection}
+	l := lifecycle{host: client.Host(), collection: collection, authorisation: config.authorisation()}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
 		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
 	}
@@ -53,7 +56,7 @@ func (l lifecycle) own(id string) (string, error) {
 // failure says what was being done to which entry and, where there is one, what to look at.
 func (l lifecycle) failure(verb, id string, err error) error {
 	if errors.Is(err, dpsapi.ErrUnauthorized) {
-		return fmt.Errorf("%s enrollment %q: %w; look at the provider's policyName and key: the policy has to be one of %s, with the right EnrollmentWrite", verb, id, err, l.host)
+		return fmt.Errorf("%s enrollment %q: %w; %s", verb, id, err, l.authorisation)
 	}
 	return fmt.Errorf("%s enrollment %q: %w", verb, id, err)
 }

@@ -110,7 +110,8 @@ func TestSecretsAreSecretInTheSchema(t *testing.T) {
 		"IndividualEnrollment.secondaryKey", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
 		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey",
 		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey", "getEnrollmentGroup.secondaryKey",
-		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey", "provider.connectionString", "provider.key",
+		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey", "provider.clientCertificatePassword",
+		"provider.clientSecret", "provider.connectionString", "provider.key", "provider.oidcRequestToken", "provider.oidcToken",
 	}
 	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, want) {
 		t.Errorf("secret properties: got %v, want %v", names, want)

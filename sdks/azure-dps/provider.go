@@ -14,18 +14,38 @@ import (
 type Provider struct {
 	pulumi.ProviderResourceState
 
+	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	AuthorityHost pulumi.StringPtrOutput `pulumi:"authorityHost"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrOutput `pulumi:"caFile"`
+	// Password of that file.
+	ClientCertificatePassword pulumi.StringPtrOutput `pulumi:"clientCertificatePassword"`
+	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	ClientCertificatePath pulumi.StringPtrOutput `pulumi:"clientCertificatePath"`
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	ClientId pulumi.StringPtrOutput `pulumi:"clientId"`
+	// Secret of the service principal.
+	ClientSecret pulumi.StringPtrOutput `pulumi:"clientSecret"`
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString pulumi.StringPtrOutput `pulumi:"connectionString"`
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint pulumi.StringPtrOutput `pulumi:"endpoint"`
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
+	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	OidcRequestToken pulumi.StringPtrOutput `pulumi:"oidcRequestToken"`
+	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	OidcRequestUrl pulumi.StringPtrOutput `pulumi:"oidcRequestUrl"`
+	// The other issuer's token.
+	OidcToken pulumi.StringPtrOutput `pulumi:"oidcToken"`
+	// File with the other issuer's token, read anew for each login.
+	OidcTokenFilePath pulumi.StringPtrOutput `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrOutput `pulumi:"policyName"`
+	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	TenantId pulumi.StringPtrOutput `pulumi:"tenantId"`
 }
 
 // NewProvider registers a new resource with the given unique name, arguments, and options.
@@ -35,15 +55,31 @@ func NewProvider(ctx *pulumi.Context,
 		args = &ProviderArgs{}
 	}
 
+	if args.ClientCertificatePassword != nil {
+		args.ClientCertificatePassword = pulumi.ToSecret(args.ClientCertificatePassword).(pulumi.StringPtrInput)
+	}
+	if args.ClientSecret != nil {
+		args.ClientSecret = pulumi.ToSecret(args.ClientSecret).(pulumi.StringPtrInput)
+	}
 	if args.ConnectionString != nil {
 		args.ConnectionString = pulumi.ToSecret(args.ConnectionString).(pulumi.StringPtrInput)
 	}
 	if args.Key != nil {
 		args.Key = pulumi.ToSecret(args.Key).(pulumi.StringPtrInput)
 	}
+	if args.OidcRequestToken != nil {
+		args.OidcRequestToken = pulumi.ToSecret(args.OidcRequestToken).(pulumi.StringPtrInput)
+	}
+	if args.OidcToken != nil {
+		args.OidcToken = pulumi.ToSecret(args.OidcToken).(pulumi.StringPtrInput)
+	}
 	secrets := pulumi.AdditionalSecretOutputs([]string{
+		"clientCertificatePassword",
+		"clientSecret",
 		"connectionString",
 		"key",
+		"oidcRequestToken",
+		"oidcToken",
 	})
 	opts = append(opts, secrets)
 	opts = internal.PkgResourceDefaultOpts(opts)
@@ -56,38 +92,90 @@ func NewProvider(ctx *pulumi.Context,
 }
 
 type providerArgs struct {
+	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	AuthorityHost *string `pulumi:"authorityHost"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile *string `pulumi:"caFile"`
+	// Password of that file.
+	ClientCertificatePassword *string `pulumi:"clientCertificatePassword"`
+	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	ClientCertificatePath *string `pulumi:"clientCertificatePath"`
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	ClientId *string `pulumi:"clientId"`
+	// Secret of the service principal.
+	ClientSecret *string `pulumi:"clientSecret"`
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString *string `pulumi:"connectionString"`
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint *string `pulumi:"endpoint"`
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
 	Host *string `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key *string `pulumi:"key"`
+	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	OidcRequestToken *string `pulumi:"oidcRequestToken"`
+	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	OidcRequestUrl *string `pulumi:"oidcRequestUrl"`
+	// The other issuer's token.
+	OidcToken *string `pulumi:"oidcToken"`
+	// File with the other issuer's token, read anew for each login.
+	OidcTokenFilePath *string `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName *string `pulumi:"policyName"`
 	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
 	RateLimit *int `pulumi:"rateLimit"`
+	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	TenantId *string `pulumi:"tenantId"`
+	// Whether to log in as the Azure CLI (`az login`) is logged in.
+	UseAzureCli *bool `pulumi:"useAzureCli"`
+	// Whether to log in as the machine's managed identity.
+	UseMsi *bool `pulumi:"useMsi"`
+	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+	UseOidc *bool `pulumi:"useOidc"`
 }
 
 // The set of arguments for constructing a Provider resource.
 type ProviderArgs struct {
+	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	AuthorityHost pulumi.StringPtrInput
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrInput
+	// Password of that file.
+	ClientCertificatePassword pulumi.StringPtrInput
+	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	ClientCertificatePath pulumi.StringPtrInput
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	ClientId pulumi.StringPtrInput
+	// Secret of the service principal.
+	ClientSecret pulumi.StringPtrInput
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString pulumi.StringPtrInput
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint pulumi.StringPtrInput
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
 	Host pulumi.StringPtrInput
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrInput
+	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	OidcRequestToken pulumi.StringPtrInput
+	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	OidcRequestUrl pulumi.StringPtrInput
+	// The other issuer's token.
+	OidcToken pulumi.StringPtrInput
+	// File with the other issuer's token, read anew for each login.
+	OidcTokenFilePath pulumi.StringPtrInput
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrInput
 	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
 	RateLimit pulumi.IntPtrInput
+	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	TenantId pulumi.StringPtrInput
+	// Whether to log in as the Azure CLI (`az login`) is logged in.
+	UseAzureCli pulumi.BoolPtrInput
+	// Whether to log in as the machine's managed identity.
+	UseMsi pulumi.BoolPtrInput
+	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+	UseOidc pulumi.BoolPtrInput
 }
 
 func (ProviderArgs) ElementType() reflect.Type {
@@ -127,9 +215,34 @@ func (o ProviderOutput) ToProviderOutputWithContext(ctx context.Context) Provide
 	return o
 }
 
+// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+func (o ProviderOutput) AuthorityHost() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.AuthorityHost }).(pulumi.StringPtrOutput)
+}
+
 // File of the certificate authorities (PEM) to trust instead of the system's.
 func (o ProviderOutput) CaFile() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.CaFile }).(pulumi.StringPtrOutput)
+}
+
+// Password of that file.
+func (o ProviderOutput) ClientCertificatePassword() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientCertificatePassword }).(pulumi.StringPtrOutput)
+}
+
+// File with the service principal's certificate and private key: PEM, or PKCS#12.
+func (o ProviderOutput) ClientCertificatePath() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientCertificatePath }).(pulumi.StringPtrOutput)
+}
+
+// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+func (o ProviderOutput) ClientId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientId }).(pulumi.StringPtrOutput)
+}
+
+// Secret of the service principal.
+func (o ProviderOutput) ClientSecret() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientSecret }).(pulumi.StringPtrOutput)
 }
 
 // Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
@@ -142,7 +255,7 @@ func (o ProviderOutput) Endpoint() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Endpoint }).(pulumi.StringPtrOutput)
 }
 
-// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.
+// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
 func (o ProviderOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
@@ -152,9 +265,34 @@ func (o ProviderOutput) Key() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }
 
+// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+func (o ProviderOutput) OidcRequestToken() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestToken }).(pulumi.StringPtrOutput)
+}
+
+// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+func (o ProviderOutput) OidcRequestUrl() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestUrl }).(pulumi.StringPtrOutput)
+}
+
+// The other issuer's token.
+func (o ProviderOutput) OidcToken() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcToken }).(pulumi.StringPtrOutput)
+}
+
+// File with the other issuer's token, read anew for each login.
+func (o ProviderOutput) OidcTokenFilePath() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcTokenFilePath }).(pulumi.StringPtrOutput)
+}
+
 // Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 func (o ProviderOutput) PolicyName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.PolicyName }).(pulumi.StringPtrOutput)
+}
+
+// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+func (o ProviderOutput) TenantId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.TenantId }).(pulumi.StringPtrOutput)
 }
 
 func init() {

@@ -11,9 +11,34 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
+// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+func GetAuthorityHost(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:authorityHost")
+}
+
 // File of the certificate authorities (PEM) to trust instead of the system's.
 func GetCaFile(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:caFile")
+}
+
+// Password of that file.
+func GetClientCertificatePassword(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:clientCertificatePassword")
+}
+
+// File with the service principal's certificate and private key: PEM, or PKCS#12.
+func GetClientCertificatePath(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:clientCertificatePath")
+}
+
+// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+func GetClientId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:clientId")
+}
+
+// Secret of the service principal.
+func GetClientSecret(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:clientSecret")
 }
 
 // Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
@@ -26,7 +51,7 @@ func GetEndpoint(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:endpoint")
 }
 
-// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`. Another host replaces every enrollment.
+// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
 func GetHost(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:host")
 }
@@ -34,6 +59,26 @@ func GetHost(ctx *pulumi.Context) string {
 // A key of that policy, base64. Another key replaces nothing.
 func GetKey(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:key")
+}
+
+// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+func GetOidcRequestToken(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:oidcRequestToken")
+}
+
+// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+func GetOidcRequestUrl(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:oidcRequestUrl")
+}
+
+// The other issuer's token.
+func GetOidcToken(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:oidcToken")
+}
+
+// File with the other issuer's token, read anew for each login.
+func GetOidcTokenFilePath(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:oidcTokenFilePath")
 }
 
 // Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
@@ -44,4 +89,24 @@ func GetPolicyName(ctx *pulumi.Context) string {
 // Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
 func GetRateLimit(ctx *pulumi.Context) int {
 	return config.GetInt(ctx, "azure-dps:rateLimit")
+}
+
+// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+func GetTenantId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:tenantId")
+}
+
+// Whether to log in as the Azure CLI (`az login`) is logged in.
+func GetUseAzureCli(ctx *pulumi.Context) bool {
+	return config.GetBool(ctx, "azure-dps:useAzureCli")
+}
+
+// Whether to log in as the machine's managed identity.
+func GetUseMsi(ctx *pulumi.Context) bool {
+	return config.GetBool(ctx, "azure-dps:useMsi")
+}
+
+// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+func GetUseOidc(ctx *pulumi.Context) bool {
+	return config.GetBool(ctx, "azure-dps:useOidc")
 }
