@@ -34,6 +34,13 @@ func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string
 }
 
 func (h *Hubs) checkPolicy(hub state.Hub, token sas.Token, path string, rights ...string) error {
+	rules, err := settingsOf(hub)
+	if err != nil {
+		return err
+	}
+	if rules.noPolicies {
+		return errUnauthorized
+	}
 	for _, p := range hub.Policies {
 		if !strings.EqualFold(p.Name, token.KeyName) {
 			continue
@@ -55,7 +62,8 @@ type grant struct {
 }
 
 // authenticateDevice checks what a device presents: a SAS signed with one of its keys or by a policy with DeviceConnect, or a
-// certificate with one of its thumbprints. A wrong credential and an unknown device are the same to the device.
+// certificate: with one of its thumbprints, or of one of the hub's authorities. A wrong credential and an unknown device are the same
+// to the device.
 func (h *Hubs) authenticateDevice(hub state.Hub, id, token string, chain []*x509.Certificate) (grant, error) {
 	device, err := h.state.Device(hub.Host(), id)
 	if err != nil {
@@ -65,7 +73,7 @@ func (h *Hubs) authenticateDevice(hub state.Hub, id, token string, chain []*x509
 		return grant{}, fmt.Errorf("device %q is disabled", id)
 	}
 	if token == "" {
-		return grant{device: device}, checkCertificate(device, chain, h.state.Now())
+		return grant{device: device}, h.checkCertificate(hub, device, chain)
 	}
 	parsed, err := sas.Parse(token)
 	if err != nil {
@@ -79,6 +87,13 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 	if token.KeyName != "" {
 		return h.checkPolicy(hub, token, path, deviceConnect)
 	}
+	rules, err := settingsOf(hub)
+	if err != nil {
+		return err
+	}
+	if rules.noDeviceKeys {
+		return fmt.Errorf("device %q: the hub takes no shared access signatures of devices", device.ID)
+	}
 	if device.Auth != state.AuthSAS {
 		return fmt.Errorf("device %q authenticates with %s, not with a key", device.ID, device.Auth)
 	}
@@ -91,16 +106,24 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 	return nil
 }
 
-// checkCertificate compares thumbprints. TLS has proven that the device has the key of the leaf; who issued it does not matter to
-// this kind of authentication. Fidelity: devices of type certificateAuthority are refused.
-func checkCertificate(device state.Device, chain []*x509.Certificate, now time.Time) error {
-	if device.Auth != state.AuthSelfSigned || len(chain) == 0 {
-		return fmt.Errorf("device %q presented no credential that it can use", device.ID)
+// checkCertificate checks the certificate of a device. TLS has proven that the device has the key of the leaf.
+func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return fmt.Errorf("device %q presented no credential", device.ID)
 	}
-	leaf := chain[0]
-	if now.Before(leaf.NotBefore) || now.After(leaf.NotAfter) {
+	switch leaf, now := chain[0], h.state.Now(); {
+	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
 		return fmt.Errorf("device %q: its certificate is not valid now", device.ID)
+	case device.Auth == state.AuthSelfSigned:
+		return checkThumbprint(device, leaf)
+	case device.Auth == state.AuthCA:
+		return h.checkChain(hub, device, chain)
 	}
+	return fmt.Errorf("device %q authenticates with %s, not with a certificate", device.ID, device.Auth)
+}
+
+// checkThumbprint compares thumbprints; who issued the certificate does not matter then.
+func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 	short, long := sha1.Sum(leaf.Raw), sha256.Sum256(leaf.Raw)
 	for _, known := range []string{device.PrimaryThumbprint, device.SecondaryThumbprint} {
 		if strings.EqualFold(known, hex.EncodeToString(short[:])) || strings.EqualFold(known, hex.EncodeToString(long[:])) {
@@ -108,4 +131,36 @@ func checkCertificate(device state.Device, chain []*x509.Certificate, now time.T
 		}
 	}
 	return fmt.Errorf("device %q: its certificate has another thumbprint", device.ID)
+}
+
+// checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate uploaded to the hub whose possession
+// was proved. The device presents what lies between. Source: "Authenticate identities with X.509 certificates". Revocation is not
+// checked, as by Azure.
+func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
+	leaf := chain[0]
+	if leaf.Subject.CommonName != device.ID {
+		return fmt.Errorf("device %q: its certificate has the common name %q", device.ID, leaf.Subject.CommonName)
+	}
+	verified, err := h.state.VerifiedCertificates(hub.Host())
+	if err != nil {
+		return err
+	}
+	roots, between := x509.NewCertPool(), x509.NewCertPool()
+	for _, authority := range verified {
+		parsed, err := x509.ParseCertificate(authority.DER)
+		if err != nil {
+			return fmt.Errorf("read certificate %q of the hub: %w", authority.Name, err)
+		}
+		roots.AddCert(parsed)
+	}
+	for _, certificate := range chain[1:] {
+		between.AddCert(certificate)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: between, CurrentTime: h.state.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if err != nil {
+		return fmt.Errorf("device %q: %w", device.ID, err)
+	}
+	return nil
 }

@@ -12,7 +12,8 @@ import (
 
 // settings are what ARM was told of a hub that changes how devices are served: IotHubProperties, 2023-06-30.
 type settings struct {
-	// noPolicies: shared access signatures of policies are refused (disableLocalAuth). noDeviceKeys: those of devices as well.
+	// noPolicies: shared access signatures of policies are refused (disableLocalAuth). noDeviceKeys: those with a device's own key are
+	// (disableDeviceSAS).
 	noPolicies, noDeviceKeys bool
 	// maxDeliveries and lifetime are of cloud-to-device messages.
 	maxDeliveries int64
@@ -43,7 +44,7 @@ func settingsOf(hub state.Hub) (settings, error) {
 	}
 	p := record.Properties
 	s := settings{
-		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableLocalAuth || p.DisableDeviceSAS,
+		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableDeviceSAS,
 		maxDeliveries: defaultDeliveries, lifetime: defaultLifetime,
 	}
 	if p.CloudToDevice.MaxDeliveryCount > 0 {
