@@ -48,6 +48,9 @@ func (e *Emulator) dataHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := hostOf(r)
 		switch {
+		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
+			// The MQTT user name picks the service; connections are logged when they say it.
+			e.broker.ServeWebSocket(w, r)
 		case host == globalHost || host == "localhost" || net.ParseIP(host) != nil:
 			device.ServeHTTP(w, r)
 		case strings.HasSuffix(host, serviceDomain) && devicePath(r.URL.Path):

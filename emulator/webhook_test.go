@@ -75,7 +75,7 @@ func TestAWebhookChoosesTheHub(t *testing.T) {
 	t.Parallel()
 	y, h := newYard(t), newHook(t)
 	for name, register := range fronts {
-		id := "sn-" + strings.ToLower(name)
+		id := "sn-" + strings.ToLower(strings.ReplaceAll(name, " ", "-"))
 		y.enroll(id, keyed+`,"iotHubs":["`+hub2+`","`+hub1+`"],"initialTwin":{"tags":{"from":"entry"}},`+h.custom())
 		d := y.holding(id, primary)
 		d.body = `{"registrationId":"` + id + `","payload":{"model":"toaster","n":1.50}}`

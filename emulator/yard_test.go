@@ -166,7 +166,7 @@ func (r result) code() string {
 type front func(y *yard, d device) result
 
 // fronts are all of them.
-var fronts = map[string]front{"HTTPS": (*yard).overHTTPS, "MQTT": (*yard).overMQTT}
+var fronts = map[string]front{"HTTPS": (*yard).overHTTPS, "MQTT": (*yard).overMQTT, "MQTT over WebSocket": (*yard).overWebSocket}
 
 func (y *yard) tls(d device) *tls.Config {
 	config := &tls.Config{RootCAs: y.roots, ServerName: globalHost, MinVersion: tls.VersionTLS12}
@@ -206,6 +206,14 @@ func (y *yard) overHTTPS(d device) result {
 func (y *yard) overMQTT(d device) result {
 	return y.mqtt(d, func(o *mqtt.ClientOptions) {
 		o.AddBroker("tls://" + y.e.Endpoints().MQTT)
+	})
+}
+
+// overWebSocket does the same on the data port.
+func (y *yard) overWebSocket(d device) result {
+	return y.mqtt(d, func(o *mqtt.ClientOptions) {
+		o.AddBroker(strings.Replace(y.e.Endpoints().Data, "https://", "wss://", 1) + "/$iothub/websocket").
+			SetHTTPHeaders(http.Header{"Host": {globalHost}})
 	})
 }
 

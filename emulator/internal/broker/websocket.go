@@ -1,0 +1,148 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// WebSocketPath is where every Azure IoT client looks for WebSockets, MQTT and AMQP alike.
+const WebSocketPath = "/$iothub/websocket"
+
+const (
+	// subprotocol is compared without regard to letter case, and sent back as it came: the C SDK writes MQTT.
+	subprotocol = "mqtt"
+	// closeWait bounds the goodbye of a WebSocket.
+	closeWait = time.Second
+)
+
+var errText = errors.New("a text message: MQTT travels in binary ones")
+
+// upgrader asks for no origin: nothing here goes by cookies. It agrees to compressed messages, which the Node SDK offers to send, and
+// sends none.
+var upgrader = websocket.Upgrader{
+	HandshakeTimeout: defaultConnectTimeout, EnableCompression: true,
+	CheckOrigin: func(*http.Request) bool { return true },
+}
+
+// ServeWebSocket serves one MQTT connection over a WebSocket and returns when it has ended. Anything else, AMQP included, is refused
+// with status 400 or 426.
+func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		w.Header().Set("Upgrade", "websocket")
+		http.Error(w, "This is a WebSocket endpoint.", http.StatusUpgradeRequired)
+		return
+	}
+	chosen := ""
+	for _, offered := range websocket.Subprotocols(r) {
+		if strings.EqualFold(offered, subprotocol) {
+			chosen = offered
+			break
+		}
+	}
+	if chosen == "" {
+		http.Error(w, "The WebSocket subprotocol must be mqtt; AMQP is not served.", http.StatusBadRequest)
+		return
+	}
+	socket, err := upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {chosen}})
+	if err != nil {
+		return // Upgrade has answered
+	}
+	socket.EnableWriteCompression(false)
+	// A message may hold several packets; how large one may be is checked where they are read.
+	socket.SetReadLimit(2 * int64(b.server.Options.Capabilities.MaximumPacketSize))
+	b.ServeConn(&socketConn{Conn: socket.NetConn(), socket: socket, state: r.TLS})
+}
+
+// socketConn is a WebSocket as a stream of bytes: packets may span messages, and messages hold several packets.
+type socketConn struct {
+	net.Conn // for the addresses
+	socket   *websocket.Conn
+	state    *tls.ConnectionState
+
+	// message is the rest of the one being read; only its reader's goroutine uses it.
+	message io.Reader
+
+	// writing guards writes and their deadline.
+	writing sync.Mutex
+}
+
+// ConnectionState is that of the TLS connection below, where the client's certificates are.
+func (c *socketConn) ConnectionState() tls.ConnectionState {
+	if c.state == nil {
+		return tls.ConnectionState{}
+	}
+	return *c.state
+}
+
+// Read implements net.Conn.
+func (c *socketConn) Read(p []byte) (int, error) {
+	for {
+		if c.message == nil {
+			kind, message, err := c.socket.NextReader()
+			if err != nil {
+				return 0, ended(err)
+			}
+			if kind != websocket.BinaryMessage {
+				return 0, errText
+			}
+			c.message = message
+		}
+		n, err := c.message.Read(p)
+		if errors.Is(err, io.EOF) {
+			c.message, err = nil, nil
+		}
+		if n > 0 || err != nil || len(p) == 0 {
+			return n, err
+		}
+	}
+}
+
+// ended makes the close of a WebSocket the end of the stream.
+func ended(err error) error {
+	var closed *websocket.CloseError
+	if errors.As(err, &closed) {
+		return io.EOF
+	}
+	return fmt.Errorf("read WebSocket: %w", err)
+}
+
+// Write implements net.Conn: one message.
+func (c *socketConn) Write(p []byte) (int, error) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.socket.WriteMessage(websocket.BinaryMessage, p); err != nil {
+		return 0, fmt.Errorf("write WebSocket: %w", err)
+	}
+	return len(p), nil
+}
+
+// Close says goodbye and closes the connection.
+func (c *socketConn) Close() error {
+	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	_ = c.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait)) // the client may be gone
+	return c.socket.Close()
+}
+
+// SetDeadline implements net.Conn.
+func (c *socketConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+// SetReadDeadline implements net.Conn.
+func (c *socketConn) SetReadDeadline(t time.Time) error { return c.socket.SetReadDeadline(t) }
+
+// SetWriteDeadline implements net.Conn.
+func (c *socketConn) SetWriteDeadline(t time.Time) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	return c.socket.SetWriteDeadline(t)
+}
