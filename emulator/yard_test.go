@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,7 +19,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator"
 	"evenkeel/internal/sas"
@@ -98,7 +99,7 @@ func (y *yard) twinOf(host, id, tags, desired string) {
 		}
 		var want map[string]any
 		check(y.t, json.Unmarshal([]byte(part.text), &want))
-		if diff := cmp.Diff(want, held); diff != "" {
+		if diff := gocmp.Diff(want, held); diff != "" {
 			y.t.Errorf("twin of %s on %s: %d, %s differ (-want +got):\n%s", id, host, status, name, diff)
 		}
 	}
@@ -123,11 +124,15 @@ func (y *yard) enroll(id, more string) {
 
 // device is what somebody presents who wants to register.
 type device struct {
-	scope, id   string
-	token       string
+	scope, id string
+	token     string
+	// version is the api-version; 2021-10-01 when empty.
+	version     string
 	certificate *tls.Certificate
 	body        string
 }
+
+func (d device) apiVersion() string { return cmp.Or(d.version, "2021-10-01") }
 
 // holding is a device with a key.
 func (y *yard) holding(id, key string) device {
@@ -183,7 +188,7 @@ func (y *yard) overHTTPS(d device) result {
 	defer transport.CloseIdleConnections()
 	send := func(method, path, body string) result {
 		r, err := http.NewRequestWithContext(y.t.Context(), method,
-			y.e.Endpoints().Data+"/"+d.scope+"/registrations/"+d.id+path+"?api-version=2021-10-01", strings.NewReader(body))
+			y.e.Endpoints().Data+"/"+d.scope+"/registrations/"+d.id+path+"?api-version="+d.apiVersion(), strings.NewReader(body))
 		check(y.t, err)
 		r.Host = globalHost
 		r.Header.Set("Content-Type", "application/json")
@@ -220,7 +225,7 @@ func (y *yard) overWebSocket(d device) result {
 // mqtt registers over the connection that dial describes.
 func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 	y.t.Helper()
-	o := mqtt.NewClientOptions().SetClientID(d.id).SetUsername(d.scope + "/registrations/" + d.id + "/api-version=2021-10-01").
+	o := mqtt.NewClientOptions().SetClientID(d.id).SetUsername(d.scope + "/registrations/" + d.id + "/api-version=" + d.apiVersion()).
 		SetPassword(d.token).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(patience).SetTLSConfig(y.tls(d))
 	dial(o)
 	c := mqtt.NewClient(o)
