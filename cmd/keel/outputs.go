@@ -10,7 +10,6 @@ import (
 	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/enrollment"
 	"evenkeel/internal/environment"
-	"evenkeel/internal/hint"
 	"evenkeel/internal/sas"
 )
 
@@ -45,9 +44,11 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if err != nil {
 		return outputs{}, nil, err
 	}
-	absent := hint.To(errors.New("the local environment is not up"), "bring it up with: keel up")
 	if !there {
-		return outputs{}, nil, absent
+		return outputs{}, nil, a.absent()
+	}
+	if err := a.warn(e); err != nil {
+		return outputs{}, nil, err
 	}
 	raw, err := e.Outputs(ctx, true)
 	if err != nil {
@@ -58,7 +59,7 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 		return outputs{}, nil, err
 	}
 	if out.IDScope == "" || out.EnrollmentGroupKey == "" {
-		return outputs{}, nil, absent
+		return outputs{}, nil, a.absent()
 	}
 	return out, e, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +41,7 @@ type app struct {
 	transparent bool
 
 	pulumi string // --pulumi
+	stack  string // --stack, or the argument of a verb that names an environment
 	json   bool   // --json
 }
 
@@ -59,7 +62,10 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&a.pulumi, "pulumi", a.variable("EVENKEEL_PULUMI"),
 		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+toolchain.EndVersion)
-	root.AddCommand(newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
+	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local),
+		"the environment to work on (or EVENKEEL_STACK)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkName(a.stack) }
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
 	group(root)
 	return root
 }
@@ -99,6 +105,25 @@ func maybeArg(cmd *cobra.Command, args []string) error {
 		return nil
 	}
 	return hint.To(usageError{fmt.Errorf("%s takes one argument at most, got %d", cmd.CommandPath(), len(args))}, "see: %s --help", cmd.CommandPath())
+}
+
+// environmentName is what Pulumi, tags and file names all take.
+var environmentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+func checkName(name string) error {
+	if environmentName.MatchString(name) {
+		return nil
+	}
+	return hint.To(usageError{fmt.Errorf("%q cannot name an environment", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
+}
+
+// named takes the environment's name from the arguments, when there is one.
+func (a *app) named(args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	a.stack = args[0]
+	return checkName(a.stack)
 }
 
 func (a *app) addJSON(cmd *cobra.Command) {
@@ -163,15 +188,6 @@ func (a *app) process(f environment.Folder) background.Process {
 	return background.Process{Folder: f.Background(), Log: f.Log()}
 }
 
-// endpoints returns those of the running emulator.
-func (a *app) endpoints(f environment.Folder) (environment.Endpoints, error) {
-	record, err := a.process(f).Find()
-	if err != nil {
-		return environment.Endpoints{}, hint.To(fmt.Errorf("find the emulator: %w", err), "start it with: keel emulator start")
-	}
-	return decode(record)
-}
-
 func decode(record background.Record) (environment.Endpoints, error) {
 	var endpoints environment.Endpoints
 	if err := json.Unmarshal(record.Detail, &endpoints); err != nil {
@@ -219,7 +235,7 @@ func (a *app) local(ctx context.Context, ask staleness) (*environment.Environmen
 
 func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints environment.Endpoints) *environment.Environment {
 	e := &environment.Environment{
-		Folder: f, Stack: environment.Local, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
+		Folder: f, Stack: a.stack, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,
 		Notice: func(text string) { a.say("%s", text) },
 	}

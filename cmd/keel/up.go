@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,26 +14,44 @@ import (
 )
 
 func newUp(a *app) *cobra.Command {
+	var ttl string
 	cmd := &cobra.Command{
-		Use:   "up",
-		Short: "Bring the local environment up: build, start the emulator, pulumi up",
-		Long: "Build what is missing, start the emulator, make the stack local and bring it up with Pulumi, without asking: it costs\n" +
-			"nothing. What an interrupted run has left behind is mended first. Run again, it changes nothing.",
-		Example: "  keel up\n  keel exec -- pulumi config set hubs 3 && keel up\n  keel up --json",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.up(cmd.Context()) },
+		Use:   "up [NAME]",
+		Short: "Bring an environment up: build, start the emulator, pulumi up",
+		Long: "Build what is missing, start the emulator, make the environment's stack (local, unless it is named) and bring it up with\n" +
+			"Pulumi, without asking: it costs nothing. What an interrupted run has left behind is mended first. Run again, it changes\n" +
+			"nothing. With --ttl the environment gets a lifetime, which a later --ttl leaves as it is: keel extend moves it.",
+		Example: "  keel up\n  keel up mine --ttl 8h\n  keel exec -- pulumi config set hubs 3 && keel up\n  keel up --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.named(args); err != nil {
+				return err
+			}
+			var life time.Duration
+			if ttl != "" {
+				var err error
+				if life, err = environment.ParseTTL(ttl); err != nil {
+					return usageError{fmt.Errorf("--ttl: %w", err)}
+				}
+			}
+			return a.up(cmd.Context(), life)
+		},
 	}
+	cmd.Flags().StringVar(&ttl, "ttl", "", "how long it is to live: minutes, hours or days, as 90m, 8h, 2d (default: for ever)")
 	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
 	a.addJSON(cmd)
 	return cmd
 }
 
-func (a *app) up(ctx context.Context) error {
+func (a *app) up(ctx context.Context, ttl time.Duration) error {
 	e, err := a.local(ctx, always)
 	if err != nil {
 		return err
 	}
-	if err := a.prepare(ctx, e); err != nil {
+	if err := a.prepare(ctx, e, lifetime(time.Now(), ttl)...); err != nil {
+		return err
+	}
+	if err := a.warn(e); err != nil {
 		return err
 	}
 	if a.json {
@@ -47,9 +67,20 @@ func (a *app) up(ctx context.Context) error {
 	return nil
 }
 
+// lifetime returns the settings of an environment that begins now, unless it has begun before; ttl 0 is for ever.
+func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
+	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), Born: true}
+	expires := environment.Setting{Key: environment.ExpiresKey, Born: true}
+	if ttl > 0 {
+		created.Keep = true
+		expires.Keep, expires.Value = true, environment.Stamp(now.Add(ttl))
+	}
+	return []environment.Setting{created, expires}
+}
+
 // prepare configures the stack and mends what an interrupted run has left.
-func (a *app) prepare(ctx context.Context, e *environment.Environment) error {
-	if err := a.configure(ctx, e); err != nil {
+func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
+	if err := a.configure(ctx, e, more...); err != nil {
 		return err
 	}
 	azure, err := environment.Emulator(e.Endpoints)
@@ -60,7 +91,7 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment) error {
 }
 
 // configure makes the stack when there is none and writes what leads it to the emulator.
-func (a *app) configure(ctx context.Context, e *environment.Environment) error {
+func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
 	settings := []environment.Setting{
 		{Key: "target", Value: "local"},
 		{Key: "endpoint", Value: e.Endpoints.Data},
@@ -69,7 +100,7 @@ func (a *app) configure(ctx context.Context, e *environment.Environment) error {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		settings = append(settings, environment.Setting{Key: "owner", Value: u.Username, Keep: true})
 	}
-	return e.Ensure(ctx, settings...)
+	return e.Ensure(ctx, append(settings, more...)...)
 }
 
 func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
@@ -86,12 +117,18 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 
 func newDown(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "down",
-		Short:   "Remove the local environment and stop the emulator",
-		Long:    "Destroy everything on stack local, remove the stack, and stop the emulator. Its configuration is kept for the next up.",
-		Example: "  keel down\n  keel down --json",
-		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.down(cmd.Context()) },
+		Use:   "down [NAME]",
+		Short: "Remove an environment, and stop the emulator when it was the last",
+		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it.\n" +
+			"Its configuration is kept for the next up, but for the lifetime.",
+		Example: "  keel down\n  keel down mine\n  keel down --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.named(args); err != nil {
+				return err
+			}
+			return a.down(cmd.Context())
+		},
 	}
 	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
 	a.addJSON(cmd)
@@ -103,7 +140,7 @@ func (a *app) down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	destroyed, err := (&environment.Environment{Folder: folder, Stack: environment.Local}).Exists()
+	destroyed, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Exists()
 	if err != nil {
 		return err
 	}
@@ -112,20 +149,30 @@ func (a *app) down(ctx context.Context) error {
 			return err
 		}
 	}
-	stopped, err := a.process(folder).Stop(ctx, stopPatience)
+	others, err := folder.Stacks()
 	if err != nil {
-		return fmt.Errorf("stop the emulator: %w", err)
+		return err
+	}
+	var stopped bool
+	if len(others) == 0 {
+		if stopped, err = a.process(folder).Stop(ctx, stopPatience); err != nil {
+			return fmt.Errorf("stop the emulator: %w", err)
+		}
 	}
 	if a.json {
 		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": stopped})
 	}
 	switch {
+	case destroyed && stopped:
+		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", a.stack)
 	case destroyed:
-		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", environment.Local)
+		a.say("stack %s is gone; the emulator goes on for: %s", a.stack, strings.Join(others, ", "))
 	case stopped:
-		a.say("the emulator has stopped; there was no stack %s", environment.Local)
+		a.say("the emulator has stopped; there was no stack %s", a.stack)
+	case len(others) > 0:
+		a.say("nothing to do: there is no stack %s; those there are: %s", a.stack, strings.Join(others, ", "))
 	default:
-		a.say("nothing to do: there is no stack %s and the emulator does not run", environment.Local)
+		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
 	}
 	return nil
 }

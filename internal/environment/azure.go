@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -139,6 +140,23 @@ func (m *ResourceManager) Resources(ctx context.Context, group string) ([]string
 		}
 	}
 	return ids, nil
+}
+
+// Tag implements Tagger. A PATCH of a group's tags replaces them all, so that the others are read and sent along.
+func (m *ResourceManager) Tag(ctx context.Context, group, name, value string) error {
+	id, err := arm.ParseResourceID(group)
+	if err != nil {
+		return err
+	}
+	have, err := m.groups.Get(ctx, id.ResourceGroupName, nil)
+	if err != nil {
+		return err
+	}
+	tags := map[string]*string{}
+	maps.Copy(tags, have.Tags)
+	tags[name] = &value
+	_, err = m.groups.Update(ctx, id.ResourceGroupName, armresources.ResourceGroupPatchable{Tags: tags}, nil)
+	return err
 }
 
 // Delete implements Azure. A resource that is still being made answers 409 until it is ready; Delete waits for that.

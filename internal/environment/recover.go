@@ -37,6 +37,7 @@ type deployment struct {
 
 type resource struct {
 	URN    string `json:"urn"`
+	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Custom bool   `json:"custom"`
 }
@@ -120,19 +121,27 @@ func (e *Environment) clearPending(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
 	}
+	if err := e.importState(ctx, text); err != nil {
+		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+	}
+	e.notice("cleared %d pending creates that an interrupted run has left in the state", count)
+	return nil
+}
+
+// importState makes an edited export the stack's state.
+func (e *Environment) importState(ctx context.Context, text []byte) error {
 	file, err := os.CreateTemp(e.Folder.PulumiHome(), "state-*.json") // 0600; secrets in it are encrypted
 	if err != nil {
-		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+		return err
 	}
 	defer func() { _ = os.Remove(file.Name()) }()
 	_, err = file.Write(text)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
+		return err
 	}
 	if _, err := e.output(ctx, "stack", "import", "--file", file.Name()); err != nil {
-		return fmt.Errorf("import stack %q: %w", e.Stack, err)
+		return fmt.Errorf("import the state: %w", err)
 	}
-	e.notice("cleared %d pending creates that an interrupted run has left in the state", count)
 	return nil
 }
 

@@ -11,14 +11,32 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"evenkeel/internal/hint"
 )
 
-// Setting is one configuration value that a command writes; Keep leaves a value that is already there alone.
+// Setting is one configuration value that a command writes. Keep leaves a value that is already there alone, unless Born is set too
+// and the stack is new: what is there is then left over from an earlier life. Born alone writes nothing to a stack that is not new.
+// A setting without a value is removed.
 type Setting struct {
 	Key, Value string
-	Keep       bool
+	Keep, Born bool
+}
+
+// due reports whether a setting has to be written over what is there.
+func (s Setting) due(old string, set, fresh bool) bool {
+	switch {
+	case s.Born && fresh:
+		return old != s.Value
+	case s.Keep:
+		return !set && s.Value != ""
+	case s.Born:
+		return false
+	}
+	return old != s.Value
 }
 
 // Ensure makes the stack when it is not there and writes those settings that differ. A stack that is as it should be costs no
@@ -33,7 +51,11 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 		return err
 	}
 	file := filepath.Join(stacks, "Pulumi."+e.Stack+".yaml")
-	if !exists(e.stateFile(project)) {
+	if err := e.refuseAzure(file, project); err != nil {
+		return err
+	}
+	born := !exists(e.stateFile(project))
+	if born {
 		if fresh {
 			if err := dropSalt(file); err != nil {
 				return err
@@ -47,21 +69,36 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	if err != nil {
 		return err
 	}
-	args := []string{"config", "set-all"}
+	args, removed := []string{"config", "set-all"}, []string{"config", "rm-all"}
 	for _, s := range settings {
 		old, set := have[s.Key]
-		if set && (s.Keep || old == s.Value) {
+		switch {
+		case !s.due(old, set, born):
+		case s.Value == "":
+			removed = append(removed, s.Key)
+		default:
+			args = append(args, "--plaintext", s.Key+"="+s.Value)
+		}
+	}
+	for _, call := range [][]string{args, removed} {
+		if len(call) == 2 {
 			continue
 		}
-		args = append(args, "--plaintext", s.Key+"="+s.Value)
-	}
-	if len(args) == 2 {
-		return nil
-	}
-	if _, err := e.output(ctx, args...); err != nil {
-		return fmt.Errorf("configure stack %q: %w", e.Stack, err)
+		if _, err := e.output(ctx, call...); err != nil {
+			return fmt.Errorf("configure stack %q: %w", e.Stack, err)
+		}
 	}
 	return nil
+}
+
+// refuseAzure keeps the settings of a stack that runs on Azure from being led to the emulator.
+func (e *Environment) refuseAzure(file, project string) error {
+	have, err := readSettings(file, project)
+	if err != nil || have["target"] != "azure" {
+		return err
+	}
+	return hint.To(fmt.Errorf("stack %q is configured for Azure: keel brings up local environments only", e.Stack),
+		"use pulumi itself for it, or another name: keel up NAME")
 }
 
 // Outputs returns the stack's outputs; secret ones are masked unless secrets is true.
@@ -119,6 +156,9 @@ func readSettings(file, project string) (map[string]string, error) {
 	for _, key := range slices.Sorted(maps.Keys(stack.Config)) {
 		if name, ok := bytes.CutPrefix([]byte(key), []byte(project+":")); ok {
 			settings[string(name)] = fmt.Sprint(stack.Config[key])
+			if at, ok := stack.Config[key].(time.Time); ok { // a time that somebody wrote without quotes
+				settings[string(name)] = Stamp(at)
+			}
 		}
 	}
 	return settings, nil
