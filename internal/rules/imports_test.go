@@ -14,6 +14,8 @@ var owned = []struct {
 	reason string
 }{
 	{"github.com/mochi-mqtt/server", []string{"emulator/internal/broker"}, "the MQTT server stays behind one small interface of our own"},
+	{"github.com/gorilla/websocket", []string{"emulator/internal/broker"}, "a WebSocket is one more way to the broker"},
+	{"github.com/google/go-tpm", []string{"emulator/internal/tpmseal"}, "sealing to a TPM is all that is wanted of it"},
 	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only the provider knows the provider framework"},
 	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/topology", "internal/target"}, "Azure resources are declared by the program alone"},
 	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"}, "code generation is a tool, not a part of the product"},
