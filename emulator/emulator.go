@@ -53,6 +53,8 @@ type Emulator struct {
 	devices *registration.API
 	hubs    *iothub.Hubs
 	broker  *broker.Broker
+	// addresses are those of hubs, with NamesLoopback.
+	addresses *addresses
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -61,6 +63,9 @@ type Emulator struct {
 	endpoints Endpoints
 	listeners *listeners
 	servers   []*http.Server
+	// azure are the listeners on Azure's ports that no hub has for itself; stopNames ends the watch for hubs.
+	azure     []net.Listener
+	stopNames func()
 	failed    chan error
 }
 
@@ -103,7 +108,8 @@ func (e *Emulator) open() (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.openSurfaces(); err != nil {
+	e.addresses = &addresses{file: e.options.addressesPath()}
+	if err := errors.Join(e.addresses.load(), e.openSurfaces()); err != nil {
 		return errors.Join(err, e.state.Close())
 	}
 	return nil
@@ -120,7 +126,6 @@ func (e *Emulator) Start() error {
 	if err != nil {
 		return fmt.Errorf("emulator: %w", err)
 	}
-	e.started, e.listeners = true, l
 	e.endpoints = Endpoints{
 		ARM:     "https://" + l.arm.Addr().String(),
 		Data:    "https://" + l.data.Addr().String(),
@@ -133,12 +138,16 @@ func (e *Emulator) Start() error {
 		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
-	e.serve(l)
+	if err := e.serve(l); err != nil {
+		l.close()
+		return fmt.Errorf("emulator: %w", err)
+	}
+	e.started, e.listeners = true, l
 	return nil
 }
 
 // serve starts the servers; e.mu is held.
-func (e *Emulator) serve(l *listeners) {
+func (e *Emulator) serve(l *listeners) error {
 	devices := tls.NewListener(l.mqtt, e.tlsConfig(tls.RequestClientCert))
 	data := e.server(e.dataHandler())
 	data.TLSConfig = e.tlsConfig(tls.RequestClientCert)
@@ -149,15 +158,20 @@ func (e *Emulator) serve(l *listeners) {
 	running, end := context.WithCancel(context.Background())
 	management.BaseContext = func(net.Listener) context.Context { return running }
 	management.RegisterOnShutdown(end)
+	if err := e.openNames(data); err != nil {
+		return err
+	}
 	e.servers = []*http.Server{arm, data, management}
 	go e.watch("arm", func() error { return arm.ServeTLS(l.arm, "", "") })
 	go e.watch("data", func() error { return data.ServeTLS(l.data, "", "") })
 	go e.watch("mqtt", func() error { return e.broker.Serve(devices) })
 	go e.watch("control", func() error { return management.Serve(l.control) })
+	return nil
 }
 
+// watch serves until the listener is closed, which only we do.
 func (e *Emulator) watch(surface string, serve func() error) {
-	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		select {
 		case e.failed <- fmt.Errorf("emulator: serve %s: %w", surface, err):
 		default: // the first failure is enough
@@ -220,6 +234,7 @@ func (e *Emulator) Close() error {
 	if open != nil {
 		open.close() // a server that has not begun yet would close its own later
 	}
+	e.closeNames()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	for _, s := range servers {

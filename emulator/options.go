@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,10 @@ type Options struct {
 	AllowRemote bool
 	// Ports to listen on. A zero one is the port remembered in Dir, or else a free one.
 	Ports Ports
+	// Names says under which names clients reach the hubs; NamesMap when empty.
+	Names Names
+	// AzurePorts are those on which Names other than NamesMap serve; zero ones are Azure's, 443 and 8883. Few clients can be told others.
+	AzurePorts AzurePorts
 	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
 	// though still answered as a long-running operation.
 	LRODelay time.Duration
@@ -53,7 +58,18 @@ type Ports struct {
 	Control int `json:"control"`
 }
 
+// AzurePorts are the TCP ports of Azure's hosts.
+type AzurePorts struct{ HTTPS, MQTT int }
+
 func (o *Options) complete() error {
+	switch o.Names {
+	case "":
+		o.Names = NamesMap
+	case NamesMap, NamesLoopback, NamesAzure:
+	default:
+		return fmt.Errorf("names %q: use %s, %s or %s", o.Names, NamesMap, NamesLoopback, NamesAzure)
+	}
+	o.AzurePorts = AzurePorts{cmp.Or(o.AzurePorts.HTTPS, httpsPort), cmp.Or(o.AzurePorts.MQTT, mqttPort)}
 	if o.Host == "" {
 		o.Host = DefaultHost
 	}

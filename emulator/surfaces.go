@@ -46,7 +46,7 @@ func (e *Emulator) dataHandler() http.Handler {
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := hostOf(r)
+		host := e.addresses.Host(hostOf(r))
 		switch {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name picks the service; connections are logged when they say it.
@@ -58,6 +58,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		case strings.HasSuffix(host, serviceDomain):
 			service.ServeHTTP(w, r)
 		case strings.HasSuffix(host, hubDomain):
+			r.Host = host
 			hub.ServeHTTP(w, r)
 		default:
 			http.Error(w, "The emulator serves hosts under "+hubDomain[1:]+" and "+serviceDomain[1:]+", and localhost.", http.StatusMisdirectedRequest)
@@ -75,12 +76,12 @@ func devicePath(path string) bool {
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
 	e.devices = registration.New(e.state, registration.Options{
-		Recorder: e.log,
+		Recorder: e.log, Names: e.told,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 		},
 	})
-	e.hubs = iothub.New(iothub.Options{State: e.state, Recorder: e.log, Log: e.options.Logger})
+	e.hubs = iothub.New(iothub.Options{State: e.state, Recorder: e.log, Log: e.options.Logger, Names: e.addresses})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger})
 	return err
 }

@@ -30,7 +30,13 @@ func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string
 	if err != nil {
 		return errUnauthorized
 	}
-	return h.checkPolicy(hub, token, hub.Host()+r.URL.Path, rights...)
+	return h.checkPolicy(hub, token, r.URL.Path, rights...)
+}
+
+// covers reports whether a token is for that path of the hub, under whichever of its names the client knows.
+func (h *Hubs) covers(token sas.Token, hub state.Hub, path string) bool {
+	other := h.names.Other(hub.Host())
+	return token.Covers(hub.Host()+path) || other != "" && token.Covers(other+path)
 }
 
 func (h *Hubs) checkPolicy(hub state.Hub, token sas.Token, path string, rights ...string) error {
@@ -46,7 +52,7 @@ func (h *Hubs) checkPolicy(hub state.Hub, token sas.Token, path string, rights .
 			continue
 		}
 		allowed := slices.ContainsFunc(rights, func(right string) bool { return slices.Contains(p.Rights, right) })
-		if !allowed || !token.Covers(path) || token.Verify(h.state.Now(), p.PrimaryKey, p.SecondaryKey) != nil {
+		if !allowed || !h.covers(token, hub, path) || token.Verify(h.state.Now(), p.PrimaryKey, p.SecondaryKey) != nil {
 			return errUnauthorized
 		}
 		return nil
@@ -83,7 +89,7 @@ func (h *Hubs) authenticateDevice(hub state.Hub, id, token string, chain []*x509
 }
 
 func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.Token) error {
-	path := hub.Host() + "/devices/" + device.ID
+	path := "/devices/" + device.ID
 	if token.KeyName != "" {
 		return h.checkPolicy(hub, token, path, deviceConnect)
 	}
@@ -97,7 +103,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 	if device.Auth != state.AuthSAS {
 		return fmt.Errorf("device %q authenticates with %s, not with a key", device.ID, device.Auth)
 	}
-	if !token.Covers(path) {
+	if !h.covers(token, hub, path) {
 		return fmt.Errorf("device %q: the signature is for another resource", device.ID)
 	}
 	if err := token.Verify(h.state.Now(), device.Key.Primary, device.Key.Secondary); err != nil {

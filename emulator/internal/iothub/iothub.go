@@ -20,9 +20,25 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
+// Names are the other names by which hubs are reached, as addresses.
+type Names interface {
+	// Host is the host name of the hub that a name belongs to; the name itself when it belongs to none.
+	Host(name string) string
+	// Other is the other name of the hub of that host; empty when it has none.
+	Other(host string) string
+}
+
+// noNames: hubs have their host names only.
+type noNames struct{}
+
+func (noNames) Host(name string) string { return name }
+func (noNames) Other(string) string     { return "" }
+
 // Options are what New needs; only State must be set.
 type Options struct {
 	State *state.State
+	// Names are none when nil.
+	Names Names
 	// Recorder gets one record for each MQTT connect, subscription and publish; HTTP requests are recorded by whoever serves them.
 	Recorder requestlog.Recorder
 	// Log gets faults of the emulator itself; nothing when nil.
@@ -32,6 +48,7 @@ type Options struct {
 // Hubs is the http.Handler of the hosts {hub}.azure-devices.net, and the broker.Front of their devices.
 type Hubs struct {
 	state    *state.State
+	names    Names
 	recorder requestlog.Recorder
 	log      *slog.Logger
 	routes   *http.ServeMux
@@ -66,8 +83,11 @@ func New(o Options) *Hubs {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Names == nil {
+		o.Names = noNames{}
+	}
 	h := &Hubs{
-		state: o.State, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}), kept: map[deviceKey]keptSubscription{},
+		state: o.State, names: o.Names, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}), kept: map[deviceKey]keptSubscription{},
 	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)

@@ -25,6 +25,7 @@ const longest = 10 * 365 * 24 * time.Hour
 // Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
 func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
 	host, rest, _ := strings.Cut(c.UserName, "/")
+	host = h.names.Host(host)
 	if !strings.HasSuffix(strings.ToLower(host), state.HubHost("")) {
 		return nil, broker.ErrNotMine
 	}

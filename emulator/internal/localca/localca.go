@@ -165,10 +165,14 @@ func (a *Authority) PEM() []byte {
 // Certificate is a tls.Config's GetCertificate. A name outside the constraints is refused: the client would refuse the certificate.
 func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	if name == "localhost" || net.ParseIP(name) != nil {
+	address := dialed(name, hello.Conn)
+	switch {
+	case address != nil:
+		name = address.String()
+	case name == "localhost" || net.ParseIP(name) != nil:
 		name = "" // the certificate for no name covers these
 	}
-	if name != "" && !allowed(name) {
+	if name != "" && address == nil && !allowed(name) {
 		return nil, fmt.Errorf("no certificate for server name %q: the emulator serves localhost and names under %s",
 			name, strings.Join(domains, " and "))
 	}
@@ -186,6 +190,21 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	a.leafs[name] = leaf
 	return leaf, nil
+}
+
+// dialed is the loopback address that a client dialed, unless it is the usual one. Clients that dial an address mostly send no name, and
+// some the address as the name.
+func dialed(name string, conn net.Conn) net.IP {
+	ip := net.ParseIP(name)
+	if name == "" && conn != nil {
+		if local, ok := conn.LocalAddr().(*net.TCPAddr); ok {
+			ip = local.IP
+		}
+	}
+	if ip = ip.To4(); ip == nil || !ip.IsLoopback() || ip.Equal(net.IPv4(127, 0, 0, 1)) {
+		return nil
+	}
+	return ip
 }
 
 func allowed(name string) bool {
@@ -215,7 +234,9 @@ func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
-	if name == "" {
+	if ip := net.ParseIP(name); ip != nil {
+		template.IPAddresses = []net.IP{ip}
+	} else if name == "" {
 		template.DNSNames = []string{"localhost"}
 		template.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback}
 	} else {

@@ -52,6 +52,7 @@ type State struct {
 	scopes   map[string]string   // lower-case ID scope to host
 	nextDue  time.Time           // when the first transition ends; zero when none is under way
 	version  uint64              // of the resource or child changed last
+	onHubs   []func()
 
 	// dps guards enrollments, groups and registrations by key, devices guards devices and twins.
 	dps, devices *stripes
@@ -110,6 +111,20 @@ func (s *State) Close() error {
 // Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
 func (s *State) Now() time.Time { return s.now().UTC().Truncate(100 * time.Nanosecond) }
 
+// OnHubs calls f whenever a hub was made, changed or deleted, or may have been. f must return at once and not call the state.
+func (s *State) OnHubs(f func()) {
+	s.world.Lock()
+	defer s.world.Unlock()
+	s.onHubs = append(s.onHubs, f)
+}
+
+// tellHubs calls those of OnHubs; the caller holds world for writing.
+func (s *State) tellHubs() {
+	for _, f := range s.onHubs {
+		f()
+	}
+}
+
 // Reset removes everything; what is connected counts as disconnected.
 func (s *State) Reset() error {
 	leave, err := s.alter()
@@ -126,6 +141,7 @@ func (s *State) Reset() error {
 	s.presence.clear()
 	s.locks.drop("")
 	s.empty()
+	s.tellHubs()
 	return nil
 }
 

@@ -35,6 +35,9 @@ func (s *State) settleTransitions() error {
 		return err
 	}
 	s.forget(groups, hubs, services)
+	if len(hubs) > 0 {
+		s.tellHubs()
+	}
 	s.schedule()
 	return nil
 }

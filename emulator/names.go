@@ -1,0 +1,306 @@
+package emulator
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+)
+
+// Names says under which names, and on which ports, clients reach the emulated hosts beside the emulator's own ports.
+type Names string
+
+// Ways to reach the hosts.
+const (
+	// NamesMap, the default: devices are told the Azure names of their hubs, and our clients know that these are found on the data and
+	// MQTT ports. Needs no privilege.
+	NamesMap Names = "map"
+	// NamesLoopback is for Azure's own SDKs, unmodified: each hub has a loopback address of its own, with ports 443 and 8883, and
+	// devices are told that address; provisioning services' device API is on those ports of 127.0.0.1. Ports under 1024 need a
+	// privilege on most systems, and addresses beside 127.0.0.1 need an alias of the loopback interface on macOS.
+	NamesLoopback Names = "loopback"
+	// NamesAzure is for who maps the Azure names to this machine (hosts file, DNS): ports 443 and 8883 of Options.Host serve them all.
+	NamesAzure Names = "azure"
+)
+
+// Ports of Azure's hosts.
+const (
+	httpsPort = 443
+	mqttPort  = 8883
+)
+
+// addressesFile remembers in the data folder which hub has which address.
+const addressesFile = "addresses.json"
+
+// Addresses of hubs are taken from here on; those before are for whatever else the machine has.
+const firstAddress, lastAddress = 11, 254
+
+// addresses are the loopback addresses of hubs; with other Names there are none.
+type addresses struct {
+	// file is empty for an emulator in memory.
+	file string
+	// serve listens on an address and serves it until the listeners are closed.
+	serve func(address string) ([]net.Listener, error)
+
+	mu     sync.Mutex
+	byHost map[string]string
+	open   map[string][]net.Listener // by host
+	closed bool
+}
+
+// load reads what is remembered.
+func (a *addresses) load() error {
+	a.byHost, a.open = map[string]string{}, map[string][]net.Listener{}
+	if a.file == "" {
+		return nil
+	}
+	data, err := os.ReadFile(a.file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &a.byHost)
+	}
+	if err != nil {
+		return fmt.Errorf("read remembered addresses: %s: %w; remove the file to have new addresses chosen", a.file, err)
+	}
+	return nil
+}
+
+// Host implements iothub.Names: the hub of an address.
+func (a *addresses) Host(name string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for host, address := range a.byHost {
+		if address == name {
+			return host
+		}
+	}
+	return name
+}
+
+// Other implements iothub.Names: the address of a hub.
+func (a *addresses) Other(host string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byHost[strings.ToLower(host)]
+}
+
+// ensure gives a hub its address and serves it, unless it is served already.
+func (a *addresses) ensure(host string) (address string, err error) {
+	host = strings.ToLower(host)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	address, known := a.byHost[host]
+	if !known {
+		if address, err = a.free(); err != nil {
+			return "", err
+		}
+	}
+	if a.open[host] == nil && !a.closed {
+		if a.open[host], err = a.serve(address); err != nil {
+			return address, fmt.Errorf("serve hub %s: %w", host, err)
+		}
+	}
+	if !known {
+		a.byHost[host] = address
+		err = a.remember()
+	}
+	return address, err
+}
+
+// free is an address that no hub has; a.mu is held.
+func (a *addresses) free() (string, error) {
+	taken := slices.Collect(maps.Values(a.byHost))
+	for n := firstAddress; n <= lastAddress; n++ {
+		if address := "127.0.0." + strconv.Itoa(n); !slices.Contains(taken, address) {
+			return address, nil
+		}
+	}
+	return "", fmt.Errorf("all loopback addresses are given to hubs, some of which may be gone: stop the emulator and remove %s", a.file)
+}
+
+func (a *addresses) remember() error {
+	if a.file == "" {
+		return nil
+	}
+	data, err := json.MarshalIndent(a.byHost, "", "  ")
+	if err != nil {
+		return fmt.Errorf("remember addresses: %w", err)
+	}
+	if err := os.WriteFile(a.file+".new", append(data, '\n'), 0o644); err != nil {
+		return fmt.Errorf("remember addresses: %w", err)
+	}
+	if err := os.Rename(a.file+".new", a.file); err != nil {
+		return fmt.Errorf("remember addresses: %w", err)
+	}
+	return nil
+}
+
+// follow serves the hubs that there are, and no longer those that are gone; these keep their address for when they come back.
+func (a *addresses) follow(hosts []string) error {
+	var failures []error
+	for _, host := range hosts {
+		if _, err := a.ensure(host); err != nil {
+			failures = append(failures, err)
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for host, listeners := range a.open {
+		if !slices.Contains(hosts, host) {
+			closeAll(listeners)
+			delete(a.open, host)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func (a *addresses) close() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.closed = true
+	for _, listeners := range a.open {
+		closeAll(listeners)
+	}
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, l := range listeners {
+		_ = l.Close() // closed before is as good
+	}
+}
+
+// listenForAzure opens the ports of Azure's hosts on an address and serves them with the data and MQTT surfaces.
+func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.Listener, error) {
+	var opened []net.Listener
+	for _, port := range []int{e.options.AzurePorts.HTTPS, e.options.AzurePorts.MQTT} {
+		at := net.JoinHostPort(address, strconv.Itoa(port))
+		l, err := net.Listen("tcp", at)
+		if err != nil {
+			closeAll(opened)
+			return nil, explainListen(at, err)
+		}
+		opened = append(opened, l)
+	}
+	go e.watch("data", func() error { return data.ServeTLS(opened[0], "", "") })
+	go e.watch("mqtt", func() error { return e.broker.Serve(tls.NewListener(opened[1], e.tlsConfig(tls.RequestClientCert))) })
+	return opened, nil
+}
+
+// explainListen says what to do about the usual reasons.
+func explainListen(at string, err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listen on %s: %w; on Linux allow it with sysctl net.ipv4.ip_unprivileged_port_start=443 or setcap cap_net_bind_service=+ep on the program", at, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen on %s: %w; on macOS give the loopback interface that address first: ifconfig lo0 alias ADDRESS", at, err)
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listen on %s: another process has that port: %w", at, err)
+	}
+	return fmt.Errorf("listen on %s: %w", at, err)
+}
+
+// openNames serves what Options.Names asks for; e.mu is held. Nothing stays open after an error.
+func (e *Emulator) openNames(data *http.Server) error {
+	host := e.options.Host
+	switch e.options.Names {
+	case NamesMap:
+		return nil
+	case NamesLoopback:
+		host = DefaultHost
+		e.addresses.serve = func(address string) ([]net.Listener, error) { return e.listenForAzure(data, address) }
+	}
+	var err error
+	if e.azure, err = e.listenForAzure(data, host); err != nil || e.options.Names == NamesAzure {
+		return err
+	}
+	// Calls under way may change hubs meanwhile: from here on each change is followed.
+	changed := make(chan struct{}, 1)
+	changed <- struct{}{}
+	e.state.OnHubs(func() {
+		select {
+		case changed <- struct{}{}:
+		default: // it will look again anyway
+		}
+	})
+	if err := e.followHubs(); err != nil {
+		closeAll(e.azure)
+		e.addresses.close()
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e.stopNames = cancel
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-changed:
+			}
+			if err := e.followHubs(); err != nil && ctx.Err() == nil {
+				e.options.Logger.Error("some hubs cannot be reached by their loopback addresses", "error", err)
+			}
+		}
+	}()
+	return nil
+}
+
+func (e *Emulator) followHubs() error {
+	hubs, err := e.state.Hubs("", "")
+	if err != nil {
+		return err
+	}
+	hosts := make([]string, len(hubs))
+	for i, h := range hubs {
+		hosts[i] = h.Host()
+	}
+	return e.addresses.follow(hosts)
+}
+
+// closeNames ends what openNames began.
+func (e *Emulator) closeNames() {
+	if e.stopNames != nil {
+		e.stopNames()
+	}
+	closeAll(e.azure)
+	e.addresses.close()
+}
+
+// told is the name of a hub that a device can dial.
+func (e *Emulator) told(hubHost string) string {
+	if e.options.Names != NamesLoopback {
+		return hubHost
+	}
+	address, err := e.addresses.ensure(hubHost)
+	if err != nil {
+		e.options.Logger.Error("a device was given a hub that cannot be reached", "hub", hubHost, "error", err)
+	}
+	if address == "" {
+		return hubHost
+	}
+	return address
+}
+
+// HubAddress is the name by which clients reach a hub: an address with NamesLoopback, else its host name.
+func (e *Emulator) HubAddress(hubHost string) string { return e.told(hubHost) }
+
+// addressesPath is where addresses are remembered.
+func (o Options) addressesPath() string {
+	if o.Dir == "" {
+		return ""
+	}
+	return filepath.Join(o.Dir, addressesFile)
+}
