@@ -2,7 +2,7 @@
 KEEL := go run -buildvcs=false ./cmd/keel
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate check test bench node
+.PHONY: help up down build generate tidy check test bench node
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -15,6 +15,8 @@ build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
 	@$(KEEL) build
 generate: ## Generate the SDKs from their schemas
 	@go run -buildvcs=false ./tools/generate
+tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
+	@go mod tidy && go list -m -mod=mod all > /dev/null
 check: ## Look for what is not formatted, suspicious or stale
 	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node ./acceptance/... && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
 test: ## Run all tests: unit, race, acceptance
