@@ -1,5 +1,6 @@
 # Each target is one line; the logic is Go. `make` shows this list.
 KEEL := go run -buildvcs=false ./cmd/keel
+SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .PHONY: help up down build generate tidy check test bench node
@@ -8,11 +9,11 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Bring the local environment up and send 200 devices through it
-	@$(KEEL) up && $(KEEL) devices provision
+	@$(SAY) && $(KEEL) up && $(KEEL) devices provision
 down: ## Remove the local environment and stop the emulator
 	@$(KEEL) down
 build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
-	@$(KEEL) build
+	@$(SAY) && $(KEEL) build
 generate: ## Generate the SDKs from their schemas
 	@go run -buildvcs=false ./tools/generate
 tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
