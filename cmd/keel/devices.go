@@ -109,12 +109,15 @@ func (a *app) provision(ctx context.Context, count, parallel int) error {
 		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "look into the emulator's log: keel emulator logs")
 	}
 	if !a.json {
-		a.say("\nTry next:\n" +
-			"  keel exec -- pulumi config set hubs 3 && keel up    add a hub; again: keel devices provision\n" +
-			"  keel exec -- pulumi preview                         plain Pulumi on this stack\n" +
-			"  keel env --device device-1                          what one device needs to connect\n" +
-			"  keel down                                           remove it all\n" +
-			"(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+		also := a.also()
+		a.say("\nTry next:")
+		_ = table(a.stderr, func(row func(...string)) { // progress for people: what cannot be shown is not missed
+			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.argument(), "add a hub; again: keel devices provision")
+			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
+			row("  keel env"+also+" --device device-1", "what one device needs to connect")
+			row("  keel down"+a.argument(), "remove it all")
+		})
+		a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
 	}
 	return nil
 }

@@ -65,7 +65,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local),
 		"the environment to work on (or EVENKEEL_STACK)")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkName(a.stack) }
-	root.AddCommand(newLs(a), newShow(a), newExtend(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
 	group(root)
 	return root
 }
@@ -116,6 +116,17 @@ func checkName(name string) error {
 	}
 	return hint.To(usageError{fmt.Errorf("%q cannot name an environment", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
 }
+
+// also is what a suggested command needs to reach the same environment.
+func (a *app) also() string {
+	if a.stack == cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local) {
+		return ""
+	}
+	return " -s " + a.stack
+}
+
+// argument is what a suggested command that takes a name needs to reach the same environment.
+func (a *app) argument() string { return strings.TrimPrefix(a.also(), " -s") }
 
 // named takes the environment's name from the arguments, when there is one.
 func (a *app) named(args []string) error {

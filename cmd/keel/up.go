@@ -63,7 +63,7 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 	if a.json {
 		return a.printUp(ctx, e)
 	}
-	a.say("\nTry next: keel devices provision   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
+	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
 	return nil
 }
 

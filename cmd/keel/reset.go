@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+	"evenkeel/internal/hubapi"
+)
+
+// resetParallel is how many requests reset has under way at a time.
+const resetParallel = 16
+
+func newReset(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "reset [NAME]",
+		Short: "Forget all devices of an environment; its infrastructure stays",
+		Long: "Remove every registration record from the provisioning service and every device, with its twin and messages, from the hubs.\n" +
+			"Hubs, links, enrollments and keys stay as they are: the same devices can register again, as new ones.",
+		Example: "  keel reset --yes\n  keel reset mine --yes --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.named(args); err != nil {
+				return err
+			}
+			if !yes {
+				return hint.To(usageError{fmt.Errorf("reset removes all devices of environment %s", a.stack)}, "say that you mean it with --yes")
+			}
+			return a.reset(cmd.Context())
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it nothing is done")
+	a.addJSON(cmd)
+	return cmd
+}
+
+func (a *app) reset(ctx context.Context) error {
+	stack, e, err := a.outputs(ctx)
+	if err != nil {
+		return err
+	}
+	// Registrations go first: a device that a half-done reset leaves at its hub can register again, and is found there.
+	registrations, err := stack.forgetRegistrations(ctx, e.Endpoints)
+	if err != nil {
+		return fmt.Errorf("reset environment %s: %w", e.Stack, err)
+	}
+	devices := 0
+	for _, h := range stack.Hubs {
+		n, err := stack.clearHub(ctx, e.Endpoints, h)
+		if devices += n; err != nil {
+			return fmt.Errorf("reset environment %s: %w", e.Stack, err)
+		}
+	}
+	if a.json {
+		return a.printJSON(map[string]int{"registrations": registrations, "hubDevices": devices})
+	}
+	fmt.Fprintf(a.stdout, "environment %s: %d registrations and %d devices at the hubs are gone\n", e.Stack, registrations, devices)
+	return nil
+}
+
+// forgetRegistrations removes the registration records of all devices and returns how many there were.
+func (o outputs) forgetRegistrations(ctx context.Context, e environment.Endpoints) (int, error) {
+	devices, err := o.devices(ctx, e)
+	if err != nil {
+		return 0, err
+	}
+	client, err := o.service(e)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	var gone atomic.Int64
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(resetParallel)
+	for _, d := range devices {
+		if d.Status == unregistered {
+			continue
+		}
+		work.Go(func() error {
+			err := client.DeleteRegistration(ctx, d.Device, "")
+			if errors.Is(err, dpsapi.ErrNotFound) {
+				return nil
+			}
+			if err != nil {
+				return fmt.Errorf("remove the registration of %q: %w", d.Device, err)
+			}
+			gone.Add(1)
+			return nil
+		})
+	}
+	err = work.Wait()
+	return int(gone.Load()), err
+}
+
+// clearHub removes all devices of one hub and returns how many there were.
+func (o outputs) clearHub(ctx context.Context, e environment.Endpoints, h hubOut) (int, error) {
+	hub, err := o.hub(e, h.HostName)
+	if err != nil {
+		return 0, err
+	}
+	defer hub.Close()
+	var ids []string
+	for id, err := range hub.IDs(ctx) { // the whole list first: removing while paging would skip some
+		if err != nil {
+			return 0, fmt.Errorf("list the devices of %s: %w", h.Name, err)
+		}
+		ids = append(ids, id)
+	}
+	for some := range slices.Chunk(ids, hubapi.BulkSize) {
+		if err := hub.Remove(ctx, some); err != nil {
+			return 0, fmt.Errorf("remove the devices of %s: %w", h.Name, err)
+		}
+	}
+	return len(ids), nil
+}
