@@ -237,11 +237,15 @@ func (e *Emulator) Close() error {
 	e.closeNames()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
+	var ending sync.WaitGroup
 	for _, s := range servers {
-		if s.Shutdown(ctx) != nil {
-			_ = s.Close() // the grace is over
-		}
+		ending.Go(func() {
+			if s.Shutdown(ctx) != nil {
+				_ = s.Close() // the grace is over
+			}
+		})
 	}
+	ending.Wait()
 	failure := e.broker.Close()
 	e.hubs.Close()
 	if err := errors.Join(failure, e.state.Close()); err != nil {
