@@ -41,8 +41,8 @@ function connectionString(hub, id, key) {
   return `HostName=${hub};DeviceId=${id};SharedAccessKey=${key};GatewayHostName=${mqtt}`;
 }
 
-// setDesired changes desired properties as an operator does, through the service API of the hub.
-function setDesired(hub, id, desired) {
+// operate calls the service API of a hub as an operator does, and returns what the answer holds.
+function operate(hub, method, path, body) {
   const resource = encodeURIComponent(hub);
   const expiry = Math.floor(Date.now() / 1000) + 3600;
   const key = Buffer.from(setting('EVENKEEL_OPERATOR_KEY'), 'base64');
@@ -50,15 +50,30 @@ function setDesired(hub, id, desired) {
   const token = `SharedAccessSignature sr=${resource}&sig=${encodeURIComponent(signature)}&se=${expiry}&skn=operator`;
   return new Promise((resolve, reject) => {
     const request = https.request({
-      host: 'localhost', port: dataPort, servername: hub, method: 'PATCH', path: `/twins/${id}?api-version=2021-04-12`,
+      host: 'localhost', port: dataPort, servername: hub, method, path: `${path}?api-version=2021-04-12`,
       headers: { Host: hub, Authorization: token, 'Content-Type': 'application/json' },
     }, (answer) => {
-      answer.resume();
-      answer.on('end', () => (answer.statusCode === 200 ? resolve() : reject(new Error(`PATCH twin: ${answer.statusCode}`))));
+      const parts = [];
+      answer.on('data', (part) => parts.push(part));
+      answer.on('end', () => {
+        const text = Buffer.concat(parts).toString();
+        if (answer.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(`${method} ${path}: ${answer.statusCode} ${text}`));
+      });
     });
     request.on('error', reject);
-    request.end(JSON.stringify({ properties: { desired } }));
+    request.end(JSON.stringify(body));
   });
+}
+
+function setDesired(hub, id, desired) {
+  return operate(hub, 'PATCH', `/twins/${id}`, { properties: { desired } });
+}
+
+// command sends a message to a device through the control port: Azure's clients send over AMQP only.
+async function command(hub, device, message) {
+  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', body: JSON.stringify({ hub, device, ...message }) });
+  assert.equal(answer.status, 201, await answer.text());
 }
 
 // becomes waits until an event brings a value, and fails when it does not come.
@@ -140,4 +155,56 @@ test('a wrong key is refused at the hub, and named so', { timeout: patience }, a
     assert.equal(err.name, 'UnauthorizedError', `${err.name}: ${err.message}`);
     return true;
   });
+});
+
+test('a device is called by direct methods', { timeout: 2 * patience }, async () => {
+  const id = 'node-device-5';
+  const { assignedHub } = await register(id, derived(id));
+  const call = (methodName, payload) => operate(assignedHub, 'POST', `/twins/${id}/methods`, { methodName, payload, connectTimeoutInSeconds: 10 });
+  await assert.rejects(operate(assignedHub, 'POST', `/twins/${id}/methods`, { methodName: 'reboot' }), /404103/);
+  const client = Client.fromConnectionString(connectionString(assignedHub, id, derived(id)), HubMqtt);
+  await client.open();
+  try {
+    client.onDeviceMethod('reboot', (request, response) => {
+      response.send(202, { in: request.payload.delay }, (err) => assert.ifError(err));
+    });
+    assert.deepEqual(await call('reboot', { delay: 5 }), { status: 202, payload: { in: 5 } });
+    assert.deepEqual(await call('reboot', { delay: 6 }), { status: 202, payload: { in: 6 } });
+  } finally {
+    await client.close();
+  }
+});
+
+test('messages wait for a device, and are there until it completes them', { timeout: 2 * patience }, async () => {
+  const id = 'node-device-6';
+  const { assignedHub } = await register(id, derived(id));
+  await command(assignedHub, id, {
+    body: { on: true }, messageId: 'm 1', correlationId: 'c&1', contentType: 'application/json', ack: 'full', properties: { room: 'boiler/1' },
+  });
+  const client = Client.fromConnectionString(connectionString(assignedHub, id, derived(id)), HubMqtt);
+  await client.open();
+  const arrived = [];
+  const both = new Promise((resolve) => {
+    client.on('message', (message) => {
+      arrived.push(message);
+      client.complete(message, (err) => assert.ifError(err));
+      if (arrived.length === 1) command(assignedHub, id, { body: 'second' });
+      else resolve();
+    });
+  });
+  try {
+    await both;
+    const [first, second] = arrived;
+    assert.equal(first.data.toString(), '{"on":true}');
+    assert.equal(first.messageId, 'm 1');
+    assert.equal(first.correlationId, 'c&1');
+    assert.equal(first.contentType, 'application/json');
+    assert.equal(first.to, `/devices/${id}/messages/devicebound`);
+    assert.equal(first.properties.getValue('room'), 'boiler/1');
+    assert.equal(second.data.toString(), 'second');
+    let device;
+    do device = await operate(assignedHub, 'GET', `/devices/${id}`); while (device.cloudToDeviceMessageCount > 0);
+  } finally {
+    await client.close();
+  }
 });

@@ -52,7 +52,7 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	defer cancel()
 	run := exec.CommandContext(ctx, node, "--test", "--test-reporter=tap", "device.test.js")
 	run.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.Endpoints().CAFile, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
-		"EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_HUBS="+strings.Join(hosts(), ","), "EVENKEEL_MQTT_PORT="+port(t, e.Endpoints().MQTT),
+		"EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_HUBS="+strings.Join(hosts(), ","), "EVENKEEL_CONTROL="+e.Endpoints().Control, "EVENKEEL_MQTT_PORT="+port(t, e.Endpoints().MQTT),
 		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(e.Endpoints().Data, "https://")))
 	out, err := run.CombinedOutput()
 	t.Logf("%s", out)
