@@ -3,7 +3,7 @@ KEEL := go run -buildvcs=false ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate tidy check test bench node
+.PHONY: help up down build generate tidy check test bench node tpm
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -19,10 +19,12 @@ generate: ## Generate the SDKs from their schemas
 tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
 	@go mod tidy && go list -m -mod=mod all > /dev/null
 check: ## Look for what is not formatted, suspicious or stale
-	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node ./acceptance/... && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node,swtpm ./acceptance/... ./emulator/internal/tpmseal && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
 test: ## Run all tests: unit, race, acceptance
 	@go test ./... && go test -race -short ./... && go test -tags acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it
 	@go run -buildvcs=false ./acceptance/bench
 node: ## Run the stock Node clients against the emulator
 	@go test -tags node -count 1 -timeout 20m ./acceptance/...
+tpm: ## Give sealed TPM keys to the TPM simulator swtpm, which must be installed
+	@go test -tags swtpm -count 1 ./emulator/internal/tpmseal
