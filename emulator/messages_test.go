@@ -60,6 +60,7 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		{"POST", "/messages", `{` + target + `,"bodyBase64":"AAE="}`, 201, `"sequence":3`},
 		{"POST", "/messages", `{` + target + `,"body":"a","bodyBase64":"AAE="}`, 400, "exclude"},
 		{"POST", "/messages", `{` + target + `,"bdoy":"a"}`, 400, "bdoy"},
+		{"POST", "/messages", `{"hub":"hub-1","device":"device-1","bodyBase64":"AAE="}`, 201, `"sequence":4`},
 		{"POST", "/messages", `{"body":"a"}`, 400, "hub and device are needed"},
 		{"POST", "/messages", `{"hub":"` + hubHost + `","device":"device-9"}`, 404, "not registered"},
 		{"DELETE", "/messages", ``, 400, "hub and device are needed"},
@@ -75,8 +76,8 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		}
 	}
 	check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("x")}))
-	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":4}` {
-		t.Errorf("purge: got %d %s, want 4 dropped, locked ones included", status, answer)
+	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":5}` {
+		t.Errorf("purge: got %d %s, want 5 dropped, locked ones included", status, answer)
 	}
 }
 
@@ -117,7 +118,7 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 		}
 		return bufio.NewScanner(response.Body)
 	}
-	all, fresh, other := follow("follow"), follow("follow=true&tail=0&device=device-1&hub="+strings.ToUpper(hubHost)), follow("follow&device=device-2")
+	all, fresh, other := follow("follow"), follow("follow=true&tail=0&device=device-1&hub="+strings.ToUpper(hubHost)), follow("follow&device=device-2&hub=hub-1")
 	send("after")
 	wantLine(t, all, "before")
 	wantLine(t, all, "after")

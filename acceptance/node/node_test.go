@@ -1,6 +1,6 @@
 //go:build node
 
-// Package node_test runs Azure's own device SDK for Node against the emulator (`make node`). Node and, the first time, the npm
+// Package node_test runs Azure's own SDKs for Node against the emulator (`make node`). Node and, the first time, the npm
 // registry are needed: without them it fails. It is no place for tests of our own client.
 package node_test
 
@@ -37,20 +37,47 @@ const (
 var hubs = []string{"node-hub-1", "node-hub-2"}
 
 func TestAzuresDeviceSDKForNode(t *testing.T) {
+	e := emulator.RunT(t)
+	c := newCloud(t, e)
+	c.run("device.test.js")
+	c.wantTelemetry()
+}
+
+// TestAzuresSDKsForNodeOnLoopbackAddresses needs ports 443 and 8883.
+func TestAzuresSDKsForNodeOnLoopbackAddresses(t *testing.T) {
+	e, err := emulator.New(emulator.Options{Dir: t.TempDir(), Names: emulator.NamesLoopback})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := e.Start(); errors.Is(err, fs.ErrPermission) {
+		t.Skipf("this user may not listen on the ports of Azure's hosts: %v", err)
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	newCloud(t, e).run("loopback.test.js")
+}
+
+// run builds the cloud and runs a file of tests in Node against it.
+func (c *cloud) run(file string) {
+	c.Helper()
+	t, e := c.T, c.emulator
 	node, err := exec.LookPath("node")
 	if err != nil {
 		t.Fatal("Node is needed (20 or later), and is not on PATH")
 	}
 	install(t)
-	e := emulator.RunT(t)
-	c := newCloud(t, e)
 	operator, groupKey := newKey(t), newKey(t)
 	scope := c.build(operator)
 	c.enroll(groupKey)
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	run := exec.CommandContext(ctx, node, "--test", "--test-reporter=tap", "device.test.js")
+	run := exec.CommandContext(ctx, node, "--test", "--test-reporter=tap", file)
 	run.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.Endpoints().CAFile, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
 		"EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_HUBS="+strings.Join(hosts(), ","), "EVENKEEL_CONTROL="+e.Endpoints().Control, "EVENKEEL_MQTT_PORT="+port(t, e.Endpoints().MQTT),
 		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(e.Endpoints().Data, "https://")))
@@ -62,7 +89,6 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^# pass [1-9]`).Match(out) || !regexp.MustCompile(`(?m)^# skipped 0`).Match(out) {
 		t.Error("the tests did not run, or some were skipped")
 	}
-	c.wantTelemetry()
 }
 
 // install brings the SDK into node_modules as package-lock.json pins it, unless it is there already.

@@ -11,7 +11,7 @@ import (
 
 // Command is a message to a device, the body of POST /messages.
 type Command struct {
-	// Hub is the host name of the hub, Device the id of the device.
+	// Hub is the host name of the hub, or its own name; Device is the id of the device.
 	Hub    string `json:"hub"`
 	Device string `json:"device"`
 	// Body is a string, which is sent as it is, or any other JSON value, which is sent as JSON. BodyBase64 is the body in base64.
@@ -45,7 +45,7 @@ func (c Command) Content() ([]byte, error) {
 	return c.Body, nil
 }
 
-// messages answers the telemetry that hubs took in, oldest first; ?hub= (its host name) and ?device= narrow it. With ?follow it goes on
+// messages answers the telemetry that hubs took in, oldest first; ?hub= (its name or host name) and ?device= narrow it. With ?follow it goes on
 // with what comes in, one JSON object a line, until the client goes; ?follow&tail=0 leaves out what came in before.
 //
 //	curl -N 'http://127.0.0.1:PORT/messages?follow&device=device-1'

@@ -72,7 +72,7 @@ func (c Command) check(now time.Time) error {
 
 // SendCommand queues a message for a device, and sends it at once to one that is connected and takes messages.
 func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err error) {
-	hub, err := h.state.HubByHost(host)
+	hub, err := h.state.HubByHost(h.hostOf(host))
 	if err != nil {
 		return 0, fmt.Errorf("find hub: %w", err)
 	}
@@ -111,7 +111,15 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 
 // PurgeCommands drops the messages that wait for a device and returns how many there were.
 func (h *Hubs) PurgeCommands(host, device string) (int, error) {
-	return h.state.PurgeCommands(host, device)
+	return h.state.PurgeCommands(h.hostOf(host), device)
+}
+
+// hostOf is the host name of the hub that a person calls so: by its host name, its own name, or another name of it.
+func (h *Hubs) hostOf(name string) string {
+	if name != "" && !strings.Contains(name, ".") {
+		return state.HubHost(name)
+	}
+	return h.names.Host(name)
 }
 
 // deliver sends a device what waits for it, if it is connected over MQTT.

@@ -97,8 +97,11 @@ func New(o Options) *Hubs {
 // Close stops watching the state. Connections are the broker's to end.
 func (h *Hubs) Close() { h.stop() }
 
-// Messages returns the telemetry that hubs took in and still remember, oldest first. An empty host or device matches every one.
-func (h *Hubs) Messages(host, device string) []Message { return h.inbox.messages(host, device) }
+// Messages returns the telemetry that hubs took in and still remember, oldest first. An empty host or device matches every one; a
+// hub may be called by its own name, its host name or another name of it.
+func (h *Hubs) Messages(host, device string) []Message {
+	return h.inbox.messages(h.hostOf(host), device)
+}
 
 // ErrBehind ends a Follow that does not keep up with what comes in.
 var ErrBehind = errors.New("telemetry comes in faster than it is read")
@@ -106,7 +109,7 @@ var ErrBehind = errors.New("telemetry comes in faster than it is read")
 // Follow calls each with the telemetry that hubs take in, in their order, until ctx ends or each fails, and returns that error. It
 // begins with the messages that are still remembered when fromStart, else with the next one. Host and device are as in Messages.
 func (h *Hubs) Follow(ctx context.Context, host, device string, fromStart bool, each func(Message) error) error {
-	messages, stop := h.inbox.follow(host, device, fromStart)
+	messages, stop := h.inbox.follow(h.hostOf(host), device, fromStart)
 	defer stop()
 	for {
 		select {

@@ -1,0 +1,96 @@
+'use strict';
+// Azure's own SDKs, device and service, with nothing but addresses: each hub has a loopback address of its own with Azure's ports, and the
+// provisioning service is on those of 127.0.0.1. The Go test beside this file starts the emulator so.
+
+const assert = require('node:assert/strict');
+const crypto = require('node:crypto');
+const test = require('node:test');
+const { Client, Message } = require('azure-iot-device');
+const { Http } = require('azure-iot-device-http');
+const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Mqtt: ProvisioningMqtt, MqttWs: ProvisioningMqttWs } = require('azure-iot-provisioning-device-mqtt');
+const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
+const { Client: ServiceClient, Registry } = require('azure-iothub');
+
+function setting(name) {
+  const value = process.env[name];
+  assert.ok(value, `${name} is not set: run this through the Go test (make node)`);
+  return value;
+}
+
+const groupKey = setting('EVENKEEL_GROUP_KEY');
+const patience = 20_000;
+
+function derived(id) {
+  return crypto.createHmac('sha256', Buffer.from(groupKey, 'base64')).update(id).digest('base64');
+}
+
+async function register(id, transport) {
+  const security = new SymmetricKeySecurityClient(id, derived(id));
+  const { assignedHub } = await ProvisioningDeviceClient.create('127.0.0.1', setting('EVENKEEL_ID_SCOPE'), transport, security).register();
+  assert.match(assignedHub, /^127\.0\.0\.\d+$/);
+  return assignedHub;
+}
+
+const device = (hub, id) => `HostName=${hub};DeviceId=${id};SharedAccessKey=${derived(id)}`;
+const service = (hub) => `HostName=${hub};SharedAccessKeyName=operator;SharedAccessKey=${setting('EVENKEEL_OPERATOR_KEY')}`;
+
+async function command(hub, id, body) {
+  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', body: JSON.stringify({ hub, device: id, body }) });
+  assert.equal(answer.status, 201, await answer.text());
+}
+
+for (const [name, Provisioning, Hub] of [['MQTT', ProvisioningMqtt, Mqtt], ['MQTT over WebSocket', ProvisioningMqttWs, MqttWs]]) {
+  test(`a device and its operator, over ${name}`, { timeout: 3 * patience }, async () => {
+    const id = `loop-${Hub.name}`;
+    const hub = await register(id, new Provisioning());
+    const client = Client.fromConnectionString(device(hub, id), Hub);
+    await client.open();
+    try {
+      await client.sendEvent(new Message('hello'));
+      const twin = await client.getTwin();
+      assert.equal(twin.properties.desired.interval, 30);
+      client.onDeviceMethod('reboot', (request, response) => response.send(200, request.payload));
+      await client.getTwin(); // answered after the subscription before it
+      const { result } = await ServiceClient.fromConnectionString(service(hub))
+        .invokeDeviceMethod(id, { methodName: 'reboot', payload: { delay: 5 }, connectTimeoutInSeconds: 10 });
+      assert.deepEqual(result, { status: 200, payload: { delay: 5 } });
+      const arrived = new Promise((resolve) => { client.on('message', resolve); });
+      await command(hub, id, 'wake up');
+      const message = await arrived;
+      assert.equal(message.data.toString(), 'wake up');
+      await client.complete(message);
+    } finally {
+      await client.close();
+    }
+  });
+}
+
+test('a device over HTTPS takes its messages', { timeout: 2 * patience }, async () => {
+  const id = 'loop-https';
+  const hub = await register(id, new ProvisioningMqtt());
+  await command(hub, id, 'first');
+  const client = Client.fromConnectionString(device(hub, id), Http);
+  await client.open();
+  try {
+    await client.sendEvent(new Message('hello'));
+    const message = await new Promise((resolve) => { client.on('message', resolve); });
+    assert.equal(message.data.toString(), 'first');
+    await client.complete(message);
+  } finally {
+    await client.close();
+  }
+});
+
+test('a service queries devices and changes twins', { timeout: 2 * patience }, async () => {
+  const id = 'loop-query';
+  const hub = await register(id, new ProvisioningMqtt());
+  const registry = Registry.fromConnectionString(service(hub));
+  const { responseBody: twin } = await registry.getTwin(id);
+  await twin.update({ tags: { room: 'boiler' } });
+  const query = registry.createQuery(`SELECT * FROM devices WHERE tags.room = 'boiler' AND properties.desired.interval > 10`, 5);
+  const { result } = await query.next();
+  assert.deepEqual(result.map((found) => found.deviceId), [id]);
+  assert.equal(query.hasMoreResults, false);
+});
