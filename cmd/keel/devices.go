@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -67,6 +68,7 @@ type fleet struct {
 	moved      int
 	failed     int
 	complaints []failure
+	code       int // of the first refusal: the service's own, or over MQTT, where there is none, the status
 }
 
 // failure is a device that did not get to its hub.
@@ -106,7 +108,11 @@ func (a *app) provision(ctx context.Context, count, parallel int) error {
 		return err
 	}
 	if f.failed > 0 {
-		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "look into the emulator's log: keel emulator logs")
+		advice := "look into the emulator's log: keel emulator logs"
+		if f.code != 0 {
+			advice = fmt.Sprintf("what that code means: keel doctor %d; the emulator's log: keel emulator logs", f.code)
+		}
+		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "%s", advice)
 	}
 	if !a.json {
 		also := a.also()
@@ -150,6 +156,9 @@ func (f *fleet) provision(ctx context.Context, id string) {
 	defer f.mu.Unlock()
 	if err != nil {
 		f.failed++
+		if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
+			f.code = cmp.Or(refusal.Code, refusal.Status)
+		}
 		if len(f.complaints) < maxFailures {
 			f.complaints = append(f.complaints, failure{id, err.Error()})
 		}

@@ -62,17 +62,9 @@ type Options struct {
 // Ensure returns tools that are ready to run: the explicit ones, else suitable ones on Path, else the pinned ones, which it builds
 // when the cache lacks them.
 func Ensure(ctx context.Context, o Options) (Tools, error) {
-	if o.Explicit != "" {
-		return explicit(ctx, o)
-	}
-	own, note := onPath(ctx, o)
-	if own != nil {
-		return *own, nil
-	}
-	tools := Cached(o.Cache)
-	tools.Note = note
-	if Complete(tools) {
-		return tools, nil
+	tools, there, err := Look(ctx, o)
+	if there || err != nil {
+		return tools, err
 	}
 	if err := CheckGo(ctx, o.Root, o.Env); err != nil {
 		return Tools{}, err
@@ -81,6 +73,21 @@ func Ensure(ctx context.Context, o Options) (Tools, error) {
 		return Tools{}, err
 	}
 	return tools, nil
+}
+
+// Look returns the tools that Ensure would return, and whether they are there; it builds nothing.
+func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
+	if o.Explicit != "" {
+		tools, err = explicit(ctx, o)
+		return tools, err == nil, err
+	}
+	own, note := onPath(ctx, o)
+	if own != nil {
+		return *own, true, nil
+	}
+	tools = Cached(o.Cache)
+	tools.Note = note
+	return tools, Complete(tools), nil
 }
 
 func explicit(ctx context.Context, o Options) (Tools, error) {

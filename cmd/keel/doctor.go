@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/errorcodes"
+	"evenkeel/internal/hint"
+)
+
+func newDoctor(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "doctor [CODE]",
+		Short: "Look for what may be wrong here, or explain an error code",
+		Long: "Check what a local run needs: Go, Pulumi, the built programs, backend, passphrase, emulator, ports, certificate and clock.\n" +
+			"Nothing is built, started or changed. The exit code is 1 when something is wrong; what is only not there yet is a note.\n\n" +
+			"With a code, of the provisioning service or of a hub, as a number or a name, explain its cause and what to do.",
+		Example: "  keel doctor\n  keel doctor 401002\n  keel doctor DeviceNotFound\n  keel doctor --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.explain(args[0])
+			}
+			return a.doctor(cmd.Context())
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// explain prints what is known of a code.
+func (a *app) explain(text string) error {
+	found := errorcodes.Find(text)
+	if len(found) == 0 {
+		return hint.To(fmt.Errorf("code %q is not known", text),
+			"codes have six digits, as 401002; its first three are an HTTP status, which is explained too: keel doctor 401")
+	}
+	if a.json {
+		return a.printJSON(found)
+	}
+	for i, e := range found {
+		if i > 0 {
+			fmt.Fprintln(a.stdout)
+		}
+		title := strconv.Itoa(e.Code)
+		if e.Name != "" {
+			title += " " + e.Name
+		}
+		fmt.Fprintf(a.stdout, "%s, from %s\n  cause:  %s\n  remedy: %s\n", title, e.Source, e.Cause, e.Remedy)
+		if e.EmulatorOnly {
+			fmt.Fprintln(a.stdout, "  note:   the number is the emulator's; Azure's own is not public.")
+		}
+	}
+	return nil
+}
+
+// verdict is how a check ended.
+type verdict string
+
+const (
+	fine   verdict = "ok"
+	note   verdict = "note" // nothing wrong: not there yet
+	failed verdict = "failed"
+)
+
+// finding is the result of one check.
+type finding struct {
+	Check   string  `json:"check"`
+	Verdict verdict `json:"verdict"`
+	Detail  string  `json:"detail"`
+	Hint    string  `json:"hint,omitempty"`
+}
+
+func ok(format string, args ...any) finding {
+	return finding{Verdict: fine, Detail: fmt.Sprintf(format, args...)}
+}
+
+func absentYet(advice, format string, args ...any) finding {
+	return finding{Verdict: note, Detail: fmt.Sprintf(format, args...), Hint: advice}
+}
+
+// wrong turns an error into a finding, with its hint or else advice.
+func wrong(err error, advice string) finding {
+	if own := hint.Of(err); own != "" {
+		advice = own
+	}
+	return finding{Verdict: failed, Detail: strings.ReplaceAll(err.Error(), "\n", " "), Hint: advice}
+}
+
+func (a *app) doctor(ctx context.Context) error {
+	d, err := a.newExamination()
+	if err != nil {
+		return err
+	}
+	var findings []finding
+	bad := 0
+	for _, check := range []struct {
+		name string
+		run  func(context.Context) finding
+	}{
+		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"backend", d.backend}, {"passphrase", d.passphrase},
+		{"emulator", d.emulator}, {"ports", d.ports}, {"certificate", d.certificate}, {"clock", d.clock},
+	} {
+		f := check.run(ctx)
+		f.Check = check.name
+		if f.Verdict == failed {
+			bad++
+		}
+		findings = append(findings, f)
+	}
+	if a.json {
+		err = a.printJSON(map[string]any{"ok": bad == 0, "checks": findings})
+	} else {
+		err = a.printFindings(findings)
+	}
+	if err == nil && bad > 0 {
+		err = fmt.Errorf("%d of %d checks failed", bad, len(findings))
+	}
+	return err
+}
+
+func (a *app) printFindings(findings []finding) error {
+	return table(a.stdout, func(row func(...string)) {
+		for _, f := range findings {
+			row(string(f.Verdict), f.Check, f.Detail)
+			if f.Hint != "" {
+				row("", "", "hint: "+f.Hint)
+			}
+		}
+	})
+}

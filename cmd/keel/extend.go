@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+func newExtend(a *app) *cobra.Command {
+	var ttl string
+	cmd := &cobra.Command{
+		Use:   "extend [NAME]",
+		Short: "Let an environment live longer, from now on",
+		Long: "Move the end of an environment's life to --ttl from now: in its configuration and in the tag of its resource group. Nothing\n" +
+			"else changes, and no program runs: what has been edited in main.go or in the configuration waits for the next up.",
+		Example: "  keel extend\n  keel extend mine --ttl 2d",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			span, err := environment.ParseTTL(ttl)
+			if err != nil {
+				return usageError{fmt.Errorf("--ttl: %w", err)}
+			}
+			if err := a.named(args); err != nil {
+				return err
+			}
+			return a.extend(cmd.Context(), span)
+		},
+	}
+	cmd.Flags().StringVar(&ttl, "ttl", "8h", "how long from now: minutes, hours or days, as 90m, 8h, 2d")
+	a.addJSON(cmd)
+	return cmd
+}
+
+func (a *app) extend(ctx context.Context, ttl time.Duration) error {
+	e, err := a.present(ctx)
+	if err != nil {
+		return err
+	}
+	azure, err := environment.Emulator(e.Endpoints)
+	if err != nil {
+		return err
+	}
+	until := time.Now().Add(ttl)
+	if err := e.Extend(ctx, azure, until); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(map[string]string{"name": e.Stack, "expiresAt": environment.Stamp(until)})
+	}
+	fmt.Fprintf(a.stdout, "environment %s lives until %s\n", e.Stack, until.Local().Format(time.DateTime))
+	return nil
+}
+
+// present returns the environment that was asked for, which must be there.
+func (a *app) present(ctx context.Context) (*environment.Environment, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return nil, err
+	}
+	there, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Exists()
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return nil, a.absent()
+	}
+	return a.local(ctx, whenStale)
+}
+
+func (a *app) absent() error {
+	if a.stack == environment.Local {
+		return hint.To(fmt.Errorf("the local environment is not up"), "bring it up with: keel up")
+	}
+	return hint.To(fmt.Errorf("environment %s is not up", a.stack), "bring it up with: keel up %s; which there are: keel ls", a.stack)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func newShow(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show [NAME]",
+		Short: "Show one environment: lifetime, hosts, hubs and their devices",
+		Long: "Show an environment: whose it is and how long it lives, where its services answer, and how many devices each hub has\n" +
+			"been assigned. No key is among it.",
+		Example: "  keel show\n  keel show mine --json",
+		Args:    maybeArg,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := a.named(args); err != nil {
+				return err
+			}
+			return a.showEnvironment(cmd.Context())
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// shown is what `show` prints as JSON.
+type shown struct {
+	summary
+	IDScope          string     `json:"idScope"`
+	ServiceHost      string     `json:"serviceHost"`
+	DeviceHost       string     `json:"deviceHost"`
+	AllocationPolicy string     `json:"allocationPolicy"`
+	Devices          int        `json:"devices"`
+	HubList          []shownHub `json:"hubList"`
+}
+
+type shownHub struct {
+	hubOut
+	Devices int `json:"devices"`
+}
+
+func (a *app) showEnvironment(ctx context.Context) error {
+	stack, e, err := a.outputs(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := e.Summary()
+	if err != nil {
+		return err
+	}
+	devices, err := stack.devices(ctx, e.Endpoints)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	out := shown{
+		summary: newSummary(s, now), IDScope: stack.IDScope, ServiceHost: stack.ServiceHost, DeviceHost: stack.DeviceHost,
+		AllocationPolicy: stack.AllocationPolicy,
+	}
+	assigned := map[string]int{}
+	for _, d := range devices {
+		if d.Hub != "" {
+			assigned[d.Hub]++
+			out.Devices++
+		}
+	}
+	for _, h := range stack.Hubs {
+		out.HubList = append(out.HubList, shownHub{h, assigned[h.HostName]})
+	}
+	if a.json {
+		return a.printJSON(out)
+	}
+	return a.printShown(out, now)
+}
+
+func (a *app) printShown(out shown, now time.Time) error {
+	return table(a.stdout, func(row func(...string)) {
+		row("environment", out.Name)
+		row("owner", dash(out.Owner))
+		row("target", out.Target)
+		row("age", age(out.CreatedAt, now))
+		row("left", left(out.ExpiresAt, now))
+		row("resources", strconv.Itoa(out.Resources))
+		row("id scope", out.IDScope)
+		row("service host", out.ServiceHost)
+		row("device host", out.DeviceHost)
+		row("policy", out.AllocationPolicy)
+		row("devices", strconv.Itoa(out.Devices))
+		for _, h := range out.HubList {
+			note := "weight " + strconv.Itoa(h.Weight)
+			if h.Drain {
+				note = "draining"
+			}
+			row(h.Name, fmt.Sprintf("%s, %s, %d devices", h.HostName, note, h.Devices))
+		}
+	})
+}
