@@ -45,6 +45,11 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
+	release, err := e.Claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	until := time.Now().Add(ttl)
 	if err := e.Extend(ctx, azure, until); err != nil {
 		return err

@@ -37,6 +37,13 @@ func TestScripts(t *testing.T) {
 			"take":  take,
 			"crash": crash,
 			"seed":  seed,
+
+			"expire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2020-01-01T00:00:00Z") },
+			"unexpire": func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
+			"tag":      tag,
+			"claim":    claim,
+			"release":  release,
+			"await":    await,
 		},
 	})
 }
@@ -68,6 +75,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("CHECKOUT", checkout)
 	env.Setenv("PAPER", bin)
+	env.Values[held] = make(chan func(), 1)
 	env.Defer(func() {
 		_, _ = process(checkout).Stop(context.Background(), 5*time.Second)
 	})

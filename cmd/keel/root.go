@@ -65,7 +65,7 @@ func newRoot(a *app) *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local),
 		"the environment to work on (or EVENKEEL_STACK)")
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkName(a.stack) }
-	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
 	group(root)
 	return root
 }

@@ -48,6 +48,11 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 	if err != nil {
 		return err
 	}
+	release, err := e.Claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	if err := a.prepare(ctx, e, lifetime(time.Now(), ttl)...); err != nil {
 		return err
 	}
@@ -182,6 +187,15 @@ func (a *app) destroy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	release, err := e.Claim(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return a.destroyClaimed(ctx, e)
+}
+
+func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) error {
 	if a.json {
 		e.Stdout = a.stderr
 	}

@@ -68,6 +68,9 @@ func (f Folder) Log() string { return f.in("emulator.log") }
 // Background is the folder of the background process's lock and record.
 func (f Folder) Background() string { return f.in("background") }
 
+// Claims is the folder of the locks by which commands of keel take turns at an environment.
+func (f Folder) Claims() string { return f.in("claims") }
+
 func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel", name) }
 
 // Prepare makes the folders and, at first, the passphrase; it reports whether the passphrase is new.

@@ -1,0 +1,81 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/to"
+	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"evenkeel/internal/environment"
+)
+
+// expire writes the end of an environment's life into its stack file.
+func expire(ts *testscript.TestScript, name, at string) {
+	file := filepath.Join(ts.Getenv("CHECKOUT"), "stacks", "Pulumi."+name+".yaml")
+	line := regexp.MustCompile(`evenkeel:expiresAt: .*`)
+	ts.Check(os.WriteFile(file, line.ReplaceAll([]byte(ts.ReadFile(file)), []byte("evenkeel:expiresAt: "+at)), 0o600))
+}
+
+// tag NAME TAG VALUE: puts a resource group of the environment, with a tag more, into the emulator, as the real Pulumi and somebody
+// with the portal would.
+func tag(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: tag NAME TAG VALUE")
+	}
+	record, err := process(ts.Getenv("CHECKOUT")).Find()
+	ts.Check(err)
+	ends, err := decode(record)
+	ts.Check(err)
+	credential, client, err := environment.Client(ends)
+	ts.Check(err)
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
+	ts.Check(err)
+	tags := map[string]*string{args[1]: &args[2]}
+	for name, value := range environment.Tags(args[0]) {
+		tags[name] = &value
+	}
+	_, err = groups.CreateOrUpdate(context.Background(), args[0], armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil)
+	ts.Check(err)
+}
+
+// held is the key under which a story keeps the claim that it holds.
+const held = "held"
+
+// claim NAME: the test itself takes an environment, as another keel would, until release.
+func claim(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: claim NAME")
+	}
+	e := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
+	free, err := e.Claim(context.Background())
+	ts.Check(err)
+	ts.Value(held).(chan func()) <- free
+}
+
+func release(ts *testscript.TestScript, _ bool, _ []string) {
+	(<-ts.Value(held).(chan func()))()
+}
+
+// await FILE PATTERN: waits until a line of a file matches.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: await FILE PATTERN")
+	}
+	pattern := regexp.MustCompile("(?m)" + args[1])
+	var text []byte
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		text, _ = os.ReadFile(ts.MkAbs(args[0])) // absent: not yet
+		if pattern.Match(text) {
+			return
+		}
+	}
+	ts.Fatalf("%s never held %q; it holds\n%s", args[0], args[1], text)
+}
