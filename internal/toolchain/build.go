@@ -137,7 +137,7 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 // lock takes the file lock, telling the user when somebody else holds it for longer than a moment.
 func lock(ctx context.Context, file string, report Reporter) (func(), error) {
 	held := flock.New(file)
-	moment, cancel := context.WithTimeout(ctx, quiet)
+	moment, cancel := context.WithTimeout(ctx, report.quiet())
 	ok, err := held.TryLockContext(moment, 20*time.Millisecond)
 	cancel()
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {

@@ -14,12 +14,19 @@ type Reporter struct {
 	Out io.Writer
 	// Terminal says that Out can redraw a line.
 	Terminal bool
+	// Quiet is how long work may take before anything is said about it, so that builds that find nothing to do stay silent; 1.5 s
+	// when zero.
+	Quiet time.Duration
 	// Every is the time between two lines where there is no terminal; 10 s when zero.
 	Every time.Duration
 }
 
-// quiet is how long work may take before anything is said about it: builds that find nothing to do stay silent.
-const quiet = 1500 * time.Millisecond
+func (r Reporter) quiet() time.Duration {
+	if r.Quiet > 0 {
+		return r.Quiet
+	}
+	return 1500 * time.Millisecond
+}
 
 func (r Reporter) say(text string) {
 	if r.Out != nil {
@@ -47,7 +54,7 @@ func (r Reporter) show(what string, begun time.Time, stop <-chan struct{}) bool 
 	select {
 	case <-stop:
 		return false
-	case <-time.After(quiet):
+	case <-time.After(r.quiet()):
 	}
 	r.say("building " + what)
 	every, tick := r.Every, func() { r.say(fmt.Sprintf("  still building: %s", time.Since(begun).Round(time.Second))) }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"evenkeel/internal/hint"
 	"evenkeel/internal/toolchain"
@@ -75,7 +76,7 @@ func newBench(t *testing.T, env ...string) *bench {
 	b := &bench{t: t, out: &bytes.Buffer{}, log: filepath.Join(folder, "builds")}
 	b.options = toolchain.Options{
 		Root: filepath.Join(folder, "my project"), Cache: filepath.Join(folder, "cache"), Path: filepath.Join(folder, "bin"),
-		Report: toolchain.Reporter{Out: b.out},
+		Report: toolchain.Reporter{Out: b.out, Quiet: time.Hour},
 		Env:    append([]string{"PATH=" + filepath.Join(folder, "bin"), "FAKE_LOG=" + b.log, "FAKE_GO=go1.30.0"}, env...),
 	}
 	for _, sub := range []string{"tools/pulumi", "tools/language-go"} {
