@@ -9,7 +9,8 @@ import (
 
 // The query language of IoT Hub, as far as it is understood here: SELECT * | paths | COUNT(), FROM devices, WHERE with comparisons,
 // AND, OR, NOT, IN, NIN, parentheses and the type and string functions. Source: "IoT Hub query language for device and module twins".
-// Fidelity: no GROUP BY, no other aggregates, no JOIN; no jobs, modules or digital twins as a source.
+// Fidelity: no GROUP BY, no other aggregates, no JOIN; no jobs, modules or digital twins as a source. That a comparison of values of
+// different types is neither true nor false is unsure.
 
 // maxQuery is the size in bytes of the longest query, maxNesting the depth of its parentheses and NOTs.
 const (
