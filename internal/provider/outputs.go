@@ -5,39 +5,61 @@ import "github.com/pulumi/pulumi/sdk/v3/go/property"
 // secretNames are the properties that are secret wherever they stand. A test compares them with the schema.
 var secretNames = map[string]bool{
 	"primaryKey": true, "secondaryKey": true, "activeKey": true, "nextKey": true, "webhookUrl": true,
-	"deviceKey": true,
+	"deviceKey": true, "digestKey": true, "manifestText": true,
 }
 
 // markSecrets marks the secret properties of a resource, at any depth.
 func markSecrets(properties property.Map) property.Map {
+	marked := make(map[string]property.Value, properties.Len()) // Map.Set copies the map, which may be long
 	for name, value := range properties.All {
-		if value.IsMap() {
+		switch {
+		case value.IsMap():
 			value = property.WithGoValue(value, markSecrets(value.AsMap()))
+		case value.IsArray():
+			value = property.WithGoValue(value, markSecretsOf(value.AsArray()))
 		}
 		if secretNames[name] && !value.IsNull() {
 			value = value.WithSecret(true)
 		}
-		properties = properties.Set(name, value)
+		marked[name] = value
 	}
-	return properties
+	return property.NewMap(marked)
+}
+
+func markSecretsOf(list property.Array) property.Array {
+	marked := make([]property.Value, 0, list.Len())
+	for _, value := range list.All {
+		if value.IsMap() {
+			value = property.WithGoValue(value, markSecrets(value.AsMap()))
+		}
+		marked = append(marked, value)
+	}
+	return property.NewArray(marked)
 }
 
 // unknownWhenEmpty are the outputs that a preview leaves empty when it cannot know them. (infer's own rule calls every output of
 // a creation unknown, and none of an update whose new inputs were absent before.)
 var unknownWhenEmpty = []string{
 	"serviceHost", "etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "primaryCertificate", "secondaryCertificate",
-	"primaryKey", "secondaryKey", "activeKey", "nextKey",
+	"primaryKey", "secondaryKey", "activeKey", "nextKey", "digestKey", "devices",
 }
 
 // markUnknown marks the outputs that a preview does not know.
 func markUnknown(properties property.Map) property.Map {
 	for _, name := range unknownWhenEmpty {
-		value, exists := properties.GetOk(name)
-		if exists && (value.IsString() && value.AsString() == "" || value.IsMap() && value.AsMap().Get("sha256Thumbprint").Equals(property.New(""))) {
+		if value, exists := properties.GetOk(name); exists && isEmptyOutput(value) {
 			properties = properties.Set(name, property.WithGoValue(value, property.Computed))
 		}
 	}
 	return properties
+}
+
+// isEmptyOutput reports whether an output is an empty text, an empty map, or a certificate of which nothing is told.
+func isEmptyOutput(value property.Value) bool {
+	if value.IsString() {
+		return value.AsString() == ""
+	}
+	return value.IsMap() && (value.AsMap().Len() == 0 || value.AsMap().Get("sha256Thumbprint").Equals(property.New("")))
 }
 
 // restoreUnknown puts the unknown values of from back where to lost them: infer drops an unknown list or map on its way through Go.

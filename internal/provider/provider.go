@@ -8,6 +8,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 // Name and Version are the package's in its schema and of the plugin that serves it.
@@ -40,6 +41,7 @@ func build() (p.Provider, error) {
 		WithResources(
 			infer.Resource(IndividualEnrollment{}),
 			infer.Resource(EnrollmentGroup{}),
+			infer.Resource(EnrollmentSet{}),
 			infer.Resource(SharedAccessKey{}),
 		).
 		WithFunctions(functions()...).
@@ -67,7 +69,7 @@ func adapt(served p.Provider) p.Provider {
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		response, err := served.Diff(withURN(ctx, req.Urn), req)
+		response, err := served.Diff(withUnknown(withURN(ctx, req.Urn), property.New(req.Inputs).HasComputed()), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}

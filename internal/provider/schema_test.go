@@ -57,7 +57,7 @@ func TestTokensArePinned(t *testing.T) {
 	t.Parallel()
 	spec := readSchema(t)
 	got := slices.Sorted(maps.Keys(spec.Resources))
-	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:IndividualEnrollment", "azure-dps:index:SharedAccessKey"}
+	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet", "azure-dps:index:IndividualEnrollment", "azure-dps:index:SharedAccessKey"}
 	if !slices.Equal(got, want) {
 		t.Errorf("resources: got %v, want %v", got, want)
 	}
@@ -73,6 +73,7 @@ func TestTokensArePinned(t *testing.T) {
 	want = nil
 	for _, name := range []string{
 		"AllocationPolicy", "Attestation", "CAReferences", "Capabilities", "CertificateInfo", "CertificatePair", "CustomAllocation",
+		"EnrollmentSetDefaults", "EnrollmentSetItem",
 		"InitialTwin", "ProvisioningStatus", "Registration", "ReprovisionPolicy", "SymmetricKey", "TpmAttestation", "X509Attestation",
 	} {
 		want = append(want, "azure-dps:index:"+name)
@@ -106,7 +107,8 @@ func TestSecretsAreSecretInTheSchema(t *testing.T) {
 		collect(lastPart(token), function.ReturnType.ObjectTypeSpec.Properties)
 	}
 	want := []string{
-		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey", "IndividualEnrollment.primaryKey",
+		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey",
+		"EnrollmentSet.digestKey", "EnrollmentSet.manifestText", "EnrollmentSetItem.primaryKey", "EnrollmentSetItem.secondaryKey", "IndividualEnrollment.primaryKey",
 		"IndividualEnrollment.secondaryKey", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
 		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey",
 		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey", "getEnrollmentGroup.secondaryKey",

@@ -23,6 +23,8 @@ func (m *module) Construct(ctx *pulumi.Context, name, typ, urn string) (r pulumi
 	switch typ {
 	case "azure-dps:index:EnrollmentGroup":
 		r = &EnrollmentGroup{}
+	case "azure-dps:index:EnrollmentSet":
+		r = &EnrollmentSet{}
 	case "azure-dps:index:IndividualEnrollment":
 		r = &IndividualEnrollment{}
 	case "azure-dps:index:SharedAccessKey":

@@ -970,6 +970,486 @@ func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
+// Settings of every enrollment of a set that does not say otherwise.
+type EnrollmentSetDefaults struct {
+	// How devices are spread over the hubs.
+	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
+	// Capabilities of the devices.
+	Capabilities *Capabilities `pulumi:"capabilities"`
+	// The webhook that decides, for the policy `custom`.
+	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
+	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	InitialTwin *InitialTwin `pulumi:"initialTwin"`
+	// Host names of the linked hubs that devices may be assigned to.
+	IotHubs []string `pulumi:"iotHubs"`
+	// Whether devices may register: `enabled` (the default) or `disabled`.
+	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
+	// What happens when a device registers again.
+	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
+}
+
+// EnrollmentSetDefaultsInput is an input type that accepts EnrollmentSetDefaultsArgs and EnrollmentSetDefaultsOutput values.
+// You can construct a concrete instance of `EnrollmentSetDefaultsInput` via:
+//
+//	EnrollmentSetDefaultsArgs{...}
+type EnrollmentSetDefaultsInput interface {
+	pulumi.Input
+
+	ToEnrollmentSetDefaultsOutput() EnrollmentSetDefaultsOutput
+	ToEnrollmentSetDefaultsOutputWithContext(context.Context) EnrollmentSetDefaultsOutput
+}
+
+// Settings of every enrollment of a set that does not say otherwise.
+type EnrollmentSetDefaultsArgs struct {
+	// How devices are spread over the hubs.
+	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
+	// Capabilities of the devices.
+	Capabilities CapabilitiesPtrInput `pulumi:"capabilities"`
+	// The webhook that decides, for the policy `custom`.
+	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
+	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	InitialTwin InitialTwinPtrInput `pulumi:"initialTwin"`
+	// Host names of the linked hubs that devices may be assigned to.
+	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
+	// Whether devices may register: `enabled` (the default) or `disabled`.
+	ProvisioningStatus ProvisioningStatusPtrInput `pulumi:"provisioningStatus"`
+	// What happens when a device registers again.
+	ReprovisionPolicy ReprovisionPolicyPtrInput `pulumi:"reprovisionPolicy"`
+}
+
+func (EnrollmentSetDefaultsArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*EnrollmentSetDefaults)(nil)).Elem()
+}
+
+func (i EnrollmentSetDefaultsArgs) ToEnrollmentSetDefaultsOutput() EnrollmentSetDefaultsOutput {
+	return i.ToEnrollmentSetDefaultsOutputWithContext(context.Background())
+}
+
+func (i EnrollmentSetDefaultsArgs) ToEnrollmentSetDefaultsOutputWithContext(ctx context.Context) EnrollmentSetDefaultsOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetDefaultsOutput)
+}
+
+func (i EnrollmentSetDefaultsArgs) ToEnrollmentSetDefaultsPtrOutput() EnrollmentSetDefaultsPtrOutput {
+	return i.ToEnrollmentSetDefaultsPtrOutputWithContext(context.Background())
+}
+
+func (i EnrollmentSetDefaultsArgs) ToEnrollmentSetDefaultsPtrOutputWithContext(ctx context.Context) EnrollmentSetDefaultsPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetDefaultsOutput).ToEnrollmentSetDefaultsPtrOutputWithContext(ctx)
+}
+
+// EnrollmentSetDefaultsPtrInput is an input type that accepts EnrollmentSetDefaultsArgs, EnrollmentSetDefaultsPtr and EnrollmentSetDefaultsPtrOutput values.
+// You can construct a concrete instance of `EnrollmentSetDefaultsPtrInput` via:
+//
+//	        EnrollmentSetDefaultsArgs{...}
+//
+//	or:
+//
+//	        nil
+type EnrollmentSetDefaultsPtrInput interface {
+	pulumi.Input
+
+	ToEnrollmentSetDefaultsPtrOutput() EnrollmentSetDefaultsPtrOutput
+	ToEnrollmentSetDefaultsPtrOutputWithContext(context.Context) EnrollmentSetDefaultsPtrOutput
+}
+
+type enrollmentSetDefaultsPtrType EnrollmentSetDefaultsArgs
+
+func EnrollmentSetDefaultsPtr(v *EnrollmentSetDefaultsArgs) EnrollmentSetDefaultsPtrInput {
+	return (*enrollmentSetDefaultsPtrType)(v)
+}
+
+func (*enrollmentSetDefaultsPtrType) ElementType() reflect.Type {
+	return reflect.TypeOf((**EnrollmentSetDefaults)(nil)).Elem()
+}
+
+func (i *enrollmentSetDefaultsPtrType) ToEnrollmentSetDefaultsPtrOutput() EnrollmentSetDefaultsPtrOutput {
+	return i.ToEnrollmentSetDefaultsPtrOutputWithContext(context.Background())
+}
+
+func (i *enrollmentSetDefaultsPtrType) ToEnrollmentSetDefaultsPtrOutputWithContext(ctx context.Context) EnrollmentSetDefaultsPtrOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetDefaultsPtrOutput)
+}
+
+// Settings of every enrollment of a set that does not say otherwise.
+type EnrollmentSetDefaultsOutput struct{ *pulumi.OutputState }
+
+func (EnrollmentSetDefaultsOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*EnrollmentSetDefaults)(nil)).Elem()
+}
+
+func (o EnrollmentSetDefaultsOutput) ToEnrollmentSetDefaultsOutput() EnrollmentSetDefaultsOutput {
+	return o
+}
+
+func (o EnrollmentSetDefaultsOutput) ToEnrollmentSetDefaultsOutputWithContext(ctx context.Context) EnrollmentSetDefaultsOutput {
+	return o
+}
+
+func (o EnrollmentSetDefaultsOutput) ToEnrollmentSetDefaultsPtrOutput() EnrollmentSetDefaultsPtrOutput {
+	return o.ToEnrollmentSetDefaultsPtrOutputWithContext(context.Background())
+}
+
+func (o EnrollmentSetDefaultsOutput) ToEnrollmentSetDefaultsPtrOutputWithContext(ctx context.Context) EnrollmentSetDefaultsPtrOutput {
+	return o.ApplyTWithContext(ctx, func(_ context.Context, v EnrollmentSetDefaults) *EnrollmentSetDefaults {
+		return &v
+	}).(EnrollmentSetDefaultsPtrOutput)
+}
+
+// How devices are spread over the hubs.
+func (o EnrollmentSetDefaultsOutput) AllocationPolicy() AllocationPolicyPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
+}
+
+// Capabilities of the devices.
+func (o EnrollmentSetDefaultsOutput) Capabilities() CapabilitiesPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *Capabilities { return v.Capabilities }).(CapabilitiesPtrOutput)
+}
+
+// The webhook that decides, for the policy `custom`.
+func (o EnrollmentSetDefaultsOutput) CustomAllocation() CustomAllocationPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
+}
+
+// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+func (o EnrollmentSetDefaultsOutput) InitialTwin() InitialTwinPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
+}
+
+// Host names of the linked hubs that devices may be assigned to.
+func (o EnrollmentSetDefaultsOutput) IotHubs() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
+}
+
+// Whether devices may register: `enabled` (the default) or `disabled`.
+func (o EnrollmentSetDefaultsOutput) ProvisioningStatus() ProvisioningStatusPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *ProvisioningStatus { return v.ProvisioningStatus }).(ProvisioningStatusPtrOutput)
+}
+
+// What happens when a device registers again.
+func (o EnrollmentSetDefaultsOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *ReprovisionPolicy { return v.ReprovisionPolicy }).(ReprovisionPolicyPtrOutput)
+}
+
+type EnrollmentSetDefaultsPtrOutput struct{ *pulumi.OutputState }
+
+func (EnrollmentSetDefaultsPtrOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((**EnrollmentSetDefaults)(nil)).Elem()
+}
+
+func (o EnrollmentSetDefaultsPtrOutput) ToEnrollmentSetDefaultsPtrOutput() EnrollmentSetDefaultsPtrOutput {
+	return o
+}
+
+func (o EnrollmentSetDefaultsPtrOutput) ToEnrollmentSetDefaultsPtrOutputWithContext(ctx context.Context) EnrollmentSetDefaultsPtrOutput {
+	return o
+}
+
+func (o EnrollmentSetDefaultsPtrOutput) Elem() EnrollmentSetDefaultsOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) EnrollmentSetDefaults {
+		if v != nil {
+			return *v
+		}
+		var ret EnrollmentSetDefaults
+		return ret
+	}).(EnrollmentSetDefaultsOutput)
+}
+
+// How devices are spread over the hubs.
+func (o EnrollmentSetDefaultsPtrOutput) AllocationPolicy() AllocationPolicyPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *AllocationPolicy {
+		if v == nil {
+			return nil
+		}
+		return v.AllocationPolicy
+	}).(AllocationPolicyPtrOutput)
+}
+
+// Capabilities of the devices.
+func (o EnrollmentSetDefaultsPtrOutput) Capabilities() CapabilitiesPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *Capabilities {
+		if v == nil {
+			return nil
+		}
+		return v.Capabilities
+	}).(CapabilitiesPtrOutput)
+}
+
+// The webhook that decides, for the policy `custom`.
+func (o EnrollmentSetDefaultsPtrOutput) CustomAllocation() CustomAllocationPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *CustomAllocation {
+		if v == nil {
+			return nil
+		}
+		return v.CustomAllocation
+	}).(CustomAllocationPtrOutput)
+}
+
+// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+func (o EnrollmentSetDefaultsPtrOutput) InitialTwin() InitialTwinPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *InitialTwin {
+		if v == nil {
+			return nil
+		}
+		return v.InitialTwin
+	}).(InitialTwinPtrOutput)
+}
+
+// Host names of the linked hubs that devices may be assigned to.
+func (o EnrollmentSetDefaultsPtrOutput) IotHubs() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) []string {
+		if v == nil {
+			return nil
+		}
+		return v.IotHubs
+	}).(pulumi.StringArrayOutput)
+}
+
+// Whether devices may register: `enabled` (the default) or `disabled`.
+func (o EnrollmentSetDefaultsPtrOutput) ProvisioningStatus() ProvisioningStatusPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *ProvisioningStatus {
+		if v == nil {
+			return nil
+		}
+		return v.ProvisioningStatus
+	}).(ProvisioningStatusPtrOutput)
+}
+
+// What happens when a device registers again.
+func (o EnrollmentSetDefaultsPtrOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *ReprovisionPolicy {
+		if v == nil {
+			return nil
+		}
+		return v.ReprovisionPolicy
+	}).(ReprovisionPolicyPtrOutput)
+}
+
+// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+type EnrollmentSetItem struct {
+	// How the device is allocated, instead of the default.
+	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
+	// The device's certificate: PEM text, or base64 of its DER form.
+	Certificate *string `pulumi:"certificate"`
+	// Desired properties of the initial twin, instead of the default ones.
+	DesiredProperties map[string]interface{} `pulumi:"desiredProperties"`
+	// Id of the device at its hub. Left out, the registration id.
+	DeviceId *string `pulumi:"deviceId"`
+	// Public endorsement key of the device's TPM.
+	EndorsementKey *string `pulumi:"endorsementKey"`
+	// Whether the device is an IoT Edge device, instead of the default.
+	IotEdge *bool `pulumi:"iotEdge"`
+	// Host names of the hubs that the device may be assigned to, instead of the default ones.
+	IotHubs []string `pulumi:"iotHubs"`
+	// Information about the device, any JSON object.
+	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
+	// Primary key, base64. Left out, made at creation and kept.
+	PrimaryKey *string `pulumi:"primaryKey"`
+	// Whether the device may register, instead of the default.
+	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
+	// Id under which the device registers.
+	RegistrationId string `pulumi:"registrationId"`
+	// The device's other certificate, in the same forms.
+	SecondaryCertificate *string `pulumi:"secondaryCertificate"`
+	// Secondary key, base64. Left out, made at creation and kept.
+	SecondaryKey *string `pulumi:"secondaryKey"`
+	// Public storage root key of the device's TPM.
+	StorageRootKey *string `pulumi:"storageRootKey"`
+	// Tags of the initial twin, instead of the default ones.
+	Tags map[string]interface{} `pulumi:"tags"`
+}
+
+// EnrollmentSetItemInput is an input type that accepts EnrollmentSetItemArgs and EnrollmentSetItemOutput values.
+// You can construct a concrete instance of `EnrollmentSetItemInput` via:
+//
+//	EnrollmentSetItemArgs{...}
+type EnrollmentSetItemInput interface {
+	pulumi.Input
+
+	ToEnrollmentSetItemOutput() EnrollmentSetItemOutput
+	ToEnrollmentSetItemOutputWithContext(context.Context) EnrollmentSetItemOutput
+}
+
+// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+type EnrollmentSetItemArgs struct {
+	// How the device is allocated, instead of the default.
+	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
+	// The device's certificate: PEM text, or base64 of its DER form.
+	Certificate pulumi.StringPtrInput `pulumi:"certificate"`
+	// Desired properties of the initial twin, instead of the default ones.
+	DesiredProperties pulumi.MapInput `pulumi:"desiredProperties"`
+	// Id of the device at its hub. Left out, the registration id.
+	DeviceId pulumi.StringPtrInput `pulumi:"deviceId"`
+	// Public endorsement key of the device's TPM.
+	EndorsementKey pulumi.StringPtrInput `pulumi:"endorsementKey"`
+	// Whether the device is an IoT Edge device, instead of the default.
+	IotEdge pulumi.BoolPtrInput `pulumi:"iotEdge"`
+	// Host names of the hubs that the device may be assigned to, instead of the default ones.
+	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
+	// Information about the device, any JSON object.
+	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
+	// Primary key, base64. Left out, made at creation and kept.
+	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
+	// Whether the device may register, instead of the default.
+	ProvisioningStatus ProvisioningStatusPtrInput `pulumi:"provisioningStatus"`
+	// Id under which the device registers.
+	RegistrationId pulumi.StringInput `pulumi:"registrationId"`
+	// The device's other certificate, in the same forms.
+	SecondaryCertificate pulumi.StringPtrInput `pulumi:"secondaryCertificate"`
+	// Secondary key, base64. Left out, made at creation and kept.
+	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
+	// Public storage root key of the device's TPM.
+	StorageRootKey pulumi.StringPtrInput `pulumi:"storageRootKey"`
+	// Tags of the initial twin, instead of the default ones.
+	Tags pulumi.MapInput `pulumi:"tags"`
+}
+
+func (EnrollmentSetItemArgs) ElementType() reflect.Type {
+	return reflect.TypeOf((*EnrollmentSetItem)(nil)).Elem()
+}
+
+func (i EnrollmentSetItemArgs) ToEnrollmentSetItemOutput() EnrollmentSetItemOutput {
+	return i.ToEnrollmentSetItemOutputWithContext(context.Background())
+}
+
+func (i EnrollmentSetItemArgs) ToEnrollmentSetItemOutputWithContext(ctx context.Context) EnrollmentSetItemOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetItemOutput)
+}
+
+// EnrollmentSetItemArrayInput is an input type that accepts EnrollmentSetItemArray and EnrollmentSetItemArrayOutput values.
+// You can construct a concrete instance of `EnrollmentSetItemArrayInput` via:
+//
+//	EnrollmentSetItemArray{ EnrollmentSetItemArgs{...} }
+type EnrollmentSetItemArrayInput interface {
+	pulumi.Input
+
+	ToEnrollmentSetItemArrayOutput() EnrollmentSetItemArrayOutput
+	ToEnrollmentSetItemArrayOutputWithContext(context.Context) EnrollmentSetItemArrayOutput
+}
+
+type EnrollmentSetItemArray []EnrollmentSetItemInput
+
+func (EnrollmentSetItemArray) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]EnrollmentSetItem)(nil)).Elem()
+}
+
+func (i EnrollmentSetItemArray) ToEnrollmentSetItemArrayOutput() EnrollmentSetItemArrayOutput {
+	return i.ToEnrollmentSetItemArrayOutputWithContext(context.Background())
+}
+
+func (i EnrollmentSetItemArray) ToEnrollmentSetItemArrayOutputWithContext(ctx context.Context) EnrollmentSetItemArrayOutput {
+	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetItemArrayOutput)
+}
+
+// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+type EnrollmentSetItemOutput struct{ *pulumi.OutputState }
+
+func (EnrollmentSetItemOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*EnrollmentSetItem)(nil)).Elem()
+}
+
+func (o EnrollmentSetItemOutput) ToEnrollmentSetItemOutput() EnrollmentSetItemOutput {
+	return o
+}
+
+func (o EnrollmentSetItemOutput) ToEnrollmentSetItemOutputWithContext(ctx context.Context) EnrollmentSetItemOutput {
+	return o
+}
+
+// How the device is allocated, instead of the default.
+func (o EnrollmentSetItemOutput) AllocationPolicy() AllocationPolicyPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
+}
+
+// The device's certificate: PEM text, or base64 of its DER form.
+func (o EnrollmentSetItemOutput) Certificate() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.Certificate }).(pulumi.StringPtrOutput)
+}
+
+// Desired properties of the initial twin, instead of the default ones.
+func (o EnrollmentSetItemOutput) DesiredProperties() pulumi.MapOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) map[string]interface{} { return v.DesiredProperties }).(pulumi.MapOutput)
+}
+
+// Id of the device at its hub. Left out, the registration id.
+func (o EnrollmentSetItemOutput) DeviceId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
+}
+
+// Public endorsement key of the device's TPM.
+func (o EnrollmentSetItemOutput) EndorsementKey() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.EndorsementKey }).(pulumi.StringPtrOutput)
+}
+
+// Whether the device is an IoT Edge device, instead of the default.
+func (o EnrollmentSetItemOutput) IotEdge() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *bool { return v.IotEdge }).(pulumi.BoolPtrOutput)
+}
+
+// Host names of the hubs that the device may be assigned to, instead of the default ones.
+func (o EnrollmentSetItemOutput) IotHubs() pulumi.StringArrayOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
+}
+
+// Information about the device, any JSON object.
+func (o EnrollmentSetItemOutput) OptionalDeviceInformation() pulumi.MapOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) map[string]interface{} { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
+}
+
+// Primary key, base64. Left out, made at creation and kept.
+func (o EnrollmentSetItemOutput) PrimaryKey() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
+}
+
+// Whether the device may register, instead of the default.
+func (o EnrollmentSetItemOutput) ProvisioningStatus() ProvisioningStatusPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *ProvisioningStatus { return v.ProvisioningStatus }).(ProvisioningStatusPtrOutput)
+}
+
+// Id under which the device registers.
+func (o EnrollmentSetItemOutput) RegistrationId() pulumi.StringOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) string { return v.RegistrationId }).(pulumi.StringOutput)
+}
+
+// The device's other certificate, in the same forms.
+func (o EnrollmentSetItemOutput) SecondaryCertificate() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.SecondaryCertificate }).(pulumi.StringPtrOutput)
+}
+
+// Secondary key, base64. Left out, made at creation and kept.
+func (o EnrollmentSetItemOutput) SecondaryKey() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
+}
+
+// Public storage root key of the device's TPM.
+func (o EnrollmentSetItemOutput) StorageRootKey() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.StorageRootKey }).(pulumi.StringPtrOutput)
+}
+
+// Tags of the initial twin, instead of the default ones.
+func (o EnrollmentSetItemOutput) Tags() pulumi.MapOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) map[string]interface{} { return v.Tags }).(pulumi.MapOutput)
+}
+
+type EnrollmentSetItemArrayOutput struct{ *pulumi.OutputState }
+
+func (EnrollmentSetItemArrayOutput) ElementType() reflect.Type {
+	return reflect.TypeOf((*[]EnrollmentSetItem)(nil)).Elem()
+}
+
+func (o EnrollmentSetItemArrayOutput) ToEnrollmentSetItemArrayOutput() EnrollmentSetItemArrayOutput {
+	return o
+}
+
+func (o EnrollmentSetItemArrayOutput) ToEnrollmentSetItemArrayOutputWithContext(ctx context.Context) EnrollmentSetItemArrayOutput {
+	return o
+}
+
+func (o EnrollmentSetItemArrayOutput) Index(i pulumi.IntInput) EnrollmentSetItemOutput {
+	return pulumi.All(o, i).ApplyT(func(vs []interface{}) EnrollmentSetItem {
+		return vs[0].([]EnrollmentSetItem)[vs[1].(int)]
+	}).(EnrollmentSetItemOutput)
+}
+
 // The twin that a device starts with.
 type InitialTwin struct {
 	// Desired properties of the twin: any JSON object.
@@ -2028,6 +2508,10 @@ func init() {
 	pulumi.RegisterInputType(reflect.TypeOf((*CertificatePairPtrInput)(nil)).Elem(), CertificatePairArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*CustomAllocationInput)(nil)).Elem(), CustomAllocationArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*CustomAllocationPtrInput)(nil)).Elem(), CustomAllocationArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EnrollmentSetDefaultsInput)(nil)).Elem(), EnrollmentSetDefaultsArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EnrollmentSetDefaultsPtrInput)(nil)).Elem(), EnrollmentSetDefaultsArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EnrollmentSetItemInput)(nil)).Elem(), EnrollmentSetItemArgs{})
+	pulumi.RegisterInputType(reflect.TypeOf((*EnrollmentSetItemArrayInput)(nil)).Elem(), EnrollmentSetItemArray{})
 	pulumi.RegisterInputType(reflect.TypeOf((*InitialTwinInput)(nil)).Elem(), InitialTwinArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*InitialTwinPtrInput)(nil)).Elem(), InitialTwinArgs{})
 	pulumi.RegisterInputType(reflect.TypeOf((*ReprovisionPolicyInput)(nil)).Elem(), ReprovisionPolicyArgs{})
@@ -2050,6 +2534,10 @@ func init() {
 	pulumi.RegisterOutputType(CertificatePairPtrOutput{})
 	pulumi.RegisterOutputType(CustomAllocationOutput{})
 	pulumi.RegisterOutputType(CustomAllocationPtrOutput{})
+	pulumi.RegisterOutputType(EnrollmentSetDefaultsOutput{})
+	pulumi.RegisterOutputType(EnrollmentSetDefaultsPtrOutput{})
+	pulumi.RegisterOutputType(EnrollmentSetItemOutput{})
+	pulumi.RegisterOutputType(EnrollmentSetItemArrayOutput{})
 	pulumi.RegisterOutputType(InitialTwinOutput{})
 	pulumi.RegisterOutputType(InitialTwinPtrOutput{})
 	pulumi.RegisterOutputType(RegistrationOutput{})

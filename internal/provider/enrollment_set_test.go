@@ -1,0 +1,338 @@
+package provider_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/integration"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/asset"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+)
+
+// items makes a list of objects.
+func items(objects ...object) property.Value {
+	values := make([]property.Value, len(objects))
+	for i, o := range objects {
+		values[i] = property.New(o.properties())
+	}
+	return property.New(property.NewArray(values))
+}
+
+// numbered makes n items device-00000 and so on, the first few of them changed.
+func numbered(n, changed int) property.Value {
+	list := make([]object, n)
+	for i := range list {
+		list[i] = object{"registrationId": fmt.Sprintf("device-%05d", i)}
+		if i < changed {
+			list[i]["tags"] = object{"changed": true}
+		}
+	}
+	return items(list...)
+}
+
+func devicesOf(m *managed) []string {
+	return slices.Sorted(maps.Keys(m.state.Get("devices").AsMap().AsMap()))
+}
+
+// callsOf returns how many requests to the service an operation costs.
+func (a *azure) callsOf(operation func()) int {
+	before := a.lastRequest()
+	operation()
+	return int(a.lastRequest() - before)
+}
+
+func (a *azure) lastRequest() uint64 {
+	requests := a.Requests("dps-service", "")
+	if len(requests) == 0 {
+		return 0
+	}
+	return requests[len(requests)-1].Seq
+}
+
+// setOn makes a provisioning service and a provider for it.
+func setOn(t *testing.T) (*azure, object, integration.Server) {
+	t.Helper()
+	cloud, key := newAzure(t), newKey(t)
+	_, err := cloud.putService(t.Context(), key, newKey(t), "")
+	must(t, err)
+	config := cloud.config(key)
+	return cloud, config, startProvider(t, config)
+}
+
+func TestALifeOfASet(t *testing.T) {
+	t.Parallel()
+	cloud, _, server := setOn(t)
+	given, root := newKey(t), newAuthority(t, "root")
+	set := manage(t, server, "EnrollmentSet", "devices")
+	list := func(changes object) object {
+		inputs := object{
+			"defaults": object{"initialTwin": object{"tags": object{"site": "a"}}, "allocationPolicy": "Hashed"},
+			"items": items(object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": given},
+				object{"registrationId": "by-tpm", "endorsementKey": endorsementKey}, object{"registrationId": "by-x509", "certificate": root.leaf(t, "by-x509", time.Hour)}),
+		}
+		maps.Copy(inputs, changes)
+		return inputs
+	}
+	first := list(nil)
+	if calls := cloud.callsOf(func() {
+		preview, err := server.Create(p.CreateRequest{Urn: set.urn, Properties: set.check(first), DryRun: true})
+		if must(t, err); !preview.Properties.Get("devices").IsComputed() || preview.Properties.Get("items").HasComputed() {
+			t.Errorf("preview: got devices %v, want them unknown and the items known", preview.Properties.Get("devices"))
+		}
+	}); calls != 0 {
+		t.Errorf("preview: got %d calls, want none", calls)
+	}
+	set.up(first)
+	if got, want := devicesOf(set), []string{"by-tpm", "by-x509", "given", "made"}; !slices.Equal(got, want) {
+		t.Fatalf("devices: got %v, want %v", got, want)
+	}
+	if calls := cloud.callsOf(func() {
+		if got := set.up(first); got != nil {
+			t.Errorf("up again: got %v, want none", got)
+		}
+	}); calls != 0 {
+		t.Errorf("up again: got %d calls, want none", calls)
+	}
+	key := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"}).Get("primaryKey").AsString()
+	if text := fmt.Sprint(set.state.Get("devices")); strings.Contains(text, key) || strings.Contains(text, given) {
+		t.Error("the state tells a key")
+	}
+	other := list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})
+	preview, err := server.Update(p.UpdateRequest{ID: set.id, Urn: set.urn, State: set.state, Inputs: set.check(other), OldInputs: set.inputs, DryRun: true})
+	if must(t, err); !preview.Properties.Get("devices").IsComputed() || preview.Properties.Get("digestKey").IsComputed() {
+		t.Errorf("preview of a change: got devices %v, digestKey unknown %t", preview.Properties.Get("devices"), preview.Properties.Get("digestKey").IsComputed())
+	}
+	if got := set.up(list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})); !slices.Equal(got, []string{"defaults", "items"}) {
+		t.Errorf("other defaults: got %v, want items and defaults", got)
+	}
+	found := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"})
+	if found.Get("primaryKey").AsString() != key || found.Get("initialTwin").AsMap().Get("tags").AsMap().Get("site").AsString() != "b" {
+		t.Error("a change of the tags renewed a key or did not arrive")
+	}
+	set.up(object{"items": items(object{"registrationId": "made"}, object{"registrationId": "by-tpm"}, object{"registrationId": "new"})})
+	if got, want := devicesOf(set), []string{"by-tpm", "made", "new"}; !slices.Equal(got, want) {
+		t.Errorf("after removal, addition and another attestation: got %v, want %v", got, want)
+	}
+	if key := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "by-tpm"}).Get("primaryKey"); !key.IsString() {
+		t.Error("by-tpm does not attest by keys now")
+	}
+	if got := set.refresh(); got != nil {
+		t.Errorf("refresh: got %v, want none", got)
+	}
+	set.delete()
+	set.delete() // what is gone is no error
+	if _, err := tryInvoke(t, server, "getIndividualEnrollment", object{"registrationId": "new"}); err == nil {
+		t.Error("an enrollment survived its set")
+	}
+}
+
+func TestASetSeesAndHealsDrift(t *testing.T) {
+	t.Parallel()
+	cloud, _, server := setOn(t)
+	inputs := object{"items": numbered(120, 0)}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(inputs)
+	editor := func(id string) *managed {
+		m := manage(t, server, "IndividualEnrollment", id)
+		m.id = emulatedHost + "/enrollments/" + id
+		m.refresh()
+		return m
+	}
+	touched := editor("device-00003") // an edit that is taken back moves the etag alone
+	touched.up(object{"registrationId": "device-00003", "provisioningStatus": "disabled"})
+	touched.up(object{"registrationId": "device-00003"})
+	if calls := cloud.callsOf(func() {
+		if got := set.refresh(); got != nil {
+			t.Errorf("a moved etag: got %v, want no drift", got)
+		}
+	}); calls > 4 {
+		t.Errorf("refresh: got %d calls, want a query and one enrollment in full", calls)
+	}
+	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
+	editor("device-00002").up(object{"registrationId": "device-00002", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}}})
+	editor("device-00004").delete()
+	if got := set.refresh(); !slices.Equal(got, []string{"items"}) {
+		t.Errorf("drift: got %v, want items", got)
+	}
+	if calls := cloud.callsOf(func() { set.up(inputs) }); calls > 8 {
+		t.Errorf("healing two enrollments: got %d calls", calls)
+	}
+	if got := set.refresh(); got != nil || len(devicesOf(set)) != 120 {
+		t.Errorf("after healing: got drift %v in %d devices, want none in 120", got, len(devicesOf(set)))
+	}
+	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
+	if _, err := set.tryUp(object{"items": numbered(120, 3)}); err == nil {
+		t.Error("a change over somebody else's: got no failure")
+	}
+	if status := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "device-00001"}).Get("provisioningStatus"); status.AsString() != "disabled" {
+		t.Error("somebody else's change was overwritten unseen")
+	}
+}
+
+func TestASetKeepsWhatWasDoneAndGoesOn(t *testing.T) {
+	t.Parallel()
+	_, config, server := setOn(t)
+	foreign := manage(t, server, "IndividualEnrollment", "foreign")
+	foreign.up(object{"registrationId": "device-00007"})
+	set := manage(t, server, "EnrollmentSet", "devices")
+	checked := set.check(object{"items": numbered(25, 0)})
+	created, err := server.Create(p.CreateRequest{Urn: set.urn, Properties: checked})
+	if err == nil || created.PartialState == nil {
+		t.Fatalf("create over a foreign enrollment: got %v, want a part", err)
+	}
+	reasons := created.PartialState.Reasons
+	if text := strings.Join(reasons, "\n"); len(reasons) != 1 || !strings.Contains(text, "device-00007") || !strings.Contains(text, "pulumi import") {
+		t.Errorf("reasons: got %q, want device-00007 with its import", reasons)
+	}
+	set.id, set.inputs, set.state = created.ID, checked, created.Properties
+	if got := len(devicesOf(set)); got != 24 {
+		t.Errorf("devices: got %d, want 24", got)
+	}
+	foreign.delete()
+	if got := set.up(object{"items": numbered(25, 0)}); !slices.Equal(got, []string{"items"}) || len(devicesOf(set)) != 25 {
+		t.Errorf("the next up: got %v with %d devices, want items and all", got, len(devicesOf(set)))
+	}
+	// An engine that was killed has no state: the same set takes over what it made, another does not.
+	again := manage(t, startProvider(t, config), "EnrollmentSet", "devices")
+	again.up(object{"items": numbered(25, 0)})
+	if got := len(devicesOf(again)); got != 25 {
+		t.Errorf("taken over: got %d, want 25", got)
+	}
+	other := manage(t, server, "EnrollmentSet", "other")
+	if _, err := other.tryUp(object{"items": numbered(2, 0)}); err == nil || !strings.Contains(err.Error(), "device-00001") {
+		t.Errorf("another set over it: got %v, want a refusal of each", err)
+	}
+}
+
+func TestASetComesFromManifests(t *testing.T) {
+	t.Parallel()
+	_, _, server := setOn(t)
+	key := newKey(t)
+	csv := "registrationId,primaryKey,tags,iotEdge\na,,\"{\"\"line\"\":1}\",true\nb," + key + ",,\n"
+	file := filepath.Join(t.TempDir(), "devices.csv")
+	must(t, os.WriteFile(file, []byte(csv), 0o600))
+	manifest := func() object {
+		a, err := asset.FromPath(file)
+		must(t, err)
+		return object{"manifest": property.New(a)}
+	}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(manifest())
+	found := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "a"})
+	if tags := found.Get("initialTwin").AsMap().Get("tags").AsMap(); tags.Get("line").AsNumber() != 1 || !found.Get("capabilities").AsMap().Get("iotEdge").AsBool() {
+		t.Errorf("row a: got %v", found.Get("initialTwin"))
+	}
+	if got := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "b"}).Get("primaryKey").AsString(); got != key {
+		t.Error("row b has another key than the manifest gives")
+	}
+	if text := fmt.Sprint(set.state); strings.Contains(text, key) {
+		t.Error("the state holds a key of the manifest")
+	}
+	must(t, os.WriteFile(file, []byte(csv+"c,,,\n"), 0o600))
+	if got := set.up(manifest()); !slices.Equal(got, []string{"manifest"}) || !slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
+		t.Errorf("another row: got %v with %v", got, devicesOf(set))
+	}
+	// The same rows as secret text in JSON change nothing.
+	text := `[{"registrationId":"a","tags":{"line":1},"iotEdge":true},{"registrationId":"b","primaryKey":"` + key + `"},{"registrationId":"c"}]`
+	if got := set.up(object{"manifestText": property.New(text).WithSecret(true)}); got != nil {
+		t.Errorf("the same as JSON: got %v, want none", got)
+	}
+	set.delete()
+}
+
+func TestASetIsImported(t *testing.T) {
+	t.Parallel()
+	_, _, server := setOn(t)
+	inputs := object{"defaults": object{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}},
+		"items": items(object{"registrationId": "a-1", "tags": object{"x": "y"}}, object{"registrationId": "a-2", "endorsementKey": endorsementKey})}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(inputs)
+	for _, id := range []string{"a-1,a-2", "A-*"} {
+		imported := manage(t, server, "EnrollmentSet", "imported")
+		imported.id = emulatedHost + "/enrollments/" + id
+		imported.refresh()
+		if imported.id != emulatedHost+"/enrollmentSets/imported" {
+			t.Fatalf("import of %s: got id %s", id, imported.id)
+		}
+		if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") {
+			t.Error("the import put a made key into the inputs")
+		}
+		if got := imported.up(inputs); got != nil {
+			t.Errorf("up after the import of %s: got %v, want none", id, got)
+		}
+	}
+	missing := manage(t, server, "EnrollmentSet", "missing")
+	missing.id = emulatedHost + "/enrollments/a-1,nobody"
+	if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), "1 of 2") {
+		t.Errorf("import of one that is missing: got %v", err)
+	}
+}
+
+func TestASetIsChecked(t *testing.T) {
+	t.Parallel()
+	server := startProvider(t, object{})
+	a, err := asset.FromText("registrationId\na\n")
+	must(t, err)
+	for name, test := range map[string]struct {
+		inputs object
+		want   []string
+	}{
+		"nothing":            {object{}, []string{"items"}},
+		"two sources":        {object{"items": items(), "manifestText": "registrationId\na"}, []string{"items"}},
+		"an empty list":      {object{"items": items()}, nil},
+		"a text asset":       {object{"manifest": property.New(a)}, []string{"manifest"}},
+		"an unknown list":    {object{"items": unknown}, nil},
+		"an unknown id":      {object{"items": items(object{"registrationId": unknown})}, nil},
+		"an unknown column":  {object{"manifestText": "registrationId,color\na,red"}, []string{"manifestText"}},
+		"no column of ids":   {object{"manifestText": "deviceId\na"}, []string{"manifestText"}},
+		"JSON with a typo":   {object{"manifestText": `[{"registrationID":"a","tag":{}}]`}, []string{"manifestText"}},
+		"faulty rows":        {object{"manifestText": "registrationId,primaryKey\na b,\nc,!"}, []string{"manifestText", "manifestText"}},
+		"one fault for all":  {object{"defaults": object{"allocationPolicy": "static"}, "items": items(object{"registrationId": "a"}, object{"registrationId": "b"})}, []string{"defaults.iotHubs"}},
+		"faults at the item": {object{"items": items(object{"registrationId": "a"}, object{"registrationId": "A", "primaryKey": "!", "certificate": "x", "iotHubs": []string{"hub"}})}, []string{"items[1].certificate", "items[1].iotHubs", "items[1].primaryKey", "items[1].registrationId", "items[1].registrationId"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			checked, err := server.Check(p.CheckRequest{Urn: "urn:pulumi:test::test::azure-dps:index:EnrollmentSet::x", Inputs: test.inputs.properties()})
+			must(t, err)
+			var got []string
+			for _, failure := range checked.Failures {
+				got = append(got, failure.Property)
+			}
+			if slices.Sort(got); !slices.Equal(got, test.want) {
+				t.Errorf("got %v, want %v", checked.Failures, test.want)
+			}
+		})
+	}
+}
+
+func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
+	t.Parallel()
+	const size = 1200
+	cloud, _, server := setOn(t)
+	set := manage(t, server, "EnrollmentSet", "devices")
+	if calls := cloud.callsOf(func() { set.up(object{"items": numbered(size, 0)}) }); calls > size/10+10 {
+		t.Errorf("creation: got %d calls", calls)
+	}
+	if calls := cloud.callsOf(func() { set.up(object{"items": numbered(size, 10)}) }); calls > 30 {
+		t.Errorf("a change of ten: got %d calls, want three for each", calls)
+	}
+	if got := len(devicesOf(set)); got != size {
+		t.Errorf("devices: got %d, want %d", got, size)
+	}
+	if calls := cloud.callsOf(func() {
+		if got := set.refresh(); got != nil {
+			t.Errorf("refresh: got %v, want none", got)
+		}
+	}); calls > size/1000+2 {
+		t.Errorf("refresh: got %d calls, want a page for each thousand", calls)
+	}
+	if calls := cloud.callsOf(set.delete); calls > size/10+1 {
+		t.Errorf("deletion: got %d calls", calls)
+	}
+}
