@@ -3,11 +3,11 @@ KEEL := go run -buildvcs=false ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate tidy check test bench node tpm
+.PHONY: help up down build generate tidy check test bench node node-ports tpm
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Bring the local environment up and send 200 devices through it
 	@$(SAY) && $(KEEL) up && $(KEEL) devices provision
 down: ## Remove the local environment and stop the emulator
@@ -19,12 +19,14 @@ generate: ## Generate the SDKs from their schemas
 tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
 	@go mod tidy && go list -m -mod=mod all > /dev/null
 check: ## Look for what is not formatted, suspicious or stale
-	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node,swtpm ./acceptance/... ./emulator/internal/tpmseal && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node,ports,swtpm ./acceptance/... ./emulator/internal/tpmseal && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
 test: ## Run all tests: unit, race, acceptance
 	@go test ./... && go test -race -short ./... && go test -tags acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it
 	@go run -buildvcs=false ./acceptance/bench
 node: ## Run the stock Node clients against the emulator
 	@go test -tags node -count 1 -timeout 20m ./acceptance/...
+node-ports: ## The same with hubs on Azure's own ports, 443 and 8883 of loopback addresses, which needs the right to listen there
+	@go test -tags node,ports -run Loopback -count 1 -timeout 20m ./acceptance/node
 tpm: ## Give sealed TPM keys to the TPM simulator swtpm, which must be installed
 	@go test -tags swtpm -count 1 ./emulator/internal/tpmseal

@@ -43,25 +43,6 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	c.wantTelemetry()
 }
 
-// TestAzuresSDKsForNodeOnLoopbackAddresses needs ports 443 and 8883.
-func TestAzuresSDKsForNodeOnLoopbackAddresses(t *testing.T) {
-	e, err := emulator.New(emulator.Options{Dir: t.TempDir(), Names: emulator.NamesLoopback})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := e.Start(); errors.Is(err, fs.ErrPermission) {
-		t.Skipf("this user may not listen on the ports of Azure's hosts: %v", err)
-	} else if err != nil {
-		t.Fatal(err)
-	}
-	newCloud(t, e).run("loopback.test.js")
-}
-
 // run builds the cloud and runs a file of tests in Node against it.
 func (c *cloud) run(file string) {
 	c.Helper()
