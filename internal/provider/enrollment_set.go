@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -81,13 +82,37 @@ func (a EnrollmentSetArgs) defaults() SetDefaults {
 	return *a.Defaults
 }
 
+// errElided says that an asset came without its path: the engine hands only hashes to Diff.
+var errElided = errors.New("the manifest's path is not told")
+
+type manifestsKey struct{}
+
+// withManifests gives operations the rows of manifests that Check read in this process, by the hashes of the assets.
+func withManifests(ctx context.Context, manifests *sync.Map) context.Context {
+	return context.WithValue(ctx, manifestsKey{}, manifests)
+}
+
+func manifestsFrom(ctx context.Context) *sync.Map {
+	if manifests, ok := ctx.Value(manifestsKey{}).(*sync.Map); ok {
+		return manifests
+	}
+	return &sync.Map{}
+}
+
 // rows returns the items, wherever they come from, and the property that they come from.
-func (a EnrollmentSetArgs) rows() (path string, items []SetItem, err error) {
+func (a EnrollmentSetArgs) rows(ctx context.Context) (path string, items []SetItem, err error) {
 	switch {
 	case a.ManifestText != nil:
 		items, err = readManifest([]byte(*a.ManifestText))
 		return "manifestText", items, err
 	case a.Manifest != nil:
+		if asset := a.Manifest.Asset; asset != nil && asset.Path == "" && asset.Text == "" && asset.URI == "" {
+			items, known := manifestsFrom(ctx).Load(asset.Hash)
+			if !known {
+				return "manifest", nil, errElided
+			}
+			return "manifest", items.([]SetItem), nil
+		}
 		if a.Manifest.Asset == nil || a.Manifest.Asset.Path == "" {
 			return "manifest", nil, errors.New("the manifest has to be a file asset: give text as manifestText, and download what is remote")
 		}
@@ -95,14 +120,16 @@ func (a EnrollmentSetArgs) rows() (path string, items []SetItem, err error) {
 		if err != nil {
 			return "manifest", nil, fmt.Errorf("read the manifest: %w", err)
 		}
-		items, err = readManifest(content)
+		if items, err = readManifest(content); err == nil {
+			manifestsFrom(ctx).Store(a.Manifest.Asset.Hash, items)
+		}
 		return "manifest", items, err
 	}
 	return "items", a.Items, nil
 }
 
-func (a EnrollmentSetArgs) wanted() (path string, want []declared, err error) {
-	path, items, err := a.rows()
+func (a EnrollmentSetArgs) wanted(ctx context.Context) (path string, want []declared, err error) {
+	path, items, err := a.rows(ctx)
 	defaults := a.defaults()
 	want = make([]declared, len(items))
 	for i, item := range items {
@@ -118,7 +145,7 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 		response.Output.ServiceHost, response.Output.Devices = infer.GetConfig[*Config](ctx).host(), map[string]string{}
 		return response, nil
 	}
-	_, want, err := req.Inputs.wanted()
+	_, want, err := req.Inputs.wanted(ctx)
 	if err != nil {
 		return response, err
 	}
@@ -153,7 +180,7 @@ func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[Enrollm
 		response.Output.Devices = map[string]string{}
 		return response, nil
 	}
-	_, want, err := req.Inputs.wanted()
+	_, want, err := req.Inputs.wanted(ctx)
 	if err != nil {
 		return response, err
 	}
@@ -198,7 +225,10 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 		response.DetailedDiff["serviceHost"] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
 	}
 	if !isPartlyUnknown(ctx) {
-		path, want, err := req.Inputs.wanted()
+		path, want, err := req.Inputs.wanted(ctx)
+		if errors.Is(err, errElided) { // a refresh, which has no Check before: the hash has to do
+			return elidedDiff(req, response), nil
+		}
 		if err != nil {
 			return response, err
 		}
@@ -216,6 +246,14 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0
 	return response, nil
+}
+
+func elidedDiff(req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState], response infer.DiffResponse) infer.DiffResponse {
+	if old := req.State.Manifest; old == nil || old.Asset == nil || old.Asset.Hash != req.Inputs.Manifest.Asset.Hash {
+		response.DetailedDiff["manifest"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
+	response.HasChanges = len(response.DetailedDiff) > 0
+	return response
 }
 
 // Read refreshes the records of the set, or reads the enrollments to import.
@@ -255,7 +293,7 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 	if given != 1 {
 		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
 	} else if !req.NewInputs.Get("defaults").HasComputed() {
-		faults = setFaults(args, time.Now())
+		faults = setFaults(ctx, args, time.Now())
 	}
 	return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: checkFailures(req.NewInputs, faults)}, nil
 }

@@ -239,6 +239,15 @@ func TestASetComesFromManifests(t *testing.T) {
 	if got := set.up(manifest()); !slices.Equal(got, []string{"manifest"}) || !slices.Equal(devicesOf(set), []string{"a", "b", "c"}) {
 		t.Errorf("another row: got %v with %v", got, devicesOf(set))
 	}
+	// The engine tells Diff the asset's hash alone; Check read the rows before.
+	a, err := asset.FromPath(file)
+	must(t, err)
+	for hash, want := range map[string][]string{a.Hash: nil, strings.Repeat("0", 64): {"manifest"}} {
+		elided := object{"manifest": property.New(&asset.Asset{Sig: asset.AssetSig, Hash: hash})}.properties()
+		if got, _ := set.diff(elided); !slices.Equal(got, want) {
+			t.Errorf("an asset of which only the hash %s is told: got %v, want %v", hash, got, want)
+		}
+	}
 	// The same rows as secret text in JSON change nothing.
 	text := `[{"registrationId":"a","tags":{"line":1},"iotEdge":true},{"registrationId":"b","primaryKey":"` + key + `"},{"registrationId":"c"}]`
 	if got := set.up(object{"manifestText": property.New(text).WithSecret(true)}); got != nil {

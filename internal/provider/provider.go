@@ -3,6 +3,7 @@ package provider
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
@@ -62,14 +63,15 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 // in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
 func adapt(served p.Provider) p.Provider {
 	adapted := served
+	manifests := &sync.Map{}
 	adapted.Invoke = invokeWithSecrets(served)
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(ctx, req)
+		response, err := served.Check(withManifests(ctx, manifests), req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		response, err := served.Diff(withUnknown(withURN(ctx, req.Urn), property.New(req.Inputs).HasComputed()), req)
+		response, err := served.Diff(withUnknown(withManifests(withURN(ctx, req.Urn), manifests), property.New(req.Inputs).HasComputed()), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}

@@ -30,8 +30,8 @@ var itemPaths = []struct{ enrollment, item string }{
 
 // setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
 // none; those of a manifest at the manifest, with the row.
-func setFaults(args EnrollmentSetArgs, now time.Time) []enrollment.Fault {
-	path, items, err := args.rows()
+func setFaults(ctx context.Context, args EnrollmentSetArgs, now time.Time) []enrollment.Fault {
+	path, items, err := args.rows(ctx)
 	if err != nil {
 		return []enrollment.Fault{{Path: path, Message: err.Error()}}
 	}
