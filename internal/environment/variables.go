@@ -45,6 +45,7 @@ func (e *Environment) Variables() []Variable {
 		{"PULUMI_DEBUG_PROVIDERS", "azure-native:" + strconv.Itoa(e.Endpoints.PluginPort)},
 		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
+		{"EVENKEEL_CA_FILE", e.Endpoints.CAFile},
 	}
 }
 
