@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
+	"evenkeel/dpsdevice"
 	"evenkeel/internal/sas"
 )
 
@@ -24,6 +27,58 @@ const answers = "$dps/registrations/res/"
 type dialogue struct {
 	conn net.Conn
 	in   *bufio.Reader
+}
+
+// registerOverHTTPS opens a connection, registers, and polls on it until the device is assigned. It needs no pool of connections and
+// none of the goroutines of one.
+func (f *fleet) registerOverHTTPS(id, key string) error {
+	conn, err := tls.Dial("tcp", f.data, f.tls())
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		return err
+	}
+	resource := f.scope + "/registrations/" + id
+	token, err := sas.New(resource, sas.Policy, key, time.Now().Add(time.Hour))
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReader(conn)
+	ask := func(method, path, body string) (operation, status string, err error) {
+		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+resource+path+"?api-version=2019-03-31", strings.NewReader(body))
+		if err != nil {
+			return "", "", err
+		}
+		request.Header.Set("Authorization", token)
+		request.Header.Set("Content-Type", "application/json; charset=utf-8")
+		if err := request.Write(conn); err != nil {
+			return "", "", err
+		}
+		response, err := http.ReadResponse(in, request)
+		if err != nil {
+			return "", "", err
+		}
+		defer response.Body.Close()
+		var result struct{ OperationID, Status string }
+		if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+			return "", "", err
+		}
+		if response.StatusCode/100 != 2 {
+			return "", "", errors.New("answered with " + response.Status)
+		}
+		_, err = io.Copy(io.Discard, response.Body) // what is left of it stands before the next answer
+		return result.OperationID, result.Status, err
+	}
+	operation, status, err := ask(http.MethodPut, "/register", `{"registrationId":"`+id+`"}`)
+	for err == nil && status == "assigning" {
+		_, status, err = ask(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
+	}
+	if err == nil && status != "assigned" {
+		err = fmt.Errorf("the registration of %s is %s", id, status)
+	}
+	return err
 }
 
 // registerOverMQTT opens a connection, registers, and polls until the device is assigned.

@@ -79,7 +79,7 @@ func (g *gauge) round(ctx context.Context, all []*samples) error {
 		if err != nil {
 			return fmt.Errorf("measure handshakes: %w", err)
 		}
-		registrations, err := g.perSecond(ctx, func(ctx context.Context) error { return g.fleet.register(ctx, x.transport) })
+		registrations, err := g.perSecond(ctx, func(context.Context) error { return g.fleet.register(x.transport) })
 		if err != nil {
 			return fmt.Errorf("measure registrations: %w", err)
 		}

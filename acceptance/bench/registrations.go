@@ -53,7 +53,7 @@ func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
 }
 
 // register lets a device that was never seen before register on a connection of its own, and wait until it is assigned.
-func (f *fleet) register(ctx context.Context, transport dpsdevice.Transport) error {
+func (f *fleet) register(transport dpsdevice.Transport) error {
 	id := fmt.Sprintf("bench-device-%d", f.seen.Add(1))
 	key, err := sas.DeriveDeviceKey(f.groupKey, id)
 	if err != nil {
@@ -62,11 +62,7 @@ func (f *fleet) register(ctx context.Context, transport dpsdevice.Transport) err
 	if transport == dpsdevice.MQTT {
 		return f.registerOverMQTT(id, key)
 	}
-	_, err = dpsdevice.Register(ctx, dpsdevice.Options{
-		IDScope: f.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Transport: transport,
-		Network: dpsdevice.Network{Address: dpsdevice.Loopback(f.data, f.mqtt), TLS: f.tls()},
-	})
-	return err
+	return f.registerOverHTTPS(id, key)
 }
 
 // tls is how both devices and bare handshakes go about it.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	gc "runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -57,6 +58,8 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, debug bool)
 	// One more than there are CPUs: a write that waits for the disk holds one for a while, and registrations wait with it (on two CPUs
 	// they are a seventh to a fifth faster with it).
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
+	// A registration leaves much garbage, most of it of its TLS handshake; the emulator's memory is small beside what this allows.
+	gc.SetGCPercent(400)
 	process := a.process(f)
 	release, err := process.Claim()
 	if err != nil {
