@@ -22,58 +22,38 @@ import (
 // answers is the topic under which the provisioning service answers ("Communicate with DPS using the MQTT protocol").
 const answers = "$dps/registrations/res/"
 
-// dialogue is one registration over MQTT, spoken packet by packet. A general client starts goroutines for each connection, which costs
-// a fifth of what a registration does; a load generator that did so would measure itself.
+// dialogue is one registration on a connection of its own, spoken packet by packet or request by request. General clients start
+// goroutines for each connection, which costs a fifth of what a registration does; a load generator that did so would measure itself.
 type dialogue struct {
 	conn net.Conn
 	in   *bufio.Reader
+	// resource is what the device registers as, token its proof.
+	resource, token string
 }
 
-// registerOverHTTPS opens a connection, registers, and polls on it until the device is assigned. It needs no pool of connections and
-// none of the goroutines of one.
-func (f *fleet) registerOverHTTPS(id, key string) error {
-	conn, err := tls.Dial("tcp", f.data, f.tls())
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return err
-	}
+// open connects a device to an address of the emulator.
+func (f *fleet) open(address, id, key string) (*dialogue, error) {
 	resource := f.scope + "/registrations/" + id
 	token, err := sas.New(resource, sas.Policy, key, time.Now().Add(time.Hour))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	in := bufio.NewReader(conn)
-	ask := func(method, path, body string) (operation, status string, err error) {
-		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+resource+path+"?api-version=2019-03-31", strings.NewReader(body))
-		if err != nil {
-			return "", "", err
-		}
-		request.Header.Set("Authorization", token)
-		request.Header.Set("Content-Type", "application/json; charset=utf-8")
-		if err := request.Write(conn); err != nil {
-			return "", "", err
-		}
-		response, err := http.ReadResponse(in, request)
-		if err != nil {
-			return "", "", err
-		}
-		defer response.Body.Close()
-		var result struct{ OperationID, Status string }
-		if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
-			return "", "", err
-		}
-		if response.StatusCode/100 != 2 {
-			return "", "", errors.New("answered with " + response.Status)
-		}
-		_, err = io.Copy(io.Discard, response.Body) // what is left of it stands before the next answer
-		return result.OperationID, result.Status, err
+	conn, err := tls.Dial("tcp", address, f.tls())
+	if err != nil {
+		return nil, err
 	}
-	operation, status, err := ask(http.MethodPut, "/register", `{"registrationId":"`+id+`"}`)
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	return &dialogue{conn, bufio.NewReader(conn), resource, token}, nil
+}
+
+// conclude registers by the one function and polls by the other until the device is assigned.
+func conclude(id string, register func(body string) (operation, status string, err error), poll func(operation string) (status string, err error)) error {
+	operation, status, err := register(`{"registrationId":"` + id + `"}`)
 	for err == nil && status == "assigning" {
-		_, status, err = ask(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
+		status, err = poll(operation)
 	}
 	if err == nil && status != "assigned" {
 		err = fmt.Errorf("the registration of %s is %s", id, status)
@@ -81,44 +61,76 @@ func (f *fleet) registerOverHTTPS(id, key string) error {
 	return err
 }
 
-// registerOverMQTT opens a connection, registers, and polls until the device is assigned.
+func (f *fleet) registerOverHTTPS(id, key string) error {
+	d, err := f.open(f.data, id, key)
+	if err != nil {
+		return err
+	}
+	defer d.conn.Close()
+	return conclude(id,
+		func(body string) (string, string, error) { return d.request(http.MethodPut, "/register", body) },
+		func(operation string) (string, error) {
+			_, status, err := d.request(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
+			return status, err
+		})
+}
+
+// request asks the device API over HTTPS and reads its answer.
+func (d *dialogue) request(method, path, body string) (operation, status string, err error) {
+	request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+d.resource+path+"?api-version=2019-03-31", strings.NewReader(body))
+	if err != nil {
+		return "", "", err
+	}
+	request.Header.Set("Authorization", d.token)
+	request.Header.Set("Content-Type", "application/json; charset=utf-8")
+	if err := request.Write(d.conn); err != nil {
+		return "", "", err
+	}
+	response, err := http.ReadResponse(d.in, request)
+	if err != nil {
+		return "", "", err
+	}
+	defer response.Body.Close()
+	var result struct{ OperationID, Status string }
+	if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+		return "", "", err
+	}
+	if response.StatusCode/100 != 2 {
+		return "", "", errors.New("answered with " + response.Status)
+	}
+	_, err = io.Copy(io.Discard, response.Body) // what is left of it stands before the next answer
+	return result.OperationID, result.Status, err
+}
+
 func (f *fleet) registerOverMQTT(id, key string) error {
-	conn, err := tls.Dial("tcp", f.mqtt, f.tls())
+	d, err := f.open(f.mqtt, id, key)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-		return err
-	}
-	d := &dialogue{conn, bufio.NewReader(conn)}
-	resource := f.scope + "/registrations/" + id
-	token, err := sas.New(resource, sas.Policy, key, time.Now().Add(time.Hour))
-	if err != nil {
-		return err
-	}
-	if err := d.begin(id, resource+"/api-version=2019-03-31", token); err != nil {
+	defer d.conn.Close()
+	if err := d.begin(id); err != nil {
 		return fmt.Errorf("connect %s: %w", id, err)
 	}
-	operation, status, err := d.ask("$dps/registrations/PUT/iotdps-register/?$rid=1", []byte(`{"registrationId":"`+id+`"}`))
-	for err == nil && status == "assigning" {
-		_, status, err = d.ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), nil)
-	}
-	if err == nil && status != "assigned" {
-		err = fmt.Errorf("the registration of %s is %s", id, status)
-	}
+	err = conclude(id,
+		func(body string) (string, string, error) {
+			return d.ask("$dps/registrations/PUT/iotdps-register/?$rid=1", []byte(body))
+		},
+		func(operation string) (string, error) {
+			_, status, err := d.ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), nil)
+			return status, err
+		})
 	if err != nil {
 		return err
 	}
-	return packets.NewControlPacket(packets.Disconnect).Write(conn)
+	return packets.NewControlPacket(packets.Disconnect).Write(d.conn)
 }
 
 // begin connects and subscribes to the answers.
-func (d *dialogue) begin(clientID, user, password string) error {
+func (d *dialogue) begin(clientID string) error {
 	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180
-	hello.ClientIdentifier, hello.UsernameFlag, hello.Username = clientID, true, user
-	hello.PasswordFlag, hello.Password = true, []byte(password)
+	hello.ClientIdentifier, hello.UsernameFlag, hello.Username = clientID, true, d.resource+"/api-version=2019-03-31"
+	hello.PasswordFlag, hello.Password = true, []byte(d.token)
 	if err := hello.Write(d.conn); err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 	"strings"
 	"time"
@@ -93,7 +92,15 @@ func fold(value string, allowed []string) (string, bool) {
 	return "", false
 }
 
-func newReader(text string) io.Reader { return strings.NewReader(text) }
+// decode reads a JSON value strictly: an unknown member is a fault, since it is a misspelt setting.
+func decode(value string, into any) error {
+	d := json.NewDecoder(strings.NewReader(value))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return describe(err)
+	}
+	return nil
+}
 
 // describe says in plain words what a JSON decoder found; it never repeats a value, which may be a key.
 func describe(err error) error {

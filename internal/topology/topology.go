@@ -6,7 +6,6 @@
 package topology
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -100,16 +99,6 @@ func (r *reader) target(t *Topology) {
 	case t.Target == Azure && t.CAFile != "":
 		r.fault("caFile", "belongs to an emulator, but the target is azure: `pulumi config rm caFile`, or choose target local")
 	}
-}
-
-// decode reads a JSON value strictly: an unknown member is a fault, since it is a misspelt setting.
-func decode(value string, into any) error {
-	d := json.NewDecoder(newReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return describe(err)
-	}
-	return nil
 }
 
 func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
