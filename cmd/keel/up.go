@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,90 +119,3 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 	}{e.Stack, e.Endpoints, outputs})
 }
 
-func newDown(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "down [NAME]",
-		Short: "Remove an environment, and stop the emulator when it was the last",
-		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it.\n" +
-			"Its configuration is kept for the next up, but for the lifetime.",
-		Example: "  keel down\n  keel down mine\n  keel down --json",
-		Args:    maybeArg,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
-				return err
-			}
-			return a.down(cmd.Context())
-		},
-	}
-	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
-	a.addJSON(cmd)
-	return cmd
-}
-
-func (a *app) down(ctx context.Context) error {
-	folder, err := a.checkout()
-	if err != nil {
-		return err
-	}
-	destroyed, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Exists()
-	if err != nil {
-		return err
-	}
-	if destroyed {
-		if err := a.destroy(ctx); err != nil {
-			return err
-		}
-	}
-	others, err := folder.Stacks()
-	if err != nil {
-		return err
-	}
-	var stopped bool
-	if len(others) == 0 {
-		if stopped, err = a.process(folder).Stop(ctx, stopPatience); err != nil {
-			return fmt.Errorf("stop the emulator: %w", err)
-		}
-	}
-	if a.json {
-		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": stopped})
-	}
-	switch {
-	case destroyed && stopped:
-		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", a.stack)
-	case destroyed:
-		a.say("stack %s is gone; the emulator goes on for: %s", a.stack, strings.Join(others, ", "))
-	case stopped:
-		a.say("the emulator has stopped; there was no stack %s", a.stack)
-	case len(others) > 0:
-		a.say("nothing to do: there is no stack %s; those there are: %s", a.stack, strings.Join(others, ", "))
-	default:
-		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
-	}
-	return nil
-}
-
-func (a *app) destroy(ctx context.Context) error {
-	e, err := a.local(ctx, whenStale)
-	if err != nil {
-		return err
-	}
-	release, err := e.Claim(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return a.destroyClaimed(ctx, e)
-}
-
-func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) error {
-	if a.json {
-		e.Stdout = a.stderr
-	}
-	if err := a.prepare(ctx, e); err != nil {
-		return err
-	}
-	if err := e.Run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {
-		return err
-	}
-	return e.Forget(ctx)
-}
