@@ -15,6 +15,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"evenkeel/acceptance/checkout"
@@ -41,14 +43,14 @@ func main() {
 	flag.DurationVar(&o.span, "span", 4*time.Second, "how long each measurement of a rate lasts")
 	flag.BoolVar(&o.quick, "quick", false, "one short round, to see that it runs; its figures mean little")
 	flag.BoolVar(&o.json, "json", false, "print JSON instead of tables")
-	flag.StringVar(&o.only, "only", "", "measure only this part: pulumi or registrations")
+	flag.StringVar(&o.only, "only", "", "measure only this part: "+partNames())
 	flag.StringVar(&o.folder, "folder", "", "where to make the checkout, kept afterwards (default: a temporary folder, removed)")
 	flag.Parse()
 	o.parallel = 32
 	if o.quick {
 		o.rounds, o.span = 1, time.Second
 	}
-	if flag.NArg() > 0 || o.rounds < 1 || o.span <= 0 || o.only != "" && o.only != "pulumi" && o.only != "registrations" {
+	if flag.NArg() > 0 || o.rounds < 1 || o.span <= 0 || o.only != "" && !slices.ContainsFunc(parts, o.wants) {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -109,19 +111,47 @@ func measure(ctx context.Context, o options, folder string, report *Report) erro
 	if report.Memory, err = watchMemory(folder, func() error { return stacks.warmUp(ctx) }); err != nil {
 		return err
 	}
-	if o.only != "registrations" {
-		if report.Pulumi, err = stacks.compare(ctx, o.rounds); err != nil {
+	for _, p := range parts {
+		if !o.wants(p) {
+			continue
+		}
+		if err := p.measure(ctx, o, stacks, report); err != nil {
 			return err
 		}
-		report.Resources = stacks.resources
 	}
-	if o.only == "pulumi" {
-		return nil
+	return nil
+}
+
+// part is one of the things that are measured; they take turns on the same stacks and emulator.
+type part struct {
+	name    string
+	measure func(context.Context, options, *stacks, *Report) error
+}
+
+var parts = []part{{"pulumi", measurePulumi}, {"registrations", measureRegistrations}}
+
+func partNames() string {
+	var names []string
+	for _, p := range parts {
+		names = append(names, p.name)
 	}
-	if report.Registrations, report.Commit, err = measureRates(ctx, o, stacks); err != nil {
+	return strings.Join(names, ", ")
+}
+
+// wants says whether a part was asked for.
+func (o options) wants(p part) bool { return o.only == "" || o.only == p.name }
+
+func measurePulumi(ctx context.Context, o options, s *stacks, report *Report) (err error) {
+	report.Resources = s.resources
+	report.Pulumi, err = s.compare(ctx, o.rounds)
+	return err
+}
+
+func measureRegistrations(ctx context.Context, o options, s *stacks, report *Report) (err error) {
+	if report.Registrations, report.Commit, err = measureRates(ctx, o, s); err != nil {
 		return err
 	}
-	report.EmulatorAfterRegistrations, err = emulatorPeak(folder)
+	report.EmulatorAfterRegistrations, err = emulatorPeak(s.folder)
 	if errors.Is(err, errNoPeak) {
 		return nil
 	}
