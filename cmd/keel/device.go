@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -41,38 +40,6 @@ func newDeviceKey(a *app) *cobra.Command {
 			}
 			fmt.Fprintln(a.stdout, key)
 			return nil
-		},
-	}
-	a.addJSON(cmd)
-	return cmd
-}
-
-func newDeviceCA(a *app) *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "ca",
-		Short: "Print the certificate that devices must trust to reach the emulator",
-		Long: "Print, as PEM, the certificate of the authority that signs whatever the emulator serves: what a device trusts, and no\n" +
-			"other, on a local environment. It is no secret. The emulator does not have to run.",
-		Example: "  keel devices ca > ca.pem\n  keel devices ca --json",
-		Args:    noArgs,
-		RunE: func(*cobra.Command, []string) error {
-			folder, err := a.checkout()
-			if err != nil {
-				return err
-			}
-			file := folder.Authority()
-			text, err := os.ReadFile(file)
-			if errors.Is(err, os.ErrNotExist) {
-				return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
-			}
-			if err != nil {
-				return fmt.Errorf("read the emulator's certificate: %w", err)
-			}
-			if a.json {
-				return a.printJSON(map[string]string{"caFile": file, "certificate": string(text)})
-			}
-			_, err = a.stdout.Write(text)
-			return err
 		},
 	}
 	a.addJSON(cmd)

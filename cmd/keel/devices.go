@@ -50,7 +50,7 @@ func newDevices(a *app) *cobra.Command {
 	provision.Flags().IntVar(&count, "count", 200, "how many devices")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
 	a.addJSON(provision)
-	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a))
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a))
 	return cmd
 }
 

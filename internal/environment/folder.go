@@ -62,6 +62,14 @@ func (f Folder) Emulator() string { return f.in("emulator") }
 // Authority is the certificate that signs whatever the emulator serves.
 func (f Folder) Authority() string { return filepath.Join(f.Emulator(), "ca.pem") }
 
+// DeviceAuthority is the folder of the authority that signs certificates of an environment's devices.
+func (f Folder) DeviceAuthority(stack string) string {
+	return filepath.Join(f.in("devices"), stack, "authority")
+}
+
+// Certificates is the folder of certificates and keys of an environment's devices.
+func (f Folder) Certificates(stack string) string { return filepath.Join(f.in("devices"), stack) }
+
 // Log is the file that the emulator in the background writes to.
 func (f Folder) Log() string { return f.in("emulator.log") }
 

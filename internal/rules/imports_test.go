@@ -24,6 +24,7 @@ var owned = []struct {
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
+	{module + "/internal/deviceca", []string{"cmd"}, "certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
 	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/deviceca"
+	"evenkeel/internal/enrollment"
+	"evenkeel/internal/hint"
+)
+
+// renewal is how much of a certificate's life must be left for it to be given out again.
+const renewal = deviceca.LeafLife / 3
+
+func newDeviceCA(a *app) *cobra.Command {
+	var devices bool
+	cmd := &cobra.Command{
+		Use:   "ca",
+		Short: "Print the certificate that devices must trust, or the one that signs theirs",
+		Long: "Print, as PEM, the certificate of the authority that signs whatever the emulator serves: what a device trusts, and no\n" +
+			"other, on a local environment. The emulator does not have to run. With --devices, print instead that of the authority\n" +
+			"which signs the certificates of the environment's own devices (keel devices cert); it is made when there is none.\n" +
+			"Neither is a secret.",
+		Example: "  keel devices ca > ca.pem\n  keel devices ca --json\n  keel devices ca --devices > devices-ca.pem",
+		Args:    noArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if devices {
+				return a.printDevicesAuthority()
+			}
+			return a.printServerAuthority()
+		},
+	}
+	cmd.Flags().BoolVar(&devices, "devices", false, "the authority of the environment's devices instead")
+	a.addJSON(cmd)
+	return cmd
+}
+
+func (a *app) printServerAuthority() error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	text, err := os.ReadFile(folder.Authority())
+	if errors.Is(err, fs.ErrNotExist) {
+		return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
+	}
+	if err != nil {
+		return fmt.Errorf("read the emulator's certificate: %w", err)
+	}
+	return a.printAuthority(folder.Authority(), text)
+}
+
+func (a *app) printDevicesAuthority() error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	authority, err := deviceca.Open(folder.DeviceAuthority(a.stack), time.Now())
+	if err != nil {
+		return err
+	}
+	return a.printAuthority(filepath.Join(folder.DeviceAuthority(a.stack), deviceca.CertFile), authority.PEM())
+}
+
+func (a *app) printAuthority(file string, text []byte) error {
+	if a.json {
+		return a.printJSON(map[string]string{"caFile": file, "certificate": string(text)})
+	}
+	_, err := a.stdout.Write(text)
+	return err
+}
+
+func newDeviceCert(a *app) *cobra.Command {
+	var out string
+	var renew bool
+	cmd := &cobra.Command{
+		Use:   "cert DEVICE",
+		Short: "Make the certificate with which a device proves itself",
+		Long: "Make a certificate for a device and its key, signed by the authority of the environment's devices, and print the names of\n" +
+			"the files: DEVICE-cert.pem, the device's certificate and that of the authority, and DEVICE-key.pem, which is a secret.\n" +
+			"A certificate that is there already and good for two more months is kept. It lets a device in once its authority, or\n" +
+			"the certificate itself, is enrolled: keel devices ca --devices.",
+		Example: "  keel devices cert device-1\n  keel devices cert device-1 --out certs --json\n  keel devices cert device-1 --renew",
+		Args:    oneArg("a device"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if faults := enrollment.CheckRegistrationID("device", args[0]); len(faults) > 0 {
+				return usageError{fmt.Errorf("device %q: %s", args[0], faults[0].Message)}
+			}
+			return a.deviceCert(args[0], out, renew)
+		},
+	}
+	cmd.Flags().StringVar(&out, "out", "", "folder to write to (default: the environment's own, under .evenkeel)")
+	cmd.Flags().BoolVar(&renew, "renew", false, "make another one in place of one that is still good")
+	a.addJSON(cmd)
+	return cmd
+}
+
+// issued is what `devices cert` prints as JSON.
+type issued struct {
+	Device   string    `json:"device"`
+	CertFile string    `json:"certFile"`
+	KeyFile  string    `json:"keyFile"`
+	Expires  time.Time `json:"expiresAt"`
+	// Kept says that the certificate was there already.
+	Kept bool `json:"kept"`
+}
+
+func (a *app) deviceCert(device, out string, renew bool) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	if out == "" {
+		out = folder.Certificates(a.stack)
+	}
+	if out, err = filepath.Abs(out); err != nil {
+		return fmt.Errorf("make the certificate of %q: %w", device, err)
+	}
+	made := issued{Device: device, CertFile: filepath.Join(out, device+"-cert.pem"), KeyFile: filepath.Join(out, device+"-key.pem")}
+	now := time.Now()
+	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
+	switch {
+	case err == nil && pair.Leaf.NotAfter.Sub(now) > renewal && !renew:
+		made.Expires, made.Kept = pair.Leaf.NotAfter.UTC(), true
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		if made.Expires, err = issue(folder.DeviceAuthority(a.stack), made, now); err != nil {
+			return err
+		}
+	default:
+		return hint.To(fmt.Errorf("read the certificate of %q: %w", device, err), "remove %s and %s to have them made anew", made.CertFile, made.KeyFile)
+	}
+	if a.json {
+		return a.printJSON(made)
+	}
+	return table(a.stdout, func(row func(...string)) {
+		row("certificate", made.CertFile)
+		row("key", made.KeyFile)
+		row("expires", made.Expires.Local().Format(time.DateTime))
+	})
+}
+
+// issue makes a certificate and writes it and its key.
+func issue(authority string, to issued, now time.Time) (expires time.Time, err error) {
+	signer, err := deviceca.Open(authority, now)
+	if err != nil {
+		return time.Time{}, err
+	}
+	chain, key, err := signer.Issue(to.Device, now)
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(to.CertFile), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(to.KeyFile, key, 0o600)
+	}
+	if err == nil {
+		err = os.WriteFile(to.CertFile, chain, 0o644)
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("make the certificate of %q: %w", to.Device, err)
+	}
+	return now.Add(deviceca.LeafLife).UTC().Truncate(time.Second), nil
+}
