@@ -118,4 +118,3 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 		Outputs  map[string]json.RawMessage `json:"outputs"`
 	}{e.Stack, e.Endpoints, outputs})
 }
-
