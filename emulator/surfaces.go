@@ -38,7 +38,8 @@ func (e *Emulator) armHandler() http.Handler {
 	})
 }
 
-// dataHandler picks the surface by the host asked for. Loopback names are the DPS device API, which devices reach under any name.
+// dataHandler picks the surface by the host asked for. Loopback names are those of the provisioning services, as are the global one and
+// their own.
 func (e *Emulator) dataHandler() http.Handler {
 	device := e.on(requestlog.DPSDevice, e.devices)
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
@@ -51,12 +52,14 @@ func (e *Emulator) dataHandler() http.Handler {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name picks the service; connections are logged when they say it.
 			e.broker.ServeWebSocket(w, r)
-		case host == globalHost || host == "localhost" || net.ParseIP(host) != nil:
+		case host == globalHost:
 			device.ServeHTTP(w, r)
-		case strings.HasSuffix(host, serviceDomain) && devicePath(r.URL.Path):
-			device.ServeHTTP(w, r)
-		case strings.HasSuffix(host, serviceDomain):
-			service.ServeHTTP(w, r)
+		case host == "localhost" || net.ParseIP(host) != nil || strings.HasSuffix(host, serviceDomain):
+			if devicePath(r.URL.Path) {
+				device.ServeHTTP(w, r)
+			} else {
+				service.ServeHTTP(w, r)
+			}
 		case strings.HasSuffix(host, hubDomain):
 			r.Host = host
 			hub.ServeHTTP(w, r)

@@ -23,6 +23,7 @@ var owned = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
+	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/deviceca", []string{"cmd"}, "certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
@@ -64,6 +65,7 @@ var banned = []struct {
 	reason string
 }{
 	{"emulator", []string{"github.com/pulumi", module + "/internal/dpsapi", module + "/internal/provider", module + "/internal/topology", module + "/internal/environment"}, false, "the emulator knows Azure, not its users"},
+	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module + "/emulator/internal/registration", module + "/internal/dpsapi"}, false, "what the two APIs share knows neither, and clients share nothing with it"},
 	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm", module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
 	{"internal/armplugin", []string{module + "/emulator"}, false, "the local plugin must do what the real one does, not what the emulator likes"},
 	{"internal/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},

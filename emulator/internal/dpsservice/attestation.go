@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/sas"
 )
@@ -55,7 +56,7 @@ func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation
 				continue
 			}
 			if _, err := sas.DecodeKey(value); err != nil {
-				return state.Attestation{}, invalid("attestation.symmetricKey.%s: %s.", member, err)
+				return state.Attestation{}, dpswire.Invalid("attestation.symmetricKey.%s: %s.", member, err)
 			}
 		}
 		return state.Attestation{SymmetricKey: &key}, nil
@@ -69,18 +70,18 @@ func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation
 	case strings.EqualFold(w.Type, "tpm"):
 		return k.tpmOf(w.TPM)
 	}
-	return state.Attestation{}, invalid("attestation.type must be symmetricKey, x509 or tpm.")
+	return state.Attestation{}, dpswire.Invalid("attestation.type must be symmetricKey, x509 or tpm.")
 }
 
 func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
 	if !k.individual {
-		return state.Attestation{}, invalid("An enrollment group cannot use TPM attestation.")
+		return state.Attestation{}, dpswire.Invalid("An enrollment group cannot use TPM attestation.")
 	}
 	if w == nil || w.EndorsementKey == "" {
-		return state.Attestation{}, invalid("attestation.tpm.endorsementKey is required.")
+		return state.Attestation{}, dpswire.Invalid("attestation.tpm.endorsementKey is required.")
 	}
 	if _, err := base64.StdEncoding.DecodeString(w.EndorsementKey); err != nil {
-		return state.Attestation{}, invalid("attestation.tpm.endorsementKey is not valid base64.")
+		return state.Attestation{}, dpswire.Invalid("attestation.tpm.endorsementKey is not valid base64.")
 	}
 	return state.Attestation{TPM: &state.TPMAttestation{
 		EndorsementKey: w.EndorsementKey, StorageRootKey: text(w.StorageRootKey),
@@ -93,7 +94,7 @@ func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
 // Fidelity: whether a referenced certificate exists is not checked.
 func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attestation, error) {
 	if w == nil {
-		return nil, invalid("attestation.x509 is required.")
+		return nil, dpswire.Invalid("attestation.x509 is required.")
 	}
 	given := 0
 	for _, present := range []bool{w.ClientCertificates != nil, w.SigningCertificates != nil, w.CAReferences != nil} {
@@ -102,7 +103,7 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 		}
 	}
 	if given != 1 {
-		return nil, invalid("attestation.x509 needs exactly one of clientCertificates, signingCertificates and caReferences.")
+		return nil, dpswire.Invalid("attestation.x509 needs exactly one of clientCertificates, signingCertificates and caReferences.")
 	}
 	if held == nil {
 		held = &state.X509Attestation{}
@@ -113,16 +114,16 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 	case w.CAReferences != nil:
 		out.CAPrimary, out.CASecondary = text(w.CAReferences.Primary), text(w.CAReferences.Secondary)
 		if out.CAPrimary == "" {
-			return nil, invalid("attestation.x509.caReferences.primary is required.")
+			return nil, dpswire.Invalid("attestation.x509.caReferences.primary is required.")
 		}
 	case w.ClientCertificates != nil:
 		if !k.individual {
-			return nil, invalid("An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
+			return nil, dpswire.Invalid("An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
 		}
 		out.ClientPrimary, out.ClientSecondary, err = w.ClientCertificates.pair("clientCertificates", held.ClientPrimary, held.ClientSecondary)
 	default:
 		if k.individual {
-			return nil, invalid("An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
+			return nil, dpswire.Invalid("An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
 		}
 		out.SigningPrimary, out.SigningSecondary, err = w.SigningCertificates.pair("signingCertificates", held.SigningPrimary, held.SigningSecondary)
 	}
@@ -132,7 +133,7 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 // pair reads both certificates. A primary alone stands for both, as on Azure.
 func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte, err error) {
 	if w.Primary == nil {
-		return nil, nil, invalid("attestation.x509.%s.primary is required.", member)
+		return nil, nil, dpswire.Invalid("attestation.x509.%s.primary is required.", member)
 	}
 	if primary, err = w.Primary.der(member+".primary", heldPrimary, heldSecondary); err != nil {
 		return nil, nil, err

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/sas"
 )
@@ -50,7 +51,7 @@ func (r rights) need(wanted right) error {
 			return nil
 		}
 	}
-	return unauthorized()
+	return dpswire.ErrUnauthorized
 }
 
 func (r rights) has(wanted right) bool {
@@ -58,27 +59,31 @@ func (r rights) has(wanted right) bool {
 }
 
 // authenticate checks the Authorization header against the service's policies: signature, expiry, and that the token's resource
-// is the service or an ancestor of the path asked for.
+// is the service, by the name it was asked for, or an ancestor of the path.
 func (s *surface) authenticate(r *http.Request, service state.Service) (rights, error) {
 	header := r.Header.Get("Authorization")
 	if scheme, token, found := strings.Cut(header, " "); found && strings.EqualFold(scheme, "Bearer") {
 		if s.opts.Bearer == nil || s.opts.Bearer(r.Context(), token) != nil {
-			return rights{}, unauthorized()
+			return rights{}, dpswire.ErrUnauthorized
 		}
 		return rights{all: true}, nil
 	}
 	token, err := sas.Parse(header)
 	if err != nil {
-		return rights{}, unauthorized()
+		return rights{}, dpswire.ErrUnauthorized
 	}
 	for _, policy := range service.Policies {
 		if !strings.EqualFold(policy.Name, token.KeyName) {
 			continue
 		}
-		if token.Verify(s.st.Now(), policy.PrimaryKey, policy.SecondaryKey) != nil || !token.Covers(service.Host()+r.URL.Path) {
-			return rights{}, unauthorized()
+		if token.Verify(s.st.Now(), policy.PrimaryKey, policy.SecondaryKey) != nil || !covers(token, service, r) {
+			return rights{}, dpswire.ErrUnauthorized
 		}
 		return rights{granted: policy.Rights}, nil
 	}
-	return rights{}, unauthorized()
+	return rights{}, dpswire.ErrUnauthorized
+}
+
+func covers(token sas.Token, service state.Service, r *http.Request) bool {
+	return token.Covers(service.Host()+r.URL.Path) || token.Covers(hostName(r.Host)+r.URL.Path)
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -35,31 +36,31 @@ type bulkError struct {
 // succeeds or fails alone. The entries are carried out together, so that they share a sync of the store.
 //
 // Fidelity: that an id may not stand twice in one operation is ours.
-func (s *surface) bulk(k kind, r request) (reply, error) {
+func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 	var w bulkRequest
 	if err := decode(r.body, &w); err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	items, member := w.Enrollments, "enrollments"
 	if !k.individual {
 		items, member = w.Groups, "enrollmentGroups"
 	}
 	if len(items) == 0 || len(items) > maxBulk {
-		return reply{}, invalid("%s must hold 1 to %d entries.", member, maxBulk)
+		return dpswire.Reply{}, dpswire.Invalid("%s must hold 1 to %d entries.", member, maxBulk)
 	}
 	run, known := s.mode(k, r, w.Mode)
 	if !known {
-		return reply{}, invalid("mode must be create, update, updateIfMatchETag or delete.")
+		return dpswire.Reply{}, dpswire.Invalid("mode must be create, update, updateIfMatchETag or delete.")
 	}
 	entries := make([]wireEntry, len(items))
 	seen := map[string]bool{}
 	for i, item := range items {
 		if err := decode(item, &entries[i]); err != nil {
-			return reply{}, err
+			return dpswire.Reply{}, err
 		}
 		id, _ := k.idOf(entries[i])
 		if id = strings.ToLower(id); seen[id] {
-			return reply{}, invalid("%s holds the id %q twice.", member, id)
+			return dpswire.Reply{}, dpswire.Invalid("%s holds the id %q twice.", member, id)
 		}
 		seen[id] = true
 	}
@@ -69,7 +70,7 @@ func (s *surface) bulk(k kind, r request) (reply, error) {
 		running.Go(func() { failed[i] = run(entries[i]) })
 	}
 	running.Wait()
-	return ok(k.bulkReply(entries, failed)), nil
+	return dpswire.OK(k.bulkReply(entries, failed)), nil
 }
 
 func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
@@ -78,8 +79,8 @@ func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
 		if err == nil {
 			continue
 		}
-		refused := asWire(err)
-		e := bulkError{ErrorCode: refused.code, ErrorStatus: refused.message}
+		refused := dpswire.From(err)
+		e := bulkError{ErrorCode: refused.Code, ErrorStatus: refused.Message}
 		if k.individual {
 			e.RegistrationID = text(entries[i].RegistrationID)
 		} else {
@@ -130,5 +131,5 @@ func (s *surface) update(k kind, scope string, w wireEntry, put func(wireEntry, 
 	if _, err := k.get(scope, id); err != nil {
 		return err
 	}
-	return refuse(http.StatusConflict, codeExists, "%s", textExists)
+	return dpswire.Refuse(http.StatusConflict, dpswire.CodeExists, "%s", dpswire.TextExists)
 }

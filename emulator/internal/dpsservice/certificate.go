@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"evenkeel/emulator/internal/dpswire"
 )
 
 // wireCertificate is X509CertificateWithInfo: requests carry the certificate, replies only what it says.
@@ -39,7 +41,7 @@ func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 	if value := text(w.Certificate); value != "" {
 		raw := decodeCertificate(value)
 		if _, err := x509.ParseCertificate(raw); err != nil {
-			return nil, invalid("attestation.x509.%s.certificate is neither a PEM certificate nor the base64 of a DER one.", member)
+			return nil, dpswire.Invalid("attestation.x509.%s.certificate is neither a PEM certificate nor the base64 of a DER one.", member)
 		}
 		return raw, nil
 	}
@@ -50,7 +52,7 @@ func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 			}
 		}
 	}
-	return nil, invalid("attestation.x509.%s.certificate is required.", member)
+	return nil, dpswire.Invalid("attestation.x509.%s.certificate is required.", member)
 }
 
 // decodeCertificate takes PEM text, base64 of DER, or base64 of PEM text, and returns what should be DER.

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -47,18 +48,8 @@ type initialTwin struct {
 	} `json:"properties,omitempty"`
 }
 
-// Documented forms of ids. The service's rule for the first character is unsure: only the last one is checked.
-var (
-	idForm       = regexp.MustCompile(`^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$`)
-	deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$`)
-)
-
-func checkID(member, id string) error {
-	if idForm.MatchString(id) {
-		return nil
-	}
-	return invalid("%s must have 1 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and ':', the last one alphanumeric or '-'.", member)
-}
+// deviceIDForm is the documented form of a hub's device ids.
+var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$`)
 
 // entryOf checks a request's entry and turns it into the state's form. stored is the entry it would replace, nil when there is none.
 func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry, error) {
@@ -69,12 +60,12 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry,
 	e := entry{id: id}
 	if k.individual && w.DeviceID != nil && *w.DeviceID != "" {
 		if !deviceIDForm.MatchString(*w.DeviceID) {
-			return entry{}, invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
+			return entry{}, dpswire.Invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
 		}
 		e.deviceID = *w.DeviceID
 	}
 	if w.Attestation == nil {
-		return entry{}, invalid("attestation is required.")
+		return entry{}, dpswire.Invalid("attestation is required.")
 	}
 	if e.Attestation, err = k.attestationOf(*w.Attestation, stored); err != nil {
 		return entry{}, err
@@ -91,7 +82,7 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry,
 	if w.ReprovisionPolicy != nil {
 		update, migrate := w.ReprovisionPolicy.UpdateHubAssignment, w.ReprovisionPolicy.MigrateDeviceData
 		if update == nil || migrate == nil {
-			return entry{}, invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
+			return entry{}, dpswire.Invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
 		}
 		e.Reprovision = &state.Reprovision{UpdateHubAssignment: *update, MigrateDeviceData: *migrate}
 	}
@@ -104,9 +95,9 @@ func (k kind) idOf(w wireEntry) (string, error) {
 		id = w.GroupID
 	}
 	if id == nil {
-		return "", invalid("%s is required.", k.idField)
+		return "", dpswire.Invalid("%s is required.", k.idField)
 	}
-	return *id, checkID(k.idField, *id)
+	return *id, dpswire.CheckID(k.idField, *id)
 }
 
 func (w wireEntry) status(s *state.Settings) error {
@@ -116,7 +107,7 @@ func (w wireEntry) status(s *state.Settings) error {
 	var status *string
 	if len(w.ProvisioningStatus) > 0 {
 		if err := json.Unmarshal(w.ProvisioningStatus, &status); err != nil {
-			return invalid("provisioningStatus must be a string.")
+			return dpswire.Invalid("provisioningStatus must be a string.")
 		}
 		s.ProvisioningStatusNull = status == nil
 	}
@@ -125,7 +116,7 @@ func (w wireEntry) status(s *state.Settings) error {
 	case strings.EqualFold(*status, "disabled"):
 		s.Disabled = true
 	default:
-		return invalid("provisioningStatus must be enabled or disabled.")
+		return dpswire.Invalid("provisioningStatus must be enabled or disabled.")
 	}
 	return nil
 }
@@ -135,7 +126,7 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service) error {
 	if w.AllocationPolicy != nil {
 		policy, known := policyOf(*w.AllocationPolicy)
 		if !known {
-			return invalid("allocationPolicy must be hashed, geoLatency, static or custom.")
+			return dpswire.Invalid("allocationPolicy must be hashed, geoLatency, static or custom.")
 		}
 		s.Allocation = policy
 	}
@@ -156,15 +147,15 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service) error {
 	if w.Custom != nil {
 		webhook, version := w.Custom.WebhookURL, w.Custom.APIVersion
 		if webhook == nil || version == nil || *version == "" {
-			return invalid("customAllocationDefinition needs both webhookUrl and apiVersion.")
+			return dpswire.Invalid("customAllocationDefinition needs both webhookUrl and apiVersion.")
 		}
 		if u, err := url.Parse(*webhook); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
+			return dpswire.Invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
 		}
 		s.Webhook = &state.Webhook{URL: *webhook, APIVersion: *version}
 	}
 	if s.Allocation == state.Custom && s.Webhook == nil {
-		return invalid("The allocation policy custom needs a customAllocationDefinition.")
+		return dpswire.Invalid("The allocation policy custom needs a customAllocationDefinition.")
 	}
 	return nil
 }
@@ -184,14 +175,14 @@ func linked(service state.Service, member, name string) (string, error) {
 			return strings.ToLower(name), nil
 		}
 	}
-	return "", invalid("%s names a hub that is not linked to this provisioning service: %q.", member, name)
+	return "", dpswire.Invalid("%s names a hub that is not linked to this provisioning service: %q.", member, name)
 }
 
 // documents keeps the JSON documents, without the nulls around their collections.
 func (w wireEntry) documents(s *state.Settings, individual bool) error {
 	if individual && !isNull(w.DeviceInformation) {
 		if !isObject(w.DeviceInformation) {
-			return invalid("optionalDeviceInformation must be an object.")
+			return dpswire.Invalid("optionalDeviceInformation must be an object.")
 		}
 		s.DeviceInformation = compact(w.DeviceInformation)
 	}
@@ -202,18 +193,18 @@ func (w wireEntry) documents(s *state.Settings, individual bool) error {
 	if isNull(twin.Tags) {
 		twin.Tags = nil
 	} else if !isObject(twin.Tags) {
-		return invalid("initialTwin.tags must be an object.")
+		return dpswire.Invalid("initialTwin.tags must be an object.")
 	}
 	if p := twin.Properties; p != nil {
 		if isNull(p.Desired) {
 			p.Desired = nil
 		} else if !isObject(p.Desired) {
-			return invalid("initialTwin.properties.desired must be an object.")
+			return dpswire.Invalid("initialTwin.properties.desired must be an object.")
 		}
 	}
 	text, err := json.Marshal(twin)
 	if err != nil {
-		return invalid("initialTwin is not valid JSON.")
+		return dpswire.Invalid("initialTwin is not valid JSON.")
 	}
 	s.InitialTwin = text
 	return nil

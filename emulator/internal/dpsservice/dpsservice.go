@@ -13,15 +13,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strings"
-	"time"
 
-	"github.com/google/uuid"
-
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -46,76 +42,53 @@ func New(st *state.State, opts Options) http.Handler {
 	return &surface{st: st, opts: opts}
 }
 
-// request is a call that has been authenticated, split at its slashes.
+// request is a call that has been authenticated.
 type request struct {
 	*http.Request
-	service  state.Service
-	segments []string // decoded, without empty ones
-	rights   rights
-	body     []byte
+	service state.Service
+	// id is the one in the path, decoded; empty where the path has none.
+	id   string
+	body []byte
 }
-
-// reply is an answer; nil body sends none.
-type reply struct {
-	status int
-	header map[string]string
-	body   any
-}
-
-func ok(body any) reply { return reply{status: http.StatusOK, body: body} }
 
 // ServeHTTP answers one request.
 func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	answer, err := s.handle(w, r)
-	if err != nil {
-		s.writeError(w, err)
-		return
-	}
-	for name, value := range answer.header {
-		w.Header().Set(name, value)
-	}
-	w.Header().Set("x-ms-request-id", uuid.NewString())
-	if answer.body == nil {
-		w.WriteHeader(answer.status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(answer.status)
-	// The client may have gone; there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(answer.body)
+	dpswire.Serve(w, s.st.Now, func() (dpswire.Reply, error) { return s.handle(w, r) })
 }
 
-func (s *surface) handle(w http.ResponseWriter, r *http.Request) (reply, error) {
+func (s *surface) handle(w http.ResponseWriter, r *http.Request) (dpswire.Reply, error) {
 	service, err := s.service(r.Host)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	granted, err := s.authenticate(r, service)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	if err := checkVersion(r.URL.Query().Get("api-version")); err != nil {
-		return reply{}, err
+	if err := dpswire.CheckVersion(r.URL.Query().Get("api-version")); err != nil {
+		return dpswire.Reply{}, err
 	}
-	segments, err := split(r.URL)
+	wanted, values, err := routes.Find(r)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err := granted.need(wanted.needs); err != nil {
+		return dpswire.Reply{}, err
+	}
+	body, err := dpswire.ReadBody(w, r, maxBody)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return reply{}, refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "The request body is larger than %d bytes.", maxBody)
-		}
-		return reply{}, invalid("The request body could not be read.")
+		return dpswire.Reply{}, err
 	}
-	return s.route(request{Request: r, service: service, segments: segments, rights: granted, body: body})
+	return wanted.run(s, request{Request: r, service: service, id: values["id"], body: body})
 }
 
 // service finds the provisioning service of a host name. One that is being created or deleted has no name in Azure's DNS either.
 func (s *surface) service(host string) (state.Service, error) {
 	name := hostName(host)
 	service, err := s.st.ServiceByHost(name)
+	if err != nil && local(name) {
+		service, err = s.only()
+	}
 	if err == nil && service.Phase != state.Activating && service.Phase != state.Deleting {
 		return service, nil
 	}
@@ -123,33 +96,26 @@ func (s *surface) service(host string) (state.Service, error) {
 	if err != nil && !errors.As(err, &refused) {
 		return state.Service{}, err
 	}
-	return state.Service{}, refuse(http.StatusNotFound, codeNoService, "There is no provisioning service %s.", name)
+	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "There is no provisioning service %s.", name)
 }
 
-var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
-
-// checkVersion accepts every date: later versions only add members, and clients of all ages are in the field.
-func checkVersion(version string) error {
-	if !versionForm.MatchString(version) {
-		return invalid("The api-version is missing or not a date.")
+// only is the provisioning service that an address stands for: clients that cannot be led from Azure's names to the emulator have
+// nothing else to say. It must be the only one.
+func (s *surface) only() (state.Service, error) {
+	services, err := s.st.Services("", "")
+	if err != nil {
+		return state.Service{}, err
 	}
-	return nil
+	if len(services) != 1 {
+		return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService,
+			"An address stands for the only provisioning service, but there are %d: use the name of one.", len(services))
+	}
+	return services[0], nil
 }
 
-// split decodes the path. Empty segments are left out: bulk operations come with a trailing slash.
-func split(u *url.URL) ([]string, error) {
-	var segments []string
-	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
-		if part == "" {
-			continue
-		}
-		decoded, err := url.PathUnescape(part)
-		if err != nil {
-			return nil, invalid("The path is not URL-encoded.")
-		}
-		segments = append(segments, decoded)
-	}
-	return segments, nil
+// local reports whether a host name is this machine's, without being Azure's.
+func local(name string) bool {
+	return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
 }
 
 func hostName(host string) string {
@@ -159,11 +125,9 @@ func hostName(host string) string {
 	return strings.ToLower(strings.TrimSuffix(host, "."))
 }
 
-func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }
-
 func decode(body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
-		return invalid("%s", describe(err))
+		return dpswire.Invalid("%s", describe(err))
 	}
 	return nil
 }

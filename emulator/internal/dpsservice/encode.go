@@ -5,29 +5,30 @@ import (
 	"encoding/json"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
 // entryReply is an enrollment or a group as replies carry it: members in the order of recorded replies, absent ones left out, but
 // for provisioningStatus, which is always there.
 type entryReply struct {
-	RegistrationID     string             `json:"registrationId,omitempty"`
-	GroupID            string             `json:"enrollmentGroupId,omitempty"`
-	DeviceID           string             `json:"deviceId,omitempty"`
-	RegistrationState  *registrationReply `json:"registrationState,omitempty"`
-	DeviceInformation  json.RawMessage    `json:"optionalDeviceInformation,omitempty"`
-	Attestation        *wireAttestation   `json:"attestation"`
-	Capabilities       *capabilities      `json:"capabilities,omitempty"`
-	IotHubHostName     string             `json:"iotHubHostName,omitempty"`
-	InitialTwin        json.RawMessage    `json:"initialTwin,omitempty"`
-	ETag               string             `json:"etag"`
-	ProvisioningStatus *string            `json:"provisioningStatus"`
-	ReprovisionPolicy  *reprovisionReply  `json:"reprovisionPolicy,omitempty"`
-	Created            string             `json:"createdDateTimeUtc"`
-	Updated            string             `json:"lastUpdatedDateTimeUtc"`
-	AllocationPolicy   string             `json:"allocationPolicy,omitempty"`
-	IotHubs            []string           `json:"iotHubs,omitempty"`
-	Custom             *customReply       `json:"customAllocationDefinition,omitempty"`
+	RegistrationID     string                `json:"registrationId,omitempty"`
+	GroupID            string                `json:"enrollmentGroupId,omitempty"`
+	DeviceID           string                `json:"deviceId,omitempty"`
+	RegistrationState  *dpswire.Registration `json:"registrationState,omitempty"`
+	DeviceInformation  json.RawMessage       `json:"optionalDeviceInformation,omitempty"`
+	Attestation        *wireAttestation      `json:"attestation"`
+	Capabilities       *capabilities         `json:"capabilities,omitempty"`
+	IotHubHostName     string                `json:"iotHubHostName,omitempty"`
+	InitialTwin        json.RawMessage       `json:"initialTwin,omitempty"`
+	ETag               string                `json:"etag"`
+	ProvisioningStatus *string               `json:"provisioningStatus"`
+	ReprovisionPolicy  *reprovisionReply     `json:"reprovisionPolicy,omitempty"`
+	Created            string                `json:"createdDateTimeUtc"`
+	Updated            string                `json:"lastUpdatedDateTimeUtc"`
+	AllocationPolicy   string                `json:"allocationPolicy,omitempty"`
+	IotHubs            []string              `json:"iotHubs,omitempty"`
+	Custom             *customReply          `json:"customAllocationDefinition,omitempty"`
 }
 
 type reprovisionReply struct {
@@ -40,21 +41,6 @@ type customReply struct {
 	APIVersion string `json:"apiVersion"`
 }
 
-// registrationReply is DeviceRegistrationState.
-type registrationReply struct {
-	RegistrationID string          `json:"registrationId"`
-	Created        string          `json:"createdDateTimeUtc,omitempty"`
-	AssignedHub    string          `json:"assignedHub,omitempty"`
-	DeviceID       string          `json:"deviceId,omitempty"`
-	Status         string          `json:"status"`
-	Substatus      string          `json:"substatus,omitempty"`
-	ErrorCode      int             `json:"errorCode,omitempty"`
-	ErrorMessage   string          `json:"errorMessage,omitempty"`
-	Updated        string          `json:"lastUpdatedDateTimeUtc,omitempty"`
-	ETag           string          `json:"etag,omitempty"`
-	Payload        json.RawMessage `json:"payload,omitempty"`
-}
-
 func (k kind) reply(e entry, showKeys bool) entryReply {
 	w := entryReply{
 		DeviceID:          e.deviceID,
@@ -63,8 +49,8 @@ func (k kind) reply(e entry, showKeys bool) entryReply {
 		IotHubHostName:    e.IotHubHost,
 		InitialTwin:       e.InitialTwin,
 		ETag:              e.ETag,
-		Created:           wireTime(e.Created),
-		Updated:           wireTime(e.Updated),
+		Created:           dpswire.Time(e.Created),
+		Updated:           dpswire.Time(e.Updated),
 		AllocationPolicy:  string(e.Allocation),
 		IotHubs:           e.Hubs,
 	}
@@ -98,22 +84,6 @@ func maskQuery(address string) string {
 		return before + "?****"
 	}
 	return address
-}
-
-func registrationOf(r state.Registration) registrationReply {
-	return registrationReply{
-		RegistrationID: r.RegistrationID,
-		Created:        wireTime(r.Created),
-		AssignedHub:    r.AssignedHub,
-		DeviceID:       r.DeviceID,
-		Status:         string(r.Status),
-		Substatus:      r.Substatus,
-		ErrorCode:      r.ErrorCode,
-		ErrorMessage:   r.ErrorMessage,
-		Updated:        wireTime(r.Updated),
-		ETag:           r.ETag,
-		Payload:        r.Payload,
-	}
 }
 
 // EntryJSON writes an individual enrollment or, when that is nil, a group as its webhook sees it: as a reply to GET, but with its etag

@@ -1,8 +1,6 @@
 package dpsservice
 
 import (
-	"strings"
-
 	"evenkeel/emulator/internal/state"
 )
 
@@ -16,7 +14,7 @@ type entry struct {
 
 // kind is one of the two sorts of entry: its words on the wire, and where it is kept.
 type kind struct {
-	// path is the collection's segment in lower case, idField the id's member, itemType the value of x-ms-item-type.
+	// path is the collection's segment, idField the id's member, itemType the value of x-ms-item-type.
 	path, idField, itemType string
 	individual              bool
 
@@ -24,17 +22,6 @@ type kind struct {
 	put    func(scope string, e entry, etag string) (entry, error)
 	remove func(scope, id, etag string) error
 	list   func(scope, after string, limit int) ([]entry, string, error)
-}
-
-// kindOf returns the kind whose collection is that path segment.
-func (s *surface) kindOf(segment string) (kind, bool) {
-	switch strings.ToLower(segment) {
-	case "enrollments":
-		return s.individuals(), true
-	case "enrollmentgroups":
-		return s.groups(), true
-	}
-	return kind{}, false
 }
 
 func (s *surface) individuals() kind {
@@ -60,7 +47,7 @@ func (s *surface) individuals() kind {
 
 func (s *surface) groups() kind {
 	return kind{
-		path: "enrollmentgroups", idField: "enrollmentGroupId", itemType: "EnrollmentGroup",
+		path: "enrollmentGroups", idField: "enrollmentGroupId", itemType: "EnrollmentGroup",
 		get: func(scope, id string) (entry, error) {
 			g, err := s.st.EnrollmentGroup(scope, id)
 			return fromGroup(g), err

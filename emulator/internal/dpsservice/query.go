@@ -2,10 +2,10 @@ package dpsservice
 
 import (
 	"encoding/base64"
-	"net/http"
-	"regexp"
 	"strconv"
 	"strings"
+
+	"evenkeel/emulator/internal/dpswire"
 )
 
 // Page sizes of queries. Azure's own are unsure.
@@ -14,34 +14,29 @@ const (
 	maxPage     = 1000
 )
 
-// queryForm is what this surface understands: everything, with or without the collection's name. Azure's clients send no more.
-var queryForm = regexp.MustCompile(`(?i)^\s*(select\s+\*(\s+from\s+(enrollments|enrollmentgroups))?\s*;?\s*)?$`)
-
-// query is IndividualEnrollment_Query and EnrollmentGroup_Query.
+// query is IndividualEnrollment_Query and EnrollmentGroup_Query. Azure wants a query and does not read it: every text, whatever its
+// WHERE says, lists everything (Azure/azure-iot-sdk-csharp issues 794 and 2188, azure-iot-sdk-node issue 814).
 //
-// Fidelity: WHERE and projections are refused with 400; the order is that of the ids.
-func (s *surface) query(k kind, r request) (reply, error) {
+// Fidelity: the order is that of the ids.
+func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	var w struct {
 		Query *string `json:"query"`
 	}
 	if err := decode(r.body, &w); err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	if w.Query == nil {
-		return reply{}, invalid("query is required.")
-	}
-	if !queryForm.MatchString(*w.Query) {
-		return reply{}, invalid("The emulator understands SELECT * and SELECT * FROM %s only.", k.path)
+		return dpswire.Reply{}, dpswire.Invalid("query is required.")
 	}
 	after, limit, err := r.page(k.path)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	page, next, err := k.list(r.service.IDScope, after, limit)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	return paged(convert(page, func(e entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, next), nil
+	return paged(convert(page, func(e entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit, next), nil
 }
 
 // page reads the paging headers. A continuation belongs to the collection that gave it.
@@ -50,7 +45,7 @@ func (r request) page(collection string) (after string, limit int, err error) {
 	if count := r.Header.Get("x-ms-max-item-count"); count != "" {
 		limit, err = strconv.Atoi(count)
 		if err != nil || limit < 1 {
-			return "", 0, invalid("x-ms-max-item-count must be a whole number above zero.")
+			return "", 0, dpswire.Invalid("x-ms-max-item-count must be a whole number above zero.")
 		}
 		limit = min(limit, maxPage)
 	}
@@ -61,16 +56,17 @@ func (r request) page(collection string) (after string, limit int, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	after, belongs := strings.CutPrefix(string(raw), collection+"\n")
 	if err != nil || !belongs || after == "" {
-		return "", 0, invalid("x-ms-continuation is not one that this query gave.")
+		return "", 0, dpswire.Invalid("x-ms-continuation is not one that this query gave.")
 	}
 	return after, limit, nil
 }
 
 // paged is a page of a query: a bare array, and the continuation in a header when there is more.
-func paged(items any, itemType, collection, next string) reply {
-	answer := reply{status: http.StatusOK, body: items, header: map[string]string{"x-ms-item-type": itemType}}
+func paged(items any, itemType, collection string, limit int, next string) dpswire.Reply {
+	answer := dpswire.OK(items)
+	answer.Header = map[string]string{"x-ms-item-type": itemType, "x-ms-max-item-count": strconv.Itoa(limit)}
 	if next != "" {
-		answer.header["x-ms-continuation"] = base64.RawURLEncoding.EncodeToString([]byte(collection + "\n" + next))
+		answer.Header["x-ms-continuation"] = base64.RawURLEncoding.EncodeToString([]byte(collection + "\n" + next))
 	}
 	return answer
 }

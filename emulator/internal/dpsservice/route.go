@@ -1,113 +1,98 @@
 package dpsservice
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
-// route finds the operation of a path. "query" is a segment of its own: an enrollment of that name cannot be fetched on Azure either.
-func (s *surface) route(r request) (reply, error) {
-	if len(r.segments) == 0 {
-		return reply{}, refuse(http.StatusNotFound, codeNotFound, "There is no such operation.")
-	}
-	if strings.EqualFold(r.segments[0], "registrations") {
-		return s.registrations(r)
-	}
-	k, known := s.kindOf(r.segments[0])
-	if !known {
-		return reply{}, refuse(http.StatusNotFound, codeNotFound, "There is no such operation.")
-	}
-	rest := r.segments[1:]
-	switch {
-	case len(rest) == 0:
-		return r.only(http.MethodPost, enrollmentWrite, func() (reply, error) { return s.bulk(k, r) })
-	case len(rest) == 1 && strings.EqualFold(rest[0], "query"):
-		return r.only(http.MethodPost, enrollmentRead, func() (reply, error) { return s.query(k, r) })
-	case len(rest) == 2 && strings.EqualFold(rest[1], "attestationmechanism"):
-		return r.only(http.MethodPost, enrollmentRead, func() (reply, error) { return s.attestation(k, r, rest[0]) })
-	case len(rest) == 1:
-		return s.entry(k, r, rest[0])
-	}
-	return reply{}, refuse(http.StatusNotFound, codeNotFound, "There is no such operation.")
+// operation is what one call of the API needs and does.
+type operation struct {
+	needs right
+	run   func(*surface, request) (dpswire.Reply, error)
 }
 
-// only runs the operation when the request has its method and its right.
-func (r request) only(method string, wanted right, run func() (reply, error)) (reply, error) {
-	if r.Method != method {
-		return reply{}, wrongMethod(method)
+// routes are the operations of the 2021-10-01 service.json. "query" comes before ids: an enrollment of that name cannot be fetched on
+// Azure either.
+var routes = append(append(
+	collection("/enrollments", (*surface).individuals),
+	collection("/enrollmentGroups", (*surface).groups)...),
+	dpswire.Routes[operation]{
+		{Method: http.MethodPost, Path: "/registrations/{id}/query", Serve: operation{registrationRead, (*surface).queryRegistrations}},
+		{Method: http.MethodGet, Path: "/registrations/{id}", Serve: operation{registrationRead, (*surface).getRegistration}},
+		{Method: http.MethodDelete, Path: "/registrations/{id}", Serve: operation{registrationWrite, (*surface).deleteRegistration}},
+	}...,
+)
+
+// collection are the operations on individual enrollments or on groups.
+func collection(path string, of func(*surface) kind) dpswire.Routes[operation] {
+	with := func(needs right, run func(*surface, kind, request) (dpswire.Reply, error)) operation {
+		return operation{needs, func(s *surface, r request) (dpswire.Reply, error) { return run(s, of(s), r) }}
 	}
-	if err := r.rights.need(wanted); err != nil {
-		return reply{}, err
+	return dpswire.Routes[operation]{
+		{Method: http.MethodPost, Path: path + "/query", Serve: with(enrollmentRead, (*surface).query)},
+		{Method: http.MethodPost, Path: path + "/{id}/attestationmechanism", Serve: with(enrollmentRead, (*surface).attestation)},
+		{Method: http.MethodGet, Path: path + "/{id}", Serve: with(enrollmentRead, (*surface).get)},
+		{Method: http.MethodPut, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).put)},
+		{Method: http.MethodDelete, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).remove)},
+		{Method: http.MethodPost, Path: path, Serve: with(enrollmentWrite, (*surface).bulk)},
 	}
-	return run()
 }
 
-func wrongMethod(allowed string) error {
-	return refuse(http.StatusMethodNotAllowed, codeMethod, "The method is not allowed here; allowed: %s.", allowed)
-}
-
-// entry serves one enrollment or group.
-func (s *surface) entry(k kind, r request, id string) (reply, error) {
-	switch r.Method {
-	case http.MethodGet:
-		return r.only(http.MethodGet, enrollmentRead, func() (reply, error) { return s.get(k, r, id) })
-	case http.MethodPut:
-		return r.only(http.MethodPut, enrollmentWrite, func() (reply, error) { return s.put(k, r, id) })
-	case http.MethodDelete:
-		return r.only(http.MethodDelete, enrollmentWrite, func() (reply, error) {
-			return reply{status: http.StatusNoContent}, k.remove(r.service.IDScope, id, r.ifMatch())
-		})
-	}
-	return reply{}, wrongMethod("GET, PUT, DELETE")
-}
+// Routes lists the operations that are served, as "GET /enrollments/{id}".
+func Routes() []string { return routes.List() }
 
 // get is IndividualEnrollment_Get and EnrollmentGroup_Get. Only the single individual enrollment shows its registration.
-func (s *surface) get(k kind, r request, id string) (reply, error) {
-	e, err := k.get(r.service.IDScope, id)
+func (s *surface) get(k kind, r request) (dpswire.Reply, error) {
+	e, err := k.get(r.service.IDScope, r.id)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	w := k.reply(e, false)
 	if k.individual {
-		w.RegistrationState = &registrationReply{RegistrationID: e.id, Status: string(state.Unassigned)}
-		record, err := s.st.Registration(r.service.IDScope, id)
+		w.RegistrationState = &dpswire.Registration{RegistrationID: e.id, Status: string(state.Unassigned)}
+		record, err := s.st.Registration(r.service.IDScope, r.id)
 		if err == nil {
-			found := registrationOf(record)
+			found := dpswire.RegistrationOf(record)
 			w.RegistrationState = &found
-		} else if !isNotFound(err) {
-			return reply{}, err
+		} else if !dpswire.IsNotFound(err) {
+			return dpswire.Reply{}, err
 		}
 	}
-	return ok(w), nil
+	return dpswire.OK(w), nil
 }
 
 // put is IndividualEnrollment_CreateOrUpdate and EnrollmentGroup_CreateOrUpdate: the whole entry is replaced.
-func (s *surface) put(k kind, r request, id string) (reply, error) {
-	if err := checkID("the id in the path", id); err != nil {
-		return reply{}, err
+func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
+	if err := dpswire.CheckID("the id in the path", r.id); err != nil {
+		return dpswire.Reply{}, err
 	}
 	var w wireEntry
 	if err := decode(r.body, &w); err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
 	e, err := s.checked(k, w, r.service)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	if !strings.EqualFold(e.id, id) {
-		return reply{}, invalid("%s is %q, but the path names %q.", k.idField, e.id, id)
+	if !strings.EqualFold(e.id, r.id) {
+		return dpswire.Reply{}, dpswire.Invalid("%s is %q, but the path names %q.", k.idField, e.id, r.id)
 	}
 	etag := r.ifMatch()
 	if s.opts.Strict && etag == state.Unconditional {
 		etag = state.MustNotExist
 	}
 	if e, err = k.put(r.service.IDScope, e, etag); err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	return ok(k.reply(e, true)), nil
+	return dpswire.OK(k.reply(e, true)), nil
+}
+
+// remove is IndividualEnrollment_Delete and EnrollmentGroup_Delete.
+func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
+	return dpswire.Reply{Status: http.StatusNoContent}, k.remove(r.service.IDScope, r.id, r.ifMatch())
 }
 
 // checked is the state's form of a request's entry. The stored entry matters for X.509 only.
@@ -118,7 +103,7 @@ func (s *surface) checked(k kind, w wireEntry, service state.Service) (entry, er
 			held, err := k.get(service.IDScope, id)
 			if err == nil {
 				stored = &held
-			} else if !isNotFound(err) {
+			} else if !dpswire.IsNotFound(err) {
 				return entry{}, err
 			}
 		}
@@ -127,12 +112,12 @@ func (s *surface) checked(k kind, w wireEntry, service state.Service) (entry, er
 }
 
 // attestation is IndividualEnrollment_GetAttestationMechanism and its twin for groups: the one call that reads keys back.
-func (s *surface) attestation(k kind, r request, id string) (reply, error) {
-	e, err := k.get(r.service.IDScope, id)
+func (s *surface) attestation(k kind, r request) (dpswire.Reply, error) {
+	e, err := k.get(r.service.IDScope, r.id)
 	if err != nil {
-		return reply{}, err
+		return dpswire.Reply{}, err
 	}
-	return ok(attestationReply(e.Attestation, true)), nil
+	return dpswire.OK(attestationReply(e.Attestation, true)), nil
 }
 
 // ifMatch is the etag of the header; empty when there is none.
@@ -148,9 +133,4 @@ func etagOf(given string) string {
 		return "no etag"
 	}
 	return given
-}
-
-func isNotFound(err error) bool {
-	var refused *state.Error
-	return errors.As(err, &refused) && refused.Kind == state.NotFound
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/sas"
 )
@@ -17,8 +18,9 @@ type caller struct {
 	token string
 	// certificates are what the device presented in TLS, leaf first.
 	certificates []*x509.Certificate
-	// https tells the front.
-	https bool
+	// https tells the front; operation is the one that is asked for, over HTTPS.
+	https     bool
+	operation string
 	// group is the enrollment group that let the caller in before on the same connection, asked first; empty when none is known.
 	group string
 }
@@ -43,7 +45,7 @@ func (a *API) attest(c caller) (match, error) {
 	service, err := a.st.ServiceByScope(c.scope)
 	if err != nil {
 		if isNotFound(err) {
-			return match{}, errUnauthorized
+			return match{}, dpswire.ErrUnauthorized
 		}
 		return match{}, err
 	}
@@ -75,18 +77,18 @@ func (a *API) attest(c caller) (match, error) {
 		}
 		return a.groupCertificate(c, presented)
 	}
-	return match{}, errUnauthorized
+	return match{}, dpswire.ErrUnauthorized
 }
 
 // token reads the signature and checks what it is for. Whose it is shows only when it is verified.
 func (a *API) token(c caller) (sas.Token, error) {
 	token, err := sas.Parse(c.token)
 	if err != nil || !strings.EqualFold(token.KeyName, sas.Policy) {
-		return sas.Token{}, errBadKey
+		return sas.Token{}, dpswire.ErrBadKey
 	}
 	resource := c.scope + "/registrations/" + c.id
 	if !strings.EqualFold(strings.Trim(token.Resource, "/"), resource) {
-		return sas.Token{}, errBadKey
+		return sas.Token{}, dpswire.ErrBadKey
 	}
 	return token, nil
 }
@@ -94,7 +96,7 @@ func (a *API) token(c caller) (sas.Token, error) {
 func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) {
 	key := e.Attestation.SymmetricKey
 	if key == nil || token.Verify(a.st.Now(), key.Primary, key.Secondary) != nil {
-		return match{}, errBadKey
+		return match{}, dpswire.ErrBadKey
 	}
 	return match{enrollment: &e, keys: *key}, nil
 }
@@ -121,7 +123,7 @@ func (a *API) groupKey(c caller, token sas.Token) (match, error) {
 		return match{}, err
 	}
 	if !in {
-		return match{}, errBadKey
+		return match{}, dpswire.ErrBadKey
 	}
 	return found, nil
 }

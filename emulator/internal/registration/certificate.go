@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"strings"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -31,7 +32,7 @@ func (a *API) present(c caller, host string) (presented, error) {
 	now := a.st.Now()
 	p := presented{leaf: c.certificates[0], verified: map[string][]byte{}}
 	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) || now.After(p.leaf.NotAfter) {
-		return p, errBadCertificate
+		return p, dpswire.ErrBadCertificate
 	}
 	uploaded, err := a.st.VerifiedCertificates(host)
 	if err != nil {
@@ -66,14 +67,14 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 	held := e.Attestation.X509
 	switch {
 	case held == nil:
-		return match{}, errBadCertificate
+		return match{}, dpswire.ErrBadCertificate
 	case held.CAPrimary != "":
 		if p.distance(held) == 0 {
-			return match{}, errBadCertificate
+			return match{}, dpswire.ErrBadCertificate
 		}
 	case !bytes.Equal(p.leaf.Raw, held.ClientPrimary) && !bytes.Equal(p.leaf.Raw, held.ClientSecondary),
 		len(p.chains) == 0 && !selfSigned(p.leaf):
-		return match{}, errBadCertificate
+		return match{}, dpswire.ErrBadCertificate
 	}
 	return match{enrollment: &e, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
 }
@@ -96,7 +97,7 @@ func (a *API) groupCertificate(c caller, p presented) (match, error) {
 		return match{}, err
 	}
 	if nearest == nil {
-		return match{}, errBadCertificate
+		return match{}, dpswire.ErrBadCertificate
 	}
 	return match{group: nearest, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
 }

@@ -2,188 +2,135 @@ package registration
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"evenkeel/emulator/internal/dpswire"
 )
 
 // maxBody is Azure's limit of a device's message: 96 KB.
 const maxBody = 96 << 10
 
-// answer is what the HTTPS front says: a status, a body, and whether the device is to come again.
-type answer struct {
-	status   int
-	body     any
-	location string
-	again    bool
+// operation serves one call of a device.
+type operation func(*API, *http.Request, caller, []byte) (dpswire.Reply, error)
+
+// routes are RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and later.
+var routes = dpswire.Routes[operation]{
+	{Method: http.MethodPut, Path: "/{idScope}/registrations/{id}/register", Serve: (*API).serveRegister},
+	{Method: http.MethodGet, Path: "/{idScope}/registrations/{id}/operations/{operation}", Serve: (*API).serveOperation},
+	{Method: http.MethodPost, Path: "/{idScope}/registrations/{id}", Serve: (*API).serveLookup},
 }
 
-// ServeHTTP answers RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and later.
+// Routes lists the operations that are served over HTTPS, as "POST /{idScope}/registrations/{id}", and over MQTT, as
+// "PUBLISH {topic}".
+func Routes() []string {
+	return append(routes.List(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+filterReplies)
+}
+
+// ServeHTTP implements http.Handler.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	got, err := a.serve(w, r)
-	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("x-ms-request-id", uuid.NewString())
-	if err != nil {
-		refused := asWire(err)
-		body := a.errorBody(refused)
-		h.Set("x-ms-error-code", strconv.Itoa(refused.code))
-		h.Set("x-ms-request-id", body.TrackingID)
-		got = answer{status: refused.status, body: body, again: refused.status == http.StatusTooManyRequests}
-	}
-	if got.location != "" {
-		h.Set("Location", got.location)
-	}
-	if got.again {
-		h.Set("Retry-After", a.retryAfter())
-	}
-	w.WriteHeader(got.status)
-	// The device may have gone; there is nobody to tell.
-	_ = json.NewEncoder(w).Encode(got.body)
+	dpswire.Serve(w, a.st.Now, func() (dpswire.Reply, error) {
+		reply, err := a.serve(w, r)
+		if err != nil {
+			err = refusal(err)
+		}
+		return reply, err
+	})
 }
 
-func (a *API) retryAfter() string { return strconv.FormatInt(int64(a.opts.RetryAfter/time.Second), 10) }
-
-// serve routes /{idScope}/registrations/{registrationId}[/register|/operations/{operationId}].
-func (a *API) serve(w http.ResponseWriter, r *http.Request) (answer, error) {
-	segments, err := split(r.URL)
+func (a *API) serve(w http.ResponseWriter, r *http.Request) (dpswire.Reply, error) {
+	run, values, err := routes.Find(r)
 	if err != nil {
-		return answer{}, err
-	}
-	if len(segments) < 2 || !strings.EqualFold(segments[1], "registrations") {
-		return answer{}, refuse(http.StatusNotFound, codeNotFound, "There is no such operation.")
-	}
-	if len(segments) == 2 {
-		return answer{}, refuse(http.StatusMethodNotAllowed, codeMethod, "The path needs a registration id.")
+		return dpswire.Reply{}, err
 	}
 	c := caller{
-		scope: segments[0], id: segments[2], apiVersion: r.URL.Query().Get("api-version"),
-		token: r.Header.Get("Authorization"), https: true,
+		scope: values["idScope"], id: values["id"], apiVersion: r.URL.Query().Get("api-version"),
+		token: r.Header.Get("Authorization"), https: true, operation: values["operation"],
 	}
 	if r.TLS != nil {
 		c.certificates = r.TLS.PeerCertificates
 	}
 	if err := c.check(); err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
 	body, err := readAll(w, r)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
-	switch rest := segments[3:]; {
-	case len(rest) == 1 && strings.EqualFold(rest[0], "register"):
-		return a.serveRegister(r, c, body)
-	case len(rest) == 2 && strings.EqualFold(rest[0], "operations"):
-		return a.serveOperation(r, c, rest[1])
-	case len(rest) == 0:
-		return a.serveLookup(r, c, body)
-	}
-	return answer{}, refuse(http.StatusNotFound, codeNotFound, "There is no such operation.")
+	return run(a, r, c, body)
 }
 
-func (a *API) serveRegister(r *http.Request, c caller, body []byte) (answer, error) {
-	if err := only(r, http.MethodPut); err != nil {
-		return answer{}, err
-	}
+func (a *API) serveRegister(r *http.Request, c caller, body []byte) (dpswire.Reply, error) {
 	if c.token == "" && len(c.certificates) == 0 {
 		asked, err := a.challenge(c, body)
-		return answer{status: http.StatusUnauthorized, body: asked}, err
+		return dpswire.Reply{Status: http.StatusUnauthorized, Body: asked}, err
 	}
 	m, err := a.attest(c)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
 	// An accepted registration is carried out even if the device goes away.
 	started, err := a.register(context.WithoutCancel(r.Context()), c, m, body)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
+	reply := a.again(started)
 	// The address is that of the registration itself, not of the operation, as in the documents' samples.
 	location := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path}
-	return answer{status: http.StatusAccepted, body: started, location: location.String(), again: true}, nil
+	reply.Header["Location"] = location.String()
+	return reply, nil
 }
 
-func (a *API) serveOperation(r *http.Request, c caller, id string) (answer, error) {
-	if err := only(r, http.MethodGet); err != nil {
-		return answer{}, err
-	}
+func (a *API) serveOperation(_ *http.Request, c caller, _ []byte) (dpswire.Reply, error) {
 	m, err := a.attest(c)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
-	found, err := a.operation(c, m, id)
+	found, err := a.operation(c, m, c.operation)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
 	if found.running() {
-		return answer{status: http.StatusAccepted, body: found, again: true}, nil
+		return a.again(found), nil
 	}
-	return answer{status: http.StatusOK, body: found}, nil
+	return dpswire.OK(found), nil
 }
 
-func (a *API) serveLookup(r *http.Request, c caller, body []byte) (answer, error) {
-	if err := only(r, http.MethodPost); err != nil {
-		return answer{}, err
-	}
+// again is an answer that asks the device to come again.
+func (a *API) again(body operationReply) dpswire.Reply {
+	return dpswire.Reply{Status: http.StatusAccepted, Body: body, Header: map[string]string{"Retry-After": a.retryAfter()}}
+}
+
+func (a *API) retryAfter() string { return strconv.FormatInt(int64(a.opts.RetryAfter/time.Second), 10) }
+
+func (a *API) serveLookup(_ *http.Request, c caller, body []byte) (dpswire.Reply, error) {
 	m, err := a.attest(c)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
 	if _, err := c.readBody(body); err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
 	found, err := a.lookup(c, m)
 	if err != nil {
-		return answer{}, err
+		return dpswire.Reply{}, err
 	}
-	return answer{status: http.StatusOK, body: found}, nil
-}
-
-func only(r *http.Request, method string) error {
-	if r.Method == method {
-		return nil
-	}
-	return refuse(http.StatusMethodNotAllowed, codeMethod, "The method is not allowed here; allowed: %s.", method)
+	return dpswire.OK(found), nil
 }
 
 // readAll reads a body of JSON. A Content-Encoding is not looked at: the documents' own samples send a bogus one.
 func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	body, err := dpswire.ReadBody(w, r, maxBody)
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "The request body is larger than %d bytes.", maxBody)
-		}
-		return nil, invalid("The request body could not be read.")
+		return nil, err
 	}
 	if given := r.Header.Get("Content-Type"); given != "" && len(body) > 0 {
 		if kind, _, err := mime.ParseMediaType(given); err != nil || kind != "application/json" {
-			return nil, refuse(http.StatusUnsupportedMediaType, codeContentType, "The content type must be application/json.")
+			return nil, dpswire.Refuse(http.StatusUnsupportedMediaType, dpswire.CodeContentType, "The content type must be application/json.")
 		}
 	}
 	return body, nil
-}
-
-// split decodes the path, leaving out empty segments.
-func split(u *url.URL) ([]string, error) {
-	var segments []string
-	for part := range strings.SplitSeq(u.EscapedPath(), "/") {
-		if part == "" {
-			continue
-		}
-		decoded, err := url.PathUnescape(part)
-		if err != nil {
-			return nil, invalid("The path is not URL-encoded.")
-		}
-		segments = append(segments, decoded)
-	}
-	return segments, nil
 }

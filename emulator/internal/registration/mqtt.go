@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/requestlog"
 )
 
@@ -60,10 +61,10 @@ func (a *API) admit(c broker.Connect, who caller) (group string, err error) {
 		return "", err
 	}
 	if !strings.EqualFold(c.ClientID, who.id) {
-		return "", invalid("The client id must be the registration id.")
+		return "", dpswire.Invalid("The client id must be the registration id.")
 	}
 	m, err := a.attest(who)
-	if who.token == "" && len(who.certificates) > 0 && errors.Is(err, errBadCertificate) {
+	if who.token == "" && len(who.certificates) > 0 && errors.Is(err, dpswire.ErrBadCertificate) {
 		return "", nil
 	}
 	if m.group != nil {
@@ -124,8 +125,8 @@ func (s *session) Publish(m broker.Message) error {
 	var body any = reply
 	switch {
 	case err != nil:
-		refused := asWire(err)
-		status, body = refused.status, s.api.errorBody(refused)
+		refused := refusal(err)
+		status, body = refused.Status, refused.Body(s.api.st.Now())
 		again = status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
 	case reply.running():
 		status, again = http.StatusAccepted, true
@@ -157,7 +158,7 @@ func (s *session) operation(m broker.Message) (run func() (operationReply, error
 
 func (s *session) register(body []byte) (operationReply, error) {
 	if len(body) > maxBody {
-		return operationReply{}, refuse(http.StatusRequestEntityTooLarge, codeTooLarge, "The message is larger than %d bytes.", maxBody)
+		return operationReply{}, dpswire.Refuse(http.StatusRequestEntityTooLarge, dpswire.CodeTooLarge, "The message is larger than %d bytes.", maxBody)
 	}
 	// The entry may have changed since the connection was made, and the token may have expired.
 	m, err := s.api.attest(s.caller)
@@ -198,7 +199,7 @@ func (a *API) record(method, path string, who caller, err error, status int, sta
 		return
 	}
 	if err != nil {
-		status = asWire(err).status
+		status = refusal(err).Status
 	}
 	a.opts.Recorder.Record(requestlog.Record{
 		Surface: requestlog.MQTTDPS, Method: method, Path: path, APIVersion: who.apiVersion,

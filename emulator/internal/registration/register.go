@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -50,7 +51,7 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	if m.disabled() {
 		return operationReply{
 			OperationID: id, Status: string(state.Disabled),
-			RegistrationState: &resultReply{RegistrationID: c.id, Status: string(state.Disabled)},
+			RegistrationState: stateOf(c.id, state.Disabled),
 		}, nil
 	}
 	operation, err := a.st.RegistrationOperation(c.scope, id)
@@ -58,22 +59,27 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 		return operationReply{}, err
 	}
 	if err != nil || !strings.EqualFold(operation.RegistrationID, c.id) {
-		return operationReply{}, refuse(http.StatusNotFound, codeNotFound, "Operation not found.")
+		return operationReply{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNotFound, "Operation not found.")
 	}
 	w := operationReply{OperationID: operation.ID, Status: string(operation.Status)}
 	if w.running() {
-		w.RegistrationState = &resultReply{RegistrationID: operation.RegistrationID, Status: w.Status}
+		w.RegistrationState = stateOf(operation.RegistrationID, operation.Status)
 		return w, nil
 	}
 	w.RegistrationState, err = a.result(c, m, operation.Registration)
 	return w, err
 }
 
+// stateOf is a registration of which only its status is told.
+func stateOf(id string, status state.RegistrationStatus) *resultReply {
+	return &resultReply{Registration: dpswire.Registration{RegistrationID: id, Status: string(status)}}
+}
+
 // lookup is the present registration of the device.
 func (a *API) lookup(c caller, m match) (*resultReply, error) {
 	record, err := a.st.Registration(c.scope, c.id)
 	if isNotFound(err) {
-		return nil, refuse(http.StatusNotFound, codeNotFound, "Registration not found.")
+		return nil, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNotFound, "Registration not found.")
 	}
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/tpmseal"
 	"evenkeel/internal/sas"
@@ -92,7 +93,7 @@ func newKey() string {
 // refused as any bad credential.
 func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 	if _, err := a.st.ServiceByScope(c.scope); isNotFound(err) {
-		return nil, errUnauthorized
+		return nil, dpswire.ErrUnauthorized
 	} else if err != nil {
 		return nil, err
 	}
@@ -101,17 +102,17 @@ func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 		return nil, err
 	}
 	if body.TPM == nil {
-		return nil, errUnauthorized
+		return nil, dpswire.ErrUnauthorized
 	}
 	e, err := a.st.Enrollment(c.scope, c.id)
 	if isNotFound(err) {
-		return nil, refuse(http.StatusNotFound, codeNotFound, "Enrollment not found.")
+		return nil, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNotFound, "Enrollment not found.")
 	}
 	if err != nil {
 		return nil, err
 	}
 	if held := e.Attestation.TPM; held == nil || !sameKey(held.EndorsementKey, body.TPM.EndorsementKey) {
-		return nil, errUnauthorized
+		return nil, dpswire.ErrUnauthorized
 	}
 	next := challenge{tpm: *body.TPM, key: newKey(), made: a.st.Now()}
 	sealed, err := next.seal(c, next.key)
@@ -119,17 +120,17 @@ func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 		return nil, err
 	}
 	a.challenges.keep(c, next)
-	return &challengeReply{Message: textUnauthorized, AuthenticationKey: sealed, KeyName: sas.Policy}, nil
+	return &challengeReply{Message: dpswire.TextUnauthorized, AuthenticationKey: sealed, KeyName: sas.Policy}, nil
 }
 
 // individualTPM lets a device in that signed with the key of its challenge. There is no TPM attestation over MQTT.
 func (a *API) individualTPM(c caller, e state.Enrollment, token sas.Token) (match, error) {
 	made, ok := a.challenges.of(c, a.st.Now())
 	if !ok || !c.https || !sameKey(made.tpm.EndorsementKey, e.Attestation.TPM.EndorsementKey) {
-		return match{}, errUnauthorized
+		return match{}, dpswire.ErrUnauthorized
 	}
 	if token.Verify(a.st.Now(), made.key, made.before) != nil {
-		return match{}, errUnauthorized
+		return match{}, dpswire.ErrUnauthorized
 	}
 	hubKey := state.SymmetricKey{Primary: newKey(), Secondary: newKey()}
 	return match{enrollment: &e, keys: hubKey, challenge: &made}, nil
@@ -158,11 +159,11 @@ func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply,
 func (m challenge) seal(c caller, key string) (string, error) {
 	endorsement, err := tpmseal.ParsePublic(m.tpm.EndorsementKey)
 	if err != nil {
-		return "", invalid("tpm.endorsementKey is %s.", err)
+		return "", dpswire.Invalid("tpm.endorsementKey is %s.", err)
 	}
 	storageRoot, err := tpmseal.ParsePublic(m.tpm.StorageRootKey)
 	if err != nil {
-		return "", invalid("tpm.storageRootKey is %s.", err)
+		return "", dpswire.Invalid("tpm.storageRootKey is %s.", err)
 	}
 	raw, err := base64.StdEncoding.DecodeString(key)
 	if err != nil {
@@ -170,7 +171,7 @@ func (m challenge) seal(c caller, key string) (string, error) {
 	}
 	sealed, err := tpmseal.Seal(endorsement, storageRoot, raw, c.scope+"/registrations/"+c.id)
 	if err != nil {
-		return "", invalid("The keys of the TPM cannot be encrypted to: %s.", err)
+		return "", dpswire.Invalid("The keys of the TPM cannot be encrypted to: %s.", err)
 	}
 	return base64.StdEncoding.EncodeToString(sealed), nil
 }

@@ -3,10 +3,9 @@ package registration
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
-	"time"
 
+	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -26,20 +25,10 @@ type operationReply struct {
 
 // resultReply is DeviceRegistrationResult.
 type resultReply struct {
-	TPM            *tpmReply       `json:"tpm,omitempty"`
-	X509           *groupReply     `json:"x509,omitempty"`
-	SymmetricKey   *groupReply     `json:"symmetricKey,omitempty"`
-	RegistrationID string          `json:"registrationId"`
-	Created        string          `json:"createdDateTimeUtc,omitempty"`
-	AssignedHub    string          `json:"assignedHub,omitempty"`
-	DeviceID       string          `json:"deviceId,omitempty"`
-	Status         string          `json:"status"`
-	Substatus      string          `json:"substatus,omitempty"`
-	ErrorCode      int             `json:"errorCode,omitempty"`
-	ErrorMessage   string          `json:"errorMessage,omitempty"`
-	Updated        string          `json:"lastUpdatedDateTimeUtc,omitempty"`
-	ETag           string          `json:"etag,omitempty"`
-	Payload        json.RawMessage `json:"payload,omitempty"`
+	TPM          *tpmReply   `json:"tpm,omitempty"`
+	X509         *groupReply `json:"x509,omitempty"`
+	SymmetricKey *groupReply `json:"symmetricKey,omitempty"`
+	dpswire.Registration
 }
 
 // groupReply is X509RegistrationResult and SymmetricKeyRegistrationResult; empty for an individual enrollment.
@@ -54,18 +43,7 @@ type tpmReply struct {
 
 // result writes a registration for the device that m let in.
 func (a *API) result(c caller, m match, r state.Registration) (*resultReply, error) {
-	w := &resultReply{
-		RegistrationID: r.RegistrationID,
-		Created:        wireTime(r.Created),
-		DeviceID:       r.DeviceID,
-		Status:         string(r.Status),
-		Substatus:      r.Substatus,
-		ErrorCode:      r.ErrorCode,
-		ErrorMessage:   r.ErrorMessage,
-		Updated:        wireTime(r.Updated),
-		ETag:           r.ETag,
-		Payload:        r.Payload,
-	}
+	w := &resultReply{Registration: dpswire.RegistrationOf(r)}
 	if r.AssignedHub != "" {
 		w.AssignedHub = a.opts.Names(r.AssignedHub)
 	}
@@ -81,21 +59,12 @@ func (a *API) result(c caller, m match, r state.Registration) (*resultReply, err
 	return w, err
 }
 
-// idForm is the documented form of registration ids; the rule for the first character is unsure, so only the last one is checked.
-var idForm = regexp.MustCompile(`^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$`)
-
-// versionForm accepts every date: devices of all ages are in the field.
-var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
-
 // check refuses what no attestation could mend.
 func (c caller) check() error {
-	if !versionForm.MatchString(c.apiVersion) {
-		return invalid("The api-version is missing or not a date.")
+	if err := dpswire.CheckVersion(c.apiVersion); err != nil {
+		return err
 	}
-	if !idForm.MatchString(c.id) {
-		return invalid("The registration id must have 1 to 128 characters of A-Z, a-z, 0-9, '-', '.', '_' and ':', the last one alphanumeric or '-'.")
-	}
-	return nil
+	return dpswire.CheckID("The registration id", c.id)
 }
 
 // readBody reads the body of a registration. It may be empty; an id in it must be the one that the device said before.
@@ -105,15 +74,13 @@ func (c caller) readBody(text []byte) (registerBody, error) {
 		return body, nil
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
-		return body, invalid("The request body is not a valid device registration.")
+		return body, dpswire.Invalid("The request body is not a valid device registration.")
 	}
 	if body.RegistrationID != nil && !strings.EqualFold(*body.RegistrationID, c.id) {
-		return body, invalid("registrationId is %q, but the request is for %q.", *body.RegistrationID, c.id)
+		return body, dpswire.Invalid("registrationId is %q, but the request is for %q.", *body.RegistrationID, c.id)
 	}
 	if bytes.Equal(body.Payload, []byte("null")) {
 		body.Payload = nil
 	}
 	return body, nil
 }
-
-func wireTime(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }

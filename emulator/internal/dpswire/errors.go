@@ -1,0 +1,132 @@
+package dpswire
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 409201, 409203. Fidelity: the others are ours, in
+// Azure's form (status × 1000 + n).
+const (
+	CodeInvalid      = 400004
+	CodeBadKey       = 401000
+	CodeUnauthorized = 401002
+	CodeNotFound     = 404201
+	CodeNoService    = 404202
+	CodeMethod       = 405000
+	CodeExists       = 409201
+	CodeConflict     = 409203
+	CodePrecondition = 412001
+	CodeTooLarge     = 413001
+	CodeContentType  = 415000
+	CodeQuota        = 429001
+	CodeInternal     = 500001
+)
+
+// Messages that Azure was seen to send; clients show them and some match them.
+const (
+	TextUnauthorized       = "Unauthorized"
+	TextInvalidCertificate = "Invalid certificate."
+	TextExists             = "Enrollment already exists."
+	TextPrecondition       = "Precondition failed."
+)
+
+// Error is a refusal in the words of the wire.
+type Error struct {
+	// Status is the one of HTTP; Code is a number that begins with it.
+	Status, Code int
+	Message      string
+	// Allow are the methods that a path has, with 405; RetryAfter the seconds to wait, when there is something to wait for.
+	Allow, RetryAfter string
+}
+
+// Error implements error.
+func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }
+
+// Refuse makes a refusal.
+func Refuse(status, code int, format string, args ...any) error {
+	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Invalid refuses a request that says something wrong.
+func Invalid(format string, args ...any) error {
+	return Refuse(http.StatusBadRequest, CodeInvalid, format, args...)
+}
+
+// Refusals of credentials: they tell no more than Azure does.
+var (
+	ErrUnauthorized   = &Error{Status: http.StatusUnauthorized, Code: CodeUnauthorized, Message: TextUnauthorized}
+	ErrBadKey         = &Error{Status: http.StatusUnauthorized, Code: CodeBadKey, Message: TextUnauthorized}
+	ErrBadCertificate = &Error{Status: http.StatusUnauthorized, Code: CodeUnauthorized, Message: TextInvalidCertificate}
+)
+
+// internal tells nothing of a fault of the emulator.
+var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator could not carry out the request."}
+
+// From turns a refusal of the state into the wire's, and anything unknown into an internal error that tells nothing.
+func From(err error) *Error {
+	var wire *Error
+	if errors.As(err, &wire) {
+		return wire
+	}
+	var refused *state.Error
+	if !errors.As(err, &refused) {
+		return internal
+	}
+	switch refused.Kind {
+	case state.NotFound:
+		return &Error{Status: http.StatusNotFound, Code: CodeNotFound, Message: "Not found: " + refused.Object + "."}
+	case state.ParentNotFound:
+		return &Error{Status: http.StatusNotFound, Code: CodeNoService, Message: "Not found: " + refused.Object + "."}
+	case state.Exists:
+		return &Error{Status: http.StatusConflict, Code: CodeExists, Message: TextExists}
+	case state.Precondition:
+		return &Error{Status: http.StatusPreconditionFailed, Code: CodePrecondition, Message: TextPrecondition}
+	case state.Busy:
+		return &Error{Status: http.StatusConflict, Code: CodeConflict, Message: TextPrecondition}
+	case state.Quota:
+		return &Error{Status: http.StatusTooManyRequests, Code: CodeQuota, Message: refused.Reason + ".", RetryAfter: "1"}
+	default:
+		return &Error{Status: http.StatusBadRequest, Code: CodeInvalid, Message: refused.Reason + "."}
+	}
+}
+
+// IsNotFound reports whether the state says that there is no such object; false of its parent.
+func IsNotFound(err error) bool {
+	var refused *state.Error
+	return errors.As(err, &refused) && refused.Kind == state.NotFound
+}
+
+// ErrorBody is ProvisioningServiceErrorDetails.
+type ErrorBody struct {
+	ErrorCode  int    `json:"errorCode"`
+	TrackingID string `json:"trackingId"`
+	Message    string `json:"message"`
+	Timestamp  string `json:"timestampUtc"`
+}
+
+// Body is the refusal as a body, with a tracking id of its own.
+func (e *Error) Body(now time.Time) ErrorBody {
+	return ErrorBody{e.Code, uuid.NewString(), e.Message, Time(now)}
+}
+
+func (e *Error) reply(now time.Time) Reply {
+	body := e.Body(now)
+	reply := Reply{Status: e.Status, Body: body, Header: map[string]string{
+		"x-ms-error-code": strconv.Itoa(e.Code), "x-ms-request-id": body.TrackingID,
+	}}
+	if e.Allow != "" {
+		reply.Header["Allow"] = e.Allow
+	}
+	if e.RetryAfter != "" {
+		reply.Header["Retry-After"] = e.RetryAfter
+	}
+	return reply
+}
