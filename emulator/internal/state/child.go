@@ -16,13 +16,13 @@ type Async struct {
 }
 
 func (a *Async) fields(c *codec) {
-	text(c, &a.ID)
-	text(c, &a.Resource.Subscription)
-	text(c, &a.Resource.Group)
-	text(c, &a.Resource.Name)
-	c.time(&a.Due)
-	text(c, &a.Code)
-	text(c, &a.Message)
+	text(c, "id", &a.ID)
+	text(c, "subscription", &a.Resource.Subscription)
+	text(c, "group", &a.Resource.Group)
+	text(c, "name", &a.Resource.Name)
+	c.time("due", &a.Due)
+	text(c, "code", &a.Code)
+	text(c, "message", &a.Message)
 }
 
 // PutAsync keeps the record of an operation until the first opening of the store a day after Due.
@@ -81,11 +81,11 @@ type Child struct {
 func (c Child) ETag() string { return versionETag(c.Version) }
 
 func (c *Child) fields(d *codec) {
-	text(d, &c.Parent)
-	text(d, &c.Kind)
-	text(d, &c.Name)
-	d.bytes(&c.Body)
-	d.uint(&c.Version)
+	text(d, "parent", &c.Parent)
+	text(d, "kind", &c.Kind)
+	text(d, "name", &c.Name)
+	d.bytes("body", &c.Body)
+	d.uint("version", &c.Version)
 }
 
 func (c *Child) key() []byte {

@@ -31,12 +31,12 @@ type Command struct {
 
 // fields leave out the sequence, which the key says.
 func (m *Command) fields(c *codec) {
-	c.tags(&m.System)
-	c.tags(&m.Properties)
-	c.bytes(&m.Body)
-	c.time(&m.Enqueued)
-	c.time(&m.Expiry)
-	c.int(&m.Deliveries)
+	c.tags("system", &m.System)
+	c.tags("properties", &m.Properties)
+	c.bytes("body", &m.Body)
+	c.time("enqueued", &m.Enqueued)
+	c.time("expiry", &m.Expiry)
+	c.int("deliveries", &m.Deliveries)
 }
 
 // commandLocks are the messages taken and not settled, by row key.

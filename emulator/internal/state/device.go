@@ -41,17 +41,17 @@ type Device struct {
 }
 
 func (d *Device) fields(c *codec) {
-	text(c, &d.ID)
-	text(c, &d.GenerationID)
-	text(c, &d.ETag)
-	c.flags(&d.Disabled, &d.Edge)
-	text(c, &d.StatusReason)
-	c.time(&d.StatusTime)
-	text(c, &d.Auth)
+	text(c, "id", &d.ID)
+	text(c, "generationId", &d.GenerationID)
+	text(c, "etag", &d.ETag)
+	c.flags(flag{"disabled", &d.Disabled}, flag{"edge", &d.Edge})
+	text(c, "statusReason", &d.StatusReason)
+	c.time("statusTime", &d.StatusTime)
+	text(c, "auth", &d.Auth)
 	d.Key.fields(c)
-	text(c, &d.PrimaryThumbprint)
-	text(c, &d.SecondaryThumbprint)
-	c.time(&d.Created)
+	text(c, "primaryThumbprint", &d.PrimaryThumbprint)
+	text(c, "secondaryThumbprint", &d.SecondaryThumbprint)
+	c.time("created", &d.Created)
 }
 
 func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }

@@ -77,8 +77,8 @@ func (e *Enrollment) id() *string         { return &e.RegistrationID }
 func (e *Enrollment) settings() *Settings { return &e.Settings }
 
 func (e *Enrollment) fields(c *codec) {
-	text(c, &e.RegistrationID)
-	text(c, &e.DeviceID)
+	text(c, "registrationId", &e.RegistrationID)
+	text(c, "deviceId", &e.DeviceID)
 	e.Settings.fields(c)
 }
 
@@ -86,47 +86,51 @@ func (g *EnrollmentGroup) id() *string         { return &g.ID }
 func (g *EnrollmentGroup) settings() *Settings { return &g.Settings }
 
 func (g *EnrollmentGroup) fields(c *codec) {
-	text(c, &g.ID)
+	text(c, "id", &g.ID)
 	g.Settings.fields(c)
 }
 
 func (s *Settings) fields(c *codec) {
 	s.Attestation.fields(c)
-	c.flags(&s.Disabled, &s.ProvisioningStatusNull, &s.Edge, &s.Capabilities)
-	text(c, &s.IotHubHost)
-	texts(c, &s.Hubs)
-	text(c, &s.Allocation)
-	optional(c, &s.Webhook, func(w *Webhook) {
-		text(c, &w.URL)
-		text(c, &w.APIVersion)
+	c.flags(
+		flag{"disabled", &s.Disabled}, flag{"provisioningStatusNull", &s.ProvisioningStatusNull}, flag{"edge", &s.Edge}, flag{"capabilities", &s.Capabilities},
+	)
+	text(c, "iotHubHost", &s.IotHubHost)
+	texts(c, "hubs", &s.Hubs)
+	text(c, "allocation", &s.Allocation)
+	optional(c, "webhook", &s.Webhook, func(w *Webhook) {
+		text(c, "url", &w.URL)
+		text(c, "apiVersion", &w.APIVersion)
 	})
-	optional(c, &s.Reprovision, func(r *Reprovision) { c.flags(&r.UpdateHubAssignment, &r.MigrateDeviceData) })
-	c.bytes(&s.InitialTwin)
-	c.bytes(&s.DeviceInformation)
-	text(c, &s.ETag)
-	c.time(&s.Created)
-	c.time(&s.Updated)
+	optional(c, "reprovision", &s.Reprovision, func(r *Reprovision) {
+		c.flags(flag{"updateHubAssignment", &r.UpdateHubAssignment}, flag{"migrateDeviceData", &r.MigrateDeviceData})
+	})
+	c.bytes("initialTwin", &s.InitialTwin)
+	c.bytes("deviceInformation", &s.DeviceInformation)
+	text(c, "etag", &s.ETag)
+	c.time("created", &s.Created)
+	c.time("updated", &s.Updated)
 }
 
 func (a *Attestation) fields(c *codec) {
-	optional(c, &a.SymmetricKey, func(k *SymmetricKey) { k.fields(c) })
-	optional(c, &a.X509, func(x *X509Attestation) {
-		c.bytes(&x.ClientPrimary)
-		c.bytes(&x.ClientSecondary)
-		c.bytes(&x.SigningPrimary)
-		c.bytes(&x.SigningSecondary)
-		text(c, &x.CAPrimary)
-		text(c, &x.CASecondary)
+	optional(c, "symmetricKey", &a.SymmetricKey, func(k *SymmetricKey) { k.fields(c) })
+	optional(c, "x509", &a.X509, func(x *X509Attestation) {
+		c.bytes("clientPrimary", &x.ClientPrimary)
+		c.bytes("clientSecondary", &x.ClientSecondary)
+		c.bytes("signingPrimary", &x.SigningPrimary)
+		c.bytes("signingSecondary", &x.SigningSecondary)
+		text(c, "caPrimary", &x.CAPrimary)
+		text(c, "caSecondary", &x.CASecondary)
 	})
-	optional(c, &a.TPM, func(t *TPMAttestation) {
-		text(c, &t.EndorsementKey)
-		text(c, &t.StorageRootKey)
+	optional(c, "tpm", &a.TPM, func(t *TPMAttestation) {
+		text(c, "endorsementKey", &t.EndorsementKey)
+		text(c, "storageRootKey", &t.StorageRootKey)
 	})
 }
 
 func (k *SymmetricKey) fields(c *codec) {
-	text(c, &k.Primary)
-	text(c, &k.Secondary)
+	text(c, "primaryKey", &k.Primary)
+	text(c, "secondaryKey", &k.Secondary)
 }
 
 // Enrollment returns an individual enrollment; svc is the ID scope of its service.

@@ -18,13 +18,13 @@ func (g *Group) key() []byte {
 }
 
 func (g *Group) fields(c *codec) {
-	text(c, &g.Subscription)
-	text(c, &g.Name)
-	text(c, &g.Location)
-	c.tags(&g.Tags)
-	c.time(&g.Created)
-	text(c, &g.Phase)
-	c.time(&g.Due)
+	text(c, "subscription", &g.Subscription)
+	text(c, "name", &g.Name)
+	text(c, "location", &g.Location)
+	c.tags("tags", &g.Tags)
+	c.time("created", &g.Created)
+	text(c, "phase", &g.Phase)
+	c.time("due", &g.Due)
 }
 
 func (g *Group) copy() Group {

@@ -12,24 +12,24 @@ import (
 )
 
 func (r *Resource) fields(c *codec) {
-	text(c, &r.ID.Subscription)
-	text(c, &r.ID.Group)
-	text(c, &r.ID.Name)
-	text(c, &r.Location)
-	c.tags(&r.Tags)
-	text(c, &r.SKU.Name)
-	c.int(&r.SKU.Capacity)
-	list(c, &r.Policies, func(p *Policy) {
-		text(c, &p.Name)
-		texts(c, &p.Rights)
-		text(c, &p.PrimaryKey)
-		text(c, &p.SecondaryKey)
+	text(c, "subscription", &r.ID.Subscription)
+	text(c, "group", &r.ID.Group)
+	text(c, "name", &r.ID.Name)
+	text(c, "location", &r.Location)
+	c.tags("tags", &r.Tags)
+	text(c, "sku", &r.SKU.Name)
+	c.int("capacity", &r.SKU.Capacity)
+	list(c, "policies", &r.Policies, func(p *Policy) {
+		text(c, "name", &p.Name)
+		texts(c, "rights", &p.Rights)
+		text(c, "primaryKey", &p.PrimaryKey)
+		text(c, "secondaryKey", &p.SecondaryKey)
 	})
-	c.bytes(&r.Properties)
-	c.time(&r.Created)
-	text(c, &r.Phase)
-	c.time(&r.Due)
-	c.uint(&r.Version)
+	c.bytes("properties", &r.Properties)
+	c.time("created", &r.Created)
+	text(c, "phase", &r.Phase)
+	c.time("due", &r.Due)
+	c.uint("version", &r.Version)
 }
 
 func (r *Resource) copy() Resource {

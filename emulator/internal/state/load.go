@@ -12,7 +12,7 @@ const asyncKept = 24 * time.Hour
 // meta is the one row about the state itself.
 type meta struct{ version uint64 }
 
-func (m *meta) fields(c *codec) { c.uint(&m.version) }
+func (m *meta) fields(c *codec) { c.uint("version", &m.version) }
 
 func (s *State) empty() {
 	s.groups = make(map[string]*Group)

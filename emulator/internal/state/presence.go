@@ -79,3 +79,28 @@ func (s *State) Touch(hub, id string) {
 	now := s.Now()
 	s.presence.note(hub, id, func(of *seen) { of.heard = now })
 }
+
+// activities are when devices were heard of, by the names of their rows in a snapshot.
+func (p *presence) activities() map[string]activity {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	out := make(map[string]activity)
+	for hub, devices := range p.hubs {
+		for id, of := range devices {
+			out[snapshotName(deviceKey(hub, id))] = activity{of.changed, of.heard}
+		}
+	}
+	return out
+}
+
+// replace forgets everything but when the devices named as in activities were heard of; nothing is connected.
+func (p *presence) replace(heard map[string]activity) {
+	p.clear()
+	for name, a := range heard {
+		if key, err := rowKey(tableDevice, name); err == nil {
+			if hub, id, ok := strings.Cut(string(key[1:]), string(rune(separator))); ok {
+				p.note(hub, id, func(of *seen) { of.changed, of.heard = a.connection, a.heard })
+			}
+		}
+	}
+}

@@ -64,24 +64,24 @@ const (
 )
 
 func (r *Registration) fields(c *codec) {
-	text(c, &r.RegistrationID)
-	text(c, &r.GroupID)
-	text(c, &r.DeviceID)
-	text(c, &r.AssignedHub)
-	text(c, &r.Status)
-	text(c, &r.Substatus)
+	text(c, "registrationId", &r.RegistrationID)
+	text(c, "groupId", &r.GroupID)
+	text(c, "deviceId", &r.DeviceID)
+	text(c, "assignedHub", &r.AssignedHub)
+	text(c, "status", &r.Status)
+	text(c, "substatus", &r.Substatus)
 	code := int64(r.ErrorCode)
-	c.int(&code)
+	c.int("errorCode", &code)
 	r.ErrorCode = int(code)
-	text(c, &r.ErrorMessage)
-	c.bytes(&r.Payload)
-	text(c, &r.ETag)
-	c.time(&r.Created)
-	c.time(&r.Updated)
+	text(c, "errorMessage", &r.ErrorMessage)
+	c.bytes("payload", &r.Payload)
+	text(c, "etag", &r.ETag)
+	c.time("created", &r.Created)
+	c.time("updated", &r.Updated)
 }
 
 func (o *Operation) fields(c *codec) {
-	text(c, &o.ID)
+	text(c, "id", &o.ID)
 	o.Registration.fields(c)
 }
 
@@ -100,11 +100,11 @@ type operationRef struct {
 
 func (r *record) fields(c *codec) {
 	r.Registration.fields(c)
-	text(c, &r.hub)
-	text(c, &r.device)
-	list(c, &r.operations, func(o *operationRef) {
-		text(c, &o.id)
-		c.time(&o.begun)
+	text(c, "hub", &r.hub)
+	text(c, "device", &r.device)
+	list(c, "operations", &r.operations, func(o *operationRef) {
+		text(c, "id", &o.id)
+		c.time("begun", &o.begun)
 	})
 }
 
@@ -174,7 +174,7 @@ func (s *State) Registrations(svc, group, after string, limit int) ([]Registrati
 // member is the row that lists a registration under its group.
 type member struct{ id string }
 
-func (m *member) fields(c *codec) { text(c, &m.id) }
+func (m *member) fields(c *codec) { text(c, "id", &m.id) }
 func (m *member) name() string    { return m.id }
 
 // DeleteRegistration deletes a registration; the hub device stays. It takes Unconditional as MustExist.

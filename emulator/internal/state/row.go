@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// A row names its fields once, in the order of their encoding, for both writing and reading. Changing the order or the fields of a
-// row means raising storeFormat.
+// A row names its fields once, in the order of their encoding, for writing and reading, in the store and in snapshots (see document). Changing
+// the order or the fields of a row means raising storeFormat.
 type row interface{ fields(*codec) }
 
-// codec writes fields to buf, or reads them from it. After the first fault of reading it does nothing more.
+// codec writes fields to buf, or to doc when there is one, or reads them from it. After the first fault of reading it does nothing more.
 type codec struct {
 	buf     []byte
+	doc     *document
 	reading bool
 	err     error
 }
@@ -46,7 +47,11 @@ func (c *codec) fail(what string) {
 	c.buf = nil
 }
 
-func (c *codec) uint(v *uint64) {
+func (c *codec) uint(name string, v *uint64) {
+	if c.doc != nil {
+		scalar(c, name, v)
+		return
+	}
 	if !c.reading {
 		c.buf = binary.AppendUvarint(c.buf, *v)
 		return
@@ -59,7 +64,11 @@ func (c *codec) uint(v *uint64) {
 	*v, c.buf = n, c.buf[size:]
 }
 
-func (c *codec) int(v *int64) {
+func (c *codec) int(name string, v *int64) {
+	if c.doc != nil {
+		scalar(c, name, v)
+		return
+	}
 	if !c.reading {
 		c.buf = binary.AppendVarint(c.buf, *v)
 		return
@@ -73,12 +82,16 @@ func (c *codec) int(v *int64) {
 }
 
 // bytes keeps nil and empty apart.
-func (c *codec) bytes(v *[]byte) {
+func (c *codec) bytes(name string, v *[]byte) {
+	if c.doc != nil {
+		c.blob(name, v)
+		return
+	}
 	var n uint64
 	if *v != nil {
 		n = uint64(len(*v)) + 1
 	}
-	c.uint(&n)
+	c.uint("", &n)
 	switch {
 	case !c.reading:
 		c.buf = append(c.buf, *v...)
@@ -91,9 +104,13 @@ func (c *codec) bytes(v *[]byte) {
 	}
 }
 
-func text[T ~string](c *codec, v *T) {
+func text[T ~string](c *codec, name string, v *T) {
+	if c.doc != nil {
+		scalar(c, name, v)
+		return
+	}
 	n := uint64(len(*v))
-	c.uint(&n)
+	c.uint("", &n)
 	switch {
 	case !c.reading:
 		c.buf = append(c.buf, *v...)
@@ -105,41 +122,61 @@ func text[T ~string](c *codec, v *T) {
 	}
 }
 
+// flag is a boolean among others.
+type flag struct {
+	name string
+	v    *bool
+}
+
 // flags packs up to 64 booleans.
-func (c *codec) flags(vs ...*bool) {
+func (c *codec) flags(vs ...flag) {
+	if c.doc != nil {
+		for _, f := range vs {
+			scalar(c, f.name, f.v)
+		}
+		return
+	}
 	var bits uint64
-	for i, v := range vs {
-		if *v {
+	for i, f := range vs {
+		if *f.v {
 			bits |= 1 << i
 		}
 	}
-	c.uint(&bits)
+	c.uint("", &bits)
 	if c.reading {
-		for i, v := range vs {
-			*v = bits&(1<<i) != 0
+		for i, f := range vs {
+			*f.v = bits&(1<<i) != 0
 		}
 	}
 }
 
 // time is kept in units of 100 ns since 1970, as fine as Azure shows it; the zero time is kept too.
-func (c *codec) time(v *time.Time) {
+func (c *codec) time(name string, v *time.Time) {
+	if c.doc != nil {
+		scalar(c, name, v)
+		return
+	}
 	var n int64
 	if !v.IsZero() {
 		n = v.UnixNano()/100 + 1
 	}
-	c.int(&n)
+	c.int("", &n)
 	if c.reading && n != 0 {
 		*v = time.Unix(0, (n-1)*100).UTC()
 	}
 }
 
 // list keeps nil and empty apart.
-func list[T any](c *codec, vs *[]T, each func(*T)) {
+func list[T any](c *codec, name string, vs *[]T, each func(*T)) {
+	if c.doc != nil {
+		documentList(c, name, vs, each)
+		return
+	}
 	var n uint64
 	if *vs != nil {
 		n = uint64(len(*vs)) + 1
 	}
-	c.uint(&n)
+	c.uint("", &n)
 	if c.reading && c.err == nil {
 		if n > uint64(len(c.buf))+1 {
 			c.fail("a list")
@@ -154,12 +191,18 @@ func list[T any](c *codec, vs *[]T, each func(*T)) {
 	}
 }
 
-func texts(c *codec, vs *[]string) { list(c, vs, func(v *string) { text(c, v) }) }
+func texts(c *codec, name string, vs *[]string) {
+	list(c, name, vs, func(v *string) { text(c, "", v) })
+}
 
 // optional keeps whether there is a value.
-func optional[T any](c *codec, v **T, each func(*T)) {
+func optional[T any](c *codec, name string, v **T, each func(*T)) {
+	if c.doc != nil {
+		documentOptional(c, name, v, each)
+		return
+	}
 	present := *v != nil
-	c.flags(&present)
+	c.flags(flag{"", &present})
 	if c.reading && present && c.err == nil {
 		*v = new(T)
 	}
@@ -169,22 +212,26 @@ func optional[T any](c *codec, v **T, each func(*T)) {
 }
 
 // tags are written in the order of their names, so that equal rows have equal bytes.
-func (c *codec) tags(m *map[string]string) {
+func (c *codec) tags(name string, m *map[string]string) {
+	if c.doc != nil {
+		scalar(c, name, m)
+		return
+	}
 	names := slices.Sorted(maps.Keys(*m))
 	if *m == nil {
 		names = nil
 	} else if names == nil {
 		names = []string{}
 	}
-	texts(c, &names)
+	texts(c, "", &names)
 	if c.reading && names != nil {
 		*m = make(map[string]string, len(names))
 	}
-	for _, name := range names {
-		value := (*m)[name]
-		text(c, &value)
+	for _, key := range names {
+		value := (*m)[key]
+		text(c, "", &value)
 		if *m != nil {
-			(*m)[name] = value
+			(*m)[key] = value
 		}
 	}
 }

@@ -12,17 +12,17 @@ import (
 
 func (v *Service) fields(c *codec) {
 	v.Resource.fields(c)
-	text(c, &v.IDScope)
-	text(c, &v.Allocation)
-	list(c, &v.Links, func(l *Link) {
-		text(c, &l.HubHost)
-		text(c, &l.KeyName)
-		text(c, &l.Key)
-		text(c, &l.Location)
-		optional(c, &l.Apply, func(apply *bool) { c.flags(apply) })
-		optional(c, &l.Weight, func(weight *int) {
+	text(c, "idScope", &v.IDScope)
+	text(c, "allocation", &v.Allocation)
+	list(c, "links", &v.Links, func(l *Link) {
+		text(c, "hubHost", &l.HubHost)
+		text(c, "keyName", &l.KeyName)
+		text(c, "key", &l.Key)
+		text(c, "location", &l.Location)
+		optional(c, "apply", &l.Apply, func(apply *bool) { c.flags(flag{"", apply}) })
+		optional(c, "weight", &l.Weight, func(weight *int) {
 			n := int64(*weight)
-			c.int(&n)
+			c.int("", &n)
 			*weight = int(n)
 		})
 	})

@@ -24,13 +24,15 @@ const firstTwinVersion = 2
 
 // fields leave out the device id, which the key says.
 func (t *Twin) fields(c *codec) {
-	text(c, &t.ETag)
-	for _, n := range []*int64{&t.Version, &t.DesiredVersion, &t.ReportedVersion} {
-		c.int(n)
-	}
-	for _, doc := range []*[]byte{&t.Tags, &t.Desired, &t.Reported, &t.DesiredMeta, &t.ReportedMeta} {
-		c.bytes(doc)
-	}
+	text(c, "etag", &t.ETag)
+	c.int("version", &t.Version)
+	c.int("desiredVersion", &t.DesiredVersion)
+	c.int("reportedVersion", &t.ReportedVersion)
+	c.bytes("tags", &t.Tags)
+	c.bytes("desired", &t.Desired)
+	c.bytes("reported", &t.Reported)
+	c.bytes("desiredMeta", &t.DesiredMeta)
+	c.bytes("reportedMeta", &t.ReportedMeta)
 }
 
 // newTwin is the twin of a device as it is made. It is not kept before it has something to say.
