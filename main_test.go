@@ -142,15 +142,17 @@ func TestRemovingAHubChangesNothingOfTheOthers(t *testing.T) {
 
 func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 	t.Parallel()
-	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z"})
+	made := declared(t, config{"owner": "me", "createdAt": "2026-01-01T08:00:00Z", "expiresAt": "2026-01-01T16:00:00Z", "origin": "p@0", "keep": "true"})
 	for name, args := range made {
 		tags, ok := args["tags"]
 		if !ok {
 			continue
 		}
-		_, expires := tags.ObjectValue()["expiresAt"]
-		if want := strings.Contains(name, "ResourceGroup"); expires != want {
-			t.Errorf("%s: got expiresAt %v, want %v", name, expires, want)
+		for _, tag := range []resource.PropertyKey{"createdAt", "expiresAt", "origin", "keep"} {
+			_, got := tags.ObjectValue()[tag]
+			if want := strings.Contains(name, "ResourceGroup"); got != want {
+				t.Errorf("%s: got %s %v, want %v", name, tag, got, want)
+			}
 		}
 		for _, tag := range []resource.PropertyKey{"owner", "stack", "purpose"} {
 			if !tags.ObjectValue()[tag].HasValue() {

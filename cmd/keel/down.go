@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -89,7 +90,14 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 	if a.json {
 		e.Stdout = a.stderr
 	}
-	if err := a.prepare(ctx, e); err != nil {
+	azure, err := a.prepare(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGone) {
+		a.say("%v; there is nothing to destroy", err)
+		return e.Abandon(ctx)
+	} else if err != nil {
 		return err
 	}
 	if err := e.Run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {

@@ -49,6 +49,9 @@ func (a *app) env(ctx context.Context, unset bool) error {
 	if err := a.configure(ctx, e); err != nil {
 		return err
 	}
+	if err := a.warn(e); err != nil {
+		return err
+	}
 	variables := append(e.Variables(), environment.Variable{Name: "PATH", Value: e.Path()})
 	if a.json {
 		values := map[string]string{}

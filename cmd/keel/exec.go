@@ -33,6 +33,9 @@ func newExec(a *app) *cobra.Command {
 			if err := a.configure(cmd.Context(), e); err != nil {
 				return err
 			}
+			if err := a.warn(e); err != nil {
+				return err
+			}
 			here, err := os.Getwd()
 			if err != nil {
 				return fmt.Errorf("run %s: %w", args[0], err)

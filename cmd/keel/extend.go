@@ -11,6 +11,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
+// usualTTL is how much longer an environment lives when no time is said.
+const usualTTL = 8 * time.Hour
+
 func newExtend(a *app) *cobra.Command {
 	var ttl string
 	cmd := &cobra.Command{
@@ -21,9 +24,12 @@ func newExtend(a *app) *cobra.Command {
 		Example: "  keel extend\n  keel extend mine --ttl 2d",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			span, err := environment.ParseTTL(ttl)
-			if err != nil {
-				return usageError{fmt.Errorf("--ttl: %w", err)}
+			var span time.Duration
+			if ttl != "" {
+				var err error
+				if span, err = environment.ParseTTL(ttl); err != nil {
+					return usageError{fmt.Errorf("--ttl: %w", err)}
+				}
 			}
 			if err := a.named(args); err != nil {
 				return err
@@ -31,7 +37,7 @@ func newExtend(a *app) *cobra.Command {
 			return a.extend(cmd.Context(), span)
 		},
 	}
-	cmd.Flags().StringVar(&ttl, "ttl", "8h", "how long from now: minutes, hours or days, as 90m, 8h, 2d")
+	cmd.Flags().StringVar(&ttl, "ttl", "", "how long from now: minutes, hours or days, as 90m, 8h, 2d (default: 8h, or the team's maximum when that is less)")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -39,6 +45,19 @@ func newExtend(a *app) *cobra.Command {
 func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 	e, err := a.present(ctx)
 	if err != nil {
+		return err
+	}
+	most, err := e.Folder.MaxLifetime()
+	if err != nil {
+		return err
+	}
+	if ttl == 0 {
+		ttl = usualTTL
+		if most > 0 {
+			ttl = min(ttl, most)
+		}
+	}
+	if ttl, err = environment.Life(ttl, most); err != nil {
 		return err
 	}
 	azure, err := environment.Emulator(e.Endpoints)

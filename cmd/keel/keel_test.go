@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -74,6 +75,9 @@ func setup(env *testscript.Env) error {
 	env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("CHECKOUT", checkout)
+	if u, err := user.Current(); err == nil {
+		env.Setenv("USERNAME", u.Username)
+	}
 	env.Setenv("PAPER", bin)
 	env.Values[held] = make(chan func(), 1)
 	env.Defer(func() {

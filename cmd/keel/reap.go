@@ -17,9 +17,13 @@ func newReap(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reap",
 		Short: "Remove your environments that have expired; says only which, without --yes",
-		Long: "Go over the environments of this checkout and remove those that have expired, as keel down does. Without --yes it only says\n" +
-			"what it would do. Environments of others, those without a creation time or an end, and those whose resource group\n" +
-			"carries the tag keep=true stay. The emulator is left running; an environment that is extended meanwhile stays.",
+		Long: "Go over the environments and remove those that have expired, as keel down does. Without --yes it only says what it would do.\n" +
+			"Environments of others, those without a creation time or an end, and those that are to be kept (keep: true in their\n" +
+			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
+			"is gone are orphans, and removed likewise; those of other backends are listed as foreign and never removed.\n" +
+			"The emulator is left running; an environment that is extended meanwhile stays.\n\n" +
+			"To run it every hour, by cron (crontab -e), or by a workflow with `schedule`:\n" +
+			"  0 * * * *  cd /path/to/checkout && .evenkeel/bin/keel reap --yes",
 		Example: "  keel reap\n  keel reap --yes\n  keel reap --all-owners --json",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.reap(cmd.Context(), yes, all) },
@@ -30,13 +34,25 @@ func newReap(a *app) *cobra.Command {
 	return cmd
 }
 
-// reaped is what `reap` prints of one environment as JSON.
+// reaped is what `reap` prints of one candidate as JSON.
 type reaped struct {
-	Name   string `json:"name"`
+	Kind environment.Kind `json:"kind"`
+	Name string           `json:"name"`
+	// Group is the name of the resource group, where that is all there is.
+	Group  string `json:"group,omitempty"`
 	Expire bool   `json:"expired"`
 	// Removed is false on a dry run.
 	Removed bool   `json:"removed"`
 	Reason  string `json:"reason"`
+}
+
+// reaper is one run of reap.
+type reaper struct {
+	*app
+	folder environment.Folder
+	// owner is whose environments are removed, "" for anybody's.
+	owner string
+	yes   bool
 }
 
 func (a *app) reap(ctx context.Context, yes, all bool) error {
@@ -44,89 +60,134 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	if err != nil {
 		return err
 	}
-	var owner string
+	r := reaper{app: a, folder: folder, yes: yes}
 	if !all {
 		u, err := user.Current()
 		if err != nil {
 			return fmt.Errorf("find out who you are: %w", err)
 		}
-		owner = u.Username
+		r.owner = u.Username
 	}
-	names, err := folder.Stacks()
-	if err != nil {
-		return err
-	}
-	list := []reaped{}
-	var failures []error
-	for _, name := range names {
-		a.stack = name
-		r, err := a.reapOne(ctx, folder, owner, yes)
-		if err != nil { // one that cannot be removed does not save the others
-			failures = append(failures, fmt.Errorf("reap %s: %w", name, err))
-		}
-		list = append(list, r)
-	}
+	list, failures := r.run(ctx)
 	if err := a.printReaped(list, yes); err != nil {
 		return err
 	}
-	return errors.Join(failures...)
+	return failures
 }
 
-// reapOne decides about one environment and removes it. It decides once more when nobody else can change it.
-func (a *app) reapOne(ctx context.Context, f environment.Folder, owner string, yes bool) (reaped, error) {
-	r := reaped{Name: a.stack}
-	look := func(e *environment.Environment) (bool, error) {
-		l, err := e.Lifetime()
-		if err != nil {
-			r.Reason = "its lifetime cannot be read"
-			return false, err
-		}
-		fate := environment.FateOf(l, owner, time.Now())
-		r.Expire, r.Reason = fate.Reap, fate.Reason
-		return fate.Reap, nil
+// run looks at everything and removes what is due. One that cannot be removed does not save the others.
+func (r reaper) run(ctx context.Context) ([]reaped, error) {
+	list := []reaped{}
+	e, azure, err := r.world(ctx)
+	if err != nil || e == nil {
+		return list, err
 	}
-	if due, err := look(&environment.Environment{Folder: f, Stack: a.stack}); err != nil || !due {
-		return r, err
-	}
-	e, err := a.local(ctx, whenStale)
+	all, err := r.survey(ctx, e, azure)
 	if err != nil {
-		return r, err
+		return list, err
+	}
+	var failures []error
+	for _, c := range all {
+		told := tell(c)
+		if c.Fate.Reap && r.yes {
+			if told, err = r.remove(ctx, c); err != nil {
+				failures = append(failures, fmt.Errorf("reap %s: %w", c.Stack, err))
+			}
+		}
+		list = append(list, told)
+	}
+	return list, errors.Join(failures...)
+}
+
+// world returns an environment of the backend and the cloud; nil when there has never been one.
+func (r reaper) world(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
+	if names, err := r.folder.Stacks(); err != nil || len(names) == 0 && !r.emulated() {
+		return nil, nil, err
+	}
+	e, err := r.local(ctx, whenStale)
+	if err != nil {
+		return nil, nil, err
 	}
 	azure, err := environment.Emulator(e.Endpoints)
+	return e, azure, err
+}
+
+// emulated reports whether the emulator has anything that may be an orphan, without starting it for nothing.
+func (r reaper) emulated() bool {
+	_, err := r.process(r.folder).Find()
+	return err == nil
+}
+
+func (r reaper) survey(ctx context.Context, e *environment.Environment, azure environment.Azure) ([]environment.Candidate, error) {
+	origin, err := e.Origin(ctx)
 	if err != nil {
-		return r, err
+		return nil, err
 	}
-	tags := environment.Tags(a.stack)
-	tags[environment.KeepTag] = "true"
-	kept, err := azure.Groups(ctx, tags)
+	groups, err := azure.Groups(ctx, environment.Purpose) // before the stacks: see Survey
 	if err != nil {
-		return r, fmt.Errorf("look for the tag %s: %w", environment.KeepTag, err)
+		return nil, fmt.Errorf("list the resource groups: %w", err)
 	}
-	if len(kept) > 0 {
-		r.Expire, r.Reason = false, "its resource group carries the tag keep=true"
-		return r, nil
+	stacks, err := e.Stacks(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if !yes {
-		return r, nil
+	return environment.Survey(groups, stacks, origin, r.owner, time.Now()), nil
+}
+
+// remove takes the environment, decides once more now that nobody else can change it, and removes it.
+func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, error) {
+	told := tell(c)
+	if err := checkName(c.Stack); err != nil { // of an orphan it is what a tag says
+		return told, err
+	}
+	r.stack = c.Stack
+	e, azure, err := r.world(ctx)
+	if err != nil || e == nil {
+		return told, err
 	}
 	release, err := e.Claim(ctx)
 	if err != nil {
-		return r, err
+		return told, err
 	}
 	defer release()
-	there, err := e.Exists()
-	if err != nil || !there { // removed meanwhile by somebody else
-		return r, err
+	all, err := r.survey(ctx, e, azure)
+	if err != nil {
+		return told, err
 	}
-	if due, err := look(e); err != nil || !due {
-		return r, err
+	now, there := same(all, c)
+	if !there { // removed meanwhile by somebody else
+		told.Expire, told.Reason = false, "it is gone"
+		return told, nil
 	}
-	e.Stdout = a.stderr
-	if err := a.destroyClaimed(ctx, e); err != nil {
-		return r, err
+	if told = tell(now); !now.Fate.Reap {
+		return told, nil
 	}
-	r.Removed = true
-	return r, nil
+	if now.Kind == environment.Orphan {
+		err = azure.Delete(ctx, now.Groups[0].ID)
+	} else {
+		e.Stdout = r.stderr
+		err = r.destroyClaimed(ctx, e)
+	}
+	told.Removed = err == nil
+	return told, err
+}
+
+// same finds a candidate in a later list.
+func same(all []environment.Candidate, c environment.Candidate) (environment.Candidate, bool) {
+	for _, other := range all {
+		if other.Kind == c.Kind && other.Stack == c.Stack && (c.Kind == environment.Deployed || other.Groups[0].ID == c.Groups[0].ID) {
+			return other, true
+		}
+	}
+	return environment.Candidate{}, false
+}
+
+func tell(c environment.Candidate) reaped {
+	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Fate.Reap, Reason: c.Fate.Reason}
+	if c.Kind != environment.Deployed {
+		told.Group = c.Groups[0].Name()
+	}
+	return told
 }
 
 func (a *app) printReaped(list []reaped, yes bool) error {
@@ -136,14 +197,19 @@ func (a *app) printReaped(list []reaped, yes bool) error {
 	due := false
 	err := table(a.stdout, func(row func(...string)) {
 		for _, r := range list {
-			what := "stays"
+			what, name := "stays", r.Name
 			switch {
 			case r.Removed:
 				what = "removed"
 			case r.Expire:
 				what, due = "expired", true
+			case r.Kind == environment.Foreign:
+				what = "foreign"
 			}
-			row(what, r.Name, r.Reason)
+			if r.Group != "" {
+				name = dash(name) + " (" + r.Group + ")"
+			}
+			row(what, name, r.Reason)
 		}
 	})
 	if due && !yes {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -24,11 +25,11 @@ func expire(ts *testscript.TestScript, name, at string) {
 	ts.Check(os.WriteFile(file, line.ReplaceAll([]byte(ts.ReadFile(file)), []byte("evenkeel:expiresAt: "+at)), 0o600))
 }
 
-// tag NAME TAG VALUE: puts a resource group of the environment, with a tag more, into the emulator, as the real Pulumi and somebody
-// with the portal would.
+// tag NAME TAG=VALUE...: puts a resource group of the environment into the emulator, with those tags beside or over its own, as the real
+// Pulumi and somebody with the portal would. An empty value leaves the tag out.
 func tag(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 3 {
-		ts.Fatalf("usage: tag NAME TAG VALUE")
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: tag NAME TAG=VALUE...")
 	}
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
 	ts.Check(err)
@@ -38,8 +39,17 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
 	ts.Check(err)
-	tags := map[string]*string{args[1]: &args[2]}
-	for name, value := range environment.Tags(args[0]) {
+	own := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
+	all, err := own.Tags(context.Background())
+	ts.Check(err)
+	for _, pair := range args[1:] {
+		name, value, _ := strings.Cut(pair, "=")
+		if all[name] = value; value == "" {
+			delete(all, name)
+		}
+	}
+	tags := map[string]*string{}
+	for name, value := range all {
 		tags[name] = &value
 	}
 	_, err = groups.CreateOrUpdate(context.Background(), args[0], armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil)

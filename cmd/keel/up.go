@@ -52,7 +52,18 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	defer release()
-	if err := a.prepare(ctx, e, lifetime(time.Now(), ttl)...); err != nil {
+	most, err := e.Folder.MaxLifetime()
+	if err != nil {
+		return err
+	}
+	if ttl, err = environment.Life(ttl, most); err != nil {
+		return err
+	}
+	azure, err := a.prepare(ctx, e, lifetime(time.Now(), ttl)...)
+	if err != nil {
+		return err
+	}
+	if err := e.Confirm(ctx, azure); err != nil {
 		return err
 	}
 	if err := a.warn(e); err != nil {
@@ -83,21 +94,26 @@ func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
 }
 
 // prepare configures the stack and mends what an interrupted run has left.
-func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
+func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) (*environment.ResourceManager, error) {
 	if err := a.configure(ctx, e, more...); err != nil {
-		return err
+		return nil, err
 	}
 	azure, err := environment.Emulator(e.Endpoints)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return e.Recover(ctx, azure)
+	return azure, e.Recover(ctx, azure)
 }
 
 // configure makes the stack when there is none and writes what leads it to the emulator.
 func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
+	origin, err := e.Origin(ctx)
+	if err != nil {
+		return err
+	}
 	settings := []environment.Setting{
 		{Key: "target", Value: "local"},
+		{Key: environment.OriginKey, Value: origin},
 		{Key: "endpoint", Value: e.Endpoints.Data},
 		{Key: "caFile", Value: e.Endpoints.CAFile},
 	}

@@ -96,25 +96,54 @@ func (e Endpoints) Roots() (*x509.CertPool, error) {
 }
 
 // Groups implements Azure. The tags are compared here: ARM's own filter takes one tag only.
-func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]string, error) {
-	var ids []string
+func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]Group, error) {
+	var groups []Group
 	for pager := m.groups.NewListPager(nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
 			return nil, err
 		}
-		for _, group := range page.Value {
-			if group.ID != nil && carries(group.Tags, tags) {
-				ids = append(ids, *group.ID)
+		for _, found := range page.Value {
+			if group := groupOf(found); group.ID != "" && group.carries(tags) {
+				groups = append(groups, group)
 			}
 		}
 	}
-	return ids, nil
+	return groups, nil
 }
 
-func carries(have map[string]*string, want map[string]string) bool {
+// Group implements Azure.
+func (m *ResourceManager) Group(ctx context.Context, text string) (Group, bool, error) {
+	id, err := arm.ParseResourceID(text)
+	if err != nil {
+		return Group{}, false, err
+	}
+	found, err := m.groups.Get(ctx, id.ResourceGroupName, nil)
+	if answer := (*azcore.ResponseError)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return Group{}, false, nil
+	}
+	return groupOf(&found.ResourceGroup), err == nil, err
+}
+
+func groupOf(found *armresources.ResourceGroup) Group {
+	group := Group{Tags: map[string]string{}}
+	if found.ID != nil {
+		group.ID = *found.ID
+	}
+	for name, value := range found.Tags {
+		if value != nil {
+			group.Tags[strings.ToLower(name)] = *value
+		}
+	}
+	return group
+}
+
+// Tag returns the value of a tag, whatever the case of its name; "" when it is absent.
+func (g Group) Tag(name string) string { return g.Tags[strings.ToLower(name)] }
+
+func (g Group) carries(want map[string]string) bool {
 	for name, value := range want {
-		if got := have[name]; got == nil || *got != value {
+		if got, ok := g.Tags[strings.ToLower(name)]; !ok || got != value {
 			return false
 		}
 	}

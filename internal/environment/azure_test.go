@@ -46,7 +46,7 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, tags := range map[string]map[string]*string{
-		"mine":   {"stack": to.Ptr("local"), "purpose": to.Ptr("evenkeel"), "more": to.Ptr("x")},
+		"mine":   {"stack": to.Ptr("local"), "purpose": to.Ptr("evenkeel"), "Keep": to.Ptr("true")},
 		"theirs": {"stack": to.Ptr("other"), "purpose": to.Ptr("evenkeel")},
 		"bare":   nil,
 	} {
@@ -64,23 +64,29 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	own, err := azure.Groups(t.Context(), environment.Tags("local"))
-	if err != nil || len(own) != 1 || !strings.HasSuffix(own[0], "/mine") {
+	own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"})
+	if err != nil || len(own) != 1 || own[0].Name() != "mine" || own[0].Tag("keep") != "true" {
 		t.Fatalf("got groups %v, %v, want mine alone", own, err)
 	}
-	inside, err := azure.Resources(t.Context(), own[0])
+	inside, err := azure.Resources(t.Context(), own[0].ID)
 	if err != nil || len(inside) != 1 || !strings.HasSuffix(inside[0], "/half-made") {
 		t.Fatalf("got resources %v, %v, want the hub", inside, err)
 	}
-	for _, id := range slices.Concat(inside, inside, own, own) { // what is absent is no error
+	if _, there, err := azure.Group(t.Context(), own[0].ID); err != nil || !there {
+		t.Errorf("got %v, %v, want the group there", there, err)
+	}
+	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
+		t.Errorf("got %v, %v, want no such group, and no error", there, err)
+	}
+	for _, id := range slices.Concat(inside, inside, []string{own[0].ID, own[0].ID}) { // what is absent is no error
 		if err := azure.Delete(t.Context(), id); err != nil {
 			t.Errorf("delete %s: %v", id, err)
 		}
 	}
-	if own, err := azure.Groups(t.Context(), environment.Tags("local")); err != nil || len(own) != 0 {
+	if own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"}); err != nil || len(own) != 0 {
 		t.Errorf("got %v, %v, want no group left", own, err)
 	}
-	if theirs, err := azure.Groups(t.Context(), environment.Tags("other")); err != nil || len(theirs) != 1 {
+	if theirs, err := azure.Groups(t.Context(), map[string]string{"stack": "other"}); err != nil || len(theirs) != 1 {
 		t.Errorf("got %v, %v, want the other group untouched", theirs, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -106,21 +107,58 @@ func (f Folder) Prepare() (fresh bool, err error) {
 
 // Project returns the project's name and the folder of its stack files, as Pulumi.yaml has them.
 func (f Folder) Project() (name, stacks string, err error) {
-	var project struct {
-		Name           string `yaml:"name"`
-		StackConfigDir string `yaml:"stackConfigDir"`
+	p, err := f.project()
+	if err != nil {
+		return "", "", err
 	}
+	return p.Name, filepath.Join(f.Root, p.StackConfigDir), nil
+}
+
+// MaxLifetime returns the longest lifetime that the team allows, 0 for none.
+func (f Folder) MaxLifetime() (time.Duration, error) {
+	p, err := f.project()
+	if err != nil {
+		return 0, err
+	}
+	value, ok := p.Config[MaxLifetimeKey]
+	if !ok {
+		value, ok = p.Config[p.Name+":"+MaxLifetimeKey]
+	}
+	if !ok {
+		return 0, nil
+	}
+	if declared, isMap := value.(map[string]any); isMap { // Pulumi takes a value in three forms
+		if value = declared["value"]; value == nil {
+			value = declared["default"]
+		}
+	}
+	most, err := ParseTTL(fmt.Sprint(value))
+	if err != nil {
+		return 0, fmt.Errorf("read Pulumi.yaml: config.%s: %w", MaxLifetimeKey, err)
+	}
+	return most, nil
+}
+
+// projectFile is the part of Pulumi.yaml that matters here.
+type projectFile struct {
+	Name           string         `yaml:"name"`
+	StackConfigDir string         `yaml:"stackConfigDir"`
+	Config         map[string]any `yaml:"config"`
+}
+
+func (f Folder) project() (projectFile, error) {
+	var p projectFile
 	text, err := os.ReadFile(filepath.Join(f.Root, "Pulumi.yaml"))
 	if err == nil {
-		err = yaml.Unmarshal(text, &project)
+		err = yaml.Unmarshal(text, &p)
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("read Pulumi.yaml: %w", err)
+		return p, fmt.Errorf("read Pulumi.yaml: %w", err)
 	}
-	if strings.TrimSpace(project.Name) == "" {
-		return "", "", errors.New("read Pulumi.yaml: it has no name")
+	if strings.TrimSpace(p.Name) == "" {
+		return p, errors.New("read Pulumi.yaml: it has no name")
 	}
-	return project.Name, filepath.Join(f.Root, project.StackConfigDir), nil
+	return p, nil
 }
 
 func exists(path string) bool {

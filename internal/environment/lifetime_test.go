@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
 )
 
 func TestTimeSpansAreReadInMinutesHoursAndDays(t *testing.T) {
@@ -136,5 +137,28 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	}
 	if names, err := e.Folder.Stacks(); err != nil || !slices.Equal(names, []string{"local"}) {
 		t.Errorf("got %v, %v, want the stack alone", names, err)
+	}
+}
+
+func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	for config, want := range map[string]time.Duration{
+		"": 0, "config:\n  other: 3d\n": 0, "config:\n  maxLifetime: 3d\n": 72 * time.Hour, "config:\n  maxLifetime: {type: string, default: 8h}\n": 8 * time.Hour,
+		"config:\n  myproject:maxLifetime: {value: 90m}\n": 90 * time.Minute, "config:\n  maxLifetime: long\n": -1, "config:\n  maxLifetime: {type: string}\n": -1,
+	} {
+		write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\n"+config)
+		got, err := e.Folder.MaxLifetime()
+		if want >= 0 && (err != nil || got != want) || want < 0 && err == nil {
+			t.Errorf("%q: got %v, %v, want %v", config, got, err, want)
+		}
+	}
+	for _, tc := range []struct{ ttl, most, want time.Duration }{
+		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
+	} {
+		got, err := environment.Life(tc.ttl, tc.most)
+		if tc.want >= 0 && (err != nil || got != tc.want) || tc.want < 0 && (err == nil || hint.Of(err) == "") {
+			t.Errorf("%v of at most %v: got %v, %v, want %v", tc.ttl, tc.most, got, err, tc.want)
+		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,18 +16,36 @@ import (
 
 // Azure is what recovery needs of Azure's management API, or of the emulator's.
 type Azure interface {
-	// Groups returns the resource groups that carry all of the tags, as ARM ids.
-	Groups(ctx context.Context, tags map[string]string) ([]string, error)
+	// Groups returns the resource groups that carry all of the tags.
+	Groups(ctx context.Context, tags map[string]string) ([]Group, error)
+	// Group returns one group by its ARM id, and whether it is there.
+	Group(ctx context.Context, id string) (Group, bool, error)
 	// Resources returns the resources of a group, as ARM ids.
 	Resources(ctx context.Context, group string) ([]string, error)
 	// Delete removes a resource or a group and waits for its end. What is absent is no error.
 	Delete(ctx context.Context, id string) error
 }
 
-// Tags are the tags that the program puts on everything of an environment; only what lies in a resource group with them is ever
-// deleted by recovery.
-func Tags(stack string) map[string]string {
-	return map[string]string{"stack": stack, "purpose": "evenkeel"}
+// Group is a resource group.
+type Group struct {
+	// ID is its ARM id.
+	ID string
+	// Tags have names in lower case, because Azure compares them so.
+	Tags map[string]string
+}
+
+// Purpose is the tag on everything that the program makes, whoever runs it.
+var Purpose = map[string]string{"purpose": "evenkeel"}
+
+// Tags are the tags of the environment's own resource group; only what lies in a group with them is ever deleted by recovery.
+func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
+	origin, err := e.Origin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	tags := map[string]string{"stack": e.Stack, OriginKey: origin}
+	maps.Copy(tags, Purpose)
+	return tags, nil
 }
 
 // deployment is the part of a stack's exported state that recovery looks at.
@@ -87,15 +106,19 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Azure, state depl
 			known[strings.ToLower(r.ID)] = true
 		}
 	}
-	groups, err := azure.Groups(ctx, Tags(e.Stack))
+	tags, err := e.Tags(ctx)
+	if err != nil {
+		return err
+	}
+	groups, err := azure.Groups(ctx, tags)
 	if err != nil {
 		return fmt.Errorf("list resource groups: %w", err)
 	}
 	for _, group := range groups {
-		orphans := []string{group}
-		if known[strings.ToLower(group)] {
-			if orphans, err = azure.Resources(ctx, group); err != nil {
-				return fmt.Errorf("list the resources of %s: %w", group, err)
+		orphans := []string{group.ID}
+		if known[strings.ToLower(group.ID)] {
+			if orphans, err = azure.Resources(ctx, group.ID); err != nil {
+				return fmt.Errorf("list the resources of %s: %w", group.ID, err)
 			}
 		}
 		for _, id := range orphans {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,19 +27,23 @@ type cloud struct {
 	deleted []string
 }
 
-func (c *cloud) Groups(_ context.Context, tags map[string]string) ([]string, error) {
-	var ids []string
-	for id, have := range c.groups {
+func (c *cloud) Groups(_ context.Context, tags map[string]string) ([]environment.Group, error) {
+	var groups []environment.Group
+	for _, id := range slices.Sorted(maps.Keys(c.groups)) {
 		ok := true
 		for name, value := range tags {
-			ok = ok && have[name] == value
+			ok = ok && c.groups[id][name] == value
 		}
 		if ok {
-			ids = append(ids, id)
+			groups = append(groups, environment.Group{ID: id, Tags: c.groups[id]})
 		}
 	}
-	slices.Sort(ids)
-	return ids, nil
+	return groups, nil
+}
+
+func (c *cloud) Group(_ context.Context, id string) (environment.Group, bool, error) {
+	tags, ok := c.groups[id]
+	return environment.Group{ID: id, Tags: tags}, ok, nil
 }
 
 func (c *cloud) Resources(_ context.Context, group string) ([]string, error) {
@@ -70,10 +75,16 @@ func newScene(t *testing.T, pending string) scene {
 	body := fmt.Sprintf(state, pending)
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":`+body+`}}`)
 	write(t, filepath.Join(filepath.Dir(e.Pulumi), "export"), `{"version":3,"deployment":`+body+`}`)
-	mine, theirs := environment.Tags("local"), environment.Tags("other")
+	mine, err := e.Tags(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, elsewhere := maps.Clone(mine), maps.Clone(mine)
+	theirs["stack"], elsewhere["origin"] = "other", "myproject@0123456789abcdef"
 	return scene{e, &cloud{
 		groups: map[string]map[string]string{
 			subscription + "mine": mine, subscription + "mine-too": mine, subscription + "theirs": theirs, subscription + "untagged": nil,
+			subscription + "elsewhere": elsewhere,
 		},
 		holds: map[string][]string{
 			subscription + "mine": {

@@ -132,6 +132,14 @@ func (e *Environment) Forget(ctx context.Context) error {
 	return nil
 }
 
+// Abandon removes the stack with all that its state speaks of, which must be gone, and keeps its configuration as Forget does.
+func (e *Environment) Abandon(ctx context.Context) error {
+	if _, err := e.output(ctx, "stack", "rm", e.Stack, "--yes", "--force", "--preserve-config"); err != nil {
+		return fmt.Errorf("remove stack %q: %w", e.Stack, err)
+	}
+	return nil
+}
+
 // stateFile is where the file backend keeps the stack's checkpoint.
 func (e *Environment) stateFile(project string) string {
 	return filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", project, e.Stack+".json")

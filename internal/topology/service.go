@@ -14,10 +14,11 @@ const purpose = "evenkeel"
 // Anchored replaces a resource whose location changes: hubs and provisioning services cannot move.
 var Anchored = pulumi.ReplaceOnChanges([]string{"location"})
 
-// Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag.
+// Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag,
+// and what tells keel whose it is and whether it is to be kept.
 func (t *Topology) Group() *resources.ResourceGroupArgs {
 	tags := t.tags()
-	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt} {
+	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt, "origin": t.origin, "keep": t.keep} {
 		if value != "" {
 			tags[name] = pulumi.String(value)
 		}

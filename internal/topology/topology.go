@@ -41,6 +41,8 @@ type Topology struct {
 	owner         string
 	createdAt     string
 	expiresAt     string
+	origin        string
+	keep          string
 	hubSuffix     string
 	serviceSuffix string
 }
@@ -76,6 +78,8 @@ func Parse(source Source, stack string) (*Topology, error) {
 		owner:         r.text("owner", ""),
 		createdAt:     r.time("createdAt"),
 		expiresAt:     r.time("expiresAt"),
+		origin:        r.text("origin", ""),
+		keep:          r.text("keep", ""),
 		hubSuffix:     r.text("hubSuffix", "azure-devices.net"),
 		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
 	}

@@ -1,0 +1,76 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"evenkeel/internal/hint"
+)
+
+// ErrGone is the cause of an error about a stack whose resource group is not in the cloud any more.
+var ErrGone = errors.New("its resource group is gone")
+
+// Confirm compares the state with the cloud in the one thing that decides about all others: the resource group. A group that is gone
+// is an error that says so (ErrGone), before Pulumi complains about every resource in it. A tag that somebody has put there to keep the
+// environment goes into the configuration, because the next change of the group's tags would take it away.
+func (e *Environment) Confirm(ctx context.Context, azure Azure) error {
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return err
+	}
+	state, err := readState(e.stateFile(project))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at stack %q: %w", e.Stack, err)
+	}
+	for _, id := range state.groups() {
+		group, there, err := azure.Group(ctx, id)
+		if err != nil {
+			return fmt.Errorf("look for the resource group of stack %q: %w", e.Stack, err)
+		}
+		if !there {
+			return e.gone(id)
+		}
+		if err := e.adoptKeep(ctx, group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// gone explains a state that speaks of what is not there.
+func (e *Environment) gone(id string) error {
+	name := Group{ID: id}.Name()
+	return hint.To(fmt.Errorf("stack %q is up by its state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
+		e.Stack, name, ErrGone), "if the data is lost, begin anew: keel down %[1]s, then keel up %[1]s; if it is elsewhere, put it back to %s", e.Stack, e.Folder.Emulator())
+}
+
+func (e *Environment) adoptKeep(ctx context.Context, group Group) error {
+	if !group.kept() {
+		return nil
+	}
+	settings, err := e.Settings()
+	if err != nil || settings[KeepKey] == "true" {
+		return err
+	}
+	if _, err := e.output(ctx, "config", "set-all", "--plaintext", KeepKey+"=true"); err != nil {
+		return fmt.Errorf("configure stack %q: %w", e.Stack, err)
+	}
+	e.notice("resource group %s carries the tag keep=true: it stays, as keep in the configuration; keel reap leaves this environment alone", group.Name())
+	return nil
+}
+
+// groups are the ids of the resource groups in a state.
+func (d deployment) groups() []string {
+	var ids []string
+	for _, r := range d.Resources {
+		if r.Type == groupType && r.Custom && r.ID != "" {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}

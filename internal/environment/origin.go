@@ -1,0 +1,71 @@
+package environment
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// OriginKey is the key of the configuration, and the tag of the resource group, that name the backend and the project of an
+// environment. Stacks of one name in two backends are told apart by it, in one subscription too.
+const OriginKey = "origin"
+
+// originFile holds, in the folder of a file backend, what tells it from every other. It lies outside of Pulumi's own .pulumi.
+const originFile = "evenkeel-origin"
+
+// Origin returns the text that every environment of this backend and project carries, and no other: the project's name and a digest.
+func (e *Environment) Origin(context.Context) (string, error) {
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return "", err
+	}
+	id, err := identify(e.Folder.Backend())
+	if err != nil {
+		return "", err
+	}
+	return originOf(id, project), nil
+}
+
+func originOf(backend, project string) string {
+	sum := sha256.Sum256([]byte(backend + "\n" + project))
+	return project + "@" + hex.EncodeToString(sum[:8])
+}
+
+// identify returns the identity of a file backend, which the first caller makes. A path would be no identity: two machines may have
+// the same one, and two paths may lead to one folder.
+func identify(folder string) (string, error) {
+	file := filepath.Join(folder, originFile)
+	text, err := os.ReadFile(file)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return strings.TrimSpace(string(text)), wrapIdentity(err)
+	}
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails
+	whole := file + "." + hex.EncodeToString(random[:4])
+	err = errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(whole, []byte(hex.EncodeToString(random[:])+"\n"), 0o600))
+	if err == nil {
+		defer func() { _ = os.Remove(whole) }()
+		// Of two that make it at once, one wins, and nobody reads half of it.
+		if err = os.Link(whole, file); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	if err == nil {
+		text, err = os.ReadFile(file)
+	}
+	return strings.TrimSpace(string(text)), wrapIdentity(err)
+}
+
+func wrapIdentity(err error) error {
+	if err != nil {
+		return fmt.Errorf("identify the backend: %w", err)
+	}
+	return nil
+}

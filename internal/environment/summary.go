@@ -1,0 +1,103 @@
+package environment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Summary is what can be told of an environment from its files alone.
+type Summary struct {
+	Name     string
+	Target   string
+	Lifetime Lifetime
+	// Hubs and Resources count what the state holds; the stack itself and providers are no resources here.
+	Hubs, Resources int
+}
+
+// Summary reads the stack's configuration and state. It runs nothing.
+func (e *Environment) Summary() (Summary, error) {
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return Summary{}, err
+	}
+	s := Summary{Name: e.Stack}
+	if s.Lifetime, err = e.Lifetime(); err != nil {
+		return Summary{}, err
+	}
+	settings, err := e.Settings()
+	if err != nil {
+		return Summary{}, err
+	}
+	s.Target = settings["target"]
+	state, err := readState(e.stateFile(project))
+	if err != nil {
+		return Summary{}, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+	}
+	for _, r := range state.Resources {
+		if !r.Custom || strings.HasPrefix(r.Type, "pulumi:providers:") {
+			continue
+		}
+		s.Resources++
+		if r.Type == "azure-native:devices:IotHubResource" {
+			s.Hubs++
+		}
+	}
+	return s, nil
+}
+
+// Stacks returns the names of the stacks in the checkout's backend, in order.
+func (f Folder) Stacks() ([]string, error) {
+	project, _, err := f.Project()
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(filepath.Join(f.Backend(), ".pulumi", "stacks", project))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the stacks: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if name, ok := strings.CutSuffix(entry.Name(), ".json"); ok && !entry.IsDir() {
+			names = append(names, name)
+		}
+	}
+	return names, nil
+}
+
+// Stacks returns the stacks of the environment's backend and project with what their configuration tells. One that cannot be read
+// stands in the list with its error.
+func (e *Environment) Stacks(context.Context) ([]Stack, error) {
+	names, err := e.Folder.Stacks()
+	if err != nil {
+		return nil, err
+	}
+	var list []Stack
+	for _, name := range names {
+		other := *e
+		other.Stack = name
+		list = append(list, other.told())
+	}
+	return list, nil
+}
+
+// told reads what the configuration tells of the stack.
+func (e *Environment) told() Stack {
+	s := Stack{Name: e.Stack}
+	settings, err := e.Settings()
+	if err != nil {
+		s.Err = err
+		return s
+	}
+	s.Configured = settings != nil
+	s.Keep = settings[KeepKey] == "true"
+	s.Lifetime, s.Err = e.Lifetime()
+	return s
+}
