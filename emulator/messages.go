@@ -45,7 +45,7 @@ func (e *Emulator) Follow(ctx context.Context, hubHost, device string, each func
 // Command is a cloud-to-device message.
 type Command struct {
 	MessageID, CorrelationID, UserID, ContentType, ContentEncoding string
-	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none. No feedback is ever given.
+	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none. It is read at the hub's service API.
 	Ack string
 	// Expiry is when the message is no longer delivered; the hub's default lifetime from now when zero.
 	Expiry     time.Time

@@ -84,7 +84,10 @@ func (e *Emulator) openSurfaces() (err error) {
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 		},
 	})
-	e.hubs = iothub.New(iothub.Options{State: e.state, Recorder: e.log, Log: e.options.Logger, Names: e.addresses})
+	e.hubs = iothub.New(iothub.Options{
+		State: e.state, Recorder: e.log, Log: e.options.Logger, Names: e.addresses,
+		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, entra.HubAudience) },
+	})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger})
 	return err
 }

@@ -51,8 +51,8 @@ type Message struct {
 	Payload []byte
 	// QoS is 0 or 1.
 	QoS byte
-	// Retain is set on inbound messages only.
-	Retain bool
+	// Retain is set on inbound messages only, and so is Will, on the one that a client left for the end of its connection.
+	Retain, Will bool
 	// Acknowledged, when not nil, is called once, when the client has acknowledged an outbound message of QoS 1. It is not called
 	// for one that the connection's end left unacknowledged, nor with QoS 0. It runs on the connection's own goroutine.
 	Acknowledged func()
@@ -84,4 +84,10 @@ type Session interface {
 	Publish(Message) error
 	// Closed is called once, last, when the connection has ended for whatever reason.
 	Closed()
+}
+
+// Resumer is a Session that may go on with what an earlier connection of its client left; CONNACK tells the client.
+type Resumer interface {
+	// Resumed reports whether it does. It is called once, before the CONNACK.
+	Resumed() bool
 }

@@ -61,6 +61,8 @@ type session struct {
 
 func (s *session) ID() string { return s.id }
 
+func (s *session) Resumed() bool { return s.id == "resumed" }
+
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	switch filter {
 	case "echo/#":
@@ -407,6 +409,18 @@ func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 		}
 		if published := slices.Contains(got, "a published will gone"); published == polite {
 			t.Errorf("goodbye %v: got %q", polite, got)
+		}
+	}
+}
+
+func TestTheConnackSaysWhetherASessionIsResumed(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for _, user := range []string{"ours/a", "ours/resumed"} {
+		c := s.dial(t)
+		c.send(hello(user))
+		if ack := c.read().(*packets.ConnackPacket); ack.SessionPresent != (user == "ours/resumed") {
+			t.Errorf("%s: got session present %t", user, ack.SessionPresent)
 		}
 	}
 }

@@ -36,7 +36,7 @@ func (h *hook) ID() string { return "fronts" }
 func (h *hook) Provides(b byte) bool {
 	switch b {
 	case mqtt.OnConnect, mqtt.OnConnectAuthenticate, mqtt.OnACLCheck, mqtt.OnPacketRead, mqtt.OnSubscribe, mqtt.OnUnsubscribe, mqtt.OnPublish, mqtt.OnPublished,
-		mqtt.OnSessionEstablished, mqtt.OnPacketSent:
+		mqtt.OnSessionEstablished, mqtt.OnPacketEncode, mqtt.OnPacketSent:
 		return true
 	}
 	return false
@@ -57,7 +57,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 	cl.Properties.Clean = true
 	cl.Properties.Will = mqtt.Will{}
 	if p.Connect.WillFlag {
-		c.will = &Message{Topic: p.Connect.WillTopic, Payload: p.Connect.WillPayload, QoS: min(p.Connect.WillQos, MaxQoS), Retain: p.Connect.WillRetain}
+		c.will = &Message{Topic: p.Connect.WillTopic, Payload: p.Connect.WillPayload, QoS: min(p.Connect.WillQos, MaxQoS), Retain: p.Connect.WillRetain, Will: true}
 	}
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > maxKeepAlive {
 		cl.State.Keepalive = maxKeepAlive
@@ -84,6 +84,16 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 
 // OnSessionEstablished lets what the front sent follow the CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
+
+// OnPacketEncode says in the CONNACK whether the session goes on with an earlier one; the library has none to say it of.
+func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet {
+	if p.FixedHeader.Type == packets.Connack && p.ReasonCode == packets.CodeSuccess.Code {
+		if session, ok := owner(cl).session.(Resumer); ok {
+			p.SessionPresent = session.Resumed()
+		}
+	}
+	return p
+}
 
 // OnPacketSent lets what the session sent follow the SUBACK.
 func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {

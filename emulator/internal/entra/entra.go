@@ -50,6 +50,9 @@ const ManagementAudience = "https://management.azure.com"
 // DPSAudience is the audience of tokens for the service API of a Device Provisioning Service.
 const DPSAudience = "https://azure-devices-provisioning.net"
 
+// HubAudience is the audience of tokens for the service API of an IoT hub.
+const HubAudience = "https://iothubs.azure.net"
+
 // Authority signs and checks tokens.
 type Authority struct {
 	key    *rsa.PrivateKey

@@ -119,7 +119,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	audience, ok := a.audience(r.PostForm.Get("scope"))
 	if !ok {
 		writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+a.base+"/.default, "+
-			ManagementAudience+"/.default or "+DPSAudience+"/.default")
+			ManagementAudience+"/.default, "+DPSAudience+"/.default or "+HubAudience+"/.default")
 		return
 	}
 	token, err := a.token(audience)
@@ -139,7 +139,7 @@ func (a *Authority) audience(scope string) (string, bool) {
 	for word := range strings.FieldsSeq(scope) {
 		resource, ok := strings.CutSuffix(word, "/.default")
 		resource = strings.TrimRight(resource, "/")
-		if ok && slices.Contains([]string{a.base, ManagementAudience, DPSAudience}, resource) {
+		if ok && slices.Contains([]string{a.base, ManagementAudience, DPSAudience, HubAudience}, resource) {
 			return resource, true
 		}
 	}

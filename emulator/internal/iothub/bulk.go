@@ -65,7 +65,7 @@ func (h *Hubs) bulk(w http.ResponseWriter, r *http.Request, hub state.Hub) error
 
 func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	if e.ModuleID != "" {
-		return invalid("modules are not emulated")
+		return notEmulated("modules")
 	}
 	device := deviceInput{Status: e.Status, StatusReason: e.StatusReason, Authentication: e.Authentication, Capabilities: e.Capabilities}
 	switch strings.ToLower(e.ImportMode) {

@@ -15,8 +15,8 @@ import (
 )
 
 // Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes one by
-// acknowledging it, and gets it again at its next connection otherwise; a device over HTTPS settles it by its lock token. Feedback
-// that a message asks for is not kept. Source: "Send cloud-to-device messages from an IoT hub".
+// acknowledging it, and gets it again at its next connection otherwise; a device over HTTPS settles it by its lock token. How a message
+// ended is kept for its sender, who may have asked for it. Source: "Send cloud-to-device messages from an IoT hub".
 
 // maxCommand is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
 const maxCommand = 64 << 10
@@ -98,7 +98,9 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	} else {
 		system[sysExpiry] = stamp(until)
 	}
-	queued, err := h.state.QueueCommand(hub.Host(), device, state.Command{System: system, Properties: c.Properties, Body: c.Body, Expiry: until})
+	queued, err := h.state.QueueCommand(hub.Host(), device, state.Command{
+		System: system, Properties: c.Properties, Body: c.Body, Expiry: until, MessageID: c.MessageID, Ack: state.Ack(c.Ack),
+	})
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.Quota {
 		return 0, errQueueFull
 	}
@@ -155,7 +157,7 @@ func (s *session) deliver() {
 		}
 		err = s.client.Send(m)
 		if qos == 0 || err != nil {
-			s.settle(c.Lock, err == nil)
+			s.settle(c.Lock, outcomeOf(err))
 		}
 		if err != nil {
 			return
@@ -167,14 +169,22 @@ func (s *session) acknowledged(lock string) {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
 	if _, ok := s.taken[lock]; ok {
-		s.settle(lock, true)
+		s.settle(lock, state.Success)
 	}
 }
 
+// outcomeOf is the one of a message that was sent without waiting for an acknowledgement.
+func outcomeOf(err error) state.Outcome {
+	if err != nil {
+		return state.Abandoned
+	}
+	return state.Success
+}
+
 // settle ends a message of this connection; s.delivery is held. One that was purged meanwhile has nothing to end.
-func (s *session) settle(lock string, done bool) {
+func (s *session) settle(lock string, outcome state.Outcome) {
 	delete(s.taken, lock)
-	err := s.hubs.state.SettleCommand(s.key.host, s.key.id, lock, done)
+	err := s.hubs.state.SettleCommand(s.key.host, s.key.id, lock, outcome)
 	if refusal := (*state.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		s.hubs.log.Error("settle message to device", "hub", s.key.host, "device", s.key.id, "error", err)
 	}
@@ -186,7 +196,7 @@ func (s *session) giveBack() {
 	defer s.delivery.Unlock()
 	s.ended = true
 	for lock := range s.taken {
-		s.settle(lock, false)
+		s.settle(lock, state.Abandoned)
 	}
 }
 

@@ -62,26 +62,29 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	return nil
 }
 
-// completeCommand ends a message that the device has taken; with ?reject too, only that the sender would hear of it.
+// completeCommand ends a message that the device has taken; with ?reject as one that the device refuses.
 func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	return h.settleCommand(w, r, hub, true)
+	if r.URL.Query().Has("reject") {
+		return h.settleCommand(w, r, hub, state.Rejected)
+	}
+	return h.settleCommand(w, r, hub, state.Success)
 }
 
 // abandonCommand gives a message back to the queue.
 func (h *Hubs) abandonCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	return h.settleCommand(w, r, hub, false)
+	return h.settleCommand(w, r, hub, state.Abandoned)
 }
 
-func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.Hub, done bool) error {
+func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.Hub, outcome state.Outcome) error {
 	id := r.PathValue("id")
-	err := h.state.SettleCommand(hub.Host(), id, r.PathValue("lock"), done)
+	err := h.state.SettleCommand(hub.Host(), id, r.PathValue("lock"), outcome)
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
 		return errLockLost // the device itself was found when it was let in
 	}
 	if err != nil {
 		return err
 	}
-	if !done {
+	if outcome == state.Abandoned {
 		h.deliver(deviceKey{hub.Host(), id})
 	}
 	w.WriteHeader(http.StatusNoContent)

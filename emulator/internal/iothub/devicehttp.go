@@ -18,7 +18,7 @@ const batchType = "application/vnd.microsoft.iothub.json"
 // Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
 var systemHeaders = map[string]string{
 	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp", "Iothub-Ack": "ack",
-	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to",
+	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
 }
 
 // appHeader begins the names of headers that carry application properties, in the form of net/http.
@@ -71,6 +71,22 @@ func withHeaders(m Message, header http.Header) Message {
 	return m
 }
 
+// withProperties gives a message of a batch its properties, which are named as the headers of a single one are. Names without the
+// prefix are the application's too.
+func withProperties(m Message, properties map[string]string) Message {
+	for name, value := range properties {
+		header := http.CanonicalHeaderKey(name)
+		if known, ok := systemHeaders[header]; ok {
+			m.System = set(m.System, known, value)
+		} else if strings.HasPrefix(header, appHeader) {
+			m.Properties = set(m.Properties, name[len(appHeader):], value)
+		} else {
+			m.Properties = set(m.Properties, name, value)
+		}
+	}
+	return m
+}
+
 func (h *Hubs) addBatch(template Message) error {
 	var batch []struct {
 		Body       string            `json:"body"`
@@ -82,8 +98,8 @@ func (h *Hubs) addBatch(template Message) error {
 	}
 	messages := make([]Message, 0, len(batch))
 	for _, one := range batch {
-		m := template
-		m.Body, m.Properties = []byte(one.Body), one.Properties
+		m := withProperties(template, one.Properties)
+		m.Body = []byte(one.Body)
 		if one.Base64 == nil || *one.Base64 {
 			raw, err := base64.StdEncoding.DecodeString(one.Body)
 			if err != nil {

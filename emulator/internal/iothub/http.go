@@ -3,6 +3,7 @@ package iothub
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -17,7 +18,7 @@ const maxPage = 1000
 // newRoutes lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
 func (h *Hubs) newRoutes() *http.ServeMux {
 	mux := http.NewServeMux()
-	service := func(pattern string, serve func(http.ResponseWriter, *http.Request, state.Hub) error, rights ...string) {
+	service := func(pattern string, serve hubCall, rights ...string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h.serve(w, r, func(hub state.Hub) error {
 				if err := h.authorizeService(hub, r, rights...); err != nil {
@@ -27,7 +28,7 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 			})
 		})
 	}
-	device := func(pattern string, serve func(http.ResponseWriter, *http.Request, state.Hub) error) {
+	device := func(pattern string, serve hubCall, _ ...string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h.serve(w, r, func(hub state.Hub) error {
 				if err := h.authorizeDevice(hub, r); err != nil {
@@ -56,6 +57,10 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
 	device("DELETE /devices/{id}/messages/devicebound/{lock}", h.completeCommand)
 	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", h.abandonCommand)
+	service("GET /messages/servicebound/feedback", h.receiveFeedback, serviceConnect)
+	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
+	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
+	h.absentRoutes(service, device)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no " + r.Method + " of this path"})
 	})
@@ -66,7 +71,7 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("x-ms-request-id", uuid.NewString())
 	escaped := r.URL.EscapedPath()
-	if path := lowerWords(escaped); path != escaped {
+	if path := lowerWords(r.Method, escaped); path != escaped {
 		r = r.Clone(r.Context())
 		r.URL.RawPath = path
 		r.URL.Path, _ = url.PathUnescape(path) // it was escaped well before
@@ -74,13 +79,20 @@ func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.routes.ServeHTTP(w, r)
 }
 
-// lowerWords puts the segments of a path that are no ids into lower case: /devices/{id}/messages/devicebound/{lock}/abandon.
-func lowerWords(path string) string {
+// named are the words that an id follows, unless it is one of words, which name calls.
+var (
+	named = map[string]bool{"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true}
+	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
+)
+
+// lowerWords puts the segments of a path that are no ids into lower case, as /devices/{id}/messages/devicebound/{lock}/abandon.
+func lowerWords(method, path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {
-		if i != 2 && i != 5 {
-			segments[i] = strings.ToLower(segment)
+		if i > 1 && named[segments[i-1]] && !slices.Contains(words, method+" "+segments[i-1]+"/"+strings.ToLower(segment)) {
+			continue
 		}
+		segments[i] = strings.ToLower(segment)
 	}
 	return strings.Join(segments, "/")
 }
@@ -200,11 +212,7 @@ func (h *Hubs) deleteDevice(w http.ResponseWriter, r *http.Request, hub state.Hu
 }
 
 func (h *Hubs) removeDevice(host, id, etag string) error {
-	if err := h.state.DeleteDevice(host, id, etag); err != nil {
-		return err
-	}
-	h.disconnect(deviceKey{host, id}, errRegistry)
-	return nil
+	return h.state.DeleteDevice(host, id, etag)
 }
 
 func writeDevice(w http.ResponseWriter, d deviceDocument) {

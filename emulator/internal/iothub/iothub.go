@@ -2,7 +2,7 @@
 // queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One Hubs serves every hub of the state; the host name picks the hub.
 //
 // It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
-// configurations. Cloud-to-device messages are sent with SendCommand: the service API has them over AMQP only, which is not spoken.
+// configurations, which it refuses to make. Cloud-to-device messages are sent with SendCommand: the service API has them over AMQP only, which is not spoken.
 //
 // Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
 // with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
@@ -41,6 +41,8 @@ type Options struct {
 	Names Names
 	// Recorder gets one record for each MQTT connect, subscription and publish; HTTP requests are recorded by whoever serves them.
 	Recorder requestlog.Recorder
+	// Bearer checks an access token of Microsoft Entra ID, given without its scheme; without it every one is refused.
+	Bearer func(token string) error
 	// Log gets faults of the emulator itself; nothing when nil.
 	Log *slog.Logger
 }
@@ -50,6 +52,7 @@ type Hubs struct {
 	state    *state.State
 	names    Names
 	recorder requestlog.Recorder
+	bearer   func(token string) error
 	log      *slog.Logger
 	routes   *http.ServeMux
 	inbox    *inbox
@@ -60,14 +63,6 @@ type Hubs struct {
 	sessions map[deviceKey]*session
 	// listening is closed, and replaced, when a device begins to take methods.
 	listening chan struct{}
-	// kept are the subscriptions to messages that outlive their connections.
-	kept map[deviceKey]keptSubscription
-}
-
-// keptSubscription is of the device of that generation.
-type keptSubscription struct {
-	generation string
-	qos        byte
 }
 
 var (
@@ -87,10 +82,11 @@ func New(o Options) *Hubs {
 		o.Names = noNames{}
 	}
 	h := &Hubs{
-		state: o.State, names: o.Names, recorder: o.Recorder, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}), kept: map[deviceKey]keptSubscription{},
+		state: o.State, names: o.Names, recorder: o.Recorder, bearer: o.Bearer, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}),
 	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)
+	o.State.OnGone(h.disconnectGone)
 	return h
 }
 
@@ -134,9 +130,23 @@ func (h *Hubs) Reset() {
 	h.inbox.reset()
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	clear(h.kept)
 	for _, s := range h.sessions {
 		s.client.Close(errReset)
+	}
+}
+
+// disconnectGone closes the connection of a device that was deleted, or all of a hub that was.
+func (h *Hubs) disconnectGone(host, id string) {
+	if id != "" {
+		h.disconnect(deviceKey{host, id}, errRegistry)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key, s := range h.sessions {
+		if key.host == host {
+			s.client.Close(errHubGone)
+		}
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 var (
 	errExpired  = errors.New("the shared access signature has expired")
 	errReset    = errors.New("the emulator was reset")
+	errHubGone  = errors.New("the hub was deleted")
 	errRegistry = errors.New("the device was disabled, deleted or given other credentials")
 )
 
@@ -70,6 +71,9 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 		hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: apiVersion(rest), client: c.Client,
 		clean: c.CleanSession, rules: rules, taken: map[string]struct{}{},
 	}
+	if err := h.resume(s); err != nil {
+		return nil, err
+	}
 	if left := granted.expiry.Sub(h.state.Now()); !granted.expiry.IsZero() && left < longest {
 		s.expiry = time.AfterFunc(left, func() { s.client.Close(errExpired) })
 	}
@@ -77,41 +81,23 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	h.sessions[s.key] = s
 	h.mu.Unlock()
 	h.state.SetConnected(s.key.host, id, true)
-	h.resume(s)
+	s.deliver()
 	return s, nil
 }
 
-// resume gives a device that connects without a clean session the subscription to messages that it had. Fidelity: it is forgotten when
-// the emulator ends, unlike the messages, and the CONNACK never says that a session is present.
-func (h *Hubs) resume(s *session) {
+// resume gives a device that connects without a clean session the subscription to messages that it had; other subscriptions end with
+// their connection. Fidelity: that a kept subscription is what makes a session present in the CONNACK is unsure.
+func (h *Hubs) resume(s *session) error {
 	if s.clean {
-		h.dropSubscription(s.key)
-		return
+		return h.state.PutSubscription(s.key.host, s.key.id, nil)
 	}
-	h.mu.Lock()
-	kept, ok := h.kept[s.key]
-	h.mu.Unlock()
-	if ok && kept.generation == s.generation {
-		s.mu.Lock()
-		s.granted = map[string]byte{s.devicebound(): kept.qos}
-		s.mu.Unlock()
-		s.deliver()
+	kept, ok, err := h.state.Subscription(s.key.host, s.key.id)
+	if err != nil || !ok {
+		return err
 	}
-}
-
-func (h *Hubs) keepSubscription(s *session, qos byte) {
-	if s.clean {
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.kept[s.key] = keptSubscription{s.generation, qos}
-}
-
-func (h *Hubs) dropSubscription(key deviceKey) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	delete(h.kept, key)
+	s.resumed = true
+	s.granted = map[string]byte{s.devicebound(): kept.QoS}
+	return nil
 }
 
 // closed forgets a session, unless a newer one of the same device has taken its place.

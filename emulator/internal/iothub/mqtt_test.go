@@ -320,10 +320,13 @@ func TestTheLastWillIsTelemetry(t *testing.T) {
 }
 
 // fakeClient is a client of the broker that keeps what it is sent.
-type fakeClient struct{ sent []broker.Message }
+type fakeClient struct {
+	sent   []broker.Message
+	closed error
+}
 
 func (c *fakeClient) Send(m broker.Message) error { c.sent = append(c.sent, m); return nil }
-func (c *fakeClient) Close(error)                 {}
+func (c *fakeClient) Close(reason error)          { c.closed = reason }
 func (c *fakeClient) Remote() string              { return "test" }
 
 func TestCertificatesAreKnownByTheirThumbprint(t *testing.T) {

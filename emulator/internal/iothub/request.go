@@ -180,12 +180,16 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
+	writeJSONAs(w, "application/json; charset=utf-8", status, body)
+}
+
+func writeJSONAs(w http.ResponseWriter, contentType string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
 		http.Error(w, "encode the answer: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(text)
 }

@@ -43,9 +43,9 @@ type session struct {
 	calls    map[string]chan methodAnswer
 	lastCall uint64
 
-	// clean: the subscription to messages ends with the connection.
-	clean bool
-	rules settings
+	// clean: the subscription to messages ends with the connection. resumed: there is one of an earlier connection.
+	clean, resumed bool
+	rules          settings
 	// delivery keeps messages to the device in order; it guards what follows.
 	delivery sync.Mutex
 	// taken are the locks of messages sent and not acknowledged.
@@ -55,6 +55,9 @@ type session struct {
 
 // ID implements broker.Session.
 func (s *session) ID() string { return "hub " + s.key.host + " " + s.key.id }
+
+// Resumed implements broker.Resumer.
+func (s *session) Resumed() bool { return s.resumed }
 
 // Closed implements broker.Session.
 func (s *session) Closed() {
@@ -84,7 +87,9 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	case methodCalls:
 		s.hubs.announceListener()
 	case s.devicebound():
-		s.hubs.keepSubscription(s, qos)
+		if err := s.keepSubscription(&state.Subscription{QoS: qos}); err != nil {
+			return 0, err
+		}
 		s.deliver()
 	}
 	return qos, nil
@@ -95,12 +100,23 @@ func (s *session) Unsubscribe(filter string) {
 	s.mu.Lock()
 	delete(s.granted, filter)
 	s.mu.Unlock()
-	if filter == s.devicebound() {
-		s.hubs.dropSubscription(s.key)
+	if filter != s.devicebound() {
+		return
+	}
+	if err := s.keepSubscription(nil); err != nil {
+		s.hubs.log.Error("forget a subscription", "hub", s.key.host, "device", s.key.id, "error", err)
 	}
 }
 
-// Publish implements broker.Session.
+// keepSubscription makes the subscription to messages, or with nil its end, outlive the connection.
+func (s *session) keepSubscription(wanted *state.Subscription) error {
+	if s.clean {
+		return nil
+	}
+	return s.hubs.state.PutSubscription(s.key.host, s.key.id, wanted)
+}
+
+// Publish implements broker.Session. A will can only be telemetry.
 func (s *session) Publish(m broker.Message) error {
 	if err := s.stillRegistered(); err != nil {
 		return err
@@ -108,6 +124,10 @@ func (s *session) Publish(m broker.Message) error {
 	s.hubs.state.Touch(s.key.host, s.key.id)
 	if bag, ok := strings.CutPrefix(m.Topic+"/", s.events()); ok {
 		return s.telemetry(m, strings.TrimSuffix(bag, "/"))
+	}
+	if m.Will {
+		s.record("PUBLISH", m.Topic, 400)
+		return errors.New("a will of another topic than telemetry's")
 	}
 	if query, ok := strings.CutPrefix(m.Topic, twinGet); ok {
 		return s.twin(m.Topic, query)
@@ -149,6 +169,9 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 	}
 	if m.Retain {
 		properties = set(properties, "mqtt-retain", "true")
+	}
+	if m.Will {
+		properties = set(properties, "iothub-MessageType", "Will")
 	}
 	s.hubs.inbox.add(Message{
 		Host: s.key.host, DeviceID: s.key.id, Protocol: "mqtt", Received: s.hubs.state.Now(),

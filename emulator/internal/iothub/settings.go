@@ -18,12 +18,17 @@ type settings struct {
 	// maxDeliveries and lifetime are of cloud-to-device messages.
 	maxDeliveries int64
 	lifetime      time.Duration
+	// feedbackLock and feedbackLife are of the feedback on them.
+	feedbackLock, feedbackLife time.Duration
 }
 
 // Defaults of cloudToDevice.
 const (
 	defaultDeliveries = 10
 	defaultLifetime   = time.Hour
+	// defaultFeedbackLock is the one that Azure's CLI declares: PT5S.
+	defaultFeedbackLock = 5 * time.Second
+	defaultFeedbackLife = time.Hour
 )
 
 func settingsOf(hub state.Hub) (settings, error) {
@@ -34,6 +39,10 @@ func settingsOf(hub state.Hub) (settings, error) {
 			CloudToDevice    struct {
 				MaxDeliveryCount int64  `json:"maxDeliveryCount"`
 				DefaultTTL       string `json:"defaultTtlAsIso8601"`
+				Feedback         struct {
+					Lock string `json:"lockDurationAsIso8601"`
+					TTL  string `json:"ttlAsIso8601"`
+				} `json:"feedback"`
 			} `json:"cloudToDevice"`
 		} `json:"properties"`
 	}
@@ -45,13 +54,20 @@ func settingsOf(hub state.Hub) (settings, error) {
 	p := record.Properties
 	s := settings{
 		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableDeviceSAS,
-		maxDeliveries: defaultDeliveries, lifetime: defaultLifetime,
+		maxDeliveries: defaultDeliveries, lifetime: defaultLifetime, feedbackLock: defaultFeedbackLock, feedbackLife: defaultFeedbackLife,
 	}
 	if p.CloudToDevice.MaxDeliveryCount > 0 {
 		s.maxDeliveries = p.CloudToDevice.MaxDeliveryCount
 	}
-	if ttl := parsePeriod(p.CloudToDevice.DefaultTTL); ttl > 0 {
-		s.lifetime = ttl
+	for _, period := range []struct {
+		text string
+		into *time.Duration
+	}{
+		{p.CloudToDevice.DefaultTTL, &s.lifetime}, {p.CloudToDevice.Feedback.Lock, &s.feedbackLock}, {p.CloudToDevice.Feedback.TTL, &s.feedbackLife},
+	} {
+		if given := parsePeriod(period.text); given > 0 {
+			*period.into = given
+		}
 	}
 	return s, nil
 }

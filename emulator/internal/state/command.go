@@ -21,6 +21,9 @@ type Command struct {
 	// System are the properties of the protocol, under names of the surface's choosing; Properties those of the application.
 	System, Properties map[string]string
 	Body               []byte
+	// MessageID is the sender's name for the message, which its feedback carries; Ack says what the sender wants to hear of.
+	MessageID string
+	Ack       Ack
 	// Enqueued is when it came in; after Expiry it is no longer delivered.
 	Enqueued, Expiry time.Time
 	// Deliveries counts how often it was taken.
@@ -37,6 +40,8 @@ func (m *Command) fields(c *codec) {
 	c.time("enqueued", &m.Enqueued)
 	c.time("expiry", &m.Expiry)
 	c.int("deliveries", &m.Deliveries)
+	text(c, "messageId", &m.MessageID)
+	text(c, "ack", &m.Ack)
 }
 
 // commandLocks are the messages taken and not settled, by row key.
@@ -104,8 +109,8 @@ func (s *State) queue(hub, id string) ([]Command, error) {
 	return out, err
 }
 
-// withQueue calls do with the queue of a device that must be there, and commits what do puts in the batch.
-func (s *State) withQueue(hub, id string, do func(queue []Command, b *batch) error) error {
+// withQueue calls do with a device, which must be there, and its queue, and commits what do puts in the batch.
+func (s *State) withQueue(hub, id string, do func(d *Device, queue []Command, b *batch) error) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
@@ -129,7 +134,7 @@ func (s *State) withQueue(hub, id string, do func(queue []Command, b *batch) err
 		return err
 	}
 	b := s.store.batch()
-	if err := do(queue, b); err != nil {
+	if err := do(&d, queue, b); err != nil {
 		return err
 	}
 	return s.store.commit(b)
@@ -138,7 +143,7 @@ func (s *State) withQueue(hub, id string, do func(queue []Command, b *batch) err
 // QueueCommand puts a message into the queue of a device, connected or not. Quota when MaxCommands wait already; expired ones do not
 // count.
 func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
-	err := s.withQueue(hub, id, func(queue []Command, b *batch) error {
+	err := s.withQueue(hub, id, func(_ *Device, queue []Command, b *batch) error {
 		now := s.Now()
 		c.Enqueued, c.Deliveries, c.Sequence, c.Lock = now, 0, 1, ""
 		waiting := 0
@@ -160,15 +165,16 @@ func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
 // TakeCommand locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
 // SettleCommand alone when lockFor is zero. Messages that expired, or were taken maxDeliveries times, are dropped.
 func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken Command, ok bool, err error) {
-	err = s.withQueue(hub, id, func(queue []Command, b *batch) error {
+	err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {
 			key := commandKey(hub, id, c.Sequence)
 			if s.locks.held(string(key), now) {
 				continue
 			}
-			if !c.Expiry.After(now) || c.Deliveries >= maxDeliveries {
+			if outcome := c.dead(now, maxDeliveries); outcome != "" {
 				b.delete(key)
+				b.tell(hub, d, c, outcome, now)
 				continue
 			}
 			token, err := s.token()
@@ -200,17 +206,30 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// SettleCommand ends the lock of a message: done removes it, else it is free to be taken again. NotFound when that lock is no more.
-func (s *State) SettleCommand(hub, id, lock string, done bool) error {
-	return s.withQueue(hub, id, func(queue []Command, b *batch) error {
+// dead is how a message ends that can no longer be delivered; empty for one that can.
+func (m *Command) dead(now time.Time, maxDeliveries int64) Outcome {
+	switch {
+	case !m.Expiry.After(now):
+		return Expired
+	case m.Deliveries >= maxDeliveries:
+		return DeliveryCountExceeded
+	}
+	return ""
+}
+
+// SettleCommand ends the lock of a message: it ends as Success or Rejected, or with Abandoned is free to be taken again. NotFound when
+// that lock is no more.
+func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
+	return s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {
 			key := commandKey(hub, id, c.Sequence)
 			if !s.locks.free(string(key), lock, now) {
 				continue
 			}
-			if done {
+			if outcome != Abandoned {
 				b.delete(key)
+				b.tell(hub, d, c, outcome, now)
 			}
 			return nil
 		}
@@ -220,8 +239,12 @@ func (s *State) SettleCommand(hub, id, lock string, done bool) error {
 
 // PurgeCommands drops all messages of a device, locked or not, and returns how many there were.
 func (s *State) PurgeCommands(hub, id string) (n int, err error) {
-	err = s.withQueue(hub, id, func(queue []Command, b *batch) error {
+	err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		n = len(queue)
+		now := s.Now()
+		for _, c := range queue {
+			b.tell(hub, d, c, Purged, now)
+		}
 		return s.dropQueue(b, hub, id)
 	})
 	return n, err
@@ -256,22 +279,29 @@ func (s *State) Commands(hub, id string) ([]Command, error) {
 
 // CommandCounts returns how many messages wait for each device of a hub, by id; devices without any are left out.
 func (s *State) CommandCounts(hub string) (map[string]int, error) {
+	now, counts := s.Now(), map[string]int{}
+	err := s.scanCommands(hub, func(device string, c Command) {
+		if c.Expiry.After(now) {
+			counts[device]++
+		}
+	})
+	return counts, err
+}
+
+// scanCommands shows all messages of a hub, those of one device together.
+func (s *State) scanCommands(hub string, each func(device string, c Command)) error {
 	leave, err := s.enter()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer leave()
-	now, counts := s.Now(), map[string]int{}
 	start, end := under(tableCommand, strings.ToLower(hub))
-	err = s.store.scan(start, end, func(key, value []byte) (bool, error) {
+	return s.store.scan(start, end, func(key, value []byte) (bool, error) {
 		var c Command
 		if err := decode(value, &c); err != nil {
 			return false, err
 		}
-		if c.Expiry.After(now) {
-			counts[string(key[len(start):len(key)-17])]++ // before a separator and 16 digits
-		}
+		each(string(key[len(start):len(key)-17]), c) // before a separator and 16 digits
 		return true, nil
 	})
-	return counts, err
 }

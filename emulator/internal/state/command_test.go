@@ -45,14 +45,14 @@ func TestCommandsAreTakenInOrderAndSettled(t *testing.T) {
 	w.wantTake("")
 	w.queue("a", "b", "c")
 	a, b := w.wantTake("a"), w.wantTake("b")
-	must(t, w.SettleCommand(hub1, "d", a, true))
-	wantKind(t, w.SettleCommand(hub1, "d", a, true), state.NotFound)
-	must(t, w.SettleCommand(hub1, "d", b, false))
+	must(t, w.SettleCommand(hub1, "d", a, state.Success))
+	wantKind(t, w.SettleCommand(hub1, "d", a, state.Success), state.NotFound)
+	must(t, w.SettleCommand(hub1, "d", b, state.Abandoned))
 	b = w.wantTake("b") // free again, and older than c
 	w.wantTake("c")
 	w.wantTake("")
 	w.clock.Add(time.Minute)
-	wantKind(t, w.SettleCommand(hub1, "d", b, true), state.NotFound) // its lock has ended
+	wantKind(t, w.SettleCommand(hub1, "d", b, state.Success), state.NotFound) // its lock has ended
 	w.wantTake("b")
 	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 3 || left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
 		t.Errorf("got %+v, %v; want b, delivered 3 times, and c", left, err)
@@ -69,7 +69,7 @@ func TestCommandsEnd(t *testing.T) {
 	w.queue("often")
 	for range 2 {
 		_, lock := w.take(2)
-		must(t, w.SettleCommand(hub1, "d", lock, false))
+		must(t, w.SettleCommand(hub1, "d", lock, state.Abandoned))
 	}
 	if body, _ := w.take(2); body != "" {
 		t.Errorf("got %q a third time, want it dropped after two deliveries", body)

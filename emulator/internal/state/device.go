@@ -218,6 +218,7 @@ func (s *State) DeleteDevice(hub, id, ifMatch string) error {
 	b := s.store.batch()
 	b.delete(key)
 	b.delete(twinKey(hub, id))
+	b.delete(subscriptionKey(hub, id))
 	if err := s.dropQueue(b, hub, id); err != nil {
 		return err
 	}

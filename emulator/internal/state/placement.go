@@ -285,6 +285,7 @@ func (r *registering) move(next *Device, target Twin, there bool) (Twin, bool, e
 	if reachable {
 		r.batch.delete(deviceKey(r.prior.hub, r.prior.device))
 		r.batch.delete(twinKey(r.prior.hub, r.prior.device))
+		r.batch.delete(subscriptionKey(r.prior.hub, r.prior.device))
 		if err := r.s.dropQueue(r.batch, r.prior.hub, r.prior.device); err != nil {
 			return Twin{}, false, err
 		}

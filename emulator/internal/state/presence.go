@@ -10,6 +10,8 @@ import (
 type presence struct {
 	mu   sync.Mutex
 	hubs map[string]map[string]seen // by host, then device id
+	// onGone are called without mu.
+	onGone []func(hub, id string)
 }
 
 type seen struct {
@@ -50,16 +52,28 @@ func (p *presence) connected(hub string) (n int) {
 	return n
 }
 
+// forget drops what is known of a device that is no more.
 func (p *presence) forget(hub, id string) {
+	hub = strings.ToLower(hub)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.hubs[strings.ToLower(hub)], id)
+	delete(p.hubs[hub], id)
+	tell := p.onGone
+	p.mu.Unlock()
+	for _, f := range tell {
+		f(hub, id)
+	}
 }
 
+// drop forgets all devices of a hub that is no more.
 func (p *presence) drop(hub string) {
+	hub = strings.ToLower(hub)
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.hubs, strings.ToLower(hub))
+	delete(p.hubs, hub)
+	tell := p.onGone
+	p.mu.Unlock()
+	for _, f := range tell {
+		f(hub, "")
+	}
 }
 
 func (p *presence) clear() {
@@ -103,4 +117,12 @@ func (p *presence) replace(heard map[string]activity) {
 			}
 		}
 	}
+}
+
+// OnGone calls f when a device was deleted, by whatever way, or with an empty id when its whole hub was. The host is in lower case. f must
+// return at once and not call the state.
+func (s *State) OnGone(f func(hub, id string)) {
+	s.presence.mu.Lock()
+	defer s.presence.mu.Unlock()
+	s.presence.onGone = append(s.presence.onGone, f)
 }

@@ -252,6 +252,8 @@ const (
 	tableDevice               = 'D'
 	tableTwin                 = 'T'
 	tableCommand              = 'Q'
+	tableFeedback             = 'F'
+	tableSubscription         = 'B'
 	separator            byte = 0
 )
 

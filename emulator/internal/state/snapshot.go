@@ -45,6 +45,8 @@ var kinds = map[byte]struct {
 	tableDevice:          {"devices", 2, func() row { return &Device{} }},
 	tableTwin:            {"twins", 2, func() row { return &Twin{} }},
 	tableCommand:         {"messages", 3, func() row { return &Command{} }},
+	tableFeedback:        {"feedback", 4, func() row { return &Feedback{} }},
+	tableSubscription:    {"subscriptions", 2, func() row { return &Subscription{} }},
 }
 
 // activityName is the table of when devices were heard of, which the store does not keep.

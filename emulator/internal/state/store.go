@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -15,7 +16,7 @@ import (
 )
 
 // storeFormat is the layout of keys and rows that this version writes. Raise it with every change to either.
-const storeFormat = 1
+const storeFormat = 2
 
 // Sizes of the store in bytes: they bound its memory, not what it holds.
 const (
@@ -119,8 +120,26 @@ func (s *store) checkFormat(used bool) error {
 		return fmt.Errorf("%w (its format cannot be read)", ErrCorrupt)
 	case found > storeFormat:
 		return fmt.Errorf("%w (its format is %d, this version reads up to %d)", ErrNewer, found, storeFormat)
+	case found < storeFormat:
+		return s.upgrade()
 	}
 	return nil
+}
+
+// upgrade brings a store of format 1 to the present one, in one commit: messages to devices got two texts at their end.
+func (s *store) upgrade() error {
+	b := s.batch()
+	start, end := under(tableCommand)
+	err := s.scan(start, end, func(key, value []byte) (bool, error) {
+		return true, b.Set(key, append(slices.Clone(value), 0, 0), nil)
+	})
+	if err != nil {
+		return err
+	}
+	if err := b.Set(formatKey, binary.AppendUvarint(nil, storeFormat), nil); err != nil {
+		return err
+	}
+	return s.commit(b)
 }
 
 func (s *store) close() error {

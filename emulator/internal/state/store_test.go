@@ -69,18 +69,51 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	s, err := state.Open(state.Options{Dir: dir})
 	must(t, err)
 	must(t, s.Close())
-	setFormat := func(n byte) {
-		db, err := pebble.Open(dir, &pebble.Options{Logger: silent{}})
-		must(t, err)
-		must(t, db.Set([]byte("!format"), []byte{n}, pebble.Sync))
-		must(t, db.Close())
-	}
-	setFormat(99)
+	setRows(t, dir, map[string][]byte{"!format": {99}})
 	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "99") {
 		t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrNewer)
 	}
-	setFormat(1)
+	setRows(t, dir, map[string][]byte{"!format": {2}})
 	open(t, state.Options{Dir: dir})
+}
+
+// setRows writes to a store that is closed, past the state.
+func setRows(t *testing.T, dir string, rows map[string][]byte) {
+	t.Helper()
+	db, err := pebble.Open(dir, &pebble.Options{Logger: silent{}})
+	must(t, err)
+	for key, value := range rows {
+		must(t, db.Set([]byte(key), value, pebble.Sync))
+	}
+	must(t, db.Close())
+}
+
+func TestAStoreOfFormat1IsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
+	w.queue("kept")
+	rows, err := w.Rows()
+	must(t, err)
+	must(t, w.Close())
+	old := map[string][]byte{"!format": {1}}
+	for key, value := range rows {
+		if key[0] == 'Q' {
+			old[key] = []byte(strings.TrimSuffix(value, "\x00\x00")) // without the message id and the wish for feedback
+		}
+	}
+	if len(old) != 2 {
+		t.Fatalf("got %d rows of messages, want 1", len(old)-1)
+	}
+	setRows(t, dir, old)
+	for range 2 { // the second time it is of the present format
+		s, err := state.Open(state.Options{Dir: dir, Now: w.clock.Now})
+		must(t, err)
+		if left, err := s.Commands(hub1, "d"); err != nil || len(left) != 1 || string(left[0].Body) != "kept" {
+			t.Errorf("got %+v, %v; want the message", left, err)
+		}
+		must(t, s.Close())
+	}
 }
 
 type silent struct{}

@@ -62,7 +62,7 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
-		for _, table := range []byte{tableDevice, tableTwin, tableCommand, tableChild} {
+		for _, table := range []byte{tableDevice, tableTwin, tableCommand, tableFeedback, tableSubscription, tableChild} {
 			b.deleteRange(under(table, host))
 		}
 	}
@@ -85,8 +85,10 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 	for _, host := range hubs {
 		delete(s.hubs, host)
 		s.presence.drop(host)
-		start, _ := under(tableCommand, host)
-		s.locks.drop(string(start))
+		for _, table := range []byte{tableCommand, tableFeedback} {
+			start, _ := under(table, host)
+			s.locks.drop(string(start))
+		}
 	}
 	for _, host := range services {
 		delete(s.scopes, strings.ToLower(s.services[host].IDScope))

@@ -1,0 +1,78 @@
+package iothub
+
+import (
+	"net/http"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Modules, configurations, jobs and file upload are not emulated. A hub answers as one that has none of them, and refuses to make any with
+// 501, so that nobody takes a thing for done. Fidelity: Azure has them all.
+
+// Refusals of what is absent. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of errNoConfiguration is ours.
+var (
+	errNoModule        = &wireError{404010, "ModuleNotFound", "The device has no such module: the emulator has no modules"}
+	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "There is no such configuration: the emulator has no configurations"}
+	errNoJob           = &wireError{404002, "JobNotFound", "There is no such job: the emulator has no jobs"}
+	errNoStorage       = &wireError{400000, "DefaultStorageEndpointNotConfigured", "The emulator has no file upload"}
+)
+
+func notEmulated(what string) error {
+	return &wireError{501000, "NotImplemented", "The emulator has no " + what + ", see docs/FIDELITY.md"}
+}
+
+// hubCall serves one call to a hub whose caller has the right to it.
+type hubCall func(http.ResponseWriter, *http.Request, state.Hub) error
+
+// refuse refuses every call.
+func refuse(err error) hubCall {
+	return func(http.ResponseWriter, *http.Request, state.Hub) error { return err }
+}
+
+// none is an empty list.
+func none(w http.ResponseWriter, _ *http.Request, _ state.Hub) error {
+	writeJSON(w, http.StatusOK, []struct{}{})
+	return nil
+}
+
+// ofDevice refuses calls about devices that are not there, and leaves the others to next.
+func (h *Hubs) ofDevice(next hubCall) hubCall {
+	return func(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+		if _, err := h.state.Device(hub.Host(), r.PathValue("id")); err != nil {
+			return err
+		}
+		return next(w, r, hub)
+	}
+}
+
+// absentRoutes lists the calls of 2021-04-12 that need what is absent.
+func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, rights ...string)) {
+	service("GET /devices/{id}/modules", h.ofDevice(none), registryRead)
+	service("PUT /devices/{id}/modules/{module}", h.ofDevice(refuse(notEmulated("modules"))), registryWrite)
+	service("GET /devices/{id}/modules/{module}", h.ofDevice(refuse(errNoModule)), registryRead)
+	service("DELETE /devices/{id}/modules/{module}", h.ofDevice(refuse(errNoModule)), registryWrite)
+	for _, method := range []string{"GET", "PATCH", "PUT"} {
+		service(method+" /twins/{id}/modules/{module}", h.ofDevice(refuse(errNoModule)), serviceConnect)
+	}
+	service("POST /twins/{id}/modules/{module}/methods", h.ofDevice(refuse(errNoModule)), serviceConnect)
+
+	service("GET /configurations", none, registryRead)
+	service("GET /configurations/{id}", refuse(errNoConfiguration), registryRead)
+	service("PUT /configurations/{id}", refuse(notEmulated("configurations")), registryWrite)
+	service("DELETE /configurations/{id}", refuse(errNoConfiguration), registryWrite)
+	service("POST /configurations/testqueries", refuse(notEmulated("configurations")), registryRead)
+	service("POST /devices/{id}/applyconfigurationcontent", h.ofDevice(refuse(notEmulated("configurations"))), registryWrite)
+
+	service("GET /jobs", none, registryRead)
+	service("POST /jobs/create", refuse(notEmulated("jobs")), registryWrite)
+	service("GET /jobs/{id}", refuse(errNoJob), registryRead)
+	service("DELETE /jobs/{id}", refuse(errNoJob), registryWrite)
+	service("GET /jobs/v2/query", none, serviceConnect)
+	service("PUT /jobs/v2/{id}", refuse(notEmulated("jobs")), serviceConnect)
+	service("GET /jobs/v2/{id}", refuse(errNoJob), serviceConnect)
+	service("POST /jobs/v2/{id}/cancel", refuse(errNoJob), serviceConnect)
+
+	device("POST /devices/{id}/files", refuse(errNoStorage))
+	device("POST /devices/{id}/files/notifications", refuse(errNoStorage))
+	device("POST /devices/{id}/files/notifications/{correlation}", refuse(errNoStorage))
+}

@@ -1,0 +1,74 @@
+package iothub
+
+import (
+	"errors"
+	"net/http"
+
+	"evenkeel/emulator/internal/state"
+)
+
+const (
+	// feedbackType is the content type of feedback. Source: "Send cloud-to-device messages from an IoT hub".
+	feedbackType = "application/vnd.microsoft.iothub.feedback.json"
+	// maxFeedback is how many records come in one message. Source: the same.
+	maxFeedback = 64
+)
+
+// feedbackDocument is one record. The names are those that the service SDKs for Java and C read.
+type feedbackDocument struct {
+	MessageID    string `json:"originalMessageId"`
+	EnqueuedTime string `json:"enqueuedTimeUtc"`
+	StatusCode   string `json:"statusCode"`
+	Description  string `json:"description"`
+	DeviceID     string `json:"deviceId"`
+	GenerationID string `json:"deviceGenerationId"`
+}
+
+// receiveFeedback: CloudToDeviceMessages_ReceiveFeedbackNotification, 2021-04-12. The ETag is the lock token of the whole answer.
+// Fidelity: records come as soon as there are any, Azure gathers them for up to 15 seconds; deliveries of feedback are not counted.
+func (h *Hubs) receiveFeedback(w http.ResponseWriter, _ *http.Request, hub state.Hub) error {
+	rules, err := settingsOf(hub)
+	if err != nil {
+		return err
+	}
+	taken, err := h.state.TakeFeedback(hub.Host(), maxFeedback, rules.feedbackLock, rules.feedbackLife)
+	if err != nil {
+		return err
+	}
+	if len(taken) == 0 {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	records := make([]feedbackDocument, len(taken))
+	for i, f := range taken {
+		records[i] = feedbackDocument{f.MessageID, stamp(f.Time), string(f.Outcome), string(f.Outcome), f.DeviceID, f.GenerationID}
+	}
+	header := w.Header()
+	header.Set("ETag", `"`+taken[0].Lock+`"`)
+	header.Set("iothub-enqueuedtime", stamp(taken[0].Time))
+	header.Set("iothub-userid", hub.ID.Name)
+	writeJSONAs(w, feedbackType, http.StatusOK, records)
+	return nil
+}
+
+// completeFeedback: CloudToDeviceMessages_CompleteFeedbackNotification, 2021-04-12.
+func (h *Hubs) completeFeedback(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	return h.settleFeedback(w, r, hub, true)
+}
+
+// abandonFeedback: CloudToDeviceMessages_AbandonFeedbackNotification, 2021-04-12.
+func (h *Hubs) abandonFeedback(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	return h.settleFeedback(w, r, hub, false)
+}
+
+func (h *Hubs) settleFeedback(w http.ResponseWriter, r *http.Request, hub state.Hub, done bool) error {
+	err := h.state.SettleFeedback(hub.Host(), r.PathValue("lock"), done)
+	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
+		return errLockLost
+	}
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,169 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Outcome is how a message to a device ended, in Azure's words. Source: "Send cloud-to-device messages from an IoT hub".
+type Outcome string
+
+// Outcomes of messages. Abandoned is no end: the message is free to be taken again.
+const (
+	Success               Outcome = "Success"
+	Rejected              Outcome = "Rejected"
+	Expired               Outcome = "Expired"
+	DeliveryCountExceeded Outcome = "DeliveryCountExceeded"
+	Purged                Outcome = "Purged"
+	Abandoned             Outcome = ""
+)
+
+// Ack says of which outcomes the sender of a message wants to hear; the empty one means AckNone.
+type Ack string
+
+// Kinds of Ack.
+const (
+	AckNone     Ack = "none"
+	AckPositive Ack = "positive"
+	AckNegative Ack = "negative"
+	AckFull     Ack = "full"
+)
+
+func (a Ack) wants(o Outcome) bool {
+	return a == AckFull || a == AckPositive && o == Success || a == AckNegative && o != Success
+}
+
+// Feedback tells the sender of a message how it ended.
+type Feedback struct {
+	MessageID, DeviceID, GenerationID string
+	Outcome                           Outcome
+	// Time is when the message ended.
+	Time time.Time
+	// Lock is the token of whoever took it; of this process.
+	Lock string
+}
+
+func (f *Feedback) fields(c *codec) {
+	text(c, "messageId", &f.MessageID)
+	text(c, "deviceId", &f.DeviceID)
+	text(c, "generationId", &f.GenerationID)
+	text(c, "outcome", &f.Outcome)
+	c.time("time", &f.Time)
+}
+
+// tell adds to b the feedback on a message, if its sender wants it. Keys are in the order of the ends of messages.
+func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time) {
+	if !c.Ack.wants(o) {
+		return
+	}
+	b.put(keyOf(tableFeedback, strings.ToLower(hub), fmt.Sprintf("%016x", now.UnixNano()), d.ID, fmt.Sprintf("%016x", c.Sequence)),
+		&Feedback{MessageID: c.MessageID, DeviceID: d.ID, GenerationID: d.GenerationID, Outcome: o, Time: now})
+}
+
+// TakeFeedback locks up to limit records of a hub that are free, oldest first, all under one lock, which ends after lockFor or with
+// SettleFeedback. Records older than keep are dropped. Messages that expired are found here at the latest.
+func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration) ([]Feedback, error) {
+	if err := s.expireCommands(hub); err != nil {
+		return nil, err
+	}
+	token, err := s.token()
+	if err != nil {
+		return nil, err
+	}
+	var taken []Feedback
+	err = s.withFeedback(hub, func(key string, f Feedback, now time.Time) (drop bool) {
+		switch {
+		case s.locks.held(key, now):
+		case now.Sub(f.Time) >= keep:
+			return true
+		case len(taken) < limit:
+			s.locks.take(key, commandLock{token: token, until: now.Add(lockFor)})
+			f.Lock = token
+			taken = append(taken, f)
+		}
+		return false
+	})
+	return taken, err
+}
+
+// SettleFeedback ends a lock of TakeFeedback: with done its records are removed, else they are free to be taken again. NotFound when that
+// lock is no more.
+func (s *State) SettleFeedback(hub, lock string, done bool) error {
+	found := false
+	err := s.withFeedback(hub, func(key string, _ Feedback, now time.Time) (drop bool) {
+		held := s.locks.free(key, lock, now)
+		found = found || held
+		return held && done
+	})
+	if err == nil && !found {
+		err = &Error{Kind: NotFound, Object: "the lock of feedback of " + hubObject(hub), Reason: "has ended"}
+	}
+	return err
+}
+
+// withFeedback shows the feedback of a hub, oldest first, and removes what it is told to.
+func (s *State) withFeedback(hub string, each func(key string, f Feedback, now time.Time) (drop bool)) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := s.registry(hub); err != nil {
+		return err
+	}
+	start, end := under(tableFeedback, strings.ToLower(hub))
+	defer s.devices.lock(start)()
+	now, b, drops := s.Now(), s.store.batch(), false
+	err = s.store.scan(start, end, func(key, value []byte) (bool, error) {
+		var f Feedback
+		if err := decode(value, &f); err != nil {
+			return false, err
+		}
+		if each(string(key), f, now) {
+			b.delete(append([]byte(nil), key...))
+			drops = true
+		}
+		return true, nil
+	})
+	if err != nil || !drops {
+		return err
+	}
+	return s.store.commit(b)
+}
+
+// expireCommands drops the messages of a hub that expired and whose sender wants to hear of it.
+func (s *State) expireCommands(hub string) error {
+	devices, err := s.expiredCommands(hub)
+	for _, id := range devices {
+		if err != nil {
+			break
+		}
+		err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+			now := s.Now()
+			for _, c := range queue {
+				if key := commandKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
+					b.delete(key)
+					b.tell(hub, d, c, Expired, now)
+				}
+			}
+			return nil
+		})
+		if refusal := (*Error)(nil); errors.As(err, &refusal) && refusal.Kind == NotFound {
+			err = nil // deleted meanwhile
+		}
+	}
+	return err
+}
+
+// expiredCommands returns the devices of a hub for which such messages wait.
+func (s *State) expiredCommands(hub string) (devices []string, err error) {
+	now := s.Now()
+	err = s.scanCommands(hub, func(device string, c Command) {
+		if !c.Expiry.After(now) && c.Ack.wants(Expired) && (len(devices) == 0 || devices[len(devices)-1] != device) {
+			devices = append(devices, device)
+		}
+	})
+	return devices, err
+}
