@@ -2,8 +2,10 @@ package iothub
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"strconv"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -11,7 +13,33 @@ import (
 // queryChunk is how many devices are read at a time while a query looks for those that match.
 const queryChunk = 1000
 
-// query: Query_GetTwins, 2021-04-12. The continuation is the id of the last device looked at.
+// continuation is where a query goes on. Clients hand it back as it is.
+type continuation struct {
+	// After is the id of the last device looked at; Taken how many rows there were.
+	After string `json:"after,omitempty"`
+	Taken int    `json:"taken"`
+}
+
+func (c continuation) String() string {
+	text, _ := json.Marshal(c) // a string and a number always encode
+	return base64.RawURLEncoding.EncodeToString(text)
+}
+
+func parseContinuation(text string) (c continuation, err error) {
+	if text == "" {
+		return c, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil || c.Taken < 0 {
+		return continuation{}, invalid("The x-ms-continuation is none that the hub gave")
+	}
+	return c, nil
+}
+
+// query: Query_GetTwins, 2021-04-12.
 func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	var in struct {
 		Query string `json:"query"`
@@ -23,90 +51,95 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	if err != nil {
 		return invalid("The query cannot be used: %v", err)
 	}
-	limit, kind := pageSize(r.Header.Get("x-ms-max-item-count")), "Twin"
-	if parsed.count {
-		limit = 0
-	}
-	rows, next, err := h.find(hub.Host(), parsed, r.Header.Get("x-ms-continuation"), limit)
+	from, err := parseContinuation(r.Header.Get("x-ms-continuation"))
 	if err != nil {
 		return err
 	}
+	limit, kind := pageSize(r.Header.Get("x-ms-max-item-count")), "Twin"
 	if len(parsed.columns) > 0 {
 		kind = "Raw"
 	}
+	rows, next, err := h.find(hub.Host(), parsed, from, limit)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("x-ms-item-type", kind)
-	if next != "" {
-		w.Header().Set("x-ms-continuation", next)
+	if next != nil {
+		w.Header().Set("x-ms-continuation", next.String())
 	}
 	writeJSON(w, http.StatusOK, rows)
 	return nil
 }
 
-// find reads devices after that id until so many match, or all when limit is zero, and tells where to go on.
-func (h *Hubs) find(host string, q twinQuery, after string, limit int) (rows []any, next string, err error) {
-	waiting, err := h.state.CommandCounts(host)
-	if err != nil {
-		return nil, "", err
+// find returns up to limit rows of a query, and where to go on.
+func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
+	if q.top > 0 {
+		limit = min(limit, q.top-from.Taken)
+	}
+	if q.empty || limit <= 0 {
+		return []any{}, nil, nil
+	}
+	if q.grouped {
+		return h.findGroups(host, q, from, limit)
 	}
 	rows = []any{}
-	count := 0
-	for {
-		chunk := queryChunk
-		if limit > 0 && q.where == nil {
-			chunk = limit
-		}
-		devices, more, err := h.state.Devices(host, after, chunk)
-		if err != nil {
-			return nil, "", err
-		}
-		for i, d := range devices {
-			row, ok, err := h.match(host, q, d, waiting[d.ID])
-			if err != nil {
-				return nil, "", err
-			}
-			if !ok {
-				continue
-			}
-			if count++; q.count {
-				continue
-			}
-			rows = append(rows, row)
-			if last := i == len(devices)-1; limit > 0 && len(rows) == limit && !(last && more == "") {
-				return rows, d.ID, nil
-			}
-		}
-		if after = more; more == "" {
-			break
-		}
+	chunk := queryChunk
+	if q.where == nil {
+		chunk = limit + 1 // one more, to know whether there is one
 	}
-	if q.count {
-		rows = []any{map[string]int{q.columns[0].name: count}}
+	err = h.scanTwins(host, from.After, chunk, func(doc twinDocument) (more bool, err error) {
+		row, ok, err := q.row(doc)
+		if err != nil || !ok {
+			return true, err
+		}
+		if len(rows) == limit {
+			next = &from
+			return false, nil
+		}
+		rows = append(rows, row)
+		from.After, from.Taken = doc.DeviceID, from.Taken+1
+		return true, nil
+	})
+	if q.top > 0 && from.Taken >= q.top {
+		next = nil
 	}
-	return rows, "", nil
+	return rows, next, err
 }
 
-// match returns what a query shows of a device, unless its condition leaves it out or it was deleted meanwhile.
-func (h *Hubs) match(host string, q twinQuery, d state.Device, waiting int) (row any, ok bool, err error) {
-	t, err := h.state.Twin(host, d.ID)
+// scanTwins shows the twins of a hub after that id, in the order of the ids, until each has enough; chunk is how many are read at a time.
+func (h *Hubs) scanTwins(host, after string, chunk int, each func(twinDocument) (more bool, err error)) error {
+	waiting, err := h.state.CommandCounts(host)
 	if err != nil {
-		return nil, false, nil // deleted since the page was read
+		return err
 	}
-	doc := newTwinDocument(d, t, waiting)
+	for {
+		devices, next, err := h.state.Devices(host, after, chunk)
+		if err != nil {
+			return err
+		}
+		for _, d := range devices {
+			t, err := h.state.Twin(host, d.ID)
+			if err != nil {
+				continue // deleted since the page was read
+			}
+			if more, err := each(newTwinDocument(d, t, waiting[d.ID])); err != nil || !more {
+				return err
+			}
+		}
+		if after = next; next == "" {
+			return nil
+		}
+	}
+}
+
+// row returns what a query shows of a twin, unless its condition leaves it out.
+func (q twinQuery) row(doc twinDocument) (row any, ok bool, err error) {
 	if q.where == nil && len(q.columns) == 0 {
 		return doc, true, nil
 	}
-	text, err := json.Marshal(doc)
-	if err != nil {
+	twin, err := doc.members()
+	if err != nil || q.where != nil && q.where(twin) != yes {
 		return nil, false, err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	var twin map[string]any
-	if err := decoder.Decode(&twin); err != nil {
-		return nil, false, err
-	}
-	if q.where != nil && q.where(twin) != yes {
-		return nil, false, nil
 	}
 	if len(q.columns) == 0 {
 		return doc, true, nil
@@ -118,4 +151,46 @@ func (h *Hubs) match(host string, q twinQuery, d state.Device, waiting int) (row
 		}
 	}
 	return shown, true, nil
+}
+
+// members is a twin as queries see it: what its JSON decodes to.
+func (d twinDocument) members() (map[string]any, error) {
+	text, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var members map[string]any
+	return members, decoder.Decode(&members)
+}
+
+// findGroups makes the rows of a query with GROUP BY or aggregates; they are in the order of what they are grouped by.
+func (h *Hubs) findGroups(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
+	all := newGroups(q)
+	err = h.scanTwins(host, "", queryChunk, func(doc twinDocument) (bool, error) {
+		twin, err := doc.members()
+		if err == nil && (q.where == nil || q.where(twin) == yes) {
+			all.add(twin)
+		}
+		return true, err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	rows = all.rows()
+	rows = rows[min(from.Taken, len(rows)):]
+	if len(rows) <= limit {
+		return rows, nil, nil
+	}
+	if taken := from.Taken + limit; q.top == 0 || taken < q.top {
+		next = &continuation{Taken: taken}
+	}
+	return rows[:limit], next, nil
+}
+
+// number reads a JSON number; one out of range is infinite.
+func number(n json.Number) float64 {
+	f, _ := strconv.ParseFloat(string(n), 64)
+	return f
 }

@@ -1,10 +1,10 @@
 package iothub
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -218,7 +218,7 @@ func compare(op string, a, b any) truth {
 		if !ok {
 			return unknown
 		}
-		order = compareNumbers(x, y)
+		order = cmp.Compare(number(x), number(y))
 	case bool:
 		y, ok := b.(bool)
 		if !ok || op != "=" && op != "!=" && op != "<>" {
@@ -245,18 +245,6 @@ func compare(op string, a, b any) truth {
 		return truthOf(order > 0)
 	}
 	return truthOf(order >= 0)
-}
-
-func compareNumbers(a, b json.Number) int {
-	x, _ := strconv.ParseFloat(string(a), 64) // both are JSON numbers; one out of range is infinite
-	y, _ := strconv.ParseFloat(string(b), 64)
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
 }
 
 // typeTests are the functions on one property, stringTests those on two strings.

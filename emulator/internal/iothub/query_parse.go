@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// The query language of IoT Hub, as far as it is understood here: SELECT * | paths | COUNT(), FROM devices, WHERE with comparisons,
-// AND, OR, NOT, IN, NIN, parentheses and the type and string functions. Source: "IoT Hub query language for device and module twins".
-// Fidelity: no GROUP BY, no other aggregates, no JOIN; no jobs, modules or digital twins as a source. That a comparison of values of
-// different types is neither true nor false is unsure.
+// The query language of IoT Hub, as far as it is understood here: SELECT [TOP n] * | paths | aggregates, FROM devices, WHERE with
+// comparisons, AND, OR, NOT, IN, NIN, parentheses and the type and string functions, GROUP BY. Source: "IoT Hub query language for device
+// and module twins". Fidelity: no arithmetic, no JOIN; jobs and modules are sources without rows. That a comparison of values of different
+// types is neither true nor false is unsure.
 
 // maxQuery is the size in bytes of the longest query, maxNesting the depth of its parentheses and NOTs.
 const (
@@ -22,13 +22,21 @@ const (
 type twinQuery struct {
 	// columns are empty for SELECT *.
 	columns []column
-	count   bool
-	where   expression // nil without WHERE
+	// top is how many rows there are at the most; all when zero.
+	top int
+	// empty: the source has no rows.
+	empty bool
+	where expression // nil without WHERE
+	// grouped: a row is of all twins that agree in groupBy, or of all there are.
+	grouped bool
+	groupBy []path
 }
 
+// column is a property, or an aggregate: of the property, or of the twin itself when path is nil.
 type column struct {
-	path path
-	name string
+	path      path
+	aggregate string
+	name      string
 }
 
 // path is the members from the root of a twin.
@@ -106,8 +114,9 @@ func first(text string, n int) string { return text[:min(n, len(text))] }
 type queryParser struct {
 	tokens []queryToken
 	depth  int
-	// alias names the source, as d in "FROM devices d".
-	alias string
+	// alias names the source, as d in "FROM devices d"; source is how many tokens it takes from FROM on, its alias apart.
+	alias  string
+	source int
 }
 
 // parseQuery reads a query.
@@ -124,10 +133,14 @@ func parseQuery(text string) (twinQuery, error) {
 	if err := p.findSource(); err != nil {
 		return q, err
 	}
+	q.empty = p.source > 2
 	if err := p.keyword("SELECT"); err != nil {
 		return q, err
 	}
-	if q.columns, q.count, err = p.columns(); err != nil {
+	if q.top, err = p.top(); err != nil {
+		return q, err
+	}
+	if q.columns, err = p.columns(); err != nil {
 		return q, err
 	}
 	for range p.sourceLength() {
@@ -138,6 +151,9 @@ func parseQuery(text string) (twinQuery, error) {
 		if q.where, err = p.or(); err != nil {
 			return q, err
 		}
+	}
+	if err := p.group(&q); err != nil {
+		return q, err
 	}
 	if t := p.peek(); t.kind != endToken {
 		return q, fmt.Errorf("%q is not understood there", t.text)
@@ -151,12 +167,19 @@ func (p *queryParser) findSource() error {
 		if t.kind != wordToken || !strings.EqualFold(t.text, "FROM") || i > 0 && p.tokens[i-1].text == "." {
 			continue
 		}
-		if source := p.tokens[i+1]; !strings.EqualFold(source.text, "devices") || source.kind != wordToken || p.tokens[i+2].text == "." {
-			return fmt.Errorf("the emulator can query devices only, not %s", source.text)
+		if source := p.tokens[i+1]; !strings.EqualFold(source.text, "devices") || source.kind != wordToken {
+			return fmt.Errorf("the emulator can query devices, devices.modules and devices.jobs, not %s", source.text)
 		}
-		next := p.tokens[i+2]
+		p.source = 2
+		if p.tokens[i+2].text == "." && p.tokens[i+2].kind == symbolToken {
+			if part := strings.ToLower(p.tokens[i+3].text); part != "modules" && part != "jobs" {
+				return fmt.Errorf("the emulator can query devices, devices.modules and devices.jobs, not devices.%s", part)
+			}
+			p.source = 4
+		}
+		next := p.tokens[i+p.source]
 		if next.kind == wordToken && strings.EqualFold(next.text, "AS") {
-			next = p.tokens[i+3]
+			next = p.tokens[i+p.source+1]
 		}
 		if next.kind == wordToken && !strings.EqualFold(next.text, "WHERE") && !strings.EqualFold(next.text, "GROUP") && !strings.EqualFold(next.text, "JOIN") {
 			p.alias = next.text
@@ -170,11 +193,11 @@ func (p *queryParser) findSource() error {
 func (p *queryParser) sourceLength() int {
 	switch {
 	case p.alias == "":
-		return 2
-	case strings.EqualFold(p.tokens[2].text, "AS"):
-		return 4
+		return p.source
+	case strings.EqualFold(p.tokens[p.source].text, "AS"):
+		return p.source + 2
 	}
-	return 3
+	return p.source + 1
 }
 
 func (p *queryParser) peek() queryToken { return p.tokens[0] }
@@ -199,47 +222,6 @@ func (p *queryParser) keyword(text string) error {
 	}
 	p.take()
 	return nil
-}
-
-// columns reads what follows SELECT.
-func (p *queryParser) columns() (columns []column, count bool, err error) {
-	if p.is("*") {
-		p.take()
-		return nil, false, p.expectFrom()
-	}
-	for {
-		var c column
-		if p.is("COUNT") && p.tokens[1].text == "(" {
-			p.take()
-			p.take()
-			if p.is("*") {
-				p.take()
-			}
-			if err := p.keyword(")"); err != nil {
-				return nil, false, err
-			}
-			count, c.name = true, "$1"
-		} else if c.path, err = p.path(); err != nil {
-			return nil, false, err
-		} else {
-			c.name = c.path[len(c.path)-1]
-		}
-		if p.is("AS") {
-			p.take()
-			if c.name = p.take().text; c.name == "" {
-				return nil, false, fmt.Errorf("AS needs a name")
-			}
-		}
-		columns = append(columns, c)
-		if !p.is(",") {
-			break
-		}
-		p.take()
-	}
-	if count && len(columns) > 1 {
-		return nil, false, fmt.Errorf("COUNT() with other columns is not understood by the emulator")
-	}
-	return columns, count, p.expectFrom()
 }
 
 func (p *queryParser) expectFrom() error {

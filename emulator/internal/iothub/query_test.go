@@ -102,6 +102,20 @@ func TestColumnsOfQueries(t *testing.T) {
 		"SELECT d.tags.floor FROM devices AS d WHERE d.deviceId = 'd3'":             `[{"floor":"2"}]`,
 		"SELECT COUNT() AS n FROM devices WHERE status = 'enabled'":                 `[{"n":3}]`,
 		"SELECT COUNT() FROM devices":                                               `[{"$1":4}]`,
+		"SELECT COUNT(*), COUNT(tags.site) FROM devices":                            `[{"$1":4,"$2":2}]`,
+		"SELECT COUNT() AS n FROM devices WHERE deviceId = 'no'":                    `[{"n":0}]`,
+		"SELECT SUM(properties.desired.interval) AS s, AVG(properties.desired.interval) AS a, MIN(properties.desired.interval) AS l, MAX(properties.desired.interval) AS h FROM devices": `[{"a":60.166666666666664,"h":90,"l":30,"s":180.5}]`,
+		"SELECT MIN(deviceId) AS l, max(deviceId) AS h FROM devices":                                            `[{"h":"d4","l":"d1"}]`,
+		"SELECT AVG(tags.site) AS a, MAX(tags.no) AS b, COUNT() AS n FROM devices":                              `[{"n":4}]`,
+		"SELECT status, COUNT() AS n FROM devices GROUP BY status":                                              `[{"n":1,"status":"disabled"},{"n":3,"status":"enabled"}]`,
+		"SELECT properties.desired.on AS on, COUNT() AS n FROM devices d GROUP BY d.properties.desired.on":      `[{"n":2},{"n":1,"on":false},{"n":1,"on":true}]`,
+		"SELECT tags.floor FROM devices WHERE status = 'enabled' GROUP BY tags.floor":                           `[{"floor":"2"},{"floor":1},{"floor":2}]`,
+		"SELECT COUNT() AS n FROM devices WHERE deviceId = 'no' GROUP BY status":                                `[]`,
+		"SELECT status, tags.floor, COUNT() AS n FROM devices WHERE tags.floor = 1 GROUP BY status, tags.floor": `[{"floor":1,"n":1,"status":"enabled"}]`,
+		"SELECT TOP 2 deviceId FROM devices":                                                                    `[{"deviceId":"d1"},{"deviceId":"d2"}]`,
+		"SELECT TOP 1 status, COUNT() AS n FROM devices GROUP BY status":                                        `[{"n":1,"status":"disabled"}]`,
+		"SELECT moduleId FROM devices.modules m WHERE m.deviceId = 'd1'":                                        `[]`,
+		"SELECT COUNT() FROM devices.jobs":                                                                      `[]`,
 	} {
 		body, _ := json.Marshal(map[string]string{"query": query})
 		a := f.owner("POST", "/devices/query", string(body)).want(t, query, http.StatusOK)
@@ -115,11 +129,13 @@ func TestQueriesThatAreNotUnderstood(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, query := range []string{
-		"", "SELECT", "SELECT *", "SELECT * FROM", "SELECT * FROM jobs", "SELECT * FROM devices.modules", "FROM devices SELECT *",
+		"", "SELECT", "SELECT *", "SELECT * FROM", "SELECT * FROM jobs", "SELECT * FROM devices.twins", "SELECT * FROM devices.", "FROM devices SELECT *",
 		"SELECT * FROM devices WHERE", "SELECT * FROM devices WHERE tags.a", "SELECT * FROM devices WHERE tags.a =", "SELECT * FROM devices WHERE a = 'b",
 		"SELECT * FROM devices WHERE a = 1 b", "SELECT * FROM devices WHERE (a = 1", "SELECT * FROM devices WHERE a IN []", "SELECT * FROM devices WHERE a IN ['b'",
 		"SELECT * FROM devices WHERE nothing(a)", "SELECT * FROM devices WHERE a = 1 AND", "SELECT * FROM devices WHERE a.1.", "SELECT a, FROM devices",
-		"SELECT a AS FROM devices", "SELECT COUNT(), a FROM devices", "SELECT * FROM devices GROUP BY a", "SELECT * FROM devices; DROP", "SELECT * FROM devices AS",
+		"SELECT a AS FROM devices", "SELECT COUNT(), a FROM devices", "SELECT * FROM devices GROUP BY a", "SELECT b FROM devices GROUP BY a", "SELECT a FROM devices GROUP BY",
+		"SELECT a FROM devices GROUP a", "SELECT SUM() FROM devices", "SELECT MEDIAN(a) FROM devices", "SELECT TOP 0 * FROM devices", "SELECT TOP FROM", "SELECT COUNT(a FROM devices",
+		"SELECT * FROM devices ORDER BY a", "SELECT * FROM devices; DROP", "SELECT * FROM devices AS",
 		"SELECT * FROM devices WHERE " + strings.Repeat("(", 200) + "a = 1" + strings.Repeat(")", 200),
 		"SELECT * FROM devices WHERE " + strings.Repeat("NOT ", 200) + "a = 1",
 		"SELECT * FROM devices WHERE a = '" + strings.Repeat("x", 64<<10) + "'",
@@ -140,19 +156,27 @@ func TestPagesOfQueriesSkipWhatDoesNotMatch(t *testing.T) {
 		f.device(id)
 		f.owner("PATCH", "/twins/"+id, fmt.Sprintf(`{"tags":{"third":%t}}`, i%3 == 0)).want(t, "patch", 200)
 	}
-	var pages []string
-	for next := ""; ; {
-		a := f.owner("POST", "/devices/query", `{"query":"SELECT deviceId FROM devices WHERE tags.third = true"}`,
-			"x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "page", 200)
-		pages = append(pages, a.body)
-		if next = a.header.Get("x-ms-continuation"); next == "" {
-			break
+	for query, want := range map[string]string{
+		"SELECT deviceId FROM devices WHERE tags.third = true":                  `[{"deviceId":"p00"},{"deviceId":"p03"}] [{"deviceId":"p06"},{"deviceId":"p09"}]`,
+		"SELECT TOP 3 deviceId FROM devices":                                    `[{"deviceId":"p00"},{"deviceId":"p01"}] [{"deviceId":"p02"}]`,
+		"SELECT TOP 4 deviceId FROM devices":                                    `[{"deviceId":"p00"},{"deviceId":"p01"}] [{"deviceId":"p02"},{"deviceId":"p03"}]`,
+		"SELECT deviceId FROM devices WHERE deviceId IN ['p00','p11']":          `[{"deviceId":"p00"},{"deviceId":"p11"}]`,
+		"SELECT deviceId FROM devices WHERE deviceId > 'p08' GROUP BY deviceId": `[{"deviceId":"p09"},{"deviceId":"p10"}] [{"deviceId":"p11"}]`,
+		"SELECT deviceId FROM devices WHERE tags.third = 'no'":                  `[]`,
+	} {
+		var pages []string
+		for next := ""; ; {
+			a := f.owner("POST", "/devices/query", `{"query":"`+query+`"}`, "x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "page", 200)
+			pages = append(pages, a.body)
+			if next = a.header.Get("x-ms-continuation"); next == "" {
+				break
+			}
+		}
+		if got := strings.Join(pages, " "); got != want {
+			t.Errorf("%s: got %s\nwant %s", query, got, want)
 		}
 	}
-	want := `[{"deviceId":"p00"},{"deviceId":"p03"}] [{"deviceId":"p06"},{"deviceId":"p09"}] []`
-	if got := strings.Join(pages, " "); got != want {
-		t.Errorf("got %s\nwant %s", got, want)
-	}
+	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-continuation", "p03").want(t, "another's continuation", http.StatusBadRequest)
 }
 
 // FuzzQuery: whatever a query holds, it is answered.

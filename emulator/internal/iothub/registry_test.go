@@ -221,7 +221,7 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	if got := strings.Join(seen, ""); got != "abc" {
 		t.Errorf("got %q by pages, want abc", got)
 	}
-	f.owner("POST", "/devices/query", `{"query":"select * from devices.jobs"}`).want(t, "another source", http.StatusBadRequest)
+	f.owner("POST", "/devices/query", `{"query":"select * from jobs"}`).want(t, "another source", http.StatusBadRequest)
 }
 
 func TestBulkOperationsAnswerForEachDevice(t *testing.T) {

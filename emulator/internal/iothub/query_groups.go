@@ -1,0 +1,129 @@
+package iothub
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// aggregates are the functions over the twins of a group. Source: "IoT Hub query language for device and module twins". Fidelity: what
+// they do with values that are no numbers, or not there, is unsure: they pass over them, and say nothing of a group without any.
+var aggregates = map[string]func(values []any) (result any, ok bool){
+	"COUNT": func(values []any) (any, bool) { return len(values), true },
+	"SUM":   func(values []any) (any, bool) { return sum(values) },
+	"AVG": func(values []any) (any, bool) {
+		total, ok := sum(values)
+		return total / float64(len(numbers(values))), ok
+	},
+	"MIN": func(values []any) (any, bool) { return extreme(values, "<") },
+	"MAX": func(values []any) (any, bool) { return extreme(values, ">") },
+}
+
+func numbers(values []any) (found []float64) {
+	for _, v := range values {
+		if n, ok := v.(json.Number); ok {
+			found = append(found, number(n))
+		}
+	}
+	return found
+}
+
+func sum(values []any) (total float64, ok bool) {
+	found := numbers(values)
+	for _, n := range found {
+		total += n
+	}
+	return total, len(found) > 0
+}
+
+// extreme is the value that compares so with all others of its type; the first one says which type counts.
+func extreme(values []any, op string) (result any, ok bool) {
+	for _, v := range values {
+		switch {
+		case compare("=", v, v) != yes || v == nil:
+		case !ok:
+			result, ok = v, true
+		case compare(op, v, result) == yes:
+			result = v
+		}
+	}
+	return result, ok
+}
+
+// groups gathers the rows of a query with GROUP BY or aggregates.
+type groups struct {
+	query twinQuery
+	found map[string]*group
+}
+
+// group is the twins that agree in what is grouped by: row holds what they agree in, values what each aggregate is of.
+type group struct {
+	row    map[string]any
+	values [][]any
+}
+
+func newGroups(q twinQuery) *groups {
+	g := &groups{q, map[string]*group{}}
+	if len(q.groupBy) == 0 {
+		g.found[""] = g.begin(nil) // one row even of nothing
+	}
+	return g
+}
+
+func (g *groups) begin(twin map[string]any) *group {
+	row := map[string]any{}
+	for _, c := range g.query.columns {
+		if value, there := c.path.of(twin); there && c.aggregate == "" {
+			row[c.name] = value
+		}
+	}
+	return &group{row, make([][]any, len(g.query.columns))}
+}
+
+func (g *groups) add(twin map[string]any) {
+	// The key is what the twins of a group agree in; an absent value is another one than null.
+	var agreed []any
+	for _, p := range g.query.groupBy {
+		value, there := p.of(twin)
+		agreed = append(agreed, there, value)
+	}
+	key := ""
+	if agreed != nil {
+		text, _ := json.Marshal(agreed) // it came from JSON
+		key = string(text)
+	}
+	of := g.found[key]
+	if of == nil {
+		of = g.begin(twin)
+		g.found[key] = of
+	}
+	for i, c := range g.query.columns {
+		if c.aggregate == "" {
+			continue
+		}
+		value, there := any(nil), true
+		if c.path != nil {
+			value, there = c.path.of(twin)
+		}
+		if there {
+			of.values[i] = append(of.values[i], value)
+		}
+	}
+}
+
+func (g *groups) rows() []any {
+	rows := []any{}
+	for _, key := range slices.Sorted(maps.Keys(g.found)) {
+		of := g.found[key]
+		for i, c := range g.query.columns {
+			if c.aggregate == "" {
+				continue
+			}
+			if result, ok := aggregates[c.aggregate](of.values[i]); ok {
+				of.row[c.name] = result
+			}
+		}
+		rows = append(rows, of.row)
+	}
+	return rows
+}
