@@ -42,16 +42,24 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 	if err != nil {
 		return err
 	}
+	var first []pulumi.Resource // what has to be there before enrollments
+	if cfg.Authority != nil {   // attestation: x509
+		authority, err := devices.NewDpsCertificate(ctx, "authority", cfg.Certificate(group, dps), cloud, topology.Succeeded, pulumi.DeletedWith(dps))
+		if err != nil {
+			return err
+		}
+		first = append(first, authority)
+	}
 	provider, err := azuredps.NewProvider(ctx, "enrollments", cfg.Provider(dps, keys))
 	if err != nil {
 		return err
 	}
-	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider))
+	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first))
 	if err != nil {
 		return err
 	}
 	for _, d := range cfg.Devices { // device-1 and device-2 by default
-		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider)); err != nil {
+		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
 			return err
 		}
 	}

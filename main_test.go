@@ -2,13 +2,16 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"evenkeel/internal/deviceca"
 	"evenkeel/internal/topology"
 )
 
@@ -16,12 +19,15 @@ import (
 type cloud struct {
 	mu   sync.Mutex
 	made map[string]resource.PropertyMap // by type and name
+	// dependencies are the URNs that a resource depends on, by its type and name
+	dependencies map[string][]string
 }
 
 func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made[args.TypeToken+"/"+args.Name] = args.Inputs
+	c.dependencies[args.TypeToken+"/"+args.Name] = args.RegisterRPC.GetDependencies()
 	state := args.Inputs.Copy()
 	switch args.TypeToken {
 	case "azure-dps:index:SharedAccessKey":
@@ -36,6 +42,17 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 
 func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
 
+// after returns which resources a resource was registered after, by their names.
+func (c *cloud) after(typeAndName string) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var names []string
+	for _, urn := range c.dependencies[typeAndName] {
+		names = append(names, urn[strings.LastIndex(urn, ":")+1:])
+	}
+	return names
+}
+
 // config is a stack's configuration by key.
 type config map[string]string
 
@@ -47,19 +64,24 @@ func (c config) Get(key string) (string, bool) {
 // declared runs the program with a configuration and returns what it registered.
 func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 	t.Helper()
+	return run(t, settings).made
+}
+
+func run(t *testing.T, settings config) *cloud {
+	t.Helper()
 	settings["endpoint"], settings["caFile"] = "https://127.0.0.1:1", "/ca.pem"
 	cfg, err := topology.Parse(settings, "local")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mocks := &cloud{made: map[string]resource.PropertyMap{}}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}, dependencies: map[string][]string{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		return declare(ctx, cfg, pulumi.Composite())
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return mocks.made
+	return mocks
 }
 
 func links(t *testing.T, made map[string]resource.PropertyMap) []resource.PropertyMap {
@@ -159,5 +181,36 @@ func TestOnlyTheResourceGroupCarriesTheLifetime(t *testing.T) {
 				t.Errorf("%s has no tag %s", name, tag)
 			}
 		}
+	}
+}
+
+func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T) {
+	t.Parallel()
+	authority, err := deviceca.Open(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := run(t, config{
+		"attestation": "X509", "certificate": string(authority.PEM()), "devices": `["device-1", {"id": "old-1", "primaryKey": "` + strings.Repeat("A", 44) + `"}]`,
+	})
+	certificate := program.made["azure-native:devices:DpsCertificate/authority"]
+	properties := certificate["properties"].ObjectValue()
+	if got := properties["certificate"].StringValue(); got != string(authority.PEM()) || !properties["isVerified"].BoolValue() {
+		t.Errorf("got certificate %q, verified %v, want the authority's, true", got, properties["isVerified"])
+	}
+	for _, name := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1"} {
+		x509 := program.made["azure-dps:index:"+name]["attestation"].ObjectValue()["x509"].ObjectValue()
+		if got, want := x509["caReferences"].ObjectValue()["primary"].StringValue(), certificate["certificateName"].StringValue(); got != want {
+			t.Errorf("%s: got CA reference %q, want %q", name, got, want)
+		}
+		if got := program.after("azure-dps:index:" + name); !slices.Contains(got, "authority") {
+			t.Errorf("%s: is made after %v, want the authority among them", name, got)
+		}
+	}
+	if old := program.made["azure-dps:index:IndividualEnrollment/old-1"]["attestation"].ObjectValue(); !old["symmetricKey"].IsObject() {
+		t.Errorf("a device with a key of its own: got attestation %v, want that key", old)
+	}
+	if _, ok := declared(t, config{"certificate": string(authority.PEM())})["azure-native:devices:DpsCertificate/authority"]; ok {
+		t.Error("symmetric keys: got a certificate, want none")
 	}
 }

@@ -33,22 +33,29 @@ func newDevices(a *app) *cobra.Command {
 	}
 	group(cmd)
 	var count, parallel int
+	var protocol string
 	provision := &cobra.Command{
 		Use:   "provision",
 		Short: "Register devices of the enrollment group and show how they spread over the hubs",
-		Long: "Register devices of the enrollment group, with keys derived from its key, through the provisioning service over MQTT, and\n" +
-			"connect each to the hub it was assigned to. Run again, the devices keep their hubs.",
-		Example: "  keel devices provision\n  keel devices provision --count 1000 --parallel 32 --json",
+		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the group's, or with\n" +
+			"certificates of the environment's authority where the stack has attestation x509, and connect each to the hub it was\n" +
+			"assigned to. Run again, the devices keep their hubs.",
+		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision --count 1000 --parallel 32 --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
 				return usageError{errors.New("--count goes from 1 to 100000, --parallel from 1 to 256")}
 			}
-			return a.provision(cmd.Context(), count, parallel)
+			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT, "https": dpsdevice.HTTPS}[strings.ToLower(protocol)]
+			if !ok {
+				return usageError{fmt.Errorf("--protocol is mqtt or https, not %q", protocol)}
+			}
+			return a.provision(cmd.Context(), count, parallel, transport)
 		},
 	}
 	provision.Flags().IntVar(&count, "count", 200, "how many devices")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
+	provision.Flags().StringVar(&protocol, "protocol", "mqtt", "how they register: mqtt or https; hubs are reached over MQTT")
 	a.addJSON(provision)
 	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a))
 	return cmd
@@ -56,9 +63,11 @@ func newDevices(a *app) *cobra.Command {
 
 // fleet provisions devices and gathers what became of them.
 type fleet struct {
-	stack   outputs
-	network dpsdevice.Network
-	before  map[string]string // hub by registration id, from earlier runs
+	stack      outputs
+	network    dpsdevice.Network
+	transport  dpsdevice.Transport
+	credential func(id string) (dpsdevice.Credential, error)
+	before     map[string]string // hub by registration id, from earlier runs
 
 	mu         sync.Mutex // guards what follows
 	hubs       map[string]int
@@ -77,12 +86,12 @@ type failure struct {
 	Error  string `json:"error"`
 }
 
-func (a *app) provision(ctx context.Context, count, parallel int) error {
+func (a *app) provision(ctx context.Context, count, parallel int, transport dpsdevice.Transport) error {
 	stack, e, err := a.outputs(ctx)
 	if err != nil {
 		return err
 	}
-	f, err := newFleet(ctx, stack, e.Endpoints)
+	f, err := newFleet(ctx, stack, e, transport)
 	if err != nil {
 		return err
 	}
@@ -128,23 +137,27 @@ func (a *app) provision(ctx context.Context, count, parallel int) error {
 	return nil
 }
 
-func newFleet(ctx context.Context, stack outputs, e environment.Endpoints) (*fleet, error) {
-	roots, err := e.Roots()
+func newFleet(ctx context.Context, stack outputs, e *environment.Environment, transport dpsdevice.Transport) (*fleet, error) {
+	credential, err := stack.credentials(e)
 	if err != nil {
 		return nil, err
 	}
-	data, err := url.Parse(e.Data)
+	roots, err := e.Endpoints.Roots()
+	if err != nil {
+		return nil, err
+	}
+	data, err := url.Parse(e.Endpoints.Data)
 	if err != nil {
 		return nil, fmt.Errorf("read the emulator's endpoints: %w", err)
 	}
-	before, err := stack.registrations(ctx, e)
+	before, err := stack.registrations(ctx, e.Endpoints)
 	if err != nil {
 		return nil, err
 	}
 	return &fleet{
-		stack: stack, before: before, hubs: map[string]int{}, substatus: map[string]int{},
+		stack: stack, transport: transport, credential: credential, before: before, hubs: map[string]int{}, substatus: map[string]int{},
 		network: dpsdevice.Network{
-			Address: dpsdevice.Loopback(data.Host, e.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+			Address: dpsdevice.Loopback(data.Host, e.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		},
 	}, nil
 }
@@ -179,13 +192,13 @@ func (f *fleet) provision(ctx context.Context, id string) {
 func (f *fleet) run(ctx context.Context, id string) (dpsdevice.Registration, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	key, err := f.stack.deviceKey(id)
+	credential, err := f.credential(id)
 	if err != nil {
 		return dpsdevice.Registration{}, err
 	}
-	credential := dpsdevice.SymmetricKey(key)
 	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
-		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Network: f.network,
+		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Transport: f.transport,
+		Network: f.network,
 	})
 	if err != nil {
 		return dpsdevice.Registration{}, err

@@ -10,6 +10,7 @@ import (
 	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/enrollment"
 	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
 	"evenkeel/internal/sas"
 )
 
@@ -22,6 +23,8 @@ type outputs struct {
 	Hubs               []hubOut `json:"hubs"`
 	EnrollmentGroup    string   `json:"enrollmentGroup"`
 	EnrollmentGroupKey string   `json:"enrollmentGroupKey"`
+	// DeviceAuthority is the SHA-256 thumbprint of the authority of the devices' certificates; the group has no key then.
+	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their names in the stack.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
 	HubConnectionStrings    map[string]string `json:"hubConnectionStrings"`
@@ -58,7 +61,7 @@ func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, e
 	if err != nil {
 		return outputs{}, nil, err
 	}
-	if out.IDScope == "" || out.EnrollmentGroupKey == "" {
+	if out.IDScope == "" || out.EnrollmentGroupKey == "" && out.DeviceAuthority == "" {
 		return outputs{}, nil, a.absent()
 	}
 	return out, e, nil
@@ -80,6 +83,10 @@ func readOutputs(raw map[string]json.RawMessage) (outputs, error) {
 func (o outputs) deviceKey(id string) (string, error) {
 	if faults := enrollment.CheckRegistrationID("device", id); len(faults) > 0 {
 		return "", errors.New(faults[0].Message)
+	}
+	if o.EnrollmentGroupKey == "" {
+		return "", hint.To(fmt.Errorf("device %q has no key: the devices of group %s prove themselves by certificates", id, o.EnrollmentGroup),
+			"make one: keel devices cert %s", id)
 	}
 	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
 	if err != nil {
@@ -123,9 +130,8 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 
 // keyOf returns a device's own key: that of its individual enrollment where there is one, else the one derived for the group.
 func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) (string, error) {
-	derived, err := o.deviceKey(id)
-	if err != nil {
-		return "", err
+	if faults := enrollment.CheckRegistrationID("device", id); len(faults) > 0 {
+		return "", errors.New(faults[0].Message)
 	}
 	client, err := o.service(e)
 	if err != nil {
@@ -135,7 +141,7 @@ func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) 
 	attestation, err := client.Individuals().AttestationMechanism(ctx, id)
 	switch {
 	case errors.Is(err, dpsapi.ErrNotFound):
-		return derived, nil
+		return o.deviceKey(id)
 	case err != nil:
 		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
 	case attestation.SymmetricKey == nil:

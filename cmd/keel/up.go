@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -120,7 +121,11 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		settings = append(settings, environment.Setting{Key: "owner", Value: u.Username, Keep: true})
 	}
-	return e.Ensure(ctx, append(settings, more...)...)
+	authority, err := authoritySettings(e)
+	if err != nil {
+		return err
+	}
+	return e.Ensure(ctx, slices.Concat(settings, authority, more)...)
 }
 
 func (a *app) printUp(ctx context.Context, e *environment.Environment) error {

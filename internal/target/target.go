@@ -35,7 +35,7 @@ const answerWithin = 5 * time.Second
 // then lets declare register resources. The option is for those of azure-native.
 func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.Topology, pulumi.ResourceOption) error) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
-		t, err := topology.Load(ctx)
+		t, err := topology.Load(ctx, os.ReadFile)
 		if err != nil {
 			return err
 		}

@@ -10,7 +10,8 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Group is the enrollment group that the stack declares: every device whose key derives from the group's may register.
+// Group is the enrollment group that the stack declares: every device may register whose key derives from the group's or whose
+// certificate the authority has signed.
 type Group struct {
 	// ID is the enrollment group's id.
 	ID string
@@ -30,6 +31,8 @@ type Device struct {
 type entry struct {
 	// primary and secondary are symmetric keys given by the user; empty ones are made by the provider.
 	primary, secondary string
+	// authority lets in who has neither key nor certificate of their own; nil where devices have symmetric keys.
+	authority *Authority
 	// policy overrides the provisioning service's; empty follows it.
 	policy string
 	// hubs are the resource names of the hubs that may take the device; empty: every linked one. Drained ones are left out.
@@ -55,7 +58,7 @@ func (s *entrySettings) UnmarshalJSON(data []byte) error {
 	return decode(string(data), (*plain)(s))
 }
 
-func (r *reader) group(hubs []Hub, policy string) Group {
+func (r *reader) group(t *Topology) Group {
 	const key = "enrollmentGroup"
 	set := entrySettings{ID: "devices"}
 	switch value := r.text(key, ""); {
@@ -70,10 +73,10 @@ func (r *reader) group(hubs []Hub, policy string) Group {
 		r.fault(key, "a group has neither deviceId nor certificate; those belong to `devices`")
 	}
 	r.faults = append(r.faults, enrollment.CheckGroupID(key, set.ID)...)
-	return Group{ID: set.ID, entry: r.entry(key, set, hubs, policy)}
+	return Group{ID: set.ID, entry: r.entry(key, set, t)}
 }
 
-func (r *reader) devices(hubs []Hub, policy string) []Device {
+func (r *reader) devices(t *Topology) []Device {
 	const key = "devices"
 	sets := []entrySettings{{ID: "device-1"}, {ID: "device-2"}}
 	if value := r.text(key, ""); value != "" {
@@ -98,7 +101,7 @@ func (r *reader) devices(hubs []Hub, policy string) []Device {
 				r.fault(at, "has a certificate and keys; a device proves itself by one of them")
 			}
 		}
-		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate, entry: r.entry(at, set, hubs, policy)})
+		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate, entry: r.entry(at, set, t)})
 	}
 	return devices
 }
@@ -113,14 +116,14 @@ func (r *reader) certificate(key string, set entrySettings) {
 }
 
 // entry checks what groups and devices share.
-func (r *reader) entry(key string, set entrySettings, hubs []Hub, policy string) entry {
-	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey}
+func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
+	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority}
 	for name, value := range map[string]string{".primaryKey": set.PrimaryKey, ".secondaryKey": set.SecondaryKey} {
 		if value != "" {
 			r.faults = append(r.faults, enrollment.CheckKey(key+name, value)...)
 		}
 	}
-	effective := policy
+	effective := t.Policy
 	if set.AllocationPolicy != "" {
 		match, ok := fold(set.AllocationPolicy, []string{"hashed", "geoLatency", "static"})
 		if !ok {
@@ -129,7 +132,7 @@ func (r *reader) entry(key string, set entrySettings, hubs []Hub, policy string)
 		e.policy, effective = match, match
 	}
 	known := map[string]Hub{}
-	for _, hub := range hubs {
+	for _, hub := range t.Hubs {
 		known[hub.Name] = hub
 	}
 	for i, name := range set.Hubs {
@@ -192,10 +195,14 @@ func (e entry) allocation() azuredps.AllocationPolicyPtrInput {
 	return azuredps.AllocationPolicy(e.policy)
 }
 
-// attestation passes on the keys that the user gave, as secrets; without any the provider makes them.
+// attestation passes on the keys that the user gave, as secrets. Without any the authority lets the device in, and without that the
+// provider makes keys.
 func (e entry) attestation() azuredps.AttestationPtrInput {
 	if e.primary == "" && e.secondary == "" {
-		return nil
+		if e.authority == nil {
+			return nil
+		}
+		return e.authority.attestation()
 	}
 	var keys azuredps.SymmetricKeyArgs
 	if e.primary != "" {

@@ -23,13 +23,18 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, dps *devices.IotDpsRes
 		"deviceHost":              pulumi.String("global." + t.serviceSuffix),
 		"allocationPolicy":        pulumi.String(t.Policy),
 		"hubs":                    list,
+		"attestation":             pulumi.String(t.Attestation),
 		"enrollmentGroup":         pulumi.String(t.Fleet.ID),
 		"enrollmentGroups":        pulumi.StringArray{fleet.EnrollmentGroupId},
-		"enrollmentGroupKey":      pulumi.ToSecret(fleet.PrimaryKey),
 		"serviceConnectionString": pulumi.ToSecret(connectionString(host, RoleEnrollments, keys[RoleEnrollments])),
 		"hubConnectionStrings":    pulumi.ToSecret(operators),
 	} {
 		ctx.Export(name, value)
+	}
+	if t.Authority != nil {
+		ctx.Export("deviceAuthority", pulumi.String(t.Authority.Thumbprint))
+	} else {
+		ctx.Export("enrollmentGroupKey", pulumi.ToSecret(fleet.PrimaryKey))
 	}
 	if t.expiresAt != "" {
 		ctx.Export("expiresAt", pulumi.String(t.expiresAt))

@@ -39,6 +39,14 @@ func (r *reader) fault(key, format string, args ...any) {
 	r.faults = append(r.faults, enrollment.Fault{Path: key, Message: fmt.Sprintf(format, args...)})
 }
 
+// file reads a file that the configuration names, where the source can.
+func (r *reader) file(name string) ([]byte, error) {
+	if files, ok := r.source.(Files); ok {
+		return files.File(name)
+	}
+	return nil, errors.New("no file can be read here")
+}
+
 func (r *reader) text(key, fallback string) string {
 	value, ok := r.source.Get(key)
 	if !ok || strings.TrimSpace(value) == "" {

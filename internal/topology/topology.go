@@ -35,6 +35,10 @@ type Topology struct {
 	Fleet Group
 	// Devices are the devices with an individual enrollment, in order.
 	Devices []Device
+	// Attestation is how the devices prove themselves: SymmetricKey or X509.
+	Attestation string
+	// Authority signs the devices' certificates; nil unless Attestation is X509.
+	Authority *Authority
 	// Endpoint and CAFile lead to the emulator on Local: an https URL, and the file of the CA that it trusts. Empty on Azure.
 	Endpoint, CAFile string
 
@@ -52,18 +56,23 @@ type Source interface {
 	Get(key string) (value string, ok bool)
 }
 
-// Load reads and checks the configuration of the stack that is being deployed.
-func Load(ctx *pulumi.Context) (*Topology, error) {
-	return Parse(stackConfig{ctx}, ctx.Stack())
+// Load reads and checks the configuration of the stack that is being deployed. Files that it names are read by readFile.
+func Load(ctx *pulumi.Context, readFile func(name string) ([]byte, error)) (*Topology, error) {
+	return Parse(stackConfig{ctx, readFile}, ctx.Stack())
 }
 
 // stackConfig reads the stack's configuration in the project's own namespace, whatever the project is called. It reads the raw
 // values, secret ones too: what is secret by nature is wrapped again where it becomes an argument.
-type stackConfig struct{ ctx *pulumi.Context }
+type stackConfig struct {
+	ctx      *pulumi.Context
+	readFile func(name string) ([]byte, error)
+}
 
 func (c stackConfig) Get(key string) (string, bool) {
 	return c.ctx.GetConfig(c.ctx.Project() + ":" + key)
 }
+
+func (c stackConfig) File(name string) ([]byte, error) { return c.readFile(name) }
 
 // Parse reads and checks a configuration. The error is a Faults with everything that is wrong.
 func Parse(source Source, stack string) (*Topology, error) {
@@ -73,6 +82,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 		Target:        r.choice("target", Local, Local, Azure),
 		Location:      r.text("location", "westeurope"),
 		Policy:        r.choice("allocationPolicy", "Hashed", "Hashed", "GeoLatency", "Static"),
+		Attestation:   r.choice("attestation", SymmetricKey, SymmetricKey, X509),
 		Endpoint:      r.text("endpoint", ""),
 		CAFile:        r.text("caFile", ""),
 		owner:         r.text("owner", ""),
@@ -84,8 +94,12 @@ func Parse(source Source, stack string) (*Topology, error) {
 		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
 	}
 	t.Hubs = r.hubs(t.Location)
-	t.Fleet = r.group(t.Hubs, t.Policy)
-	t.Devices = r.devices(t.Hubs, t.Policy)
+	t.Authority = r.authority(t.Attestation, stack)
+	t.Fleet = r.group(t)
+	if t.Attestation == X509 && (t.Fleet.primary != "" || t.Fleet.secondary != "") {
+		r.fault("enrollmentGroup", "has keys, but attestation x509 lets devices in by their certificates: leave the keys out")
+	}
+	t.Devices = r.devices(t)
 	r.target(t)
 	if len(r.faults) > 0 {
 		return nil, Faults{Stack: stack, List: r.faults}

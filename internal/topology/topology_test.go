@@ -2,11 +2,14 @@ package topology_test
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"evenkeel/internal/deviceca"
 	"evenkeel/internal/topology"
 )
 
@@ -16,6 +19,43 @@ type stack map[string]string
 func (s stack) Get(key string) (string, bool) {
 	value, ok := s[key]
 	return value, ok
+}
+
+// folder is a configuration whose files are in a map.
+type folder struct {
+	stack
+	files map[string]string
+}
+
+func (f folder) File(name string) ([]byte, error) {
+	text, ok := f.files[name]
+	if !ok {
+		return nil, fs.ErrNotExist
+	}
+	return []byte(text), nil
+}
+
+// authority is the certificate of a CA, leaf that of a device.
+func authority(t *testing.T) string {
+	t.Helper()
+	a, err := deviceca.Open(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(a.PEM())
+}
+
+func leaf(t *testing.T) string {
+	t.Helper()
+	a, err := deviceca.Open(t.TempDir(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, _, err := a.Issue("device-1", time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(chain)
 }
 
 // local completes a configuration with what keel writes for a local stack.
@@ -108,6 +148,12 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"target":             {stack{"target": "moon"}, []string{`target: "moon" is not one of local, azure`}},
 		"no emulator":        {stack{"endpoint": "", "caFile": ""}, []string{"endpoint: a local stack needs"}},
 		"emulator on azure":  {stack{"target": "azure"}, []string{"endpoint: leads to an emulator"}},
+		"attestation":        {stack{"attestation": "tpm"}, []string{`attestation: "tpm" is not one of symmetricKey, x509`}},
+		"no authority":       {stack{"attestation": "x509"}, []string{"certificate: attestation x509 needs the certificate"}},
+		"no such file":       {stack{"attestation": "x509", "certificate": "gone.pem"}, []string{"certificate: is neither the PEM text of a certificate nor a file that can be read"}},
+		"no certificate":     {stack{"attestation": "x509", "certificate": "-----BEGIN CERTIFICATE-----"}, []string{"certificate: "}},
+		"not an authority":   {stack{"attestation": "x509", "certificate": leaf(t)}, []string{"certificate: the certificate of \"device-1\" is not a certificate authority"}},
+		"keys of a group":    {stack{"attestation": "x509", "certificate": authority(t), "enrollmentGroup": `{"id":"g","primaryKey":"` + strings.Repeat("A", 44) + `"}`}, []string{"enrollmentGroup: has keys, but attestation x509"}},
 		"three at once":      {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"}, []string{"hubs: ", "allocationPolicy: ", "createdAt: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -126,6 +172,30 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 				t.Errorf("got %d faults, want %d: %v", len(faults.List), len(tc.want), err)
 			}
 		})
+	}
+}
+
+func TestAnAuthoritysNameFollowsFromItsCertificate(t *testing.T) {
+	t.Parallel()
+	text := authority(t)
+	parse := func(certificate string, files map[string]string) *topology.Authority {
+		got, err := topology.Parse(folder{local(stack{"attestation": "x509", "certificate": certificate}), files}, strings.Repeat("s", 100))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got.Authority
+	}
+	given := parse(text, nil)
+	if len(given.Name) != 64 || !strings.HasSuffix(given.Name, "-"+given.Thumbprint[:8]) {
+		t.Errorf("got name %q of %d characters, want 64 that end in the thumbprint %s", given.Name, len(given.Name), given.Thumbprint)
+	}
+	// A private key beside it is not passed on, so nothing differs.
+	if diff := cmp.Diff(given, parse("ca.pem", map[string]string{"ca.pem": "-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n" + text}),
+		cmp.AllowUnexported(topology.Authority{})); diff != "" {
+		t.Errorf("as a file (-want +got):\n%s", diff)
+	}
+	if other := parse(authority(t), nil); other.Name == given.Name {
+		t.Errorf("got the name %q for two authorities", other.Name)
 	}
 }
 

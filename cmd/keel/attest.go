@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"evenkeel/dpsdevice"
+	"evenkeel/internal/deviceca"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// The settings by which the devices of a stack prove themselves by certificates.
+const (
+	attestationKey = "attestation"
+	certificateKey = "certificate"
+	byCertificate  = "x509"
+)
+
+// authoritySettings gives a stack whose devices have certificates the environment's own authority, unless it names another. The file
+// is made when it is not there, or not there any more.
+func authoritySettings(e *environment.Environment) ([]environment.Setting, error) {
+	have, err := e.Settings()
+	if err != nil || !strings.EqualFold(have[attestationKey], byCertificate) {
+		return nil, err
+	}
+	folder := e.Folder.DeviceAuthority(e.Stack)
+	file := filepath.Join(folder, deviceca.CertFile)
+	if named := have[certificateKey]; named != "" && named != file {
+		return nil, nil
+	}
+	if _, err := deviceca.Open(folder, time.Now()); err != nil {
+		return nil, err
+	}
+	return []environment.Setting{{Key: certificateKey, Value: file}}, nil
+}
+
+// credentials returns what gives a device of the enrollment group its credential: a key that derives from the group's, or a
+// certificate of the environment's authority, made on the spot.
+func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsdevice.Credential, error), error) {
+	if o.DeviceAuthority == "" {
+		return func(id string) (dpsdevice.Credential, error) {
+			key, err := o.deviceKey(id)
+			return dpsdevice.SymmetricKey(key), err
+		}, nil
+	}
+	authority, err := deviceca.Open(e.Folder.DeviceAuthority(e.Stack), time.Now())
+	if err != nil {
+		return nil, err
+	}
+	if thumbprint(authority.PEM()) != o.DeviceAuthority {
+		return nil, hint.To(errors.New("the devices' authority is not keel's own, so keel has no key to sign certificates with"),
+			"give devices certificates of that authority, or let keel make one: keel exec -- pulumi config rm certificate && keel up")
+	}
+	return func(id string) (dpsdevice.Credential, error) {
+		chain, key, err := authority.Issue(id, time.Now())
+		if err != nil {
+			return dpsdevice.Credential{}, err
+		}
+		pair, err := tls.X509KeyPair(chain, key)
+		if err != nil {
+			return dpsdevice.Credential{}, fmt.Errorf("read the certificate made for %q: %w", id, err)
+		}
+		return dpsdevice.X509(pair), nil
+	}, nil
+}
+
+// thumbprint is the SHA-256 thumbprint of a certificate as the stack's outputs have it.
+func thumbprint(text []byte) string {
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return ""
+	}
+	sum := sha256.Sum256(block.Bytes)
+	return hex.EncodeToString(sum[:])
+}
