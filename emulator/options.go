@@ -34,6 +34,9 @@ type Options struct {
 	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
 	// though still answered as a long-running operation.
 	LRODelay time.Duration
+	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
+	// enforces those etags is not known.
+	IgnoreServiceETags bool
 	// Latencies say how far each Azure location is from the devices, which geoLatency allocation goes by. Keys are location names in
 	// any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one; with none
 	// listed, geoLatency hashes as the policy Hashed does.

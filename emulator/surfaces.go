@@ -28,6 +28,7 @@ func (e *Emulator) armHandler() http.Handler {
 	tokens := e.on(requestlog.Entra, e.entra.Handler())
 	manager := e.on(requestlog.ARM, arm.New(arm.Options{
 		State: e.state, Tokens: e.entra, Subscription: SubscriptionID, Delay: e.options.LRODelay,
+		IgnoreServiceETags: e.options.IgnoreServiceETags,
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if entra.Owns(r.URL.Path) {

@@ -17,7 +17,7 @@ func main() {
 	if stdin, err := os.Stdin.Stat(); err == nil && stdin.Mode()&os.ModeNamedPipe != 0 {
 		go endWithEngine()
 	}
-	served, err := provider.New()
+	served, err := provider.New(os.Getenv)
 	if err == nil {
 		err = p.RunProvider(context.Background(), provider.Name, provider.Version, served)
 	}

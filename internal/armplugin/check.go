@@ -8,6 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"evenkeel/internal/armapi"
 )
 
 const (
@@ -122,7 +124,7 @@ func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.P
 	if err != nil {
 		return resource.PropertyValue{}, false
 	}
-	found, err := a.client.get(ctx, target{id: id, apiVersion: groupLocationAPIVersion})
+	found, err := a.get(ctx, armapi.Target{ID: id, APIVersion: groupLocationAPIVersion})
 	if err != nil {
 		// Check then says that the location is missing, which is what the person can mend.
 		return resource.PropertyValue{}, false

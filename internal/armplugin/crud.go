@@ -13,6 +13,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"evenkeel/internal/armapi"
 )
 
 const (
@@ -55,8 +57,8 @@ func (a *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) 
 	ctx, done := a.operation(ctx, req.GetTimeout())
 	defer done()
 
-	to := target{id: id, apiVersion: res.APIVersion}
-	exists, err := a.client.exists(ctx, to)
+	to := armapi.Target{ID: id, APIVersion: res.APIVersion}
+	exists, err := a.client.Exists(ctx, to)
 	if err != nil {
 		return nil, fmt.Errorf("create: %w", err)
 	}
@@ -106,7 +108,7 @@ func (a *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	}
 	ctx, done := a.operation(ctx, req.GetTimeout())
 	defer done()
-	w := write{res: res, urn: req.GetUrn(), to: target{id: id, apiVersion: res.APIVersion}, inputs: inputs, raw: req.GetNews(), olds: olds}
+	w := write{res: res, urn: req.GetUrn(), to: armapi.Target{ID: id, APIVersion: res.APIVersion}, inputs: inputs, raw: req.GetNews(), olds: olds}
 	_, state, err := a.write(ctx, w)
 	if err != nil {
 		return nil, err
@@ -122,8 +124,8 @@ func (a *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) 
 	}
 	ctx, done := a.operation(ctx, req.GetTimeout())
 	defer done()
-	at := target{id: req.GetId(), apiVersion: res.APIVersion}
-	if err := a.client.delete(ctx, at, res.DeleteLongRunning); err != nil {
+	at := armapi.Target{ID: req.GetId(), APIVersion: res.APIVersion}
+	if err := a.client.Delete(ctx, at, res.DeleteLongRunning); err != nil {
 		return nil, fmt.Errorf("delete: %w", err)
 	}
 	return &emptypb.Empty{}, nil
@@ -133,7 +135,7 @@ func (a *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) 
 type write struct {
 	res    *resourceType
 	urn    string
-	to     target
+	to     armapi.Target
 	inputs resource.PropertyMap
 	raw    *structpb.Struct     // inputs as the engine sent them
 	olds   resource.PropertyMap // the state before an update; nil for a create
@@ -142,16 +144,16 @@ type write struct {
 // write sends the PUT and returns the id in the spelling of the answer and the new state.
 func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Struct, error) {
 	body := w.res.body().toBody(w.inputs.Mappable())
-	answer, accepted, err := a.client.put(ctx, w.to, body, w.res.PutLongRunning)
+	answer, accepted, err := a.client.Put(ctx, w.to, body, w.res.PutLongRunning)
 	if err != nil {
 		return "", nil, a.unfinished(ctx, w, accepted, err)
 	}
-	id := w.to.id
+	id := w.to.ID
 	if canonical, ok := answer["id"].(string); ok && canonical != "" {
 		id = canonical
 	}
 	// The answer to a PUT differs from that to a GET, which a refresh compares with, so the state comes from a GET.
-	if read, err := a.client.get(ctx, target{id: id, apiVersion: w.res.APIVersion}); err == nil {
+	if read, err := a.get(ctx, armapi.Target{ID: id, APIVersion: w.res.APIVersion}); err == nil {
 		answer = read
 	} else {
 		a.warn(ctx, w.urn, fmt.Sprintf("The resource was written but could not be read back: %v. Run pulumi refresh.", err))
@@ -169,7 +171,7 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 // Fidelity: the real plugin records only what ARM had accepted; a PUT that was cut off before its answer it reports as
 // not made. Here that too is recorded, so that an interrupted run neither doubles nor orphans anything.
 func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, cause error) error {
-	var unanswered *unansweredError
+	var unanswered *armapi.UnansweredError
 	if !accepted && !errors.As(cause, &unanswered) {
 		return cause
 	}
@@ -178,7 +180,7 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 	defer done()
 	// Without an answer to the PUT, waiting for a second one would keep a cancelled engine waiting.
 	if accepted {
-		read, err := a.client.get(look, w.to)
+		read, err := a.get(look, w.to)
 		if err == nil {
 			found = w.res.outputs(read)
 		} else {
@@ -190,7 +192,7 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 		return errors.Join(cause, err)
 	}
 	return rpcerror.WithDetails(rpcerror.New(codes.Unknown, cause.Error()), &pulumirpc.ErrorResourceInitFailed{
-		Id:         w.to.id,
+		Id:         w.to.ID,
 		Properties: state,
 		Inputs:     w.raw,
 		Reasons:    []string{cause.Error()},
@@ -220,4 +222,10 @@ func lastInputs(sent *structpb.Struct, state resource.PropertyMap) (resource.Pro
 		return kept.ObjectValue(), nil
 	}
 	return nil, nil
+}
+
+// get reads a resource as ARM answers it.
+func (a *azureNative) get(ctx context.Context, from armapi.Target) (map[string]any, error) {
+	answer := map[string]any{}
+	return answer, a.client.Get(ctx, from, &answer)
 }

@@ -10,6 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"evenkeel/internal/armapi"
 )
 
 // clientConfigToken is the one function that is about the caller and not about a resource.
@@ -51,11 +53,11 @@ func (a *azureNative) call(ctx context.Context, req *pulumirpc.InvokeRequest) (m
 	if err != nil {
 		return nil, err
 	}
-	at := target{id: id, apiVersion: fn.APIVersion}
+	at := armapi.Target{ID: id, APIVersion: fn.APIVersion}
 	var answer map[string]any
 	switch fn.Method {
 	case http.MethodGet:
-		answer, err = a.client.get(ctx, at)
+		answer, err = a.get(ctx, at)
 	case http.MethodPost:
 		body := properties{}
 		for name, p := range fn.Inputs {
@@ -63,7 +65,7 @@ func (a *azureNative) call(ctx context.Context, req *pulumirpc.InvokeRequest) (m
 				body[name] = p
 			}
 		}
-		answer, err = a.client.post(ctx, at, body.toBody(values))
+		answer, err = a.client.Post(ctx, at, body.toBody(values))
 	default:
 		err = fmt.Errorf("no request is known for method %q", fn.Method)
 	}

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
@@ -29,6 +30,8 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/structpb"
+
+	"evenkeel/internal/armapi"
 )
 
 // Version is the version of azure-native whose requests and state these are. table.json carries the same.
@@ -53,7 +56,7 @@ type azureNative struct {
 	pulumirpc.UnimplementedResourceProviderServer
 
 	table  *table
-	client *client
+	client *armapi.Client
 	// credential is asked for a token only by getClientConfig; the client has its own use of it.
 	credential azcore.TokenCredential
 	endpoint   string
@@ -86,10 +89,15 @@ func newProvider(o Options) (*azureNative, error) {
 	if o.SubscriptionID == "" {
 		return nil, errors.New("local azure-native plugin: no subscription id given")
 	}
-	if o.Endpoint, err = canonicalEndpoint(o.Endpoint); err != nil {
+	if o.Endpoint, err = armapi.CanonicalEndpoint(o.Endpoint); err != nil {
 		return nil, err
 	}
-	c, err := newClient(o)
+	c, err := armapi.New(armapi.Options{
+		Endpoint: o.Endpoint, Credential: o.Credential, Transport: o.Transport,
+		// Shorter waits than the real plugin's 20 s to 120 s: the far side is on the same machine.
+		Retry: policy.RetryOptions{RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
+		Name:  "armplugin", Version: Version,
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -3,9 +3,12 @@ package armplugin
 import (
 	"context"
 	"fmt"
+	"net/http"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"evenkeel/internal/armapi"
 )
 
 // Read fetches the resource for a refresh or an import. Only a definite 404 means that it is gone.
@@ -36,8 +39,8 @@ func (a *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	ctx, done := a.operation(ctx, 0)
 	defer done()
 
-	answer, err := a.client.get(ctx, target{id: req.GetId(), apiVersion: res.APIVersion})
-	if isNotFound(err) {
+	answer, err := a.get(ctx, armapi.Target{ID: req.GetId(), APIVersion: res.APIVersion})
+	if armapi.HasStatus(err, http.StatusNotFound) {
 		return &pulumirpc.ReadResponse{}, nil
 	}
 	if err != nil {

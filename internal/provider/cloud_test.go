@@ -80,7 +80,11 @@ func must(t *testing.T, err error) {
 
 // putHub creates or updates the hub with the keys of the policy that the provisioning service uses.
 func (a *azure) putHub(ctx context.Context, primary, secondary string) error {
-	poller, err := a.hubs.BeginCreateOrUpdate(ctx, "rg-1", "hub-1", armiothub.Description{
+	return a.putHubNamed(ctx, "hub-1", primary, secondary)
+}
+
+func (a *azure) putHubNamed(ctx context.Context, name, primary, secondary string) error {
+	poller, err := a.hubs.BeginCreateOrUpdate(ctx, "rg-1", name, armiothub.Description{
 		Location: to.Ptr("westeurope"),
 		SKU:      &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
 		Properties: &armiothub.Properties{AuthorizationPolicies: []*armiothub.SharedAccessSignatureAuthorizationRule{{

@@ -2,11 +2,7 @@ package provider
 
 import (
 	"context"
-	"crypto/x509"
-	"errors"
-	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 
@@ -16,9 +12,14 @@ import (
 
 	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/enrollment"
+	"evenkeel/internal/hublink"
+	"evenkeel/internal/login"
 )
 
-var _ infer.CustomCheck[*Config] = (*Config)(nil)
+var (
+	_ infer.CustomCheck[*Config] = (*Config)(nil)
+	_ infer.CustomConfigure      = (*Config)(nil)
+)
 
 // defaultRateLimit is the service's own limit of operations a minute and instance (DPS quotas).
 const defaultRateLimit = 1000
@@ -37,16 +38,18 @@ type Config struct {
 	RateLimit        *int    `pulumi:"rateLimit,optional"`
 	Entra
 
-	// The client is made when an enrollment first needs it, so that a faulty configuration harms nobody else.
-	once   sync.Once
-	client *dpsapi.Client
-	err    error
+	// What speaks to the services is made when it is first needed, so that a faulty configuration harms nobody else.
+	variables func(string) string
+	mu        sync.Mutex // guards what follows
+	account   *login.Account
+	client    *dpsapi.Client
+	links     *hublink.Client
 }
 
 // Annotate describes the configuration in the schema.
 func (c *Config) Annotate(an infer.Annotator) {
 	an.Describe(&c.ConnectionString, "Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.")
-	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.")
+	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.")
 	an.Describe(&c.PolicyName, "Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.")
 	an.Describe(&c.Key, "A key of that policy, base64. Another key replaces nothing.")
 	an.Describe(&c.Endpoint, "Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.")
@@ -66,23 +69,12 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if err != nil || len(failures) > 0 {
 		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
 	}
-	return infer.CheckResponse[*Config]{Inputs: config, Failures: checkFailures(req.NewInputs, config.faults())}, nil
+	return infer.CheckResponse[*Config]{Inputs: config, Failures: checkFailures(req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
 }
 
-func (c *Config) faults() []enrollment.Fault {
-	var faults []enrollment.Fault
+func (c *Config) faults(variables func(string) string) []enrollment.Fault {
+	faults := c.Entra.faults(variables)
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
-	login := c.Entra.given()
-	if len(login) > 0 && (c.ConnectionString != nil || c.PolicyName != nil || c.Key != nil) {
-		for _, path := range login {
-			add(path, "there is a policy's key too: set either that or what Microsoft Entra ID needs")
-		}
-	} else if len(login) > 0 {
-		faults = append(faults, c.Entra.faults()...)
-		if text(c.Host) == "" {
-			add("host", "it is needed to log in with Microsoft Entra ID")
-		}
-	}
 	if c.ConnectionString != nil {
 		if _, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
 			add("connectionString", err.Error())
@@ -92,7 +84,7 @@ func (c *Config) faults() []enrollment.Fault {
 				add(path, "the connection string holds it already: set one or the other")
 			}
 		}
-	} else if (c.Host != nil && len(login) == 0) || c.PolicyName != nil || c.Key != nil {
+	} else if c.PolicyName != nil || c.Key != nil {
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value == nil || *value == "" {
 				add(path, "host, policyName and key are needed together")
@@ -135,7 +127,7 @@ func (c *Config) host() string {
 
 // usesEntra reports whether requests carry a token of Microsoft Entra ID rather than a policy's signature.
 func (c *Config) usesEntra() bool {
-	return c.ConnectionString == nil && c.Key == nil && len(c.Entra.given()) > 0
+	return c.ConnectionString == nil && c.PolicyName == nil && c.Key == nil
 }
 
 // authorisation says what to look at when the service refuses a request.
@@ -144,51 +136,6 @@ func (c *Config) authorisation() string {
 		return "look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
 	}
 	return "look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite"
-}
-
-// service returns the client of the configured provisioning service.
-func (c *Config) service() (*dpsapi.Client, error) {
-	c.once.Do(func() { c.client, c.err = c.connect() })
-	return c.client, c.err
-}
-
-func (c *Config) connect() (*dpsapi.Client, error) {
-	access, err := c.access()
-	if err != nil {
-		return nil, err
-	}
-	if access.Host == "" {
-		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with policyName and key, or host with what Microsoft Entra ID needs")
-	}
-	options := dpsapi.Options{
-		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: text(c.Endpoint), RateLimit: defaultRateLimit,
-	}
-	if c.RateLimit != nil {
-		options.RateLimit = *c.RateLimit
-	}
-	if file := text(c.CAFile); file != "" {
-		if options.Roots, err = readRoots(file); err != nil {
-			return nil, err
-		}
-	}
-	if c.usesEntra() {
-		if options.Credential, err = c.credential(options.Roots); err != nil {
-			return nil, err
-		}
-	}
-	return dpsapi.New(options)
-}
-
-func readRoots(file string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(file)
-	if err != nil {
-		return nil, fmt.Errorf("read the provider's caFile: %w", err)
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the provider's caFile %s holds no PEM certificate", file)
-	}
-	return roots, nil
 }
 
 // diffConfig replaces the provider, and with it the enrollments, when the host changes: they are other objects then. Every other

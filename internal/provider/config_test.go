@@ -91,7 +91,8 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "host, policy and key", inputs: object{"host": fakeHost, "policyName": "p", "key": key}},
 		{name: "a connection string", inputs: object{"connectionString": connectionString(fakeHost, key)}},
 		{name: "as a stack's configuration gives it", inputs: object{"connectionString": connectionString(fakeHost, key), "rateLimit": "5"}},
-		{name: "a host alone", inputs: object{"host": fakeHost}, want: []string{"key", "policyName"}},
+		{name: "a host alone, which logs in as azure-native does", inputs: object{"host": fakeHost}},
+		{name: "a policy alone", inputs: object{"policyName": "p"}, want: []string{"host", "key"}},
 		{name: "both forms", inputs: object{"connectionString": connectionString(fakeHost, key), "host": fakeHost}, want: []string{"host"}},
 		{name: "a broken connection string", inputs: object{"connectionString": "HostName=x;SharedAccessKey=" + key}, want: []string{"connectionString"}},
 		{name: "everything wrong", inputs: object{"host": "https://x", "policyName": "p", "key": "!", "endpoint": "127.0.0.1:1", "rateLimit": -1},
@@ -102,11 +103,12 @@ func TestConfigurationIsChecked(t *testing.T) {
 		{name: "a login as the machine", inputs: object{"host": fakeHost, "useMsi": true}},
 		{name: "a login as the Azure CLI", inputs: object{"host": fakeHost, "useAzureCli": "true"}},
 		{name: "switches that are off", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": false, "useOidc": "false"}},
-		{name: "a login without its parts", inputs: object{"clientSecret": "s"}, want: []string{"clientId", "host", "tenantId"}},
-		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}, want: []string{"tenantId"}},
+		{name: "a login without its parts", inputs: object{"clientSecret": "s"}, want: []string{"clientId", "tenantId"}},
+		{name: "a tenant alone", inputs: object{"host": fakeHost, "tenantId": "t"}},
+		{name: "a cloud that nobody knows", inputs: object{"environment": "moon", "metadataHost": "https://x"}, want: []string{"environment", "metadataHost"}},
 		{name: "OIDC without a token", inputs: object{"host": fakeHost, "tenantId": "t", "clientId": "c", "useOidc": true, "oidcRequestUrl": "https://x"}, want: []string{"useOidc"}},
 		{name: "two logins", inputs: object{"host": fakeHost, "useMsi": true, "useAzureCli": true, "authorityHost": "login"}, want: []string{"authorityHost", "useAzureCli", "useMsi"}},
-		{name: "a login and a key", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": true}, want: []string{"useMsi"}},
+		{name: "a login for links and a key for enrollments", inputs: object{"host": fakeHost, "policyName": "p", "key": key, "useMsi": true}},
 	}
 	server := startProvider(t, object{})
 	for _, test := range tests {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestTheTableOfOptionsNamesEveryProperty compares docs/ENROLLMENTS.md with the schema: it names every input of the two resources,
+// TestTheTableOfOptionsNamesEveryProperty compares docs/ENROLLMENTS.md with the schema: it names every input of the resources,
 // every function and every property of the configuration, and no path that does not exist.
 func TestTheTableOfOptionsNamesEveryProperty(t *testing.T) {
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestTheTableOfOptionsNamesEveryProperty(t *testing.T) {
 	}
 	spec := readSchema(t)
 	known := map[string]bool{}
-	for _, kind := range []string{"IndividualEnrollment", "EnrollmentGroup"} {
+	for _, kind := range []string{"IndividualEnrollment", "EnrollmentGroup", "LinkedHub"} {
 		for path, leaf := range inputPaths(t, spec, "azure-dps:index:"+kind) {
 			if known[path] = true; leaf && !slices.Contains(named, path) {
 				t.Errorf("the table does not name %s of %s", path, kind)

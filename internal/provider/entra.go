@@ -2,119 +2,133 @@ package provider
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"net/http"
 	"net/url"
-	"os"
+	"regexp"
 	"strings"
-	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"evenkeel/internal/enrollment"
+	"evenkeel/internal/login"
 )
 
 // entraNames are the properties of Entra in the order of the schema's documentation.
 var entraNames = []string{
 	"tenantId", "clientId", "clientSecret", "clientCertificatePath", "clientCertificatePassword", "useOidc", "oidcToken",
-	"oidcTokenFilePath", "oidcRequestUrl", "oidcRequestToken", "useMsi", "useAzureCli", "authorityHost",
+	"oidcTokenFilePath", "oidcRequestUrl", "oidcRequestToken", "oidcAudience", "useMsi", "useAzureCli", "useDefaultAzureCredential",
+	"subscriptionId", "auxiliaryTenantIds", "environment", "metadataHost", "authorityHost",
 }
 
-// Entra is the part of the configuration that logs in with Microsoft Entra ID. The names are those of azure-native, but for
-// useAzureCli, which azure-native does when nothing else is said, and authorityHost.
+// Entra is the part of the configuration that logs in with Microsoft Entra ID: to Azure Resource Manager and, without a policy's
+// key, to the provisioning service. The names are those of azure-native, but for useAzureCli, which azure-native does when nothing
+// else is said, and authorityHost.
 type Entra struct {
-	TenantID                  *string `pulumi:"tenantId,optional"`
-	ClientID                  *string `pulumi:"clientId,optional"`
-	ClientSecret              *string `pulumi:"clientSecret,optional" provider:"secret"`
-	ClientCertificatePath     *string `pulumi:"clientCertificatePath,optional"`
-	ClientCertificatePassword *string `pulumi:"clientCertificatePassword,optional" provider:"secret"`
-	UseOIDC                   *bool   `pulumi:"useOidc,optional"`
-	OIDCToken                 *string `pulumi:"oidcToken,optional" provider:"secret"`
-	OIDCTokenFilePath         *string `pulumi:"oidcTokenFilePath,optional"`
-	OIDCRequestURL            *string `pulumi:"oidcRequestUrl,optional"`
-	OIDCRequestToken          *string `pulumi:"oidcRequestToken,optional" provider:"secret"`
-	UseMSI                    *bool   `pulumi:"useMsi,optional"`
-	UseAzureCLI               *bool   `pulumi:"useAzureCli,optional"`
-	AuthorityHost             *string `pulumi:"authorityHost,optional"`
+	TenantID                  *string  `pulumi:"tenantId,optional"`
+	ClientID                  *string  `pulumi:"clientId,optional"`
+	ClientSecret              *string  `pulumi:"clientSecret,optional" provider:"secret"`
+	ClientCertificatePath     *string  `pulumi:"clientCertificatePath,optional"`
+	ClientCertificatePassword *string  `pulumi:"clientCertificatePassword,optional" provider:"secret"`
+	UseOIDC                   *bool    `pulumi:"useOidc,optional"`
+	OIDCToken                 *string  `pulumi:"oidcToken,optional" provider:"secret"`
+	OIDCTokenFilePath         *string  `pulumi:"oidcTokenFilePath,optional"`
+	OIDCRequestURL            *string  `pulumi:"oidcRequestUrl,optional"`
+	OIDCRequestToken          *string  `pulumi:"oidcRequestToken,optional" provider:"secret"`
+	OIDCAudience              *string  `pulumi:"oidcAudience,optional"`
+	UseMSI                    *bool    `pulumi:"useMsi,optional"`
+	UseAzureCLI               *bool    `pulumi:"useAzureCli,optional"`
+	UseDefault                *bool    `pulumi:"useDefaultAzureCredential,optional"`
+	SubscriptionID            *string  `pulumi:"subscriptionId,optional"`
+	AuxiliaryTenantIDs        []string `pulumi:"auxiliaryTenantIds,optional"`
+	Environment               *string  `pulumi:"environment,optional"`
+	MetadataHost              *string  `pulumi:"metadataHost,optional"`
+	AuthorityHost             *string  `pulumi:"authorityHost,optional"`
 }
 
 // Annotate describes the properties in the schema.
 func (e *Entra) Annotate(an infer.Annotator) {
-	an.Describe(&e.TenantID, "Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role "+
-		"Device Provisioning Service Data Contributor.")
-	an.Describe(&e.ClientID, "Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.")
-	an.Describe(&e.ClientSecret, "Secret of the service principal.")
-	an.Describe(&e.ClientCertificatePath, "File with the service principal's certificate and private key: PEM, or PKCS#12.")
-	an.Describe(&e.ClientCertificatePassword, "Password of that file.")
-	an.Describe(&e.UseOIDC, "Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.")
-	an.Describe(&e.OIDCToken, "The other issuer's token.")
-	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read anew for each login.")
-	an.Describe(&e.OIDCRequestURL, "Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
-	an.Describe(&e.OIDCRequestToken, "The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
-	an.Describe(&e.UseMSI, "Whether to log in as the machine's managed identity.")
-	an.Describe(&e.UseAzureCLI, "Whether to log in as the Azure CLI (`az login`) is logged in.")
-	an.Describe(&e.AuthorityHost, "Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.")
+	an.Describe(&e.TenantID, "Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the "+
+		"provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. "+
+		"What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.")
+	an.Describe(&e.ClientID, "Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.")
+	an.Describe(&e.ClientSecret, "Secret of the service principal; or `ARM_CLIENT_SECRET`.")
+	an.Describe(&e.ClientCertificatePath, "File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.")
+	an.Describe(&e.ClientCertificatePassword, "Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.")
+	an.Describe(&e.UseOIDC, "Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` "+
+		"with `oidcRequestToken`; or `ARM_USE_OIDC`.")
+	an.Describe(&e.OIDCToken, "The other issuer's token; or `ARM_OIDC_TOKEN`.")
+	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
+	an.Describe(&e.OIDCRequestURL, "Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
+	an.Describe(&e.OIDCRequestToken, "The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
+	an.Describe(&e.OIDCAudience, "The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.")
+	an.Describe(&e.UseMSI, "Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.")
+	an.Describe(&e.UseAzureCLI, "Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.")
+	an.Describe(&e.UseDefault, "Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.")
+	an.Describe(&e.SubscriptionID, "The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.")
+	an.Describe(&e.AuxiliaryTenantIDs, "Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.")
+	an.Describe(&e.Environment, "The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.")
+	an.Describe(&e.MetadataHost, "Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.")
+	an.Describe(&e.AuthorityHost, "Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.")
 }
 
-// given are the names of the properties that are set; a false switch counts as absent.
-func (e *Entra) given() []string {
-	text := map[string]*string{
-		"tenantId": e.TenantID, "clientId": e.ClientID, "clientSecret": e.ClientSecret, "clientCertificatePath": e.ClientCertificatePath,
-		"clientCertificatePassword": e.ClientCertificatePassword, "oidcToken": e.OIDCToken, "oidcTokenFilePath": e.OIDCTokenFilePath,
-		"oidcRequestUrl": e.OIDCRequestURL, "oidcRequestToken": e.OIDCRequestToken, "authorityHost": e.AuthorityHost,
-	}
-	switches := map[string]*bool{"useOidc": e.UseOIDC, "useMsi": e.UseMSI, "useAzureCli": e.UseAzureCLI}
-	var names []string
-	for _, name := range entraNames {
-		if text[name] != nil || isOn(switches[name]) {
-			names = append(names, name)
-		}
-	}
-	return names
+// settings are those of the login, completed by environment variables.
+func (e *Entra) settings(variables func(string) string) login.Settings {
+	return login.Settings{
+		Environment: text(e.Environment), MetadataHost: text(e.MetadataHost), AuthorityHost: text(e.AuthorityHost),
+		TenantID: text(e.TenantID), ClientID: text(e.ClientID), SubscriptionID: text(e.SubscriptionID), AuxiliaryTenantIDs: e.AuxiliaryTenantIDs,
+		ClientSecret: text(e.ClientSecret), ClientCertificatePath: text(e.ClientCertificatePath), ClientCertificatePassword: text(e.ClientCertificatePassword),
+		UseOIDC: isOn(e.UseOIDC), OIDCToken: text(e.OIDCToken), OIDCTokenFilePath: text(e.OIDCTokenFilePath),
+		OIDCRequestURL: text(e.OIDCRequestURL), OIDCRequestToken: text(e.OIDCRequestToken), OIDCAudience: text(e.OIDCAudience),
+		UseMSI: isOn(e.UseMSI), UseAzureCLI: isOn(e.UseAzureCLI), UseDefault: isOn(e.UseDefault),
+	}.WithVariables(variables)
 }
 
 func isOn(b *bool) bool { return b != nil && *b }
 
-// methods are the ways to log in that are chosen, by the property that chooses each.
+// methods are the ways to log in that the configuration chooses, by the property that chooses each.
 func (e *Entra) methods() []string {
 	var chosen []string
-	for _, name := range e.given() {
-		switch name {
-		case "clientSecret", "clientCertificatePath", "useOidc", "useMsi", "useAzureCli":
-			chosen = append(chosen, name)
+	for _, way := range []struct {
+		name string
+		on   bool
+	}{
+		{"clientSecret", e.ClientSecret != nil}, {"clientCertificatePath", e.ClientCertificatePath != nil}, {"useOidc", isOn(e.UseOIDC)},
+		{"useMsi", isOn(e.UseMSI)}, {"useAzureCli", isOn(e.UseAzureCLI)}, {"useDefaultAzureCredential", isOn(e.UseDefault)},
+	} {
+		if way.on {
+			chosen = append(chosen, way.name)
 		}
 	}
 	return chosen
 }
 
-// faults are those of a login that is configured.
-func (e *Entra) faults() []enrollment.Fault {
+// hostPort is a host name or address, with or without a port.
+var hostPort = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
+
+// faults are those of the login. What environment variables add counts too.
+func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 	var faults []enrollment.Fault
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
+	all := e.settings(variables)
 	switch methods := e.methods(); {
-	case len(methods) == 0:
-		add(e.given()[0], "it does not say how to log in: set one of clientSecret, clientCertificatePath, useOidc, useMsi and useAzureCli")
 	case len(methods) > 1:
 		for _, name := range methods {
 			add(name, "there is more than one way to log in: set one of "+strings.Join(methods, ", "))
 		}
-	case methods[0] != "useMsi" && methods[0] != "useAzureCli":
-		for path, value := range map[string]*string{"tenantId": e.TenantID, "clientId": e.ClientID} {
-			if text(value) == "" {
+	case len(methods) == 1 && (methods[0] == "clientSecret" || methods[0] == "clientCertificatePath" || methods[0] == "useOidc"):
+		for path, value := range map[string]string{"tenantId": all.TenantID, "clientId": all.ClientID} {
+			if value == "" {
 				add(path, "tenantId and clientId are needed with "+methods[0])
 			}
 		}
 	}
-	if isOn(e.UseOIDC) && text(e.OIDCToken) == "" && text(e.OIDCTokenFilePath) == "" && (text(e.OIDCRequestURL) == "" || text(e.OIDCRequestToken) == "") {
+	if isOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
 		add("useOidc", "it needs a token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
+	}
+	if err := login.CheckEnvironment(text(e.Environment)); err != nil {
+		add("environment", err.Error())
+	}
+	if e.MetadataHost != nil && !hostPort.MatchString(*e.MetadataHost) {
+		add("metadataHost", "it is not a host, or a host with a port, such as 127.0.0.1:8443")
 	}
 	if e.AuthorityHost != nil {
 		if u, err := url.Parse(*e.AuthorityHost); err != nil || u.Scheme != "https" || u.Host == "" {
@@ -124,102 +138,14 @@ func (e *Entra) faults() []enrollment.Fault {
 	return faults
 }
 
-// credential makes the credential that is configured; roots are those of caFile, nil for the system's.
-func (e *Entra) credential(roots *x509.CertPool) (azcore.TokenCredential, error) {
-	client := azcore.ClientOptions{Retry: policy.RetryOptions{MaxRetries: loginTries, RetryDelay: loginPause}}
-	elsewhere := e.AuthorityHost != nil
-	if elsewhere {
-		client.Cloud = cloud.Configuration{ActiveDirectoryAuthorityHost: *e.AuthorityHost}
-		client.Transport = &http.Client{Timeout: loginTimeout, Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		}}
-	}
-	switch {
-	case e.ClientSecret != nil:
-		return azidentity.NewClientSecretCredential(text(e.TenantID), text(e.ClientID), *e.ClientSecret,
-			&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: elsewhere})
-	case e.ClientCertificatePath != nil:
-		file, err := os.ReadFile(*e.ClientCertificatePath)
-		if err != nil {
-			return nil, fmt.Errorf("read clientCertificatePath: %w", err)
-		}
-		certificates, key, err := azidentity.ParseCertificates(file, []byte(text(e.ClientCertificatePassword)))
-		if err != nil {
-			return nil, fmt.Errorf("read the certificate and key of clientCertificatePath %s: %w", *e.ClientCertificatePath, err)
-		}
-		return azidentity.NewClientCertificateCredential(text(e.TenantID), text(e.ClientID), certificates, key,
-			&azidentity.ClientCertificateCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: elsewhere})
-	case isOn(e.UseOIDC):
-		return azidentity.NewClientAssertionCredential(text(e.TenantID), text(e.ClientID), e.assertion,
-			&azidentity.ClientAssertionCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: elsewhere})
-	case isOn(e.UseMSI):
-		options := &azidentity.ManagedIdentityCredentialOptions{}
-		if e.ClientID != nil {
-			options.ID = azidentity.ClientID(*e.ClientID)
-		}
-		return azidentity.NewManagedIdentityCredential(options)
-	case isOn(e.UseAzureCLI):
-		return azidentity.NewAzureCLICredential(&azidentity.AzureCLICredentialOptions{TenantID: text(e.TenantID)})
-	}
-	return nil, errors.New("the provider azure-dps is not told how to log in: set one of clientSecret, clientCertificatePath, useOidc, useMsi and useAzureCli")
+type variablesKey struct{}
+
+// withVariables lets checks and operations look up environment variables.
+func withVariables(ctx context.Context, lookup func(string) string) context.Context {
+	return context.WithValue(ctx, variablesKey{}, lookup)
 }
 
-const (
-	loginTimeout = 30 * time.Second
-	// A login that fails is tried again this often, after this pause at first.
-	loginTries = 2
-	loginPause = 300 * time.Millisecond
-	// federatedAudience is what Entra wants other issuers' tokens made out to ("Workload identity federation").
-	federatedAudience = "api://AzureADTokenExchange"
-	// maxAssertion bounds the answer of a pipeline's token service, in bytes.
-	maxAssertion = 1 << 20
-)
-
-// assertion returns the other issuer's token.
-func (e *Entra) assertion(ctx context.Context) (string, error) {
-	if token := text(e.OIDCToken); token != "" {
-		return token, nil
-	}
-	if path := text(e.OIDCTokenFilePath); path != "" {
-		token, err := os.ReadFile(path)
-		if err != nil {
-			return "", fmt.Errorf("read oidcTokenFilePath: %w", err)
-		}
-		return strings.TrimSpace(string(token)), nil
-	}
-	return e.requestAssertion(ctx)
-}
-
-// requestAssertion asks as GitHub Actions documents it ("OpenID Connect reference").
-func (e *Entra) requestAssertion(ctx context.Context) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
-	defer cancel()
-	address, err := url.Parse(text(e.OIDCRequestURL))
-	if err != nil {
-		return "", errors.New("ask for an OIDC token: oidcRequestUrl is not a URL")
-	}
-	query := address.Query()
-	query.Set("audience", federatedAudience)
-	address.RawQuery = query.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address.String(), nil)
-	if err != nil {
-		return "", fmt.Errorf("ask for an OIDC token: %w", err)
-	}
-	request.Header.Set("Authorization", "Bearer "+text(e.OIDCRequestToken))
-	request.Header.Set("Accept", "application/json")
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", fmt.Errorf("ask for an OIDC token: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ask for an OIDC token at %s: %s", address.Host, response.Status)
-	}
-	var answer struct {
-		Value string `json:"value"`
-	}
-	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxAssertion)).Decode(&answer); err != nil || answer.Value == "" {
-		return "", fmt.Errorf("ask for an OIDC token at %s: the answer holds none", address.Host)
-	}
-	return answer.Value, nil
+func variablesFrom(ctx context.Context) func(string) string {
+	lookup, _ := ctx.Value(variablesKey{}).(func(string) string)
+	return lookup
 }

@@ -52,7 +52,7 @@ var unknown = property.New(property.Computed)
 // startProvider serves the provider with a configuration that has passed its check, as the engine would.
 func startProvider(t *testing.T, config object) integration.Server {
 	t.Helper()
-	served, err := provider.New()
+	served, err := provider.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

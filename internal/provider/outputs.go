@@ -8,13 +8,22 @@ var secretNames = map[string]bool{
 	"deviceKey": true, "digestKey": true, "manifestText": true,
 }
 
-// markSecrets marks the secret properties of a resource, at any depth.
+// markSecrets marks the secret properties of a resource: secretNames at any depth, and the key of a link, whose name is too plain to be
+// looked for in tags.
 func markSecrets(properties property.Map) property.Map {
+	properties = markNested(properties)
+	if key := properties.Get("key"); key.IsString() {
+		properties = properties.Set("key", key.WithSecret(true))
+	}
+	return properties
+}
+
+func markNested(properties property.Map) property.Map {
 	marked := make(map[string]property.Value, properties.Len()) // Map.Set copies the map, which may be long
 	for name, value := range properties.All {
 		switch {
 		case value.IsMap():
-			value = property.WithGoValue(value, markSecrets(value.AsMap()))
+			value = property.WithGoValue(value, markNested(value.AsMap()))
 		case value.IsArray():
 			value = property.WithGoValue(value, markSecretsOf(value.AsArray()))
 		}
@@ -30,7 +39,7 @@ func markSecretsOf(list property.Array) property.Array {
 	marked := make([]property.Value, 0, list.Len())
 	for _, value := range list.All {
 		if value.IsMap() {
-			value = property.WithGoValue(value, markSecrets(value.AsMap()))
+			value = property.WithGoValue(value, markNested(value.AsMap()))
 		}
 		marked = append(marked, value)
 	}

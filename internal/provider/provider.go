@@ -18,21 +18,22 @@ const (
 	Version = "0.1.0"
 )
 
-// New returns the provider, ready to be served.
-func New() (p.Provider, error) {
+// New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to Azure; nil
+// has none.
+func New(variables func(string) string) (p.Provider, error) {
 	served, err := build()
 	if err != nil {
 		return p.Provider{}, fmt.Errorf("build the provider %s: %w", Name, err)
 	}
 	served.DiffConfig = diffConfig
 	served.CheckConfig = checkConfig
-	return adapt(served), nil
+	return adapt(served, variables), nil
 }
 
 func build() (p.Provider, error) {
 	return infer.NewProviderBuilder().
 		WithDisplayName("Azure Device Provisioning Service").
-		WithDescription("Enrollments of the Azure IoT Hub Device Provisioning Service, and the keys of its policies, as resources.").
+		WithDescription("Enrollments and linked hubs of the Azure IoT Hub Device Provisioning Service, and the keys of its policies, as resources.").
 		WithLicense("Apache-2.0").
 		WithPublisher("evenkeel").
 		WithKeywords("pulumi", "azure", "iot", "dps", "device-provisioning", "enrollment", "category/cloud", "kind/native").
@@ -44,6 +45,7 @@ func build() (p.Provider, error) {
 			infer.Resource(EnrollmentGroup{}),
 			infer.Resource(EnrollmentSet{}),
 			infer.Resource(SharedAccessKey{}),
+			infer.Resource(LinkedHub{}),
 		).
 		WithFunctions(functions()...).
 		Build()
@@ -60,9 +62,15 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 }
 
 // adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews, and secrets
-// in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it).
-func adapt(served p.Provider) p.Provider {
+// in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it), and environment variables.
+func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted := served
+	adapted.CheckConfig = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		return served.CheckConfig(withVariables(ctx, variables), req)
+	}
+	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
+		return served.Configure(withVariables(ctx, variables), req)
+	}
 	manifests := &sync.Map{}
 	adapted.Invoke = invokeWithSecrets(served)
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
@@ -71,14 +79,14 @@ func adapt(served p.Provider) p.Provider {
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		response, err := served.Diff(withUnknown(withManifests(withURN(ctx, req.Urn), manifests), property.New(req.Inputs).HasComputed()), req)
+		response, err := served.Diff(withUnknown(withOldInputs(withManifests(withURN(ctx, req.Urn), manifests), req.OldInputs), property.New(req.Inputs).HasComputed()), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}
 		return response, err
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
-		response, err := served.Create(withURN(ctx, req.Urn), req)
+		response, err := served.Create(withUnknown(withURN(ctx, req.Urn), property.New(req.Properties).HasComputed()), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
 		}

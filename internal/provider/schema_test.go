@@ -21,7 +21,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 func readSchema(t *testing.T) schema.PackageSpec {
 	t.Helper()
-	served, err := provider.New()
+	served, err := provider.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestTokensArePinned(t *testing.T) {
 	t.Parallel()
 	spec := readSchema(t)
 	got := slices.Sorted(maps.Keys(spec.Resources))
-	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet", "azure-dps:index:IndividualEnrollment", "azure-dps:index:SharedAccessKey"}
+	want := []string{"azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet", "azure-dps:index:IndividualEnrollment", "azure-dps:index:LinkedHub", "azure-dps:index:SharedAccessKey"}
 	if !slices.Equal(got, want) {
 		t.Errorf("resources: got %v, want %v", got, want)
 	}
@@ -109,7 +109,7 @@ func TestSecretsAreSecretInTheSchema(t *testing.T) {
 	want := []string{
 		"CustomAllocation.webhookUrl", "EnrollmentGroup.primaryKey", "EnrollmentGroup.secondaryKey",
 		"EnrollmentSet.digestKey", "EnrollmentSet.manifestText", "EnrollmentSetItem.primaryKey", "EnrollmentSetItem.secondaryKey", "IndividualEnrollment.primaryKey",
-		"IndividualEnrollment.secondaryKey", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
+		"IndividualEnrollment.secondaryKey", "LinkedHub.key", "SharedAccessKey.activeKey", "SharedAccessKey.nextKey", "SharedAccessKey.primaryKey",
 		"SharedAccessKey.secondaryKey", "SymmetricKey.primaryKey", "SymmetricKey.secondaryKey",
 		"deriveDeviceKey.deviceKey", "deriveDeviceKey.groupKey", "getEnrollmentGroup.primaryKey", "getEnrollmentGroup.secondaryKey",
 		"getIndividualEnrollment.primaryKey", "getIndividualEnrollment.secondaryKey", "provider.clientCertificatePassword",

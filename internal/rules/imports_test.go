@@ -24,6 +24,9 @@ var owned = []struct {
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
+	{module + "/internal/armapi", []string{"internal/armplugin", "internal/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
+	{module + "/internal/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
+	{module + "/internal/login", []string{"internal/provider"}, "the provider logs in; keel and the local plugin are given their credentials"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/deviceca", []string{"cmd"}, "certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
@@ -71,6 +74,8 @@ var banned = []struct {
 	{"internal/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},
 	{"internal/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
 	{"internal/dpsapi", []string{"github.com/pulumi"}, false, "a client of the service, for anyone"},
+	{"internal/login", []string{"github.com/pulumi", module + "/emulator"}, false, "logging in is the same for anyone"},
+	{"internal/hublink", []string{"github.com/pulumi", module + "/emulator"}, false, "a client of Azure, for anyone"},
 	{"dpsdevice", []string{"github.com/pulumi", module + "/emulator/internal"}, false, "a device knows neither"},
 }
 

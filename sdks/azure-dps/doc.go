@@ -1,2 +1,2 @@
-// Enrollments of the Azure IoT Hub Device Provisioning Service, and the keys of its policies, as resources.
+// Enrollments and linked hubs of the Azure IoT Hub Device Provisioning Service, and the keys of its policies, as resources.
 package azuredps

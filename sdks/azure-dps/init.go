@@ -27,6 +27,8 @@ func (m *module) Construct(ctx *pulumi.Context, name, typ, urn string) (r pulumi
 		r = &EnrollmentSet{}
 	case "azure-dps:index:IndividualEnrollment":
 		r = &IndividualEnrollment{}
+	case "azure-dps:index:LinkedHub":
+		r = &LinkedHub{}
 	case "azure-dps:index:SharedAccessKey":
 		r = &SharedAccessKey{}
 	default:

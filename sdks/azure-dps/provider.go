@@ -14,37 +14,45 @@ import (
 type Provider struct {
 	pulumi.ProviderResourceState
 
-	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
 	AuthorityHost pulumi.StringPtrOutput `pulumi:"authorityHost"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrOutput `pulumi:"caFile"`
-	// Password of that file.
+	// Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.
 	ClientCertificatePassword pulumi.StringPtrOutput `pulumi:"clientCertificatePassword"`
-	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	// File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.
 	ClientCertificatePath pulumi.StringPtrOutput `pulumi:"clientCertificatePath"`
-	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.
 	ClientId pulumi.StringPtrOutput `pulumi:"clientId"`
-	// Secret of the service principal.
+	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret pulumi.StringPtrOutput `pulumi:"clientSecret"`
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString pulumi.StringPtrOutput `pulumi:"connectionString"`
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint pulumi.StringPtrOutput `pulumi:"endpoint"`
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	Environment pulumi.StringPtrOutput `pulumi:"environment"`
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
-	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	MetadataHost pulumi.StringPtrOutput `pulumi:"metadataHost"`
+	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	OidcAudience pulumi.StringPtrOutput `pulumi:"oidcAudience"`
+	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken pulumi.StringPtrOutput `pulumi:"oidcRequestToken"`
-	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl pulumi.StringPtrOutput `pulumi:"oidcRequestUrl"`
-	// The other issuer's token.
+	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrOutput `pulumi:"oidcToken"`
-	// File with the other issuer's token, read anew for each login.
+	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrOutput `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrOutput `pulumi:"policyName"`
-	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	SubscriptionId pulumi.StringPtrOutput `pulumi:"subscriptionId"`
+	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId pulumi.StringPtrOutput `pulumi:"tenantId"`
 }
 
@@ -92,89 +100,113 @@ func NewProvider(ctx *pulumi.Context,
 }
 
 type providerArgs struct {
-	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
 	AuthorityHost *string `pulumi:"authorityHost"`
+	// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+	AuxiliaryTenantIds []string `pulumi:"auxiliaryTenantIds"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile *string `pulumi:"caFile"`
-	// Password of that file.
+	// Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.
 	ClientCertificatePassword *string `pulumi:"clientCertificatePassword"`
-	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	// File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.
 	ClientCertificatePath *string `pulumi:"clientCertificatePath"`
-	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.
 	ClientId *string `pulumi:"clientId"`
-	// Secret of the service principal.
+	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret *string `pulumi:"clientSecret"`
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString *string `pulumi:"connectionString"`
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint *string `pulumi:"endpoint"`
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	Environment *string `pulumi:"environment"`
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host *string `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key *string `pulumi:"key"`
-	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	MetadataHost *string `pulumi:"metadataHost"`
+	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	OidcAudience *string `pulumi:"oidcAudience"`
+	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken *string `pulumi:"oidcRequestToken"`
-	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl *string `pulumi:"oidcRequestUrl"`
-	// The other issuer's token.
+	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken *string `pulumi:"oidcToken"`
-	// File with the other issuer's token, read anew for each login.
+	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath *string `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName *string `pulumi:"policyName"`
 	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
 	RateLimit *int `pulumi:"rateLimit"`
-	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	SubscriptionId *string `pulumi:"subscriptionId"`
+	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId *string `pulumi:"tenantId"`
-	// Whether to log in as the Azure CLI (`az login`) is logged in.
+	// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
 	UseAzureCli *bool `pulumi:"useAzureCli"`
-	// Whether to log in as the machine's managed identity.
+	// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+	UseDefaultAzureCredential *bool `pulumi:"useDefaultAzureCredential"`
+	// Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.
 	UseMsi *bool `pulumi:"useMsi"`
-	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`; or `ARM_USE_OIDC`.
 	UseOidc *bool `pulumi:"useOidc"`
 }
 
 // The set of arguments for constructing a Provider resource.
 type ProviderArgs struct {
-	// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
 	AuthorityHost pulumi.StringPtrInput
+	// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+	AuxiliaryTenantIds pulumi.StringArrayInput
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrInput
-	// Password of that file.
+	// Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.
 	ClientCertificatePassword pulumi.StringPtrInput
-	// File with the service principal's certificate and private key: PEM, or PKCS#12.
+	// File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.
 	ClientCertificatePath pulumi.StringPtrInput
-	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+	// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.
 	ClientId pulumi.StringPtrInput
-	// Secret of the service principal.
+	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret pulumi.StringPtrInput
 	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
 	ConnectionString pulumi.StringPtrInput
 	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
 	Endpoint pulumi.StringPtrInput
-	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	Environment pulumi.StringPtrInput
+	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host pulumi.StringPtrInput
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrInput
-	// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	MetadataHost pulumi.StringPtrInput
+	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	OidcAudience pulumi.StringPtrInput
+	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken pulumi.StringPtrInput
-	// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl pulumi.StringPtrInput
-	// The other issuer's token.
+	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrInput
-	// File with the other issuer's token, read anew for each login.
+	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrInput
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrInput
 	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
 	RateLimit pulumi.IntPtrInput
-	// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	SubscriptionId pulumi.StringPtrInput
+	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId pulumi.StringPtrInput
-	// Whether to log in as the Azure CLI (`az login`) is logged in.
+	// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
 	UseAzureCli pulumi.BoolPtrInput
-	// Whether to log in as the machine's managed identity.
+	// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+	UseDefaultAzureCredential pulumi.BoolPtrInput
+	// Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.
 	UseMsi pulumi.BoolPtrInput
-	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+	// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`; or `ARM_USE_OIDC`.
 	UseOidc pulumi.BoolPtrInput
 }
 
@@ -215,7 +247,7 @@ func (o ProviderOutput) ToProviderOutputWithContext(ctx context.Context) Provide
 	return o
 }
 
-// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
 func (o ProviderOutput) AuthorityHost() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.AuthorityHost }).(pulumi.StringPtrOutput)
 }
@@ -225,22 +257,22 @@ func (o ProviderOutput) CaFile() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.CaFile }).(pulumi.StringPtrOutput)
 }
 
-// Password of that file.
+// Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.
 func (o ProviderOutput) ClientCertificatePassword() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientCertificatePassword }).(pulumi.StringPtrOutput)
 }
 
-// File with the service principal's certificate and private key: PEM, or PKCS#12.
+// File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.
 func (o ProviderOutput) ClientCertificatePath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientCertificatePath }).(pulumi.StringPtrOutput)
 }
 
-// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.
 func (o ProviderOutput) ClientId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientId }).(pulumi.StringPtrOutput)
 }
 
-// Secret of the service principal.
+// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 func (o ProviderOutput) ClientSecret() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientSecret }).(pulumi.StringPtrOutput)
 }
@@ -255,7 +287,12 @@ func (o ProviderOutput) Endpoint() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Endpoint }).(pulumi.StringPtrOutput)
 }
 
-// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
+// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+func (o ProviderOutput) Environment() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Environment }).(pulumi.StringPtrOutput)
+}
+
+// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 func (o ProviderOutput) Host() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Host }).(pulumi.StringPtrOutput)
 }
@@ -265,22 +302,32 @@ func (o ProviderOutput) Key() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }
 
-// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+func (o ProviderOutput) MetadataHost() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.MetadataHost }).(pulumi.StringPtrOutput)
+}
+
+// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+func (o ProviderOutput) OidcAudience() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcAudience }).(pulumi.StringPtrOutput)
+}
+
+// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 func (o ProviderOutput) OidcRequestToken() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestToken }).(pulumi.StringPtrOutput)
 }
 
-// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 func (o ProviderOutput) OidcRequestUrl() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestUrl }).(pulumi.StringPtrOutput)
 }
 
-// The other issuer's token.
+// The other issuer's token; or `ARM_OIDC_TOKEN`.
 func (o ProviderOutput) OidcToken() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcToken }).(pulumi.StringPtrOutput)
 }
 
-// File with the other issuer's token, read anew for each login.
+// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func (o ProviderOutput) OidcTokenFilePath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcTokenFilePath }).(pulumi.StringPtrOutput)
 }
@@ -290,7 +337,12 @@ func (o ProviderOutput) PolicyName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.PolicyName }).(pulumi.StringPtrOutput)
 }
 
-// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+func (o ProviderOutput) SubscriptionId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.SubscriptionId }).(pulumi.StringPtrOutput)
+}
+
+// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
 func (o ProviderOutput) TenantId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.TenantId }).(pulumi.StringPtrOutput)
 }

@@ -15,7 +15,7 @@ import (
 // azureDPS generates the Go SDK of the provider azure-dps from the schema that the provider itself answers with. It lies in
 // this module, so it has no go.mod.
 func azureDPS(string) (map[string][]byte, error) {
-	served, err := provider.New()
+	served, err := provider.New(nil)
 	if err != nil {
 		return nil, err
 	}

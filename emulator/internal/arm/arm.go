@@ -32,6 +32,8 @@ type Options struct {
 	Subscription string
 	// Delay is how long a long-running operation takes; zero: done when answered.
 	Delay time.Duration
+	// IgnoreServiceETags takes every PUT of a provisioning service, whatever etag it carries.
+	IgnoreServiceETags bool
 }
 
 type surface struct {

@@ -76,7 +76,8 @@ type serviceRecord struct {
 }
 
 // putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Policies and links that are left out
-// stay; other properties are reset. The etag, when there is one, stands in the body.
+// stay; other properties are reset. The etag, when there is one, stands in the body or in If-Match.
+// Fidelity: it is enforced unless the emulator is told not to; Azure's behaviour is not known.
 func (c *call) putService() error {
 	id := c.resource()
 	var body serviceBody
@@ -107,6 +108,9 @@ func (c *call) putService() error {
 	etag := body.ETag
 	if header := c.r.Header.Get("If-Match"); header != "" {
 		etag = header
+	}
+	if c.IgnoreServiceETags {
+		etag = ""
 	}
 	service, created, err := c.State.PutService(service, etagOf(etag), c.Delay)
 	if err != nil {

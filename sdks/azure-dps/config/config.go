@@ -11,9 +11,14 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
-// Where to log in instead of at `https://login.microsoftonline.com`: another cloud's or an emulator's address. `caFile` holds there too.
+// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
 func GetAuthorityHost(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:authorityHost")
+}
+
+// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+func GetAuxiliaryTenantIds(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:auxiliaryTenantIds")
 }
 
 // File of the certificate authorities (PEM) to trust instead of the system's.
@@ -21,22 +26,22 @@ func GetCaFile(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:caFile")
 }
 
-// Password of that file.
+// Password of that file; or `ARM_CLIENT_CERTIFICATE_PASSWORD`.
 func GetClientCertificatePassword(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:clientCertificatePassword")
 }
 
-// File with the service principal's certificate and private key: PEM, or PKCS#12.
+// File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.
 func GetClientCertificatePath(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:clientCertificatePath")
 }
 
-// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity.
+// Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.
 func GetClientId(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:clientId")
 }
 
-// Secret of the service principal.
+// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 func GetClientSecret(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:clientSecret")
 }
@@ -51,7 +56,12 @@ func GetEndpoint(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:endpoint")
 }
 
-// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or with what Microsoft Entra ID needs. Another host replaces every enrollment.
+// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+func GetEnvironment(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:environment")
+}
+
+// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 func GetHost(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:host")
 }
@@ -61,22 +71,32 @@ func GetKey(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:key")
 }
 
-// The token that such a request is made with, such as `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+func GetMetadataHost(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:metadataHost")
+}
+
+// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+func GetOidcAudience(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:oidcAudience")
+}
+
+// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 func GetOidcRequestToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcRequestToken")
 }
 
-// Where a pipeline asks for its token, such as `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 func GetOidcRequestUrl(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcRequestUrl")
 }
 
-// The other issuer's token.
+// The other issuer's token; or `ARM_OIDC_TOKEN`.
 func GetOidcToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcToken")
 }
 
-// File with the other issuer's token, read anew for each login.
+// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func GetOidcTokenFilePath(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcTokenFilePath")
 }
@@ -91,22 +111,32 @@ func GetRateLimit(ctx *pulumi.Context) int {
 	return config.GetInt(ctx, "azure-dps:rateLimit")
 }
 
-// Microsoft Entra ID: the tenant to log in at. With `host`, instead of a policy and its key. The identity needs the role Device Provisioning Service Data Contributor.
+// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+func GetSubscriptionId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "azure-dps:subscriptionId")
+}
+
+// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
 func GetTenantId(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:tenantId")
 }
 
-// Whether to log in as the Azure CLI (`az login`) is logged in.
+// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
 func GetUseAzureCli(ctx *pulumi.Context) bool {
 	return config.GetBool(ctx, "azure-dps:useAzureCli")
 }
 
-// Whether to log in as the machine's managed identity.
+// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+func GetUseDefaultAzureCredential(ctx *pulumi.Context) bool {
+	return config.GetBool(ctx, "azure-dps:useDefaultAzureCredential")
+}
+
+// Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.
 func GetUseMsi(ctx *pulumi.Context) bool {
 	return config.GetBool(ctx, "azure-dps:useMsi")
 }
 
-// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`.
+// Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` with `oidcRequestToken`; or `ARM_USE_OIDC`.
 func GetUseOidc(ctx *pulumi.Context) bool {
 	return config.GetBool(ctx, "azure-dps:useOidc")
 }

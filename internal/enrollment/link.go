@@ -1,0 +1,39 @@
+package enrollment
+
+import (
+	"regexp"
+	"strings"
+)
+
+// MinWeight and MaxWeight bound the allocation weight of a linked hub ("Azure IoT Hub Device Provisioning Service limits").
+const (
+	MinWeight = 1
+	MaxWeight = 1000
+)
+
+var servicePattern = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroups/[^/]+/providers/Microsoft\.Devices/provisioningServices/[^/]+$`)
+
+// CheckServiceID checks the resource id of a provisioning service.
+func CheckServiceID(path, id string) []Fault {
+	if !servicePattern.MatchString(id) {
+		return fault(path, "%q is not the resource id of a provisioning service: "+
+			"/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…", id)
+	}
+	return nil
+}
+
+// CheckPolicyName checks the name of a shared access policy, which stands in a connection string.
+func CheckPolicyName(path, name string) []Fault {
+	if strings.TrimSpace(name) == "" || strings.ContainsAny(name, ";=") {
+		return fault(path, "%q is not the name of a shared access policy", name)
+	}
+	return nil
+}
+
+// CheckWeight checks the allocation weight of a linked hub.
+func CheckWeight(path string, weight int) []Fault {
+	if weight < MinWeight || weight > MaxWeight {
+		return fault(path, "the allocation weight is %d to %d, not %d", MinWeight, MaxWeight, weight)
+	}
+	return nil
+}

@@ -1,0 +1,169 @@
+// Package login logs in to Azure the ways the provider azure-native does: a service principal by its secret, its certificate or
+// another issuer's token (OIDC), a managed identity, the Azure CLI, or the Azure SDK's own default chain. It finds the cloud to
+// log in to by its name or by its metadata endpoint.
+//
+// It makes no request but for logging in, stores no token, and reads no environment variable itself: the caller looks them up.
+package login
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	_ "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm/runtime" // it completes the clouds with Resource Manager's addresses
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+)
+
+const (
+	timeout = 30 * time.Second
+	// A login that fails is tried again this often, after this pause at first.
+	tries = 2
+	pause = 300 * time.Millisecond
+)
+
+// Account is somebody who can log in. It is a credential, and safe for concurrent use.
+type Account struct {
+	settings Settings
+	// transport is nil for the Azure SDK's own.
+	transport policy.Transporter
+
+	mu         sync.Mutex // guards what follows, held while the cloud is looked up
+	known      *cloud.Configuration
+	credential azcore.TokenCredential
+}
+
+var _ azcore.TokenCredential = (*Account)(nil)
+
+// New returns the account that the settings describe. It asks nobody yet. Roots, when not nil, are trusted instead of the system's
+// by a cloud that MetadataHost or AuthorityHost names.
+func New(s Settings, roots *x509.CertPool) (*Account, error) {
+	a := &Account{settings: s}
+	if s.elsewhere() {
+		a.transport = &http.Client{Timeout: timeout, Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+		}}
+	}
+	if s.MetadataHost == "" {
+		named, err := s.namedCloud()
+		if err != nil {
+			return nil, err
+		}
+		if err := a.complete(named); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// complete makes the credential for a cloud. Callers hold the lock, or are alone.
+func (a *Account) complete(of cloud.Configuration) error {
+	if a.settings.AuthorityHost != "" {
+		of.ActiveDirectoryAuthorityHost = a.settings.AuthorityHost
+	}
+	credential, err := a.makeCredential(of)
+	if err != nil {
+		return err
+	}
+	a.known, a.credential = &of, credential
+	return nil
+}
+
+// Cloud returns the cloud of the account. A metadata endpoint is asked once, until it answers.
+func (a *Account) Cloud(ctx context.Context) (cloud.Configuration, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.known == nil {
+		described, err := a.describedCloud(ctx)
+		if err != nil {
+			return cloud.Configuration{}, err
+		}
+		if err := a.complete(described); err != nil {
+			return cloud.Configuration{}, err
+		}
+	}
+	return *a.known, nil
+}
+
+// Transport sends requests to the account's cloud; nil stands for the Azure SDK's own.
+func (a *Account) Transport() policy.Transporter { return a.transport }
+
+// AuxiliaryTenants are the tenants besides its own that the account gets tokens of.
+func (a *Account) AuxiliaryTenants() []string { return a.settings.AuxiliaryTenantIDs }
+
+// GetToken logs in, or returns a token of an earlier login that still holds.
+func (a *Account) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	if _, err := a.Cloud(ctx); err != nil {
+		return azcore.AccessToken{}, err
+	}
+	token, err := a.credential.GetToken(ctx, options)
+	if err != nil {
+		return azcore.AccessToken{}, fmt.Errorf("log in to Azure by %s: %w", a.settings.method(), err)
+	}
+	return token, nil
+}
+
+// makeCredential makes the credential of the chosen method. An error falls through to no other method.
+func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential, error) {
+	s := a.settings
+	client := azcore.ClientOptions{Cloud: of, Transport: a.transport, Retry: policy.RetryOptions{MaxRetries: tries, RetryDelay: pause}}
+	method := s.method()
+	switch method {
+	case bySecret, byCertificate, byOIDC:
+		if s.TenantID == "" || s.ClientID == "" {
+			return nil, fmt.Errorf("log in to Azure by %s: tenantId and clientId (ARM_TENANT_ID and ARM_CLIENT_ID) are needed too", method)
+		}
+	}
+	switch method {
+	case byDefault:
+		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
+			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+		})
+	case byCertificate:
+		return s.byCertificate(client)
+	case bySecret:
+		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, s.ClientSecret, &azidentity.ClientSecretCredentialOptions{
+			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+		})
+	case byOIDC:
+		if !s.hasAssertion() {
+			return nil, errors.New("log in to Azure by OIDC: there is no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
+		}
+		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, s.assertion, &azidentity.ClientAssertionCredentialOptions{
+			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+		})
+	case byIdentity:
+		options := &azidentity.ManagedIdentityCredentialOptions{} // the machine's own endpoint knows the cloud
+		if s.ClientID != "" {
+			options.ID = azidentity.ClientID(s.ClientID)
+		}
+		return azidentity.NewManagedIdentityCredential(options)
+	}
+	options := &azidentity.AzureCLICredentialOptions{TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs}
+	if s.TenantID == "" {
+		options.Subscription = s.SubscriptionID // az takes one or the other
+	}
+	return azidentity.NewAzureCLICredential(options)
+}
+
+func (s Settings) byCertificate(client azcore.ClientOptions) (azcore.TokenCredential, error) {
+	file, err := os.ReadFile(s.ClientCertificatePath)
+	if err != nil {
+		return nil, fmt.Errorf("read clientCertificatePath: %w", err)
+	}
+	certificates, key, err := azidentity.ParseCertificates(file, []byte(s.ClientCertificatePassword))
+	if err != nil {
+		return nil, fmt.Errorf("read the certificate and key of clientCertificatePath %s: %w", s.ClientCertificatePath, err)
+	}
+	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key, &azidentity.ClientCertificateCredentialOptions{
+		ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+	})
+}

@@ -1,0 +1,282 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+
+	"evenkeel/internal/enrollment"
+	"evenkeel/internal/hublink"
+)
+
+var (
+	_ infer.CustomResource[LinkedHubArgs, LinkedHubState]       = LinkedHub{}
+	_ infer.CustomCheck[LinkedHubArgs]                          = LinkedHub{}
+	_ infer.CustomDiff[LinkedHubArgs, LinkedHubState]           = LinkedHub{}
+	_ infer.CustomRead[LinkedHubArgs, LinkedHubState]           = LinkedHub{}
+	_ infer.CustomUpdate[LinkedHubArgs, LinkedHubState]         = LinkedHub{}
+	_ infer.CustomDelete[LinkedHubState]                        = LinkedHub{}
+	_ infer.ExplicitDependencies[LinkedHubArgs, LinkedHubState] = LinkedHub{}
+)
+
+// LinkedHub is one hub in the list of a provisioning service that others own or share.
+type LinkedHub struct{}
+
+// LinkedHubArgs are the inputs of a LinkedHub.
+type LinkedHubArgs struct {
+	ProvisioningServiceID string  `pulumi:"provisioningServiceId" provider:"replaceOnChanges"`
+	HubHostName           string  `pulumi:"hubHostName" provider:"replaceOnChanges"`
+	PolicyName            string  `pulumi:"policyName"`
+	Key                   *string `pulumi:"key,optional" provider:"secret"`
+	Location              string  `pulumi:"location"`
+	AllocationWeight      *int    `pulumi:"allocationWeight,optional"`
+	ApplyAllocationPolicy *bool   `pulumi:"applyAllocationPolicy,optional"`
+}
+
+// LinkedHubState is the state of a LinkedHub. The service tells no key, so the state's is the one that was sent last.
+type LinkedHubState struct {
+	LinkedHubArgs
+}
+
+// Annotate describes the resource in the schema.
+func (h *LinkedHub) Annotate(an infer.Annotator) {
+	an.SetToken("index", "LinkedHub")
+	an.Describe(h, "Links one hub to an existing provisioning service, so that many stacks share one: it changes its own entry in the service's list of hubs, "+
+		"and nothing else. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.\n\n"+
+		"It speaks to Azure Resource Manager, with the login of the provider's configuration. "+
+		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.")
+}
+
+// Annotate describes the properties in the schema.
+func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
+	an.Describe(&a.ProvisioningServiceID, "Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.")
+	an.Describe(&a.HubHostName, "Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.")
+	an.Describe(&a.PolicyName, "Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.")
+	an.Describe(&a.Key, "A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.")
+	an.Describe(&a.Location, "Location of the hub.")
+	an.Describe(&a.AllocationWeight, "Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.")
+	an.Describe(&a.ApplyAllocationPolicy, "Whether the hub takes devices by allocation policy. True when left out.")
+}
+
+// linkedHubs stands in the id between the service's resource id and the hub's host name.
+const linkedHubs = "/linkedHubs/"
+
+func linkID(service, host string) string { return service + linkedHubs + strings.ToLower(host) }
+
+// parseLinkID reads the id of a link.
+func parseLinkID(id string) (service, host string, err error) {
+	i := strings.LastIndex(strings.ToLower(id), strings.ToLower(linkedHubs))
+	if i < 0 || len(enrollment.CheckServiceID("", id[:i])) > 0 || len(enrollment.CheckHost("", id[i+len(linkedHubs):])) > 0 {
+		return "", "", fmt.Errorf("the id %q is not of the form {resource id of the provisioning service}%s{host name of the hub}", id, linkedHubs)
+	}
+	return id[:i], id[i+len(linkedHubs):], nil
+}
+
+func (a LinkedHubArgs) link() hublink.Link {
+	return hublink.Link{
+		Host: a.HubHostName, PolicyName: a.PolicyName, Key: text(a.Key), Location: a.Location, Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
+	}
+}
+
+// failure says what was being done to which link.
+func (a LinkedHubArgs) failure(verb string, err error) error {
+	return fmt.Errorf("%s hub %s at %s: %w", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err)
+}
+
+// Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub can have made.
+func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (infer.CreateResponse[LinkedHubState], error) {
+	args := req.Inputs
+	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args}}
+	if args.Key == nil && !isPartlyUnknown(ctx) {
+		return response, args.failure("link", errors.New("a new link needs the property key"))
+	}
+	if req.DryRun {
+		return response, nil
+	}
+	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
+	if err != nil {
+		return response, args.failure("link", err)
+	}
+	sent, err := client.Create(ctx, args.ProvisioningServiceID, args.link())
+	var exists *hublink.ExistsError
+	if errors.As(err, &exists) {
+		urn := urnFrom(ctx)
+		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared; to manage that link with this resource, import it: "+
+			"pulumi import %s %s %s (with --provider when the resource names one)", err, exists.Present.PolicyName, urn.Type(), urn.Name(), response.ID))
+	}
+	if err != nil && sent { // the state says so, so that the next update brings it to its end
+		return response, infer.ResourceInitFailedError{Reasons: []string{args.failure("link", err).Error()}}
+	}
+	if err != nil {
+		return response, args.failure("link", err)
+	}
+	return response, nil
+}
+
+// WireDependencies leaves it to previews to say which outputs they know: all that are known as inputs.
+func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state *LinkedHubState) {
+	for _, output := range []any{
+		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location, &state.AllocationWeight, &state.ApplyAllocationPolicy,
+	} {
+		f.OutputField(output).AlwaysKnown()
+	}
+}
+
+// Update makes the link what is declared; a lost one is made anew.
+func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubArgs, LinkedHubState]) (infer.UpdateResponse[LinkedHubState], error) {
+	args := req.Inputs
+	if args.Key == nil {
+		args.Key = req.State.Key // what is left out is kept
+	}
+	response := infer.UpdateResponse[LinkedHubState]{Output: LinkedHubState{args}}
+	if req.DryRun {
+		return response, nil
+	}
+	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
+	if err == nil {
+		err = client.Update(ctx, args.ProvisioningServiceID, args.link())
+	}
+	if err != nil {
+		return response, args.failure("change the link of", err)
+	}
+	return response, nil
+}
+
+// Read refreshes the link or reads it for an import. It returns no id only when the service, or its list, is there no more.
+func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, LinkedHubState]) (infer.ReadResponse[LinkedHubArgs, LinkedHubState], error) {
+	var response infer.ReadResponse[LinkedHubArgs, LinkedHubState]
+	service, host, err := parseLinkID(req.ID)
+	if err != nil {
+		return response, err
+	}
+	found := LinkedHubArgs{ProvisioningServiceID: service, HubHostName: host}
+	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
+	if err != nil {
+		return response, found.failure("read the link of", err)
+	}
+	link, exists, err := client.Find(ctx, service, host)
+	if errors.Is(err, hublink.ErrNoService) || err == nil && !exists {
+		return response, nil
+	}
+	if err != nil {
+		return response, found.failure("read the link of", err)
+	}
+	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName, link.Location, link.Weight, link.Apply
+	response.ID = req.ID
+	response.Inputs, response.State = found.spelledAs(req.Inputs), LinkedHubState{found.spelledAs(req.State.LinkedHubArgs)}
+	return response, nil
+}
+
+// spelledAs returns what was found as another spells it, wherever both mean the same; the key is the other's.
+func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
+	a.Key = other.Key
+	if strings.EqualFold(a.ProvisioningServiceID, other.ProvisioningServiceID) {
+		a.ProvisioningServiceID = other.ProvisioningServiceID
+	}
+	if strings.EqualFold(a.HubHostName, other.HubHostName) {
+		a.HubHostName = other.HubHostName
+	}
+	if strings.EqualFold(a.PolicyName, other.PolicyName) {
+		a.PolicyName = other.PolicyName
+	}
+	if hublink.SameLocation(a.Location, other.Location) {
+		a.Location = other.Location
+	}
+	if hublink.SameWeight(a.AllocationWeight, other.AllocationWeight) {
+		a.AllocationWeight = other.AllocationWeight
+	}
+	if hublink.SameApply(a.ApplyAllocationPolicy, other.ApplyAllocationPolicy) {
+		a.ApplyAllocationPolicy = other.ApplyAllocationPolicy
+	}
+	return a
+}
+
+// Check reports every fault of the inputs at once.
+func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[LinkedHubArgs], error) {
+	args, failures, err := infer.DefaultCheck[LinkedHubArgs](ctx, req.NewInputs)
+	if err != nil {
+		return infer.CheckResponse[LinkedHubArgs]{}, err
+	}
+	faults := enrollment.CheckServiceID("provisioningServiceId", args.ProvisioningServiceID)
+	faults = append(faults, enrollment.CheckHost("hubHostName", args.HubHostName)...)
+	if args.Key != nil {
+		faults = append(faults, enrollment.CheckKey("key", *args.Key)...)
+	}
+	faults = append(faults, enrollment.CheckPolicyName("policyName", args.PolicyName)...)
+	if strings.TrimSpace(args.Location) == "" {
+		faults = append(faults, enrollment.Fault{Path: "location", Message: "it is empty: give the location of the hub, such as westeurope"})
+	}
+	if args.AllocationWeight != nil {
+		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
+	}
+	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
+}
+
+// Delete removes this link and no other; one that is gone already is no error.
+func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
+	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
+	if err == nil {
+		err = client.Remove(ctx, req.State.ProvisioningServiceID, req.State.HubHostName)
+	}
+	if err != nil {
+		return infer.DeleteResponse{}, req.State.failure("unlink", err)
+	}
+	return infer.DeleteResponse{}, nil
+}
+
+// Diff compares the inputs with the link as the state knows it. An imported link's key is unknown: then a key counts as changed only
+// when it is not the one of the inputs before.
+func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse, error) {
+	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
+	want, known := req.Inputs, req.State.LinkedHubArgs
+	spelled := known.spelledAs(want)
+	before := known.Key
+	if before == nil {
+		before = oldKey(ctx)
+	}
+	for _, property := range []struct {
+		name     string
+		changed  bool
+		replaces bool
+	}{
+		{"provisioningServiceId", spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
+		{"hubHostName", spelled.HubHostName != want.HubHostName, true},
+		{"policyName", spelled.PolicyName != want.PolicyName, false},
+		{"location", spelled.Location != want.Location, false},
+		{"allocationWeight", !hublink.SameWeight(known.AllocationWeight, want.AllocationWeight), false},
+		{"applyAllocationPolicy", !hublink.SameApply(known.ApplyAllocationPolicy, want.ApplyAllocationPolicy), false},
+		{"key", want.Key != nil && before != nil && *want.Key != *before, false},
+	} {
+		kind := p.Update
+		if property.replaces {
+			kind = p.UpdateReplace
+		}
+		if property.changed {
+			response.DetailedDiff[property.name] = p.PropertyDiff{Kind: kind, InputDiff: true}
+		}
+	}
+	response.HasChanges = len(response.DetailedDiff) > 0
+	return response, nil
+}
+
+type oldInputsKey struct{}
+
+// withOldInputs lets Diff see the inputs of the last operation, which infer does not pass on.
+func withOldInputs(ctx context.Context, old property.Map) context.Context {
+	return context.WithValue(ctx, oldInputsKey{}, old)
+}
+
+// oldKey is the key of the last operation's inputs; nil for none.
+func oldKey(ctx context.Context) *string {
+	old, _ := ctx.Value(oldInputsKey{}).(property.Map)
+	if value := old.Get("key"); value.IsString() {
+		key := value.AsString()
+		return &key
+	}
+	return nil
+}
