@@ -195,7 +195,8 @@ func (e *Emulator) controlHandler() http.Handler {
 		Ready:   func() error { return nil }, // the listeners open last
 		About: func() map[string]any {
 			ends := e.Endpoints()
-			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid()}
+			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid(),
+				"names": e.options.Names, "addresses": e.dialable()}
 		},
 	}))
 }

@@ -27,9 +27,9 @@ const (
 	// NamesMap, the default: devices are told the Azure names of their hubs, and our clients know that these are found on the data and
 	// MQTT ports. Needs no privilege.
 	NamesMap Names = "map"
-	// NamesLoopback is for Azure's own SDKs, unmodified: each hub has a loopback address of its own, with ports 443 and 8883, and
-	// devices are told that address; provisioning services' device API is on those ports of 127.0.0.1. Ports under 1024 need a
-	// privilege on most systems, and addresses beside 127.0.0.1 need an alias of the loopback interface on macOS.
+	// NamesLoopback is for Azure's own SDKs, unmodified: each hub and each provisioning service has a loopback address of its own, with
+	// ports 443 and 8883, and devices are told that of their hub; the device API of all services is on those ports of 127.0.0.1 too.
+	// Ports under 1024 need a privilege on most systems, and addresses beside 127.0.0.1 need an alias of the loopback interface on macOS.
 	NamesLoopback Names = "loopback"
 	// NamesAzure is for who maps the Azure names to this machine (hosts file, DNS): ports 443 and 8883 of Options.Host serve them all.
 	NamesAzure Names = "azure"
@@ -41,13 +41,13 @@ const (
 	mqttPort  = 8883
 )
 
-// addressesFile remembers in the data folder which hub has which address.
+// addressesFile remembers in the data folder which host has which address.
 const addressesFile = "addresses.json"
 
-// Addresses of hubs are taken from here on; those before are for whatever else the machine has.
+// Addresses of hosts are taken from here on; those before are for whatever else the machine has.
 const firstAddress, lastAddress = 11, 254
 
-// addresses are the loopback addresses of hubs; with other Names there are none.
+// addresses are the loopback addresses of hubs and provisioning services; with other Names there are none.
 type addresses struct {
 	// file is empty for an emulator in memory.
 	file string
@@ -79,7 +79,7 @@ func (a *addresses) load() error {
 	return nil
 }
 
-// Host implements iothub.Names: the hub of an address.
+// Host implements iothub.Names: the host of an address.
 func (a *addresses) Host(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -91,14 +91,14 @@ func (a *addresses) Host(name string) string {
 	return name
 }
 
-// Other implements iothub.Names: the address of a hub.
+// Other implements iothub.Names: the address of a host.
 func (a *addresses) Other(host string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.byHost[strings.ToLower(host)]
 }
 
-// ensure gives a hub its address and serves it, unless it is served already.
+// ensure gives a host its address and serves it, unless it is served already.
 func (a *addresses) ensure(host string) (address string, err error) {
 	host = strings.ToLower(host)
 	a.mu.Lock()
@@ -111,7 +111,7 @@ func (a *addresses) ensure(host string) (address string, err error) {
 	}
 	if a.open[host] == nil && !a.closed {
 		if a.open[host], err = a.serve(address); err != nil {
-			return address, fmt.Errorf("serve hub %s: %w", host, err)
+			return address, fmt.Errorf("serve %s: %w", host, err)
 		}
 	}
 	if !known {
@@ -121,7 +121,7 @@ func (a *addresses) ensure(host string) (address string, err error) {
 	return address, err
 }
 
-// free is an address that no hub has; a.mu is held.
+// free is an address that no host has; a.mu is held.
 func (a *addresses) free() (string, error) {
 	taken := slices.Collect(maps.Values(a.byHost))
 	for n := firstAddress; n <= lastAddress; n++ {
@@ -129,7 +129,7 @@ func (a *addresses) free() (string, error) {
 			return address, nil
 		}
 	}
-	return "", fmt.Errorf("all loopback addresses are given to hubs, some of which may be gone: stop the emulator and remove %s", a.file)
+	return "", fmt.Errorf("all loopback addresses are given to hubs and provisioning services, some of which may be gone: stop the emulator and remove %s", a.file)
 }
 
 func (a *addresses) remember() error {
@@ -149,7 +149,7 @@ func (a *addresses) remember() error {
 	return nil
 }
 
-// follow serves the hubs that there are, and no longer those that are gone; these keep their address for when they come back.
+// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they come back.
 func (a *addresses) follow(hosts []string) error {
 	var failures []error
 	for _, host := range hosts {
@@ -227,16 +227,16 @@ func (e *Emulator) openNames(data *http.Server) error {
 	if e.azure, err = e.listenForAzure(data, host); err != nil || e.options.Names == NamesAzure {
 		return err
 	}
-	// Calls under way may change hubs meanwhile: from here on each change is followed.
+	// Calls under way may change them meanwhile: from here on each change is followed.
 	changed := make(chan struct{}, 1)
 	changed <- struct{}{}
-	e.state.OnHubs(func() {
+	e.state.OnHosts(func() {
 		select {
 		case changed <- struct{}{}:
 		default: // it will look again anyway
 		}
 	})
-	if err := e.followHubs(); err != nil {
+	if err := e.followHosts(); err != nil {
 		closeAll(e.azure)
 		e.addresses.close()
 		return err
@@ -250,22 +250,29 @@ func (e *Emulator) openNames(data *http.Server) error {
 				return
 			case <-changed:
 			}
-			if err := e.followHubs(); err != nil && ctx.Err() == nil {
-				e.options.Logger.Error("some hubs cannot be reached by their loopback addresses", "error", err)
+			if err := e.followHosts(); err != nil && ctx.Err() == nil {
+				e.options.Logger.Error("some hosts cannot be reached by their loopback addresses", "error", err)
 			}
 		}
 	}()
 	return nil
 }
 
-func (e *Emulator) followHubs() error {
+func (e *Emulator) followHosts() error {
 	hubs, err := e.state.Hubs("", "")
 	if err != nil {
 		return err
 	}
-	hosts := make([]string, len(hubs))
-	for i, h := range hubs {
-		hosts[i] = h.Host()
+	services, err := e.state.Services("", "")
+	if err != nil {
+		return err
+	}
+	var hosts []string
+	for _, h := range hubs {
+		hosts = append(hosts, strings.ToLower(h.Host()))
+	}
+	for _, s := range services {
+		hosts = append(hosts, strings.ToLower(s.Host()))
 	}
 	return e.addresses.follow(hosts)
 }
@@ -279,23 +286,36 @@ func (e *Emulator) closeNames() {
 	e.addresses.close()
 }
 
-// told is the name of a hub that a device can dial.
-func (e *Emulator) told(hubHost string) string {
+// told is the name of a host that a client can dial.
+func (e *Emulator) told(host string) string {
 	if e.options.Names != NamesLoopback {
-		return hubHost
+		return host
 	}
-	address, err := e.addresses.ensure(hubHost)
+	address, err := e.addresses.ensure(host)
 	if err != nil {
-		e.options.Logger.Error("a device was given a hub that cannot be reached", "hub", hubHost, "error", err)
+		e.options.Logger.Error("a client was told a host that cannot be reached", "host", host, "error", err)
 	}
 	if address == "" {
-		return hubHost
+		return host
 	}
 	return address
 }
 
-// HubAddress is the name by which clients reach a hub: an address with NamesLoopback, else its host name.
-func (e *Emulator) HubAddress(hubHost string) string { return e.told(hubHost) }
+// HubAddress is the name by which clients reach a hub or a provisioning service: an address with NamesLoopback, else its host name.
+func (e *Emulator) HubAddress(host string) string { return e.told(host) }
+
+// Names says how clients find the hosts.
+func (e *Emulator) Names() Names { return e.options.Names }
+
+// dialable are the addresses by host; nil but for NamesLoopback.
+func (e *Emulator) dialable() map[string]string {
+	if e.options.Names != NamesLoopback {
+		return nil
+	}
+	e.addresses.mu.Lock()
+	defer e.addresses.mu.Unlock()
+	return maps.Clone(e.addresses.byHost)
+}
 
 // addressesPath is where addresses are remembered.
 func (o Options) addressesPath() string {

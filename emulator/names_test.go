@@ -101,7 +101,7 @@ func await(t *testing.T, check func() error) {
 	}
 }
 
-func TestEachHubHasALoopbackAddress(t *testing.T) {
+func TestEachHostHasALoopbackAddress(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8 without set-up")
@@ -139,6 +139,23 @@ func TestEachHubHasALoopbackAddress(t *testing.T) {
 	}
 	if err := dial(w, secure(address), "127.0.0.99"); err == nil {
 		t.Error("the address of no hub is taken for this one's")
+	}
+
+	// So has the provisioning service, for its service API and its devices.
+	const host = "dps-1.azure-devices-provisioning.net"
+	own := e.HubAddress(host)
+	if own == address || !strings.HasPrefix(own, "127.0.0.") {
+		t.Fatalf("the provisioning service has the address %q, want one of its own", own)
+	}
+	if got := assigned(w, https(own), scope); got != address {
+		t.Errorf("a device that registers at %s is told %s, want %s", own, got, address)
+	}
+	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
+	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
+		status, body := w.at(https(own), "GET", "/enrollments/device-1?api-version=2021-10-01", "", token(t, name, "provisioningserviceowner", key))
+		if status != want {
+			t.Errorf("the service API with a token for %s: got %d %v, want %d", name, status, body, want)
+		}
 	}
 
 	// Hubs come and go, and keep their address.

@@ -45,6 +45,7 @@ func (e *Emulator) dataHandler() http.Handler {
 	device := e.on(requestlog.DPSDevice, e.devices)
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
 		Bearer: func(_ context.Context, token string) error { return e.entra.Check("Bearer "+token, entra.DPSAudience) },
+		Other:  e.addresses.Other,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

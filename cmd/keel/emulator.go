@@ -31,15 +31,6 @@ func newEmulator(a *app) *cobra.Command {
 		Example: "  keel emulator start\n  keel emulator status --json\n  keel emulator logs --follow",
 	}
 	group(cmd)
-	var newPorts bool
-	start := &cobra.Command{
-		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
-		Long: "Start the emulator in the background and print where it answers. One that runs already is left alone. Its ports are those\n" +
-			"of the first start; --new-ports chooses others, for when somebody else has taken one.",
-		Example: "  keel emulator start\n  keel emulator start --new-ports\n  keel emulator start --json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), newPorts) },
-	}
-	start.Flags().BoolVar(&newPorts, "new-ports", false, "choose new free ports instead of the remembered ones")
 	stop := &cobra.Command{
 		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
 		Long:    "Stop the emulator. Whatever it holds is on disk and there again at the next start.",
@@ -49,8 +40,8 @@ func newEmulator(a *app) *cobra.Command {
 	status := &cobra.Command{
 		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not", Args: noArgs,
 		Long: "Show whether the emulator runs and answers, since when, and where. As JSON: running, pid, since, and endpoints with arm,\n" +
-			"data, mqtt, control, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId; without a running emulator\n" +
-			"only running, which is false.",
+			"data, mqtt, control, names, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId, and settings as they were given\n" +
+			"to starts; without a running emulator only running, which is false.",
 		Example: "  keel emulator status\n  keel emulator status --json | jq -r .endpoints.mqtt",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
 	}
@@ -63,20 +54,36 @@ func newEmulator(a *app) *cobra.Command {
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
 	}
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
-	a.addJSON(start)
 	a.addJSON(stop)
 	a.addJSON(status)
-	cmd.AddCommand(start, stop, status, logs, newEmulatorRun(a))
+	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a))
 	return cmd
 }
 
-func (a *app) emulatorStart(ctx context.Context, newPorts bool) error {
+func newEmulatorStart(a *app) *cobra.Command {
+	var newPorts bool
+	var settings *settingFlags
+	cmd := &cobra.Command{
+		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
+		Long: "Start the emulator in the background and print where it answers. One that runs already is left alone. Its ports are those\n" +
+			"of the first start; --new-ports chooses others, for when somebody else has taken one.\n\n" + settingsHelp,
+		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --new-ports --json",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), settings, newPorts) },
+	}
+	cmd.Flags().BoolVar(&newPorts, "new-ports", false, "choose new free ports instead of the remembered ones")
+	settings = addSettings(cmd)
+	a.addJSON(cmd)
+	return cmd
+}
+
+func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPorts bool) error {
 	folder, err := a.checkout()
 	if err != nil {
 		return err
 	}
+	_, stopped := a.process(folder).Find()
 	if newPorts {
-		if _, err := a.process(folder).Find(); err == nil {
+		if stopped == nil {
 			return hint.To(errors.New("choose new ports: the emulator runs"), "stop it first: keel emulator stop")
 		}
 		for _, name := range portFiles {
@@ -94,8 +101,13 @@ func (a *app) emulatorStart(ctx context.Context, newPorts bool) error {
 			return err
 		}
 	}
+	forget, err := remember(folder, settings, stopped == nil)
+	if err != nil {
+		return err
+	}
 	endpoints, started, err := a.startEmulator(ctx, folder)
 	if err != nil {
+		forget()
 		return err
 	}
 	if a.json {
@@ -136,6 +148,8 @@ type status struct {
 	PID       int                    `json:"pid,omitempty"`
 	Since     *time.Time             `json:"since,omitempty"`
 	Endpoints *environment.Endpoints `json:"endpoints,omitempty"`
+	// Settings are those that starts were told; what is not among them is as the emulator has it untold.
+	Settings *emulatorSettings `json:"settings,omitempty"`
 }
 
 func (a *app) emulatorStatus(ctx context.Context) error {
@@ -160,11 +174,18 @@ func (a *app) emulatorStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	settings, err := readEmulatorSettings(folder)
+	if err != nil {
+		return err
+	}
 	if a.json {
-		return a.printJSON(status{Running: true, PID: record.PID, Since: &record.Started, Endpoints: &endpoints})
+		return a.printJSON(status{Running: true, PID: record.PID, Since: &record.Started, Endpoints: &endpoints, Settings: &settings})
 	}
 	fmt.Fprintf(a.stdout, "running  process %d, since %s\n", record.PID, record.Started.Local().Format(time.DateTime))
 	a.printEndpoints(endpoints)
+	for _, line := range settings.lines() {
+		fmt.Fprintf(a.stdout, "%-8s %s\n", line[0], line[1])
+	}
 	return nil
 }
 

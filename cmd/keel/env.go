@@ -18,8 +18,10 @@ func newEnv(a *app) *cobra.Command {
 		Use:   "env",
 		Short: "Print the environment of the local stack as shell commands",
 		Long: "Print shell commands that give a shell the environment of the local stack, for plain pulumi. No key is among it.\n" +
-			"With --device or --admin, print instead what one device or an operator needs to connect; that does hold keys.",
-		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  keel env --device device-1\n  keel env --admin --json",
+			"With --device or --admin, print instead what one device or an operator needs to connect, and no more; that does hold keys.\n" +
+			"The variables are those of Azure's own samples, with what Node needs to trust the emulator. An emulator that was started\n" +
+			"with --names loopback has addresses in them that every SDK can dial.",
+		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n  keel env --admin --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
@@ -54,11 +56,7 @@ func (a *app) env(ctx context.Context, unset bool) error {
 	}
 	variables := append(e.Variables(), environment.Variable{Name: "PATH", Value: e.Path()})
 	if a.json {
-		values := map[string]string{}
-		for _, v := range variables {
-			values[v.Name] = v.Value
-		}
-		return a.printJSON(values)
+		return a.print(handout{variables: variables})
 	}
 	if unset {
 		return a.envUnset(e)
@@ -93,54 +91,4 @@ func quote(text string) string {
 		return text
 	}
 	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
-}
-
-// show prints variables as exports or JSON.
-func (a *app) show(variables []environment.Variable) error {
-	if !a.json {
-		a.export(variables...)
-		return nil
-	}
-	values := map[string]string{}
-	for _, v := range variables {
-		values[v.Name] = v.Value
-	}
-	return a.printJSON(values)
-}
-
-func (a *app) envDevice(ctx context.Context, id string) error {
-	stack, e, err := a.outputs(ctx)
-	if err != nil {
-		return err
-	}
-	key, err := stack.keyOf(ctx, e.Endpoints, id)
-	if err != nil {
-		return err
-	}
-	return a.show([]environment.Variable{
-		{Name: "IOTHUB_DEVICE_DPS_ID_SCOPE", Value: stack.IDScope},
-		{Name: "IOTHUB_DEVICE_DPS_ENDPOINT", Value: stack.DeviceHost},
-		{Name: "IOTHUB_DEVICE_DPS_DEVICE_ID", Value: id},
-		{Name: "IOTHUB_DEVICE_DPS_DEVICE_KEY", Value: key},
-		{Name: "EVENKEEL_DATA_ENDPOINT", Value: e.Endpoints.Data},
-		{Name: "EVENKEEL_MQTT_ENDPOINT", Value: e.Endpoints.MQTT},
-		{Name: "EVENKEEL_CA_FILE", Value: e.Endpoints.CAFile},
-	})
-}
-
-func (a *app) envAdmin(ctx context.Context) error {
-	stack, e, err := a.outputs(ctx)
-	if err != nil {
-		return err
-	}
-	variables := []environment.Variable{
-		{Name: "IOTHUB_DPS_CONNECTION_STRING", Value: stack.ServiceConnectionString},
-	}
-	for _, hub := range stack.Hubs {
-		name := "IOTHUB_CONNECTION_STRING_" + strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_"))
-		variables = append(variables, environment.Variable{Name: name, Value: stack.HubConnectionStrings[hub.Name]})
-	}
-	return a.show(append(variables,
-		environment.Variable{Name: "EVENKEEL_DATA_ENDPOINT", Value: e.Endpoints.Data},
-		environment.Variable{Name: "EVENKEEL_CA_FILE", Value: e.Endpoints.CAFile}))
 }

@@ -128,6 +128,23 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 	return hubs, nil
 }
 
+// errNoKey is the cause when a device proves itself by other means than a symmetric key.
+var errNoKey = errors.New("has an individual enrollment without a symmetric key")
+
+// assignment returns the registration of a device, which has no hub when it has not registered.
+func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id string) (dpsapi.Registration, error) {
+	client, err := o.service(e)
+	if err != nil {
+		return dpsapi.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
+	}
+	defer client.Close()
+	registration, err := client.Registration(ctx, id)
+	if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		return dpsapi.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
+	}
+	return registration, nil
+}
+
 // keyOf returns a device's own key: that of its individual enrollment where there is one, else the one derived for the group.
 func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) (string, error) {
 	if faults := enrollment.CheckRegistrationID("device", id); len(faults) > 0 {
@@ -145,7 +162,7 @@ func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) 
 	case err != nil:
 		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
 	case attestation.SymmetricKey == nil:
-		return "", fmt.Errorf("device %q has an individual enrollment without a symmetric key: it proves itself by %s", id, attestation.Type)
+		return "", fmt.Errorf("device %q %w: it proves itself by %s", id, errNoKey, attestation.Type)
 	}
 	return attestation.SymmetricKey.PrimaryKey, nil
 }

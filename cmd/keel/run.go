@@ -28,10 +28,12 @@ const pluginPortFile = "plugin-port"
 func newEmulatorRun(a *app) *cobra.Command {
 	var checkout string
 	var debug bool
+	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the emulator in the foreground, until it is interrupted", Args: noArgs,
-		Long:    "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.",
-		Example: "  keel emulator run\n  keel emulator run --debug",
+		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n\n" +
+			settingsHelp,
+		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			folder := environment.Folder{Root: checkout}
 			if checkout == "" {
@@ -40,16 +42,17 @@ func newEmulatorRun(a *app) *cobra.Command {
 					return err
 				}
 			}
-			return a.emulatorRun(cmd.Context(), folder, debug)
+			return a.emulatorRun(cmd.Context(), folder, settings, debug)
 		},
 	}
 	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout it belongs to (default: the one of the current folder)")
 	cmd.Flags().BoolVar(&debug, "debug", false, "log every request")
+	settings = addSettings(cmd)
 	return cmd
 }
 
 // emulatorRun serves the emulator and the local plugin until ctx ends.
-func (a *app) emulatorRun(ctx context.Context, f environment.Folder, debug bool) error {
+func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *settingFlags, debug bool) error {
 	level := slog.LevelInfo
 	if debug {
 		level = slog.LevelDebug
@@ -66,19 +69,22 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, debug bool)
 		return err
 	}
 	defer release()
-	emu, err := emulator.New(emulator.Options{Dir: f.Emulator(), Logger: logger})
+	forget, err := remember(f, flags, false)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = emu.Close() }() // Run closes it too, and reports
-	if err := emu.Start(); err != nil {
-		return portTaken(err)
+	emu, err := startIn(f, logger)
+	if err != nil {
+		forget()
+		return err
 	}
+	defer func() { _ = emu.Close() }() // Run closes it too, and reports
 	listener, err := listenPlugin(filepath.Join(f.Emulator(), pluginPortFile))
 	if err != nil {
 		return portTaken(err)
 	}
 	endpoints := describe(emu.Endpoints(), listener, f)
+	endpoints.Names = string(emu.Names())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	plugin := make(chan error, 1)
@@ -97,6 +103,26 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, debug bool)
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// startIn starts the emulator of a checkout with the settings that are remembered there.
+func startIn(f environment.Folder, logger *slog.Logger) (*emulator.Emulator, error) {
+	settings, err := readEmulatorSettings(f)
+	if err != nil {
+		return nil, err
+	}
+	options := emulator.Options{Dir: f.Emulator(), Logger: logger}
+	if err := settings.apply(&options); err != nil {
+		return nil, err
+	}
+	emu, err := emulator.New(options)
+	if err != nil {
+		return nil, err
+	}
+	if err := emu.Start(); err != nil {
+		return nil, errors.Join(portTaken(err), emu.Close())
+	}
+	return emu, nil
 }
 
 func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) environment.Endpoints {

@@ -71,6 +71,9 @@ func (f Folder) DeviceAuthority(stack string) string {
 // Certificates is the folder of certificates and keys of an environment's devices.
 func (f Folder) Certificates(stack string) string { return filepath.Join(f.in("devices"), stack) }
 
+// EmulatorSettings is the file that remembers how the emulator is started.
+func (f Folder) EmulatorSettings() string { return f.in("emulator-settings.json") }
+
 // Log is the file that the emulator in the background writes to.
 func (f Folder) Log() string { return f.in("emulator.log") }
 

@@ -17,6 +17,8 @@ type Endpoints struct {
 	Data    string `json:"data"`
 	MQTT    string `json:"mqtt"`
 	Control string `json:"control"`
+	// Names says how clients find the hosts beside these: "map", "loopback" or "azure"; empty is map.
+	Names string `json:"names,omitempty"`
 	// PluginPort is where the local azure-native plugin listens, on the loopback address.
 	PluginPort int `json:"pluginPort"`
 	// CAFile is the absolute path of the certificate that signs all of these.

@@ -29,6 +29,7 @@ var owned = []struct {
 	{module + "/internal/login", []string{"internal/provider"}, "the provider logs in; keel and the local plugin are given their credentials"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/deviceca", []string{"cmd"}, "certificates of devices are made for people and tests; the program is given them"},
+	{module + "/internal/controlapi", []string{"cmd"}, "only keel steers the emulator"},
 	{module + "/internal/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
 	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},

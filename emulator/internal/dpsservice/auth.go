@@ -87,3 +87,15 @@ func (s *surface) authenticate(r *http.Request, service state.Service) (rights, 
 func covers(token sas.Token, service state.Service, r *http.Request) bool {
 	return token.Covers(service.Host()+r.URL.Path) || token.Covers(hostName(r.Host)+r.URL.Path)
 }
+
+// covers reports whether a token is for that path of the service, under whichever of its names the client knows.
+func (s *surface) covers(token sas.Token, service state.Service, path string) bool {
+	if token.Covers(service.Host() + path) {
+		return true
+	}
+	if s.opts.Other == nil {
+		return false
+	}
+	other := s.opts.Other(service.Host())
+	return other != "" && token.Covers(other+path)
+}

@@ -30,6 +30,8 @@ type Options struct {
 	Strict bool
 	// Bearer checks a Microsoft Entra token and returns nil when its holder may use the data plane. Nil: no such token is accepted.
 	Bearer func(ctx context.Context, token string) error
+	// Other is the other name, an address, by which a service is reached, "" for none. Nil: there are none.
+	Other func(host string) string
 }
 
 type surface struct {

@@ -265,6 +265,6 @@ func (s *State) keepHub(h *Hub) error {
 	}
 	s.hubs[h.Host()], s.version = h, h.Version
 	s.schedule()
-	s.tellHubs()
+	s.tellHosts()
 	return nil
 }

@@ -285,5 +285,6 @@ func (s *State) keepService(v *Service) error {
 	s.services[v.Host()], s.version = v, v.Version
 	s.scopes[strings.ToLower(v.IDScope)] = v.Host()
 	s.schedule()
+	s.tellHosts()
 	return nil
 }

@@ -52,7 +52,7 @@ type State struct {
 	scopes   map[string]string   // lower-case ID scope to host
 	nextDue  time.Time           // when the first transition ends; zero when none is under way
 	version  uint64              // of the resource or child changed last
-	onHubs   []func()
+	onHosts  []func()
 
 	// dps guards enrollments, groups and registrations by key, devices guards devices and twins.
 	dps, devices *stripes
@@ -111,16 +111,16 @@ func (s *State) Close() error {
 // Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
 func (s *State) Now() time.Time { return s.now().UTC().Truncate(100 * time.Nanosecond) }
 
-// OnHubs calls f whenever a hub was made, changed or deleted, or may have been. f must return at once and not call the state.
-func (s *State) OnHubs(f func()) {
+// OnHosts calls f whenever a hub or a provisioning service was made, changed or deleted, or may have been. f must return at once and not call the state.
+func (s *State) OnHosts(f func()) {
 	s.world.Lock()
 	defer s.world.Unlock()
-	s.onHubs = append(s.onHubs, f)
+	s.onHosts = append(s.onHosts, f)
 }
 
-// tellHubs calls those of OnHubs; the caller holds world for writing.
-func (s *State) tellHubs() {
-	for _, f := range s.onHubs {
+// tellHosts calls those of OnHosts; the caller holds world for writing.
+func (s *State) tellHosts() {
+	for _, f := range s.onHosts {
 		f()
 	}
 }
@@ -141,7 +141,7 @@ func (s *State) Reset() error {
 	s.presence.clear()
 	s.locks.drop("")
 	s.empty()
-	s.tellHubs()
+	s.tellHosts()
 	return nil
 }
 

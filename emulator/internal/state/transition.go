@@ -35,8 +35,8 @@ func (s *State) settleTransitions() error {
 		return err
 	}
 	s.forget(groups, hubs, services)
-	if len(hubs) > 0 {
-		s.tellHubs()
+	if len(hubs)+len(services) > 0 {
+		s.tellHosts()
 	}
 	s.schedule()
 	return nil

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/emulator"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// emulatorSettings are how the emulator of a checkout is started, now and from then on. The zero value is how it starts untold.
+type emulatorSettings struct {
+	// Names is "map", "loopback" or "azure"; empty is map.
+	Names emulator.Names `json:"names,omitempty"`
+	// Latencies are time spans by Azure location, as 20ms.
+	Latencies map[string]string `json:"latencies,omitempty"`
+	// WebhookTimeout and LRODelay are time spans; empty ones are the emulator's own.
+	WebhookTimeout string `json:"webhookTimeout,omitempty"`
+	LRODelay       string `json:"lroDelay,omitempty"`
+	// X25519Only turns the post-quantum key exchange off.
+	X25519Only bool `json:"x25519Only,omitempty"`
+}
+
+// settingFlags are the flags of `emulator start` and `run` that are remembered.
+type settingFlags struct {
+	cmd      *cobra.Command
+	names    string
+	latency  []string
+	webhook  time.Duration
+	lro      time.Duration
+	x25519   bool
+	defaults bool
+}
+
+// settingsHelp ends the help of the commands that take the flags.
+const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; --default-settings forgets them. A running\n" +
+	"emulator keeps its own: stop it first.\n\n" +
+	"--names says how clients find the hubs. map: our own client is told the ports; needs no privilege. loopback: for unmodified\n" +
+	"SDKs: each hub and provisioning service has a loopback address of its own with Azure's ports, 443 and 8883 (on Linux allow\n" +
+	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
+	"azure: the Azure names on those ports, for who maps them to this machine."
+
+func addSettings(cmd *cobra.Command) *settingFlags {
+	f := &settingFlags{cmd: cmd}
+	flags := cmd.Flags()
+	flags.StringVar(&f.names, "names", string(emulator.NamesMap), "how clients find the hubs: map, loopback or azure")
+	flags.StringArrayVar(&f.latency, "latency", nil, "how far a location is from the devices, as westeurope=20ms; again for each location (geoLatency allocation)")
+	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
+	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
+	flags.BoolVar(&f.x25519, "x25519-only", false, "no post-quantum key exchange: cheaper connections")
+	flags.BoolVar(&f.defaults, "default-settings", false, "forget what earlier starts were told")
+	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
+		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
+	return f
+}
+
+// over returns the settings with what the command line says put over them.
+func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
+	if f.defaults {
+		s = emulatorSettings{}
+	}
+	given := f.cmd.Flags().Changed
+	if given("names") {
+		names := emulator.Names(f.names)
+		if !slices.Contains([]emulator.Names{emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names) {
+			return s, usageError{fmt.Errorf("--names %q: use map, loopback or azure", f.names)}
+		}
+		s.Names = names
+	}
+	if given("latency") {
+		s.Latencies = map[string]string{}
+		for _, pair := range f.latency {
+			location, text, ok := strings.Cut(pair, "=")
+			latency, err := time.ParseDuration(text)
+			if !ok || location == "" || err != nil || latency < 0 {
+				return s, usageError{fmt.Errorf("--latency %q: want a location and a time span, as westeurope=20ms", pair)}
+			}
+			s.Latencies[location] = latency.String()
+		}
+	}
+	for _, span := range []struct {
+		flag  string
+		value time.Duration
+		least time.Duration
+		to    *string
+	}{{"webhook-timeout", f.webhook, time.Millisecond, &s.WebhookTimeout}, {"lro-delay", f.lro, 0, &s.LRODelay}} {
+		if !given(span.flag) {
+			continue
+		}
+		if span.value < span.least {
+			return s, usageError{fmt.Errorf("--%s %s: it is too short", span.flag, span.value)}
+		}
+		*span.to = span.value.String()
+	}
+	if given("x25519-only") {
+		s.X25519Only = f.x25519
+	}
+	return s, nil
+}
+
+// apply puts the settings into the emulator's options.
+func (s emulatorSettings) apply(o *emulator.Options) error {
+	o.Names, o.X25519Only = s.Names, s.X25519Only
+	var err error
+	parse := func(text string) time.Duration {
+		if text == "" {
+			return 0
+		}
+		span, parseErr := time.ParseDuration(text)
+		err = errors.Join(err, parseErr)
+		return span
+	}
+	o.WebhookTimeout, o.LRODelay = parse(s.WebhookTimeout), parse(s.LRODelay)
+	o.Latencies = map[string]time.Duration{}
+	for location, text := range s.Latencies {
+		o.Latencies[location] = parse(text)
+	}
+	if err != nil {
+		return fmt.Errorf("read the emulator's settings: %w", err)
+	}
+	return nil
+}
+
+// lines are the settings as people read them: name and value.
+func (s emulatorSettings) lines() [][2]string {
+	var lines [][2]string
+	add := func(name, value string) {
+		if value != "" && value != "false" {
+			lines = append(lines, [2]string{name, value})
+		}
+	}
+	add("names", string(s.Names))
+	for _, location := range slices.Sorted(maps.Keys(s.Latencies)) {
+		add("latency", location+"="+s.Latencies[location])
+	}
+	add("webhook-timeout", s.WebhookTimeout)
+	add("lro-delay", s.LRODelay)
+	add("x25519-only", fmt.Sprint(s.X25519Only))
+	return lines
+}
+
+func readEmulatorSettings(f environment.Folder) (s emulatorSettings, err error) {
+	text, err := os.ReadFile(f.EmulatorSettings())
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &s)
+	}
+	if err != nil {
+		return s, hint.To(fmt.Errorf("read the emulator's settings: %w", err), "forget them with: keel emulator start --default-settings")
+	}
+	return s, nil
+}
+
+func writeEmulatorSettings(f environment.Folder, s emulatorSettings) error {
+	text, err := json.MarshalIndent(s, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(filepath.Dir(f.EmulatorSettings()), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(f.EmulatorSettings(), append(text, '\n'), 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("remember the emulator's settings: %w", err)
+	}
+	return nil
+}
+
+// remember makes what the command line says the emulator's settings. What it returns takes that back, for a start that fails. A
+// running emulator keeps its settings, so that other ones are refused.
+func remember(f environment.Folder, flags *settingFlags, running bool) (undo func(), err error) {
+	old, err := readEmulatorSettings(f)
+	if err != nil && !flags.defaults {
+		return nil, err
+	}
+	next, err := flags.over(old)
+	if err != nil {
+		return nil, err
+	}
+	if reflect.DeepEqual(old, next) {
+		return func() {}, nil
+	}
+	if running {
+		return nil, hint.To(errors.New("change the emulator's settings: the emulator runs"), "stop it first: keel emulator stop")
+	}
+	if err := writeEmulatorSettings(f, next); err != nil {
+		return nil, err
+	}
+	return func() { _ = writeEmulatorSettings(f, old) }, nil // the start's own error is the one to tell
+}
