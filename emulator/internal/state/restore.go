@@ -52,7 +52,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}
-	s.tellHubs()
+	s.tellHosts()
 	return nil
 }
 
