@@ -59,9 +59,12 @@ func (e *Emulator) dataHandler() http.Handler {
 		case host == "localhost" || net.ParseIP(host) != nil || strings.HasSuffix(host, serviceDomain):
 			if devicePath(r.URL.Path) {
 				device.ServeHTTP(w, r)
-			} else {
-				service.ServeHTTP(w, r)
+				return
 			}
+			if strings.HasSuffix(host, serviceDomain) {
+				r.Host = host
+			}
+			service.ServeHTTP(w, r)
 		case strings.HasSuffix(host, hubDomain):
 			r.Host = host
 			hub.ServeHTTP(w, r)

@@ -76,7 +76,7 @@ func (s *surface) authenticate(r *http.Request, service state.Service) (rights, 
 		if !strings.EqualFold(policy.Name, token.KeyName) {
 			continue
 		}
-		if token.Verify(s.st.Now(), policy.PrimaryKey, policy.SecondaryKey) != nil || !covers(token, service, r) {
+		if token.Verify(s.st.Now(), policy.PrimaryKey, policy.SecondaryKey) != nil || !s.covers(token, service, r) {
 			return rights{}, dpswire.ErrUnauthorized
 		}
 		return rights{granted: policy.Rights}, nil
@@ -84,18 +84,11 @@ func (s *surface) authenticate(r *http.Request, service state.Service) (rights, 
 	return rights{}, dpswire.ErrUnauthorized
 }
 
-func covers(token sas.Token, service state.Service, r *http.Request) bool {
-	return token.Covers(service.Host()+r.URL.Path) || token.Covers(hostName(r.Host)+r.URL.Path)
-}
-
 // covers reports whether a token is for that path of the service, under whichever of its names the client knows.
-func (s *surface) covers(token sas.Token, service state.Service, path string) bool {
-	if token.Covers(service.Host() + path) {
-		return true
+func (s *surface) covers(token sas.Token, service state.Service, r *http.Request) bool {
+	names := []string{service.Host(), hostName(r.Host)}
+	if s.opts.Other != nil {
+		names = append(names, s.opts.Other(service.Host()))
 	}
-	if s.opts.Other == nil {
-		return false
-	}
-	other := s.opts.Other(service.Host())
-	return other != "" && token.Covers(other+path)
+	return slices.ContainsFunc(names, func(name string) bool { return name != "" && token.Covers(name+r.URL.Path) })
 }
