@@ -31,6 +31,7 @@ import (
 	"evenkeel/emulator/internal/localca"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -46,6 +47,8 @@ const (
 type Emulator struct {
 	options Options
 	state   *state.State
+	clock   *state.Clock
+	shelf   *shelf.Shelf
 	ca      *localca.Authority
 	entra   *entra.Authority
 	log     *requestlog.Log
@@ -84,12 +87,13 @@ func New(o Options) (*Emulator, error) {
 
 func (e *Emulator) open() (err error) {
 	// Certificates follow the real clock, because clients check them with theirs.
-	stateDir := ""
+	e.clock = state.NewClock(e.options.Now)
+	stateDir, shelfDir := "", ""
 	if dir := e.options.Dir; dir == "" {
 		if e.ca, err = localca.New(time.Now); err != nil {
 			return err
 		}
-		if e.entra, err = entra.New(e.options.Now); err != nil {
+		if e.entra, err = entra.New(e.clock.Now); err != nil {
 			return err
 		}
 	} else {
@@ -99,17 +103,18 @@ func (e *Emulator) open() (err error) {
 		if e.ca, err = localca.Load(dir, time.Now); err != nil {
 			return err
 		}
-		if e.entra, err = entra.Load(dir, e.options.Now); err != nil {
+		if e.entra, err = entra.Load(dir, e.clock.Now); err != nil {
 			return err
 		}
-		stateDir = filepath.Join(dir, storeDir)
+		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
 	}
-	e.state, err = state.Open(state.Options{Dir: stateDir, Now: e.options.Now, Random: e.options.Random, Latencies: e.options.Latencies})
+	e.state, err = state.Open(state.Options{Dir: stateDir, Clock: e.clock, Random: e.options.Random, Latencies: e.options.Latencies})
 	if err != nil {
 		return err
 	}
+	e.shelf = shelf.New(shelfDir)
 	e.addresses = &addresses{file: e.options.addressesPath()}
-	if err := errors.Join(e.addresses.load(), e.openSurfaces()); err != nil {
+	if err := errors.Join(e.seedEmpty(), e.addresses.load(), e.openSurfaces()); err != nil {
 		return errors.Join(err, e.state.Close())
 	}
 	return nil
@@ -136,6 +141,10 @@ func (e *Emulator) Start() error {
 	}
 	if e.options.Dir != "" {
 		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
+	}
+	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
+		e.options.Logger.Warn("listening beyond this machine: whoever reaches it controls the emulator, for the control port has no authentication",
+			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
 	if err := e.serve(l); err != nil {
@@ -191,6 +200,7 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset,
+		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock,
 		AnyHost: e.options.AllowRemote,
 		Ready:   func() error { return nil }, // the listeners open last
 		About: func() map[string]any {

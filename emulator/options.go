@@ -20,6 +20,8 @@ type Options struct {
 	// Dir is the data folder, made when absent: the store, the local CA, the client secret, the ports. Empty: everything is in
 	// memory and ends with Close.
 	Dir string
+	// Seed is a file with a snapshot (see WriteSnapshot) that an emulator begins with whose state holds nothing.
+	Seed string
 	// Host is the address to listen on; DefaultHost when empty.
 	Host string
 	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network: its control

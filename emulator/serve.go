@@ -40,7 +40,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		start := time.Now()
 		// The path as it came: a handler may rewrite the URL.
 		record := requestlog.Record{
-			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: start.UTC(),
+			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)

@@ -1,5 +1,5 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
-// telemetry, messages to devices and reset.
+// telemetry, messages to devices, reset, snapshots and the clock.
 //
 // No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
 // to a web page.
@@ -19,6 +19,7 @@ import (
 
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/state"
 )
 
 const (
@@ -49,7 +50,10 @@ type Options struct {
 	// Status is the HTTP status of an error of Send and Purge.
 	Status func(error) int
 	// Reset makes the emulator forget everything but its ports, authority and secrets.
-	Reset func() error
+	Reset     func() error
+	Snapshots Snapshots
+	// Clock is the time of the emulated cloud.
+	Clock *state.Clock
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
 	AnyHost bool
 }
@@ -71,6 +75,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("POST /holds", s.addHold)
 	mux.HandleFunc("GET /holds/{id}", s.getHold)
 	mux.HandleFunc("POST /holds/{id}/release", s.releaseHold)
+	s.routeSnapshots(mux)
+	s.routeClock(mux)
 	return s.guard(mux)
 }
 
@@ -81,7 +87,9 @@ func (s surface) guard(next http.Handler) http.Handler {
 			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to web pages"))
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		if r.URL.Path != "/seed" {
+			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		}
 		next.ServeHTTP(w, r)
 	})
 }
@@ -169,10 +177,7 @@ func answer(h *hold.Hold) holdAnswer {
 
 func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
 	var body holdRequest
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&body); err != nil && !errors.Is(err, io.EOF) {
-		writeError(w, http.StatusBadRequest, fmt.Errorf("read the hold: %w", err))
+	if !readJSON(w, r, &body) {
 		return
 	}
 	m := hold.Match{Surface: body.Surface, Method: body.Method, Mutating: body.Mutating, Nth: body.Nth}
@@ -231,6 +236,17 @@ func (s surface) hold(w http.ResponseWriter, r *http.Request) (*hold.Hold, bool)
 		writeError(w, http.StatusNotFound, fmt.Errorf("no hold %q", id))
 	}
 	return h, ok
+}
+
+// readJSON reads the body, which may be empty; it answers, and returns false, when that cannot be.
+func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the body: %w", err))
+		return false
+	}
+	return true
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

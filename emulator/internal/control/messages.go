@@ -3,7 +3,6 @@ package control
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"time"
@@ -82,10 +81,7 @@ func (s surface) messages(w http.ResponseWriter, r *http.Request) {
 //	curl -d '{"hub":"hub-1.azure-devices.net","device":"device-1","body":"hello"}' http://127.0.0.1:PORT/messages
 func (s surface) send(w http.ResponseWriter, r *http.Request) {
 	var c Command
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	if err := d.Decode(&c); err != nil {
-		writeError(w, http.StatusBadRequest, fmt.Errorf("read the message: %w", err))
+	if !readJSON(w, r, &c) {
 		return
 	}
 	if _, err := c.Content(); err != nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
@@ -18,9 +17,6 @@ var (
 	errHubGone  = errors.New("the hub was deleted")
 	errRegistry = errors.New("the device was disabled, deleted or given other credentials")
 )
-
-// longest is how far ahead a token's expiry is watched; tokens beyond it outlive the process.
-const longest = 10 * 365 * 24 * time.Hour
 
 // Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
 // Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
@@ -74,8 +70,8 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	if err := h.resume(s); err != nil {
 		return nil, err
 	}
-	if left := granted.expiry.Sub(h.state.Now()); !granted.expiry.IsZero() && left < longest {
-		s.expiry = time.AfterFunc(left, func() { s.client.Close(errExpired) })
+	if !granted.expiry.IsZero() {
+		s.unwatch = h.state.At(granted.expiry, func() { s.client.Close(errExpired) })
 	}
 	h.mu.Lock()
 	h.sessions[s.key] = s

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
@@ -33,8 +32,8 @@ type session struct {
 	generation string
 	version    string
 	client     broker.Client
-	// expiry closes the connection when its token expires; nil without one.
-	expiry *time.Timer
+	// unwatch ends the wait for the expiry of the token; nil without one.
+	unwatch func()
 
 	mu sync.Mutex
 	// granted are the filters subscribed to, with their quality of service.
@@ -61,8 +60,8 @@ func (s *session) Resumed() bool { return s.resumed }
 
 // Closed implements broker.Session.
 func (s *session) Closed() {
-	if s.expiry != nil {
-		s.expiry.Stop()
+	if s.unwatch != nil {
+		s.unwatch()
 	}
 	s.giveBack()
 	s.hubs.closed(s)

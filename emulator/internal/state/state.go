@@ -24,8 +24,9 @@ type Options struct {
 	Dir string
 	// FS replaces the file system under Dir; tests use one that forgets what was not synced.
 	FS vfs.FS
-	// Now is the clock; time.Now when nil. Times are kept in UTC.
-	Now func() time.Time
+	// Now is the clock; time.Now when nil. Times are kept in UTC. Clock takes its place, for a time that can be moved.
+	Now   func() time.Time
+	Clock *Clock
 	// Random is where keys, scopes and etags come from; crypto/rand when nil.
 	Random io.Reader
 	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
@@ -39,7 +40,7 @@ type Options struct {
 // reading, so that its parent cannot go away meanwhile; whoever changes the resources themselves holds it for writing.
 type State struct {
 	store     *store
-	now       func() time.Time
+	clock     *Clock
 	random    io.Reader
 	latencies map[string]time.Duration
 
@@ -72,12 +73,12 @@ func Open(o Options) (*State, error) {
 		files = vfs.Default
 	}
 	s := &State{
-		now: o.Now, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
+		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
 		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: commandLocks{locks: make(map[string]commandLock)},
 	}
-	if s.now == nil {
-		s.now = time.Now
+	if s.clock == nil {
+		s.clock = NewClock(o.Now)
 	}
 	if o.Random == nil {
 		s.random = rand.Reader
@@ -109,7 +110,10 @@ func (s *State) Close() error {
 }
 
 // Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
-func (s *State) Now() time.Time { return s.now().UTC().Truncate(100 * time.Nanosecond) }
+func (s *State) Now() time.Time { return s.clock.Now().Truncate(100 * time.Nanosecond) }
+
+// At calls f when the state's clock shows at, as Clock.At does.
+func (s *State) At(at time.Time, f func()) (stop func()) { return s.clock.At(at, f) }
 
 // OnHosts calls f whenever a hub or a provisioning service was made, changed or deleted, or may have been. f must return at once and not call the state.
 func (s *State) OnHosts(f func()) {

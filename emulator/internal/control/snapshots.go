@@ -1,0 +1,97 @@
+package control
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"evenkeel/emulator/internal/shelf"
+	"evenkeel/emulator/internal/state"
+)
+
+// maxSeed is the size in bytes of the largest snapshot that is taken: one of a million enrollments.
+const maxSeed = 2 << 30
+
+// Snapshots are the named ones of an emulator.
+type Snapshots interface {
+	Save(name string) error
+	Restore(name string) error
+	Open(name string) (io.ReadCloser, error)
+	Delete(name string) error
+	List() ([]shelf.Entry, error)
+	// Seed replaces the state by the snapshot that r reads.
+	Seed(r io.Reader) error
+}
+
+func (s surface) routeSnapshots(mux *http.ServeMux) {
+	mux.HandleFunc("GET /snapshots", s.listSnapshots)
+	mux.HandleFunc("GET /snapshots/{name}", s.getSnapshot)
+	mux.HandleFunc("PUT /snapshots/{name}", named(s.Snapshots.Save))
+	mux.HandleFunc("DELETE /snapshots/{name}", named(s.Snapshots.Delete))
+	mux.HandleFunc("POST /snapshots/{name}/restore", named(s.Snapshots.Restore))
+	mux.HandleFunc("POST /seed", s.seed)
+}
+
+// listSnapshots answers the names of the snapshots, their sizes and dates.
+func (s surface) listSnapshots(w http.ResponseWriter, _ *http.Request) {
+	entries, err := s.Snapshots.List()
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, entries)
+}
+
+// named answers a call about one snapshot: saving, restoring, deleting.
+func named(do func(name string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		unhurried(w)
+		if err := do(r.PathValue("name")); err != nil {
+			writeError(w, statusOf(err), err)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+// getSnapshot answers the document. It holds keys.
+func (s surface) getSnapshot(w http.ResponseWriter, r *http.Request) {
+	f, err := s.Snapshots.Open(r.PathValue("name"))
+	if err != nil {
+		writeError(w, statusOf(err), err)
+		return
+	}
+	defer f.Close()
+	unhurried(w)
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.Copy(w, f) // an error here means that the client has gone
+}
+
+// seed replaces everything by the snapshot in the body.
+func (s surface) seed(w http.ResponseWriter, r *http.Request) {
+	unhurried(w)
+	if err := s.Snapshots.Seed(http.MaxBytesReader(w, r.Body, maxSeed)); err != nil {
+		writeError(w, statusOf(err), err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// unhurried lifts the server's deadlines from a request that may take long.
+func unhurried(w http.ResponseWriter) {
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Time{}) // without the support there are none
+	_ = deadlines.SetWriteDeadline(time.Time{})
+}
+
+func statusOf(err error) int {
+	refusal := (*state.Error)(nil)
+	switch {
+	case errors.Is(err, shelf.ErrAbsent):
+		return http.StatusNotFound
+	case errors.Is(err, shelf.ErrName), errors.As(err, &refusal) && refusal.Kind == state.Invalid:
+		return http.StatusBadRequest
+	}
+	return http.StatusInternalServerError
+}
