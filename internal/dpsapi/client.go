@@ -96,7 +96,7 @@ func New(o Options) (*Client, error) {
 	return &Client{
 		host:      o.Host,
 		transport: transport,
-		pipeline: runtime.NewPipeline("evenkeel/dpsapi", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, authorize)}, &policy.ClientOptions{
+		pipeline: runtime.NewPipeline("evenkeel/dpsapi", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
 			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
 			Retry: policy.RetryOptions{
 				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isThrottled,
@@ -182,6 +182,22 @@ type call struct {
 
 // send makes the call, decodes its answer into out (when not nil) and returns the answer's header.
 func (c *Client) send(ctx context.Context, k call, out any) (http.Header, error) {
+	header, _, err := c.exchange(ctx, k, out)
+	return header, err
+}
+
+// exchange is send, and says whether an answer was lost on the way: then the request went out more than once, or an error is an
+// ErrUncertain too.
+func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Header, lost bool, err error) {
+	var tries attempt
+	header, err = c.roundTrip(context.WithValue(ctx, attemptKey{}, &tries), k, out)
+	if lost = tries.lost.Load(); err != nil && lost {
+		err = &uncertainError{err}
+	}
+	return header, lost, err
+}
+
+func (c *Client) roundTrip(ctx context.Context, k call, out any) (http.Header, error) {
 	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+APIVersion)
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)

@@ -89,15 +89,24 @@ type BulkFailure struct {
 	Message           string `json:"errorStatus"`
 }
 
-// Bulk does the same with up to BulkSize entries, and returns the failures of single ones. Each entry's etag stands in the entry.
-func (c Collection[T]) Bulk(ctx context.Context, mode Mode, entries []T) ([]BulkFailure, error) {
-	var result struct {
+// BulkResult is what a bulk operation did.
+type BulkResult struct {
+	// Failures are the entries that failed, each on its own.
+	Failures []BulkFailure
+	// Repeated says that the operation was sent again because an answer was lost: a failure may then tell of what an earlier try did,
+	// such as a conflict with an entry that this very operation made.
+	Repeated bool
+}
+
+// Bulk does the same with up to BulkSize entries. Each entry's etag stands in the entry.
+func (c Collection[T]) Bulk(ctx context.Context, mode Mode, entries []T) (BulkResult, error) {
+	var answer struct {
 		Errors []BulkFailure `json:"errors"`
 	}
-	_, err := c.client.send(ctx, call{
+	_, lost, err := c.client.exchange(ctx, call{
 		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: entries, "mode": mode}, accept: http.StatusOK,
-	}, &result)
-	return result.Errors, err
+	}, &answer)
+	return BulkResult{Failures: answer.Errors, Repeated: lost}, err
 }
 
 // Registration returns the record of a device's registration. It fails with ErrNotFound when the device never registered.

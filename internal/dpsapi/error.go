@@ -23,6 +23,8 @@ var (
 	ErrThrottled = errors.New("throttled")
 	// ErrUnauthorized: the credential is not accepted, or lacks a right.
 	ErrUnauthorized = errors.New("not authorized")
+	// ErrUncertain: no answer says whether the request was carried out. It comes beside the error that says what went wrong.
+	ErrUncertain = errors.New("perhaps carried out")
 )
 
 // Error is a refusal by the service: ProvisioningServiceErrorDetails of the service API 2021-10-01.

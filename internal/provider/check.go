@@ -165,11 +165,17 @@ func withFaults(failures []p.CheckFailure, inputs property.Map, faults []enrollm
 	all := failures
 	for _, failure := range checkFailures(inputs, faults) {
 		undecoded := slices.ContainsFunc(failures, func(f p.CheckFailure) bool {
-			return f.Property == failure.Property || strings.HasPrefix(failure.Property, f.Property+".")
+			return isWithin(failure.Property, f.Property)
 		})
 		if !undecoded {
 			all = append(all, failure)
 		}
 	}
 	return all
+}
+
+// isWithin reports whether a path is that of a property or of a part of it.
+func isWithin(path, property string) bool {
+	rest, is := strings.CutPrefix(path, property)
+	return is && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }

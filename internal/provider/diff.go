@@ -53,7 +53,7 @@ func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 
 func touches(diff map[string]p.PropertyDiff, name string) bool {
 	for path := range diff {
-		if path == name || strings.HasPrefix(path, name+".") {
+		if isWithin(path, name) {
 			return true
 		}
 	}

@@ -2,20 +2,15 @@ package provider
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi-go-provider/infer/types"
 
-	"evenkeel/internal/enrollment"
 	"evenkeel/internal/sas"
 )
 
@@ -49,6 +44,7 @@ type EnrollmentSetState struct {
 	EnrollmentSetArgs
 	ServiceHost string            `pulumi:"serviceHost"`
 	Devices     map[string]string `pulumi:"devices"`
+	Drifted     map[string]string `pulumi:"drifted,optional"`
 	DigestKey   string            `pulumi:"digestKey" provider:"secret"`
 }
 
@@ -71,7 +67,8 @@ func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
 // Annotate describes the properties in the schema.
 func (s *EnrollmentSetState) Annotate(an infer.Annotator) {
 	an.Describe(&s.ServiceHost, "Host name of the provisioning service that holds the enrollments.")
-	an.Describe(&s.Devices, "For each registration id, the enrollment's etag and keyed digests of its settings, keys and webhook.")
+	an.Describe(&s.Devices, "For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.")
+	an.Describe(&s.Drifted, "For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.")
 	an.Describe(&s.DigestKey, "The key of those digests. It opens nothing.")
 }
 
@@ -80,52 +77,6 @@ func (a EnrollmentSetArgs) defaults() SetDefaults {
 		return SetDefaults{}
 	}
 	return *a.Defaults
-}
-
-// errElided says that an asset came without its path: the engine hands only hashes to Diff.
-var errElided = errors.New("the manifest's path is not told")
-
-type manifestsKey struct{}
-
-// withManifests gives operations the rows of manifests that Check read in this process, by the hashes of the assets.
-func withManifests(ctx context.Context, manifests *sync.Map) context.Context {
-	return context.WithValue(ctx, manifestsKey{}, manifests)
-}
-
-func manifestsFrom(ctx context.Context) *sync.Map {
-	if manifests, ok := ctx.Value(manifestsKey{}).(*sync.Map); ok {
-		return manifests
-	}
-	return &sync.Map{}
-}
-
-// rows returns the items, wherever they come from, and the property that they come from.
-func (a EnrollmentSetArgs) rows(ctx context.Context) (path string, items []SetItem, err error) {
-	switch {
-	case a.ManifestText != nil:
-		items, err = readManifest([]byte(*a.ManifestText))
-		return "manifestText", items, err
-	case a.Manifest != nil:
-		if asset := a.Manifest.Asset; asset != nil && asset.Path == "" && asset.Text == "" && asset.URI == "" {
-			items, known := manifestsFrom(ctx).Load(asset.Hash)
-			if !known {
-				return "manifest", nil, errElided
-			}
-			return "manifest", items.([]SetItem), nil
-		}
-		if a.Manifest.Asset == nil || a.Manifest.Asset.Path == "" {
-			return "manifest", nil, errors.New("the manifest has to be a file asset: give text as manifestText, and download what is remote")
-		}
-		content, err := a.Manifest.Asset.Bytes()
-		if err != nil {
-			return "manifest", nil, fmt.Errorf("read the manifest: %w", err)
-		}
-		if items, err = readManifest(content); err == nil {
-			manifestsFrom(ctx).Store(a.Manifest.Asset.Hash, items)
-		}
-		return "manifest", items, err
-	}
-	return "items", a.Items, nil
 }
 
 func (a EnrollmentSetArgs) wanted(ctx context.Context) (path string, want []declared, err error) {
@@ -159,7 +110,7 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	}
 	err = run.apply(ctx, setPlan{added: want})
 	if s.ServiceHost, s.Devices = run.host, run.devices; err != nil && len(run.devices) == 0 {
-		return response, fmt.Errorf("create enrollments: %s", strings.Join(run.failures[:min(len(run.failures), maxReasons)], "; "))
+		return response, run.total("create", err)
 	}
 	response.ID = resourceID(run.host, setsName, run.name)
 	return response, err
@@ -169,13 +120,14 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 func (EnrollmentSet) WireDependencies(f infer.FieldSelector, _ *EnrollmentSetArgs, state *EnrollmentSetState) {
 	f.OutputField(&state.ServiceHost).AlwaysKnown()
 	f.OutputField(&state.Devices).AlwaysKnown()
+	f.OutputField(&state.Drifted).AlwaysKnown()
 	f.OutputField(&state.DigestKey).AlwaysKnown()
 }
 
 // Update adds, changes and removes the enrollments that differ.
 func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.UpdateResponse[EnrollmentSetState], error) {
 	response := infer.UpdateResponse[EnrollmentSetState]{Output: req.State}
-	response.Output.EnrollmentSetArgs = req.Inputs
+	response.Output.EnrollmentSetArgs, response.Output.Drifted = req.Inputs, nil
 	if req.DryRun {
 		response.Output.Devices = map[string]string{}
 		return response, nil
@@ -186,6 +138,9 @@ func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[Enrollm
 	}
 	run, err := beginOwnSet(ctx, req.ID, req.State)
 	if err != nil {
+		return response, err
+	}
+	if err := run.settle(ctx, lacksEtag); err != nil {
 		return response, err
 	}
 	err = run.apply(ctx, planSet(want, run.devices, run.digester))
@@ -212,51 +167,17 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 	if err != nil {
 		return infer.DeleteResponse{}, err
 	}
-	if err := run.apply(ctx, setPlan{removed: slices.Sorted(maps.Keys(req.State.Devices))}); err != nil {
-		return infer.DeleteResponse{}, fmt.Errorf("delete enrollments: %s", strings.Join(run.failures[:min(len(run.failures), maxReasons)], "; "))
+	// What was never confirmed may be somebody else's.
+	if err := run.settle(ctx, isUnanswered); err != nil {
+		return infer.DeleteResponse{}, err
+	}
+	if err := run.apply(ctx, setPlan{removed: slices.Sorted(maps.Keys(run.devices))}); err != nil {
+		return infer.DeleteResponse{}, run.total("delete", err)
 	}
 	return infer.DeleteResponse{}, nil
 }
 
-// Diff compares each enrollment with what the service holds, as the state knows it.
-func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
-	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
-	if host := infer.GetConfig[*Config](ctx).host(); host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
-		response.DetailedDiff["serviceHost"] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
-	}
-	if !isPartlyUnknown(ctx) {
-		path, want, err := req.Inputs.wanted(ctx)
-		if errors.Is(err, errElided) { // a refresh, which has no Check before: the hash has to do
-			return elidedDiff(req, response), nil
-		}
-		if err != nil {
-			return response, err
-		}
-		digests, err := newDigester(req.State.DigestKey)
-		if err != nil {
-			return response, err
-		}
-		if plan := planSet(want, req.State.Devices, digests); !plan.isEmpty() {
-			response.DetailedDiff[path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
-			if len(plan.changed) > 0 && !reflect.DeepEqual(req.Inputs.defaults(), req.State.defaults()) {
-				response.DetailedDiff["defaults"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
-			}
-			p.GetLogger(ctx).Info(plan.String())
-		}
-	}
-	response.HasChanges = len(response.DetailedDiff) > 0
-	return response, nil
-}
-
-func elidedDiff(req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState], response infer.DiffResponse) infer.DiffResponse {
-	if old := req.State.Manifest; old == nil || old.Asset == nil || old.Asset.Hash != req.Inputs.Manifest.Asset.Hash {
-		response.DetailedDiff["manifest"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
-	}
-	response.HasChanges = len(response.DetailedDiff) > 0
-	return response
-}
-
-// Read refreshes the records of the set, or reads the enrollments to import.
+// Read refreshes the records of the set, or reads the enrollments to import. Inline items are made to say what the service holds.
 func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
 	if req.State.DigestKey == "" {
 		return importSet(ctx, req.ID)
@@ -266,34 +187,23 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 	if err != nil {
 		return response, err
 	}
-	if err := run.refresh(ctx); err != nil {
+	items, index := slices.Clone(req.Inputs.Items), indexOf(req.Inputs.Items)
+	if err := run.refresh(ctx, func(found held) {
+		if i, inline := index[strings.ToLower(found.ID)]; inline {
+			items[i].adopt(req.Inputs.defaults(), found)
+		}
+	}); err != nil {
 		return response, err
 	}
-	response.State.Devices = run.devices
+	s := &response.State
+	s.Devices, s.Drifted = run.devices, drift(req.State.Devices, req.State.Drifted, run.devices)
+	if len(s.Drifted) > 0 {
+		p.GetLogger(ctx).Info("enrollments: " + counted("no longer as declared", slices.Sorted(maps.Keys(s.Drifted))))
+	}
+	items = slices.DeleteFunc(items, func(item SetItem) bool {
+		_, exists := run.spelled[strings.ToLower(item.RegistrationID)]
+		return !exists
+	})
+	response.Inputs.Items, s.Items = items, items
 	return response, nil
-}
-
-// Check reports every fault of the inputs at once, those of a manifest by their rows.
-func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[EnrollmentSetArgs], error) {
-	args, failures, err := infer.DefaultCheck[EnrollmentSetArgs](ctx, req.NewInputs)
-	if err != nil || len(failures) > 0 {
-		return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: failures}, err
-	}
-	given := 0
-	for _, name := range []string{"items", "manifest", "manifestText"} {
-		value, exists := req.NewInputs.GetOk(name)
-		if exists && !value.IsNull() {
-			given++
-		}
-		if value.HasComputed() {
-			return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args}, nil
-		}
-	}
-	var faults []enrollment.Fault
-	if given != 1 {
-		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
-	} else if !req.NewInputs.Get("defaults").HasComputed() {
-		faults = setFaults(ctx, args, time.Now())
-	}
-	return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: checkFailures(req.NewInputs, faults)}, nil
 }

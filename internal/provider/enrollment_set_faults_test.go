@@ -38,8 +38,9 @@ func TestASetThatIsInterruptedKeepsWhatWasDone(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the creation goes on after it was cancelled")
 	}
-	if got := len(devicesOf(set)); got >= 100 {
-		t.Errorf("devices: got %d, want fewer than all", got)
+	// The ten of each operation under way may be made or not, and the state says so.
+	if got := len(unansweredOf(set)); got == 0 || got%10 != 0 {
+		t.Errorf("devices of which nobody knows: got %d, want some tens", got)
 	}
 	hold.Release() // the held request is carried out though nobody waits for it
 	must(t, hold.Done(t.Context()))
@@ -48,6 +49,17 @@ func TestASetThatIsInterruptedKeepsWhatWasDone(t *testing.T) {
 	if got := set.refresh(); got != nil || len(devicesOf(set)) != 100 {
 		t.Errorf("the next up: got drift %v in %d devices, want none in 100", got, len(devicesOf(set)))
 	}
+}
+
+// unansweredOf returns the devices of which no answer says whether they were made.
+func unansweredOf(set *managed) []string {
+	var ids []string
+	for id, record := range set.state.Get("devices").AsMap().All {
+		if strings.HasPrefix(record.AsString(), "? ") {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 func TestAFaultNeverEmptiesASet(t *testing.T) {

@@ -71,11 +71,12 @@ func TestALifeOfASet(t *testing.T) {
 	cloud, _, server := setOn(t)
 	given, root := newKey(t), newAuthority(t, "root")
 	set := manage(t, server, "EnrollmentSet", "devices")
+	certificate := root.leaf(t, "by-x509", time.Hour)
 	list := func(changes object) object {
 		inputs := object{
 			"defaults": object{"initialTwin": object{"tags": object{"site": "a"}}, "allocationPolicy": "Hashed"},
 			"items": items(object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": given},
-				object{"registrationId": "by-tpm", "endorsementKey": endorsementKey}, object{"registrationId": "by-x509", "certificate": root.leaf(t, "by-x509", time.Hour)}),
+				object{"registrationId": "by-tpm", "endorsementKey": endorsementKey}, object{"registrationId": "by-x509", "certificate": certificate}),
 		}
 		maps.Copy(inputs, changes)
 		return inputs
@@ -109,8 +110,8 @@ func TestALifeOfASet(t *testing.T) {
 	if must(t, err); !preview.Properties.Get("devices").IsComputed() || preview.Properties.Get("digestKey").IsComputed() {
 		t.Errorf("preview of a change: got devices %v, digestKey unknown %t", preview.Properties.Get("devices"), preview.Properties.Get("digestKey").IsComputed())
 	}
-	if got := set.up(list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})); !slices.Equal(got, []string{"defaults", "items"}) {
-		t.Errorf("other defaults: got %v, want items and defaults", got)
+	if got := set.up(list(object{"defaults": object{"initialTwin": object{"tags": object{"site": "b"}}, "allocationPolicy": "hashed"}})); !slices.Equal(got, []string{"defaults.initialTwin.tags"}) {
+		t.Errorf("other defaults: got %v, want their tags", got)
 	}
 	found := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "made"})
 	if found.Get("primaryKey").AsString() != key || found.Get("initialTwin").AsMap().Get("tags").AsMap().Get("site").AsString() != "b" {
@@ -158,8 +159,11 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
 	editor("device-00002").up(object{"registrationId": "device-00002", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}}})
 	editor("device-00004").delete()
-	if got := set.refresh(); !slices.Equal(got, []string{"items"}) {
-		t.Errorf("drift: got %v, want items", got)
+	if got, want := set.refresh(), []string{"items[1].provisioningStatus", "items[4]"}; !slices.Equal(got, want) {
+		t.Errorf("drift: got %v, want %v", got, want)
+	}
+	if got, want := slices.Sorted(maps.Keys(set.state.Get("drifted").AsMap().AsMap())), []string{"device-00001", "device-00004"}; !slices.Equal(got, want) {
+		t.Errorf("drifted: got %v, want %v", got, want)
 	}
 	if calls := cloud.callsOf(func() { set.up(inputs) }); calls > 8 {
 		t.Errorf("healing two enrollments: got %d calls", calls)
@@ -188,16 +192,16 @@ func TestASetKeepsWhatWasDoneAndGoesOn(t *testing.T) {
 		t.Fatalf("create over a foreign enrollment: got %v, want a part", err)
 	}
 	reasons := created.PartialState.Reasons
-	if text := strings.Join(reasons, "\n"); len(reasons) != 1 || !strings.Contains(text, "device-00007") || !strings.Contains(text, "pulumi import") {
-		t.Errorf("reasons: got %q, want device-00007 with its import", reasons)
+	if text := strings.Join(reasons, "\n"); len(reasons) != 2 || !strings.Contains(reasons[0], "24 of 25 added") || !strings.Contains(text, `"device-00007"`) || !strings.Contains(text, "pulumi import") {
+		t.Errorf("reasons: got %q, want what was done, and device-00007 with its import", reasons)
 	}
 	set.id, set.inputs, set.state = created.ID, checked, created.Properties
 	if got := len(devicesOf(set)); got != 24 {
 		t.Errorf("devices: got %d, want 24", got)
 	}
 	foreign.delete()
-	if got := set.up(object{"items": numbered(25, 0)}); !slices.Equal(got, []string{"items"}) || len(devicesOf(set)) != 25 {
-		t.Errorf("the next up: got %v with %d devices, want items and all", got, len(devicesOf(set)))
+	if got := set.up(object{"items": numbered(25, 0)}); !slices.Equal(got, []string{"items[7]"}) || len(devicesOf(set)) != 25 {
+		t.Errorf("the next up: got %v with %d devices, want items[7] and all", got, len(devicesOf(set)))
 	}
 	// An engine that was killed has no state: the same set takes over what it made, another does not.
 	again := manage(t, startProvider(t, config), "EnrollmentSet", "devices")

@@ -102,22 +102,28 @@ func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
 	return l.settle(want, stored, keys), nil
 }
 
-// takeOver decides on an entry that stands where one is to be created. Only keys can show who made it: an entry without them is
-// never taken over, though it may be equal.
+// takeOver decides on an entry that stands where one is to be created.
 func (l lifecycle) takeOver(want declared, found held) (held, error) {
-	changed := changes(want, found)
-	symmetric := kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation
-	if len(changed) == 0 && symmetric && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
+	difference := l.difference(want, found)
+	if difference == "" {
 		found.declared = reconcile(want, found)
 		return found, nil
-	}
-	difference := "it equals the declared one, but nothing shows that this resource created it"
-	if len(changed) > 0 {
-		difference = "it differs from the declared one in " + paths(changed)
 	}
 	id := resourceID(l.host, l.collection, found.ID)
 	return held{}, fmt.Errorf("create enrollment %q: %s exists already; %s. To manage it with this resource, import it: "+
 		"pulumi import %s %s %s (with --provider when the resource names one)", want.ID, id, difference, l.token, l.name, id)
+}
+
+// difference says why an entry is not the one that an interrupted creation of this resource left; nothing when it is. Only keys can show
+// who made it: an entry without them is never this resource's, though it may be equal.
+func (l lifecycle) difference(want declared, found held) string {
+	if changed := changes(want, found); len(changed) > 0 {
+		return "it differs from the declared one in " + paths(changed)
+	}
+	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
+		return ""
+	}
+	return "it equals the declared one, but nothing shows that this resource created it"
 }
 
 // afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
@@ -215,12 +221,16 @@ func (l lifecycle) update(ctx context.Context, want declared, known held) (held,
 		}
 	}
 	if errors.Is(err, dpsapi.ErrNotFound) {
-		return held{}, fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", want.ID, l.host, err)
+		return held{}, l.gone(want.ID, err)
 	}
 	if err != nil {
 		return held{}, l.failure("update", want.ID, err)
 	}
 	return l.settle(want, stored, keys), nil
+}
+
+func (l lifecycle) gone(id string, err error) error {
+	return fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", id, l.host, err)
 }
 
 func (l lifecycle) changedMeanwhile(id string, changed []field) error {
@@ -234,6 +244,9 @@ func (l lifecycle) changedMeanwhile(id string, changed []field) error {
 
 // keepKeys completes given keys with the entry's own, because a PUT without keys would make new ones.
 func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsapi.SymmetricKey, known held) (dpsapi.SymmetricKey, error) {
+	if given.PrimaryKey != "" && given.SecondaryKey != "" {
+		return given, nil
+	}
 	own := foundKeys(known)
 	if own.PrimaryKey == "" || own.SecondaryKey == "" {
 		attestation, err := l.attestation(ctx, id)

@@ -2,153 +2,148 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
+	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/enrollment"
-	"evenkeel/internal/sas"
 )
 
-// maxFaults bounds how many faults of a set are told.
-const maxFaults = 50
+const (
+	// maxFaults bounds how many faults of a set are told.
+	maxFaults = 50
+	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value of its own.
+	manyItems = 2000
+)
 
-// itemPaths are where an item, or the defaults, have what an enrollment has at these paths.
-var itemPaths = []struct{ enrollment, item string }{
-	{"attestation.symmetricKey.primaryKey", "primaryKey"},
-	{"attestation.symmetricKey.secondaryKey", "secondaryKey"},
-	{"attestation.x509.clientCertificates.primary", "certificate"},
-	{"attestation.x509.clientCertificates.secondary", "secondaryCertificate"},
-	{"attestation.tpm.endorsementKey", "endorsementKey"},
-	{"attestation.tpm.storageRootKey", "storageRootKey"},
-	{"attestation", "registrationId"},
+// setSources are the properties that an EnrollmentSet takes its enrollments from.
+var setSources = []string{"items", "manifest", "manifestText"}
+
+// Check reports every fault of the inputs at once, those of a manifest by their rows.
+func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[EnrollmentSetArgs], error) {
+	args, failures, err := infer.DefaultCheck[EnrollmentSetArgs](ctx, req.NewInputs)
+	if err != nil {
+		return infer.CheckResponse[EnrollmentSetArgs]{}, err
+	}
+	faults := args.defaults().faults("defaults.", time.Now())
+	given, known := 0, true
+	for _, name := range setSources {
+		value, exists := req.NewInputs.GetOk(name)
+		if exists && !value.IsNull() {
+			given++
+		}
+		known = known && !value.HasComputed()
+	}
+	switch {
+	case given != 1:
+		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
+	case known:
+		faults = append(faults, setFaults(ctx, args, req.NewInputs.Get("defaults").HasComputed(), time.Now())...)
+	}
+	if len(args.Items) > manyItems {
+		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
+	}
+	return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, distinct(faults))}, nil
+}
+
+// distinct leaves out faults that are told already.
+func distinct(faults []enrollment.Fault) []enrollment.Fault {
+	told := make(map[enrollment.Fault]bool, len(faults))
+	return slices.DeleteFunc(faults, func(f enrollment.Fault) bool {
+		was := told[f]
+		told[f] = true
+		return was
+	})
+}
+
+// faults returns what is wrong with the defaults whatever the items say.
+func (d SetDefaults) faults(prefix string, now time.Time) []enrollment.Fault {
+	own := SetItem{}.declared(d).Settings
+	own.IotHubs, own.IotHubHostName = nil, nil
+	faults := slices.DeleteFunc(faultsOf("", own, false, now), func(f enrollment.Fault) bool {
+		return f.Path == "customAllocation" || f.Path == "iotHubs" // what a policy needs may stand in the items
+	})
+	faults = append(faults, enrollment.CheckHubs("iotHubs", "", d.IotHubs)...)
+	if d.IotHubHostName != nil {
+		faults = append(faults, enrollment.CheckHost("iotHubHostName", *d.IotHubHostName)...)
+	}
+	for i, f := range faults {
+		faults[i].Path = prefix + placeOf(f.Path).defaults
+	}
+	return faults
 }
 
 // setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
-// none; those of a manifest at the manifest, with the row.
-func setFaults(ctx context.Context, args EnrollmentSetArgs, now time.Time) []enrollment.Fault {
+// none; those of a manifest at the manifest, with the row. While the defaults are partly unknown, nothing is said of what they decide.
+func setFaults(ctx context.Context, args EnrollmentSetArgs, partly bool, now time.Time) []enrollment.Fault {
 	path, items, err := args.rows(ctx)
+	if rows := (rowFaults)(nil); errors.As(err, &rows) {
+		faults := make([]enrollment.Fault, len(rows))
+		for i, row := range rows {
+			faults[i] = enrollment.Fault{Path: path, Message: row}
+		}
+		return faults
+	}
 	if err != nil {
 		return []enrollment.Fault{{Path: path, Message: err.Error()}}
 	}
+	defaults := args.defaults()
+	if partly {
+		defaults = SetDefaults{}
+	}
 	var faults []enrollment.Fault
 	seen := map[string]int{}
-	defaults := args.defaults()
 	for i, item := range items {
-		own := enrollment.CheckRegistrationID("registrationId", item.RegistrationID)
-		if first, twice := seen[strings.ToLower(item.RegistrationID)]; twice {
-			own = append(own, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%q stands twice, first as item %d", item.RegistrationID, first+1)})
-		} else {
-			seen[strings.ToLower(item.RegistrationID)] = i
-		}
-		if item.DeviceID != nil && *item.DeviceID == "" {
-			own = append(own, enrollment.Fault{Path: "deviceId", Message: "it is empty: leave it out to use the registration id"})
-		}
-		own = append(own, faultsOf(item.RegistrationID, item.declared(defaults).Settings, false, now)...)
-		for _, f := range own {
+		for _, f := range item.faults(defaults, i, seen, now) {
+			if partly && slices.Contains(allocationNames, placeOf(f.Path).property()) {
+				continue
+			}
 			if faults = append(faults, item.place(f, path, i)); len(faults) == maxFaults {
 				return append(faults, enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
 			}
 		}
 	}
-	return slices.CompactFunc(faults, func(a, b enrollment.Fault) bool { return a == b })
+	return faults
 }
 
-func (i SetItem) place(f enrollment.Fault, path string, index int) enrollment.Fault {
-	for _, pair := range itemPaths {
-		if f.Path == pair.enrollment || pair.enrollment == "attestation" && strings.HasPrefix(f.Path, pair.enrollment) {
-			f.Path = pair.item
-			break
-		}
+// faults returns those of one item, by their paths in an enrollment. Seen are the ids of the items before it.
+func (i SetItem) faults(d SetDefaults, index int, seen map[string]int, now time.Time) []enrollment.Fault {
+	faults := enrollment.CheckRegistrationID("registrationId", i.RegistrationID)
+	id := strings.ToLower(i.RegistrationID)
+	if first, twice := seen[id]; twice {
+		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%q stands twice, first as item %d", i.RegistrationID, first+1)})
+	} else {
+		seen[id] = index
 	}
-	own := map[string]bool{"allocationPolicy": i.AllocationPolicy != nil, "iotHubs": i.IotHubs != nil, "provisioningStatus": i.ProvisioningStatus != nil}
-	if has, shared := own[f.Path]; shared && !has || strings.HasPrefix(f.Path, "customAllocation") {
-		return enrollment.Fault{Path: "defaults." + f.Path, Message: f.Message}
+	if i.DeviceID != nil && *i.DeviceID == "" {
+		faults = append(faults, enrollment.Fault{Path: "deviceId", Message: "it is empty: leave it out to use the registration id"})
 	}
-	if path == "items" {
-		return enrollment.Fault{Path: fmt.Sprintf("items[%d].%s", index, f.Path), Message: f.Message}
-	}
-	return enrollment.Fault{Path: path, Message: fmt.Sprintf("row %d, %q: %s: %s", index+1, i.RegistrationID, f.Path, f.Message)}
+	return append(faults, faultsOf(i.RegistrationID, i.declared(d).Settings, false, now)...)
 }
 
-// importSet reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys that the service made are not
-// written into them.
-func importSet(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
-	var response infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState]
-	host, names, err := parseID(id, individualsName)
-	if err != nil {
-		return response, err
+// place puts a fault of an enrollment where the item, the defaults or the manifest say it.
+func (i SetItem) place(f enrollment.Fault, source string, index int) enrollment.Fault {
+	place := placeOf(f.Path)
+	said := []string{place.property()}
+	if slices.Contains(allocationNames, said[0]) {
+		said = allocationNames
 	}
-	key, err := sas.NewKey(nil)
-	if err != nil {
-		return response, err
+	own := place.item
+	switch {
+	case own == "":
+		own = "registrationId" // the attestation as a whole
+	case place.defaults != "" && !i.says(said...):
+		return enrollment.Fault{Path: "defaults." + place.defaults, Message: f.Message}
 	}
-	run, err := beginSet(ctx, key, nil)
-	if err != nil {
-		return response, err
+	if source == "items" {
+		return enrollment.Fault{Path: itemPath(index) + "." + own, Message: f.Message}
 	}
-	if host != run.host {
-		return response, fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, run.host)
-	}
-	ids := strings.Split(names, ",")
-	if prefix, is := strings.CutSuffix(names, "*"); is {
-		ids = nil
-		for entry, err := range run.entries.Query(ctx, "SELECT * FROM enrollments", queryPage) {
-			if err != nil {
-				return response, run.failure("import", names, err)
-			}
-			if strings.HasPrefix(strings.ToLower(entry.RegistrationID), strings.ToLower(prefix)) {
-				ids = append(ids, entry.RegistrationID)
-			}
-		}
-	}
-	found, err := run.readAll(ctx, ids)
-	if err != nil {
-		return response, err
-	}
-	if len(found) != len(ids) || len(found) == 0 {
-		return response, fmt.Errorf("import %s: %d of %d enrollments exist: %w", id, len(found), len(ids), dpsapi.ErrNotFound)
-	}
-	args, err := importedArgs(found)
-	if err != nil {
-		return response, fmt.Errorf("import %s: %w", id, err)
-	}
-	response.ID, response.Inputs = resourceID(run.host, setsName, run.name), args
-	response.State = EnrollmentSetState{EnrollmentSetArgs: args, ServiceHost: run.host, Devices: run.devices, DigestKey: key}
-	return response, nil
-}
-
-// importedArgs makes items of enrollments. What only the defaults can say has to be the same in all of them.
-func importedArgs(found []held) (EnrollmentSetArgs, error) {
-	slices.SortFunc(found, func(a, b held) int { return strings.Compare(a.ID, b.ID) })
-	first := found[0].Settings
-	args := EnrollmentSetArgs{Defaults: &SetDefaults{ReprovisionPolicy: first.ReprovisionPolicy, CustomAllocation: first.CustomAllocation}}
-	for _, h := range found {
-		s := h.Settings
-		if reprovisionOf(s) != reprovisionOf(first) || webhookOf(s) != webhookOf(first) {
-			return args, fmt.Errorf("%q and %q have different reprovision policies or webhooks, which a set has in common: import them as two sets", found[0].ID, h.ID)
-		}
-		if a := s.Attestation; signingPair(a) != nil || referencesOf(a).Primary != "" || s.IotHubHostName != nil {
-			return args, fmt.Errorf("%q has signing certificates, CA references or the older iotHubHostName, which a set cannot say: import it as an IndividualEnrollment", h.ID)
-		}
-		edge := isEdge(s)
-		item := SetItem{
-			RegistrationID: h.ID, DeviceID: h.DeviceID, OptionalDeviceInformation: plainJSON(h.DeviceInformation), ProvisioningStatus: s.ProvisioningStatus,
-			IotEdge: &edge, Tags: plainJSON(twinOf(s).Tags), DesiredProperties: plainJSON(twinOf(s).DesiredProperties), AllocationPolicy: s.AllocationPolicy, IotHubs: s.IotHubs,
-		}
-		if pair := clientPair(s.Attestation); pair != nil {
-			item.Certificate, item.SecondaryCertificate = &pair.Primary, pair.Secondary
-		}
-		if tpm := tpmOf(s.Attestation); tpm.EndorsementKey != "" {
-			item.EndorsementKey, item.StorageRootKey = &tpm.EndorsementKey, tpm.StorageRootKey
-		}
-		args.Items = append(args.Items, item)
-	}
-	return args, nil
+	return enrollment.Fault{Path: source, Message: fmt.Sprintf("row %d, %q: %s: %s", index+1, i.RegistrationID, own, f.Message)}
 }
 
 type unknownKey struct{}

@@ -11,41 +11,72 @@ import (
 	"evenkeel/internal/dpsapi"
 )
 
-// A set's state holds, for each enrollment, its etag and keyed digests of what the service holds: they tell whether the enrollment
-// is the declared one without holding it, and tell nobody a key.
+// record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They tell whether the
+// enrollment is the declared one without holding it, and tell nobody a key.
 type record struct {
-	etag, settings, primary, secondary, webhook string
+	// etag is empty when the enrollment was made but its etag was not learnt, and unanswered when nobody knows whether it was made.
+	etag string
+	// kind is the type of the attestation, as the service names it.
+	kind, settings, primary, secondary, webhook string
 }
 
 const (
 	// absent stands for a part that a record does not have.
 	absent = "-"
+	// unanswered is the etag of an enrollment of which no answer says whether it was made.
+	unanswered = "?"
+	// made stands before the digest of a key that the program does not give: it may change without being a drift.
+	made = "~"
 	// digestBytes is how much of a MAC is kept.
 	digestBytes = 15
-	recordParts = 5
 )
 
+func (r *record) parts() [6]*string {
+	return [...]*string{&r.etag, &r.kind, &r.settings, &r.primary, &r.secondary, &r.webhook}
+}
+
 func (r record) String() string {
-	parts := []string{r.etag, r.settings, r.primary, r.secondary, r.webhook}
-	for i, part := range parts {
-		if part == "" {
+	var parts [6]string
+	for i, part := range r.parts() {
+		if parts[i] = *part; *part == "" {
 			parts[i] = absent
 		}
 	}
-	return strings.Join(parts, " ")
+	return strings.Join(parts[:], " ")
 }
 
 func parseRecord(s string) record {
-	parts := strings.Split(s, " ")
-	if len(parts) != recordParts {
+	var r record
+	parts, into := strings.Split(s, " "), r.parts()
+	if len(parts) != len(into) {
 		return record{} // equal to nothing, so it is read anew
 	}
 	for i, part := range parts {
-		if part == absent {
-			parts[i] = ""
+		if part != absent {
+			*into[i] = part
 		}
 	}
-	return record{parts[0], parts[1], parts[2], parts[3], parts[4]}
+	return r
+}
+
+// isSettled reports whether the record is of an enrollment that is there in a known version.
+func (r record) isSettled() bool { return r.etag != "" && r.etag != unanswered }
+
+// same reports whether both records are of the same enrollment, in whatever versions.
+func (r record) same(other record) bool {
+	other.etag = r.etag
+	return r == other && r.settings != ""
+}
+
+// differs reports whether an enrollment is not as it was declared: keys that the program does not give do not count.
+func (r record) differs(declared record) bool {
+	if strings.HasPrefix(declared.primary, made) {
+		r.primary = declared.primary
+	}
+	if strings.HasPrefix(declared.secondary, made) {
+		r.secondary = declared.secondary
+	}
+	return !r.same(declared)
 }
 
 // digester makes the digests of one set.
@@ -70,11 +101,25 @@ func (d digester) sum(kind, value string) string {
 
 // record returns the record of an enrollment that the service holds with these keys.
 func (d digester) record(e declared, keys dpsapi.SymmetricKey, etag string) record {
-	r := record{etag: etag, settings: d.settings(e), webhook: d.sum("webhook", webhookOf(e.Settings).WebhookURL)}
-	if kindOf(e.Attestation) == dpsapi.SymmetricKeyAttestation {
-		r.primary, r.secondary = d.sum("key", keys.PrimaryKey), d.sum("key", keys.SecondaryKey)
+	r := record{etag: etag, kind: kindOf(e.Attestation), settings: d.settings(e), webhook: d.sum("webhook", webhookOf(e.Settings).WebhookURL)}
+	if r.kind == dpsapi.SymmetricKeyAttestation {
+		given := keysOf(e.Attestation)
+		r.primary, r.secondary = d.keyDigest(keys.PrimaryKey, given.PrimaryKey != ""), d.keyDigest(keys.SecondaryKey, given.SecondaryKey != "")
 	}
 	return r
+}
+
+func (d digester) keyDigest(key string, given bool) string {
+	digest := d.sum("key", key)
+	if given || digest == "" {
+		return digest
+	}
+	return made + digest
+}
+
+// agreesKey reports whether a key that the program gives is the one of the digest. One that it does not give is kept, so it agrees.
+func (d digester) agreesKey(given, digest string) bool {
+	return given == "" || d.sum("key", given) == strings.TrimPrefix(digest, made)
 }
 
 // settings digests all but keys and the webhook's query, in one spelling of what means the same.
@@ -108,13 +153,19 @@ func (d digester) settings(e declared) string {
 func (d digester) agrees(want declared, known record) bool {
 	given := keysOf(want.Attestation)
 	return known.settings != "" && d.settings(want) == known.settings && d.sum("webhook", webhookOf(want.Settings).WebhookURL) == known.webhook &&
-		(given.PrimaryKey == "" || d.sum("key", given.PrimaryKey) == known.primary) &&
-		(given.SecondaryKey == "" || d.sum("key", given.SecondaryKey) == known.secondary)
+		d.agreesKey(given.PrimaryKey, known.primary) && d.agreesKey(given.SecondaryKey, known.secondary)
 }
 
-// reread returns the record of what the service answered. The webhook's query is never told, so it is believed to be the known one.
+// reread returns the record of what the service answered. The webhook's query is never told, so it is believed to be the known one; and
+// which keys the program gives is known from before.
 func (d digester) reread(found held, known record) record {
 	r := d.record(found.declared, foundKeys(found), found.Etag)
+	if known.primary != "" && !strings.HasPrefix(known.primary, made) {
+		r.primary = strings.TrimPrefix(r.primary, made)
+	}
+	if known.secondary != "" && !strings.HasPrefix(known.secondary, made) {
+		r.secondary = strings.TrimPrefix(r.secondary, made)
+	}
 	if known.webhook != "" && r.webhook != "" {
 		r.webhook = known.webhook
 	}

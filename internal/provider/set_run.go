@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,79 +17,9 @@ import (
 const (
 	// setCalls is how many requests of one set are under way at once; the rate limit holds for them together.
 	setCalls = 8
-	// fewDevices is up to how many enrollments are asked for one by one rather than by a query of all that the service holds.
-	fewDevices = 50
-	// queryPage is how many enrollments a page of a query should have. The service may give fewer.
-	queryPage = 1000
 	// maxReasons bounds how many failures of single devices are told.
 	maxReasons = 100
 )
-
-// setPlan is what has to be done with the enrollments of a set.
-type setPlan struct {
-	added, changed []declared
-	removed        []string
-	// unmoved counts the others.
-	unmoved int
-}
-
-func planSet(want []declared, devices map[string]string, d digester) setPlan {
-	var plan setPlan
-	known := make(map[string]string, len(devices))
-	for id, text := range devices {
-		known[strings.ToLower(id)] = text
-	}
-	wanted := make(map[string]bool, len(want))
-	for _, w := range want {
-		id := strings.ToLower(w.ID)
-		wanted[id] = true
-		switch text, exists := known[id]; {
-		case !exists:
-			plan.added = append(plan.added, w)
-		case !d.agrees(w, parseRecord(text)):
-			plan.changed = append(plan.changed, w)
-		default:
-			plan.unmoved++
-		}
-	}
-	for id := range devices {
-		if !wanted[strings.ToLower(id)] {
-			plan.removed = append(plan.removed, id)
-		}
-	}
-	slices.Sort(plan.removed)
-	return plan
-}
-
-func (p setPlan) isEmpty() bool { return len(p.added)+len(p.changed)+len(p.removed) == 0 }
-
-// String counts what is to be done, with the first ids.
-func (p setPlan) String() string {
-	var parts []string
-	say := func(what string, ids []string) {
-		if len(ids) == 0 {
-			return
-		}
-		const first = 5
-		shown := strings.Join(ids[:min(first, len(ids))], ", ")
-		if len(ids) > first {
-			shown += ", …"
-		}
-		parts = append(parts, fmt.Sprintf("%d %s (%s)", len(ids), what, shown))
-	}
-	say("added", idsOf(p.added))
-	say("changed", idsOf(p.changed))
-	say("removed", p.removed)
-	return fmt.Sprintf("enrollments: %s; %d unchanged", strings.Join(parts, ", "), p.unmoved)
-}
-
-func idsOf(list []declared) []string {
-	ids := make([]string, len(list))
-	for i, d := range list {
-		ids[i] = d.ID
-	}
-	return ids
-}
 
 // setRun is one operation on the enrollments of a set.
 type setRun struct {
@@ -98,12 +27,14 @@ type setRun struct {
 	digester
 	entries dpsapi.Collection[dpsapi.IndividualEnrollment]
 
-	mu sync.Mutex // guards the three below
+	mu sync.Mutex // guards what follows
 	// devices are the records by registration id: what the service holds, as far as is known.
 	devices map[string]string
 	// spelled is the key of devices by the id in lower case.
 	spelled  map[string]string
 	failures []string
+	// added, changed and removed count what was done.
+	added, changed, removed int
 }
 
 func beginSet(ctx context.Context, key string, devices map[string]string) (*setRun, error) {
@@ -126,13 +57,13 @@ func beginSet(ctx context.Context, key string, devices map[string]string) (*setR
 	return r, nil
 }
 
-func (r *setRun) note(id string, made record) {
+func (r *setRun) note(id string, current record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if old, exists := r.spelled[strings.ToLower(id)]; exists {
 		delete(r.devices, old)
 	}
-	r.devices[id], r.spelled[strings.ToLower(id)] = made.String(), id
+	r.devices[id], r.spelled[strings.ToLower(id)] = current.String(), id
 }
 
 func (r *setRun) forget(id string) {
@@ -148,6 +79,13 @@ func (r *setRun) known(id string) record {
 	return parseRecord(r.devices[r.spelled[strings.ToLower(id)]])
 }
 
+// done counts what was done with some enrollments.
+func (r *setRun) done(count *int, enrollments int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	*count += enrollments
+}
+
 // fail notes what went wrong with one enrollment. An operation that was cancelled is told once, by apply.
 func (r *setRun) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
@@ -158,12 +96,14 @@ func (r *setRun) fail(ctx context.Context, err error) {
 	r.failures = append(r.failures, err.Error())
 }
 
-// apply does what is planned. Its error, if any, tells every failure; the devices are what was achieved.
+// apply does what is planned. Its error, if any, tells what was done and every failure; the devices are what was achieved.
 func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 	inParallel(ctx, slices.Collect(slices.Chunk(plan.removed, dpsapi.BulkSize)), func(ids []string) { r.remove(ctx, ids) })
 	inParallel(ctx, plan.changed, func(want declared) {
 		if err := r.change(ctx, want); err != nil {
 			r.fail(ctx, err)
+		} else {
+			r.done(&r.changed, 1)
 		}
 	})
 	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsapi.BulkSize)), func(want []declared) { r.add(ctx, want) })
@@ -177,11 +117,22 @@ func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 		return nil
 	}
 	slices.Sort(r.failures)
-	reasons := r.failures
-	if more := len(reasons) - maxReasons; more > 0 {
-		reasons = append(slices.Clone(reasons[:maxReasons]), fmt.Sprintf("and %d more", more))
+	reasons := []string{fmt.Sprintf("done: %d of %d added, %d of %d changed, %d of %d removed; the others:",
+		r.added, len(plan.added), r.changed, len(plan.changed), r.removed, len(plan.removed))}
+	reasons = append(reasons, r.failures[:min(len(r.failures), maxReasons)]...)
+	if more := len(r.failures) - maxReasons; more > 0 {
+		reasons = append(reasons, fmt.Sprintf("and %d more", more))
 	}
 	return infer.ResourceInitFailedError{Reasons: reasons}
+}
+
+// total is the error of an operation that leaves nothing half done, with its reasons.
+func (r *setRun) total(verb string, err error) error {
+	var partly infer.ResourceInitFailedError
+	if errors.As(err, &partly) {
+		return fmt.Errorf("%s enrollments: %s", verb, strings.Join(partly.Reasons, "; "))
+	}
+	return err
 }
 
 // inParallel runs do for each job, a few at once, until the context ends.
@@ -203,20 +154,21 @@ func (r *setRun) remove(ctx context.Context, ids []string) {
 	for i, id := range ids {
 		entries[i].RegistrationID = id
 	}
-	failures, err := r.entries.Bulk(ctx, dpsapi.BulkDelete, entries)
+	result, err := r.entries.Bulk(ctx, dpsapi.BulkDelete, entries)
 	if err != nil {
 		for _, id := range ids {
 			r.fail(ctx, r.failure("delete", id, err))
 		}
 		return
 	}
-	failed := byID(failures)
+	failed := byID(result.Failures)
 	for _, id := range ids {
 		if f, is := failed[strings.ToLower(id)]; is && f.Code/1000 != 404 {
 			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s (code %d)", id, f.Message, f.Code))
 			continue
 		}
 		r.forget(id)
+		r.done(&r.removed, 1)
 	}
 }
 
@@ -235,189 +187,165 @@ func (r *setRun) of(id string) lifecycle {
 	return l
 }
 
-// add creates up to a bulk of enrollments. One that exists is taken over when an interrupted creation of this set left it.
+// add creates up to a bulk of enrollments. One that exists is taken over when this creation made it, now or in an interrupted run.
 func (r *setRun) add(ctx context.Context, want []declared) {
-	entries, keys := make([]dpsapi.IndividualEnrollment, len(want)), make([]dpsapi.SymmetricKey, len(want))
+	entries, sent := make([]dpsapi.IndividualEnrollment, len(want)), make([]record, len(want))
 	for i, w := range want {
-		if kindOf(w.Attestation) == dpsapi.SymmetricKeyAttestation {
-			var err error
-			if keys[i], err = completeKeys(keysOf(w.Attestation), r.of(w.ID).urn); err != nil {
-				r.fail(ctx, err)
-				return
-			}
+		keys, err := r.keysFor(w)
+		if err != nil {
+			r.fail(ctx, err)
+			return
 		}
-		entries[i] = entryOf(w, keys[i])
+		entries[i], sent[i] = entryOf(w, keys), r.record(w, keys, "")
 	}
-	failures, err := r.entries.Bulk(ctx, dpsapi.BulkCreate, entries)
+	result, err := r.entries.Bulk(ctx, dpsapi.BulkCreate, entries)
 	if err != nil {
-		for _, w := range want {
+		for i, w := range want {
+			r.doubt(w.ID, sent[i], err)
 			r.fail(ctx, r.failure("create", w.ID, err))
 		}
 		return
 	}
-	failed := byID(failures)
+	failed := byID(result.Failures)
 	for i, w := range want {
 		f, is := failed[strings.ToLower(w.ID)]
 		switch {
 		case !is:
-			r.note(w.ID, r.record(w, keys[i], ""))
+			r.note(w.ID, sent[i])
+			r.done(&r.added, 1)
 		case f.Code/1000 == 409:
-			r.adopt(ctx, w)
+			if !result.Repeated {
+				sent[i] = record{} // it was there before
+			}
+			r.adopt(ctx, w, sent[i])
 		default:
 			r.fail(ctx, fmt.Errorf("create enrollment %q: %s (code %d)", w.ID, f.Message, f.Code))
 		}
 	}
 }
 
-func (r *setRun) adopt(ctx context.Context, want declared) {
+// keysFor returns the keys to create an enrollment with, made for it where none are given; none for other kinds of attestation.
+func (r *setRun) keysFor(want declared) (dpsapi.SymmetricKey, error) {
+	if kindOf(want.Attestation) != dpsapi.SymmetricKeyAttestation {
+		return dpsapi.SymmetricKey{}, nil
+	}
+	return completeKeys(keysOf(want.Attestation), r.of(want.ID).urn)
+}
+
+// doubt notes an enrollment whose creation failed without an answer that says whether it was made.
+func (r *setRun) doubt(id string, sent record, err error) {
+	if errors.Is(err, dpsapi.ErrUncertain) {
+		sent.etag = unanswered
+		r.note(id, sent)
+	}
+}
+
+// adopt takes over an enrollment that stands where one is to be created, when it is what this very operation sent (sent is empty if
+// that cannot be), or when its keys show that an earlier run made it.
+func (r *setRun) adopt(ctx context.Context, want declared, sent record) {
 	l := r.of(want.ID)
 	found, err := l.fetch(ctx, want.ID)
 	if err != nil {
+		sent.etag = unanswered
+		if sent.settings != "" {
+			r.note(want.ID, sent)
+		}
 		r.fail(ctx, l.failure("create", want.ID, err))
 		return
 	}
-	if found, err = l.takeOver(want, found); err != nil {
-		r.fail(ctx, err)
-		return
+	now := r.reread(found, sent)
+	if !now.same(sent) {
+		if difference := l.difference(want, found); difference != "" {
+			id := resourceID(r.host, individualsName, found.ID)
+			r.fail(ctx, fmt.Errorf("create enrollment %q: %s exists already; %s. Delete it there, or leave it out here and manage it on its own: "+
+				"pulumi import azure-dps:index:IndividualEnrollment %s %s", want.ID, id, difference, want.ID, id))
+			return
+		}
+		now = r.record(want, foundKeys(found), found.Etag)
 	}
-	r.note(want.ID, r.record(want, foundKeys(found), found.Etag))
+	r.note(want.ID, now)
+	r.done(&r.added, 1)
 }
 
-// change sends an enrollment with the keys that it holds, unless somebody else changed it since the state was written.
+// change sends an enrollment with the keys that it holds, on condition that it is still the version of the state.
 func (r *setRun) change(ctx context.Context, want declared) error {
 	l, known := r.of(want.ID), r.known(want.ID)
-	found, err := l.fetch(ctx, want.ID)
-	if errors.Is(err, dpsapi.ErrNotFound) {
-		return fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", want.ID, l.host, err)
+	if !known.isSettled() {
+		return r.movedMeanwhile(want.ID) // settle left it alone
 	}
-	if err != nil {
-		return l.failure("update", want.ID, err)
-	}
-	now := r.reread(found, known)
-	meant := known
-	if meant.etag = now.etag; now != meant && !r.agrees(want, now) {
-		return r.movedMeanwhile(want.ID)
-	}
-	if kindOf(want.Attestation) != kindOf(found.Attestation) {
-		if err := l.delete(ctx, want.ID); err != nil {
-			return err
-		}
-		r.forget(want.ID)
-		made, err := l.create(ctx, want)
-		if err == nil {
-			r.note(want.ID, r.record(want, foundKeys(made), made.Etag))
-		}
-		return err
+	if known.kind != kindOf(want.Attestation) {
+		return r.remake(ctx, l, want, known)
 	}
 	keys := keysOf(want.Attestation)
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
-		if keys, err = l.keepKeys(ctx, want.ID, keys, found); err != nil {
-			return l.failure("update", want.ID, err)
+	if known.kind == dpsapi.SymmetricKeyAttestation {
+		var err error
+		if keys, err = l.keepKeys(ctx, want.ID, keys, held{}); err != nil {
+			return r.updateFailure(want.ID, err)
 		}
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), known.etag)
 	if errors.Is(err, dpsapi.ErrPrecondition) {
-		if again, lost := l.fetch(ctx, want.ID); lost == nil && l.isExactly(want, keys, again) {
-			stored.Etag, err = again.Etag, nil // the answer to this very update was lost
-		} else {
-			return r.movedMeanwhile(want.ID)
-		}
+		stored, err = r.putAgain(ctx, l, want, keys, known)
 	}
 	if err != nil {
-		return l.failure("update", want.ID, err)
+		return r.updateFailure(want.ID, err)
 	}
 	r.note(want.ID, r.record(want, keys, stored.Etag))
 	return nil
 }
 
+// putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
+// was lost, or one that differs in nothing that would be overwritten.
+func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsapi.SymmetricKey, known record) (dpsapi.IndividualEnrollment, error) {
+	found, err := l.fetch(ctx, want.ID)
+	switch {
+	case err != nil:
+		return dpsapi.IndividualEnrollment{}, err
+	case l.isExactly(want, keys, found):
+		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{Etag: found.Etag}}, nil
+	case !r.reread(found, known).same(known):
+		return dpsapi.IndividualEnrollment{}, dpsapi.ErrPrecondition
+	}
+	return l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+}
+
+// remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it anew.
+func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known record) error {
+	found, err := l.fetch(ctx, want.ID)
+	if err == nil && !r.reread(found, known).same(known) {
+		err = dpsapi.ErrPrecondition
+	}
+	if err != nil {
+		return r.updateFailure(want.ID, err)
+	}
+	if err := l.delete(ctx, want.ID); err != nil {
+		return err
+	}
+	r.forget(want.ID)
+	keys, err := r.keysFor(want)
+	if err != nil {
+		return err
+	}
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
+	if err != nil {
+		r.doubt(want.ID, r.record(want, keys, ""), err)
+		return l.failure("create", want.ID, err)
+	}
+	r.note(want.ID, r.record(want, keys, stored.Etag))
+	return nil
+}
+
+func (r *setRun) updateFailure(id string, err error) error {
+	switch {
+	case errors.Is(err, dpsapi.ErrNotFound):
+		return r.gone(id, err)
+	case errors.Is(err, dpsapi.ErrPrecondition):
+		return r.movedMeanwhile(id)
+	}
+	return r.failure("update", id, err)
+}
+
 func (r *setRun) movedMeanwhile(id string) error {
 	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh; run pulumi refresh to see that, then pulumi up again: %w",
 		id, r.host, dpsapi.ErrPrecondition)
-}
-
-// learnEtags completes the records of new enrollments: a bulk operation answers no etags.
-func (r *setRun) learnEtags(ctx context.Context, ids []string) error {
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
-		known := r.known(id)
-		return known.settings == "" || known.etag != ""
-	})
-	etags, err := r.etags(ctx, ids)
-	for _, id := range ids {
-		if made := r.known(id); etags[strings.ToLower(id)] != "" {
-			made.etag = etags[strings.ToLower(id)]
-			r.note(id, made)
-		}
-	}
-	return err
-}
-
-// etags returns the etags of those of the enrollments that exist, by id in lower case.
-func (r *setRun) etags(ctx context.Context, ids []string) (map[string]string, error) {
-	etags := make(map[string]string, len(ids))
-	if len(ids) > fewDevices {
-		for entry, err := range r.entries.Query(ctx, "SELECT * FROM enrollments", queryPage) {
-			if err != nil {
-				return etags, err
-			}
-			etags[strings.ToLower(entry.RegistrationID)] = entry.Etag
-		}
-		return etags, nil
-	}
-	for _, id := range ids {
-		entry, err := r.get(ctx, id)
-		if errors.Is(err, dpsapi.ErrNotFound) {
-			continue
-		}
-		if err != nil {
-			return etags, err
-		}
-		etags[strings.ToLower(id)] = entry.Etag
-	}
-	return etags, nil
-}
-
-// refresh makes the devices what the service holds, reading in full only what moved.
-func (r *setRun) refresh(ctx context.Context) error {
-	ids := slices.Sorted(maps.Keys(r.devices))
-	etags, err := r.etags(ctx, ids)
-	if err != nil {
-		return r.failure("read", "*", err)
-	}
-	var moved []string
-	for _, id := range ids {
-		etag, exists := etags[strings.ToLower(id)]
-		switch {
-		case !exists:
-			r.forget(id)
-		case etag != r.known(id).etag:
-			moved = append(moved, id)
-		}
-	}
-	_, err = r.readAll(ctx, moved)
-	return err
-}
-
-// readAll reads enrollments in full and notes them; those that are gone are forgotten.
-func (r *setRun) readAll(ctx context.Context, ids []string) ([]held, error) {
-	var mu sync.Mutex
-	var all []held
-	var failed error
-	inParallel(ctx, ids, func(id string) {
-		found, err := r.fetch(ctx, id)
-		mu.Lock()
-		defer mu.Unlock()
-		switch {
-		case errors.Is(err, dpsapi.ErrNotFound):
-			r.forget(id)
-		case err != nil:
-			failed = r.failure("read", id, err)
-		default:
-			r.note(id, r.reread(found, r.known(id)))
-			all = append(all, found)
-		}
-	})
-	if failed == nil {
-		failed = ctx.Err()
-	}
-	return all, failed
 }

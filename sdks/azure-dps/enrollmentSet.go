@@ -19,10 +19,12 @@ type EnrollmentSet struct {
 
 	// Settings of every enrollment that does not say otherwise.
 	Defaults EnrollmentSetDefaultsPtrOutput `pulumi:"defaults"`
-	// For each registration id, the enrollment's etag and keyed digests of its settings, keys and webhook.
+	// For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.
 	Devices pulumi.StringMapOutput `pulumi:"devices"`
 	// The key of those digests. It opens nothing.
 	DigestKey pulumi.StringOutput `pulumi:"digestKey"`
+	// For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
+	Drifted pulumi.StringMapOutput `pulumi:"drifted"`
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayOutput `pulumi:"items"`
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -195,7 +197,7 @@ func (o EnrollmentSetOutput) Defaults() EnrollmentSetDefaultsPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetDefaultsPtrOutput { return v.Defaults }).(EnrollmentSetDefaultsPtrOutput)
 }
 
-// For each registration id, the enrollment's etag and keyed digests of its settings, keys and webhook.
+// For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.
 func (o EnrollmentSetOutput) Devices() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringMapOutput { return v.Devices }).(pulumi.StringMapOutput)
 }
@@ -203,6 +205,11 @@ func (o EnrollmentSetOutput) Devices() pulumi.StringMapOutput {
 // The key of those digests. It opens nothing.
 func (o EnrollmentSetOutput) DigestKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringOutput { return v.DigestKey }).(pulumi.StringOutput)
+}
+
+// For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
+func (o EnrollmentSetOutput) Drifted() pulumi.StringMapOutput {
+	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringMapOutput { return v.Drifted }).(pulumi.StringMapOutput)
 }
 
 // The enrollments. Instead of a manifest.

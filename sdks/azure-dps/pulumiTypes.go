@@ -974,14 +974,20 @@ func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 type EnrollmentSetDefaults struct {
 	// How devices are spread over the hubs.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
+	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+	CaReferences *CAReferences `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
+	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs []string `pulumi:"iotHubs"`
+	// Information about the devices, any JSON object.
+	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
 	// What happens when a device registers again.
@@ -1003,14 +1009,20 @@ type EnrollmentSetDefaultsInput interface {
 type EnrollmentSetDefaultsArgs struct {
 	// How devices are spread over the hubs.
 	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
+	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+	CaReferences CAReferencesPtrInput `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrInput `pulumi:"initialTwin"`
+	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
+	// Information about the devices, any JSON object.
+	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrInput `pulumi:"provisioningStatus"`
 	// What happens when a device registers again.
@@ -1100,6 +1112,11 @@ func (o EnrollmentSetDefaultsOutput) AllocationPolicy() AllocationPolicyPtrOutpu
 	return o.ApplyT(func(v EnrollmentSetDefaults) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
+// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+func (o EnrollmentSetDefaultsOutput) CaReferences() CAReferencesPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *CAReferences { return v.CaReferences }).(CAReferencesPtrOutput)
+}
+
 // Capabilities of the devices.
 func (o EnrollmentSetDefaultsOutput) Capabilities() CapabilitiesPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *Capabilities { return v.Capabilities }).(CapabilitiesPtrOutput)
@@ -1115,9 +1132,19 @@ func (o EnrollmentSetDefaultsOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
 
+// The older way to name the one hub of the policy `static`; use `iotHubs`.
+func (o EnrollmentSetDefaultsOutput) IotHubHostName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) *string { return v.IotHubHostName }).(pulumi.StringPtrOutput)
+}
+
 // Host names of the linked hubs that devices may be assigned to.
 func (o EnrollmentSetDefaultsOutput) IotHubs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
+}
+
+// Information about the devices, any JSON object.
+func (o EnrollmentSetDefaultsOutput) OptionalDeviceInformation() pulumi.MapOutput {
+	return o.ApplyT(func(v EnrollmentSetDefaults) map[string]interface{} { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
 }
 
 // Whether devices may register: `enabled` (the default) or `disabled`.
@@ -1164,6 +1191,16 @@ func (o EnrollmentSetDefaultsPtrOutput) AllocationPolicy() AllocationPolicyPtrOu
 	}).(AllocationPolicyPtrOutput)
 }
 
+// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+func (o EnrollmentSetDefaultsPtrOutput) CaReferences() CAReferencesPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *CAReferences {
+		if v == nil {
+			return nil
+		}
+		return v.CaReferences
+	}).(CAReferencesPtrOutput)
+}
+
 // Capabilities of the devices.
 func (o EnrollmentSetDefaultsPtrOutput) Capabilities() CapabilitiesPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *Capabilities {
@@ -1194,6 +1231,16 @@ func (o EnrollmentSetDefaultsPtrOutput) InitialTwin() InitialTwinPtrOutput {
 	}).(InitialTwinPtrOutput)
 }
 
+// The older way to name the one hub of the policy `static`; use `iotHubs`.
+func (o EnrollmentSetDefaultsPtrOutput) IotHubHostName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) *string {
+		if v == nil {
+			return nil
+		}
+		return v.IotHubHostName
+	}).(pulumi.StringPtrOutput)
+}
+
 // Host names of the linked hubs that devices may be assigned to.
 func (o EnrollmentSetDefaultsPtrOutput) IotHubs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) []string {
@@ -1202,6 +1249,16 @@ func (o EnrollmentSetDefaultsPtrOutput) IotHubs() pulumi.StringArrayOutput {
 		}
 		return v.IotHubs
 	}).(pulumi.StringArrayOutput)
+}
+
+// Information about the devices, any JSON object.
+func (o EnrollmentSetDefaultsPtrOutput) OptionalDeviceInformation() pulumi.MapOutput {
+	return o.ApplyT(func(v *EnrollmentSetDefaults) map[string]interface{} {
+		if v == nil {
+			return nil
+		}
+		return v.OptionalDeviceInformation
+	}).(pulumi.MapOutput)
 }
 
 // Whether devices may register: `enabled` (the default) or `disabled`.
@@ -1224,12 +1281,16 @@ func (o EnrollmentSetDefaultsPtrOutput) ReprovisionPolicy() ReprovisionPolicyPtr
 	}).(ReprovisionPolicyPtrOutput)
 }
 
-// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
 type EnrollmentSetItem struct {
 	// How the device is allocated, instead of the default.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
+	// Name of a certificate authority, known to the provisioning service, that signed the device's certificate.
+	CaReference *string `pulumi:"caReference"`
 	// The device's certificate: PEM text, or base64 of its DER form.
 	Certificate *string `pulumi:"certificate"`
+	// The webhook that decides, for the policy `custom`, instead of the default one.
+	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Desired properties of the initial twin, instead of the default ones.
 	DesiredProperties map[string]interface{} `pulumi:"desiredProperties"`
 	// Id of the device at its hub. Left out, the registration id.
@@ -1238,9 +1299,11 @@ type EnrollmentSetItem struct {
 	EndorsementKey *string `pulumi:"endorsementKey"`
 	// Whether the device is an IoT Edge device, instead of the default.
 	IotEdge *bool `pulumi:"iotEdge"`
+	// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs []string `pulumi:"iotHubs"`
-	// Information about the device, any JSON object.
+	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
 	// Primary key, base64. Left out, made at creation and kept.
 	PrimaryKey *string `pulumi:"primaryKey"`
@@ -1248,6 +1311,10 @@ type EnrollmentSetItem struct {
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
 	// Id under which the device registers.
 	RegistrationId string `pulumi:"registrationId"`
+	// What happens when the device registers again, instead of the default.
+	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
+	// Name of another such authority.
+	SecondaryCaReference *string `pulumi:"secondaryCaReference"`
 	// The device's other certificate, in the same forms.
 	SecondaryCertificate *string `pulumi:"secondaryCertificate"`
 	// Secondary key, base64. Left out, made at creation and kept.
@@ -1269,12 +1336,16 @@ type EnrollmentSetItemInput interface {
 	ToEnrollmentSetItemOutputWithContext(context.Context) EnrollmentSetItemOutput
 }
 
-// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
 type EnrollmentSetItemArgs struct {
 	// How the device is allocated, instead of the default.
 	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
+	// Name of a certificate authority, known to the provisioning service, that signed the device's certificate.
+	CaReference pulumi.StringPtrInput `pulumi:"caReference"`
 	// The device's certificate: PEM text, or base64 of its DER form.
 	Certificate pulumi.StringPtrInput `pulumi:"certificate"`
+	// The webhook that decides, for the policy `custom`, instead of the default one.
+	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
 	// Desired properties of the initial twin, instead of the default ones.
 	DesiredProperties pulumi.MapInput `pulumi:"desiredProperties"`
 	// Id of the device at its hub. Left out, the registration id.
@@ -1283,9 +1354,11 @@ type EnrollmentSetItemArgs struct {
 	EndorsementKey pulumi.StringPtrInput `pulumi:"endorsementKey"`
 	// Whether the device is an IoT Edge device, instead of the default.
 	IotEdge pulumi.BoolPtrInput `pulumi:"iotEdge"`
+	// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
-	// Information about the device, any JSON object.
+	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
 	// Primary key, base64. Left out, made at creation and kept.
 	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
@@ -1293,6 +1366,10 @@ type EnrollmentSetItemArgs struct {
 	ProvisioningStatus ProvisioningStatusPtrInput `pulumi:"provisioningStatus"`
 	// Id under which the device registers.
 	RegistrationId pulumi.StringInput `pulumi:"registrationId"`
+	// What happens when the device registers again, instead of the default.
+	ReprovisionPolicy ReprovisionPolicyPtrInput `pulumi:"reprovisionPolicy"`
+	// Name of another such authority.
+	SecondaryCaReference pulumi.StringPtrInput `pulumi:"secondaryCaReference"`
 	// The device's other certificate, in the same forms.
 	SecondaryCertificate pulumi.StringPtrInput `pulumi:"secondaryCertificate"`
 	// Secondary key, base64. Left out, made at creation and kept.
@@ -1340,7 +1417,7 @@ func (i EnrollmentSetItemArray) ToEnrollmentSetItemArrayOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetItemArrayOutput)
 }
 
-// One enrollment of a set. It attests by a certificate, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
 type EnrollmentSetItemOutput struct{ *pulumi.OutputState }
 
 func (EnrollmentSetItemOutput) ElementType() reflect.Type {
@@ -1360,9 +1437,19 @@ func (o EnrollmentSetItemOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
+// Name of a certificate authority, known to the provisioning service, that signed the device's certificate.
+func (o EnrollmentSetItemOutput) CaReference() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.CaReference }).(pulumi.StringPtrOutput)
+}
+
 // The device's certificate: PEM text, or base64 of its DER form.
 func (o EnrollmentSetItemOutput) Certificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.Certificate }).(pulumi.StringPtrOutput)
+}
+
+// The webhook that decides, for the policy `custom`, instead of the default one.
+func (o EnrollmentSetItemOutput) CustomAllocation() CustomAllocationPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
 // Desired properties of the initial twin, instead of the default ones.
@@ -1385,12 +1472,17 @@ func (o EnrollmentSetItemOutput) IotEdge() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *bool { return v.IotEdge }).(pulumi.BoolPtrOutput)
 }
 
+// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+func (o EnrollmentSetItemOutput) IotHubHostName() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.IotHubHostName }).(pulumi.StringPtrOutput)
+}
+
 // Host names of the hubs that the device may be assigned to, instead of the default ones.
 func (o EnrollmentSetItemOutput) IotHubs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) []string { return v.IotHubs }).(pulumi.StringArrayOutput)
 }
 
-// Information about the device, any JSON object.
+// Information about the device, any JSON object, instead of the default one.
 func (o EnrollmentSetItemOutput) OptionalDeviceInformation() pulumi.MapOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) map[string]interface{} { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
 }
@@ -1408,6 +1500,16 @@ func (o EnrollmentSetItemOutput) ProvisioningStatus() ProvisioningStatusPtrOutpu
 // Id under which the device registers.
 func (o EnrollmentSetItemOutput) RegistrationId() pulumi.StringOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) string { return v.RegistrationId }).(pulumi.StringOutput)
+}
+
+// What happens when the device registers again, instead of the default.
+func (o EnrollmentSetItemOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *ReprovisionPolicy { return v.ReprovisionPolicy }).(ReprovisionPolicyPtrOutput)
+}
+
+// Name of another such authority.
+func (o EnrollmentSetItemOutput) SecondaryCaReference() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.SecondaryCaReference }).(pulumi.StringPtrOutput)
 }
 
 // The device's other certificate, in the same forms.

@@ -1,0 +1,58 @@
+package dpsapi_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// Whoever sends a bulk operation has to know whether a conflict can be of its own making, and whether a failed one may have been done.
+func TestALostAnswerIsTold(t *testing.T) {
+	t.Parallel()
+	drop := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	answer := func(status int) func(http.ResponseWriter) {
+		return func(w http.ResponseWriter) {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{}`)
+		}
+	}
+	for name, test := range map[string]struct {
+		// answers are given in turn, the last one again and again.
+		answers             []func(http.ResponseWriter)
+		repeated, uncertain bool
+	}{
+		"answered at once":           {answers: []func(http.ResponseWriter){answer(200)}},
+		"throttled, then answered":   {answers: []func(http.ResponseWriter){answer(429), answer(200)}},
+		"dropped, then answered":     {answers: []func(http.ResponseWriter){drop, answer(200)}, repeated: true},
+		"a fault, then answered":     {answers: []func(http.ResponseWriter){answer(502), answer(200)}, repeated: true},
+		"refused":                    {answers: []func(http.ResponseWriter){answer(400)}},
+		"dropped, then refused":      {answers: []func(http.ResponseWriter){drop, answer(401)}, repeated: true, uncertain: true},
+		"dropped again and again":    {answers: []func(http.ResponseWriter){drop}, repeated: true, uncertain: true},
+		"a fault that does not pass": {answers: []func(http.ResponseWriter){answer(500)}, repeated: true, uncertain: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var calls atomic.Int32
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				test.answers[min(int(calls.Add(1)), len(test.answers))-1](w)
+			})
+			result, err := client.Individuals().Bulk(t.Context(), dpsapi.BulkCreate, []dpsapi.IndividualEnrollment{{RegistrationID: "a"}})
+			if result.Repeated != test.repeated || errors.Is(err, dpsapi.ErrUncertain) != test.uncertain {
+				t.Errorf("got repeated %t, %v; want repeated %t, uncertain %t", result.Repeated, err, test.repeated, test.uncertain)
+			}
+		})
+	}
+}
+
+func TestWhatWasNotSentIsNotUncertain(t *testing.T) {
+	t.Parallel()
+	client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsapi.Options) { o.Endpoint = "https://127.0.0.1:1" })
+	_, err := client.Individuals().Bulk(t.Context(), dpsapi.BulkCreate, nil)
+	if err == nil || errors.Is(err, dpsapi.ErrUncertain) {
+		t.Errorf("got %v, want an error that is certain", err)
+	}
+}

@@ -1,0 +1,95 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi-go-provider/infer"
+)
+
+// Diff compares each enrollment with what the service holds, as the state knows it. Inline items have paths of their own; a manifest is
+// one property. A message counts the devices.
+func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
+	diff := map[string]p.PropertyDiff{}
+	if host := infer.GetConfig[*Config](ctx).host(); host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
+		diff["serviceHost"] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
+	}
+	if !isPartlyUnknown(ctx) {
+		devices, err := devicesDiff(ctx, req.Inputs, req.State)
+		if err != nil {
+			return infer.DiffResponse{}, err
+		}
+		maps.Copy(diff, devices)
+	}
+	return infer.DiffResponse{HasChanges: len(diff) > 0, DetailedDiff: diff}, nil
+}
+
+func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state EnrollmentSetState) (map[string]p.PropertyDiff, error) {
+	source, want, err := inputs.wanted(ctx)
+	if errors.Is(err, errElided) { // a refresh, which has no Check before
+		return elidedDiff(inputs, state), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	digests, err := newDigester(state.DigestKey)
+	if err != nil {
+		return nil, err
+	}
+	plan := planSet(want, state.Devices, digests)
+	if plan.isEmpty() {
+		if len(state.Drifted) > 0 { // it came back, or the program follows it: an update forgets it
+			return map[string]p.PropertyDiff{"drifted": {Kind: p.Delete}}, nil
+		}
+		return nil, nil
+	}
+	p.GetLogger(ctx).Info(plan.String())
+	if source == "items" {
+		return newDeviceDiff(state.EnrollmentSetArgs, inputs).paths(plan), nil
+	}
+	diff := map[string]p.PropertyDiff{}
+	if len(plan.changed) > 0 {
+		for _, path := range defaultsPaths(state.defaults(), inputs.defaults()) {
+			diff[path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+		}
+	}
+	if len(diff) == 0 || !sameSource(inputs, state.EnrollmentSetArgs) {
+		diff[source] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
+	return diff, nil
+}
+
+// sameSource reports whether both have the same manifest.
+func sameSource(a, b EnrollmentSetArgs) bool {
+	return text(a.ManifestText) == text(b.ManifestText) && manifestHash(a) == manifestHash(b)
+}
+
+func manifestHash(a EnrollmentSetArgs) string {
+	if a.Manifest == nil || a.Manifest.Asset == nil {
+		return ""
+	}
+	return a.Manifest.Asset.Hash
+}
+
+// elidedDiff goes by what is known without the manifest: its hash, the defaults, and the devices that a refresh found changed.
+func elidedDiff(inputs EnrollmentSetArgs, state EnrollmentSetState) map[string]p.PropertyDiff {
+	diff := map[string]p.PropertyDiff{}
+	if !sameSource(inputs, state.EnrollmentSetArgs) {
+		diff["manifest"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
+	for _, path := range defaultsPaths(state.defaults(), inputs.defaults()) {
+		diff[path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
+	for id := range state.Drifted {
+		kind := p.Update
+		if _, exists := state.Devices[id]; !exists {
+			kind = p.Add
+		}
+		diff[fmt.Sprintf("devices[%q]", id)] = p.PropertyDiff{Kind: kind}
+	}
+	return diff
+}

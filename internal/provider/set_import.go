@@ -1,0 +1,86 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/sas"
+)
+
+// importSet reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys that the service made are not
+// written into them.
+func importSet(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
+	var response infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState]
+	host, names, err := parseID(id, individualsName)
+	if err != nil {
+		return response, err
+	}
+	key, err := sas.NewKey(nil)
+	if err != nil {
+		return response, err
+	}
+	run, err := beginSet(ctx, key, nil)
+	if err != nil {
+		return response, err
+	}
+	if host != run.host {
+		return response, fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, run.host)
+	}
+	ids, err := run.named(ctx, names)
+	if err != nil {
+		return response, err
+	}
+	var found []held
+	if err := run.readAll(ctx, ids, func(id string, one held, _ record) {
+		run.note(one.ID, run.reread(one, record{}))
+		found = append(found, one)
+	}); err != nil {
+		return response, err
+	}
+	if len(found) != len(ids) || len(found) == 0 {
+		return response, fmt.Errorf("import %s: %d of %d enrollments exist: %w", id, len(found), len(ids), dpsapi.ErrNotFound)
+	}
+	args, err := importedArgs(found)
+	if err != nil {
+		return response, fmt.Errorf("import %s: %w", id, err)
+	}
+	response.ID, response.Inputs = resourceID(run.host, setsName, run.name), args
+	response.State = EnrollmentSetState{EnrollmentSetArgs: args, ServiceHost: run.host, Devices: run.devices, DigestKey: key}
+	return response, nil
+}
+
+// named returns the ids that an import names: a list, or those of the service that begin with a prefix.
+func (r *setRun) named(ctx context.Context, names string) ([]string, error) {
+	prefix, is := strings.CutSuffix(names, "*")
+	if !is {
+		return strings.Split(names, ","), nil
+	}
+	var ids []string
+	for entry, err := range r.entries.Query(ctx, allEnrollments, queryPage) {
+		if err != nil {
+			return nil, r.failure("import", names, err)
+		}
+		if strings.HasPrefix(strings.ToLower(entry.RegistrationID), strings.ToLower(prefix)) {
+			ids = append(ids, entry.RegistrationID)
+		}
+	}
+	return ids, nil
+}
+
+// importedArgs makes items of enrollments, in the order of their ids. Keys that the service holds are not said.
+func importedArgs(found []held) (EnrollmentSetArgs, error) {
+	slices.SortFunc(found, func(a, b held) int { return strings.Compare(a.ID, b.ID) })
+	var args EnrollmentSetArgs
+	for _, h := range found {
+		if signingPair(h.Attestation) != nil {
+			return args, fmt.Errorf("%q has signing certificates, which a set cannot say: import it as an IndividualEnrollment", h.ID)
+		}
+		args.Items = append(args.Items, itemOf(h.declared))
+	}
+	return args, nil
+}

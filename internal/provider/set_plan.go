@@ -1,0 +1,77 @@
+package provider
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// setPlan is what has to be done with the enrollments of a set.
+type setPlan struct {
+	added, changed []declared
+	removed        []string
+	// unmoved counts the others.
+	unmoved int
+}
+
+// planSet compares what is wanted with the records of what there is. An enrollment of which nobody knows whether it was made has to be
+// added.
+func planSet(want []declared, devices map[string]string, d digester) setPlan {
+	var plan setPlan
+	known := make(map[string]string, len(devices))
+	for id, text := range devices {
+		known[strings.ToLower(id)] = text
+	}
+	wanted := make(map[string]bool, len(want))
+	for _, w := range want {
+		id := strings.ToLower(w.ID)
+		wanted[id] = true
+		text, exists := known[id]
+		switch record := parseRecord(text); {
+		case !exists || record.etag == unanswered:
+			plan.added = append(plan.added, w)
+		case !d.agrees(w, record):
+			plan.changed = append(plan.changed, w)
+		default:
+			plan.unmoved++
+		}
+	}
+	for id := range devices {
+		if !wanted[strings.ToLower(id)] {
+			plan.removed = append(plan.removed, id)
+		}
+	}
+	slices.Sort(plan.removed)
+	return plan
+}
+
+func (p setPlan) isEmpty() bool { return len(p.added)+len(p.changed)+len(p.removed) == 0 }
+
+// String counts what is to be done, with the first ids.
+func (p setPlan) String() string {
+	parts := slices.DeleteFunc([]string{
+		counted("added", idsOf(p.added)), counted("changed", idsOf(p.changed)), counted("removed", p.removed),
+	}, func(part string) bool { return part == "" })
+	return fmt.Sprintf("enrollments: %s; %d unchanged", strings.Join(parts, ", "), p.unmoved)
+}
+
+// counted says of how many enrollments something is true, with the first ids; nothing for none.
+func counted(what string, ids []string) string {
+	if len(ids) == 0 {
+		return ""
+	}
+	const first = 5
+	shown := strings.Join(ids[:min(first, len(ids))], ", ")
+	if len(ids) > first {
+		shown += ", …"
+	}
+	return fmt.Sprintf("%d %s (%s)", len(ids), what, shown)
+}
+
+func idsOf(list []declared) []string {
+	ids := make([]string, len(list))
+	for i, d := range list {
+		ids[i] = d.ID
+	}
+	return ids
+}

@@ -1,0 +1,192 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"evenkeel/internal/dpsapi"
+)
+
+const (
+	// fewDevices is up to how many enrollments are asked for one by one rather than by a query of all that the service holds.
+	fewDevices = 50
+	// queryPage is how many enrollments a page of a query should have. The service may give fewer.
+	queryPage = 1000
+	// allEnrollments is the query of all that the service holds.
+	allEnrollments = "SELECT * FROM enrollments"
+)
+
+// survey visits those of the enrollments that exist, one at a time, as the service tells them without keys.
+func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string, entry dpsapi.IndividualEnrollment)) error {
+	if len(ids) > fewDevices {
+		wanted := make(map[string]string, len(ids))
+		for _, id := range ids {
+			wanted[strings.ToLower(id)] = id
+		}
+		for entry, err := range r.entries.Query(ctx, allEnrollments, queryPage) {
+			if err != nil {
+				return r.failure("read", "*", err)
+			}
+			if id, is := wanted[strings.ToLower(entry.RegistrationID)]; is {
+				visit(id, entry)
+			}
+		}
+		return nil
+	}
+	var mu sync.Mutex
+	var failed error
+	inParallel(ctx, ids, func(id string) {
+		entry, err := r.get(ctx, id)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			visit(id, entry)
+		case !errors.Is(err, dpsapi.ErrNotFound):
+			failed = r.failure("read", id, err)
+		}
+	})
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return failed
+}
+
+// learnEtags completes the records of enrollments that this run made: a bulk operation answers no etags. One that differs already was
+// changed by somebody else and is left to the next refresh.
+func (r *setRun) learnEtags(ctx context.Context, ids []string) error {
+	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
+		known := r.known(id)
+		return known.settings == "" || known.etag != ""
+	})
+	if len(ids) == 0 {
+		return nil
+	}
+	return r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
+		if made := r.known(id); r.settings(heldBy(r.host, entry).declared) == made.settings {
+			made.etag = entry.Etag
+			r.note(id, made)
+		}
+	})
+}
+
+// settle finds out what became of enrollments that an interrupted run left without an etag: those that are there as they were sent get
+// their etags, those that are not there are forgotten, and so is what nobody ever confirmed and is not as it was sent: it is somebody
+// else's. An enrollment that was made and then changed keeps its record, until a refresh tells of the change.
+func (r *setRun) settle(ctx context.Context, needs func(record) bool) error {
+	var open []string
+	for id, text := range r.devices {
+		if needs(parseRecord(text)) {
+			open = append(open, id)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	there, doubtful := map[string]bool{}, []string(nil)
+	err := r.survey(ctx, open, func(id string, entry dpsapi.IndividualEnrollment) {
+		there[id] = true
+		made := r.known(id)
+		// Nobody changed it since it was made, so its keys are those that were sent.
+		untouched := entry.CreatedDateTimeUtc != "" && entry.CreatedDateTimeUtc == entry.LastUpdatedDateTimeUtc
+		if made.etag == "" && untouched && r.settings(heldBy(r.host, entry).declared) == made.settings {
+			made.etag = entry.Etag
+			r.note(id, made)
+			return
+		}
+		doubtful = append(doubtful, id)
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range open {
+		if !there[id] {
+			r.forget(id)
+		}
+	}
+	return r.readAll(ctx, doubtful, func(id string, found held, known record) {
+		if now := r.reread(found, known); now.same(known) {
+			r.note(id, now)
+		} else if known.etag == unanswered {
+			r.forget(id)
+		}
+	})
+}
+
+func lacksEtag(r record) bool    { return !r.isSettled() }
+func isUnanswered(r record) bool { return r.etag == unanswered }
+
+// refresh makes the devices what the service holds, and shows visit in full what moved.
+func (r *setRun) refresh(ctx context.Context, visit func(held)) error {
+	ids := slices.Sorted(maps.Keys(r.devices))
+	there, moved := make(map[string]bool, len(ids)), []string(nil)
+	err := r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
+		if there[id] = true; entry.Etag != r.known(id).etag {
+			moved = append(moved, id)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !there[id] {
+			r.forget(id)
+		}
+	}
+	return r.readAll(ctx, moved, func(id string, found held, known record) {
+		now := r.reread(found, known)
+		if known.etag == unanswered && !now.same(known) {
+			r.forget(id) // somebody else's
+			return
+		}
+		r.note(id, now)
+		visit(found)
+	})
+}
+
+// readAll reads enrollments in full and visits them, one at a time; those that are gone are forgotten.
+func (r *setRun) readAll(ctx context.Context, ids []string, visit func(id string, found held, known record)) error {
+	var mu sync.Mutex
+	var failed error
+	inParallel(ctx, ids, func(id string) {
+		found, err := r.fetch(ctx, id)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case errors.Is(err, dpsapi.ErrNotFound):
+			r.forget(id)
+		case err != nil:
+			failed = r.failure("read", id, err)
+		default:
+			visit(id, found, r.known(id))
+		}
+	})
+	if failed == nil {
+		failed = ctx.Err()
+	}
+	return failed
+}
+
+// drift returns the records that enrollments had when they were last declared, for those that are no longer so. Before are the records
+// of then, and known is what an earlier refresh found already.
+func drift(before, known, now map[string]string) map[string]string {
+	drifted := map[string]string{}
+	for _, records := range []map[string]string{before, known} { // what is known already counts more
+		for id, declared := range records {
+			if was, is := known[id]; is {
+				declared = was
+			}
+			if current, exists := now[id]; !exists || parseRecord(current).differs(parseRecord(declared)) {
+				drifted[id] = declared
+			}
+		}
+	}
+	if len(drifted) == 0 {
+		return nil
+	}
+	return drifted
+}
