@@ -16,6 +16,7 @@ func newDown(a *app) *cobra.Command {
 		Use:   "down [NAME]",
 		Short: "Remove an environment, and stop the emulator when it was the last",
 		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it.\n" +
+			"What somebody else has put into its resource group would go too: that is asked about, or refused without --yes.\n" +
 			"Its configuration is kept for the next up, but for the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --json",
 		Args:    maybeArg,
@@ -26,7 +27,7 @@ func newDown(a *app) *cobra.Command {
 			return a.down(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
+	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd
 }
@@ -98,6 +99,9 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 		a.say("%v; there is nothing to destroy", err)
 		return e.Abandon(ctx)
 	} else if err != nil {
+		return err
+	}
+	if err := e.RefuseStrangers(ctx, azure); err != nil {
 		return err
 	}
 	if err := e.Run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {

@@ -43,6 +43,7 @@ type app struct {
 	pulumi string // --pulumi
 	stack  string // --stack, or the argument of a verb that names an environment
 	json   bool   // --json
+	yes    bool   // --yes
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -248,7 +249,7 @@ func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints
 	e := &environment.Environment{
 		Folder: f, Stack: a.stack, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,
-		Notice: func(text string) { a.say("%s", text) },
+		Notice: func(text string) { a.say("%s", text) }, Consent: a.consent(),
 	}
 	if tools.Built {
 		e.Program = toolchain.Program(f.Bin())

@@ -129,3 +129,25 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 		t.Errorf("got %v, want it untouched", got)
 	}
 }
+
+func TestWhatIsNotOnesOwnIsDeletedOnlyWhenSomebodySaysYes(t *testing.T) {
+	t.Parallel()
+	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false, "yesterday\n": false} {
+		var stderr bytes.Buffer
+		a := &app{stdin: strings.NewReader(answer), stderr: &stderr, interactive: true, terminal: true, stack: "mine"}
+		got, err := a.consent()([]string{"/x/one", "/x/two"})
+		if err != nil || got != want || !strings.Contains(stderr.String(), "/x/two") || !strings.Contains(stderr.String(), "[y/N]") {
+			t.Errorf("%q: got %v, %v, want %v, and what it is about:\n%s", answer, got, err, want, stderr.String())
+		}
+	}
+	silent := &app{stdin: strings.NewReader(""), stderr: &bytes.Buffer{}, interactive: true, terminal: true}
+	if _, err := silent.consent()([]string{"/x"}); err == nil {
+		t.Error("no answer: got no error")
+	}
+	if (&app{interactive: true}).consent() != nil || (&app{terminal: true}).consent() != nil {
+		t.Error("without a terminal: got somebody to ask")
+	}
+	if agreed, err := (&app{yes: true}).consent()(nil); err != nil || !agreed {
+		t.Errorf("--yes: got %v, %v", agreed, err)
+	}
+}

@@ -38,7 +38,7 @@ func newUp(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&ttl, "ttl", "", "how long it is to live: minutes, hours or days, as 90m, 8h, 2d (default: for ever)")
-	cmd.Flags().BoolP("yes", "y", false, "answer yes to every question (a local environment asks none)")
+	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd
 }
@@ -65,6 +65,9 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	if err := e.Confirm(ctx, azure); err != nil {
+		return err
+	}
+	if err := e.CheckQuota(ctx, azure); err != nil {
 		return err
 	}
 	if err := a.warn(e); err != nil {

@@ -31,6 +31,10 @@ var deleteVersions = map[string]string{
 type ResourceManager struct {
 	groups    *armresources.ResourceGroupsClient
 	resources *armresources.Client
+	providers *armresources.ProvidersClient
+	// pipeline sends what no client of the SDK has.
+	pipeline     *arm.Client
+	subscription string
 	// retry is the time between two tries while a resource is in transition.
 	retry time.Duration
 }
@@ -45,7 +49,15 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 	if err != nil {
 		return nil, fmt.Errorf("make the resource client: %w", err)
 	}
-	return &ResourceManager{groups, resources, retry}, nil
+	providers, err := armresources.NewProvidersClient(subscription, credential, options)
+	if err != nil {
+		return nil, fmt.Errorf("make the provider client: %w", err)
+	}
+	pipeline, err := arm.NewClient("evenkeel/environment", "v1.0.0", credential, options)
+	if err != nil {
+		return nil, fmt.Errorf("make the management client: %w", err)
+	}
+	return &ResourceManager{groups, resources, providers, pipeline, subscription, retry}, nil
 }
 
 // Emulator returns Azure as the emulator at the endpoints plays it.
@@ -96,8 +108,8 @@ func (e Endpoints) Roots() (*x509.CertPool, error) {
 }
 
 // Groups implements Azure. The tags are compared here: ARM's own filter takes one tag only.
-func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]Group, error) {
-	var groups []Group
+func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]Tagged, error) {
+	var groups []Tagged
 	for pager := m.groups.NewListPager(nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
@@ -113,50 +125,40 @@ func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([
 }
 
 // Group implements Azure.
-func (m *ResourceManager) Group(ctx context.Context, text string) (Group, bool, error) {
+func (m *ResourceManager) Group(ctx context.Context, text string) (Tagged, bool, error) {
 	id, err := arm.ParseResourceID(text)
 	if err != nil {
-		return Group{}, false, err
+		return Tagged{}, false, err
 	}
 	found, err := m.groups.Get(ctx, id.ResourceGroupName, nil)
 	if answer := (*azcore.ResponseError)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-		return Group{}, false, nil
+		return Tagged{}, false, nil
 	}
 	return groupOf(&found.ResourceGroup), err == nil, err
 }
 
-func groupOf(found *armresources.ResourceGroup) Group {
-	group := Group{Tags: map[string]string{}}
-	if found.ID != nil {
-		group.ID = *found.ID
+func groupOf(found *armresources.ResourceGroup) Tagged { return tagged(found.ID, found.Tags) }
+
+func tagged(id *string, tags map[string]*string) Tagged {
+	t := Tagged{Tags: map[string]string{}}
+	if id != nil {
+		t.ID = *id
 	}
-	for name, value := range found.Tags {
+	for name, value := range tags {
 		if value != nil {
-			group.Tags[strings.ToLower(name)] = *value
+			t.Tags[strings.ToLower(name)] = *value
 		}
 	}
-	return group
-}
-
-// Tag returns the value of a tag, whatever the case of its name; "" when it is absent.
-func (g Group) Tag(name string) string { return g.Tags[strings.ToLower(name)] }
-
-func (g Group) carries(want map[string]string) bool {
-	for name, value := range want {
-		if got, ok := g.Tags[strings.ToLower(name)]; !ok || got != value {
-			return false
-		}
-	}
-	return true
+	return t
 }
 
 // Resources implements Azure.
-func (m *ResourceManager) Resources(ctx context.Context, group string) ([]string, error) {
+func (m *ResourceManager) Resources(ctx context.Context, group string) ([]Tagged, error) {
 	id, err := arm.ParseResourceID(group)
 	if err != nil {
 		return nil, err
 	}
-	var ids []string
+	var found []Tagged
 	for pager := m.resources.NewListByResourceGroupPager(id.ResourceGroupName, nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
@@ -164,11 +166,11 @@ func (m *ResourceManager) Resources(ctx context.Context, group string) ([]string
 		}
 		for _, resource := range page.Value {
 			if resource.ID != nil {
-				ids = append(ids, *resource.ID)
+				found = append(found, tagged(resource.ID, resource.Tags))
 			}
 		}
 	}
-	return ids, nil
+	return found, nil
 }
 
 // Tag implements Tagger. A PATCH of a group's tags replaces them all, so that the others are read and sent along.
@@ -223,13 +225,36 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 		}
 		return err
 	}
-	version := deleteVersions[strings.ToLower(id.ResourceType.String())]
-	if version == "" {
-		return fmt.Errorf("no api-version is known for type %s", id.ResourceType)
+	version, err := m.version(ctx, id.ResourceType)
+	if err != nil {
+		return err
 	}
 	poller, err := m.resources.BeginDeleteByID(ctx, text, version, nil)
 	if err == nil {
 		_, err = poller.PollUntilDone(ctx, wait)
 	}
 	return err
+}
+
+// version returns an api-version with which a resource type can be deleted; Azure is asked about types that the program never makes.
+func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (string, error) {
+	if version := deleteVersions[strings.ToLower(kind.String())]; version != "" {
+		return version, nil
+	}
+	provider, err := m.providers.Get(ctx, kind.Namespace, nil)
+	if err != nil {
+		return "", fmt.Errorf("look for the api-versions of %s: %w", kind, err)
+	}
+	for _, known := range provider.ResourceTypes {
+		if known.ResourceType == nil || !strings.EqualFold(*known.ResourceType, kind.Type) {
+			continue
+		}
+		if known.DefaultAPIVersion != nil {
+			return *known.DefaultAPIVersion, nil
+		}
+		if len(known.APIVersions) > 0 && known.APIVersions[0] != nil {
+			return *known.APIVersions[0], nil
+		}
+	}
+	return "", fmt.Errorf("no api-version is known for type %s", kind)
 }

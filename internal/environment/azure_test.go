@@ -3,8 +3,6 @@ package environment_test
 import (
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
@@ -60,16 +58,19 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 	}
 	// Not waited for: recovery meets resources that are still being made.
 	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "mine", "half-made", armiothub.Description{
-		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		Location: to.Ptr("westeurope"), Tags: map[string]*string{"stack": to.Ptr("local")}, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
 	}, nil); err != nil {
 		t.Fatal(err)
+	}
+	if quota, err := azure.Quota(t.Context()); err != nil || quota.Hubs.Used != 1 || quota.FreeHubs.Used != 0 || quota.Services.Used != 0 || quota.Hubs.Limit < 50 {
+		t.Errorf("got quota %+v, %v, want the hub counted", quota, err)
 	}
 	own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"})
 	if err != nil || len(own) != 1 || own[0].Name() != "mine" || own[0].Tag("keep") != "true" {
 		t.Fatalf("got groups %v, %v, want mine alone", own, err)
 	}
 	inside, err := azure.Resources(t.Context(), own[0].ID)
-	if err != nil || len(inside) != 1 || !strings.HasSuffix(inside[0], "/half-made") {
+	if err != nil || len(inside) != 1 || inside[0].Name() != "half-made" || inside[0].Tag("STACK") != "local" {
 		t.Fatalf("got resources %v, %v, want the hub", inside, err)
 	}
 	if _, there, err := azure.Group(t.Context(), own[0].ID); err != nil || !there {
@@ -78,7 +79,7 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
 		t.Errorf("got %v, %v, want no such group, and no error", there, err)
 	}
-	for _, id := range slices.Concat(inside, inside, []string{own[0].ID, own[0].ID}) { // what is absent is no error
+	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} { // what is absent is no error
 		if err := azure.Delete(t.Context(), id); err != nil {
 			t.Errorf("delete %s: %v", id, err)
 		}

@@ -44,12 +44,12 @@ func (e *Environment) Confirm(ctx context.Context, azure Azure) error {
 
 // gone explains a state that speaks of what is not there.
 func (e *Environment) gone(id string) error {
-	name := Group{ID: id}.Name()
+	name := Tagged{ID: id}.Name()
 	return hint.To(fmt.Errorf("stack %q is up by its state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
 		e.Stack, name, ErrGone), "if the data is lost, begin anew: keel down %[1]s, then keel up %[1]s; if it is elsewhere, put it back to %s", e.Stack, e.Folder.Emulator())
 }
 
-func (e *Environment) adoptKeep(ctx context.Context, group Group) error {
+func (e *Environment) adoptKeep(ctx context.Context, group Tagged) error {
 	if !group.kept() {
 		return nil
 	}

@@ -35,6 +35,9 @@ type Environment struct {
 	Stdout, Stderr io.Writer
 	// Notice receives one line for each thing that was mended or needs the user's eye. Nil drops them.
 	Notice func(text string)
+	// Consent asks the user whether what lies in the environment's resource group, though neither its state nor its tags know it, may
+	// be deleted. Nil: nobody can be asked, and it stays.
+	Consent func(ids []string) (bool, error)
 	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
 	// as the order to stop at once.
 	OwnInterrupts bool

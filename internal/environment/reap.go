@@ -53,7 +53,7 @@ type Candidate struct {
 	// Stack is the stack's name; of a group without one, what its tag says.
 	Stack string
 	// Groups are the resource groups of it, none for a stack that holds nothing.
-	Groups   []Group
+	Groups   []Tagged
 	Lifetime Lifetime
 	Fate     Fate
 }
@@ -73,11 +73,11 @@ type Stack struct {
 // Survey decides about all stacks of a backend and all resource groups that carry Purpose. The groups must have been listed before the
 // stacks: a group is made after its stack, so that none is taken for an orphan while it is being made. origin is that of the present
 // backend and project, owner whose environments are removed, "" for anybody's.
-func Survey(groups []Group, stacks []Stack, origin, owner string, now time.Time) []Candidate {
+func Survey(groups []Tagged, stacks []Stack, origin, owner string, now time.Time) []Candidate {
 	var list []Candidate
 	known := map[string]bool{}
 	for _, s := range stacks {
-		own := slices.DeleteFunc(slices.Clone(groups), func(g Group) bool { return g.Tag("stack") != s.Name || g.Tag(OriginKey) != origin })
+		own := slices.DeleteFunc(slices.Clone(groups), func(g Tagged) bool { return g.Tag("stack") != s.Name || g.Tag(OriginKey) != origin })
 		for _, g := range own {
 			known[g.ID] = true
 		}
@@ -87,7 +87,7 @@ func Survey(groups []Group, stacks []Stack, origin, owner string, now time.Time)
 		if known[g.ID] {
 			continue
 		}
-		c := Candidate{Kind: Foreign, Stack: g.Tag("stack"), Groups: []Group{g}}
+		c := Candidate{Kind: Foreign, Stack: g.Tag("stack"), Groups: []Tagged{g}}
 		c.Lifetime, _ = g.lifetime() // told only
 		switch {
 		case g.Tag(OriginKey) == "":
@@ -104,7 +104,7 @@ func Survey(groups []Group, stacks []Stack, origin, owner string, now time.Time)
 
 // deployed decides about a stack. Its end is the later of what configuration and tag say: whoever extends an environment from another
 // machine moves the tag.
-func deployed(s Stack, groups []Group, owner string, now time.Time) Candidate {
+func deployed(s Stack, groups []Tagged, owner string, now time.Time) Candidate {
 	c := Candidate{Kind: Deployed, Stack: s.Name, Groups: groups, Lifetime: s.Lifetime}
 	if s.Err != nil {
 		c.Fate.Reason = "its lifetime cannot be read"
@@ -127,14 +127,14 @@ func deployed(s Stack, groups []Group, owner string, now time.Time) Candidate {
 	case !c.Fate.Reap:
 	case s.Keep:
 		c.Fate = Fate{false, "its configuration says keep: true"}
-	case slices.ContainsFunc(groups, Group.kept):
+	case slices.ContainsFunc(groups, Tagged.kept):
 		c.Fate = Fate{false, "its resource group carries the tag keep=true"}
 	}
 	return c
 }
 
 // orphaned decides about a group of this backend without a stack. One without an end is removed: no stack is left that could end it.
-func orphaned(g Group, owner string, now time.Time) Fate {
+func orphaned(g Tagged, owner string, now time.Time) Fate {
 	l, err := g.lifetime()
 	if err != nil {
 		return Fate{false, "it has no stack, and its lifetime cannot be read"}
@@ -152,11 +152,8 @@ func orphaned(g Group, owner string, now time.Time) Fate {
 	return Fate{false, "it has no stack, but " + fate.Reason}
 }
 
-// Name is the last part of the group's id.
-func (g Group) Name() string { return g.ID[strings.LastIndexByte(g.ID, '/')+1:] }
+func (g Tagged) kept() bool { return strings.EqualFold(g.Tag(KeepKey), "true") }
 
-func (g Group) kept() bool { return strings.EqualFold(g.Tag(KeepKey), "true") }
-
-func (g Group) lifetime() (Lifetime, error) {
+func (g Tagged) lifetime() (Lifetime, error) {
 	return lifetimeOf(func(key string) string { return g.Tag(key) })
 }

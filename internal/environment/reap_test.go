@@ -90,8 +90,8 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 	past, future := environment.Stamp(now.Add(-time.Hour)), environment.Stamp(now.Add(time.Hour))
 	dead := environment.Lifetime{Owner: "me", Created: now.Add(-2 * time.Hour), Expires: now.Add(-time.Hour)}
 	const here, there = "p@here", "p@there"
-	group := func(name string, tags ...string) environment.Group {
-		g := environment.Group{ID: subscription + name, Tags: map[string]string{"stack": name, "origin": here, "owner": "me", "createdat": past}}
+	group := func(name string, tags ...string) environment.Tagged {
+		g := environment.Tagged{ID: subscription + name, Tags: map[string]string{"stack": name, "origin": here, "owner": "me", "createdat": past}}
 		for i := 0; i < len(tags); i += 2 {
 			g.Tags[tags[i]] = tags[i+1]
 		}
@@ -102,7 +102,7 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		stack *environment.Stack
-		group environment.Group
+		group environment.Tagged
 		kind  environment.Kind
 		want  bool
 	}{
@@ -130,12 +130,12 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 		if tc.stack != nil {
 			stacks = append(stacks, *tc.stack)
 		}
-		list := environment.Survey([]environment.Group{tc.group}, stacks, here, "me", now)
+		list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
 		if len(list) != 1 || list[0].Kind != tc.kind || list[0].Fate.Reap != tc.want || list[0].Fate.Reason == "" {
 			t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
 		}
 	}
-	namesake := environment.Survey([]environment.Group{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
+	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
 	if len(namesake) != 2 || !namesake[0].Fate.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
 		t.Errorf("another backend's stack of the same name: got %+v, want it foreign, and of no weight for ours", namesake)
 	}

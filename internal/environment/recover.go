@@ -14,24 +14,39 @@ import (
 	"strings"
 )
 
-// Azure is what recovery needs of Azure's management API, or of the emulator's.
+// Azure is what an environment needs of Azure's management API, or of the emulator's.
 type Azure interface {
 	// Groups returns the resource groups that carry all of the tags.
-	Groups(ctx context.Context, tags map[string]string) ([]Group, error)
+	Groups(ctx context.Context, tags map[string]string) ([]Tagged, error)
 	// Group returns one group by its ARM id, and whether it is there.
-	Group(ctx context.Context, id string) (Group, bool, error)
-	// Resources returns the resources of a group, as ARM ids.
-	Resources(ctx context.Context, group string) ([]string, error)
+	Group(ctx context.Context, id string) (Tagged, bool, error)
+	// Resources returns the resources of a group.
+	Resources(ctx context.Context, group string) ([]Tagged, error)
 	// Delete removes a resource or a group and waits for its end. What is absent is no error.
 	Delete(ctx context.Context, id string) error
 }
 
-// Group is a resource group.
-type Group struct {
+// Tagged is a resource or a resource group.
+type Tagged struct {
 	// ID is its ARM id.
 	ID string
 	// Tags have names in lower case, because Azure compares them so.
 	Tags map[string]string
+}
+
+// Tag returns the value of a tag, whatever the case of its name; "" when it is absent.
+func (t Tagged) Tag(name string) string { return t.Tags[strings.ToLower(name)] }
+
+// Name is the last part of the id.
+func (t Tagged) Name() string { return t.ID[strings.LastIndexByte(t.ID, '/')+1:] }
+
+func (t Tagged) carries(want map[string]string) bool {
+	for name, value := range want {
+		if got, ok := t.Tags[strings.ToLower(name)]; !ok || got != value {
+			return false
+		}
+	}
+	return true
 }
 
 // Purpose is the tag on everything that the program makes, whoever runs it.
@@ -59,6 +74,8 @@ type resource struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Custom bool   `json:"custom"`
+	// Inputs are kept as they are.
+	Inputs json.RawMessage `json:"inputs"`
 }
 
 type operation struct {
@@ -98,37 +115,37 @@ func (e *Environment) Recover(ctx context.Context, azure Azure) error {
 
 func (o operation) creating() bool { return o.Type == "creating" }
 
-// deleteOrphans deletes what lies in the environment's own resource groups but not in the state.
+// deleteOrphans deletes what lies in the environment's own resource groups but not in the state. What carries the environment's tags the
+// program has made, in a run that was interrupted; about anything else the user is asked.
 func (e *Environment) deleteOrphans(ctx context.Context, azure Azure, state deployment) error {
-	known := map[string]bool{}
-	for _, r := range state.Resources {
-		if r.Custom {
-			known[strings.ToLower(r.ID)] = true
-		}
-	}
-	tags, err := e.Tags(ctx)
+	groups, err := e.ownGroups(ctx, azure)
 	if err != nil {
 		return err
 	}
-	groups, err := azure.Groups(ctx, tags)
-	if err != nil {
-		return fmt.Errorf("list resource groups: %w", err)
-	}
 	for _, group := range groups {
-		orphans := []string{group.ID}
-		if known[strings.ToLower(group.ID)] {
-			if orphans, err = azure.Resources(ctx, group.ID); err != nil {
-				return fmt.Errorf("list the resources of %s: %w", group.ID, err)
+		made, strangers, err := e.unknown(ctx, azure, group, state)
+		if err != nil {
+			return err
+		}
+		agreed, err := len(strangers) == 0, error(nil)
+		if !agreed {
+			if agreed, err = e.consent(strangers); err != nil {
+				return err
 			}
 		}
-		for _, id := range orphans {
-			if known[strings.ToLower(id)] {
-				continue
+		switch {
+		case agreed && !state.knows(group.ID):
+			made = []Tagged{group}
+		case agreed:
+			made = append(made, strangers...)
+		default:
+			e.notice("left alone in resource group %s, though stack %s does not know it: %s", group.Name(), e.Stack, namesOf(strangers))
+		}
+		for _, orphan := range made {
+			if err := azure.Delete(ctx, orphan.ID); err != nil {
+				return fmt.Errorf("delete %s, which the stack does not know: %w", orphan.ID, err)
 			}
-			if err := azure.Delete(ctx, id); err != nil {
-				return fmt.Errorf("delete %s, which an interrupted run has left: %w", id, err)
-			}
-			e.notice("deleted %s, which an interrupted run has left", id)
+			e.notice("deleted %s, which the stack did not know", orphan.ID)
 		}
 	}
 	return nil

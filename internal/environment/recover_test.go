@@ -22,31 +22,31 @@ const subscription = "/subscriptions/0/resourceGroups/"
 
 // cloud is an Azure of maps.
 type cloud struct {
-	groups  map[string]map[string]string // tags by group id
-	holds   map[string][]string          // resource ids by group id
+	groups  map[string]map[string]string    // tags by group id
+	holds   map[string][]environment.Tagged // resources by group id
 	deleted []string
 }
 
-func (c *cloud) Groups(_ context.Context, tags map[string]string) ([]environment.Group, error) {
-	var groups []environment.Group
+func (c *cloud) Groups(_ context.Context, tags map[string]string) ([]environment.Tagged, error) {
+	var groups []environment.Tagged
 	for _, id := range slices.Sorted(maps.Keys(c.groups)) {
 		ok := true
 		for name, value := range tags {
 			ok = ok && c.groups[id][name] == value
 		}
 		if ok {
-			groups = append(groups, environment.Group{ID: id, Tags: c.groups[id]})
+			groups = append(groups, environment.Tagged{ID: id, Tags: c.groups[id]})
 		}
 	}
 	return groups, nil
 }
 
-func (c *cloud) Group(_ context.Context, id string) (environment.Group, bool, error) {
+func (c *cloud) Group(_ context.Context, id string) (environment.Tagged, bool, error) {
 	tags, ok := c.groups[id]
-	return environment.Group{ID: id, Tags: tags}, ok, nil
+	return environment.Tagged{ID: id, Tags: tags}, ok, nil
 }
 
-func (c *cloud) Resources(_ context.Context, group string) ([]string, error) {
+func (c *cloud) Resources(_ context.Context, group string) ([]environment.Tagged, error) {
 	return c.holds[group], nil
 }
 
@@ -86,11 +86,12 @@ func newScene(t *testing.T, pending string) scene {
 			subscription + "mine": mine, subscription + "mine-too": mine, subscription + "theirs": theirs, subscription + "untagged": nil,
 			subscription + "elsewhere": elsewhere,
 		},
-		holds: map[string][]string{
+		holds: map[string][]environment.Tagged{
 			subscription + "mine": {
-				subscription + "mine/providers/Microsoft.Devices/IotHubs/Known", subscription + "mine/providers/Microsoft.Devices/IotHubs/orphan",
+				{ID: subscription + "mine/providers/Microsoft.Devices/IotHubs/Known"},
+				{ID: subscription + "mine/providers/Microsoft.Devices/IotHubs/orphan", Tags: mine},
 			},
-			subscription + "theirs": {subscription + "theirs/providers/Microsoft.Devices/IotHubs/x"},
+			subscription + "theirs": {{ID: subscription + "theirs/providers/Microsoft.Devices/IotHubs/x", Tags: mine}},
 		},
 	}}
 }
@@ -227,5 +228,58 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 		if !tc.free && (err == nil || !strings.Contains(err.Error(), tc.host) || hint.Of(err) == "" || left != nil) {
 			t.Errorf("%s: got %v, lock %v, want an error that names %s", name, err, left, tc.host)
 		}
+	}
+}
+
+// stranger is what somebody has put into a group of the environment by hand.
+func stranger(group string) environment.Tagged {
+	return environment.Tagged{ID: subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group, Tags: map[string]string{"purpose": "mine"}}
+}
+
+func TestWhatSomebodyElseHasMadeIsDeletedOnlyByConsent(t *testing.T) {
+	t.Parallel()
+	inMine, inRest := stranger("mine"), stranger("mine-too")
+	for name, tc := range map[string]struct {
+		consent func(ids []string) (bool, error)
+		want    []string
+	}{
+		"nobody to ask": {nil, []string{orphans[0]}},
+		"no":            {func([]string) (bool, error) { return false, nil }, []string{orphans[0]}},
+		"yes":           {func([]string) (bool, error) { return true, nil }, []string{orphans[0], inMine.ID, orphans[1]}},
+	} {
+		s := newScene(t, "")
+		write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"), `{"result":"failed"}`)
+		for _, x := range []environment.Tagged{inMine, inRest} {
+			group := x.ID[:strings.Index(x.ID, "/providers/")]
+			s.cloud.holds[group] = append(s.cloud.holds[group], x)
+		}
+		var notices []string
+		s.Notice = func(text string) { notices = append(notices, text) }
+		s.Consent = tc.consent
+		if err := s.Recover(t.Context(), s.cloud); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(s.cloud.deleted, tc.want) {
+			t.Errorf("%s: got %v deleted, want %v", name, s.cloud.deleted, tc.want)
+		}
+		told := strings.Join(notices, "\n")
+		if left := strings.Contains(told, "left alone in resource group mine-too"); left == (name == "yes") {
+			t.Errorf("%s: got notices %q", name, told)
+		}
+		err := s.RefuseStrangers(t.Context(), s.cloud)
+		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") && hint.Of(err) != ""; refused == (name == "yes") {
+			t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
+		}
+	}
+}
+
+func TestAnAnswerThatCannotBeReadStopsTheRecovery(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, `,"pending_operations":[{"resource":{"urn":"urn:n"},"type":"creating"}]`)
+	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))
+	broken := errors.New("no terminal")
+	s.Consent = func([]string) (bool, error) { return false, broken }
+	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, broken) || s.cloud.deleted != nil || ran(t, s.Environment) != nil {
+		t.Errorf("got %v, %v deleted, want nothing touched", err, s.cloud.deleted)
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -147,6 +147,22 @@ func (e *Environment) stateFile(project string) string {
 
 // readSettings returns the plain settings of a stack file by their keys without the project's name. No file means none.
 func readSettings(file, project string) (map[string]string, error) {
+	raw, err := readRaw(file, project)
+	if raw == nil || err != nil {
+		return nil, err
+	}
+	settings := map[string]string{}
+	for key, value := range raw {
+		settings[key] = fmt.Sprint(value)
+		if at, ok := value.(time.Time); ok { // a time that somebody wrote without quotes
+			settings[key] = Stamp(at)
+		}
+	}
+	return settings, nil
+}
+
+// readRaw returns the settings of a stack file as the file has them, by their keys without the project's name.
+func readRaw(file, project string) (map[string]any, error) {
 	var stack struct {
 		Config map[string]any `yaml:"config"`
 	}
@@ -160,16 +176,22 @@ func readSettings(file, project string) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the stack file %s: %w", file, err)
 	}
-	settings := map[string]string{}
-	for _, key := range slices.Sorted(maps.Keys(stack.Config)) {
-		if name, ok := bytes.CutPrefix([]byte(key), []byte(project+":")); ok {
-			settings[string(name)] = fmt.Sprint(stack.Config[key])
-			if at, ok := stack.Config[key].(time.Time); ok { // a time that somebody wrote without quotes
-				settings[string(name)] = Stamp(at)
-			}
+	settings := map[string]any{}
+	for key, value := range stack.Config {
+		if name, ok := strings.CutPrefix(key, project+":"); ok {
+			settings[name] = value
 		}
 	}
 	return settings, nil
+}
+
+// rawSettings returns the configuration of the stack as its file has it.
+func (e *Environment) rawSettings() (map[string]any, error) {
+	project, stacks, err := e.Folder.Project()
+	if err != nil {
+		return nil, err
+	}
+	return readRaw(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), project)
 }
 
 // dropSalt takes the encryption salt out of the file of a stack that is gone: it belongs to a passphrase that is gone too, and

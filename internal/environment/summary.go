@@ -43,7 +43,7 @@ func (e *Environment) Summary() (Summary, error) {
 			continue
 		}
 		s.Resources++
-		if r.Type == "azure-native:devices:IotHubResource" {
+		if r.Type == hubType {
 			s.Hubs++
 		}
 	}
