@@ -61,6 +61,10 @@ func TestStories(t *testing.T) {
 			"kill9":       killEmulator,
 			"emulated":    emulated,
 			"noplainkeys": noPlainKeys,
+			"grouptags":   portalCommand(wantTags),
+			"grouptag":    portalCommand(setTag),
+			"stranger":    portalCommand(addStranger),
+			"stacktags":   stackTags,
 		},
 	})
 }

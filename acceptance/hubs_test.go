@@ -88,9 +88,12 @@ func TestTwoClonesAreUpAtOnce(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, args ...string) {
+// must runs keel and returns its standard output.
+func must(t *testing.T, args ...string) string {
 	t.Helper()
-	if _, err := own.Keel(checkout, args...); err != nil {
+	out, err := own.Keel(checkout, args...)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return string(out)
 }

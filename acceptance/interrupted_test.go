@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -26,15 +27,34 @@ type hold struct {
 	Request struct{ Method, Path string }
 }
 
+// interruption is a command that is interrupted, what comes before it, and how the same command is to have finished its work.
+type interruption struct {
+	command string
+	before  func(*testing.T)
+	finish  func(*testing.T, own.Status)
+}
+
 // TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
 // way, lets the request go through unseen, and then runs up once more.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
+	everywhere(t, interruption{"up", func(*testing.T) {}, finishUp})
+}
+
+// TestAnInterruptedDownIsFinishedByTheNext does the same to down. A second stack, which holds nothing, keeps the emulator running.
+func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
+	everywhere(t, interruption{"down", func(t *testing.T) {
+		must(t, "up")
+		must(t, "exec", "-s", "other", "--", "true")
+	}, finishDown})
+}
+
+func everywhere(t *testing.T, i interruption) {
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
 		for _, surface := range []string{"arm", "dps-service"} {
 			for n := 1; ; n++ {
 				var caught bool
 				name := fmt.Sprintf("%v at request %d to %s", signal, n, surface)
-				passed := t.Run(name, func(t *testing.T) { caught = interrupt(t, signal, surface, n) })
+				passed := t.Run(name, func(t *testing.T) { caught = interrupt(t, i, signal, surface, n) })
 				if !passed {
 					return
 				}
@@ -50,7 +70,7 @@ func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
 }
 
 // interrupt reports whether there was an nth request to hold.
-func interrupt(t *testing.T, signal syscall.Signal, surface string, n int) bool {
+func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface string, n int) bool {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
 	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
@@ -60,16 +80,17 @@ func interrupt(t *testing.T, signal syscall.Signal, surface string, n int) bool 
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.before(t)
 	held := setHold(t, s.Endpoints.Control, surface, n)
-	up, output := start(t, "up")
+	running, output := start(t, i.command)
 	ended := make(chan error, 1)
-	go func() { ended <- up.Wait() }()
+	go func() { ended <- running.Wait() }()
 	if !awaitHeld(t, s.Endpoints.Control, held, ended, output) {
 		return false
 	}
 	held = getHold(t, s.Endpoints.Control, held.ID, "")
 	t.Logf("held %s %s", held.Request.Method, held.Request.Path)
-	endEngine(t, up.Process.Pid, signal)
+	endEngine(t, running.Process.Pid, signal)
 	if signal == syscall.SIGKILL {
 		awaitEnd(t, ended, output)
 	}
@@ -80,27 +101,36 @@ func interrupt(t *testing.T, signal syscall.Signal, surface string, n int) bool 
 	if signal != syscall.SIGKILL {
 		awaitEnd(t, ended, output)
 	}
-	finish(t, s)
+	i.finish(t, s)
 	return true
 }
 
-// finish runs up again and checks that nothing is doubled, orphaned or left to do.
-func finish(t *testing.T, s own.Status) {
+// finishUp runs up again and checks that nothing is doubled, orphaned or left to do.
+func finishUp(t *testing.T, s own.Status) {
 	t.Helper()
-	for _, args := range [][]string{
-		{"up"},
-		{"exec", "--", "pulumi", "preview", "--expect-no-changes"},
-		{"exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes"},
-	} {
-		if _, err := own.Keel(checkout, args...); err != nil {
-			t.Fatal(err)
-		}
+	must(t, "up")
+	must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
+	must(t, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 2, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
+}
+
+// finishDown runs down again and checks that nothing is left, in the cloud or in the backend.
+func finishDown(t *testing.T, s own.Status) {
+	t.Helper()
+	must(t, "down")
+	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
+	if left := must(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
+		t.Errorf("got stacks %s, want local gone", left)
 	}
+}
+
+func wantCounts(t *testing.T, s own.Status, wants map[string]int) {
+	t.Helper()
 	counts := map[string]int{}
 	if err := getJSON(s.Endpoints.Control+"/counts", &counts); err != nil {
 		t.Fatal(err)
 	}
-	for kind, want := range map[string]int{"groups": 1, "hubs": 2, "services": 1, "enrollments": 2, "enrollmentGroups": 1} {
+	for kind, want := range wants {
 		if counts[kind] != want {
 			t.Errorf("got %d %s, want %d", counts[kind], kind, want)
 		}
@@ -110,15 +140,21 @@ func finish(t *testing.T, s own.Status) {
 // start runs keel in a process group of its own, as a shell would.
 func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(checkout, ".evenkeel", "bin", "keel"), args...)
 	var output bytes.Buffer
-	cmd.Dir, cmd.Stdout, cmd.Stderr = checkout, &output, &output
+	return startInto(t, &output, args...), &output
+}
+
+// startInto is start with the output written as it comes.
+func startInto(t *testing.T, output io.Writer, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(filepath.Join(checkout, ".evenkeel", "bin", "keel"), args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = checkout, output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) })
-	return cmd, &output
+	return cmd
 }
 
 // endEngine ends Pulumi: by SIGKILL it alone, by SIGINT everything in the foreground, as Ctrl-C does.
@@ -171,13 +207,13 @@ func awaitHeld(t *testing.T, control string, h hold, ended chan error, output *b
 		select {
 		case err := <-ended:
 			if err != nil {
-				t.Fatalf("up: %v\n%s", err, output)
+				t.Fatalf("%v: %v\n%s", h.Request, err, output)
 			}
 			return false
 		default:
 		}
 	}
-	t.Fatalf("nothing held and up not done after three minutes:\n%s", output)
+	t.Fatalf("nothing held and the command not done after three minutes:\n%s", output)
 	return false
 }
 
@@ -186,7 +222,7 @@ func awaitEnd(t *testing.T, ended chan error, output *bytes.Buffer) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Errorf("an interrupted up says that it succeeded:\n%s", output)
+			t.Errorf("an interrupted command says that it succeeded:\n%s", output)
 		}
 	case <-time.After(2 * time.Minute):
 		t.Fatalf("keel does not end after its engine:\n%s", output)

@@ -1,0 +1,89 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	own "evenkeel/acceptance/checkout"
+)
+
+// TestReapAndUpAtOnceHarmNothing lets the one meet the other in the middle of its work, in both orders: the second waits, both end well,
+// and what is there afterwards is whole.
+func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		first, second []string
+		hubs          int
+	}{
+		{"reap during up", []string{"up", "mine"}, []string{"reap", "--yes"}, 0},
+		{"up during reap", []string{"reap", "--yes"}, []string{"up", "mine"}, 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			own.TearDown(checkout)
+			t.Cleanup(func() { own.TearDown(checkout) })
+			must(t, "up", "mine", "--ttl", "1h")
+			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
+			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+			s, err := own.EmulatorStatus(checkout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			held := setHold(t, s.Endpoints.Control, "arm", 1)
+			first, firstSays := start(t, tc.first...)
+			ended := make(chan error, 1)
+			go func() { ended <- first.Wait() }()
+			if !awaitHeld(t, s.Endpoints.Control, held, ended, firstSays) {
+				t.Fatalf("%v changed nothing:\n%s", tc.first, firstSays)
+			}
+			says := filepath.Join(t.TempDir(), "second")
+			file, err := os.Create(says)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer file.Close()
+			second := startInto(t, file, tc.second...)
+			waited := make(chan error, 1)
+			go func() { waited <- second.Wait() }()
+			awaitText(t, says, "another keel works on environment mine; waiting for it")
+			release(t, s.Endpoints.Control, held.ID)
+			for _, ended := range []chan error{ended, waited} {
+				select {
+				case err := <-ended:
+					if err != nil {
+						t.Fatalf("%v\n%s", err, firstSays)
+					}
+				case <-time.After(2 * time.Minute):
+					t.Fatal("it does not end")
+				}
+			}
+			wantCounts(t, s, map[string]int{"hubs": tc.hubs, "services": tc.hubs / 2, "groups": tc.hubs / 2})
+			if tc.hubs > 0 {
+				must(t, "-s", "mine", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			}
+			must(t, "down", "mine")
+			wantCounts(t, s, map[string]int{"hubs": 0, "services": 0, "groups": 0, "enrollments": 0})
+		})
+	}
+}
+
+// awaitText waits until a file that is being written holds a text.
+func awaitText(t *testing.T, file, text string) {
+	t.Helper()
+	var got []byte
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		var err error
+		if got, err = os.ReadFile(file); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(got), text) {
+			return
+		}
+	}
+	t.Fatalf("got %q after a minute, want %q in it", got, text)
+}
