@@ -13,8 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/eclipse/paho.mqtt.golang/packets"
-
 	"evenkeel/dpsdevice"
 	"evenkeel/internal/sas"
 )
@@ -22,23 +20,28 @@ import (
 // answers is the topic under which the provisioning service answers ("Communicate with DPS using the MQTT protocol").
 const answers = "$dps/registrations/res/"
 
-// dialogue is one registration on a connection of its own, spoken packet by packet or request by request. General clients start
-// goroutines for each connection, which costs a fifth of what a registration does; a load generator that did so would measure itself.
-type dialogue struct {
-	conn net.Conn
-	in   *bufio.Reader
-	// resource is what the device registers as, token its proof.
-	resource, token string
+// deviceVersion is the api-version that the device SDKs send.
+const deviceVersion = "api-version=2019-03-31"
+
+// device is one that registers: by a key, or by a certificate.
+type device struct {
+	id, key     string
+	certificate *tls.Certificate
+}
+
+func (f *fleet) resource(d device) string { return f.scope + "/registrations/" + d.id }
+
+// token is the device's proof; none where its certificate is.
+func (f *fleet) token(d device) (string, error) {
+	if d.certificate != nil {
+		return "", nil
+	}
+	return sas.New(f.resource(d), sas.Policy, d.key, time.Now().Add(time.Hour))
 }
 
 // open connects a device to an address of the emulator.
-func (f *fleet) open(address, id, key string) (*dialogue, error) {
-	resource := f.scope + "/registrations/" + id
-	token, err := sas.New(resource, sas.Policy, key, time.Now().Add(time.Hour))
-	if err != nil {
-		return nil, err
-	}
-	conn, err := tls.Dial("tcp", address, f.tls())
+func (f *fleet) open(address string, d device) (net.Conn, error) {
+	conn, err := tls.Dial("tcp", address, f.tls(d.certificate))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +49,7 @@ func (f *fleet) open(address, id, key string) (*dialogue, error) {
 		_ = conn.Close()
 		return nil, err
 	}
-	return &dialogue{conn, bufio.NewReader(conn), resource, token}, nil
+	return conn, nil
 }
 
 // conclude registers by the one function and polls by the other until the device is assigned.
@@ -61,123 +64,95 @@ func conclude(id string, register func(body string) (operation, status string, e
 	return err
 }
 
-func (f *fleet) registerOverHTTPS(id, key string) error {
-	d, err := f.open(f.data, id, key)
+func (f *fleet) registerOverHTTPS(d device) error {
+	token, err := f.token(d)
 	if err != nil {
 		return err
 	}
-	defer d.conn.Close()
-	return conclude(id,
-		func(body string) (string, string, error) { return d.request(http.MethodPut, "/register", body) },
+	conn, err := f.open(f.data, d)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	in := bufio.NewReader(conn)
+	request := func(method, path, body string) (operation, status string, err error) {
+		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+f.resource(d)+path+"?"+deviceVersion, strings.NewReader(body))
+		if err != nil {
+			return "", "", err
+		}
+		request.Header.Set("Authorization", token)
+		request.Header.Set("Content-Type", "application/json; charset=utf-8")
+		if err := request.Write(conn); err != nil {
+			return "", "", err
+		}
+		return readAnswer(in, request)
+	}
+	return conclude(d.id,
+		func(body string) (string, string, error) { return request(http.MethodPut, "/register", body) },
 		func(operation string) (string, error) {
-			_, status, err := d.request(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
+			_, status, err := request(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
 			return status, err
 		})
 }
 
-// request asks the device API over HTTPS and reads its answer.
-func (d *dialogue) request(method, path, body string) (operation, status string, err error) {
-	request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+d.resource+path+"?api-version=2019-03-31", strings.NewReader(body))
-	if err != nil {
-		return "", "", err
-	}
-	request.Header.Set("Authorization", d.token)
-	request.Header.Set("Content-Type", "application/json; charset=utf-8")
-	if err := request.Write(d.conn); err != nil {
-		return "", "", err
-	}
-	response, err := http.ReadResponse(d.in, request)
+// readAnswer reads the device API's answer over HTTPS.
+func readAnswer(in *bufio.Reader, request *http.Request) (operation, status string, err error) {
+	response, err := http.ReadResponse(in, request)
 	if err != nil {
 		return "", "", err
 	}
 	defer response.Body.Close()
-	var result struct{ OperationID, Status string }
-	if err := json.NewDecoder(response.Body).Decode(&result); err != nil {
+	if operation, status, err = readResult(json.NewDecoder(response.Body)); err != nil {
 		return "", "", err
 	}
 	if response.StatusCode/100 != 2 {
 		return "", "", errors.New("answered with " + response.Status)
 	}
 	_, err = io.Copy(io.Discard, response.Body) // what is left of it stands before the next answer
+	return operation, status, err
+}
+
+func readResult(in *json.Decoder) (operation, status string, err error) {
+	var result struct{ OperationID, Status string }
+	err = in.Decode(&result)
 	return result.OperationID, result.Status, err
 }
 
-func (f *fleet) registerOverMQTT(id, key string) error {
-	d, err := f.open(f.mqtt, id, key)
+func (f *fleet) registerOverMQTT(d device) error {
+	token, err := f.token(d)
 	if err != nil {
 		return err
 	}
-	defer d.conn.Close()
-	if err := d.begin(id); err != nil {
-		return fmt.Errorf("connect %s: %w", id, err)
+	conn, err := f.open(f.mqtt, d)
+	if err != nil {
+		return err
 	}
-	err = conclude(id,
-		func(body string) (string, string, error) {
-			return d.ask("$dps/registrations/PUT/iotdps-register/?$rid=1", []byte(body))
-		},
+	defer conn.Close()
+	s := newSession(conn)
+	if err := s.connect(d.id, f.resource(d)+"/"+deviceVersion, token); err != nil {
+		return fmt.Errorf("connect %s: %w", d.id, err)
+	}
+	if err := s.subscribe(answers + "#"); err != nil {
+		return fmt.Errorf("subscribe %s: %w", d.id, err)
+	}
+	ask := func(topic, body string) (operation, status string, err error) {
+		code, answer, err := s.ask("$dps/registrations/"+topic, []byte(body), answers)
+		if err != nil {
+			return "", "", err
+		}
+		if !strings.HasPrefix(code, "200") && !strings.HasPrefix(code, "202") {
+			return "", "", fmt.Errorf("answered with %s: %s", code, answer)
+		}
+		return readResult(json.NewDecoder(strings.NewReader(string(answer))))
+	}
+	err = conclude(d.id,
+		func(body string) (string, string, error) { return ask("PUT/iotdps-register/?$rid=1", body) },
 		func(operation string) (string, error) {
-			_, status, err := d.ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), nil)
+			_, status, err := ask("GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), "")
 			return status, err
 		})
 	if err != nil {
 		return err
 	}
-	return packets.NewControlPacket(packets.Disconnect).Write(d.conn)
-}
-
-// begin connects and subscribes to the answers.
-func (d *dialogue) begin(clientID string) error {
-	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
-	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180
-	hello.ClientIdentifier, hello.UsernameFlag, hello.Username = clientID, true, d.resource+"/api-version=2019-03-31"
-	hello.PasswordFlag, hello.Password = true, []byte(d.token)
-	if err := hello.Write(d.conn); err != nil {
-		return err
-	}
-	p, err := packets.ReadPacket(d.in)
-	if err != nil {
-		return err
-	}
-	if connack, ok := p.(*packets.ConnackPacket); !ok || connack.ReturnCode != packets.Accepted {
-		return fmt.Errorf("refused: %v", p)
-	}
-	filter := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
-	filter.MessageID, filter.Topics, filter.Qoss = 1, []string{answers + "#"}, []byte{1}
-	if err := filter.Write(d.conn); err != nil {
-		return err
-	}
-	_, err = packets.ReadPacket(d.in)
-	return err
-}
-
-// ask publishes one request and reads until its answer.
-func (d *dialogue) ask(topic string, body []byte) (operation, status string, err error) {
-	request := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
-	request.TopicName, request.Payload, request.Qos, request.MessageID = topic, body, 1, 2
-	if err := request.Write(d.conn); err != nil {
-		return "", "", err
-	}
-	for {
-		p, err := packets.ReadPacket(d.in)
-		if err != nil {
-			return "", "", err
-		}
-		message, ok := p.(*packets.PublishPacket)
-		if !ok {
-			continue // an acknowledgement
-		}
-		if message.Qos > 0 {
-			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
-			ack.MessageID = message.MessageID
-			if err := ack.Write(d.conn); err != nil {
-				return "", "", err
-			}
-		}
-		if code := strings.TrimPrefix(message.TopicName, answers); !strings.HasPrefix(code, "200") && !strings.HasPrefix(code, "202") {
-			return "", "", errors.New("answered with " + message.TopicName)
-		}
-		var result struct{ OperationID, Status string }
-		err = json.Unmarshal(message.Payload, &result)
-		return result.OperationID, result.Status, err
-	}
+	return s.disconnect()
 }

@@ -8,12 +8,10 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"evenkeel/dpsdevice"
 )
 
 // reach is the percentage of the allowed rate that registrations are to reach.
-const reach = 60
+const reach = 70
 
 // gauge measures registrations and what bounds them.
 type gauge struct {
@@ -24,21 +22,22 @@ type gauge struct {
 	size   *CommitSize
 }
 
-// samples are what the rounds measured for one transport, per second.
+// samples are what the rounds measured for one way to register, per second.
 type samples struct {
-	transport                                              dpsdevice.Transport
+	way                                                    way
 	keyExchange                                            string
 	registrations, handshakes, commits, permitted, percent []float64
 }
 
-// measureRates measures bare commits, and for each transport bare handshakes and registrations, in turn, round for round. The round
-// before the first does not count.
+// measureRates measures bare commits, and for each way to register bare handshakes and registrations, in turn, round for round. The
+// round before the first does not count.
 func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSize, error) {
 	g := &gauge{options: o}
 	var err error
 	if g.fleet, err = openFleet(ctx, s); err != nil {
 		return nil, nil, err
 	}
+	defer g.fleet.service.Close()
 	if g.commit, err = buildCommitProbe(ctx, s.folder); err != nil {
 		return nil, nil, err
 	}
@@ -46,12 +45,12 @@ func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSiz
 		return nil, nil, err
 	}
 	defer g.bare.stop()
-	all := []*samples{{transport: dpsdevice.MQTT}, {transport: dpsdevice.HTTPS}}
+	all := make([]*samples, len(ways))
 	for round := range o.rounds + 1 {
 		say("registrations, round %d of %d (0 does not count)", round, o.rounds)
-		if round == 1 {
-			for _, x := range all {
-				*x = samples{transport: x.transport}
+		if round <= 1 {
+			for i, w := range ways {
+				all[i] = &samples{way: w}
 			}
 		}
 		if err := g.round(ctx, all); err != nil {
@@ -72,22 +71,48 @@ func (g *gauge) round(ctx context.Context, all []*samples) error {
 	}
 	g.size = size
 	for _, x := range all {
-		if x.keyExchange, err = g.fleet.keyExchange(ctx, x.transport, g.bare.address); err != nil {
+		if x.keyExchange, err = g.fleet.keyExchange(ctx, x.way, g.bare.address); err != nil {
 			return err
 		}
-		handshakes, err := g.perSecond(ctx, func(ctx context.Context) error { return handshake(ctx, g.bare.address, g.fleet.tls()) })
+		// A handshake of a device with a certificate proves that certificate too.
+		one, err := g.fleet.newDevice(x.way)
+		if err != nil {
+			return err
+		}
+		handshakes, err := g.perSecond(ctx, func(ctx context.Context) error {
+			return handshake(ctx, g.bare.address, g.fleet.tls(one.certificate))
+		})
 		if err != nil {
 			return fmt.Errorf("measure handshakes: %w", err)
 		}
-		registrations, err := g.perSecond(ctx, func(context.Context) error { return g.fleet.register(x.transport) })
+		registrations, err := g.registrations(ctx, x.way, handshakes)
 		if err != nil {
-			return fmt.Errorf("measure registrations: %w", err)
+			return fmt.Errorf("measure registrations over %s: %w", x.way.name, err)
 		}
 		allowed := 1 / (1/handshakes + 1/commits)
 		x.registrations, x.handshakes, x.commits = append(x.registrations, registrations), append(x.handshakes, handshakes), append(x.commits, commits)
 		x.permitted, x.percent = append(x.permitted, allowed), append(x.percent, 100*registrations/allowed)
 	}
 	return nil
+}
+
+// registrations measures registrations of new devices. The devices are made before: there can be no more of them than handshakes.
+func (g *gauge) registrations(ctx context.Context, w way, handshakes float64) (float64, error) {
+	list := make([]device, int(handshakes*g.span.Seconds()*2)+g.parallel)
+	for i := range list {
+		var err error
+		if list[i], err = g.fleet.newDevice(w); err != nil {
+			return 0, err
+		}
+	}
+	var next atomic.Int64
+	return g.perSecond(ctx, func(context.Context) error {
+		i := next.Add(1) - 1
+		if i >= int64(len(list)) {
+			return fmt.Errorf("more than twice as many registrations as handshakes")
+		}
+		return g.fleet.register(w, list[i])
+	})
 }
 
 // perSecond lets do run in parallel for the span, and counts how often it ended in that time.
@@ -111,9 +136,8 @@ func (g *gauge) perSecond(ctx context.Context, do func(context.Context) error) (
 }
 
 func (s *samples) rate() Rate {
-	name := map[dpsdevice.Transport]string{dpsdevice.MQTT: "MQTT", dpsdevice.HTTPS: "HTTPS"}[s.transport]
 	return Rate{
-		Transport: name, KeyExchange: s.keyExchange, Registrations: median(s.registrations), Handshakes: median(s.handshakes),
+		Way: s.way.name, KeyExchange: s.keyExchange, Registrations: median(s.registrations), Handshakes: median(s.handshakes),
 		Commits: median(s.commits), Allowed: median(s.permitted), Percent: median(s.percent), Goal: reach,
 	}
 }

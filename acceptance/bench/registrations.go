@@ -8,79 +8,120 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
+	"strings"
 	"sync/atomic"
 
 	"evenkeel/acceptance/checkout"
 	"evenkeel/dpsdevice"
+	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/sas"
 )
 
-// fleet is what devices of the local stack's enrollment group need.
+// fleet is what devices of the local stack need to register.
 type fleet struct {
 	scope, groupKey string
 	roots           *x509.CertPool
 	data, mqtt      string // addresses of the emulator
+	service         *dpsapi.Client
+	authority       *authority
 	seen            atomic.Int64
 }
 
+// openFleet reads what the stack and its emulator say, and enrolls the devices with certificates.
 func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
 	status, err := checkout.EmulatorStatus(s.folder)
 	if err != nil {
 		return nil, err
 	}
-	text, _, err := s.local.output(ctx, "stack", "output", "--json", "--show-secrets")
-	if err != nil {
-		return nil, err
-	}
-	var outputs struct{ IDScope, EnrollmentGroupKey string }
-	if err := json.Unmarshal(text, &outputs); err != nil {
-		return nil, errors.New("read the stack's outputs: not the JSON that was expected") // the text holds keys
-	}
 	data, err := url.Parse(status.Endpoints.Data)
 	if err != nil {
 		return nil, err
 	}
-	authority, err := os.ReadFile(status.Endpoints.CAFile)
+	roots, err := status.Endpoints.Roots()
 	if err != nil {
 		return nil, err
 	}
-	f := &fleet{scope: outputs.IDScope, groupKey: outputs.EnrollmentGroupKey, roots: x509.NewCertPool(), data: data.Host, mqtt: status.Endpoints.MQTT}
-	if !f.roots.AppendCertsFromPEM(authority) {
-		return nil, errors.New("the emulator's CA file holds no certificate")
+	f := &fleet{roots: roots, data: data.Host, mqtt: status.Endpoints.MQTT}
+	if err := f.readOutputs(ctx, s, status.Endpoints.Data); err != nil {
+		return nil, err
 	}
-	return f, nil
+	if f.authority, err = newAuthority(); err != nil {
+		return nil, err
+	}
+	if err := f.authority.verify(ctx, status.Endpoints); err != nil {
+		return nil, err
+	}
+	return f, f.authority.enroll(ctx, f.service)
 }
 
-// register lets a device that was never seen before register on a connection of its own, and wait until it is assigned.
-func (f *fleet) register(transport dpsdevice.Transport) error {
-	id := fmt.Sprintf("bench-device-%d", f.seen.Add(1))
-	key, err := sas.DeriveDeviceKey(f.groupKey, id)
+func (f *fleet) readOutputs(ctx context.Context, s *stacks, endpoint string) error {
+	text, _, err := s.local.output(ctx, "stack", "output", "--json", "--show-secrets")
 	if err != nil {
 		return err
 	}
-	if transport == dpsdevice.MQTT {
-		return f.registerOverMQTT(id, key)
+	var outputs struct{ IDScope, EnrollmentGroupKey, ServiceHost, ServiceConnectionString string }
+	if err := json.Unmarshal(text, &outputs); err != nil {
+		return errors.New("read the stack's outputs: not the JSON that was expected") // the text holds keys
 	}
-	return f.registerOverHTTPS(id, key)
+	f.scope, f.groupKey = outputs.IDScope, outputs.EnrollmentGroupKey
+	_, rest, _ := strings.Cut(outputs.ServiceConnectionString, "SharedAccessKeyName=")
+	policy, key, _ := strings.Cut(rest, ";SharedAccessKey=")
+	f.service, err = dpsapi.New(dpsapi.Options{Host: outputs.ServiceHost, PolicyName: policy, Key: key, Endpoint: endpoint, Roots: f.roots})
+	return err
+}
+
+// way is one way to register.
+type way struct {
+	name      string
+	transport dpsdevice.Transport
+	certified bool
+}
+
+var ways = []way{
+	{"HTTPS, SAS", dpsdevice.HTTPS, false},
+	{"MQTT, SAS", dpsdevice.MQTT, false},
+	{"MQTT, X.509", dpsdevice.MQTT, true},
+}
+
+// newDevice is one that was never seen before.
+func (f *fleet) newDevice(w way) (d device, err error) {
+	d.id = fmt.Sprintf("bench-device-%d", f.seen.Add(1))
+	if w.certified {
+		d.certificate, err = f.authority.leaf(d.id)
+	} else {
+		d.key, err = sas.DeriveDeviceKey(f.groupKey, d.id)
+	}
+	return d, err
+}
+
+// register lets a device register on a connection of its own, and wait until it is assigned.
+func (f *fleet) register(w way, d device) error {
+	if w.transport == dpsdevice.MQTT {
+		return f.registerOverMQTT(d)
+	}
+	return f.registerOverHTTPS(d)
 }
 
 // tls is how both devices and bare handshakes go about it.
-func (f *fleet) tls() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost}
+func (f *fleet) tls(certificate *tls.Certificate) *tls.Config {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost}
+	if certificate != nil {
+		config.Certificates = []tls.Certificate{*certificate}
+	}
+	return config
 }
 
 // keyExchange names what devices and the emulator agree on, and makes sure that the bare handshakes do the same.
-func (f *fleet) keyExchange(ctx context.Context, transport dpsdevice.Transport, bare string) (string, error) {
+func (f *fleet) keyExchange(ctx context.Context, w way, bare string) (string, error) {
 	address := f.mqtt
-	if transport == dpsdevice.HTTPS {
+	if w.transport == dpsdevice.HTTPS {
 		address = f.data
 	}
-	ours, err := keyExchange(ctx, address, f.tls())
+	ours, err := keyExchange(ctx, address, f.tls(nil))
 	if err != nil {
 		return "", err
 	}
-	theirs, err := keyExchange(ctx, bare, f.tls())
+	theirs, err := keyExchange(ctx, bare, f.tls(nil))
 	if err == nil && ours != theirs {
 		err = fmt.Errorf("the emulator agrees on key exchange %s, the bare handshakes on %s", ours, theirs)
 	}

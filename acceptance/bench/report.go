@@ -42,7 +42,7 @@ type Comparison struct {
 
 // Rate is how fast devices register, beside what bounds it; medians, per second.
 type Rate struct {
-	Transport     string  `json:"transport"`
+	Way           string  `json:"way"`
 	KeyExchange   string  `json:"keyExchange"`
 	Registrations float64 `json:"registrations"`
 	Handshakes    float64 `json:"handshakes"`
@@ -109,10 +109,10 @@ func (r Report) print(w io.Writer) error {
 		}
 	}
 	if len(r.Registrations) > 0 {
-		fmt.Fprintf(t, "\nRegistrations/s, SAS, %d at a time\tregistrations\tTLS handshakes\tcommits\tallowed\treached\tto reach\n", r.parallel)
+		fmt.Fprintf(t, "\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tallowed\treached\tto reach\n", r.parallel)
 		for _, x := range r.Registrations {
 			fmt.Fprintf(t, "%s, %s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.0f %%\n",
-				x.Transport, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)
+				x.Way, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)
 		}
 		fmt.Fprintf(t, "one commit: %d rows, %d bytes, synced\n", r.Commit.Rows, r.Commit.Bytes)
 	}

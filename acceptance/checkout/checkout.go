@@ -13,18 +13,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"evenkeel/internal/environment"
 )
 
 // Status is what `keel emulator status --json` says, as far as it matters here.
 type Status struct {
-	Running   bool `json:"running"`
-	PID       int  `json:"pid"`
-	Endpoints struct {
-		Data    string `json:"data"`
-		MQTT    string `json:"mqtt"`
-		Control string `json:"control"`
-		CAFile  string `json:"caFile"`
-	} `json:"endpoints"`
+	Running   bool                  `json:"running"`
+	PID       int                   `json:"pid"`
+	Endpoints environment.Endpoints `json:"endpoints"`
 }
 
 // Clone copies the project's files from one checkout, uncommitted ones too, into a git repository of their own. One that is there

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+)
+
+// session is one MQTT connection, spoken packet by packet. General clients start goroutines for each connection, which costs a fifth of
+// what a registration does; a load generator that did so would measure itself.
+type session struct {
+	conn net.Conn
+	in   *bufio.Reader
+	// sent is the last packet identifier that was used.
+	sent uint16
+}
+
+func newSession(conn net.Conn) *session { return &session{conn: conn, in: bufio.NewReader(conn)} }
+
+// connect says who is there. Without a password the certificate of the connection speaks.
+func (s *session) connect(clientID, user, password string) error {
+	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
+	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180
+	hello.ClientIdentifier, hello.UsernameFlag, hello.Username = clientID, user != "", user
+	hello.PasswordFlag, hello.Password = password != "", []byte(password)
+	if err := hello.Write(s.conn); err != nil {
+		return err
+	}
+	p, err := packets.ReadPacket(s.in)
+	if err != nil {
+		return err
+	}
+	if connack, ok := p.(*packets.ConnackPacket); !ok || connack.ReturnCode != packets.Accepted {
+		return fmt.Errorf("refused: %v", p)
+	}
+	return nil
+}
+
+// subscribe asks for everything under a filter, and waits until that is granted.
+func (s *session) subscribe(filter string) error {
+	s.sent++
+	request := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+	request.MessageID, request.Topics, request.Qoss = s.sent, []string{filter}, []byte{1}
+	if err := request.Write(s.conn); err != nil {
+		return err
+	}
+	p, err := packets.ReadPacket(s.in)
+	if err != nil {
+		return err
+	}
+	if suback, ok := p.(*packets.SubackPacket); !ok || len(suback.ReturnCodes) != 1 || suback.ReturnCodes[0] > 2 {
+		return fmt.Errorf("subscription refused: %v", p)
+	}
+	return nil
+}
+
+// send publishes at least once, without waiting for the acknowledgement.
+func (s *session) send(topic string, body []byte) error {
+	s.sent++
+	message := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
+	message.TopicName, message.Payload, message.Qos, message.MessageID = topic, body, 1, s.sent
+	return message.Write(s.conn)
+}
+
+// publish sends and waits for the acknowledgement.
+func (s *session) publish(topic string, body []byte) error {
+	if err := s.send(topic, body); err != nil {
+		return err
+	}
+	p, err := packets.ReadPacket(s.in)
+	if err != nil {
+		return err
+	}
+	if _, ok := p.(*packets.PubackPacket); !ok {
+		return fmt.Errorf("got %v, want an acknowledgement", p)
+	}
+	return nil
+}
+
+// ask publishes a request and reads until the answer under a topic; what comes after the topic is told with it.
+func (s *session) ask(topic string, body []byte, answers string) (rest string, answer []byte, err error) {
+	if err := s.send(topic, body); err != nil {
+		return "", nil, err
+	}
+	for {
+		p, err := packets.ReadPacket(s.in)
+		if err != nil {
+			return "", nil, err
+		}
+		message, ok := p.(*packets.PublishPacket)
+		if !ok {
+			continue // an acknowledgement
+		}
+		if message.Qos > 0 {
+			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+			ack.MessageID = message.MessageID
+			if err := ack.Write(s.conn); err != nil {
+				return "", nil, err
+			}
+		}
+		rest, ok := strings.CutPrefix(message.TopicName, answers)
+		if !ok {
+			return "", nil, errors.New("an answer on topic " + message.TopicName)
+		}
+		return rest, message.Payload, nil
+	}
+}
+
+func (s *session) disconnect() error {
+	return packets.NewControlPacket(packets.Disconnect).Write(s.conn)
+}
