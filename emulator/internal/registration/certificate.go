@@ -38,26 +38,19 @@ func (a *API) present(c caller, host string) (presented, error) {
 	if err != nil {
 		return p, err
 	}
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	var roots, intermediates []*x509.Certificate
 	for _, u := range uploaded {
 		certificate, err := x509.ParseCertificate(u.DER)
 		if err != nil {
 			continue // nothing is uploaded that does not parse
 		}
 		p.verified[strings.ToLower(u.Name)] = u.DER
-		roots.AddCert(certificate)
-		// A verified intermediate is also a step on the way to a verified root.
-		intermediates.AddCert(certificate)
+		roots = append(roots, certificate)
 	}
-	for _, certificate := range c.certificates[1:] {
-		intermediates.AddCert(certificate)
-	}
-	chains, err := p.leaf.Verify(x509.VerifyOptions{
-		Roots: roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err == nil {
-		p.chains = chains
-	}
+	// A verified intermediate is also a step on the way to a verified root.
+	intermediates = append(intermediates, roots...)
+	intermediates = append(intermediates, c.certificates[1:]...)
+	p.chains = a.chains.verify(p.leaf, intermediates, roots, now)
 	return p, nil
 }
 

@@ -32,6 +32,7 @@ type API struct {
 	st         *state.State
 	opts       Options
 	challenges challenges
+	chains     chains
 }
 
 // New returns the device API over st.
