@@ -39,9 +39,11 @@ func (f *fleet) token(d device) (string, error) {
 	return sas.New(f.resource(d), sas.Policy, d.key, time.Now().Add(time.Hour))
 }
 
-// open connects a device to an address of the emulator.
-func (f *fleet) open(address string, d device) (net.Conn, error) {
-	conn, err := tls.Dial("tcp", address, f.tls(d.certificate))
+// open connects to an address of the emulator, under the name that Azure has there.
+func (f *fleet) open(address, host string, certificate *tls.Certificate) (net.Conn, error) {
+	config := f.tls(certificate)
+	config.ServerName = host
+	conn, err := tls.Dial("tcp", address, config)
 	if err != nil {
 		return nil, err
 	}
@@ -52,107 +54,106 @@ func (f *fleet) open(address string, d device) (net.Conn, error) {
 	return conn, nil
 }
 
-// conclude registers by the one function and polls by the other until the device is assigned.
-func conclude(id string, register func(body string) (operation, status string, err error), poll func(operation string) (status string, err error)) error {
-	operation, status, err := register(`{"registrationId":"` + id + `"}`)
-	for err == nil && status == "assigning" {
-		status, err = poll(operation)
-	}
-	if err == nil && status != "assigned" {
-		err = fmt.Errorf("the registration of %s is %s", id, status)
-	}
-	return err
+// result is what the service says of a registration, as far as it matters here.
+type result struct {
+	OperationID, Status string
+	RegistrationState   struct{ AssignedHub string }
 }
 
-func (f *fleet) registerOverHTTPS(d device) error {
+// conclude registers by the one function and polls by the other until the device is assigned; it returns the host name of the hub.
+func conclude(id string, register func(body string) (result, error), poll func(operation string) (result, error)) (string, error) {
+	r, err := register(`{"registrationId":"` + id + `"}`)
+	operation := r.OperationID
+	for err == nil && r.Status == "assigning" {
+		r, err = poll(operation)
+	}
+	if err == nil && r.Status != "assigned" {
+		err = fmt.Errorf("the registration of %s is %s", id, r.Status)
+	}
+	return r.RegistrationState.AssignedHub, err
+}
+
+func (f *fleet) registerOverHTTPS(d device) (hub string, err error) {
 	token, err := f.token(d)
 	if err != nil {
-		return err
+		return "", err
 	}
-	conn, err := f.open(f.data, d)
+	conn, err := f.open(f.data, dpsdevice.GlobalHost, d.certificate)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer conn.Close()
 	in := bufio.NewReader(conn)
-	request := func(method, path, body string) (operation, status string, err error) {
+	request := func(method, path, body string) (r result, err error) {
 		request, err := http.NewRequest(method, "https://"+dpsdevice.GlobalHost+"/"+f.resource(d)+path+"?"+deviceVersion, strings.NewReader(body))
 		if err != nil {
-			return "", "", err
+			return r, err
 		}
 		request.Header.Set("Authorization", token)
 		request.Header.Set("Content-Type", "application/json; charset=utf-8")
 		if err := request.Write(conn); err != nil {
-			return "", "", err
+			return r, err
 		}
 		return readAnswer(in, request)
 	}
 	return conclude(d.id,
-		func(body string) (string, string, error) { return request(http.MethodPut, "/register", body) },
-		func(operation string) (string, error) {
-			_, status, err := request(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
-			return status, err
+		func(body string) (result, error) { return request(http.MethodPut, "/register", body) },
+		func(operation string) (result, error) {
+			return request(http.MethodGet, "/operations/"+url.PathEscape(operation), "")
 		})
 }
 
 // readAnswer reads the device API's answer over HTTPS.
-func readAnswer(in *bufio.Reader, request *http.Request) (operation, status string, err error) {
+func readAnswer(in *bufio.Reader, request *http.Request) (r result, err error) {
 	response, err := http.ReadResponse(in, request)
 	if err != nil {
-		return "", "", err
+		return r, err
 	}
 	defer response.Body.Close()
-	if operation, status, err = readResult(json.NewDecoder(response.Body)); err != nil {
-		return "", "", err
+	if err := json.NewDecoder(response.Body).Decode(&r); err != nil {
+		return r, err
 	}
 	if response.StatusCode/100 != 2 {
-		return "", "", errors.New("answered with " + response.Status)
+		return r, errors.New("answered with " + response.Status)
 	}
 	_, err = io.Copy(io.Discard, response.Body) // what is left of it stands before the next answer
-	return operation, status, err
+	return r, err
 }
 
-func readResult(in *json.Decoder) (operation, status string, err error) {
-	var result struct{ OperationID, Status string }
-	err = in.Decode(&result)
-	return result.OperationID, result.Status, err
-}
-
-func (f *fleet) registerOverMQTT(d device) error {
+func (f *fleet) registerOverMQTT(d device) (hub string, err error) {
 	token, err := f.token(d)
 	if err != nil {
-		return err
+		return "", err
 	}
-	conn, err := f.open(f.mqtt, d)
+	conn, err := f.open(f.mqtt, dpsdevice.GlobalHost, d.certificate)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer conn.Close()
 	s := newSession(conn)
 	if err := s.connect(d.id, f.resource(d)+"/"+deviceVersion, token); err != nil {
-		return fmt.Errorf("connect %s: %w", d.id, err)
+		return "", fmt.Errorf("connect %s: %w", d.id, err)
 	}
 	if err := s.subscribe(answers + "#"); err != nil {
-		return fmt.Errorf("subscribe %s: %w", d.id, err)
+		return "", fmt.Errorf("subscribe %s: %w", d.id, err)
 	}
-	ask := func(topic, body string) (operation, status string, err error) {
+	ask := func(topic, body string) (r result, err error) {
 		code, answer, err := s.ask("$dps/registrations/"+topic, []byte(body), answers)
 		if err != nil {
-			return "", "", err
+			return r, err
 		}
 		if !strings.HasPrefix(code, "200") && !strings.HasPrefix(code, "202") {
-			return "", "", fmt.Errorf("answered with %s: %s", code, answer)
+			return r, fmt.Errorf("answered with %s: %s", code, answer)
 		}
-		return readResult(json.NewDecoder(strings.NewReader(string(answer))))
+		return r, json.Unmarshal(answer, &r)
 	}
-	err = conclude(d.id,
-		func(body string) (string, string, error) { return ask("PUT/iotdps-register/?$rid=1", body) },
-		func(operation string) (string, error) {
-			_, status, err := ask("GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), "")
-			return status, err
+	hub, err = conclude(d.id,
+		func(body string) (result, error) { return ask("PUT/iotdps-register/?$rid=1", body) },
+		func(operation string) (result, error) {
+			return ask("GET/iotdps-get-operationstatus/?$rid=1&operationId="+url.QueryEscape(operation), "")
 		})
 	if err != nil {
-		return err
+		return "", err
 	}
-	return s.disconnect()
+	return hub, s.disconnect()
 }

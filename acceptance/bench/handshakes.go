@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -80,6 +81,26 @@ func issue(data string) (tls.Certificate, error) {
 		return tls.Certificate{}, fmt.Errorf("sign a certificate: %w", err)
 	}
 	return tls.Certificate{Certificate: [][]byte{der, root.Certificate[0]}, PrivateKey: key}, nil
+}
+
+// writeServerCertificate writes what issue makes into a folder, as cert.pem and key.pem.
+func writeServerCertificate(data, dir string) error {
+	pair, err := issue(data)
+	if err != nil {
+		return err
+	}
+	var chain []byte
+	for _, der := range pair.Certificate {
+		chain = append(chain, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cert.pem"), chain, 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
 }
 
 // bareTLS is a server of bare handshakes in a process of its own, as the emulator is one.

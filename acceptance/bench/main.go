@@ -128,7 +128,7 @@ type part struct {
 	measure func(context.Context, options, *stacks, *Report) error
 }
 
-var parts = []part{{"pulumi", measurePulumi}, {"registrations", measureRegistrations}}
+var parts = []part{{"pulumi", measurePulumi}, {"registrations", measureRegistrations}, {"visits", measureVisits}, {"population", measurePopulation}}
 
 func partNames() string {
 	var names []string

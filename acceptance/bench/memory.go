@@ -75,8 +75,11 @@ func emulatorPeak(folder string) (float64, error) {
 	return peak("/proc/" + strconv.Itoa(status.PID))
 }
 
-// peak reads VmHWM, the peak of resident memory, of a folder of /proc.
-func peak(process string) (float64, error) {
+// peak reads the peak of resident memory, in MiB, of a folder of /proc.
+func peak(process string) (float64, error) { return memoryOf(process, "VmHWM:") }
+
+// memoryOf reads one line of a process's status in MiB.
+func memoryOf(process, line string) (float64, error) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		return 0, errNoPeak
 	}
@@ -84,8 +87,8 @@ func peak(process string) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+	for one := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(one, line); ok {
 			kib, err := strconv.ParseFloat(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "kB")), 64)
 			return kib / 1024, err
 		}

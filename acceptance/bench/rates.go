@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync/atomic"
@@ -71,7 +72,7 @@ func (g *gauge) round(ctx context.Context, all []*samples) error {
 	}
 	g.size = size
 	for _, x := range all {
-		if x.keyExchange, err = g.fleet.keyExchange(ctx, x.way, g.bare.address); err != nil {
+		if x.keyExchange, err = g.fleet.keyExchange(ctx, g.fleet.address(x.way), g.bare.address); err != nil {
 			return err
 		}
 		// A handshake of a device with a certificate proves that certificate too.
@@ -109,9 +110,10 @@ func (g *gauge) registrations(ctx context.Context, w way, handshakes float64) (f
 	return g.perSecond(ctx, func(context.Context) error {
 		i := next.Add(1) - 1
 		if i >= int64(len(list)) {
-			return fmt.Errorf("more than twice as many registrations as handshakes")
+			return errors.New("more than twice as many registrations as handshakes")
 		}
-		return g.fleet.register(w, list[i])
+		_, err := g.fleet.register(w, list[i])
+		return err
 	})
 }
 

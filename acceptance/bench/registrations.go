@@ -23,8 +23,10 @@ type fleet struct {
 	roots           *x509.CertPool
 	data, mqtt      string // addresses of the emulator
 	service         *dpsapi.Client
-	authority       *authority
-	seen            atomic.Int64
+	authority       authority
+	// curves are the key exchanges that clients offer; nil for Go's default.
+	curves []tls.CurveID
+	seen   atomic.Int64
 }
 
 // openFleet reads what the stack and its emulator say, and enrolls the devices with certificates.
@@ -45,7 +47,7 @@ func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
 	if err := f.readOutputs(ctx, s, status.Endpoints.Data); err != nil {
 		return nil, err
 	}
-	if f.authority, err = newAuthority(); err != nil {
+	if f.authority, err = newAuthority(s.folder); err != nil {
 		return nil, err
 	}
 	if err := f.authority.verify(ctx, status.Endpoints); err != nil {
@@ -94,8 +96,8 @@ func (f *fleet) newDevice(w way) (d device, err error) {
 	return d, err
 }
 
-// register lets a device register on a connection of its own, and wait until it is assigned.
-func (f *fleet) register(w way, d device) error {
+// register lets a device register on a connection of its own, and wait until it is assigned to a hub, whose host name it returns.
+func (f *fleet) register(w way, d device) (hub string, err error) {
 	if w.transport == dpsdevice.MQTT {
 		return f.registerOverMQTT(d)
 	}
@@ -104,26 +106,30 @@ func (f *fleet) register(w way, d device) error {
 
 // tls is how both devices and bare handshakes go about it.
 func (f *fleet) tls(certificate *tls.Certificate) *tls.Config {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: f.roots, ServerName: dpsdevice.GlobalHost, CurvePreferences: f.curves}
 	if certificate != nil {
 		config.Certificates = []tls.Certificate{*certificate}
 	}
 	return config
 }
 
-// keyExchange names what devices and the emulator agree on, and makes sure that the bare handshakes do the same.
-func (f *fleet) keyExchange(ctx context.Context, w way, bare string) (string, error) {
-	address := f.mqtt
-	if w.transport == dpsdevice.HTTPS {
-		address = f.data
-	}
-	ours, err := keyExchange(ctx, address, f.tls(nil))
+// keyExchange names what devices and the emulator agree on at an address, and makes sure that another server does the same.
+func (f *fleet) keyExchange(ctx context.Context, emulator, other string) (string, error) {
+	ours, err := keyExchange(ctx, emulator, f.tls(nil))
 	if err != nil {
 		return "", err
 	}
-	theirs, err := keyExchange(ctx, bare, f.tls(nil))
+	theirs, err := keyExchange(ctx, other, f.tls(nil))
 	if err == nil && ours != theirs {
-		err = fmt.Errorf("the emulator agrees on key exchange %s, the bare handshakes on %s", ours, theirs)
+		err = fmt.Errorf("the emulator agrees on key exchange %s, what it is compared with on %s", ours, theirs)
 	}
 	return ours, err
+}
+
+// address is where a way to register leads.
+func (f *fleet) address(w way) string {
+	if w.transport == dpsdevice.MQTT {
+		return f.mqtt
+	}
+	return f.data
 }

@@ -22,6 +22,8 @@ type Report struct {
 	Pulumi        []Comparison `json:"pulumi,omitempty"`
 	Commit        *CommitSize  `json:"commit,omitempty"`
 	Registrations []Rate       `json:"registrations,omitempty"`
+	Visits        *Visits      `json:"visits,omitempty"`
+	Population    []Population `json:"population,omitempty"`
 	Memory        []Memory     `json:"memory,omitempty"`
 	// EmulatorAfterRegistrations is the emulator's peak memory in MiB after all registrations.
 	EmulatorAfterRegistrations float64 `json:"emulatorAfterRegistrationsMiB,omitempty"`
@@ -115,6 +117,16 @@ func (r Report) print(w io.Writer) error {
 				x.Way, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)
 		}
 		fmt.Fprintf(t, "one commit: %d rows, %d bytes, synced\n", r.Commit.Rows, r.Commit.Bytes)
+	}
+	if v := r.Visits; v != nil {
+		fmt.Fprintf(t, "\nConnect, subscribe, publish, disconnect; per second, %s\tmosquitto\ta hub\treached\n", v.KeyExchange)
+		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f %%\n", v.Version, v.Mosquitto, v.Emulator, v.Percent)
+	}
+	if len(r.Population) > 0 {
+		fmt.Fprintf(t, "\nMemory of the emulator for each\tcount\tbytes\n")
+		for _, p := range r.Population {
+			fmt.Fprintf(t, "%s\t%d\t%.0f\n", p.What, p.Count, p.Bytes)
+		}
 	}
 	if len(r.Memory) > 0 {
 		fmt.Fprintf(t, "\nPeak memory during one up\tMiB\n")
