@@ -99,19 +99,23 @@ func (a *azure) putHubNamed(ctx context.Context, name, primary, secondary string
 	return err
 }
 
-// putService creates or updates the provisioning service: the keys of the policy for enrollments and, with a link key, the hub.
-func (a *azure) putService(ctx context.Context, primary, secondary, linkKey string) (scope string, err error) {
+// putService creates or updates the provisioning service: the keys of the policy for enrollments and, with a link key, hub-1 and other
+// hubs that have the same key.
+func (a *azure) putService(ctx context.Context, primary, secondary, linkKey string, others ...string) (scope string, err error) {
 	properties := &dps.IotDpsPropertiesDescription{
 		AuthorizationPolicies: []*dps.SharedAccessSignatureAuthorizationRuleAccessRightsDescription{{
 			KeyName: to.Ptr(policyName), PrimaryKey: &primary, SecondaryKey: &secondary,
 			Rights: to.Ptr(dps.AccessRightsDescription("EnrollmentWrite, RegistrationStatusWrite")),
 		}},
 	}
-	if linkKey != "" {
-		properties.IotHubs = []*dps.IotHubDefinitionDescription{{
+	for _, hub := range append([]string{"hub-1"}, others...) {
+		if linkKey == "" {
+			break
+		}
+		properties.IotHubs = append(properties.IotHubs, &dps.IotHubDefinitionDescription{
 			Location:         to.Ptr("westeurope"),
-			ConnectionString: to.Ptr(fmt.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", emulatedHub, linkPolicy, linkKey)),
-		}}
+			ConnectionString: to.Ptr(fmt.Sprintf("HostName=%s.azure-devices.net;SharedAccessKeyName=%s;SharedAccessKey=%s", hub, linkPolicy, linkKey)),
+		})
 	}
 	poller, err := a.services.BeginCreateOrUpdate(ctx, "rg-1", "dps-1", dps.ProvisioningServiceDescription{
 		Location:   to.Ptr("westeurope"),

@@ -167,11 +167,14 @@ func webhookOf(s Settings) CustomAllocation {
 	return *s.CustomAllocation
 }
 
+// maskedQuery is what the service answers instead of the query of a webhook's address.
+const maskedQuery = "****"
+
 // sameWebhook compares a webhook's address with the one that the service returns, whose query is masked: then the query is not
 // compared, but that there is one is.
 func sameWebhook(want, got string) bool {
 	address, query, _ := strings.Cut(got, "?")
-	if query != "****" {
+	if query != maskedQuery {
 		return want == got
 	}
 	wanted, _, hasQuery := strings.Cut(want, "?")

@@ -167,18 +167,21 @@ func lastPart(token string) string { return token[strings.LastIndex(token, ":")+
 // inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of their own.
 func inputPaths(t *testing.T, spec schema.PackageSpec, token string) map[string]bool {
 	t.Helper()
+	return typePaths(spec, spec.Resources[token].InputProperties)
+}
+
+// typePaths is inputPaths of some properties.
+func typePaths(spec schema.PackageSpec, properties map[string]schema.PropertySpec) map[string]bool {
 	paths := map[string]bool{}
-	var walk func(prefix string, properties map[string]schema.PropertySpec)
-	walk = func(prefix string, properties map[string]schema.PropertySpec) {
-		for name, property := range properties {
-			object, nested := spec.Types[strings.TrimPrefix(property.Ref, "#/types/")]
-			nested = nested && len(object.Enum) == 0
-			paths[prefix+name] = !nested
-			if nested {
-				walk(prefix+name+".", object.Properties)
+	for name, property := range properties {
+		object, nested := spec.Types[strings.TrimPrefix(property.Ref, "#/types/")]
+		nested = nested && len(object.Enum) == 0
+		paths[name] = !nested
+		if nested {
+			for path, leaf := range typePaths(spec, object.Properties) {
+				paths[name+"."+path] = leaf
 			}
 		}
 	}
-	walk("", spec.Resources[token].InputProperties)
 	return paths
 }

@@ -27,6 +27,8 @@ const (
 	unanswered = "?"
 	// made stands before the digest of a key that the program does not give: it may change without being a drift.
 	made = "~"
+	// unseen stands for the digest of a webhook whose query the service masked before anybody declared it.
+	unseen = "*"
 	// digestBytes is how much of a MAC is kept.
 	digestBytes = 15
 )
@@ -152,7 +154,8 @@ func (d digester) settings(e declared) string {
 // agrees reports whether an enrollment with this record is what is wanted. A key that is not given is kept, so it always agrees.
 func (d digester) agrees(want declared, known record) bool {
 	given := keysOf(want.Attestation)
-	return known.settings != "" && d.settings(want) == known.settings && d.sum("webhook", webhookOf(want.Settings).WebhookURL) == known.webhook &&
+	return known.settings != "" && d.settings(want) == known.settings &&
+		(known.webhook == unseen || d.sum("webhook", webhookOf(want.Settings).WebhookURL) == known.webhook) &&
 		d.agreesKey(given.PrimaryKey, known.primary) && d.agreesKey(given.SecondaryKey, known.secondary)
 }
 
@@ -166,8 +169,11 @@ func (d digester) reread(found held, known record) record {
 	if known.secondary != "" && !strings.HasPrefix(known.secondary, made) {
 		r.secondary = strings.TrimPrefix(r.secondary, made)
 	}
-	if known.webhook != "" && r.webhook != "" {
+	switch _, query, _ := strings.Cut(webhookOf(found.Settings).WebhookURL, "?"); {
+	case r.webhook != "" && known.webhook != "":
 		r.webhook = known.webhook
+	case query == maskedQuery:
+		r.webhook = unseen
 	}
 	return r
 }

@@ -74,18 +74,20 @@ var attestationNames = []string{
 	"primaryKey", "secondaryKey", "certificate", "secondaryCertificate", "caReference", "secondaryCaReference", "endorsementKey", "storageRootKey",
 }
 
-// adopt makes the item say what the service holds, where that is not what the item and the defaults declare.
+// adopt makes the item say what the service holds, where that is not what the item and the defaults declare. It cannot say that something
+// is absent which the defaults give.
 func (i *SetItem) adopt(d SetDefaults, got held) {
 	want := i.declared(d)
 	actual := itemOf(reconcile(want, got))
 	for _, f := range changes(want, got) {
-		if f.path == attestationPath {
+		name := placeOf(f.path).property()
+		if name == "" || slices.Contains(attestationNames, name) {
 			for _, name := range attestationNames {
 				i.take(name, actual)
 			}
-		} else if name := placeOf(f.path).property(); name != "" {
-			i.take(name, actual)
+			continue
 		}
+		i.take(name, actual)
 	}
 }
 

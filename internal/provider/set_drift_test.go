@@ -1,0 +1,170 @@
+package provider_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/asset"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+)
+
+// flattened are the properties of items by the paths of an individual enrollment, where the two are spelled differently.
+var flattened = map[string]string{
+	"attestation.symmetricKey.primaryKey":           "primaryKey",
+	"attestation.symmetricKey.secondaryKey":         "secondaryKey",
+	"attestation.x509.clientCertificates.primary":   "certificate",
+	"attestation.x509.clientCertificates.secondary": "secondaryCertificate",
+	"attestation.x509.caReferences.primary":         "caReference",
+	"attestation.x509.caReferences.secondary":       "secondaryCaReference",
+	"attestation.tpm.endorsementKey":                "endorsementKey",
+	"attestation.tpm.storageRootKey":                "storageRootKey",
+	"capabilities.iotEdge":                          "iotEdge",
+	"initialTwin.tags":                              "tags",
+	"initialTwin.desiredProperties":                 "desiredProperties",
+}
+
+// inEnrollment returns the path of an individual enrollment that an item's property says.
+func inEnrollment(item string) string {
+	for path, name := range flattened {
+		if name == item {
+			return path
+		}
+	}
+	return item
+}
+
+// asItem spells the inputs of an individual enrollment as an item does.
+func asItem(prefix string, inputs object) object {
+	item := object{}
+	for name, value := range inputs {
+		path := prefix + name
+		nested, is := value.(object)
+		switch flat := flattened[path]; {
+		case flat != "":
+			item[flat] = value
+		case is && slices.ContainsFunc(slices.Collect(maps.Keys(flattened)), func(p string) bool { return strings.HasPrefix(p, path+".") }):
+			maps.Copy(item, asItem(path+".", nested))
+		default:
+			item[path] = value
+		}
+	}
+	return item
+}
+
+// asDefaults spells the inputs of an individual enrollment as defaults do: alike, but for the attestation.
+func asDefaults(inputs object) object {
+	defaults := maps.Clone(inputs)
+	if attestation, is := defaults["attestation"].(object); is {
+		maps.Copy(defaults, attestation["x509"].(object))
+		delete(defaults, "attestation")
+	}
+	return defaults
+}
+
+// leavesOf returns the paths of a type's properties that have no parts of their own.
+func leavesOf(t *testing.T, spec schema.PackageSpec, name string) []string {
+	t.Helper()
+	var leaves []string
+	for path, leaf := range typePaths(spec, spec.Types["azure-dps:index:"+name].Properties) {
+		if leaf {
+			leaves = append(leaves, path)
+		}
+	}
+	return leaves
+}
+
+// TestASetReportsEveryDriftAndUpHealsIt walks the schema of items and defaults: a property without a case fails. Whichever says it, the
+// drift is that of one device.
+func TestASetReportsEveryDriftAndUpHealsIt(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	spec := readSchema(t)
+	try := func(name, path, want string, inputs func(id string, drift drift) object) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id := strings.ToLower(strings.ReplaceAll(name, " ", "-"))
+			drift, covered := drifts(t, id)[path]
+			if !covered {
+				t.Fatalf("no case for %s", name)
+			}
+			walk{"EnrollmentSet", id, "/enrollments/" + id, inputs(id, drift), drift.edit, "items[0]." + want}.drifts(t, service, server)
+		})
+	}
+	for _, property := range leavesOf(t, spec, "EnrollmentSetItem") {
+		if property != "registrationId" {
+			try("item "+property, inEnrollment(property), property, func(id string, drift drift) object {
+				item := asItem("", drift.inputs)
+				item["registrationId"] = id
+				return object{"items": items(item)}
+			})
+		}
+	}
+	for _, property := range leavesOf(t, spec, "EnrollmentSetDefaults") {
+		path := property
+		if strings.HasPrefix(path, "caReferences.") {
+			path = "attestation.x509." + path
+		}
+		want := property
+		if flat := flattened[path]; flat != "" {
+			want = flat
+		}
+		try("defaults "+property, path, want, func(id string, drift drift) object {
+			return object{"items": items(object{"registrationId": id}), "defaults": asDefaults(drift.inputs)}
+		})
+	}
+}
+
+// The other inputs of a set are one property each, whatever drifts in them.
+func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	for name := range readSchema(t).Resources["azure-dps:index:EnrollmentSet"].InputProperties {
+		if name == "items" || name == "defaults" {
+			continue // tried above
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id := func(n int) string { return fmt.Sprintf("%s-%d", strings.ToLower(name), n) }
+			text := "registrationId,tags\n" + id(1) + ",\"{\"\"a\"\":1}\"\n" + id(2) + ",\n" + id(3) + ",\n"
+			inputs := object{name: property.New(text).WithSecret(true)}
+			if name == "manifest" {
+				file := filepath.Join(t.TempDir(), "devices.csv")
+				must(t, os.WriteFile(file, []byte(text), 0o600))
+				a, err := asset.FromPath(file)
+				must(t, err)
+				inputs = object{name: property.New(a)}
+			}
+			set := manage(t, server, "EnrollmentSet", name)
+			set.up(inputs)
+			service.edit(t, "/enrollments/"+id(1), func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
+			service.remove(t, "/enrollments/"+id(2))
+			if got := set.refresh(); !slices.Equal(got, []string{name}) {
+				t.Errorf("refresh: got %v, want %s", got, name)
+			}
+			if name == "manifest" {
+				// A refresh of its own has no Check before it, and the engine tells Diff an asset's hash alone.
+				a := set.inputs.Get(name).AsAsset()
+				elided := object{name: property.New(&asset.Asset{Sig: asset.AssetSig, Hash: a.Hash})}.properties()
+				fresh := *set
+				fresh.server = startProvider(t, object{})
+				if got, want := first(fresh.diff(elided)), []string{`devices["manifest-1"]`, `devices["manifest-2"]`}; !slices.Equal(got, want) {
+					t.Errorf("refresh without the file: got %v, want %v", got, want)
+				}
+			}
+			if got := set.up(inputs); !slices.Equal(got, []string{name}) || len(devicesOf(set)) != 3 {
+				t.Errorf("up: got %v with %v, want %s with three", got, devicesOf(set), name)
+			}
+			if got := set.refresh(); got != nil {
+				t.Errorf("second refresh: got %v, want none", got)
+			}
+		})
+	}
+}
+
+func first[A, B any](a A, _ B) A { return a }
