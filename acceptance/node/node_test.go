@@ -43,8 +43,8 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 	c.wantTelemetry()
 }
 
-// run builds the cloud and runs a file of tests in Node against it.
-func (c *cloud) run(file string) {
+// run builds the cloud and runs a file of tests in Node against it, with more variables in its environment.
+func (c *cloud) run(file string, more ...string) {
 	c.Helper()
 	t, e := c.T, c.emulator
 	node, err := exec.LookPath("node")
@@ -55,6 +55,9 @@ func (c *cloud) run(file string) {
 	operator, groupKey := newKey(t), newKey(t)
 	scope := c.build(operator)
 	c.enroll(groupKey)
+	if c.afterBuild != nil {
+		c.afterBuild()
+	}
 
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
@@ -62,6 +65,7 @@ func (c *cloud) run(file string) {
 	run.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.Endpoints().CAFile, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
 		"EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_HUBS="+strings.Join(hosts(), ","), "EVENKEEL_CONTROL="+e.Endpoints().Control, "EVENKEEL_MQTT_PORT="+port(t, e.Endpoints().MQTT),
 		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(e.Endpoints().Data, "https://")))
+	run.Env = append(run.Env, more...)
 	out, err := run.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -100,6 +104,10 @@ type cloud struct {
 	client   *http.Client
 	token    string
 	dpsKey   string
+	// morePolicies are further ones of the provisioning service, as JSON after a comma.
+	morePolicies string
+	// afterBuild does what else a test needs, before Node runs; nil: nothing.
+	afterBuild func()
 }
 
 func newCloud(t *testing.T, e *emulator.Emulator) *cloud {
@@ -150,8 +158,8 @@ func (c *cloud) build(operator string) (scope string) {
 	}
 	c.arm(http.MethodPut, devices+"/provisioningServices/"+service, "2022-12-12", fmt.Sprintf(`{"location":"westeurope","sku":{"name":"S1","capacity":1},
 		"properties":{"allocationPolicy":"Hashed","iotHubs":[%s],"authorizationPolicies":[
-		{"keyName":"enrollments","primaryKey":%q,"secondaryKey":%q,"rights":"EnrollmentRead, EnrollmentWrite"}]}}`,
-		strings.Join(links, ","), c.dpsKey, newKey(c.T)))
+		{"keyName":"enrollments","primaryKey":%q,"secondaryKey":%q,"rights":"EnrollmentRead, EnrollmentWrite"}%s]}}`,
+		strings.Join(links, ","), c.dpsKey, newKey(c.T), c.morePolicies))
 	return c.await(devices+"/provisioningServices/"+service, "2022-12-12")
 }
 
