@@ -202,7 +202,7 @@ func (e *Emulator) controlHandler() http.Handler {
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset,
 		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock,
 		AnyHost: e.options.AllowRemote,
-		Ready:   func() error { return nil }, // the listeners open last
+		Ready:   e.state.Err, // the listeners open last
 		About: func() map[string]any {
 			ends := e.Endpoints()
 			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid(),

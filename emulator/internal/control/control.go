@@ -109,7 +109,7 @@ func (s surface) health(w http.ResponseWriter, _ *http.Request) {
 
 func (s surface) ready(w http.ResponseWriter, _ *http.Request) {
 	if err := s.Ready(); err != nil {
-		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "starting", "reason": err.Error()})
+		writeJSON(w, http.StatusServiceUnavailable, map[string]any{"status": "not ready", "reason": err.Error()})
 		return
 	}
 	body := map[string]any{"status": "ready"}

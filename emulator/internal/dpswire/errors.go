@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,7 +78,10 @@ func From(err error) *Error {
 		return wire
 	}
 	var refused *state.Error
-	if !errors.As(err, &refused) {
+	switch {
+	case errors.Is(err, state.ErrUnwritable):
+		return &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: sentence(state.ErrUnwritable)}
+	case !errors.As(err, &refused):
 		return internal
 	}
 	switch refused.Kind {
@@ -96,6 +100,12 @@ func From(err error) *Error {
 	default:
 		return &Error{Status: http.StatusBadRequest, Code: CodeInvalid, Message: refused.Reason + "."}
 	}
+}
+
+// sentence makes an error's text one.
+func sentence(err error) string {
+	text := err.Error()
+	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
 // IsNotFound reports whether the state says that there is no such object; false of its parent.

@@ -46,7 +46,10 @@ func wire(err error) (e *wireError, fault bool) {
 		return e, false
 	}
 	var refusal *state.Error
-	if !errors.As(err, &refusal) {
+	switch {
+	case errors.Is(err, state.ErrUnwritable):
+		return &wireError{500001, "ServerError", state.ErrUnwritable.Error()}, true
+	case !errors.As(err, &refusal):
 		return errServer, true
 	}
 	switch refusal.Kind {

@@ -109,6 +109,14 @@ func (s *State) Close() error {
 	return s.store.close()
 }
 
+// Err says why the state can be changed no more: ErrUnwritable and the disk's own words. It is nil while it can.
+func (s *State) Err() error {
+	if failed := s.store.failed.Load(); failed != nil {
+		return *failed
+	}
+	return nil
+}
+
 // Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
 func (s *State) Now() time.Time { return s.clock.Now().Truncate(100 * time.Nanosecond) }
 

@@ -35,6 +35,8 @@ var (
 	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start empty")
 	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
 	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
+	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
+	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: make room on the disk, or mend it, and start the emulator again; all that was acknowledged is kept")
 	// ErrClosed: the state was closed.
 	ErrClosed = errors.New("the state is closed")
 )
@@ -212,7 +214,7 @@ func (s *store) guard(write func() error) (err error) {
 		switch cause := recover().(type) {
 		case nil:
 		case fatal:
-			err = fmt.Errorf("write to store: %w", cause.err)
+			err = fmt.Errorf("%w (%w)", ErrUnwritable, cause.err)
 			s.failed.CompareAndSwap(nil, &err)
 		default:
 			panic(cause)

@@ -202,6 +202,9 @@ func TestAFullDiskRefusesAndKeepsWhatWasAcknowledged(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), syscall.ENOSPC.Error()) {
 			t.Fatalf("got %v, want an error that says %q", err, syscall.ENOSPC)
 		}
+		if !errors.Is(err, state.ErrUnwritable) || !errors.Is(s.Err(), state.ErrUnwritable) {
+			t.Errorf("got %v and the state's %v, want %v", err, s.Err(), state.ErrUnwritable)
+		}
 	}
 	must(t, s.Close())
 	full.Store(false)
