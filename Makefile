@@ -9,9 +9,9 @@ STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 up: ## Bring the local environment up and send 200 devices through it
-	@$(SAY) && $(KEEL) up && $(KEEL) devices provision
+	@$(SAY) && $(KEEL) up local && $(KEEL) devices provision -s local
 down: ## Remove the local environment and stop the emulator
-	@$(KEEL) down
+	@$(KEEL) down local
 build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
 	@$(SAY) && $(KEEL) build
 generate: ## Generate the SDKs from their schemas

@@ -86,6 +86,7 @@ func setup(env *testscript.Env) error {
 	}
 	env.Setenv("XDG_CACHE_HOME", cache)
 	env.Setenv("CHECKOUT", checkout)
+	env.Setenv("EVENKEEL_STACK", own.Stack)
 	env.Setenv("PATH", filepath.Join(checkout, ".evenkeel", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Cd = checkout
 	return nil

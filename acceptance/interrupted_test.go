@@ -148,6 +148,7 @@ func start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 func startInto(t *testing.T, output io.Writer, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(checkout, ".evenkeel", "bin", "keel"), args...)
+	cmd.Env = append(os.Environ(), "EVENKEEL_STACK="+own.Stack)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = checkout, output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

@@ -79,10 +79,14 @@ func Build(folder string, progress io.Writer) error {
 	return nil
 }
 
+// Stack is the environment that stories and benchmarks work on when they name none, whoever runs them.
+const Stack = "local"
+
 // Keel runs the built keel in a checkout and returns its standard output.
 func Keel(folder string, args ...string) ([]byte, error) {
 	cmd := exec.Command(filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
 	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "EVENKEEL_STACK="+Stack)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

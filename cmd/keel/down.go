@@ -12,21 +12,23 @@ import (
 )
 
 func newDown(a *app) *cobra.Command {
+	var ci bool
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Remove an environment, and stop the emulator when it was the last",
 		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it.\n" +
 			"What somebody else has put into its resource group would go too: that is asked about, or refused without --yes.\n" +
 			"Its configuration is kept for the next up, but for the lifetime.",
-		Example: "  keel down\n  keel down mine\n  keel down --json",
+		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
+			if err := a.namedInCI(args, ci); err != nil {
 				return err
 			}
 			return a.down(cmd.Context())
 		},
 	}
+	addCI(cmd, &ci)
 	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd

@@ -75,6 +75,7 @@ func setup(env *testscript.Env) error {
 	env.Setenv("PATH", bin+string(filepath.ListSeparator)+env.Getenv("PATH"))
 	env.Setenv("HOME", filepath.Join(env.WorkDir, "home"))
 	env.Setenv("CHECKOUT", checkout)
+	env.Setenv("EVENKEEL_STACK", environment.Local) // whoever runs the tests
 	if u, err := user.Current(); err == nil {
 		env.Setenv("USERNAME", u.Username)
 	}

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -42,6 +42,7 @@ type app struct {
 
 	pulumi string // --pulumi
 	stack  string // --stack, or the argument of a verb that names an environment
+	untold string // the environment that commands work on which are told none
 	json   bool   // --json
 	yes    bool   // --yes
 }
@@ -63,9 +64,13 @@ func newRoot(a *app) *cobra.Command {
 	})
 	root.PersistentFlags().StringVar(&a.pulumi, "pulumi", a.variable("EVENKEEL_PULUMI"),
 		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+toolchain.EndVersion)
-	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local),
-		"the environment to work on (or EVENKEEL_STACK)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error { return checkName(a.stack) }
+	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", "",
+		"the environment to work on, or EVENKEEL_STACK (default: local where there is one, else one named after you)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		a.untold = a.defaultStack()
+		a.stack = cmp.Or(a.stack, a.untold)
+		return checkName(a.stack)
+	}
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
 	group(root)
 	return root
@@ -108,19 +113,34 @@ func maybeArg(cmd *cobra.Command, args []string) error {
 	return hint.To(usageError{fmt.Errorf("%s takes one argument at most, got %d", cmd.CommandPath(), len(args))}, "see: %s --help", cmd.CommandPath())
 }
 
-// environmentName is what Pulumi, tags and file names all take.
-var environmentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
 func checkName(name string) error {
-	if environmentName.MatchString(name) {
+	if environment.ValidName(name) {
 		return nil
 	}
 	return hint.To(usageError{fmt.Errorf("%q cannot name an environment", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
 }
 
+// defaultStack is the environment that a command works on which is told none: that of EVENKEEL_STACK; local, where `make up` has made
+// it; or the user's own, so that two people who share a backend do not meet.
+func (a *app) defaultStack() string {
+	if name := a.variable("EVENKEEL_STACK"); name != "" {
+		return name
+	}
+	if folder, err := a.checkout(); err == nil {
+		if there, err := (&environment.Environment{Folder: folder, Stack: environment.Local}).Exists(); err == nil && there {
+			return environment.Local
+		}
+	}
+	name := a.variable("USER")
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		name = u.Username[strings.LastIndexByte(u.Username, '\\')+1:] // without the domain of Windows
+	}
+	return environment.NameFor(name)
+}
+
 // also is what a suggested command needs to reach the same environment.
 func (a *app) also() string {
-	if a.stack == cmp.Or(a.variable("EVENKEEL_STACK"), environment.Local) {
+	if a.stack == a.untold {
 		return ""
 	}
 	return " -s " + a.stack

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os/user"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -13,37 +15,64 @@ import (
 	"evenkeel/internal/environment"
 )
 
+// upOptions is what up is told beside the environment's name.
+type upOptions struct {
+	ttl     time.Duration
+	hubs    int    // 0: as configured
+	from    string // the environment whose settings are taken
+	outputs string // a file for the outputs
+	ci      bool
+}
+
+// maxHubs is how many hubs one environment may have.
+const maxHubs = 50
+
 func newUp(a *app) *cobra.Command {
+	var o upOptions
 	var ttl string
 	cmd := &cobra.Command{
 		Use:   "up [NAME]",
 		Short: "Bring an environment up: build, start the emulator, pulumi up",
-		Long: "Build what is missing, start the emulator, make the environment's stack (local, unless it is named) and bring it up with\n" +
-			"Pulumi, without asking: it costs nothing. What an interrupted run has left behind is mended first. Run again, it changes\n" +
-			"nothing. With --ttl the environment gets a lifetime, which a later --ttl leaves as it is: keel extend moves it.",
-		Example: "  keel up\n  keel up mine --ttl 8h\n  keel exec -- pulumi config set hubs 3 && keel up\n  keel up --json",
+		Long: "Build what is missing, start the emulator, make the environment's stack and bring it up with Pulumi, without asking: it\n" +
+			"costs nothing. What an interrupted run has left behind is mended first. Run again, it changes nothing.\n\n" +
+			"An environment that is not named is local where there is one, as after make up, and else named after you. With --ttl it\n" +
+			"gets a lifetime, which a later --ttl leaves as it is: keel extend moves it. With --from a new one takes the settings of\n" +
+			"another, but for secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
+			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
+		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d --outputs outputs.json\n  keel up --json",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
+			if err := a.namedInCI(args, o.ci); err != nil {
 				return err
 			}
-			var life time.Duration
 			if ttl != "" {
 				var err error
-				if life, err = environment.ParseTTL(ttl); err != nil {
+				if o.ttl, err = environment.ParseTTL(ttl); err != nil {
 					return usageError{fmt.Errorf("--ttl: %w", err)}
 				}
 			}
-			return a.up(cmd.Context(), life)
+			if cmd.Flags().Changed("hubs") && (o.hubs < 1 || o.hubs > maxHubs) {
+				return usageError{fmt.Errorf("--hubs %d: an environment has 1 to %d", o.hubs, maxHubs)}
+			}
+			if o.from != "" {
+				if err := checkName(o.from); err != nil {
+					return err
+				}
+			}
+			return a.up(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().StringVar(&ttl, "ttl", "", "how long it is to live: minutes, hours or days, as 90m, 8h, 2d (default: for ever)")
+	cmd.Flags().IntVar(&o.hubs, "hubs", 0, "how many hubs it has; written to its settings (default: as they say, 2 at first)")
+	cmd.Flags().StringVar(&o.from, "from", "", "take the settings of this environment; for a new one only")
+	cmd.Flags().StringVar(&o.outputs, "outputs", "", "write the outputs to this file as JSON, secrets masked")
+	addCI(cmd, &o.ci)
 	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd
 }
 
-func (a *app) up(ctx context.Context, ttl time.Duration) error {
+func (a *app) up(ctx context.Context, o upOptions) error {
 	e, err := a.local(ctx, always)
 	if err != nil {
 		return err
@@ -53,14 +82,49 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	defer release()
+	if err := a.ready(ctx, e, o); err != nil {
+		return err
+	}
+	if a.json {
+		e.Stdout = a.stderr // the result alone goes to stdout
+	}
+	if err := e.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+		return err
+	}
+	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil {
+		return err
+	}
+	if a.json {
+		return a.printUp(ctx, e)
+	}
+	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
+	return nil
+}
+
+// ready makes and configures the stack and asks what has to be asked before anything is brought up.
+func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) error {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
 		return err
 	}
-	if ttl, err = environment.Life(ttl, most); err != nil {
+	ttl, err := environment.Life(o.ttl, most)
+	if err != nil {
 		return err
 	}
-	azure, err := a.prepare(ctx, e, lifetime(time.Now(), ttl)...)
+	if o.from != "" {
+		left, err := e.Inherit(o.from)
+		if err != nil {
+			return err
+		}
+		if len(left) > 0 {
+			a.say("not taken from %s, because they are secret or names: %s", o.from, strings.Join(left, ", "))
+		}
+	}
+	settings := lifetime(time.Now(), ttl)
+	if o.hubs > 0 {
+		settings = append(settings, environment.Setting{Key: "hubs", Value: strconv.Itoa(o.hubs)})
+	}
+	azure, err := a.prepare(ctx, e, settings...)
 	if err != nil {
 		return err
 	}
@@ -70,20 +134,7 @@ func (a *app) up(ctx context.Context, ttl time.Duration) error {
 	if err := e.CheckQuota(ctx, azure); err != nil {
 		return err
 	}
-	if err := a.warn(e); err != nil {
-		return err
-	}
-	if a.json {
-		e.Stdout = a.stderr // the result alone goes to stdout
-	}
-	if err := e.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
-		return err
-	}
-	if a.json {
-		return a.printUp(ctx, e)
-	}
-	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
-	return nil
+	return a.warn(e)
 }
 
 // lifetime returns the settings of an environment that begins now, unless it has begun before; ttl 0 is for ever.

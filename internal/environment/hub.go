@@ -1,0 +1,52 @@
+package environment
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+)
+
+// What can be set of one hub to take it out of service: Drain keeps it and gives it no new devices, Remove unlinks and deletes it.
+const (
+	Drain  = "drain"
+	Remove = "remove"
+)
+
+// HubFlags returns what is configured of Drain and Remove by hub; the next up does it, the last one may have.
+func (e *Environment) HubFlags() (map[string]map[string]bool, error) {
+	project, stacks, err := e.Folder.Project()
+	if err != nil {
+		return nil, err
+	}
+	settings, err := readRaw(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), project)
+	if err != nil {
+		return nil, err
+	}
+	flags := map[string]map[string]bool{}
+	hubs, _ := settings["hubSettings"].(map[string]any)
+	for hub, all := range hubs {
+		flags[hub] = map[string]bool{}
+		of, _ := all.(map[string]any)
+		for _, flag := range []string{Drain, Remove} {
+			flags[hub][flag] = fmt.Sprint(of[flag]) == "true"
+		}
+	}
+	return flags, nil
+}
+
+// SetHub configures Drain or Remove of a hub, or takes it back. The next up does it.
+func (e *Environment) SetHub(ctx context.Context, hub, flag string, on bool) error {
+	path, err := json.Marshal(hub) // quoted: a name may hold what has a meaning in a path
+	if err != nil {
+		return fmt.Errorf("configure %s of %s: %w", flag, hub, err)
+	}
+	args := []string{"config", "rm", "--path", fmt.Sprintf("hubSettings[%s].%s", path, flag)}
+	if on {
+		args = []string{"config", "set", "--plaintext", "--path", args[3], "true"}
+	}
+	if _, err := e.output(ctx, args...); err != nil {
+		return fmt.Errorf("configure %s of %s: %w", flag, hub, err)
+	}
+	return nil
+}

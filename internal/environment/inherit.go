@@ -1,0 +1,132 @@
+package environment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"go.yaml.in/yaml/v3"
+
+	"evenkeel/internal/hint"
+)
+
+// ownKeys are the settings of one environment and no other: whose it is, how long it lives, where it is.
+var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile", "certificate"}
+
+// Inherit makes another environment's settings those of this one: all but what is an environment's own, the names of hubs, which are
+// global, and secrets. It returns the keys of what was left out for being secret or a name. An environment that is there already keeps
+// its settings, and a notice says so: thus the command that was interrupted can be given again.
+func (e *Environment) Inherit(from string) (left []string, err error) {
+	project, stacks, err := e.Folder.Project()
+	if err != nil {
+		return nil, err
+	}
+	there, err := e.Exists()
+	if err != nil {
+		return nil, err
+	}
+	if there {
+		e.notice("environment %s is there already and keeps its settings: those of %s are for a new one", e.Stack, from)
+		return nil, nil
+	}
+	text, err := os.ReadFile(filepath.Join(stacks, "Pulumi."+from+".yaml"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, hint.To(fmt.Errorf("take the settings of environment %q: it has none here", from), "which there are: keel ls")
+	}
+	var file struct {
+		Config yaml.Node `yaml:"config"`
+	}
+	if err == nil {
+		err = yaml.Unmarshal(text, &file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
+	}
+	left = strip(&file.Config, project)
+	var kept bytes.Buffer
+	kept.WriteString("config: {}\n")
+	if file.Config.Kind == yaml.MappingNode && len(file.Config.Content) > 0 {
+		kept.Reset()
+		encoder := yaml.NewEncoder(&kept)
+		encoder.SetIndent(2) // as Pulumi writes it
+		err = encoder.Encode(map[string]*yaml.Node{"config": &file.Config})
+	}
+	if err == nil {
+		err = os.MkdirAll(stacks, 0o755)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), kept.Bytes(), 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
+	}
+	return left, nil
+}
+
+// strip takes out of a configuration what is not for another environment, and returns the paths of the secrets and names among it.
+func strip(config *yaml.Node, project string) (left []string) {
+	own := map[string]bool{}
+	for _, key := range ownKeys {
+		own[project+":"+key] = true
+	}
+	settings := project + ":hubSettings"
+	var walk func(node *yaml.Node, path []string)
+	walk = func(node *yaml.Node, path []string) {
+		kept := node.Content[:0:0]
+		step := 1
+		if node.Kind == yaml.MappingNode {
+			step = 2
+		}
+		for i := 0; i+step <= len(node.Content); i += step {
+			value, name := node.Content[i+step-1], fmt.Sprintf("[%d]", i)
+			if step == 2 {
+				name = node.Content[i].Value
+			}
+			at := append(slices.Clone(path), name)
+			switch {
+			case len(at) == 1 && own[name]:
+				continue
+			case secret(value), len(at) == 3 && at[0] == settings && name == "name":
+				left = append(left, join(at, project))
+				continue
+			}
+			walk(value, at)
+			kept = append(kept, node.Content[i:i+step]...)
+		}
+		node.Content = kept
+	}
+	walk(config, nil)
+	return left
+}
+
+// secret reports whether a value is one that Pulumi has encrypted.
+func secret(value *yaml.Node) bool {
+	return value.Kind == yaml.MappingNode && len(value.Content) == 2 && value.Content[0].Value == "secure"
+}
+
+// join writes the path of a setting as people type it.
+func join(path []string, project string) string {
+	var text string
+	for i, name := range path {
+		switch {
+		case i == 0:
+			text = trimProject(name, project)
+		case name[0] == '[':
+			text += name
+		default:
+			text += "." + name
+		}
+	}
+	return text
+}
+
+func trimProject(key, project string) string {
+	if len(key) > len(project) && key[:len(project)+1] == project+":" {
+		return key[len(project)+1:]
+	}
+	return key
+}
