@@ -1,0 +1,232 @@
+package hublink_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/internal/hublink"
+)
+
+const (
+	threeHost = "three.azure-devices.net"
+	secretKey = "c2VjcmV0LXNlY3JldC1zZWNyZXQ="
+)
+
+func three() hublink.Link {
+	return hublink.Link{Host: threeHost, PolicyName: "link", Key: secretKey, Location: "westus"}
+}
+
+func TestOnlyTheOwnEntryChanges(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	client := f.client(t, quick)
+	if sent, err := client.Create(t.Context(), serviceID, three()); err != nil || !sent {
+		t.Fatalf("got sent %t, %v", sent, err)
+	}
+	want := map[string]any{"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" + secretKey, "location": "westus"}
+	if got := f.hubs()[threeHost]; !reflect.DeepEqual(got, want) {
+		t.Errorf("got entry %v, want %v", got, want)
+	}
+	weight, apply := 3, false
+	changed := three()
+	changed.Weight, changed.Apply, changed.Key = &weight, &apply, ""
+	f.hubs()[threeHost]["later"] = "kept"
+	if err := client.Update(t.Context(), serviceID, changed); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.hubs()[threeHost]; got["later"] != "kept" || !strings.Contains(got["connectionString"].(string), secretKey) || got["applyAllocationPolicy"] != false {
+		t.Errorf("got entry %v, want the unknown member and the key kept", got)
+	}
+	link, found, err := client.Find(t.Context(), serviceID, strings.ToUpper(threeHost))
+	if err != nil || !found || !hublink.Same(link, changed) || link.Key != "" {
+		t.Errorf("find: got %v %t %v, want the link without its key", link, found, err)
+	}
+	for range 2 {
+		if err := client.Remove(t.Context(), serviceID, threeHost); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.document["etag"] = "AAAA"
+	if untouched := parse(t, described); !reflect.DeepEqual(f.document, untouched) {
+		t.Errorf("after all the service is\n%v, want\n%v", f.document, untouched)
+	}
+}
+
+func TestALinkThatIsThere(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	client := f.client(t, quick)
+	weight := 7
+	one := hublink.Link{Host: "ONE.azure-devices.net", PolicyName: "p", Key: secretKey, Location: "West US"}
+	var exists *hublink.ExistsError
+	if sent, err := client.Create(t.Context(), serviceID, one); sent || !errors.As(err, &exists) || strings.Contains(err.Error(), secretKey) {
+		t.Errorf("another weight: got sent %t, %v, want that it exists", sent, err)
+	}
+	one.Weight = &weight
+	if _, err := client.Create(t.Context(), serviceID, one); err != nil {
+		t.Errorf("an equal link: got %v, want it taken over", err)
+	}
+	if got := f.hubs()["one.azure-devices.net"]; !strings.Contains(got["connectionString"].(string), secretKey) || got["later"] != true || got["location"] != "westus" {
+		t.Errorf("got %v, want the key, and the rest as it was", got)
+	}
+	if err := client.Update(t.Context(), serviceID, hublink.Link{Host: threeHost, PolicyName: "link", Location: "westus"}); err == nil {
+		t.Error("a lost link without a key: got no error")
+	}
+	one.PolicyName, one.Key = "q", ""
+	if err := client.Update(t.Context(), serviceID, one); err == nil {
+		t.Error("another policy without a key: got no error")
+	}
+}
+
+// TestCollisionsAreTriedAgain meets each refusal that somebody else's change at the same time can cause.
+func TestCollisionsAreTriedAgain(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]struct {
+		status int
+		body   string
+		moves  bool
+	}{
+		"another operation":     {409, `{"code":409002,"message":"not active"}`, false},
+		"an old etag":           {412, `{"code":412001,"message":"old"}`, true},
+		"a masked key is stale": {400, `{"code":400300,"message":"no key is stored"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			left := 3
+			f.before = func(w http.ResponseWriter, r *http.Request) bool {
+				if r.Method != http.MethodPut || left == 0 {
+					return false
+				}
+				if left--; refusal.moves {
+					f.touch()
+				}
+				refuse(w, refusal.status, refusal.body)
+				return true
+			}
+			if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
+				t.Fatal(err)
+			}
+			if f.hubs()[threeHost] == nil {
+				t.Error("the hub is not linked")
+			}
+		})
+	}
+	f := newFake(t)
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			refuse(w, 400, `{"code":400300,"message":"really wrong"}`)
+		}
+		return r.Method == http.MethodPut
+	}
+	if sent, err := f.client(t, quick).Create(t.Context(), serviceID, three()); sent || err == nil || !strings.Contains(err.Error(), "really wrong") {
+		t.Errorf("a fault of the request: got sent %t, %v, want the refusal", sent, err)
+	}
+}
+
+func TestALinkThatIsLostWhileItSettlesIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.ignoreETags = true
+	gets := 0
+	f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if f.hubs()[threeHost] != nil && r.Method == http.MethodGet {
+			if gets++; gets == 2 { // between the first look and the second
+				f.drop(threeHost)
+			}
+		}
+		return false
+	}
+	if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
+		t.Fatal(err)
+	}
+	if f.hubs()[threeHost] == nil {
+		t.Error("the hub is not linked")
+	}
+}
+
+func TestATransitionIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	properties := f.document["properties"].(map[string]any)
+	properties["state"] = "Transitioning"
+	gets := 0
+	f.before = func(http.ResponseWriter, *http.Request) bool {
+		if gets++; gets == 4 {
+			properties["state"] = "Active"
+		}
+		return false
+	}
+	if _, found, err := f.client(t, quick).Find(t.Context(), serviceID, "two.azure-devices.net"); err != nil || !found || gets != 4 {
+		t.Errorf("got found %t, %v after %d looks, want it after 4", found, err, gets)
+	}
+}
+
+func TestOnlyARMsOwnWordMeansAbsence(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		status int
+		body   string
+		absent bool
+	}{
+		"no resource":            {404, `{"error":{"code":"ResourceNotFound","message":"none"}}`, true},
+		"no group":               {404, `{"error":{"code":"ResourceGroupNotFound","message":"none"}}`, true},
+		"the provider's number":  {404, `{"code":404002,"message":"none"}`, true},
+		"no such subscription":   {404, `{"error":{"code":"SubscriptionNotFound","message":"none"}}`, false},
+		"no such api-version":    {404, `{"error":{"code":"InvalidResourceType","message":"none"}}`, false},
+		"a proxy's page":         {404, `<html>not here</html>`, false},
+		"no rights":              {403, `{"error":{"code":"AuthorizationFailed","message":"no"}}`, false},
+		"no login":               {401, `{"error":{"code":"InvalidAuthenticationToken","message":"no"}}`, false},
+		"something without list": {200, `{"name":"dps"}`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			f.before = func(w http.ResponseWriter, _ *http.Request) bool {
+				refuse(w, test.status, test.body)
+				return true
+			}
+			client := f.client(t, quick)
+			_, _, err := client.Find(t.Context(), serviceID, threeHost)
+			if err == nil || errors.Is(err, hublink.ErrNoService) != test.absent {
+				t.Errorf("find: got %v, want absence %t", err, test.absent)
+			}
+			if err := client.Remove(t.Context(), serviceID, threeHost); (err == nil) != test.absent {
+				t.Errorf("remove: got %v, want success only for absence", err)
+			}
+		})
+	}
+}
+
+func TestWaitingEndsWithPatienceOrTheCaller(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.before = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPut {
+			refuse(w, 409, `{"code":409002,"message":"not active"}`)
+		}
+		return r.Method == http.MethodPut
+	}
+	short := quick
+	short.Patience = 50 * time.Millisecond
+	if _, err := f.client(t, short).Create(t.Context(), serviceID, three()); err == nil || !strings.Contains(err.Error(), "409") && !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the conflict or the deadline", err)
+	}
+	slow := quick
+	slow.FirstPause, slow.MostPause = time.Hour, time.Hour
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := f.client(t, slow).Create(ctx, serviceID, three())
+		done <- err
+	}()
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
+	}
+}
