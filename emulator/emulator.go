@@ -108,6 +108,12 @@ func (e *Emulator) open() (err error) {
 		}
 		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
 	}
+	for _, certificate := range e.options.ClientCertificates {
+		e.entra.TrustCertificate(certificate)
+	}
+	for _, f := range e.options.Federations {
+		e.entra.Trust(entra.Federation(f))
+	}
 	e.state, err = state.Open(state.Options{Dir: stateDir, Clock: e.clock, Random: e.options.Random, Latencies: e.options.Latencies})
 	if err != nil {
 		return err
@@ -141,6 +147,7 @@ func (e *Emulator) Start() error {
 	}
 	if e.options.Dir != "" {
 		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
+		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
 		e.options.Logger.Warn("listening beyond this machine: whoever reaches it controls the emulator, for the control port has no authentication",

@@ -32,7 +32,9 @@ type Endpoints struct {
 	CAPEM []byte
 	// TenantID, ClientID and ClientSecret get access tokens for ARM.
 	TenantID, ClientID, ClientSecret string
-	SubscriptionID                   string
+	// ClientCertificateFile holds a certificate of the client with its key, in PEM; empty for an emulator in memory.
+	ClientCertificateFile string
+	SubscriptionID        string
 }
 
 // PortTakenError says that a port which the emulator was told to use, or remembers, is in use by another process.

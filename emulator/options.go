@@ -2,6 +2,8 @@ package emulator
 
 import (
 	"cmp"
+	"crypto"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -51,8 +53,20 @@ type Options struct {
 	Random io.Reader
 	// Logger takes what goes wrong inside, and each request at debug level; nothing is logged when nil.
 	Logger *slog.Logger
+	// ClientCertificates let the one client in by what they sign, beside its own certificate in Dir.
+	ClientCertificates []*x509.Certificate
+	// Federations are other issuers whose tokens let the client in, beside the emulator's own issuer.
+	Federations []Federation
 	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
 	X25519Only bool
+}
+
+// Federation is trust in another issuer: a token with this subject, for the audience api://AzureADTokenExchange, is exchanged for one of
+// the client.
+type Federation struct {
+	Issuer, Subject string
+	// Keys are the issuer's public keys by their ids, *rsa.PublicKey or *ecdsa.PublicKey.
+	Keys map[string]crypto.PublicKey
 }
 
 // Ports are the TCP ports of an emulator.

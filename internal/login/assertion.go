@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"os"
 	"strings"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
 const (
@@ -20,7 +22,8 @@ const (
 )
 
 // assertion returns the other issuer's token. A file is read and a service asked anew for each login: such tokens do not last.
-func (s Settings) assertion(ctx context.Context) (string, error) {
+func (a *Account) assertion(ctx context.Context) (string, error) {
+	s := a.settings
 	switch {
 	case s.OIDCToken != "":
 		return s.OIDCToken, nil
@@ -31,11 +34,12 @@ func (s Settings) assertion(ctx context.Context) (string, error) {
 		}
 		return strings.TrimSpace(string(token)), nil
 	}
-	return s.requestAssertion(ctx)
+	return a.requestAssertion(ctx)
 }
 
 // requestAssertion asks as GitHub Actions documents it ("OpenID Connect reference").
-func (s Settings) requestAssertion(ctx context.Context) (string, error) {
+func (a *Account) requestAssertion(ctx context.Context) (string, error) {
+	s := a.settings
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	address, err := url.Parse(s.OIDCRequestURL)
@@ -51,7 +55,7 @@ func (s Settings) requestAssertion(ctx context.Context) (string, error) {
 	}
 	request.Header.Set("Authorization", "Bearer "+s.OIDCRequestToken)
 	request.Header.Set("Accept", "application/json")
-	response, err := http.DefaultClient.Do(request)
+	response, err := a.issuer(address.Host).Do(request)
 	if err != nil {
 		return "", fmt.Errorf("ask for an OIDC token: %w", err)
 	}
@@ -66,4 +70,12 @@ func (s Settings) requestAssertion(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("ask for an OIDC token at %s: the answer holds none", address.Host)
 	}
 	return answer.Value, nil
+}
+
+// issuer sends a request for a token: to a service beside the described cloud with its authorities, to any other with the system's.
+func (a *Account) issuer(host string) policy.Transporter {
+	if a.transport != nil && strings.EqualFold(host, a.settings.MetadataHost) {
+		return a.transport
+	}
+	return http.DefaultClient
 }

@@ -137,7 +137,7 @@ func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential
 		if !s.hasAssertion() {
 			return nil, errors.New("log in to Azure by OIDC: there is no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
 		}
-		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, s.assertion, &azidentity.ClientAssertionCredentialOptions{
+		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, a.assertion, &azidentity.ClientAssertionCredentialOptions{
 			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 		})
 	case byIdentity:

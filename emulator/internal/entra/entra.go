@@ -1,5 +1,6 @@
 // Package entra is the emulator's stand-in for Microsoft Entra ID and for the cloud's metadata endpoint: it gives one client access
-// tokens for its secret, publishes the key that they are signed with, and checks them for the surfaces that need one.
+// tokens for its secret, for an assertion that its certificate signed or for another issuer's token, publishes the key that they are
+// signed with, and checks them for the surfaces that need one.
 //
 // It has one tenant and one client, no users, no roles and no other grant than client credentials.
 package entra
@@ -33,7 +34,7 @@ const (
 	objectID = "00000000-0000-0000-0000-0000000000b0"
 )
 
-// File names in the data folder; both are readable by their owner only.
+// File names in the data folder; they are readable by their owner only, like CertificateFile.
 const (
 	SecretFile = "client-secret"
 	KeyFile    = "token-key.pem"
@@ -59,6 +60,9 @@ type Authority struct {
 	keyID  string
 	secret string
 	now    func() time.Time
+	// certificates are the client's, by their thumbprints as assertions name them; federations are the other issuers that are trusted.
+	certificates map[string]*x509.Certificate
+	federations  []Federation
 	// base is the address of the ARM surface, without a slash at the end; set by SetBase before the first request.
 	base string
 }
@@ -80,8 +84,8 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(key, secret, now), nil
 }
 
-// Load reads the client's secret and the signing key from dir, and makes them there at the first start, so that tokens stay valid
-// over a restart.
+// Load reads the client's secret, its certificate and the signing key from dir, and makes them there at the first start, so that
+// tokens stay valid over a restart.
 func Load(dir string, now func() time.Time) (*Authority, error) {
 	secret, err := readOrMake(filepath.Join(dir, SecretFile), func() ([]byte, error) {
 		secret, err := newSecret()
@@ -104,7 +108,15 @@ func Load(dir string, now func() time.Time) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token key %s: %w", filepath.Join(dir, KeyFile), err)
 	}
-	return fromParts(key, strings.TrimSpace(string(secret)), now), nil
+	certificate, err := readOrMake(filepath.Join(dir, CertificateFile), newCertificate)
+	if err != nil {
+		return nil, fmt.Errorf("client certificate: %w", err)
+	}
+	a := fromParts(key, strings.TrimSpace(string(secret)), now)
+	if err := a.trustOwn(certificate); err != nil {
+		return nil, fmt.Errorf("client certificate %s: %w", filepath.Join(dir, CertificateFile), err)
+	}
+	return a, nil
 }
 
 // readOrMake writes through a second name, so that a start cut short leaves no half file.
@@ -132,7 +144,7 @@ func newSecret() (string, error) {
 
 func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Authority {
 	sum := sha256.Sum256(key.N.Bytes())
-	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now}
+	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now, certificates: map[string]*x509.Certificate{}}
 }
 
 // SetBase tells the authority the address of the ARM surface, which issuers and endpoints are made of. Not while requests are served.
@@ -143,9 +155,9 @@ func (a *Authority) Secret() string { return a.secret }
 
 func (a *Authority) issuer() string { return a.base + "/" + TenantID + "/v2.0" }
 
-func (a *Authority) checkClient(id, secret string) bool {
+func (a *Authority) checkSecret(secret string) bool {
 	got, want := sha256.Sum256([]byte(secret)), sha256.Sum256([]byte(a.secret))
-	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(id, ClientID)
+	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
 // claims are those of an Entra access token that clients or surfaces look at.
@@ -204,14 +216,10 @@ func (a *Authority) Check(header string, audiences ...string) error {
 	case err != nil || c.Tenant != TenantID:
 		return ErrInvalid
 	}
-	for _, got := range c.Audience {
-		for _, want := range audiences {
-			if strings.TrimRight(got, "/") == strings.TrimRight(want, "/") {
-				return nil
-			}
-		}
+	if !names(c.Audience, audiences...) {
+		return ErrAudience
 	}
-	return ErrAudience
+	return nil
 }
 
 // jwk is the public key in the form of RFC 7517.

@@ -17,6 +17,8 @@ func (a *Authority) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /metadata/endpoints", a.serveMetadata)
 	mux.HandleFunc("GET /common/discovery/instance", a.serveInstance)
+	mux.HandleFunc("GET "+issuerPath+"/.well-known/openid-configuration", a.serveIssuer)
+	mux.HandleFunc("GET "+issuerPath+"/token", a.serveAssertion)
 	mux.HandleFunc("GET /{tenant}/v2.0/.well-known/openid-configuration", a.inTenant(a.serveOpenID))
 	mux.HandleFunc("GET /{tenant}/discovery/v2.0/keys", a.inTenant(a.serveKeys))
 	mux.HandleFunc("POST /{tenant}/oauth2/v2.0/token", a.inTenant(a.serveToken))
@@ -25,7 +27,7 @@ func (a *Authority) Handler() http.Handler {
 
 // Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
 func Owns(path string) bool {
-	if path == "/metadata/endpoints" || path == "/common/discovery/instance" {
+	if path == "/metadata/endpoints" || path == "/common/discovery/instance" || strings.HasPrefix(path, issuerPath+"/") {
 		return true
 	}
 	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
@@ -85,7 +87,7 @@ func (a *Authority) serveOpenID(w http.ResponseWriter, _ *http.Request) {
 		"authorization_endpoint":                tenant + "/oauth2/v2.0/authorize",
 		"token_endpoint":                        tenant + "/oauth2/v2.0/token",
 		"jwks_uri":                              tenant + "/discovery/v2.0/keys",
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		"grant_types_supported":                 []string{"client_credentials"},
 		"response_types_supported":              []string{"token"},
 		"subject_types_supported":               []string{"pairwise"},
@@ -108,12 +110,8 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: the emulator grants client_credentials only")
 		return
 	}
-	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
-	if user, password, ok := r.BasicAuth(); ok {
-		id, secret = user, password
-	}
-	if !a.checkClient(id, secret) {
-		writeError(w, http.StatusUnauthorized, "invalid_client", "AADSTS7000215: Invalid client secret or client id provided.")
+	if refused := a.authenticate(r); refused != nil {
+		writeError(w, refused.status, refused.code, refused.description)
 		return
 	}
 	audience, ok := a.audience(r.PostForm.Get("scope"))

@@ -1,0 +1,54 @@
+package entra
+
+import (
+	"crypto"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+)
+
+// The emulator stands in for another issuer too: a pipeline's service that gives tokens to be exchanged, as GitHub Actions documents
+// it ("OpenID Connect reference"). It asks for the client's secret where a pipeline has a token of its own.
+const (
+	issuerPath = "/oidc"
+	// IssuerSubject is who the tokens of that issuer are about.
+	IssuerSubject = "evenkeel:pipeline"
+	assertionLife = 5 * time.Minute
+)
+
+// ownFederation is the trust in that issuer.
+func (a *Authority) ownFederation() Federation {
+	return Federation{Issuer: a.base + issuerPath, Subject: IssuerSubject, Keys: map[string]crypto.PublicKey{a.keyID: a.key.Public()}}
+}
+
+func (a *Authority) serveIssuer(w http.ResponseWriter, _ *http.Request) {
+	writeJSON(w, http.StatusOK, map[string]any{
+		"issuer": a.base + issuerPath, "jwks_uri": a.base + "/" + TenantID + "/discovery/v2.0/keys",
+		"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"}, "id_token_signing_alg_values_supported": []string{"RS256"},
+	})
+}
+
+// serveAssertion gives a token for the audience that is asked for; without one it is good for nothing here.
+func (a *Authority) serveAssertion(w http.ResponseWriter, r *http.Request) {
+	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || !a.checkSecret(strings.TrimSpace(secret)) {
+		writeError(w, http.StatusUnauthorized, "invalid_token", "the request token is not the client's secret")
+		return
+	}
+	now := a.now()
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.RegisteredClaims{
+		Issuer: a.base + issuerPath, Subject: IssuerSubject, Audience: jwt.ClaimStrings{r.URL.Query().Get("audience")}, ID: uuid.NewString(),
+		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
+	})
+	token.Header["kid"] = a.keyID
+	signed, err := token.SignedString(a.key)
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, "server_error", "the token could not be made")
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	writeJSON(w, http.StatusOK, map[string]any{"value": signed})
+}
