@@ -29,6 +29,9 @@ const (
 	FederatedAudience = "api://AzureADTokenExchange"
 )
 
+// urlBase64 turns any base64 into that of URLs: some of Microsoft's clients write the plain one (MSAL for Go does).
+var urlBase64 = strings.NewReplacer("+", "-", "/", "_", "=", "")
+
 // TrustCertificate registers a certificate of the client. Not while requests are served.
 func (a *Authority) TrustCertificate(certificate *x509.Certificate) {
 	short, long := sha1.Sum(certificate.Raw), sha256.Sum256(certificate.Raw)
@@ -80,7 +83,7 @@ func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 	}
 	for _, name := range []string{"x5t#S256", "x5t"} {
 		if thumbprint, ok := unverified.Header[name].(string); ok {
-			return a.checkOwnAssertion(assertion, tenant, strings.TrimRight(thumbprint, "="))
+			return a.checkOwnAssertion(assertion, tenant, urlBase64.Replace(thumbprint))
 		}
 	}
 	return a.checkFederated(assertion, unverified)

@@ -95,6 +95,11 @@ func edited(claims jwt.MapClaims, name string, value any) jwt.MapClaims {
 	return changed
 }
 
+func sumOf(s signer) []byte {
+	sum := sha1.Sum(s.certificate.Raw)
+	return sum[:]
+}
+
 func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
@@ -102,8 +107,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	a.TrustCertificate(own.certificate)
 	a.TrustCertificate(expired.certificate)
 	header := func(s signer) map[string]any {
-		sum := sha1.Sum(s.certificate.Raw)
-		return map[string]any{"x5t": base64.URLEncoding.EncodeToString(sum[:])}
+		return map[string]any{"x5t": base64.URLEncoding.EncodeToString(sumOf(s))}
 	}
 	good := jwt.MapClaims{"iss": entra.ClientID, "sub": entra.ClientID, "aud": tokenURL, "exp": time.Now().Add(time.Minute).Unix(), "nbf": time.Now().Add(-time.Minute).Unix()}
 	for name, test := range map[string]struct {
@@ -112,6 +116,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		want      string
 	}{
 		"good":                     {assertion: own.sign(t, header(own), good)},
+		"plain base64":             {assertion: own.sign(t, map[string]any{"x5t": base64.StdEncoding.EncodeToString(sumOf(own))}, good)},
 		"another audience":         {assertion: own.sign(t, header(own), edited(good, "aud", "https://else.example")), want: "AADSTS700023"},
 		"another tenant":           {assertion: own.sign(t, header(own), good), tenant: "11111111-1111-1111-1111-111111111111", want: "AADSTS90002"},
 		"another tenant's address": {assertion: own.sign(t, header(own), edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))), want: "AADSTS700023"},
