@@ -33,6 +33,7 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 const (
@@ -53,6 +54,7 @@ type Emulator struct {
 	entra   *entra.Authority
 	log     *requestlog.Log
 	holds   *hold.Table
+	gate    *traffic.Gate
 	devices *registration.API
 	hubs    *iothub.Hubs
 	broker  *broker.Broker
@@ -118,6 +120,7 @@ func (e *Emulator) open() (err error) {
 	if err != nil {
 		return err
 	}
+	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
 	e.shelf = shelf.New(shelfDir)
 	e.addresses = &addresses{file: e.options.addressesPath()}
 	if err := errors.Join(e.seedEmpty(), e.addresses.load(), e.openSurfaces()); err != nil {
@@ -207,7 +210,7 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Reset: e.Reset,
-		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock,
+		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate,
 		AnyHost: e.options.AllowRemote,
 		Ready:   e.state.Err, // the listeners open last
 		About: func() map[string]any {

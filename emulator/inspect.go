@@ -83,9 +83,11 @@ func (h *Hold) Done(ctx context.Context) error {
 	return nil
 }
 
-// Reset makes the emulated cloud empty: everything but ports, certificates and the client secret is forgotten, holds are released.
+// Reset makes the emulated cloud empty: everything but ports, certificates and the client secret is forgotten, holds are released,
+// faults end.
 func (e *Emulator) Reset() error {
 	e.holds.Reset()
+	e.gate.Faults.Clear()
 	if err := e.state.Reset(); err != nil {
 		return fmt.Errorf("emulator: reset: %w", err)
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
 	// enforces those etags is not known.
 	IgnoreServiceETags bool
+	// AzureLimits refuses what goes beyond Azure's documented limits of operations, with 429 and Retry-After.
+	AzureLimits bool
 	// Latencies say how far each Azure location is from the devices, which geoLatency allocation goes by. Keys are location names in
 	// any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one; with none
 	// listed, geoLatency hashes as the policy Hashed does.

@@ -3,6 +3,7 @@ package emulator
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -13,6 +14,7 @@ import (
 
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/traffic"
 )
 
 const (
@@ -58,11 +60,39 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 			e.log.Record(record)
 			e.options.Logger.Debug("request", "surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
 		}()
+		if e.stopped(surface, next, sw, r) {
+			return
+		}
 		if e.holds.Wants() {
 			r, done = e.hold(surface, sw, r)
 		}
 		next.ServeHTTP(sw, r)
 	})
+}
+
+// stopped answers a request that the gate does not let pass, and reports whether there was one.
+func (e *Emulator) stopped(surface requestlog.Surface, next http.Handler, w http.ResponseWriter, r *http.Request) bool {
+	call := traffic.Call{Request: hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path}, Host: hostOf(r), Bytes: r.ContentLength}
+	if surface == requestlog.DPSDevice {
+		call.Host, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	}
+	err := e.gate.Pass(r.Context(), call)
+	if err == nil {
+		return false
+	}
+	refusal := (*traffic.Refusal)(nil)
+	if !errors.As(err, &refusal) {
+		panic(http.ErrAbortHandler) // closes the connection
+	}
+	if wait := refusal.Seconds(); wait != "" {
+		w.Header().Set("Retry-After", wait)
+	}
+	if own, ok := next.(traffic.Refuser); ok {
+		own.Refuse(w, refusal)
+	} else {
+		http.Error(w, refusal.Message, refusal.Status)
+	}
+	return true
 }
 
 // hold gives the request to the holds. A caught request no longer depends on its client: its body has been read, its context does

@@ -84,13 +84,13 @@ func devicePath(path string) bool {
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
 	e.devices = registration.New(e.state, registration.Options{
-		Recorder: e.log, Names: e.told,
+		Recorder: e.log, Gate: e.gate, Names: e.told,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 		},
 	})
 	e.hubs = iothub.New(iothub.Options{
-		State: e.state, Recorder: e.log, Log: e.options.Logger, Names: e.addresses,
+		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
 		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, entra.HubAudience) },
 	})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger})

@@ -10,6 +10,7 @@ import (
 
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // wireError is an answer other than success, in one of ARM's two shapes.
@@ -175,3 +176,10 @@ func isKind(err error, kind state.Kind) bool {
 
 // stamp is a time as ARM's systemData writes it.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
+
+// Refuse implements traffic.Refuser.
+func (s *surface) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
+	var body armBody
+	body.Error.Code, body.Error.Message = r.Name, r.Message
+	writeJSON(w, r.Status, body)
+}

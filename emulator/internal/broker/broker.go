@@ -20,6 +20,9 @@ const Refused byte = 0x80
 // ErrNotMine is returned by a Front's Accept for a user name that is not of its form; the next front is asked.
 var ErrNotMine = errors.New("user name of another front")
 
+// ErrUnavailable, in an error of Accept, refuses a connection with CONNACK 3, server unavailable: the client may come again.
+var ErrUnavailable = errors.New("not now")
+
 // ErrClosed is returned by Client.Send when the connection has ended.
 var ErrClosed = errors.New("connection closed")
 

@@ -43,6 +43,8 @@ type connection struct {
 	client  *mqtt.Client
 	session Session
 	will    *Message
+	// unavailable: the connection is refused for now.
+	unavailable bool
 
 	mu        sync.Mutex
 	queue     []Message

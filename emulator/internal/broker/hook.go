@@ -75,6 +75,10 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	})
 	if err != nil {
 		h.broker.log.Debug("MQTT connection refused", "remote", c.Remote(), "client", p.Connect.ClientIdentifier, "reason", err)
+		c.unavailable = errors.Is(err, ErrUnavailable)
+		if c.closing.Load() {
+			c.shut() // the front closed it: nothing is answered
+		}
 		return false
 	}
 	c.session = session
@@ -85,8 +89,11 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 // OnSessionEstablished lets what the front sent follow the CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
 
-// OnPacketEncode says in the CONNACK whether the session goes on with an earlier one; the library has none to say it of.
+// OnPacketEncode says in the CONNACK what the library cannot: whether the session goes on with an earlier one, and a refusal for now.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet {
+	if p.FixedHeader.Type == packets.Connack && owner(cl).unavailable {
+		p.ReasonCode = packets.Err3ServerUnavailable.Code
+	}
 	if p.FixedHeader.Type == packets.Connack && p.ReasonCode == packets.CodeSuccess.Code {
 		if session, ok := owner(cl).session.(Resumer); ok {
 			p.SessionPresent = session.Resumed()

@@ -1,5 +1,6 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
-// telemetry, messages to devices, reset, snapshots and the clock.
+// telemetry, messages to devices, reset, snapshots, the clock,
+// faults and limits.
 //
 // No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
 // to a web page.
@@ -13,13 +14,13 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"regexp"
 	"strconv"
 	"time"
 
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 const (
@@ -54,6 +55,8 @@ type Options struct {
 	Snapshots Snapshots
 	// Clock is the time of the emulated cloud.
 	Clock *state.Clock
+	// Gate has the faults and the limits.
+	Gate *traffic.Gate
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
 	AnyHost bool
 }
@@ -77,6 +80,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("POST /holds/{id}/release", s.releaseHold)
 	s.routeSnapshots(mux)
 	s.routeClock(mux)
+	s.routeTraffic(mux)
 	return s.guard(mux)
 }
 
@@ -151,16 +155,6 @@ func (s surface) reset(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// holdRequest is the body of POST /holds.
-type holdRequest struct {
-	Surface requestlog.Surface `json:"surface"`
-	Method  string             `json:"method"`
-	// Path is a regular expression (RE2) on the path without its query.
-	Path     string `json:"path"`
-	Mutating bool   `json:"mutating"`
-	Nth      int    `json:"nth"`
-}
-
 type holdAnswer struct {
 	ID      string        `json:"id"`
 	State   hold.State    `json:"state"`
@@ -176,18 +170,14 @@ func answer(h *hold.Hold) holdAnswer {
 }
 
 func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
-	var body holdRequest
+	var body matchRequest
 	if !readJSON(w, r, &body) {
 		return
 	}
-	m := hold.Match{Surface: body.Surface, Method: body.Method, Mutating: body.Mutating, Nth: body.Nth}
-	if body.Path != "" {
-		path, err := regexp.Compile(body.Path)
-		if err != nil {
-			writeError(w, http.StatusBadRequest, fmt.Errorf("path: %w", err))
-			return
-		}
-		m.Path = path
+	m, err := body.match()
+	if err != nil {
+		writeError(w, http.StatusBadRequest, err)
+		return
 	}
 	writeJSON(w, http.StatusCreated, answer(s.Holds.Add(m)))
 }

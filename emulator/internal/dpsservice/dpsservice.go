@@ -19,6 +19,7 @@ import (
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // maxBody bounds what a request may send. A bulk operation of ten entries with certificates and twins stays far under it.
@@ -142,4 +143,9 @@ func describe(err error) string {
 		return fmt.Sprintf("The request body is not valid: %s cannot be a JSON %s.", wrong.Field, kind)
 	}
 	return "The request body is not valid JSON."
+}
+
+// Refuse implements traffic.Refuser.
+func (s *surface) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
+	dpswire.Serve(w, s.st.Now, func() (dpswire.Reply, error) { return dpswire.Reply{}, dpswire.Refused(r) })
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 409201, 409203. Fidelity: the others are ours, in
@@ -139,4 +140,9 @@ func (e *Error) reply(now time.Time) Reply {
 		reply.Header["Retry-After"] = e.RetryAfter
 	}
 	return reply
+}
+
+// Refused is a refusal by a fault or a limit in the words of the wire.
+func Refused(r *traffic.Refusal) *Error {
+	return &Error{Status: r.Status, Code: r.Code, Message: r.Message, RetryAfter: r.Seconds()}
 }

@@ -147,7 +147,7 @@ func (t *Table) Wants() bool {
 func (h *Hold) take(r Request) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.request != nil || isClosed(h.released) || !h.match.matches(r) {
+	if h.request != nil || isClosed(h.released) || !h.match.Matches(r) {
 		return false
 	}
 	h.seen++
@@ -210,7 +210,8 @@ func (h *Hold) State() State {
 	return Armed
 }
 
-func (m Match) matches(r Request) bool {
+// Matches reports whether m chooses the request; Nth is for the caller to count.
+func (m Match) Matches(r Request) bool {
 	return (m.Surface == "" || m.Surface == r.Surface) &&
 		(m.Method == "" || strings.EqualFold(m.Method, r.Method)) &&
 		(m.Path == nil || m.Path.MatchString(r.Path)) &&

@@ -18,6 +18,7 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // Names are the other names by which hubs are reached, as addresses.
@@ -41,6 +42,8 @@ type Options struct {
 	Names Names
 	// Recorder gets one record for each MQTT connect, subscription and publish; HTTP requests are recorded by whoever serves them.
 	Recorder requestlog.Recorder
+	// Gate is what MQTT operations go through; nil: nothing. HTTP requests go through one before they come here.
+	Gate *traffic.Gate
 	// Bearer checks an access token of Microsoft Entra ID, given without its scheme; without it every one is refused.
 	Bearer func(token string) error
 	// Log gets faults of the emulator itself; nothing when nil.
@@ -52,6 +55,7 @@ type Hubs struct {
 	state    *state.State
 	names    Names
 	recorder requestlog.Recorder
+	gate     *traffic.Gate
 	bearer   func(token string) error
 	log      *slog.Logger
 	routes   *http.ServeMux
@@ -82,7 +86,7 @@ func New(o Options) *Hubs {
 		o.Names = noNames{}
 	}
 	h := &Hubs{
-		state: o.State, names: o.Names, recorder: o.Recorder, bearer: o.Bearer, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}),
+		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}),
 	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)

@@ -27,9 +27,15 @@ func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
 		return nil, broker.ErrNotMine
 	}
 	start := h.state.Now()
-	s, err := h.connect(host, rest, c)
+	var s *session
+	err := h.passConnect(c, deviceKey{strings.ToLower(host), c.ClientID})
+	if err == nil {
+		s, err = h.connect(host, rest, c)
+	}
 	status := 200
-	if err != nil {
+	if refusal := (*wireError)(nil); errors.As(err, &refusal) {
+		status = refusal.status()
+	} else if err != nil {
 		status = 401
 	}
 	h.record(requestlog.Record{

@@ -11,6 +11,7 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // Topics of a device. Source: "Communicate with your IoT hub using the MQTT protocol".
@@ -75,6 +76,11 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 		s.record("SUBSCRIBE", filter, 400)
 		return 0, errors.New("unknown topic")
 	}
+	if err := s.hubs.pass("SUBSCRIBE", filter, s.key, 0); errors.Is(err, traffic.ErrDropped) {
+		return 0, err
+	} else if err != nil {
+		return broker.Refused, nil
+	}
 	s.mu.Lock()
 	if s.granted == nil {
 		s.granted = map[string]byte{}
@@ -121,6 +127,9 @@ func (s *session) Publish(m broker.Message) error {
 		return err
 	}
 	s.hubs.state.Touch(s.key.host, s.key.id)
+	if ok, err := s.passPublish(m); !ok {
+		return err
+	}
 	if bag, ok := strings.CutPrefix(m.Topic+"/", s.events()); ok {
 		return s.telemetry(m, strings.TrimSuffix(bag, "/"))
 	}

@@ -1,6 +1,7 @@
 package registration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // Topics of the DPS MQTT contract ("Communicate with DPS using the MQTT protocol"); no others are served.
@@ -46,8 +48,12 @@ func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	if !mine {
 		return nil, broker.ErrNotMine
 	}
-	group, err := a.admit(c, who)
-	a.record("CONNECT", who.scope+"/registrations/"+who.id, who, err, http.StatusOK, start)
+	path, group := who.scope+"/registrations/"+who.id, ""
+	err := a.connected(c, path, who)
+	if err == nil {
+		group, err = a.admit(c, who)
+	}
+	a.record("CONNECT", path, who, err, http.StatusOK, start)
 	if err != nil {
 		return nil, err
 	}
@@ -98,6 +104,11 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	if filter != filterReplies {
 		return 0, fmt.Errorf("subscribe to %q: %w", filter, errTopic)
 	}
+	if err := s.api.pass("SUBSCRIBE", filter, s.caller); errors.Is(err, traffic.ErrDropped) {
+		return 0, err
+	} else if err != nil {
+		return broker.Refused, nil
+	}
 	s.subscribed, s.granted = true, min(qos, broker.MaxQoS)
 	return s.granted, nil
 }
@@ -120,16 +131,25 @@ func (s *session) Publish(m broker.Message) error {
 		return fmt.Errorf("publish to %q: %w", m.Topic, errTopic)
 	}
 	rid := query["$rid"]
-	reply, err := run()
-	status, again := http.StatusOK, false
+	var reply operationReply
+	err := s.api.pass("PUBLISH", m.Topic, s.caller)
+	if errors.Is(err, traffic.ErrDropped) {
+		return err
+	}
+	if err == nil {
+		reply, err = run()
+	}
+	status, again := http.StatusOK, ""
 	var body any = reply
 	switch {
 	case err != nil:
 		refused := refusal(err)
 		status, body = refused.Status, refused.Body(s.api.st.Now())
-		again = status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+		if status == http.StatusTooManyRequests || status >= http.StatusInternalServerError {
+			again = cmp.Or(refused.RetryAfter, s.api.retryAfter())
+		}
 	case reply.running():
-		status, again = http.StatusAccepted, true
+		status, again = http.StatusAccepted, s.api.retryAfter()
 	}
 	s.api.record("PUBLISH", m.Topic, s.caller, err, status, start)
 	return s.send(status, rid, again, body)
@@ -178,7 +198,7 @@ func (s *session) poll(id string) (operationReply, error) {
 }
 
 // send answers a request. $rid stands first, as the C# SDK's pattern wants; a body is always there, as the Node SDK crashes without.
-func (s *session) send(status int, rid string, again bool, body any) error {
+func (s *session) send(status int, rid, again string, body any) error {
 	if !s.subscribed {
 		return nil
 	}
@@ -187,8 +207,8 @@ func (s *session) send(status int, rid string, again bool, body any) error {
 		return fmt.Errorf("encode the reply: %w", err)
 	}
 	topic := topicReply + strconv.Itoa(status) + "/?$rid=" + rid
-	if again {
-		topic += "&retry-after=" + s.api.retryAfter()
+	if again != "" {
+		topic += "&retry-after=" + again
 	}
 	return s.client.Send(broker.Message{Topic: topic, Payload: payload, QoS: s.granted})
 }

@@ -12,6 +12,7 @@ import (
 
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // Options say how the surface differs from its default.
@@ -25,6 +26,8 @@ type Options struct {
 	Webhooks Webhooks
 	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
 	Recorder requestlog.Recorder
+	// Gate is what MQTT operations go through; nil: nothing. HTTPS requests go through one before they come here.
+	Gate *traffic.Gate
 }
 
 // API is the device API over one state, for every provisioning service in it. It implements http.Handler and broker.Front.

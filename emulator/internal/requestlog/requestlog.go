@@ -24,6 +24,9 @@ const (
 	MQTTHub    Surface = "mqtt-hub"
 )
 
+// Surfaces are all of them.
+var Surfaces = []Surface{ARM, Entra, DPSService, DPSDevice, Hub, MQTTDPS, MQTTHub}
+
 // Record is one request and how it was answered.
 type Record struct {
 	// Seq counts from 1 in the order of the answers and has no gaps until a Reset.
