@@ -23,7 +23,7 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 	}
 	var hubs topology.Hubs
 	for _, h := range cfg.Hubs { // hub-1 and hub-2 by default
-		keys, err := accessKeys(ctx, h.Name, topology.HubRoles)
+		keys, err := accessKeys(ctx, cfg, h.Name, topology.HubRoles)
 		if err != nil {
 			return err
 		}
@@ -33,7 +33,7 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 		}
 		hubs = append(hubs, cfg.Link(h, hub, keys))
 	}
-	keys, err := accessKeys(ctx, "provisioning", topology.ServiceRoles)
+	keys, err := accessKeys(ctx, cfg, "provisioning", topology.ServiceRoles)
 	if err != nil {
 		return err
 	}
@@ -68,10 +68,10 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 }
 
 // accessKeys makes a pair of shared access keys for each policy of a resource.
-func accessKeys(ctx *pulumi.Context, owner string, roles []string) (topology.Keys, error) {
+func accessKeys(ctx *pulumi.Context, cfg *topology.Topology, owner string, roles []string) (topology.Keys, error) {
 	keys := topology.Keys{}
 	for _, role := range roles {
-		key, err := azuredps.NewSharedAccessKey(ctx, owner+"-"+role, nil)
+		key, err := azuredps.NewSharedAccessKey(ctx, owner+"-"+role, cfg.Key(role))
 		if err != nil {
 			return nil, err
 		}

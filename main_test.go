@@ -214,3 +214,14 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		t.Error("symmetric keys: got a certificate, want none")
 	}
 }
+
+func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
+	t.Parallel()
+	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})
+	for name, want := range map[string]float64{"hub-1-link": 2, "hub-2-link": 2, "provisioning-enrollments": 1, "hub-1-operator": 0} {
+		args := made["azure-dps:index:SharedAccessKey/"+name]
+		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
+			t.Errorf("%s: got rotation %v, want %v", name, got, want)
+		}
+	}
+}

@@ -1,6 +1,10 @@
 package topology
 
 import (
+	"maps"
+	"slices"
+	"strings"
+
 	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -48,6 +52,37 @@ type Key struct {
 
 // Keys are the keys of one resource's policies, by role.
 type Keys map[string]Key
+
+// rotations reads how often the keys of each role were rotated; what is left out is 0.
+func (r *reader) rotations() map[string]int {
+	const key = "rotation"
+	counts := map[string]int{}
+	if value := r.text(key, ""); value != "" {
+		if err := decode(value, &counts); err != nil {
+			r.fault(key, "%v", err)
+			return nil
+		}
+	}
+	roles := slices.Concat(HubRoles, ServiceRoles)
+	for _, role := range slices.Sorted(maps.Keys(counts)) {
+		switch {
+		case !slices.Contains(roles, role):
+			r.fault(key+"."+role, "there is no such policy: it is one of %s", strings.Join(roles, ", "))
+		case counts[role] < 0:
+			r.fault(key+"."+role, "%d is negative: it counts rotations from 0", counts[role])
+		}
+	}
+	return counts
+}
+
+// Key are the arguments of a pair of keys for a policy.
+func (t *Topology) Key(role string) *azuredps.SharedAccessKeyArgs {
+	args := &azuredps.SharedAccessKeyArgs{}
+	if count := t.rotations[role]; count > 0 {
+		args.Rotation = pulumi.Int(count)
+	}
+	return args
+}
 
 // connectionString is how Azure writes an address with a policy and its key; it is a secret because the key is one.
 func connectionString(host pulumi.StringInput, role string, key Key) pulumi.StringOutput {

@@ -42,6 +42,7 @@ type Topology struct {
 	// Endpoint and CAFile lead to the emulator on Local: an https URL, and the file of the CA that it trusts. Empty on Azure.
 	Endpoint, CAFile string
 
+	rotations     map[string]int // by role
 	owner         string
 	createdAt     string
 	expiresAt     string
@@ -85,6 +86,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 		Attestation:   r.choice("attestation", SymmetricKey, SymmetricKey, X509),
 		Endpoint:      r.text("endpoint", ""),
 		CAFile:        r.text("caFile", ""),
+		rotations:     r.rotations(),
 		owner:         r.text("owner", ""),
 		createdAt:     r.time("createdAt"),
 		expiresAt:     r.time("expiresAt"),

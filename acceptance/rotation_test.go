@@ -1,0 +1,179 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	own "evenkeel/acceptance/checkout"
+	"evenkeel/dpsdevice"
+	"evenkeel/internal/sas"
+)
+
+// unknown is how Pulumi writes a value that a preview does not know.
+const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+
+// TestARotationIsOneUpThatNoDeviceNotices raises the keys of the links and of the enrollments three times, so that each key of a pair is
+// replaced once. All the while a device that its hub knows, and one that it does not know yet, register every 100 ms.
+func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	must(t, "up")
+	fleet := newRegistrar(t)
+	ctx, stop := context.WithCancel(t.Context())
+	var registering sync.WaitGroup
+	registering.Go(func() { fleet.every(ctx, 100*time.Millisecond) })
+	before := keysInUse(t)
+	for rotation := 1; rotation <= 3; rotation++ {
+		for _, role := range []string{"link", "enrollments"} {
+			must(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation."+role, fmt.Sprint(rotation))
+		}
+		knowsItsInputs(t)
+		began := fleet.done.Load()
+		must(t, "up")
+		if n := fleet.done.Load() - began; n < 5 {
+			t.Errorf("rotation %d: got %d registrations while it ran, want a handful", rotation, n)
+		}
+		must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
+		after := keysInUse(t)
+		if after == before {
+			t.Errorf("rotation %d: the enrollments are reached with the same key as before", rotation)
+		}
+		before = after
+	}
+	stop()
+	registering.Wait()
+	t.Logf("%d registrations, %d failed", fleet.done.Load(), len(fleet.failures))
+	for _, err := range fleet.failures {
+		t.Errorf("a registration failed: %v", err)
+	}
+
+	// A rotation that skips one would revoke the key in use: it is refused, and nothing is changed.
+	must(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation.link", "5")
+	if _, err := own.Keel(checkout, "up"); err == nil || !strings.Contains(err.Error(), "raise it by one") {
+		t.Errorf("rotation from 3 to 5: got %v, want a refusal", err)
+	}
+	if err := fleet.register(t.Context(), "after-the-refusal"); err != nil {
+		t.Errorf("after the refusal: %v", err)
+	}
+}
+
+// keysInUse is the connection string by which the stack's enrollments are reached.
+func keysInUse(t *testing.T) string {
+	t.Helper()
+	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// knowsItsInputs checks that the preview of the stack knows every input of every resource.
+func knowsItsInputs(t *testing.T) {
+	t.Helper()
+	out, err := own.Keel(checkout, "exec", "--", "pulumi", "preview", "--json", "--show-secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var preview struct {
+		Steps []struct {
+			Op       string
+			URN      string
+			NewState struct{ Inputs json.RawMessage }
+		}
+	}
+	if err := json.Unmarshal(out, &preview); err != nil {
+		t.Fatal(err)
+	}
+	updates := 0
+	for _, step := range preview.Steps {
+		if step.Op == "update" {
+			updates++
+		} else if step.Op != "same" {
+			t.Errorf("the preview will %s %s, want updates alone", step.Op, step.URN)
+		}
+		if strings.Contains(string(step.NewState.Inputs), unknown) {
+			t.Errorf("the preview does not know all inputs of %s", step.URN)
+		}
+	}
+	// Three keys, two hubs, the service and the provider of its enrollments.
+	if updates < 7 {
+		t.Errorf("the preview will update %d resources, want 7: the keys, the hubs, the service and the provider", updates)
+	}
+}
+
+// registrar registers devices of the stack's enrollment group.
+type registrar struct {
+	scope, host, key string
+	network          dpsdevice.Network
+	done             atomic.Int64
+	failures         []error
+}
+
+func newRegistrar(t *testing.T) *registrar {
+	t.Helper()
+	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "--json", "--show-secrets")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var stack struct{ IDScope, DeviceHost, EnrollmentGroupKey string }
+	if err := json.Unmarshal(out, &stack); err != nil {
+		t.Fatal(err)
+	}
+	s, err := own.EmulatorStatus(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pem, err := os.ReadFile(s.Endpoints.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	data, err := url.Parse(s.Endpoints.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &registrar{scope: stack.IDScope, host: stack.DeviceHost, key: stack.EnrollmentGroupKey, network: dpsdevice.Network{
+		Address: dpsdevice.Loopback(data.Host, s.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}
+}
+
+// every registers a known device and a new one at each tick, until ctx ends.
+func (r *registrar) every(ctx context.Context, interval time.Duration) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for n := 1; ctx.Err() == nil; n++ {
+		for _, id := range []string{"sensor-0", fmt.Sprintf("sensor-%d", n)} {
+			if err := r.register(context.WithoutCancel(ctx), id); err != nil {
+				r.failures = append(r.failures, err)
+			}
+		}
+		r.done.Add(1)
+		<-tick.C
+	}
+}
+
+func (r *registrar) register(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	key, err := sas.DeriveDeviceKey(r.key, id)
+	if err != nil {
+		return err
+	}
+	_, err = dpsdevice.Register(ctx, dpsdevice.Options{
+		Host: r.host, IDScope: r.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: r.network, Transport: dpsdevice.HTTPS,
+	})
+	return err
+}
