@@ -16,8 +16,8 @@ import (
 
 func main() { pulumi.Run(target.Guard(os.Getenv, declare)) }
 
-func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceOption) error {
-	group, err := resources.NewResourceGroup(ctx, "environment", cfg.Group(), cloud)
+func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) error {
+	group, err := resources.NewResourceGroup(ctx, "environment", cfg.Group(), cloud.Resources)
 	if err != nil {
 		return err
 	}
@@ -27,32 +27,34 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 		if err != nil {
 			return err
 		}
-		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud, topology.Anchored)
+		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud.Resources, topology.Anchored)
 		if err != nil {
 			return err
 		}
 		hubs = append(hubs, cfg.Link(h, hub, keys))
 	}
-	keys, err := accessKeys(ctx, cfg, "provisioning", topology.ServiceRoles)
+	service, err := provisioning(ctx, cfg, group, hubs, cloud)
 	if err != nil {
 		return err
 	}
-	// All hubs linked, AllocationPolicy: Hashed.
-	dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud, topology.Anchored)
+	provider, err := azuredps.NewProvider(ctx, "enrollments", cfg.Provider(service))
 	if err != nil {
 		return err
 	}
-	var first []pulumi.Resource // what has to be there before enrollments
-	if cfg.Authority != nil {   // attestation: x509
-		authority, err := devices.NewDpsCertificate(ctx, "authority", cfg.Certificate(group, dps), cloud, topology.Succeeded, pulumi.DeletedWith(dps))
+	var first []pulumi.Resource            // what has to be there before enrollments
+	for _, h := range cfg.Separate(hubs) { // none, unless stacks share one service
+		link, err := azuredps.NewLinkedHub(ctx, h.Name, h.LinkTo(service), pulumi.Provider(provider))
+		if err != nil {
+			return err
+		}
+		first = append(first, link)
+	}
+	if cfg.Authority != nil { // attestation: x509
+		authority, err := devices.NewDpsCertificate(ctx, "authority", cfg.Certificate(service), cloud.Resources, topology.Succeeded, service.Within)
 		if err != nil {
 			return err
 		}
 		first = append(first, authority)
-	}
-	provider, err := azuredps.NewProvider(ctx, "enrollments", cfg.Provider(dps, keys))
-	if err != nil {
-		return err
 	}
 	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first))
 	if err != nil {
@@ -63,8 +65,25 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud pulumi.ResourceO
 			return err
 		}
 	}
-	cfg.Export(ctx, hubs, dps, keys, fleet)
+	cfg.Export(ctx, hubs, service, fleet)
 	return nil
+}
+
+// provisioning makes the service that the devices register with, or finds the one that another stack owns.
+func provisioning(ctx *pulumi.Context, cfg *topology.Topology, group *resources.ResourceGroup, hubs topology.Hubs, cloud target.Cloud) (topology.Provisioning, error) {
+	if cfg.Existing != nil { // provisioningService: its resource id
+		return cfg.Found(devices.LookupIotDpsResourceOutput(ctx, cfg.Existing.Question(), cloud.Questions)), nil
+	}
+	keys, err := accessKeys(ctx, cfg, "provisioning", topology.ServiceRoles)
+	if err != nil {
+		return topology.Provisioning{}, err
+	}
+	// All hubs linked, AllocationPolicy: Hashed.
+	dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud.Resources, topology.Anchored, cloud.Links)
+	if err != nil {
+		return topology.Provisioning{}, err
+	}
+	return cfg.Own(group, dps, keys), nil
 }
 
 // accessKeys makes a pair of shared access keys for each policy of a resource.

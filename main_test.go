@@ -12,6 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"evenkeel/internal/deviceca"
+	"evenkeel/internal/target"
 	"evenkeel/internal/topology"
 )
 
@@ -40,7 +41,9 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 	return args.Name + "-id", state, nil
 }
 
-func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) { return nil, nil }
+func (c *cloud) Call(pulumi.MockCallArgs) (resource.PropertyMap, error) {
+	return resource.PropertyMap{"properties": resource.NewObjectProperty(resource.PropertyMap{"idScope": resource.NewStringProperty("0ne00000001")})}, nil
+}
 
 // after returns which resources a resource was registered after, by their names.
 func (c *cloud) after(typeAndName string) []string {
@@ -61,6 +64,9 @@ func (c config) Get(key string) (string, bool) {
 	return value, ok
 }
 
+// File is the content of any file.
+func (config) File(string) ([]byte, error) { return []byte("secret of a file\n"), nil }
+
 // declared runs the program with a configuration and returns what it registered.
 func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 	t.Helper()
@@ -70,13 +76,16 @@ func declared(t *testing.T, settings config) map[string]resource.PropertyMap {
 func run(t *testing.T, settings config) *cloud {
 	t.Helper()
 	settings["endpoint"], settings["caFile"] = "https://127.0.0.1:1", "/ca.pem"
+	if _, ok := settings["emulator"]; !ok {
+		settings["emulator"] = `{"arm":"https://127.0.0.1:2","tenantId":"t","clientId":"c","secretFile":"secret"}`
+	}
 	cfg, err := topology.Parse(settings, "local")
 	if err != nil {
 		t.Fatal(err)
 	}
 	mocks := &cloud{made: map[string]resource.PropertyMap{}, dependencies: map[string][]string{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		return declare(ctx, cfg, pulumi.Composite())
+		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Questions: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
 	if err != nil {
 		t.Fatal(err)
@@ -223,5 +232,58 @@ func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
 		if got, ok := args["rotation"]; ok != (want > 0) || ok && got.NumberValue() != want {
 			t.Errorf("%s: got rotation %v, want %v", name, got, want)
 		}
+	}
+}
+
+func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
+	for name, tc := range map[string]struct {
+		settings config
+		prefix   string
+		service  bool // of its own
+	}{
+		"the owner":  {config{"shared": "true"}, "", true},
+		"a guest":    {config{"provisioningService": id}, "local-", false},
+		"with a key": {config{"provisioningService": id, "provisioningPolicy": "p", "provisioningKey": strings.Repeat("A", 44)}, "local-", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			program := run(t, tc.settings)
+			service, own := program.made["azure-native:devices:IotDpsResource/provisioning"]
+			if own != tc.service || own && service["properties"].ObjectValue()["iotHubs"].HasValue() {
+				t.Errorf("got a service of its own: %v, %v; want %v, without links", own, service, tc.service)
+			}
+			for _, hub := range []string{"hub-1", "hub-2"} {
+				link, ok := program.made["azure-dps:index:LinkedHub/"+hub]
+				if !ok || link["hubHostName"].StringValue() != hub+"0123abcd.azure-devices.net" || !link["key"].IsSecret() || link["policyName"].StringValue() != "link" {
+					t.Errorf("%s: got link %v", hub, link)
+				}
+			}
+			for _, want := range []string{"EnrollmentGroup/" + tc.prefix + "devices", "IndividualEnrollment/" + tc.prefix + "device-1"} {
+				entry, ok := program.made["azure-dps:index:"+want]
+				if !ok || len(entry["iotHubs"].ArrayValue()) != 2 || entry["allocationPolicy"].StringValue() != "hashed" {
+					t.Errorf("%s: got %v, want one that is spread evenly over the stack's own two hubs", want, entry)
+				}
+				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") || !slices.Contains(got, "hub-2") {
+					t.Errorf("%s: is made after %v, want both links among them", want, got)
+				}
+			}
+			provider := program.made["pulumi:providers:azure-dps/enrollments"]
+			if got := provider["policyName"]; got.HasValue() == (name == "a guest") {
+				t.Errorf("got access by policy %v; only a guest without one logs in with Entra ID", got)
+			}
+			if !provider["clientSecret"].IsSecret() || provider["metadataHost"].StringValue() != "127.0.0.1:2" {
+				t.Errorf("got login at %v with secret %v", provider["metadataHost"], provider["clientSecret"])
+			}
+		})
+	}
+}
+
+func TestDroppingLinksDeclaresNone(t *testing.T) {
+	t.Parallel()
+	service := declared(t, config{"shared": "true", "dropLinks": "true"})["azure-native:devices:IotDpsResource/provisioning"]
+	if links := service["properties"].ObjectValue()["iotHubs"]; !links.IsArray() || len(links.ArrayValue()) != 0 {
+		t.Errorf("got links %v, want an empty list, which unlinks all", links)
 	}
 }

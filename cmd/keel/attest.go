@@ -33,7 +33,8 @@ func authoritySettings(e *environment.Environment) ([]environment.Setting, error
 	}
 	folder := e.Folder.DeviceAuthority(e.Stack)
 	file := filepath.Join(folder, deviceca.CertFile)
-	if named := have[certificateKey]; named != "" && named != file {
+	devices := filepath.Dir(e.Folder.Certificates(e.Stack)) + string(filepath.Separator)
+	if named := have[certificateKey]; named != "" && !strings.HasPrefix(named, devices) { // another environment's was taken over
 		return nil, nil
 	}
 	if _, err := deviceca.Open(folder, time.Now()); err != nil {

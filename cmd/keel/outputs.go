@@ -113,6 +113,9 @@ func (o outputs) service(e environment.Endpoints) (*dpsapi.Client, error) {
 
 // registrations returns the assigned hub of every device of the group that has registered before.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
+	if o.ServiceConnectionString == "" {
+		return nil, nil // the stack's way in is Microsoft Entra ID, which keel has no account of
+	}
 	client, err := o.service(e)
 	if err != nil {
 		return nil, fmt.Errorf("list registrations: %w", err)

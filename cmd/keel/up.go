@@ -88,7 +88,11 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if a.json {
 		e.Stdout = a.stderr // the result alone goes to stdout
 	}
-	if err := e.Run(ctx, "up", "--yes", "--skip-preview"); err != nil {
+	args, err := upArgs(e)
+	if err != nil {
+		return err
+	}
+	if err := e.Run(ctx, args...); err != nil {
 		return err
 	}
 	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil {
@@ -179,7 +183,11 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	if err != nil {
 		return err
 	}
-	return e.Ensure(ctx, slices.Concat(settings, authority, more)...)
+	login, err := loginSettings(e)
+	if err != nil {
+		return err
+	}
+	return e.Ensure(ctx, slices.Concat(settings, authority, login, more)...)
 }
 
 func (a *app) printUp(ctx context.Context, e *environment.Environment) error {

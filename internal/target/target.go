@@ -1,5 +1,6 @@
 // Package target keeps a stack and the cloud it is meant for together: a local stack deploys to the emulator and nowhere else, and an
-// Azure stack never to the emulator. A mix-up stops the program before the first resource, so that nobody pays for a forgotten variable.
+// Azure stack never to the emulator. A mix-up stops the program before the first resource, so that nobody pays for a forgotten variable. It also
+// stands before an update of the provisioning service that would drop links which others made.
 //
 // It decides nothing about what is deployed.
 package target
@@ -31,9 +32,19 @@ const DebugProviders = "PULUMI_DEBUG_PROVIDERS"
 // answerWithin is how long the emulator may take to complete a TLS handshake.
 const answerWithin = 5 * time.Second
 
+// Cloud is where the program's resources of azure-native are.
+type Cloud struct {
+	// Resources is for each of them.
+	Resources pulumi.ResourceOption
+	// Links is for the provisioning service: it stops an update that would drop links of others.
+	Links pulumi.ResourceOption
+	// Questions is for functions that ask for an existing provisioning service.
+	Questions pulumi.InvokeOption
+}
+
 // Guard wraps the program: it reads the stack's configuration, checks that the target and the plugin in use belong together, and only
-// then lets declare register resources. The option is for those of azure-native.
-func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.Topology, pulumi.ResourceOption) error) pulumi.RunFunc {
+// then lets declare register resources.
+func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.Topology, Cloud) error) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		t, err := topology.Load(ctx, os.ReadFile)
 		if err != nil {
@@ -42,15 +53,35 @@ func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.T
 		if err := Check(ctx.Context(), t, getenv(DebugProviders)); err != nil {
 			return err
 		}
-		if t.Target == topology.Azure {
-			return declare(ctx, t, pulumi.Composite())
-		}
-		emulator, err := azurenative.NewProvider(ctx, "emulator", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(Subscription)})
+		cloud, err := find(ctx, t)
 		if err != nil {
 			return err
 		}
-		return declare(ctx, t, pulumi.Provider(emulator))
+		if cloud.Links, err = keepLinks(ctx, t, cloud.Questions); err != nil {
+			return err
+		}
+		return declare(ctx, t, cloud)
 	}
+}
+
+// find makes the azure-native provider that the stack needs beside the default one: the emulator's, or that of the subscription in which
+// an existing provisioning service lies.
+func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
+	switch {
+	case t.Target == topology.Local:
+		emulator, err := azurenative.NewProvider(ctx, "emulator", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(Subscription)})
+		if err != nil {
+			return Cloud{}, err
+		}
+		return Cloud{Resources: pulumi.Provider(emulator), Questions: pulumi.Provider(emulator)}, nil
+	case t.Existing != nil:
+		owner, err := azurenative.NewProvider(ctx, "service-owner", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(t.Existing.Subscription)})
+		if err != nil {
+			return Cloud{}, err
+		}
+		return Cloud{Resources: pulumi.Composite(), Questions: pulumi.Provider(owner)}, nil
+	}
+	return Cloud{Resources: pulumi.Composite(), Questions: pulumi.CompositeInvoke()}, nil
 }
 
 // Check reports a stack whose target is not what the attached plugin serves, and an emulator that does not answer.

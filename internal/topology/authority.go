@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
-	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	"evenkeel/internal/enrollment"
@@ -87,10 +86,10 @@ var Succeeded = pulumi.DeleteBeforeReplace(false)
 
 // Certificate are the arguments of the authority's certificate at the provisioning service. It is declared as verified: who may
 // deploy the service may say whom it trusts, and needs no proof that the key is at hand.
-func (t *Topology) Certificate(group *resources.ResourceGroup, dps *devices.IotDpsResource) *devices.DpsCertificateArgs {
+func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs {
 	return &devices.DpsCertificateArgs{
-		ResourceGroupName:       group.Name,
-		ProvisioningServiceName: dps.Name,
+		ResourceGroupName:       service.group,
+		ProvisioningServiceName: service.name,
 		CertificateName:         pulumi.String(t.Authority.Name),
 		Properties:              devices.CertificatePropertiesArgs{Certificate: pulumi.String(t.Authority.text), IsVerified: pulumi.Bool(true)},
 	}

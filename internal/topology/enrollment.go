@@ -72,6 +72,7 @@ func (r *reader) group(t *Topology) Group {
 	if set.DeviceID != "" || set.Certificate != "" {
 		r.fault(key, "a group has neither deviceId nor certificate; those belong to `devices`")
 	}
+	set.ID = t.scoped(set.ID)
 	r.faults = append(r.faults, enrollment.CheckGroupID(key, set.ID)...)
 	return Group{ID: set.ID, entry: r.entry(key, set, t)}
 }
@@ -89,6 +90,7 @@ func (r *reader) devices(t *Topology) []Device {
 	var devices []Device
 	for i, set := range sets {
 		at := index(key, i)
+		set.ID = t.scoped(set.ID)
 		r.faults = append(r.faults, enrollment.CheckRegistrationID(at, set.ID)...)
 		if first, twice := seen[strings.ToLower(set.ID)]; twice {
 			r.fault(at, "%q is enrolled already by %s; ids compare without regard to letter case", set.ID, index(key, first))
@@ -134,6 +136,15 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	known := map[string]Hub{}
 	for _, hub := range t.Hubs {
 		known[hub.Name] = hub
+	}
+	if len(set.Hubs) == 0 && t.linked() {
+		// Among the hubs of others, the stack's devices stay on its own, and are spread as it says.
+		e.policy, _ = enrollment.CanonicalPolicy(effective)
+		for _, hub := range t.Hubs {
+			if !hub.Drain {
+				e.hubs = append(e.hubs, hub.Name)
+			}
+		}
 	}
 	for i, name := range set.Hubs {
 		hub, ok := known[name]

@@ -171,7 +171,7 @@ func (hubs Hubs) links() devices.IotHubDefinitionDescriptionArray {
 	var links devices.IotHubDefinitionDescriptionArray
 	for _, h := range hubs {
 		links = append(links, devices.IotHubDefinitionDescriptionArgs{
-			ConnectionString:      connectionString(h.Host, RoleLink, h.keys[RoleLink]),
+			ConnectionString:      connectionString(h.Host, RoleLink, h.keys[RoleLink].Active),
 			Location:              pulumi.String(h.Location),
 			AllocationWeight:      pulumi.Int(h.Weight),
 			ApplyAllocationPolicy: pulumi.Bool(!h.Drain),

@@ -85,8 +85,8 @@ func (t *Topology) Key(role string) *azuredps.SharedAccessKeyArgs {
 }
 
 // connectionString is how Azure writes an address with a policy and its key; it is a secret because the key is one.
-func connectionString(host pulumi.StringInput, role string, key Key) pulumi.StringOutput {
-	return pulumi.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, role, key.Active)
+func connectionString(host pulumi.StringInput, role string, key pulumi.StringInput) pulumi.StringOutput {
+	return pulumi.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, role, key)
 }
 
 // KeyOf reads the keys of a resource that makes them.

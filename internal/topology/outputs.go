@@ -1,35 +1,36 @@
 package topology
 
 import (
-	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
 // Export sets the stack's outputs: what a device and an operator need to know. What holds a key is a secret.
-func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, dps *devices.IotDpsResource, keys Keys, fleet *azuredps.EnrollmentGroup) {
+func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, fleet *azuredps.EnrollmentGroup) {
 	list, operators := pulumi.MapArray{}, pulumi.StringMap{}
 	for _, h := range hubs {
 		list = append(list, pulumi.Map{
 			"name": pulumi.String(h.Name), "hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain),
 		})
-		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator])
+		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
 	}
-	host := t.serviceHost(dps)
 	for name, value := range map[string]pulumi.Input{
-		"idScope":                 pulumi.Unsecret(dps.Properties.IdScope()), // it lies beside keys, but is none
-		"serviceHost":             host,
-		"deviceHost":              pulumi.String("global." + t.serviceSuffix),
-		"allocationPolicy":        pulumi.String(t.Policy),
-		"hubs":                    list,
-		"attestation":             pulumi.String(t.Attestation),
-		"enrollmentGroup":         pulumi.String(t.Fleet.ID),
-		"enrollmentGroups":        pulumi.StringArray{fleet.EnrollmentGroupId},
-		"serviceConnectionString": pulumi.ToSecret(connectionString(host, RoleEnrollments, keys[RoleEnrollments])),
-		"hubConnectionStrings":    pulumi.ToSecret(operators),
+		"idScope":              pulumi.Unsecret(service.idScope), // it lies beside keys, but is none
+		"serviceHost":          service.host,
+		"provisioningService":  service.ID,
+		"deviceHost":           pulumi.String("global." + t.serviceSuffix),
+		"allocationPolicy":     pulumi.String(t.Policy),
+		"hubs":                 list,
+		"attestation":          pulumi.String(t.Attestation),
+		"enrollmentGroup":      pulumi.String(t.Fleet.ID),
+		"enrollmentGroups":     pulumi.StringArray{fleet.EnrollmentGroupId},
+		"hubConnectionStrings": pulumi.ToSecret(operators),
 	} {
 		ctx.Export(name, value)
+	}
+	if service.policy != "" {
+		ctx.Export("serviceConnectionString", pulumi.ToSecret(connectionString(service.host, service.policy, service.key)))
 	}
 	if t.Authority != nil {
 		ctx.Export("deviceAuthority", pulumi.String(t.Authority.Thumbprint))

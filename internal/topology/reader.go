@@ -79,6 +79,10 @@ func (r *reader) whole(key string, fallback, low, high int) int {
 	return n
 }
 
+func (r *reader) truth(key string) bool {
+	return r.choice(key, "false", "true", "false") == "true"
+}
+
 // time returns a moment as configured, or "" when there is none.
 func (r *reader) time(key string) string {
 	value := r.text(key, "")

@@ -50,27 +50,48 @@ func (t *Topology) Service(group *resources.ResourceGroup, hubs Hubs, keys Keys)
 		Sku:               devices.IotDpsSkuInfoArgs{Name: pulumi.String("S1"), Capacity: pulumi.Float64(1)},
 		Properties: devices.IotDpsPropertiesDescriptionArgs{
 			AllocationPolicy:      pulumi.String(t.Policy),
-			IotHubs:               hubs.links(),
+			IotHubs:               t.inline(hubs),
 			AuthorizationPolicies: policies,
 		},
 		Tags: t.tags(),
 	}
 }
 
-// Provider are the settings with which enrollments reach the provisioning service; on Local its host name leads to the emulator.
-func (t *Topology) Provider(dps *devices.IotDpsResource, keys Keys) *azuredps.ProviderArgs {
-	args := &azuredps.ProviderArgs{
-		Host:       t.serviceHost(dps),
-		PolicyName: pulumi.String(RoleEnrollments),
-		Key:        keys[RoleEnrollments].Active,
+// inline are the links that the service itself declares: all, or none where stacks share it. Nothing is another thing than an empty
+// list, which unlinks every hub.
+func (t *Topology) inline(hubs Hubs) devices.IotHubDefinitionDescriptionArrayInput {
+	switch {
+	case !t.Shared:
+		return hubs.links()
+	case t.DropLinks:
+		return devices.IotHubDefinitionDescriptionArray{}
+	}
+	return nil
+}
+
+// KeepsLinks leaves the links of a shared service as they were when its state was last refreshed: an update sends them back, their
+// keys masked, and so keeps them.
+func (t *Topology) KeepsLinks() pulumi.ResourceOption {
+	if !t.Shared || t.DropLinks {
+		return pulumi.Composite()
+	}
+	return pulumi.IgnoreChanges([]string{linksPath})
+}
+
+// Provider are the settings with which enrollments reach the provisioning service, and links Azure Resource Manager; on Local both lead
+// to the emulator.
+func (t *Topology) Provider(service Provisioning) *azuredps.ProviderArgs {
+	args := &azuredps.ProviderArgs{Host: service.host}
+	if service.policy != "" {
+		args.PolicyName, args.Key = pulumi.String(service.policy), service.key
 	}
 	if t.Target == Local {
 		args.Endpoint, args.CaFile = pulumi.String(t.Endpoint), pulumi.String(t.CAFile)
 	}
+	if t.emulator != nil {
+		args.MetadataHost = pulumi.String(t.emulator.host)
+		args.TenantId, args.ClientId = pulumi.String(t.emulator.TenantID), pulumi.String(t.emulator.ClientID)
+		args.ClientSecret = secret(t.emulator.secret)
+	}
 	return args
-}
-
-// serviceHost is the host name of the service API, made from the name as Link does.
-func (t *Topology) serviceHost(dps *devices.IotDpsResource) pulumi.StringOutput {
-	return pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix)
 }

@@ -39,9 +39,16 @@ type Topology struct {
 	Attestation string
 	// Authority signs the devices' certificates; nil unless Attestation is X509.
 	Authority *Authority
+	// Existing is the provisioning service that the stack uses instead of one of its own; nil otherwise.
+	Existing *Existing
+	// Shared says that other stacks link their hubs to the stack's own service.
+	Shared bool
+	// DropLinks lets an update of the stack's own service drop the links that others made.
+	DropLinks bool
 	// Endpoint and CAFile lead to the emulator on Local: an https URL, and the file of the CA that it trusts. Empty on Azure.
 	Endpoint, CAFile string
 
+	emulator      *login         // nil where nothing logs in to the emulator
 	rotations     map[string]int // by role
 	owner         string
 	createdAt     string
@@ -96,6 +103,9 @@ func Parse(source Source, stack string) (*Topology, error) {
 		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
 	}
 	t.Hubs = r.hubs(t.Location)
+	t.Existing = r.existing()
+	r.sharing(t)
+	t.emulator = r.login(t)
 	t.Authority = r.authority(t.Attestation, stack)
 	t.Fleet = r.group(t)
 	if t.Attestation == X509 && (t.Fleet.primary != "" || t.Fleet.secondary != "") {

@@ -21,6 +21,8 @@ func (s stack) Get(key string) (string, bool) {
 	return value, ok
 }
 
+const serviceID = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
+
 // folder is a configuration whose files are in a map.
 type folder struct {
 	stack
@@ -157,6 +159,13 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"rotated policy":     {stack{"rotation": `{"enrollment":1}`}, []string{"rotation.enrollment: there is no such policy: it is one of link, operator"}},
 		"rotated back":       {stack{"rotation": `{"link":-1}`}, []string{"rotation.link: -1 is negative"}},
 		"rotation in words":  {stack{"rotation": `{"link":"once"}`}, []string{"rotation: "}},
+		"no service":         {stack{"provisioningService": "provisioning"}, []string{`provisioningService: "provisioning" is not the resource id of a provisioning service`}},
+		"half an access":     {stack{"provisioningService": serviceID, "provisioningPolicy": "enrollments", "emulator": "{}"}, []string{"provisioningKey: provisioningPolicy and provisioningKey are needed together", "emulator.arm: "}},
+		"access to nothing":  {stack{"provisioningKey": strings.Repeat("A", 44)}, []string{"provisioningKey: belongs to an existing service"}},
+		"both forms":         {stack{"provisioningService": serviceID, "shared": "true"}, []string{"shared: a stack owns a service that others share, or uses one", "emulator: a local stack that shares"}},
+		"shared in words":    {stack{"shared": "perhaps"}, []string{`shared: "perhaps" is not one of true, false`}},
+		"links of others":    {stack{"provisioningService": serviceID, "dropLinks": "true"}, []string{"dropLinks: belongs to the stack that owns", "emulator: "}},
+		"a secret elsewhere": {stack{"shared": "true", "emulator": `{"arm":"https://127.0.0.1:1","secretFile":"gone"}`}, []string{"emulator.secretFile: cannot be read"}},
 		"three at once":      {stack{"hubs": "0", "allocationPolicy": "x", "owner": "me", "createdAt": "y"}, []string{"hubs: ", "allocationPolicy: ", "createdAt: "}},
 	} {
 		t.Run(name, func(t *testing.T) {
