@@ -29,6 +29,17 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 			must(t, "up", "mine", "--ttl", "1h")
 			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
 			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			p, err := openPortal(checkout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			group, err := p.group("mine")
+			if err == nil {
+				err = setTag(p, group, []string{"expiresAt=2020-01-01T00:00:00Z"})
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
 			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
 			s, err := own.EmulatorStatus(checkout)
 			if err != nil {

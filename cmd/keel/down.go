@@ -35,11 +35,11 @@ func newDown(a *app) *cobra.Command {
 }
 
 func (a *app) down(ctx context.Context) error {
-	folder, err := a.checkout()
+	outline, err := a.outline(ctx)
 	if err != nil {
 		return err
 	}
-	destroyed, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Exists()
+	destroyed, err := outline.Exists(ctx)
 	if err != nil {
 		return err
 	}
@@ -48,13 +48,16 @@ func (a *app) down(ctx context.Context) error {
 			return err
 		}
 	}
-	others, err := folder.Stacks()
+	if outline.Target == environment.Azure {
+		return a.goneOnAzure(destroyed)
+	}
+	others, err := outline.Names(ctx)
 	if err != nil {
 		return err
 	}
 	var stopped bool
 	if len(others) == 0 {
-		if stopped, err = a.process(folder).Stop(ctx, stopPatience); err != nil {
+		if stopped, err = a.process(outline.Folder).Stop(ctx, stopPatience); err != nil {
 			return fmt.Errorf("stop the emulator: %w", err)
 		}
 	}
@@ -76,8 +79,20 @@ func (a *app) down(ctx context.Context) error {
 	return nil
 }
 
+func (a *app) goneOnAzure(destroyed bool) error {
+	if a.json {
+		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": false})
+	}
+	if destroyed {
+		a.say("stack %s is gone; its configuration is kept for the next up", a.stack)
+	} else {
+		a.say("nothing to do: there is no stack %s", a.stack)
+	}
+	return nil
+}
+
 func (a *app) destroy(ctx context.Context) error {
-	e, err := a.local(ctx, whenStale)
+	e, err := a.open(ctx, whenStale)
 	if err != nil {
 		return err
 	}
@@ -97,7 +112,7 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 	if err != nil {
 		return err
 	}
-	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGone) {
+	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGone) && e.OwnsBackend() {
 		a.say("%v; there is nothing to destroy", err)
 		return e.Abandon(ctx)
 	} else if err != nil {
@@ -106,7 +121,7 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 	if err := e.RefuseStrangers(ctx, azure); err != nil {
 		return err
 	}
-	if err := e.Run(ctx, "destroy", "--yes", "--skip-preview"); err != nil {
+	if err := e.Operate(ctx, azure, "destroy", "--yes", "--skip-preview"); err != nil {
 		return err
 	}
 	return e.Forget(ctx)

@@ -43,7 +43,7 @@ func newEnv(a *app) *cobra.Command {
 }
 
 func (a *app) env(ctx context.Context, unset bool) error {
-	e, err := a.local(ctx, whenStale)
+	e, err := a.open(ctx, whenStale)
 	if err != nil {
 		return err
 	}

@@ -60,7 +60,7 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 	if ttl, err = environment.Life(ttl, most); err != nil {
 		return err
 	}
-	azure, err := environment.Emulator(e.Endpoints)
+	azure, err := a.cloud(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -82,18 +82,18 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 
 // present returns the environment that was asked for, which must be there.
 func (a *app) present(ctx context.Context) (*environment.Environment, error) {
-	folder, err := a.checkout()
+	outline, err := a.outline(ctx)
 	if err != nil {
 		return nil, err
 	}
-	there, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Exists()
+	there, err := outline.Exists(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !there {
 		return nil, a.absent()
 	}
-	return a.local(ctx, whenStale)
+	return a.open(ctx, whenStale)
 }
 
 func (a *app) absent() error {

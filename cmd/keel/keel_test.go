@@ -39,12 +39,13 @@ func TestScripts(t *testing.T) {
 			"crash": crash,
 			"seed":  seed,
 
-			"expire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2020-01-01T00:00:00Z") },
-			"unexpire": func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
-			"tag":      tag,
-			"claim":    claim,
-			"release":  release,
-			"await":    await,
+			"expire":     func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2020-01-01T00:00:00Z") },
+			"unexpire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
+			"tag":        tag,
+			"azurelogin": azureLogin,
+			"claim":      claim,
+			"release":    release,
+			"await":      await,
 		},
 	})
 }

@@ -39,11 +39,11 @@ type hubOut struct {
 
 // outputs starts what is needed and reads the outputs of the local stack, with its secrets.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {
-	e, err := a.local(ctx, whenStale)
+	e, err := a.open(ctx, whenStale)
 	if err != nil {
 		return outputs{}, nil, err
 	}
-	there, err := e.Exists()
+	there, err := e.Exists(ctx)
 	if err != nil {
 		return outputs{}, nil, err
 	}

@@ -78,6 +78,7 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 // run looks at everything and removes what is due. One that cannot be removed does not save the others.
 func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	list := []reaped{}
+	r.stack = "" // none in particular: the flag says which target is meant
 	e, azure, err := r.world(ctx)
 	if err != nil || e == nil {
 		return list, err
@@ -101,14 +102,19 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 
 // world returns an environment of the backend and the cloud; nil when there has never been one.
 func (r reaper) world(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
-	if names, err := r.folder.Stacks(); err != nil || len(names) == 0 && !r.emulated() {
-		return nil, nil, err
-	}
-	e, err := r.local(ctx, whenStale)
+	outline, err := r.outline(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	azure, err := environment.Emulator(e.Endpoints)
+	names, err := outline.Names(ctx)
+	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.emulated() {
+		return nil, nil, err
+	}
+	e, err := r.open(ctx, whenStale)
+	if err != nil {
+		return nil, nil, err
+	}
+	azure, err := r.cloud(ctx, e)
 	return e, azure, err
 }
 
@@ -118,8 +124,8 @@ func (r reaper) emulated() bool {
 	return err == nil
 }
 
-func (r reaper) survey(ctx context.Context, e *environment.Environment, azure environment.Azure) ([]environment.Candidate, error) {
-	origin, err := e.Origin(ctx)
+func (r reaper) survey(ctx context.Context, e *environment.Environment, azure environment.Cloud) ([]environment.Candidate, error) {
+	origin, err := e.Origin()
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
 	ts.Check(err)
 	own := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
-	all, err := own.Tags(context.Background())
+	all, err := own.Tags()
 	ts.Check(err)
 	for _, pair := range args[1:] {
 		name, value, _ := strings.Cut(pair, "=")
@@ -54,6 +54,24 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	_, err = groups.CreateOrUpdate(context.Background(), args[0], armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil)
 	ts.Check(err)
+}
+
+// azurelogin: the emulator is Azure from here on, with a service principal and a subscription of its own, as variables say it.
+func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: azurelogin")
+	}
+	record, err := process(ts.Getenv("CHECKOUT")).Find()
+	ts.Check(err)
+	ends, err := decode(record)
+	ts.Check(err)
+	for name, value := range map[string]string{
+		"ARM_METADATA_HOSTNAME": strings.TrimPrefix(ends.ARM, "https://"), "ARM_TENANT_ID": ends.TenantID, "ARM_CLIENT_ID": ends.ClientID,
+		"ARM_SUBSCRIPTION_ID": ends.SubscriptionID, "SSL_CERT_FILE": ends.CAFile,
+		"ARM_CLIENT_SECRET": strings.TrimSpace(ts.ReadFile(ends.SecretFile)),
+	} {
+		ts.Setenv(name, value)
+	}
 }
 
 // held is the key under which a story keeps the claim that it holds.

@@ -45,6 +45,9 @@ type app struct {
 	untold string // the environment that commands work on which are told none
 	json   bool   // --json
 	yes    bool   // --yes
+
+	target  string // --target
+	backend string // --backend
 }
 
 func newRoot(a *app) *cobra.Command {
@@ -71,6 +74,7 @@ func newRoot(a *app) *cobra.Command {
 		a.stack = cmp.Or(a.stack, a.untold)
 		return checkName(a.stack)
 	}
+	a.addTarget(root)
 	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a))
 	group(root)
 	return root
@@ -127,7 +131,7 @@ func (a *app) defaultStack() string {
 		return name
 	}
 	if folder, err := a.checkout(); err == nil {
-		if there, err := (&environment.Environment{Folder: folder, Stack: environment.Local}).Exists(); err == nil && there {
+		if there, err := (&environment.Environment{Folder: folder, Stack: environment.Local}).Exists(context.Background()); err == nil && there {
 			return environment.Local
 		}
 	}
@@ -269,7 +273,7 @@ func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints
 	e := &environment.Environment{
 		Folder: f, Stack: a.stack, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,
-		Notice: func(text string) { a.say("%s", text) }, Consent: a.consent(),
+		Notice: func(text string) { a.say("%s", text) }, Consent: a.consent(), Backend: a.backend,
 	}
 	if tools.Built {
 		e.Program = toolchain.Program(f.Bin())

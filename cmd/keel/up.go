@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -73,7 +74,7 @@ func newUp(a *app) *cobra.Command {
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
-	e, err := a.local(ctx, always)
+	e, err := a.open(ctx, always)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,8 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 		return err
 	}
 	defer release()
-	if err := a.ready(ctx, e, o); err != nil {
+	azure, err := a.ready(ctx, e, o)
+	if err != nil {
 		return err
 	}
 	if a.json {
@@ -92,7 +94,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Run(ctx, args...); err != nil {
+	if err := e.Operate(ctx, azure, args...); err != nil {
 		return err
 	}
 	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil {
@@ -106,19 +108,19 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 }
 
 // ready makes and configures the stack and asks what has to be asked before anything is brought up.
-func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) error {
+func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	ttl, err := environment.Life(o.ttl, most)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if o.from != "" {
-		left, err := e.Inherit(o.from)
+		left, err := e.Inherit(ctx, o.from)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if len(left) > 0 {
 			a.say("not taken from %s, because they are secret or names: %s", o.from, strings.Join(left, ", "))
@@ -130,15 +132,15 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 	}
 	azure, err := a.prepare(ctx, e, settings...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.Confirm(ctx, azure); err != nil {
-		return err
+		return nil, err
 	}
 	if err := e.CheckQuota(ctx, azure); err != nil {
-		return err
+		return nil, err
 	}
-	return a.warn(e)
+	return azure, a.warn(e)
 }
 
 // lifetime returns the settings of an environment that begins now, unless it has begun before; ttl 0 is for ever.
@@ -157,7 +159,7 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...e
 	if err := a.configure(ctx, e, more...); err != nil {
 		return nil, err
 	}
-	azure, err := environment.Emulator(e.Endpoints)
+	azure, err := a.cloud(ctx, e)
 	if err != nil {
 		return nil, err
 	}
@@ -166,15 +168,13 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...e
 
 // configure makes the stack when there is none and writes what leads it to the emulator.
 func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
-	origin, err := e.Origin(ctx)
+	origin, err := e.Origin()
 	if err != nil {
 		return err
 	}
-	settings := []environment.Setting{
-		{Key: "target", Value: "local"},
-		{Key: environment.OriginKey, Value: origin},
-		{Key: "endpoint", Value: e.Endpoints.Data},
-		{Key: "caFile", Value: e.Endpoints.CAFile},
+	settings := []environment.Setting{{Key: "target", Value: cmp.Or(e.Target, environment.Local)}, {Key: environment.OriginKey, Value: origin}}
+	if e.Target != environment.Azure {
+		settings = append(settings, environment.Setting{Key: "endpoint", Value: e.Endpoints.Data}, environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile})
 	}
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		settings = append(settings, environment.Setting{Key: "owner", Value: u.Username, Keep: true})

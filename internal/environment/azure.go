@@ -107,7 +107,7 @@ func (e Endpoints) Roots() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// Groups implements Azure. The tags are compared here: ARM's own filter takes one tag only.
+// Groups implements Cloud. The tags are compared here: ARM's own filter takes one tag only.
 func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]Tagged, error) {
 	var groups []Tagged
 	for pager := m.groups.NewListPager(nil); pager.More(); {
@@ -124,7 +124,7 @@ func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([
 	return groups, nil
 }
 
-// Group implements Azure.
+// Group implements Cloud.
 func (m *ResourceManager) Group(ctx context.Context, text string) (Tagged, bool, error) {
 	id, err := arm.ParseResourceID(text)
 	if err != nil {
@@ -152,7 +152,7 @@ func tagged(id *string, tags map[string]*string) Tagged {
 	return t
 }
 
-// Resources implements Azure.
+// Resources implements Cloud.
 func (m *ResourceManager) Resources(ctx context.Context, group string) ([]Tagged, error) {
 	id, err := arm.ParseResourceID(group)
 	if err != nil {
@@ -190,7 +190,7 @@ func (m *ResourceManager) Tag(ctx context.Context, group, name, value string) er
 	return err
 }
 
-// Delete implements Azure. A resource that is still being made answers 409 until it is ready; Delete waits for that.
+// Delete implements Cloud. A resource that is still being made answers 409 until it is ready; Delete waits for that.
 func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 	for {
 		err := m.delete(ctx, id)

@@ -15,12 +15,8 @@ var ErrGone = errors.New("its resource group is gone")
 // Confirm compares the state with the cloud in the one thing that decides about all others: the resource group. A group that is gone
 // is an error that says so (ErrGone), before Pulumi complains about every resource in it. A tag that somebody has put there to keep the
 // environment goes into the configuration, because the next change of the group's tags would take it away.
-func (e *Environment) Confirm(ctx context.Context, azure Azure) error {
-	project, _, err := e.Folder.Project()
-	if err != nil {
-		return err
-	}
-	state, err := readState(e.stateFile(project))
+func (e *Environment) Confirm(ctx context.Context, azure Cloud) error {
+	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -45,6 +41,10 @@ func (e *Environment) Confirm(ctx context.Context, azure Azure) error {
 // gone explains a state that speaks of what is not there.
 func (e *Environment) gone(id string) error {
 	name := Tagged{ID: id}.Name()
+	if e.Target == Azure {
+		return hint.To(fmt.Errorf("stack %q is up by its state, but the subscription has no resource group %s (%w)", e.Stack, name, ErrGone),
+			"look whether this is the right subscription (keel doctor); if the group was deleted, forget the stack: keel exec -s %[1]s -- pulumi stack rm %[1]s --force", e.Stack)
+	}
 	return hint.To(fmt.Errorf("stack %q is up by its state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
 		e.Stack, name, ErrGone), "if the data is lost, begin anew: keel down %[1]s, then keel up %[1]s; if it is elsewhere, put it back to %s", e.Stack, e.Folder.Emulator())
 }

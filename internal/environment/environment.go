@@ -17,6 +17,9 @@ import (
 // Local is the name of the stack that runs on the emulator.
 const Local = "local"
 
+// Azure is the target of environments on a real subscription; anything else is the emulator.
+const Azure = "azure"
+
 // Environment is one stack of a checkout and what is needed to run Pulumi on it.
 type Environment struct {
 	Folder Folder
@@ -26,6 +29,11 @@ type Environment struct {
 	Pulumi string
 	// Program is the absolute path of the built program, or "" to let the language host build it.
 	Program string
+	// Target is Azure, or the emulator when it is anything else.
+	Target string
+	// Backend is where the stack's state is kept, as a URL that Pulumi takes. Empty is the checkout's own folder, or for Azure what the
+	// user's Pulumi is logged in to.
+	Backend string
 	// Endpoints is where the emulator answers.
 	Endpoints Endpoints
 	// Inherited is the environment of the calling process; only a part of it is passed on.
@@ -113,6 +121,9 @@ func (e *Environment) advise(err error, complaint string) error {
 		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or begin anew: "+
 			"keel emulator stop, and remove .evenkeel", e.Folder.Passphrase(), e.Stack)
 	case strings.Contains(complaint, "the stack is currently locked"):
+		if holders := staleLocks(complaint); len(holders) > 0 {
+			return &staleLockError{err, holders}
+		}
 		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -- pulumi cancel", e.Stack)
 	}
 	return err

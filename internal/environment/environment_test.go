@@ -50,8 +50,21 @@ func fakePulumi(args []string) int {
 		var text []byte
 		text, err = os.ReadFile(args[3])
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "imported"), text, 0o600))
-	case "up":
-		fmt.Fprintln(os.Stderr, "error: incorrect passphrase")
+	case "stack ls", "stack history", "whoami --json":
+		var text []byte
+		text, err = os.ReadFile(filepath.Join(folder, args[0]+args[1]))
+		_, _ = os.Stdout.Write(text)
+	case "cancel --yes":
+		err = os.Remove(filepath.Join(folder, "complaint"))
+	case "up", "up --yes":
+		text, absent := os.ReadFile(filepath.Join(folder, "complaint"))
+		if absent != nil && len(args) > 1 {
+			break
+		}
+		if absent != nil {
+			text = []byte("error: incorrect passphrase\n")
+		}
+		_, _ = os.Stderr.Write(text)
 		return 255
 	}
 	if err != nil {

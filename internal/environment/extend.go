@@ -15,14 +15,10 @@ type Tagger interface {
 // Extend moves the end of the environment's life: in the stack's configuration, in the tag of its resource group, and in what the
 // state knows of that tag. It runs no program: whatever else has been edited stays as it is.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
-	project, _, err := e.Folder.Project()
-	if err != nil {
+	if _, err := e.unlock(); err != nil { // a running Pulumi would write its own view over the state
 		return err
 	}
-	if _, err := e.unlock(project); err != nil { // a running Pulumi would write its own view over the state
-		return err
-	}
-	state, err := readState(e.stateFile(project))
+	state, err := e.load(ctx)
 	if err != nil {
 		return fmt.Errorf("extend stack %q: %w", e.Stack, err)
 	}
@@ -56,10 +52,13 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 	return nil
 }
 
-const groupType = "azure-native:resources:ResourceGroup"
+const (
+	groupType = "azure-native:resources:ResourceGroup"
+	stackType = "pulumi:pulumi:Stack"
+)
 
-// withTag sets a tag of the resource groups of an exported deployment, where it stands among inputs and outputs. All else is kept as
-// raw text.
+// withTag sets a tag of the resource groups of an exported deployment, where it stands among inputs and outputs, and the stack's output
+// of the same name. All else is kept as raw text.
 func withTag(text []byte, name, value string) ([]byte, error) {
 	return edit(text, "deployment", func(deployment json.RawMessage) (json.RawMessage, error) {
 		return edit(deployment, "resources", func(list json.RawMessage) (json.RawMessage, error) {
@@ -71,6 +70,12 @@ func withTag(text []byte, name, value string) ([]byte, error) {
 				var r resource
 				if err := json.Unmarshal(raw, &r); err != nil {
 					return nil, err
+				}
+				if r.Type == stackType && len(r.Outputs) > 0 {
+					var err error
+					if all[i], err = edit(raw, "outputs", replace(name, value)); err != nil {
+						return nil, err
+					}
 				}
 				if r.Type != groupType || !r.Custom {
 					continue
@@ -86,6 +91,17 @@ func withTag(text []byte, name, value string) ([]byte, error) {
 			return json.Marshal(all)
 		})
 	})
+}
+
+// replace sets a member that is there, and makes none.
+func replace(name, value string) func(json.RawMessage) (json.RawMessage, error) {
+	return func(object json.RawMessage) (json.RawMessage, error) {
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(object, &members); err != nil || members[name] == nil {
+			return object, err
+		}
+		return edit(object, name, func(json.RawMessage) (json.RawMessage, error) { return json.Marshal(value) })
+	}
 }
 
 func setTag(name, value string) func(json.RawMessage) (json.RawMessage, error) {

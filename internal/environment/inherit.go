@@ -2,11 +2,11 @@ package environment
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"go.yaml.in/yaml/v3"
@@ -20,12 +20,12 @@ var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "ta
 // Inherit makes another environment's settings those of this one: all but what is an environment's own, the names of hubs, which are
 // global, and secrets. It returns the keys of what was left out for being secret or a name. An environment that is there already keeps
 // its settings, and a notice says so: thus the command that was interrupted can be given again.
-func (e *Environment) Inherit(from string) (left []string, err error) {
+func (e *Environment) Inherit(ctx context.Context, from string) (left []string, err error) {
 	project, stacks, err := e.Folder.Project()
 	if err != nil {
 		return nil, err
 	}
-	there, err := e.Exists()
+	there, err := e.Exists(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (e *Environment) Inherit(from string) (left []string, err error) {
 		e.notice("environment %s is there already and keeps its settings: those of %s are for a new one", e.Stack, from)
 		return nil, nil
 	}
-	text, err := os.ReadFile(filepath.Join(stacks, "Pulumi."+from+".yaml"))
+	text, err := os.ReadFile(stackFile(stacks, from))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, hint.To(fmt.Errorf("take the settings of environment %q: it has none here", from), "which there are: keel ls")
 	}
@@ -59,7 +59,7 @@ func (e *Environment) Inherit(from string) (left []string, err error) {
 		err = os.MkdirAll(stacks, 0o755)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), kept.Bytes(), 0o600)
+		err = os.WriteFile(stackFile(stacks, e.Stack), kept.Bytes(), 0o600)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)

@@ -56,7 +56,7 @@ func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing
 	t.Parallel()
 	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, "stacks/Pulumi.bare.yaml": "encryptionsalt: v1:salt\n"})
 	e := &environment.Environment{Folder: f, Stack: "mine"}
-	left, err := e.Inherit("rich")
+	left, err := e.Inherit(t.Context(), "rich")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +77,7 @@ func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing
 			t.Errorf("got\n%swant no %q in it", text, unwanted)
 		}
 	}
-	if left, err := (&environment.Environment{Folder: f, Stack: "other"}).Inherit("bare"); err != nil || len(left) > 0 {
+	if left, err := (&environment.Environment{Folder: f, Stack: "other"}).Inherit(t.Context(), "bare"); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v from a stack without settings, want none", left, err)
 	}
 }
@@ -91,7 +91,7 @@ func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
 		fails bool
 	}{"new": {"absent", true}, "there": {"rich", false}} {
 		e := &environment.Environment{Folder: f, Stack: stack, Notice: func(text string) { notices = append(notices, text) }}
-		if _, err := e.Inherit(c.from); (err != nil) != c.fails {
+		if _, err := e.Inherit(t.Context(), c.from); (err != nil) != c.fails {
 			t.Errorf("%s from %s: got %v, want failure %v", stack, c.from, err, c.fails)
 		}
 		if _, err := os.Stat(filepath.Join(f.Root, "stacks", "Pulumi."+stack+".yaml")); err == nil {

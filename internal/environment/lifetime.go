@@ -2,7 +2,6 @@ package environment
 
 import (
 	"fmt"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -110,5 +109,5 @@ func (e *Environment) Settings() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readSettings(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), project)
+	return readSettings(stackFile(stacks, e.Stack), project)
 }

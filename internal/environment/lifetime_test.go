@@ -78,6 +78,7 @@ func (t *tags) Tag(_ context.Context, group, name, value string) error {
 }
 
 const lived = `{"resources":[
+ {"urn":"urn:s","type":"pulumi:pulumi:Stack","outputs":{"expiresAt":"2020-01-01T00:00:00Z","hubs":[{"weight":1}]}},
  {"urn":"urn:g","id":"/subscriptions/0/resourceGroups/mine","custom":true,"type":"azure-native:resources:ResourceGroup",
   "inputs":{"tags":{"stack":"local","expiresAt":"2020-01-01T00:00:00Z"},"n":12345678901234567890},
   "outputs":{"tags":{"stack":"local","expiresAt":"2020-01-01T00:00:00Z"},"__inputs":{"ciphertext":"x"}}},
@@ -106,8 +107,8 @@ func TestExtendingChangesOneSettingOneTagAndWhatTheStateKnowsOfIt(t *testing.T) 
 		t.Fatal(err)
 	}
 	got := string(text)
-	if strings.Count(got, `"expiresAt":"2026-05-04T03:02:01Z"`) != 2 || strings.Contains(got, "2020-01-01") || !strings.Contains(got, "12345678901234567890") {
-		t.Errorf("got %s, want the tag new among inputs and outputs, and numbers as they were", got)
+	if strings.Count(got, `"expiresAt":"2026-05-04T03:02:01Z"`) != 3 || strings.Contains(got, "2020-01-01") || !strings.Contains(got, "12345678901234567890") {
+		t.Errorf("got %s, want the tag new among inputs and outputs, the output new, and numbers as they were", got)
 	}
 	undone := strings.ReplaceAll(got, "2026-05-04T03:02:01Z", "2020-01-01T00:00:00Z")
 	var have, want any

@@ -22,8 +22,16 @@ type lockFile struct {
 
 // unlock removes locks whose process on this machine is dead, and reports whether there was one. A lock that may be alive is an
 // error that says who holds it.
-func (e *Environment) unlock(project string) (stale bool, err error) {
-	folder := filepath.Join(e.Folder.Backend(), ".pulumi", "locks", "organization", project, e.Stack)
+func (e *Environment) unlock() (stale bool, err error) {
+	backend := e.fileBackend()
+	if backend == "" { // Pulumi knows, and tells when it is asked to do something: see Operate
+		return false, nil
+	}
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return false, err
+	}
+	folder := filepath.Join(backend, ".pulumi", "locks", "organization", project, e.Stack)
 	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.json"))
 	if err != nil {
 		return false, fmt.Errorf("look for a lock of stack %q: %w", e.Stack, err)

@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -21,12 +20,12 @@ const OriginKey = "origin"
 const originFile = "evenkeel-origin"
 
 // Origin returns the text that every environment of this backend and project carries, and no other: the project's name and a digest.
-func (e *Environment) Origin(context.Context) (string, error) {
+func (e *Environment) Origin() (string, error) {
 	project, _, err := e.Folder.Project()
 	if err != nil {
 		return "", err
 	}
-	id, err := identify(e.Folder.Backend())
+	id, err := e.backendID()
 	if err != nil {
 		return "", err
 	}

@@ -31,16 +31,12 @@ type Meter interface {
 type Need struct{ Hubs, FreeHubs, Services int }
 
 // Need compares the configuration with the state. A configuration that the program will refuse needs nothing here.
-func (e *Environment) Need() (Need, error) {
-	project, _, err := e.Folder.Project()
-	if err != nil {
-		return Need{}, err
-	}
+func (e *Environment) Need(ctx context.Context) (Need, error) {
 	settings, err := e.rawSettings()
 	if err != nil {
 		return Need{}, err
 	}
-	state, err := readState(e.stateFile(project))
+	state, err := e.load(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Need{}, fmt.Errorf("look at stack %q: %w", e.Stack, err)
 	}
@@ -113,7 +109,7 @@ func (r resource) sku() string {
 
 // CheckQuota is an error when the subscription has no room for what the next up adds. An up that adds nothing asks nothing.
 func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
-	need, err := e.Need()
+	need, err := e.Need(ctx)
 	if err != nil || need == (Need{}) {
 		return err
 	}

@@ -40,7 +40,7 @@ func TestWhatAnUpAddsIsTheConfigurationLessTheState(t *testing.T) {
 		if tc.up {
 			write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), deployedHubs)
 		}
-		if got, err := e.Need(); err != nil || got != tc.want {
+		if got, err := e.Need(t.Context()); err != nil || got != tc.want {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, tc.want)
 		}
 	}

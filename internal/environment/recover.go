@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Azure is what an environment needs of Azure's management API, or of the emulator's.
-type Azure interface {
+// Cloud is what an environment needs of Azure's management API, or of the emulator's.
+type Cloud interface {
 	// Groups returns the resource groups that carry all of the tags.
 	Groups(ctx context.Context, tags map[string]string) ([]Tagged, error)
 	// Group returns one group by its ARM id, and whether it is there.
@@ -53,8 +53,8 @@ func (t Tagged) carries(want map[string]string) bool {
 var Purpose = map[string]string{"purpose": "evenkeel"}
 
 // Tags are the tags of the environment's own resource group; only what lies in a group with them is ever deleted by recovery.
-func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
-	origin, err := e.Origin(ctx)
+func (e *Environment) Tags() (map[string]string, error) {
+	origin, err := e.Origin()
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +74,9 @@ type resource struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Custom bool   `json:"custom"`
-	// Inputs are kept as they are.
-	Inputs json.RawMessage `json:"inputs"`
+	// Inputs and Outputs are kept as they are.
+	Inputs  json.RawMessage `json:"inputs"`
+	Outputs json.RawMessage `json:"outputs"`
 }
 
 type operation struct {
@@ -85,24 +86,28 @@ type operation struct {
 
 // Recover mends what an interrupted Pulumi has left: a lock of a dead process, resources that were created though the state never
 // heard of them, and pending creates in the state. It looks for such resources only when the last operation did not end well.
-func (e *Environment) Recover(ctx context.Context, azure Azure) error {
-	project, _, err := e.Folder.Project()
+func (e *Environment) Recover(ctx context.Context, azure Cloud) error {
+	stale, err := e.unlock()
 	if err != nil {
 		return err
 	}
-	stale, err := e.unlock(project)
-	if err != nil {
-		return err
-	}
-	state, err := readState(e.stateFile(project))
+	return e.recover(ctx, azure, stale)
+}
+
+// recover does what comes after the locks; stale says that there was one of a dead process.
+func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) error {
+	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
-	if !stale && len(state.Pending) == 0 && e.endedWell(project) {
-		return nil
+	if !stale && len(state.Pending) == 0 {
+		well, err := e.endedWell(ctx)
+		if err != nil || well {
+			return err
+		}
 	}
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
@@ -117,7 +122,7 @@ func (o operation) creating() bool { return o.Type == "creating" }
 
 // deleteOrphans deletes what lies in the environment's own resource groups but not in the state. What carries the environment's tags the
 // program has made, in a run that was interrupted; about anything else the user is asked.
-func (e *Environment) deleteOrphans(ctx context.Context, azure Azure, state deployment) error {
+func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state deployment) error {
 	groups, err := e.ownGroups(ctx, azure)
 	if err != nil {
 		return err
@@ -170,6 +175,9 @@ func (e *Environment) clearPending(ctx context.Context) error {
 
 // importState makes an edited export the stack's state.
 func (e *Environment) importState(ctx context.Context, text []byte) error {
+	if err := os.MkdirAll(e.Folder.PulumiHome(), 0o700); err != nil {
+		return err
+	}
 	file, err := os.CreateTemp(e.Folder.PulumiHome(), "state-*.json") // 0600; secrets in it are encrypted
 	if err != nil {
 		return err
@@ -241,15 +249,23 @@ func readState(file string) (deployment, error) {
 
 // endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes none at all, but leaves its
 // lock; one that was interrupted or failed writes its result.
-func (e *Environment) endedWell(project string) bool {
-	folder := filepath.Join(e.Folder.Backend(), ".pulumi", "history", project, e.Stack)
+func (e *Environment) endedWell(ctx context.Context) (bool, error) {
+	backend := e.fileBackend()
+	if backend == "" {
+		return e.lastSucceeded(ctx)
+	}
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return false, err
+	}
+	folder := filepath.Join(backend, ".pulumi", "history", project, e.Stack)
 	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.history.json"))
 	if err != nil || len(files) == 0 {
-		return err == nil
+		return true, err
 	}
 	var update struct {
 		Result string `json:"result"`
 	}
 	text, err := os.ReadFile(slices.Max(files)) // the names hold the time in nanoseconds
-	return err == nil && json.Unmarshal(text, &update) == nil && update.Result == "succeeded"
+	return err == nil && json.Unmarshal(text, &update) == nil && update.Result == "succeeded", nil
 }

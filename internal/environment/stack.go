@@ -42,7 +42,7 @@ func (s Setting) due(old string, set, fresh bool) bool {
 // Ensure makes the stack when it is not there and writes those settings that differ. A stack that is as it should be costs no
 // process: two files are read.
 func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
-	fresh, err := e.Folder.Prepare()
+	fresh, err := e.prepare()
 	if err != nil {
 		return err
 	}
@@ -50,18 +50,26 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	if err != nil {
 		return err
 	}
-	file := filepath.Join(stacks, "Pulumi."+e.Stack+".yaml")
-	if err := e.refuseAzure(file, project); err != nil {
+	file := stackFile(stacks, e.Stack)
+	if err := e.refuseOtherTarget(file, project); err != nil {
 		return err
 	}
-	born := !exists(e.stateFile(project))
+	there, err := e.Exists(ctx)
+	if err != nil {
+		return err
+	}
+	born := !there
 	if born {
 		if fresh {
 			if err := dropSalt(file); err != nil {
 				return err
 			}
 		}
-		if _, err := e.output(ctx, "stack", "init", e.Stack, "--secrets-provider", "passphrase"); err != nil {
+		init := []string{"stack", "init", e.Stack}
+		if e.Target != Azure {
+			init = append(init, "--secrets-provider", "passphrase")
+		}
+		if _, err := e.output(ctx, init...); err != nil {
 			return fmt.Errorf("create stack %q: %w", e.Stack, err)
 		}
 	}
@@ -91,14 +99,21 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	return nil
 }
 
-// refuseAzure keeps the settings of a stack that runs on Azure from being led to the emulator.
-func (e *Environment) refuseAzure(file, project string) error {
+// prepare makes what a local run needs; fresh says that the passphrase is new. A run on Azure uses what is the user's.
+func (e *Environment) prepare() (fresh bool, err error) {
+	if e.Target == Azure {
+		return false, nil
+	}
+	return e.Folder.Prepare()
+}
+
+// refuseOtherTarget keeps the settings of a stack that runs on Azure from being led to the emulator, and the other way round.
+func (e *Environment) refuseOtherTarget(file, project string) error {
 	have, err := readSettings(file, project)
-	if err != nil || have["target"] != "azure" {
+	if err != nil || have["target"] == "" || (have["target"] == Azure) == (e.Target == Azure) {
 		return err
 	}
-	return hint.To(fmt.Errorf("stack %q is configured for Azure: keel brings up local environments only", e.Stack),
-		"use pulumi itself for it, or another name: keel up NAME")
+	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]), "use another name for another target: keel up NAME --target azure")
 }
 
 // Outputs returns the stack's outputs; secret ones are masked unless secrets is true.
@@ -119,7 +134,11 @@ func (e *Environment) Outputs(ctx context.Context, secrets bool) (map[string]jso
 }
 
 // Exists reports whether the stack is there.
-func (e *Environment) Exists() (bool, error) {
+func (e *Environment) Exists(ctx context.Context) (bool, error) {
+	if e.fileBackend() == "" {
+		names, err := e.Names(ctx)
+		return slices.Contains(names, e.Stack), err
+	}
 	project, _, err := e.Folder.Project()
 	return err == nil && exists(e.stateFile(project)), err
 }
@@ -140,9 +159,12 @@ func (e *Environment) Abandon(ctx context.Context) error {
 	return nil
 }
 
+// stackFile is where Pulumi keeps a stack's configuration.
+func stackFile(folder, stack string) string { return filepath.Join(folder, "Pulumi."+stack+".yaml") }
+
 // stateFile is where the file backend keeps the stack's checkpoint.
 func (e *Environment) stateFile(project string) string {
-	return filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", project, e.Stack+".json")
+	return filepath.Join(e.fileBackend(), ".pulumi", "stacks", project, e.Stack+".json")
 }
 
 // readSettings returns the plain settings of a stack file by their keys without the project's name. No file means none.
@@ -191,7 +213,7 @@ func (e *Environment) rawSettings() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readRaw(filepath.Join(stacks, "Pulumi."+e.Stack+".yaml"), project)
+	return readRaw(stackFile(stacks, e.Stack), project)
 }
 
 // dropSalt takes the encryption salt out of the file of a stack that is gone: it belongs to a passphrase that is gone too, and

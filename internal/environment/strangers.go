@@ -13,12 +13,8 @@ import (
 
 // Strangers returns what lies in the environment's resource groups, is not in its state and does not carry its tags: somebody has put it
 // there. Destroying the environment takes it along.
-func (e *Environment) Strangers(ctx context.Context, azure Azure) ([]Tagged, error) {
-	project, _, err := e.Folder.Project()
-	if err != nil {
-		return nil, err
-	}
-	state, err := readState(e.stateFile(project))
+func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, error) {
+	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -41,7 +37,7 @@ func (e *Environment) Strangers(ctx context.Context, azure Azure) ([]Tagged, err
 }
 
 // RefuseStrangers asks whether what Strangers finds may go with the environment, and is an error when it may not.
-func (e *Environment) RefuseStrangers(ctx context.Context, azure Azure) error {
+func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
 	strangers, err := e.Strangers(ctx, azure)
 	if err != nil || len(strangers) == 0 {
 		return err
@@ -55,8 +51,8 @@ func (e *Environment) RefuseStrangers(ctx context.Context, azure Azure) error {
 }
 
 // ownGroups are the resource groups that carry the environment's tags.
-func (e *Environment) ownGroups(ctx context.Context, azure Azure) ([]Tagged, error) {
-	tags, err := e.Tags(ctx)
+func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, error) {
+	tags, err := e.Tags()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +64,7 @@ func (e *Environment) ownGroups(ctx context.Context, azure Azure) ([]Tagged, err
 }
 
 // unknown returns what lies in a group and not in the state: what the program has made, by its tags, and what anybody else has.
-func (e *Environment) unknown(ctx context.Context, azure Azure, group Tagged, state deployment) (made, strangers []Tagged, err error) {
+func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
 	inside, err := azure.Resources(ctx, group.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the resources of %s: %w", group.ID, err)

@@ -2,11 +2,7 @@ package environment
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -50,32 +46,13 @@ func (e *Environment) Summary() (Summary, error) {
 	return s, nil
 }
 
-// Stacks returns the names of the stacks in the checkout's backend, in order.
-func (f Folder) Stacks() ([]string, error) {
-	project, _, err := f.Project()
-	if err != nil {
-		return nil, err
-	}
-	entries, err := os.ReadDir(filepath.Join(f.Backend(), ".pulumi", "stacks", project))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("list the stacks: %w", err)
-	}
-	var names []string
-	for _, entry := range entries {
-		if name, ok := strings.CutSuffix(entry.Name(), ".json"); ok && !entry.IsDir() {
-			names = append(names, name)
-		}
-	}
-	return names, nil
-}
+// Stacks returns the names of the stacks in the checkout's own backend, in order.
+func (f Folder) Stacks() ([]string, error) { return stacksIn(f, f.Backend()) }
 
 // Stacks returns the stacks of the environment's backend and project with what their configuration tells. One that cannot be read
 // stands in the list with its error.
-func (e *Environment) Stacks(context.Context) ([]Stack, error) {
-	names, err := e.Folder.Stacks()
+func (e *Environment) Stacks(ctx context.Context) ([]Stack, error) {
+	names, err := e.Names(ctx)
 	if err != nil {
 		return nil, err
 	}

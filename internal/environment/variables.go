@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"net/url"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -36,12 +35,16 @@ type Variable struct{ Name, Value string }
 // Variables returns what a local stack needs beside the inherited environment: Pulumi's home, backend, passphrase file, stack and
 // the attachment of the local plugin. None of them is a key.
 func (e *Environment) Variables() []Variable {
-	// Without metadata=skip the backend writes a second file beside each, not at once: a killed Pulumi can leave it empty, and then
-	// no Pulumi reads the state any more ("failed to load checkpoint: EOF").
-	backend := url.URL{Scheme: "file", Path: filepath.ToSlash(e.Folder.Backend()), RawQuery: "metadata=skip"}
+	if e.Target == Azure { // the rest is the user's own
+		variables := []Variable{{"PULUMI_STACK", e.Stack}}
+		if e.Backend != "" {
+			variables = append(variables, Variable{"PULUMI_BACKEND_URL", e.Backend})
+		}
+		return variables
+	}
 	return []Variable{
 		{"PULUMI_HOME", e.Folder.PulumiHome()},
-		{"PULUMI_BACKEND_URL", backend.String()},
+		{"PULUMI_BACKEND_URL", e.backendURL()},
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", e.Folder.Passphrase()},
 		{"PULUMI_STACK", e.Stack},
 		{"PULUMI_DEBUG_PROVIDERS", "azure-native:" + strconv.Itoa(e.Endpoints.PluginPort)},
@@ -54,7 +57,7 @@ func (e *Environment) Variables() []Variable {
 // Environ returns the whole environment of a child process: what is allowed of the inherited one, then Variables. PATH has the
 // folder of Pulumi in front.
 func (e *Environment) Environ() []string {
-	env := Allowed(e.Inherited)
+	env := e.passedOn()
 	path := e.Path()
 	env = slices.DeleteFunc(env, func(pair string) bool { return strings.HasPrefix(pair, "PATH=") })
 	env = append(env, "PATH="+path)
@@ -65,6 +68,28 @@ func (e *Environment) Environ() []string {
 		env = append(env, "EVENKEEL_PROGRAM="+e.Program)
 	}
 	return env
+}
+
+// passedOn is the part of the inherited environment that children get: on Azure all but what leads elsewhere, locally what is allowed
+// and, with a backend of the user's choice, what opens that.
+func (e *Environment) passedOn() []string {
+	if e.Target != Azure {
+		env := Allowed(e.Inherited)
+		if e.Backend == "" || e.fileBackend() != "" {
+			return env
+		}
+		opens := []string{"PULUMI_ACCESS_TOKEN", "AZURE_STORAGE_", "AWS_", "GOOGLE_"}
+		for _, pair := range e.Inherited {
+			if slices.ContainsFunc(opens, func(prefix string) bool { return strings.HasPrefix(pair, prefix) }) {
+				env = append(env, pair)
+			}
+		}
+		return env
+	}
+	return slices.DeleteFunc(slices.Clone(e.Inherited), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains([]string{"PULUMI_DEBUG_PROVIDERS", "PULUMI_STACK", "EVENKEEL_PROGRAM"}, name)
+	})
 }
 
 // Path returns the inherited PATH with the folder of Pulumi in front, once.
@@ -93,6 +118,9 @@ func (e *Environment) inherited(name string) string {
 // Dropped returns the names of inherited variables that would lead Pulumi or an Azure client elsewhere and that Variables does not
 // set anyway.
 func (e *Environment) Dropped() []string {
+	if e.Target == Azure {
+		return nil
+	}
 	var names []string
 	for _, pair := range e.Inherited {
 		name, _, _ := strings.Cut(pair, "=")

@@ -26,7 +26,7 @@ var owned = []struct {
 	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
 	{module + "/internal/armapi", []string{"internal/armplugin", "internal/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
 	{module + "/internal/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
-	{module + "/internal/login", []string{"internal/provider"}, "the provider logs in; keel and the local plugin are given their credentials"},
+	{module + "/internal/login", []string{"internal/provider", "internal/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/deviceca", []string{"cmd", "acceptance"}, "certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/controlapi", []string{"cmd"}, "only keel steers the emulator"},

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// addTarget gives the root command the flags that say where environments run and where their state is kept.
+func (a *app) addTarget(root *cobra.Command) {
+	root.PersistentFlags().StringVar(&a.target, "target", a.variable("EVENKEEL_TARGET"),
+		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); one that is there keeps its own")
+	root.PersistentFlags().StringVar(&a.backend, "backend", a.variable("EVENKEEL_BACKEND"),
+		"where states are kept, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, on Azure what your Pulumi is logged in to)")
+}
+
+// onAzure reports whether the environment that was asked for runs on Azure: its configuration decides, or else the flag.
+func (a *app) onAzure(folder environment.Folder) (bool, error) {
+	asked := strings.ToLower(a.target)
+	if asked != "" && asked != environment.Local && asked != environment.Azure {
+		return false, hint.To(usageError{fmt.Errorf("%q is no target", a.target)}, "use local or azure")
+	}
+	settings, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Settings()
+	if err != nil {
+		return false, err
+	}
+	have := settings["target"]
+	if have != "" && asked != "" && have != asked {
+		return false, hint.To(fmt.Errorf("environment %s has target %s", a.stack, have), "use another name for target %s", asked)
+	}
+	return cmp.Or(have, asked) == environment.Azure, nil
+}
+
+// open returns the environment that was asked for on its target: on the emulator, which is started, or on Azure.
+func (a *app) open(ctx context.Context, ask staleness) (*environment.Environment, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return nil, err
+	}
+	azure, err := a.onAzure(folder)
+	if err != nil {
+		return nil, err
+	}
+	if !azure {
+		return a.local(ctx, ask)
+	}
+	tools, err := a.build(ctx, folder, ask)
+	if err != nil {
+		return nil, err
+	}
+	e := a.environment(folder, tools, environment.Endpoints{})
+	e.Target = environment.Azure
+	return e, e.Login(ctx)
+}
+
+// outline returns the environment that was asked for as far as its files tell, without starting anything. Where that is too little,
+// because its state is not in files, it is opened.
+func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return nil, err
+	}
+	azure, err := a.onAzure(folder)
+	if err != nil {
+		return nil, err
+	}
+	e := &environment.Environment{Folder: folder, Stack: a.stack, Backend: a.backend, Inherited: a.environ}
+	if azure || !e.InFiles() {
+		return a.open(ctx, whenStale)
+	}
+	return e, nil
+}
+
+// cloud returns the management API of the environment's target.
+func (a *app) cloud(ctx context.Context, e *environment.Environment) (*environment.ResourceManager, error) {
+	if e.Target == environment.Azure {
+		return e.Subscription(ctx)
+	}
+	return environment.Emulator(e.Endpoints)
+}
