@@ -167,7 +167,7 @@ func (e *Emulator) Start() error {
 
 // serve starts the servers; e.mu is held.
 func (e *Emulator) serve(l *listeners) error {
-	devices := tls.NewListener(l.mqtt, e.tlsConfig(tls.RequestClientCert))
+	devices := tls.NewListener(e.bound(l.mqtt), e.tlsConfig(tls.RequestClientCert))
 	data := e.server(e.dataHandler())
 	data.TLSConfig = e.tlsConfig(tls.RequestClientCert)
 	arm := e.server(e.armHandler())
@@ -181,10 +181,10 @@ func (e *Emulator) serve(l *listeners) error {
 		return err
 	}
 	e.servers = []*http.Server{arm, data, management}
-	go e.watch("arm", func() error { return arm.ServeTLS(l.arm, "", "") })
-	go e.watch("data", func() error { return data.ServeTLS(l.data, "", "") })
+	go e.watch("arm", func() error { return arm.ServeTLS(e.bound(l.arm), "", "") })
+	go e.watch("data", func() error { return data.ServeTLS(e.bound(l.data), "", "") })
 	go e.watch("mqtt", func() error { return e.broker.Serve(devices) })
-	go e.watch("control", func() error { return management.Serve(l.control) })
+	go e.watch("control", func() error { return management.Serve(e.bound(l.control)) })
 	return nil
 }
 

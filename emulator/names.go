@@ -193,7 +193,7 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 			closeAll(opened)
 			return nil, explainListen(at, err)
 		}
-		opened = append(opened, l)
+		opened = append(opened, e.bound(l))
 	}
 	go e.watch("data", func() error { return data.ServeTLS(opened[0], "", "") })
 	go e.watch("mqtt", func() error { return e.broker.Serve(tls.NewListener(opened[1], e.tlsConfig(tls.RequestClientCert))) })

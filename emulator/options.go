@@ -59,6 +59,8 @@ type Options struct {
 	ClientCertificates []*x509.Certificate
 	// Federations are other issuers whose tokens let the client in, beside the emulator's own issuer.
 	Federations []Federation
+	// Bounds are of what clients can make the emulator hold.
+	Bounds Bounds
 	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
 	X25519Only bool
 }
@@ -110,6 +112,7 @@ func (o *Options) complete() error {
 			return fmt.Errorf("latency of %s: %s is negative", location, latency)
 		}
 	}
+	o.Bounds = o.Bounds.complete()
 	if o.Now == nil {
 		o.Now = time.Now
 	}

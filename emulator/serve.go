@@ -19,18 +19,17 @@ import (
 
 const (
 	// maxBody is what ARM takes, and more than the other services do.
-	maxBody           = 4 << 20
-	maxHeader         = 64 << 10
-	readHeaderTimeout = 10 * time.Second
-	readTimeout       = time.Minute
-	writeTimeout      = 5 * time.Minute
-	idleTimeout       = 3 * time.Minute
+	maxBody   = 4 << 20
+	maxHeader = 64 << 10
+	// writeTimeout leaves room for slow readers of large answers.
+	writeTimeout = 5 * time.Minute
 )
 
 func (e *Emulator) server(h http.Handler) *http.Server {
+	bounds := e.options.Bounds
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: bounds.Header, ReadTimeout: bounds.Request, WriteTimeout: writeTimeout,
+		IdleTimeout: bounds.Idle, MaxHeaderBytes: maxHeader,
 		// A refused handshake is a client's affair; the line names its address and the reason, no more.
 		ErrorLog: slog.NewLogLogger(e.options.Logger.Handler(), slog.LevelDebug),
 	}
@@ -42,7 +41,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		start := time.Now()
 		// The path as it came: a handler may rewrite the URL.
 		record := requestlog.Record{
-			Surface: surface, Method: r.Method, Host: hostOf(r), Path: shown(r), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
+			Surface: surface, Method: r.Method, Host: hostOf(r), Path: requestlog.Redact(r.URL.RequestURI()), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
@@ -115,14 +114,6 @@ func (e *Emulator) hold(surface requestlog.Surface, w http.ResponseWriter, r *ht
 		panic(http.ErrAbortHandler)
 	}
 	return r, done
-}
-
-// shown is the request's path and query for the log. A signature in the query (no surface takes one there) is left out.
-func shown(r *http.Request) string {
-	if strings.Contains(strings.ToLower(r.URL.RawQuery), "sig=") {
-		return r.URL.EscapedPath() + "?…"
-	}
-	return r.URL.RequestURI()
 }
 
 // hostOf is the Host header without its port, lower case.

@@ -13,8 +13,8 @@ import (
 	"evenkeel/internal/sas"
 )
 
-// maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices with their twins.
-const maxBody = 8 << 20
+// maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices whose twins are as large as allowed.
+const maxBody = 4 << 20
 
 // deviceIDForm: "Understand the identity registry in your IoT hub".
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.%_#*?!(),:=@$']{1,128}$`)

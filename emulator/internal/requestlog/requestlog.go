@@ -62,8 +62,9 @@ func New(capacity int) *Log {
 	return &Log{ring: make([]Record, 0, capacity)}
 }
 
-// Record keeps r, with the next sequence number, and drops the oldest one when the log is full.
+// Record keeps r without the secrets in its path, with the next sequence number, and drops the oldest one when the log is full.
 func (l *Log) Record(r Record) {
+	r.Path = Redact(r.Path)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++

@@ -1,0 +1,37 @@
+package requestlog_test
+
+import (
+	"strings"
+	"testing"
+
+	"evenkeel/emulator/internal/requestlog"
+)
+
+func TestSecretsAreNotShown(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"/devices/d1?api-version=2021-04-12":                                                "/devices/d1?api-version=2021-04-12",
+		"/devices/sig/messages/events?api-version=2021-04-12":                               "/devices/sig/messages/events?api-version=2021-04-12",
+		"/devices/key-1/code?a=b":                                                           "/devices/key-1/code?a=b",
+		"/a?sig=SECRET&api-version=1":                                                       "/a?sig=…&api-version=1",
+		"/a?api-version=1&SIG=SECRET%2B":                                                    "/a?api-version=1&SIG=…",
+		"/a?code=SECRET==":                                                                  "/a?code=…",
+		"/a?sharedAccessKey=SECRET&b=c":                                                     "/a?sharedAccessKey=…&b=c",
+		"/a?authorization=SharedAccessSignature%20sr%3Dh%26sig%3DSECRET%26se%3D1":           "/a?authorization=…",
+		"devices/d1/messages/events/auth=SharedAccessSignature%20sr%3Dh%26sig%3DSECRET&a=b": "devices/d1/messages/events/auth=…&a=b",
+		"devices/d1/messages/events/key=SECRET&a=b":                                         "devices/d1/messages/events/key=…&a=b",
+		"devices/d1/messages/events/c=HostName%3Dh%3BSharedAccessKey%3DSECRET%3D&a=b":       "devices/d1/messages/events/c=HostName%3Dh%3BSharedAccessKey%3D…&a=b",
+		"/a?q=Bearer%20SECRET":                                                              "/a?q=…",
+		"/a?x=1;password=SECRET":                                                            "/a?x=1;password=…",
+	} {
+		got := requestlog.Redact(text)
+		if got != want {
+			t.Errorf("%s: got %s, want %s", text, got, want)
+		}
+		l := requestlog.New(1)
+		l.Record(requestlog.Record{Path: text})
+		if kept := l.Records(requestlog.Filter{})[0].Path; kept != got || strings.Contains(kept, "SECRET") {
+			t.Errorf("the log keeps %s of %s", kept, text)
+		}
+	}
+}
