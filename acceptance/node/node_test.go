@@ -16,7 +16,6 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -46,26 +45,31 @@ func TestAzuresDeviceSDKForNode(t *testing.T) {
 // run builds the cloud and runs a file of tests in Node against it, with more variables in its environment.
 func (c *cloud) run(file string, more ...string) {
 	c.Helper()
-	t, e := c.T, c.emulator
-	node, err := exec.LookPath("node")
-	if err != nil {
-		t.Fatal("Node is needed (20 or later), and is not on PATH")
-	}
-	install(t)
-	operator, groupKey := newKey(t), newKey(t)
+	operator, groupKey := newKey(c.T), newKey(c.T)
 	scope := c.build(operator)
 	c.enroll(groupKey)
 	if c.afterBuild != nil {
 		c.afterBuild()
 	}
+	c.node([]string{file}, append(more, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey, "EVENKEEL_OPERATOR_KEY="+operator,
+		"EVENKEEL_HUBS="+strings.Join(hosts(), ","))...)
+}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+// node runs files of tests in Node, with those variables in the environment.
+func (c *cloud) node(files []string, environment ...string) {
+	c.Helper()
+	t := c.T
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Fatal("Node is needed (20 or later), and is not on PATH")
+	}
+	install(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
-	run := exec.CommandContext(ctx, node, "--test", "--test-reporter=tap", file)
-	run.Env = append(os.Environ(), "NODE_EXTRA_CA_CERTS="+e.Endpoints().CAFile, "EVENKEEL_ID_SCOPE="+scope, "EVENKEEL_GROUP_KEY="+groupKey,
-		"EVENKEEL_OPERATOR_KEY="+operator, "EVENKEEL_HUBS="+strings.Join(hosts(), ","), "EVENKEEL_CONTROL="+e.Endpoints().Control, "EVENKEEL_MQTT_PORT="+port(t, e.Endpoints().MQTT),
-		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(e.Endpoints().Data, "https://")))
-	run.Env = append(run.Env, more...)
+	run := exec.CommandContext(ctx, node, append([]string{"--test", "--test-reporter=tap"}, files...)...)
+	at := c.emulator.Endpoints()
+	run.Env = append(append(os.Environ(), "NODE_EXTRA_CA_CERTS="+at.CAFile, "EVENKEEL_CONTROL="+at.Control, "EVENKEEL_MQTT_PORT="+port(t, at.MQTT),
+		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(at.Data, "https://"))), environment...)
 	out, err := run.CombinedOutput()
 	t.Logf("%s", out)
 	if err != nil {
@@ -125,18 +129,7 @@ func newCloud(t *testing.T, e *emulator.Emulator) *cloud {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		},
 	}}
-	answer, err := c.client.PostForm(c.at.ARM+"/"+c.at.TenantID+"/oauth2/v2.0/token", url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {c.at.ClientID}, "client_secret": {c.at.ClientSecret},
-		"scope": {"https://management.azure.com/.default"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	c.decode(answer, &token)
-	c.token = token.AccessToken
+	c.token = c.tokenFor("https://management.azure.com/.default")
 	return c
 }
 
