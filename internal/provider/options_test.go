@@ -1,0 +1,95 @@
+package provider_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// pairs reads a file of lines of two words; lines that begin with # are comments.
+func pairs(t *testing.T, name string) [][2]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("testdata", name))
+	must(t, err)
+	var list [][2]string
+	for line := range strings.Lines(string(text)) {
+		if words := strings.Fields(line); len(words) == 2 && words[0] != "#" {
+			list = append(list, [2]string{words[0], words[1]})
+		}
+	}
+	if len(list) < 40 {
+		t.Fatalf("%s: got %d lines of two words, want 40 or more", name, len(list))
+	}
+	return list
+}
+
+// spelled is what the provider calls a field of the service that it does not call as the service does. "" is a field that no program
+// has to set, for the reason given.
+var spelled = map[string]string{
+	"attestation.type":                      "attestation", // told by the member that is set
+	"initialTwin.properties.desired":        "initialTwin.desiredProperties",
+	"customAllocationDefinition.webhookUrl": "customAllocation.webhookUrl",
+	"customAllocationDefinition.apiVersion": "customAllocation.apiVersion",
+	"etag":                                  "", // the provider sends that of the state with each update
+}
+
+// TestEveryWritableFieldOfTheServiceIsAProperty compares the fields of the service's own description with the schema.
+func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
+	t.Parallel()
+	spec := readSchema(t)
+	for _, field := range pairs(t, "fields-2021-10-01.txt") {
+		kind, path := field[0], field[1]
+		if strings.HasSuffix(path, ".info") {
+			continue // the service makes it of the certificate
+		}
+		want := strings.TrimSuffix(path, ".certificate") // the text itself is the property
+		if own, ok := spelled[path]; ok {
+			want = own
+		}
+		if _, known := inputPaths(t, spec, "azure-dps:index:"+kind)[want]; want != "" && !known {
+			t.Errorf("%s: the service's field %s has no property %s", kind, path, want)
+		}
+	}
+}
+
+// TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of docs/ENROLLMENTS.md.
+func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ENROLLMENTS.md"))
+	must(t, err)
+	table, _, _ := strings.Cut(string(text), "\n## Many at once")
+	rows := map[string][]string{} // the commands that a row is of, by option
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 {
+			continue
+		}
+		commands := []string{"enrollment", "enrollment-group"}
+		switch option := strings.TrimSpace(cells[1]); {
+		case strings.HasSuffix(option, "(i)"):
+			commands = commands[:1]
+		case strings.HasSuffix(option, "(g)"):
+			commands = commands[1:]
+		}
+		for _, option := range regexp.MustCompile("--[a-z][a-z-]+").FindAllString(cells[1], -1) {
+			rows[option] = append(rows[option], commands...)
+		}
+	}
+	known := map[string][]string{}
+	for _, option := range pairs(t, "options-azure-iot-0.25.0.txt") {
+		known[option[1]] = append(known[option[1]], option[0])
+		if !slices.Contains(rows[option[1]], option[0]) {
+			t.Errorf("the table has no row for the option %s of %s", option[1], option[0])
+		}
+	}
+	for option, commands := range rows {
+		for _, command := range commands {
+			if !slices.Contains(known[option], command) {
+				t.Errorf("the table has the option %s of %s, which the Azure CLI does not have", option, command)
+			}
+		}
+	}
+}
