@@ -1,8 +1,13 @@
 package provider_test
 
 import (
+	"io"
+	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,16 +67,211 @@ func unansweredOf(set *managed) []string {
 	return ids
 }
 
+// tryCreate creates a set that is not there yet, and keeps what came of it.
+func (m *managed) tryCreate(inputs object) p.CreateResponse {
+	m.t.Helper()
+	checked := m.check(inputs)
+	created, _ := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
+	m.id, m.inputs, m.state = created.ID, checked, created.Properties
+	return created
+}
+
+// mixed are rows of every kind of attestation.
+func mixed(t *testing.T) object {
+	root := newAuthority(t, "root")
+	return object{"items": items(
+		object{"registrationId": "made"}, object{"registrationId": "given", "primaryKey": newKey(t)}, object{"registrationId": "by-tpm", "endorsementKey": endorsementKey},
+		object{"registrationId": "by-x509", "certificate": root.leaf(t, "by-x509", time.Hour)}, object{"registrationId": "by-ca", "caReference": "ca-1", "tags": object{"a": "b"}},
+	)}
+}
+
+func TestALostAnswerToABulkOperationIsRecognised(t *testing.T) {
+	t.Parallel()
+	service, direct := openService(t)
+	var lost atomic.Int32
+	config := service.through(t, unreliable{lose: func(r *http.Request) bool { return isBulk(r) && lost.Add(1) == 1 }})
+	set := manage(t, startProvider(t, config), "EnrollmentSet", "devices")
+	inputs := mixed(t)
+	set.up(inputs)
+	if got := devicesOf(set); lost.Load() < 2 || len(got) != 5 || len(unansweredOf(set)) != 0 {
+		t.Errorf("after %d bulk operations: got %v, want all five, none of them in doubt", lost.Load(), got)
+	}
+	set.server = direct
+	if got := set.refresh(); got != nil {
+		t.Errorf("refresh: got %v, want none", got)
+	}
+	// What stood there before is somebody else's, though it is equal and an answer was lost on the way.
+	other := manage(t, startProvider(t, config), "EnrollmentSet", "others")
+	if created := other.tryCreate(inputs); created.PartialState != nil || created.ID != "" {
+		t.Errorf("the same once more: got %v, want a refusal of all", created.PartialState)
+	}
+}
+
+func TestWhatNobodyAnsweredIsSettledByTheNextOperation(t *testing.T) {
+	t.Parallel()
+	for name, next := range map[string]func(t *testing.T, set *managed, inputs object){
+		"up": func(t *testing.T, set *managed, inputs object) {
+			_, err := set.tryUp(inputs)
+			if err == nil || !strings.Contains(err.Error(), `"foreign"`) || strings.Contains(err.Error(), "by-") || len(unansweredOf(set)) != 0 {
+				t.Errorf("up: got %v, want the foreign enrollment refused alone", err)
+			}
+		},
+		"refresh": func(t *testing.T, set *managed, _ object) {
+			if got := set.refresh(); !slices.Equal(got, []string{"items[5]"}) || len(devicesOf(set)) != 5 {
+				t.Errorf("refresh: got %v with %v, want all but the foreign one", got, devicesOf(set))
+			}
+		},
+		"destroy": func(t *testing.T, set *managed, _ object) { set.delete() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			service, direct := openService(t)
+			foreign := manage(t, direct, "IndividualEnrollment", "foreign")
+			foreign.up(object{"registrationId": "foreign", "attestation": object{"tpm": object{"endorsementKey": endorsementKey}}, "deviceId": "another"})
+			inputs := mixed(t)
+			inputs["items"] = items(append(objectsOf(inputs["items"]), object{"registrationId": "foreign", "endorsementKey": endorsementKey})...)
+			set := manage(t, startProvider(t, service.through(t, unreliable{lose: isBulk})), "EnrollmentSet", "devices")
+			if created := set.tryCreate(inputs); created.PartialState == nil || len(unansweredOf(set)) != 6 {
+				t.Fatalf("no answer at all: got %v, want six devices in doubt", created.PartialState)
+			}
+			set.server = direct
+			next(t, set, inputs)
+			if got := foreign.refresh(); got != nil {
+				t.Errorf("somebody else's enrollment: got %v, want it untouched", got)
+			}
+			if name != "destroy" {
+				set.delete()
+			}
+			for _, id := range []string{"made", "given", "by-tpm", "by-x509", "by-ca"} {
+				if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
+					t.Errorf("%s survived its set", id)
+				}
+			}
+		})
+	}
+}
+
+func TestALostAnswerToAChangeIsRecognised(t *testing.T) {
+	t.Parallel()
+	service, direct := openService(t)
+	var lost sync.Map // the first answer about each enrollment
+	lossy := startProvider(t, service.through(t, unreliable{lose: func(r *http.Request) bool {
+		if r.Method != http.MethodPut {
+			return false
+		}
+		_, again := lost.LoadOrStore(r.URL.Path, true)
+		return !again
+	}}))
+	set := manage(t, direct, "EnrollmentSet", "devices")
+	set.up(mixed(t))
+	set.server = lossy
+	inputs := mixed(t)
+	inputs["defaults"] = object{"provisioningStatus": "disabled"}
+	set.up(inputs)
+	set.server = direct
+	if got := set.refresh(); got != nil {
+		t.Errorf("refresh: got %v, want none", got)
+	}
+}
+
+func TestASetWaitsAsItIsToldAndFinishes(t *testing.T) {
+	t.Parallel()
+	service, _ := openService(t)
+	var calls atomic.Int32
+	throttling := startProvider(t, service.through(t, unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
+		n := calls.Add(1)
+		if n%2 == 0 {
+			return false
+		}
+		w.Header().Set("retry-after-ms", "2")
+		refuse(w, map[bool]int{true: 429002, false: 503001}[n%4 == 1], "wait")
+		return true
+	}}))
+	set := manage(t, throttling, "EnrollmentSet", "devices")
+	set.up(object{"items": numbered(120, 0)})
+	set.up(object{"items": numbered(120, 20)})
+	if got := set.refresh(); got != nil || len(devicesOf(set)) != 120 {
+		t.Errorf("after all: got drift %v in %d devices, want none in 120", got, len(devicesOf(set)))
+	}
+	set.delete()
+}
+
+func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
+	t.Parallel()
+	service, direct := openService(t)
+	var bulks atomic.Int32
+	waiting := make(chan struct{})
+	server := startProvider(t, service.through(t, unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
+		switch n := bulks.Add(1); {
+		case n <= 3:
+			return false
+		case n == 3+8: // as many as are under way at once
+			close(waiting)
+		}
+		w.Header().Set("Retry-After", "60")
+		refuse(w, 429002, "wait")
+		return true
+	}}))
+	set := manage(t, server, "EnrollmentSet", "devices")
+	inputs := object{"items": numbered(200, 0)}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		set.tryCreate(inputs)
+	}()
+	<-waiting
+	must(t, server.Cancel())
+	select {
+	case <-done:
+	case <-time.After(5 * time.Second):
+		t.Fatal("the creation goes on waiting after it was cancelled")
+	}
+	if got := len(devicesOf(set)) - len(unansweredOf(set)); got != 30 {
+		t.Errorf("devices: got %d, want 30 and those in doubt", got)
+	}
+	set.server = direct
+	if got := set.refresh(); len(devicesOf(set)) != 30 || len(got) != 170 {
+		t.Errorf("refresh: got %d devices and %d paths, want 30 and 170", len(devicesOf(set)), len(got))
+	}
+	set.up(inputs)
+	if got := len(devicesOf(set)); got != 200 {
+		t.Errorf("the next up: got %d devices, want 200", got)
+	}
+}
+
+// TestAFaultNeverEmptiesASet: only the service itself can say that an enrollment is gone.
 func TestAFaultNeverEmptiesASet(t *testing.T) {
 	t.Parallel()
-	_, config, server := setOn(t)
-	set := manage(t, server, "EnrollmentSet", "devices")
+	service, direct := openService(t)
+	set := manage(t, direct, "EnrollmentSet", "devices")
 	set.up(object{"items": numbered(60, 0)})
-	set.server = startProvider(t, config.edited(object{"key": newKey(t)}))
-	if _, err := set.server.Read(readOf(set)); err == nil || !strings.Contains(err.Error(), "policyName and key") {
-		t.Errorf("refresh with another key: got %v, want a failure that keeps the state", err)
+	answering := func(status int, body string) object {
+		return service.through(t, unreliable{refuse: func(w http.ResponseWriter, _ *http.Request) bool {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+			return true
+		}})
 	}
-	if err := set.server.Delete(p.DeleteRequest{ID: set.id, Urn: set.urn, Properties: set.state}); err == nil {
-		t.Error("deletion with another key: got no failure")
+	for name, test := range map[string]struct {
+		config object
+		want   string
+	}{
+		"another key":           {service.cloud.config(newKey(t)), "policyName and key"},
+		"no connection":         {service.cloud.config(service.key).edited(object{"endpoint": "https://127.0.0.1:1"}), "refused"},
+		"a proxy's page":        {answering(404, "<html>not here</html>"), "404"},
+		"no right":              {answering(403, `{"errorCode":403001,"message":"no"}`), "403"},
+		"answers that are lost": {service.through(t, unreliable{lose: func(*http.Request) bool { return true }}), "EOF"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one := *set
+			one.server = startProvider(t, test.config)
+			if _, err := one.server.Read(readOf(&one)); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("refresh: got %v, want a failure with %q that keeps the state", err, test.want)
+			}
+			if err := one.server.Delete(p.DeleteRequest{ID: one.id, Urn: one.urn, Properties: one.state}); err == nil {
+				t.Error("deletion: got no failure")
+			}
+		})
 	}
 }

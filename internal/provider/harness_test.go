@@ -2,8 +2,10 @@ package provider_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/blang/semver"
@@ -127,6 +129,10 @@ func (m *managed) tryUp(inputs object) ([]string, error) {
 		return nil, nil
 	}
 	updated, err := m.server.Update(p.UpdateRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: checked, OldInputs: m.inputs})
+	if err != nil && updated.PartialState != nil { // what was done counts
+		m.inputs, m.state = checked, updated.Properties
+		return paths, fmt.Errorf("%w: %s", err, strings.Join(updated.PartialState.Reasons, "; "))
+	}
 	if err != nil {
 		return paths, err
 	}

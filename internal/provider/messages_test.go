@@ -1,0 +1,50 @@
+package provider_test
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+)
+
+// messages are what the provider tells people, by the URN of the resource: without an engine it goes to the default log.
+type messages struct {
+	slog.Handler
+	mu    sync.Mutex
+	byURN map[string][]string
+}
+
+var told = &messages{Handler: slog.DiscardHandler, byURN: map[string][]string{}}
+
+func TestMain(m *testing.M) {
+	slog.SetDefault(slog.New(told))
+	os.Exit(m.Run())
+}
+
+// Enabled lets everything through.
+func (*messages) Enabled(context.Context, slog.Level) bool { return true }
+
+// Handle notes a message.
+func (m *messages) Handle(_ context.Context, record slog.Record) error {
+	record.Attrs(func(a slog.Attr) bool {
+		if a.Key == "urn" {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			urn := a.Value.String()
+			m.byURN[urn] = append(m.byURN[urn], record.Level.String()+" "+record.Message)
+		}
+		return true
+	})
+	return nil
+}
+
+// messages returns what was told of the resource since the last call.
+func (m *managed) messages() []string {
+	told.mu.Lock()
+	defer told.mu.Unlock()
+	list := slices.Clone(told.byURN[string(m.urn)])
+	delete(told.byURN, string(m.urn))
+	return list
+}
