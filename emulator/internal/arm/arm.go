@@ -11,8 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -58,7 +60,12 @@ type call struct {
 }
 
 // New returns the handler of the ARM surface.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newSurface(o) }
+
+// Routes lists the operations that are served, as "GET /subscriptions/{subscription}", in lower case but for the variables.
+func Routes() []string { return slices.Sorted(maps.Keys(newSurface(Options{}).routes)) }
+
+func newSurface(o Options) *surface {
 	s := &surface{Options: o, mux: http.NewServeMux(), routes: map[string]handler{}}
 	s.routeGroups()
 	s.routeHubs()

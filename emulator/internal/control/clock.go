@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"net/http"
 	"time"
+
+	"evenkeel/emulator/internal/routes"
 )
 
-func (s surface) routeClock(mux *http.ServeMux) {
+func (s surface) routeClock(mux *routes.Mux) {
 	mux.HandleFunc("GET /clock", s.getClock)
 	mux.HandleFunc("PUT /clock", s.putClock)
 	mux.HandleFunc("DELETE /clock", s.restoreClock)

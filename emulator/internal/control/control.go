@@ -19,6 +19,7 @@ import (
 
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/traffic"
 )
@@ -66,7 +67,14 @@ type surface struct{ Options }
 // New returns the handler of the control port.
 func New(o Options) http.Handler {
 	s := surface{o}
-	mux := http.NewServeMux()
+	return s.guard(s.routes())
+}
+
+// Routes lists what is served, as "GET /healthz".
+func Routes() []string { return surface{}.routes().Patterns() }
+
+func (s surface) routes() *routes.Mux {
+	mux := &routes.Mux{}
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /requests", s.requests)
@@ -81,7 +89,7 @@ func New(o Options) http.Handler {
 	s.routeSnapshots(mux)
 	s.routeClock(mux)
 	s.routeTraffic(mux)
-	return s.guard(mux)
+	return mux
 }
 
 // guard keeps web pages out: a page can reach a loopback port, also under a name of its own (DNS rebinding).

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 )
@@ -24,12 +25,12 @@ type Snapshots interface {
 	Seed(r io.Reader) error
 }
 
-func (s surface) routeSnapshots(mux *http.ServeMux) {
+func (s surface) routeSnapshots(mux *routes.Mux) {
 	mux.HandleFunc("GET /snapshots", s.listSnapshots)
 	mux.HandleFunc("GET /snapshots/{name}", s.getSnapshot)
-	mux.HandleFunc("PUT /snapshots/{name}", named(s.Snapshots.Save))
-	mux.HandleFunc("DELETE /snapshots/{name}", named(s.Snapshots.Delete))
-	mux.HandleFunc("POST /snapshots/{name}/restore", named(s.Snapshots.Restore))
+	mux.HandleFunc("PUT /snapshots/{name}", s.named(Snapshots.Save))
+	mux.HandleFunc("DELETE /snapshots/{name}", s.named(Snapshots.Delete))
+	mux.HandleFunc("POST /snapshots/{name}/restore", s.named(Snapshots.Restore))
 	mux.HandleFunc("POST /seed", s.seed)
 }
 
@@ -44,10 +45,10 @@ func (s surface) listSnapshots(w http.ResponseWriter, _ *http.Request) {
 }
 
 // named answers a call about one snapshot: saving, restoring, deleting.
-func named(do func(name string) error) http.HandlerFunc {
+func (s surface) named(do func(of Snapshots, name string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		unhurried(w)
-		if err := do(r.PathValue("name")); err != nil {
+		if err := do(s.Snapshots, r.PathValue("name")); err != nil {
 			writeError(w, statusOf(err), err)
 			return
 		}

@@ -10,10 +10,11 @@ import (
 
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/traffic"
 )
 
-func (s surface) routeTraffic(mux *http.ServeMux) {
+func (s surface) routeTraffic(mux *routes.Mux) {
 	mux.HandleFunc("GET /faults", s.listFaults)
 	mux.HandleFunc("POST /faults", s.addFault)
 	mux.HandleFunc("DELETE /faults", s.clearFaults)

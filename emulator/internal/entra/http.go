@@ -7,14 +7,21 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/routes"
 )
 
 // maxForm bounds a token request.
 const maxForm = 64 << 10
 
 // Handler serves the metadata of the cloud, the OpenID configuration, the keys and the token endpoint.
-func (a *Authority) Handler() http.Handler {
-	mux := http.NewServeMux()
+func (a *Authority) Handler() http.Handler { return a.routes() }
+
+// Routes lists what Handler serves, as "GET /metadata/endpoints".
+func Routes() []string { return (&Authority{}).routes().Patterns() }
+
+func (a *Authority) routes() *routes.Mux {
+	mux := &routes.Mux{}
 	mux.HandleFunc("GET /metadata/endpoints", a.serveMetadata)
 	mux.HandleFunc("GET /common/discovery/instance", a.serveInstance)
 	mux.HandleFunc("GET "+issuerPath+"/.well-known/openid-configuration", a.serveIssuer)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -16,8 +17,8 @@ import (
 const maxPage = 1000
 
 // newRoutes lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
-func (h *Hubs) newRoutes() *http.ServeMux {
-	mux := http.NewServeMux()
+func (h *Hubs) newRoutes() *routes.Mux {
+	mux := &routes.Mux{}
 	service := func(pattern string, serve hubCall, rights ...string) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h.serve(w, r, func(hub state.Hub) error {
@@ -61,10 +62,22 @@ func (h *Hubs) newRoutes() *http.ServeMux {
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
 	h.absentRoutes(service, device)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no " + r.Method + " of this path"})
-	})
+	}))
 	return mux
+}
+
+// Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
+func Routes() []string {
+	list := (&Hubs{}).newRoutes().Patterns()
+	for _, filter := range filters("{id}") {
+		list = append(list, "SUBSCRIBE "+filter)
+	}
+	for _, topic := range topics {
+		list = append(list, "PUBLISH "+topic.prefix)
+	}
+	return append(list, "PUBLISH "+events("{id}"))
 }
 
 // ServeHTTP implements http.Handler. Paths are matched without regard to letter case, but for the ids and lock tokens in them.

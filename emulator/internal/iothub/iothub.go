@@ -17,6 +17,7 @@ import (
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/traffic"
 )
@@ -58,7 +59,7 @@ type Hubs struct {
 	gate     *traffic.Gate
 	bearer   func(token string) error
 	log      *slog.Logger
-	routes   *http.ServeMux
+	routes   *routes.Mux
 	inbox    *inbox
 	stop     func()
 

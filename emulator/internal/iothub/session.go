@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,6 +25,21 @@ const (
 	reportedPatch = "$iothub/twin/PATCH/properties/reported/"
 	methodAnswers = "$iothub/methods/res/"
 )
+
+// filters are those that a device may subscribe to.
+func filters(device string) []string {
+	return []string{twinAnswers, desiredChanges, methodCalls, devicebound(device)}
+}
+
+// topics are those that devices may publish to beside that of telemetry, and what takes the rest of the topic.
+var topics = []struct {
+	prefix string
+	serve  func(s *session, m broker.Message, rest string) error
+}{
+	{twinGet, (*session).twin},
+	{reportedPatch, (*session).report},
+	{methodAnswers, (*session).methodAnswered},
+}
 
 // session is a device's MQTT connection.
 type session struct {
@@ -70,9 +86,7 @@ func (s *session) Closed() {
 
 // Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
-	switch filter {
-	case twinAnswers, desiredChanges, methodCalls, s.devicebound():
-	default:
+	if !slices.Contains(filters(s.key.id), filter) {
 		s.record("SUBSCRIBE", filter, 400)
 		return 0, errors.New("unknown topic")
 	}
@@ -137,14 +151,10 @@ func (s *session) Publish(m broker.Message) error {
 		s.record("PUBLISH", m.Topic, 400)
 		return errors.New("a will of another topic than telemetry's")
 	}
-	if query, ok := strings.CutPrefix(m.Topic, twinGet); ok {
-		return s.twin(m.Topic, query)
-	}
-	if query, ok := strings.CutPrefix(m.Topic, reportedPatch); ok {
-		return s.report(m, query)
-	}
-	if rest, ok := strings.CutPrefix(m.Topic, methodAnswers); ok {
-		return s.methodAnswered(m, rest)
+	for _, topic := range topics {
+		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {
+			return topic.serve(s, m, rest)
+		}
 	}
 	s.record("PUBLISH", m.Topic, 400)
 	return errors.New("unknown topic")
@@ -162,8 +172,11 @@ func (s *session) stillRegistered() error {
 	return nil
 }
 
-func (s *session) events() string      { return "devices/" + s.key.id + "/messages/events/" }
-func (s *session) devicebound() string { return "devices/" + s.key.id + "/messages/devicebound/#" }
+func events(device string) string      { return "devices/" + device + "/messages/events/" }
+func devicebound(device string) string { return "devices/" + device + "/messages/devicebound/#" }
+
+func (s *session) events() string      { return events(s.key.id) }
+func (s *session) devicebound() string { return devicebound(s.key.id) }
 
 func (s *session) telemetry(m broker.Message, bag string) error {
 	properties, system, err := parseBag(bag)
@@ -190,16 +203,16 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 }
 
 // twin answers a request for the whole twin.
-func (s *session) twin(topic, query string) error {
+func (s *session) twin(m broker.Message, query string) error {
 	twin, err := s.hubs.state.Twin(s.key.host, s.key.id)
 	if err != nil {
-		return s.answerError(topic, query, err)
+		return s.answerError(m.Topic, query, err)
 	}
 	body, err := json.Marshal(deviceTwin(twin))
 	if err != nil {
-		return s.answerError(topic, query, err)
+		return s.answerError(m.Topic, query, err)
 	}
-	return s.answer(topic, query, 200, "", body)
+	return s.answer(m.Topic, query, 200, "", body)
 }
 
 // report changes the reported properties.
