@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"fmt"
 
 	"evenkeel/emulator/internal/state"
@@ -80,6 +81,26 @@ func (e *Emulator) Hubs() ([]Hub, error) {
 		}
 	}
 	return hubs, nil
+}
+
+// HubDevices returns how many devices each hub has, by its host name. It counts by going over all of them.
+func (e *Emulator) HubDevices() (map[string]int, error) {
+	hubs, err := e.state.Hubs("", "")
+	if err != nil {
+		return nil, fmt.Errorf("emulator: list hubs: %w", err)
+	}
+	devices := map[string]int{}
+	for _, h := range hubs {
+		n, err := e.state.Statistics(h.Host())
+		if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.ParentNotFound {
+			continue // it went meanwhile, or is not there yet
+		}
+		if err != nil {
+			return nil, fmt.Errorf("emulator: count the devices of %s: %w", h.Host(), err)
+		}
+		devices[h.Host()] = n.Total
+	}
+	return devices, nil
 }
 
 // Services returns all provisioning services by name.

@@ -56,7 +56,7 @@ func newEmulator(a *app) *cobra.Command {
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
 	a.addJSON(stop)
 	a.addJSON(status)
-	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a))
+	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a))
 	return cmd
 }
 

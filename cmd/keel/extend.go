@@ -97,8 +97,9 @@ func (a *app) present(ctx context.Context) (*environment.Environment, error) {
 }
 
 func (a *app) absent() error {
+	what := "environment " + a.stack
 	if a.stack == environment.Local {
-		return hint.To(fmt.Errorf("the local environment is not up"), "bring it up with: keel up")
+		what = "the local environment"
 	}
-	return hint.To(fmt.Errorf("environment %s is not up", a.stack), "bring it up with: keel up %s; which there are: keel ls", a.stack)
+	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; which there are: keel ls", a.argument())
 }

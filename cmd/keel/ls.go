@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,11 +19,11 @@ func newLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the environments of this checkout",
-		Long: "List the environments of this checkout's backend: owner, age, time left, and how many hubs and resources the state holds.\n" +
-			"It only reads files: neither Pulumi nor the emulator runs.",
+		Long: "List the environments of this checkout's backend: owner, age, time left, how many hubs and resources the state holds,\n" +
+			"and how many devices the hubs have, which the emulator tells while it runs. Neither Pulumi nor the emulator is started.",
 		Example: "  keel ls\n  keel ls --json",
 		Args:    noArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.ls() },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.ls(cmd.Context()) },
 	}
 	a.addJSON(cmd)
 	return cmd
@@ -29,10 +31,12 @@ func newLs(a *app) *cobra.Command {
 
 // summary is one environment as `ls` and `show` print it in JSON. Times are absent where there is none.
 type summary struct {
-	Name      string     `json:"name"`
-	Owner     string     `json:"owner,omitempty"`
-	Target    string     `json:"target"`
-	Hubs      int        `json:"hubs"`
+	Name   string `json:"name"`
+	Owner  string `json:"owner,omitempty"`
+	Target string `json:"target"`
+	Hubs   int    `json:"hubs"`
+	// Devices is absent when it cannot be told: the emulator does not run.
+	Devices   *int       `json:"devices,omitempty"`
 	Resources int        `json:"resources"`
 	CreatedAt *time.Time `json:"createdAt,omitempty"`
 	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
@@ -40,7 +44,7 @@ type summary struct {
 }
 
 func newSummary(s environment.Summary, now time.Time) summary {
-	out := summary{Name: s.Name, Owner: s.Lifetime.Owner, Target: s.Target, Hubs: s.Hubs, Resources: s.Resources}
+	out := summary{Name: s.Name, Owner: s.Lifetime.Owner, Target: s.Target, Hubs: len(s.Hubs), Resources: s.Resources}
 	if !s.Lifetime.Created.IsZero() {
 		out.CreatedAt = &s.Lifetime.Created
 	}
@@ -51,29 +55,56 @@ func newSummary(s environment.Summary, now time.Time) summary {
 }
 
 // summaries reads every environment of the checkout.
-func (a *app) summaries(f environment.Folder, now time.Time) ([]summary, error) {
+func (a *app) summaries(ctx context.Context, f environment.Folder, now time.Time) ([]summary, error) {
 	names, err := f.Stacks()
 	if err != nil {
 		return nil, err
 	}
+	devices := a.hubDevices(ctx, f)
 	list := []summary{} // [] rather than null
 	for _, name := range names {
 		s, err := (&environment.Environment{Folder: f, Stack: name}).Summary()
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, newSummary(s, now))
+		told := newSummary(s, now)
+		if devices != nil {
+			n := 0
+			for _, hub := range s.Hubs {
+				n += devices[strings.ToLower(hub)]
+			}
+			told.Devices = &n
+		}
+		list = append(list, told)
 	}
 	return list, nil
 }
 
-func (a *app) ls() error {
+// hubDevices asks the emulator for the number of devices by name of hub; nil when it does not run or answer.
+func (a *app) hubDevices(ctx context.Context, f environment.Folder) map[string]int {
+	client, err := a.control(f)
+	if err != nil {
+		return nil
+	}
+	byHost, err := client.HubDevices(ctx)
+	if err != nil {
+		return nil
+	}
+	devices := map[string]int{}
+	for host, n := range byHost {
+		name, _, _ := strings.Cut(host, ".")
+		devices[name] = n
+	}
+	return devices
+}
+
+func (a *app) ls(ctx context.Context) error {
 	folder, err := a.checkout()
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	list, err := a.summaries(folder, now)
+	list, err := a.summaries(ctx, folder, now)
 	if err != nil {
 		return err
 	}
@@ -85,9 +116,13 @@ func (a *app) ls() error {
 		return nil
 	}
 	return table(a.stdout, func(row func(...string)) {
-		row("NAME", "OWNER", "AGE", "LEFT", "HUBS", "RESOURCES", "TARGET")
+		row("NAME", "OWNER", "AGE", "LEFT", "HUBS", "DEVICES", "RESOURCES", "TARGET")
 		for _, s := range list {
-			row(s.Name, dash(s.Owner), age(s.CreatedAt, now), left(s.ExpiresAt, now), strconv.Itoa(s.Hubs), strconv.Itoa(s.Resources), dash(s.Target))
+			devices := "-"
+			if s.Devices != nil {
+				devices = strconv.Itoa(*s.Devices)
+			}
+			row(s.Name, dash(s.Owner), age(s.CreatedAt, now), left(s.ExpiresAt, now), strconv.Itoa(s.Hubs), devices, strconv.Itoa(s.Resources), dash(s.Target))
 		}
 	})
 }

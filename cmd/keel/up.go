@@ -74,30 +74,8 @@ func newUp(a *app) *cobra.Command {
 }
 
 func (a *app) up(ctx context.Context, o upOptions) error {
-	e, err := a.open(ctx, always)
+	e, err := a.bringUp(ctx, o)
 	if err != nil {
-		return err
-	}
-	release, err := e.Claim(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	azure, err := a.ready(ctx, e, o)
-	if err != nil {
-		return err
-	}
-	if a.json {
-		e.Stdout = a.stderr // the result alone goes to stdout
-	}
-	args, err := upArgs(e)
-	if err != nil {
-		return err
-	}
-	if err := e.Operate(ctx, azure, args...); err != nil {
-		return err
-	}
-	if err := a.writeOutputs(ctx, e, o.outputs, o.ci); err != nil {
 		return err
 	}
 	if a.json {
@@ -105,6 +83,34 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	}
 	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
 	return nil
+}
+
+// bringUp makes everything ready and runs Pulumi, one command at a time on an environment.
+func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
+	e, err := a.open(ctx, always)
+	if err != nil {
+		return nil, err
+	}
+	release, err := e.Claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	azure, err := a.ready(ctx, e, o)
+	if err != nil {
+		return nil, err
+	}
+	if a.json {
+		e.Stdout = a.stderr // the result alone goes to stdout
+	}
+	args, err := upArgs(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.Operate(ctx, azure, args...); err != nil {
+		return nil, err
+	}
+	return e, a.writeOutputs(ctx, e, o.outputs, o.ci)
 }
 
 // ready makes and configures the stack and asks what has to be asked before anything is brought up.

@@ -4,13 +4,13 @@
 package controlapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -20,6 +20,9 @@ var ErrNotFound = errors.New("not found")
 
 // maxAnswer bounds what is read of an answer: a snapshot of a large environment.
 const maxAnswer = 1 << 30
+
+// patience is how long an answer may take to begin; a snapshot of a million enrollments is written before it does.
+const patience = 5 * time.Minute
 
 // Client speaks to one control port.
 type Client struct {
@@ -32,7 +35,7 @@ func (c Client) Addresses(ctx context.Context) (map[string]string, error) {
 	var ready struct {
 		Addresses map[string]string `json:"addresses"`
 	}
-	if err := c.call(ctx, http.MethodGet, "/readyz", nil, &ready); err != nil {
+	if err := c.call(ctx, http.MethodGet, "/readyz", &ready); err != nil {
 		return nil, fmt.Errorf("ask for the addresses of hosts: %w", err)
 	}
 	return ready.Addresses, nil
@@ -40,14 +43,72 @@ func (c Client) Addresses(ctx context.Context) (map[string]string, error) {
 
 // Reset makes the emulator forget everything it holds.
 func (c Client) Reset(ctx context.Context) error {
-	if err := c.call(ctx, http.MethodPost, "/reset", nil, nil); err != nil {
+	if err := c.call(ctx, http.MethodPost, "/reset", nil); err != nil {
 		return fmt.Errorf("reset the emulator: %w", err)
 	}
 	return nil
 }
 
-func (c Client) call(ctx context.Context, method, path string, body []byte, into any) error {
-	text, err := c.send(ctx, method, path, body)
+// HubDevices returns how many devices each hub has, by its host name in lower case.
+func (c Client) HubDevices(ctx context.Context) (map[string]int, error) {
+	var devices map[string]int
+	if err := c.call(ctx, http.MethodGet, "/hubs", &devices); err != nil {
+		return nil, fmt.Errorf("count the devices of hubs: %w", err)
+	}
+	return devices, nil
+}
+
+// Snapshot is one of the emulator's named snapshots.
+type Snapshot struct {
+	Name  string    `json:"name"`
+	Bytes int64     `json:"bytes"`
+	Saved time.Time `json:"saved"`
+}
+
+// Snapshots lists the snapshots.
+func (c Client) Snapshots(ctx context.Context) ([]Snapshot, error) {
+	list := []Snapshot{} // [] rather than null
+	if err := c.call(ctx, http.MethodGet, "/snapshots", &list); err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	return list, nil
+}
+
+// SaveSnapshot writes all that the emulator holds under a name; one of that name is replaced.
+func (c Client) SaveSnapshot(ctx context.Context, name string) error {
+	if err := c.call(ctx, http.MethodPut, "/snapshots/"+url.PathEscape(name), nil); err != nil {
+		return fmt.Errorf("save snapshot %q: %w", name, err)
+	}
+	return nil
+}
+
+// RestoreSnapshot replaces all that the emulator holds by a snapshot.
+func (c Client) RestoreSnapshot(ctx context.Context, name string) error {
+	if err := c.call(ctx, http.MethodPost, "/snapshots/"+url.PathEscape(name)+"/restore", nil); err != nil {
+		return fmt.Errorf("restore snapshot %q: %w", name, err)
+	}
+	return nil
+}
+
+// Snapshot returns the JSON document of a snapshot. It holds keys.
+func (c Client) Snapshot(ctx context.Context, name string) ([]byte, error) {
+	text, err := c.send(ctx, http.MethodGet, "/snapshots/"+url.PathEscape(name))
+	if err != nil {
+		return nil, fmt.Errorf("read snapshot %q: %w", name, err)
+	}
+	return text, nil
+}
+
+// DeleteSnapshot removes a snapshot.
+func (c Client) DeleteSnapshot(ctx context.Context, name string) error {
+	if err := c.call(ctx, http.MethodDelete, "/snapshots/"+url.PathEscape(name), nil); err != nil {
+		return fmt.Errorf("delete snapshot %q: %w", name, err)
+	}
+	return nil
+}
+
+func (c Client) call(ctx context.Context, method, path string, into any) error {
+	text, err := c.send(ctx, method, path)
 	if err != nil || into == nil {
 		return err
 	}
@@ -57,16 +118,13 @@ func (c Client) call(ctx context.Context, method, path string, body []byte, into
 	return nil
 }
 
-func (c Client) send(ctx context.Context, method, path string, body []byte) ([]byte, error) {
-	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.Control, "/")+path, bytes.NewReader(body))
+func (c Client) send(ctx context.Context, method, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, method, strings.TrimRight(c.Control, "/")+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	if len(body) > 0 {
-		request.Header.Set("Content-Type", "application/json")
-	}
 	// No proxy: the address is on this machine.
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: time.Minute}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: patience}}
 	response, err := client.Do(request)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package controlapi_test
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +20,39 @@ func TestAnEmulatorWithoutAddressesOfItsOwnNamesNone(t *testing.T) {
 	}
 	if err := c.Reset(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	e := emulator.RunT(t, emulator.Options{Dir: t.TempDir()})
+	c := controlapi.Client{Control: e.Endpoints().Control}
+	if list, err := c.Snapshots(ctx); err != nil || list == nil || len(list) != 0 {
+		t.Errorf("got %v, %v, want an empty list", list, err)
+	}
+	if err := c.SaveSnapshot(ctx, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := c.Snapshots(ctx); err != nil || len(list) != 1 || list[0].Name != "first" || list[0].Bytes == 0 || list[0].Saved.IsZero() {
+		t.Errorf("got %v, %v, want the one that was saved", list, err)
+	}
+	if text, err := c.Snapshot(ctx, "first"); err != nil || !json.Valid(text) {
+		t.Errorf("got %q, %v, want a JSON document", text, err)
+	}
+	for _, do := range []func(string) error{
+		func(name string) error { return c.RestoreSnapshot(ctx, name) },
+		func(name string) error { return c.DeleteSnapshot(ctx, name) },
+	} {
+		if err := do("first"); err != nil {
+			t.Error(err)
+		}
+		if err := do("second"); !errors.Is(err, controlapi.ErrNotFound) {
+			t.Errorf("got %v for a snapshot that is not there, want ErrNotFound", err)
+		}
+	}
+	if hubs, err := c.HubDevices(ctx); err != nil || len(hubs) != 0 {
+		t.Errorf("got %v, %v, want no hub", hubs, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package environment
 import (
 	"context"
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -11,8 +12,10 @@ type Summary struct {
 	Name     string
 	Target   string
 	Lifetime Lifetime
-	// Hubs and Resources count what the state holds; the stack itself and providers are no resources here.
-	Hubs, Resources int
+	// Hubs are the names on Azure of the hubs that the state holds, and Resources counts all that it holds; the stack itself and
+	// providers are no resources here.
+	Hubs      []string
+	Resources int
 }
 
 // Summary reads the stack's configuration and state. It runs nothing.
@@ -40,7 +43,7 @@ func (e *Environment) Summary() (Summary, error) {
 		}
 		s.Resources++
 		if r.Type == hubType {
-			s.Hubs++
+			s.Hubs = append(s.Hubs, path.Base(r.ID))
 		}
 	}
 	return s, nil

@@ -41,6 +41,8 @@ type Options struct {
 	About func() map[string]any
 	// Counts says how many objects of each kind there are.
 	Counts func() (any, error)
+	// Hubs says how many devices each hub has, by host name.
+	Hubs func() (map[string]int, error)
 	// Messages returns the telemetry of a hub and a device; empty ones match all.
 	Messages func(hubHost, device string) any
 	// Follow calls each with the telemetry of a hub and a device, what is remembered first when fromStart, until ctx ends or each
@@ -79,6 +81,7 @@ func (s surface) routes() *routes.Mux {
 	mux.HandleFunc("GET /readyz", s.ready)
 	mux.HandleFunc("GET /requests", s.requests)
 	mux.HandleFunc("GET /counts", s.counts)
+	mux.HandleFunc("GET /hubs", s.hubs)
 	mux.HandleFunc("GET /messages", s.messages)
 	mux.HandleFunc("POST /messages", s.send)
 	mux.HandleFunc("DELETE /messages", s.purge)
@@ -153,6 +156,16 @@ func (s surface) counts(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, counts)
+}
+
+// hubs answers a number of devices by hub.
+func (s surface) hubs(w http.ResponseWriter, _ *http.Request) {
+	devices, err := s.Hubs()
+	if err != nil {
+		writeError(w, http.StatusInternalServerError, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, devices)
 }
 
 func (s surface) reset(w http.ResponseWriter, _ *http.Request) {

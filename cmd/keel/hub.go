@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+func newHub(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "hub", Short: "Take a hub out of service, in one step or two",
+		Long: "drain keeps a hub with its devices and gives it no new ones; remove unlinks it from the provisioning service and deletes it.\n" +
+			"Both are settings, hubSettings.HUB.drain and .remove, which the next up carries out, or --up at once. The hubs of an\n" +
+			"environment: keel show.",
+		Example: "  keel hub drain hub-1 --up\n  keel hub remove hub-1 --up",
+	}
+	group(cmd)
+	cmd.AddCommand(
+		a.hubVerb(environment.Drain, "Keep a hub and its devices, and give it no new ones",
+			"Configure that a hub gets no new devices and is taken out of the hub lists of enrollments; those it has stay. Without --up\n"+
+				"only the setting is written. --undo lets it take devices again. The last hub that takes devices cannot be drained."),
+		a.hubVerb(environment.Remove, "Unlink a hub and delete it with its devices",
+			"Configure that a hub is unlinked from the provisioning service and then deleted, with the devices that are on it: they get\n"+
+				"another hub when they register again. Without --up only the setting is written. --undo brings a new hub of that name\n"+
+				"back. The last hub that takes devices cannot be removed."))
+	return cmd
+}
+
+// hubVerb is a command that sets a flag of a hub.
+func (a *app) hubVerb(flag, short, long string) *cobra.Command {
+	var o hubOptions
+	cmd := &cobra.Command{
+		Use: flag + " HUB", Short: short, Long: long, Args: oneArg("a hub"),
+		Example: fmt.Sprintf("  keel hub %[1]s hub-1\n  keel hub %[1]s hub-1 --up\n  keel hub %[1]s hub-1 --undo --up --json", flag),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.hub, o.flag = args[0], flag
+			return a.setHub(cmd.Context(), o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.undo, "undo", false, "take it back")
+	cmd.Flags().BoolVar(&o.up, "up", false, "bring the environment up with it at once")
+	a.addYes(cmd)
+	a.addJSON(cmd)
+	return cmd
+}
+
+type hubOptions struct {
+	hub, flag string
+	undo, up  bool
+}
+
+// hubChange is what `hub drain` and `hub remove` print as JSON.
+type hubChange struct {
+	Hub     string `json:"hub"`
+	Setting string `json:"setting"`
+	Value   bool   `json:"value"`
+	// Applied says that the environment was brought up with it.
+	Applied bool `json:"applied"`
+}
+
+func (a *app) setHub(ctx context.Context, o hubOptions) error {
+	stack, e, err := a.outputs(ctx)
+	if err != nil {
+		return err
+	}
+	flags, err := e.HubFlags()
+	if err != nil {
+		return err
+	}
+	if err := checkHub(stack, flags, o); err != nil {
+		return err
+	}
+	if flags[o.hub][o.flag] == o.undo { // else it is so already
+		if err := e.SetHub(ctx, o.hub, o.flag, !o.undo); err != nil {
+			return err
+		}
+	}
+	change := hubChange{Hub: o.hub, Setting: o.flag, Value: !o.undo, Applied: o.up}
+	if o.up {
+		if _, err := a.bringUp(ctx, upOptions{}); err != nil {
+			return err
+		}
+	}
+	if a.json {
+		return a.printJSON(change)
+	}
+	if !o.up {
+		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.promise())
+		a.say("carry it out with: keel up%s", a.argument())
+	}
+	return nil
+}
+
+// promise says what the next up will do.
+func (o hubOptions) promise() string {
+	switch {
+	case o.flag == environment.Drain && o.undo:
+		return "the next up lets it take new devices again"
+	case o.flag == environment.Drain:
+		return "the next up gives it no new devices; those it has stay"
+	case o.undo:
+		return "the next up links a hub of that name"
+	}
+	return "the next up unlinks and deletes it, with the devices on it"
+}
+
+// checkHub refuses a hub that is not there, and the end of the last one that takes devices.
+func checkHub(stack outputs, flags map[string]map[string]bool, o hubOptions) error {
+	var names, taking []string
+	for _, h := range stack.Hubs {
+		names = append(names, h.Name)
+		if !flags[h.Name][environment.Drain] && !flags[h.Name][environment.Remove] {
+			taking = append(taking, h.Name)
+		}
+	}
+	if _, configured := flags[o.hub]; !configured && !slices.Contains(names, o.hub) {
+		return hint.To(usageError{fmt.Errorf("there is no hub %q in this environment", o.hub)}, "there are: %s", strings.Join(names, ", "))
+	}
+	if !o.undo && len(taking) == 1 && taking[0] == o.hub {
+		return hint.To(errors.New("no hub would be left that takes devices"), "add one first: keel exec -- pulumi config set hubs N && keel up")
+	}
+	return nil
+}

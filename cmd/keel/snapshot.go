@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/background"
+	"evenkeel/internal/controlapi"
+	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
+)
+
+// control returns a client of the running emulator's control port.
+func (a *app) control(f environment.Folder) (controlapi.Client, error) {
+	record, err := a.process(f).Find()
+	if errors.Is(err, background.ErrStopped) {
+		return controlapi.Client{}, hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+	}
+	if err != nil {
+		return controlapi.Client{}, err
+	}
+	endpoints, err := decode(record)
+	return controlapi.Client{Control: endpoints.Control}, err
+}
+
+// controlHere is control for the checkout of the current folder.
+func (a *app) controlHere() (controlapi.Client, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return controlapi.Client{}, err
+	}
+	return a.control(folder)
+}
+
+// replaced ends the help of what exchanges everything under the environments that are up.
+const replaced = "It concerns every environment on the emulator, behind Pulumi's back: an environment that was brought up\n" +
+	"since then knows resources that are gone. Bring such a one in line with: keel exec -- pulumi refresh --yes, then keel up."
+
+func newEmulatorReset(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "reset", Short: "Make the emulator forget everything: hubs, services, enrollments, devices", Args: noArgs,
+		Long: "Make the running emulator forget all that it holds, as if it had never been used. Its ports, its certificate and the named\n" +
+			"snapshots stay. To forget devices alone: keel reset.\n\n" + replaced,
+		Example: "  keel emulator reset --yes\n  keel emulator reset --yes --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !yes {
+				return hint.To(usageError{errors.New("emulator reset removes everything that the emulator holds")}, "say that you mean it with --yes")
+			}
+			client, err := a.controlHere()
+			if err != nil {
+				return err
+			}
+			if err := client.Reset(cmd.Context()); err != nil {
+				return err
+			}
+			return a.done("the emulator holds nothing any more", map[string]bool{"reset": true})
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it; without it nothing is done")
+	a.addJSON(cmd)
+	return cmd
+}
+
+// done prints the result of something that has no other: a line, or JSON.
+func (a *app) done(line string, result any) error {
+	if a.json {
+		return a.printJSON(result)
+	}
+	_, err := fmt.Fprintln(a.stdout, line)
+	return err
+}
+
+func newSnapshot(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "snapshot", Short: "Save all that the emulator holds under a name, and bring it back",
+		Long: "A snapshot is a JSON document with everything that the emulator holds, keys included, in an order that makes two of them\n" +
+			"comparable by diff. Snapshots lie in .evenkeel/emulator and end with it.",
+		Example: "  keel emulator snapshot save before\n  keel emulator snapshot restore before --yes\n  keel emulator snapshot show before > before.json",
+	}
+	group(cmd)
+	cmd.AddCommand(newSnapshotList(a), newSnapshotShow(a), newSnapshotRestore(a),
+		a.snapshotVerb("save", "Save all that the emulator holds; a snapshot of that name is replaced",
+			"Save all that the running emulator holds under a name: letters, digits, dots, hyphens and underscores. One of that name is\nreplaced.",
+			"saved", controlapi.Client.SaveSnapshot),
+		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. What the emulator holds stays as it is.", "deleted", controlapi.Client.DeleteSnapshot))
+	return cmd
+}
+
+// snapshotVerb is a command that does one thing with a snapshot.
+func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context, string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: verb + " NAME", Short: short, Long: long, Args: oneArg("the name of a snapshot"),
+		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s before --json", verb),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.onSnapshot(cmd.Context(), args[0], past, do)
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+func (a *app) onSnapshot(ctx context.Context, name, past string, do func(controlapi.Client, context.Context, string) error) error {
+	client, err := a.controlHere()
+	if err != nil {
+		return err
+	}
+	if err := adviseSnapshot(do(client, ctx, name)); err != nil {
+		return err
+	}
+	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), map[string]string{"snapshot": name, "done": past})
+}
+
+func adviseSnapshot(err error) error {
+	if errors.Is(err, controlapi.ErrNotFound) {
+		return hint.To(err, "which there are: keel emulator snapshot list")
+	}
+	return err
+}
+
+func newSnapshotRestore(a *app) *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "restore NAME", Short: "Replace all that the emulator holds by a snapshot", Args: oneArg("the name of a snapshot"),
+		Long: "Replace all that the running emulator holds by a snapshot, in one step: answers are then what they were when it was saved.\n\n" +
+			replaced,
+		Example: "  keel emulator snapshot restore before --yes\n  keel emulator snapshot restore before --yes --json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !yes {
+				return hint.To(usageError{errors.New("snapshot restore replaces everything that the emulator holds")}, "say that you mean it with --yes")
+			}
+			return a.onSnapshot(cmd.Context(), args[0], "restored", controlapi.Client.RestoreSnapshot)
+		},
+	}
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it; without it nothing is done")
+	a.addJSON(cmd)
+	return cmd
+}
+
+func newSnapshotList(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "List the snapshots: name, size, when saved", Args: noArgs,
+		Long:    "List the named snapshots of the running emulator with their sizes in bytes and when they were saved.",
+		Example: "  keel emulator snapshot list\n  keel emulator snapshot list --json",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := a.controlHere()
+			if err != nil {
+				return err
+			}
+			list, err := client.Snapshots(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(list)
+			}
+			if len(list) == 0 {
+				a.say("there is no snapshot; save one with: keel emulator snapshot save NAME")
+				return nil
+			}
+			return table(a.stdout, func(row func(...string)) {
+				row("NAME", "BYTES", "SAVED")
+				for _, s := range list {
+					row(s.Name, strconv.FormatInt(s.Bytes, 10), s.Saved.Local().Format(time.DateTime))
+				}
+			})
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+func newSnapshotShow(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "show NAME", Short: "Print the document of a snapshot; it holds keys", Args: oneArg("the name of a snapshot"),
+		Long: "Print the JSON document of a snapshot, which holds keys: keep it as you keep those. It can be compared with another one by\n" +
+			"diff, and an emulator can be started with it: keel emulator start --seed.",
+		Example: "  keel emulator snapshot show before > before.json",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			client, err := a.controlHere()
+			if err != nil {
+				return err
+			}
+			text, err := client.Snapshot(cmd.Context(), args[0])
+			if err != nil {
+				return adviseSnapshot(err)
+			}
+			_, err = a.stdout.Write(text)
+			return err
+		},
+	}
+	a.addJSON(cmd)
+	return cmd
+}
