@@ -174,18 +174,20 @@ func TestLoginsAreRefused(t *testing.T) {
 		set  func(*login.Settings)
 		want string
 	}{
-		"another secret":                {func(s *login.Settings) { s.ClientSecret = secret }, "AADSTS7000215"},
-		"another tenant":                {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff" }, "AADSTS90002"},
-		"another client":                {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" }, "AADSTS700016"},
-		"a stranger's certificate":      {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
-		"a file of no certificate":      {func(s *login.Settings) { s.ClientCertificatePath = garbage }, "clientCertificatePath"},
-		"a file that is not there":      {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" }, "/nowhere.pem"},
-		"an OIDC token's audience":      {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"aud": "x"}) }, "AADSTS70021"},
-		"an OIDC token's subject":       {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"sub": "x"}) }, "AADSTS70021"},
-		"an OIDC token's life":          {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"exp": 1}) }, "AADSTS700024"},
-		"an OIDC token's signature":     {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil)+"AAAA" }, "AADSTS700027"},
-		"no OIDC token":                 {func(s *login.Settings) { s.UseOIDC = true }, "oidcToken"},
-		"a service that refuses":        {func(s *login.Settings) { s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, w.ARM+"/oidc/token", secret }, "401"},
+		"another secret":            {func(s *login.Settings) { s.ClientSecret = secret }, "AADSTS7000215"},
+		"another tenant":            {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "00000000-0000-0000-0000-0000000000ff" }, "AADSTS90002"},
+		"another client":            {func(s *login.Settings) { s.ClientSecret, s.ClientID = secret, "somebody" }, "AADSTS700016"},
+		"a stranger's certificate":  {func(s *login.Settings) { s.ClientCertificatePath = stranger }, "AADSTS700027"},
+		"a file of no certificate":  {func(s *login.Settings) { s.ClientCertificatePath = garbage }, "clientCertificatePath"},
+		"a file that is not there":  {func(s *login.Settings) { s.ClientCertificatePath = "/nowhere.pem" }, "/nowhere.pem"},
+		"an OIDC token's audience":  {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"aud": "x"}) }, "AADSTS70021"},
+		"an OIDC token's subject":   {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"sub": "x"}) }, "AADSTS70021"},
+		"an OIDC token's life":      {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, jwt.MapClaims{"exp": 1}) }, "AADSTS700024"},
+		"an OIDC token's signature": {func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil)+"AAAA" }, "AADSTS700027"},
+		"no OIDC token":             {func(s *login.Settings) { s.UseOIDC = true }, "oidcToken"},
+		"a service that refuses": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, w.ARM+"/oidc/token", secret
+		}, "401"},
 		"no tenant":                     {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" }, "ARM_TENANT_ID"},
 		"a cloud that nobody knows":     {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" }, "moon"},
 		"a host that describes nothing": {func(s *login.Settings) { s.MetadataHost = strings.TrimPrefix(w.Data, "https://") }, "what cloud it is"},

@@ -28,8 +28,10 @@ func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 		return s
 	}
 	for name, test := range map[string]struct{ given, want login.Settings }{
-		"nothing said":         {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
-		"settings come first":  {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"}, with(func(s *login.Settings) { s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", "" })},
+		"nothing said": {login.Settings{}, with(func(s *login.Settings) { s.ClientSecret, s.UseMSI = "s", true })},
+		"settings come first": {login.Settings{TenantID: "mine", UseOIDC: true, OIDCToken: "o"}, with(func(s *login.Settings) {
+			s.TenantID, s.UseOIDC, s.OIDCToken, s.OIDCRequestURL, s.OIDCRequestToken = "mine", true, "o", "", ""
+		})},
 		"a way that is chosen": {login.Settings{UseAzureCLI: true}, with(func(s *login.Settings) { s.UseAzureCLI = true })},
 		"OIDC asks GitHub":     {login.Settings{UseOIDC: true}, with(func(s *login.Settings) { s.UseOIDC = true })},
 	} {

@@ -114,7 +114,7 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	}
 }
 
-// TestRefreshReportsEveryDriftAndUpHealsIt walks the schema: an input without a case fails.
+// TestRefreshReportsEveryDriftAndUpHealsIt walks the schema: an input without a case fails. Of deleteRegistrations the service knows nothing.
 func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
@@ -124,7 +124,7 @@ func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 		{"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/"},
 	} {
 		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+kind.token) {
-			if !isLeaf || path == kind.idName || isForOthers(kind.token, path) {
+			if !isLeaf || path == kind.idName || path == "deleteRegistrations" || isForOthers(kind.token, path) {
 				continue
 			}
 			t.Run(kind.token+" "+path, func(t *testing.T) {

@@ -26,6 +26,7 @@ type EnrollmentGroup struct{}
 type EnrollmentGroupArgs struct {
 	EnrollmentGroupID string `pulumi:"enrollmentGroupId" provider:"replaceOnChanges"`
 	Settings
+	Cleanup
 }
 
 // EnrollmentGroupState is the state of an EnrollmentGroup.
@@ -47,11 +48,11 @@ func (a *EnrollmentGroupArgs) Annotate(an infer.Annotator) {
 }
 
 func (a EnrollmentGroupArgs) declared() declared {
-	return declared{ID: a.EnrollmentGroupID, Settings: a.Settings}
+	return declared{ID: a.EnrollmentGroupID, Settings: a.Settings, Cleanup: a.Cleanup}
 }
 
 func groupArgs(d declared) EnrollmentGroupArgs {
-	return EnrollmentGroupArgs{EnrollmentGroupID: d.ID, Settings: d.Settings}
+	return EnrollmentGroupArgs{EnrollmentGroupID: d.ID, Settings: d.Settings, Cleanup: d.Cleanup}
 }
 
 func (s EnrollmentGroupState) held() held { return held{s.declared(), s.Record} }
@@ -138,7 +139,7 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 
 // Delete removes the group; one that is gone already is no error. The registration records of its devices stay.
 func (EnrollmentGroup) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentGroupState]) (infer.DeleteResponse, error) {
-	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID)
+	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID, req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.

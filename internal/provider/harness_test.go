@@ -172,9 +172,13 @@ func readOf(m *managed) p.ReadRequest {
 	return p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs}
 }
 
+func deleteOf(m *managed) p.DeleteRequest {
+	return p.DeleteRequest{ID: m.id, Urn: m.urn, Properties: m.state, OldInputs: m.inputs}
+}
+
 func (m *managed) delete() {
 	m.t.Helper()
-	if err := m.server.Delete(p.DeleteRequest{ID: m.id, Urn: m.urn, Properties: m.state}); err != nil {
+	if err := m.server.Delete(deleteOf(m)); err != nil {
 		m.t.Fatalf("delete %s: %v", m.urn.Name(), err)
 	}
 }

@@ -28,6 +28,7 @@ type IndividualEnrollmentArgs struct {
 	DeviceID                  *string        `pulumi:"deviceId,optional"`
 	OptionalDeviceInformation map[string]any `pulumi:"optionalDeviceInformation,optional"`
 	Settings
+	Cleanup
 }
 
 // IndividualEnrollmentState is the state of an IndividualEnrollment.
@@ -51,11 +52,11 @@ func (a *IndividualEnrollmentArgs) Annotate(an infer.Annotator) {
 }
 
 func (a IndividualEnrollmentArgs) declared() declared {
-	return declared{ID: a.RegistrationID, DeviceID: a.DeviceID, DeviceInformation: a.OptionalDeviceInformation, Settings: a.Settings}
+	return declared{ID: a.RegistrationID, DeviceID: a.DeviceID, DeviceInformation: a.OptionalDeviceInformation, Settings: a.Settings, Cleanup: a.Cleanup}
 }
 
 func individualArgs(d declared) IndividualEnrollmentArgs {
-	return IndividualEnrollmentArgs{RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: d.DeviceInformation, Settings: d.Settings}
+	return IndividualEnrollmentArgs{RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: d.DeviceInformation, Settings: d.Settings, Cleanup: d.Cleanup}
 }
 
 func (s IndividualEnrollmentState) held() held { return held{s.declared(), s.Record} }
@@ -145,7 +146,7 @@ func (IndividualEnrollment) Check(ctx context.Context, req infer.CheckRequest) (
 
 // Delete removes the enrollment; one that is gone already is no error.
 func (IndividualEnrollment) Delete(ctx context.Context, req infer.DeleteRequest[IndividualEnrollmentState]) (infer.DeleteResponse, error) {
-	return infer.DeleteResponse{}, deleteEntry(ctx, individualsName, req.ID)
+	return infer.DeleteResponse{}, deleteEntry(ctx, individualsName, req.ID, req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.

@@ -14,6 +14,7 @@ import (
 // lifecycle is the part of both resources that is the same: what is done with an entry of one collection for one resource.
 type lifecycle struct {
 	store
+	client *dpsapi.Client
 	// host and collection make the ids; host is the configured one.
 	host, collection string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
@@ -29,7 +30,7 @@ func begin(ctx context.Context, collection string) (lifecycle, error) {
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{host: client.Host(), collection: collection, authorisation: config.authorisation()}
+	l := lifecycle{client: client, host: client.Host(), collection: collection, authorisation: config.authorisation()}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
 		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
 	}
@@ -277,16 +278,3 @@ func (l lifecycle) delete(ctx context.Context, id string) error {
 
 // sameID reports whether two ids name the same entry: the service has no regard for letter case.
 func sameID(a, b string) bool { return strings.EqualFold(a, b) }
-
-// deleteEntry removes the entry of a resource.
-func deleteEntry(ctx context.Context, collection, id string) error {
-	l, err := begin(ctx, collection)
-	if err != nil {
-		return err
-	}
-	entry, err := l.own(id)
-	if err != nil {
-		return err
-	}
-	return l.delete(ctx, entry)
-}

@@ -8,7 +8,6 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
-	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"evenkeel/internal/enrollment"
 	"evenkeel/internal/hublink"
@@ -230,7 +229,7 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 }
 
 // Diff compares the inputs with the link as the state knows it. An imported link's key is unknown: then a key counts as changed only
-// when it is not the one of the inputs before.
+// when it is not the one of the inputs before. An empty text is one that is not known yet, which addUnknown deals with.
 func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse, error) {
 	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	want, known := req.Inputs, req.State.LinkedHubArgs
@@ -244,10 +243,10 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		changed  bool
 		replaces bool
 	}{
-		{"provisioningServiceId", spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
-		{"hubHostName", spelled.HubHostName != want.HubHostName, true},
-		{"policyName", spelled.PolicyName != want.PolicyName, false},
-		{"location", spelled.Location != want.Location, false},
+		{"provisioningServiceId", want.ProvisioningServiceID != "" && spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
+		{"hubHostName", want.HubHostName != "" && spelled.HubHostName != want.HubHostName, true},
+		{"policyName", want.PolicyName != "" && spelled.PolicyName != want.PolicyName, false},
+		{"location", want.Location != "" && spelled.Location != want.Location, false},
 		{"allocationWeight", !hublink.SameWeight(known.AllocationWeight, want.AllocationWeight), false},
 		{"applyAllocationPolicy", !hublink.SameApply(known.ApplyAllocationPolicy, want.ApplyAllocationPolicy), false},
 		{"key", want.Key != nil && before != nil && *want.Key != *before, false},
@@ -264,19 +263,12 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 	return response, nil
 }
 
-type oldInputsKey struct{}
-
-// withOldInputs lets Diff see the inputs of the last operation, which infer does not pass on.
-func withOldInputs(ctx context.Context, old property.Map) context.Context {
-	return context.WithValue(ctx, oldInputsKey{}, old)
-}
-
 // oldKey is the key of the last operation's inputs; nil for none.
 func oldKey(ctx context.Context) *string {
-	old, _ := ctx.Value(oldInputsKey{}).(property.Map)
-	if value := old.Get("key"); value.IsString() {
-		key := value.AsString()
-		return &key
+	value := oldInputs(ctx).Get("key")
+	if !value.IsString() {
+		return nil
 	}
-	return nil
+	key := value.AsString()
+	return &key
 }

@@ -107,7 +107,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
-		return served.Delete(withURN(ctx, req.Urn), req)
+		return served.Delete(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), req)
 	}
 	return adapted
 }
@@ -122,4 +122,17 @@ func withURN(ctx context.Context, urn resource.URN) context.Context {
 func urnFrom(ctx context.Context) resource.URN {
 	urn, _ := ctx.Value(urnKey{}).(resource.URN)
 	return urn
+}
+
+type oldInputsKey struct{}
+
+// withOldInputs lets Diff and Delete see the inputs of the last operation, which infer does not pass on.
+func withOldInputs(ctx context.Context, old property.Map) context.Context {
+	return context.WithValue(ctx, oldInputsKey{}, old)
+}
+
+// oldInputs are the inputs of the last operation; empty when the engine sent none.
+func oldInputs(ctx context.Context) property.Map {
+	old, _ := ctx.Value(oldInputsKey{}).(property.Map)
+	return old
 }

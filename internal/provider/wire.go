@@ -13,6 +13,7 @@ type declared struct {
 	DeviceID          *string
 	DeviceInformation map[string]any
 	Settings
+	Cleanup
 }
 
 // held is an enrollment as the service holds it. Its settings are spelled as the program spells them wherever both mean the same.

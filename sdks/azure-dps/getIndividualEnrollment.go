@@ -38,6 +38,8 @@ type LookupIndividualEnrollmentResult struct {
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
+	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
 	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
@@ -125,6 +127,11 @@ func (o LookupIndividualEnrollmentResultOutput) CreatedDateTimeUtc() pulumi.Stri
 // The webhook that decides, for the policy `custom`.
 func (o LookupIndividualEnrollmentResultOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
+}
+
+// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+func (o LookupIndividualEnrollmentResultOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
 
 // Id of the device at its hub. Left out, the registration id.

@@ -28,6 +28,8 @@ type IndividualEnrollment struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
+	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
 	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
@@ -120,6 +122,8 @@ type individualEnrollmentArgs struct {
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
+	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
@@ -148,6 +152,8 @@ type IndividualEnrollmentArgs struct {
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
+	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrInput
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
@@ -276,6 +282,11 @@ func (o IndividualEnrollmentOutput) CreatedDateTimeUtc() pulumi.StringOutput {
 // The webhook that decides, for the policy `custom`.
 func (o IndividualEnrollmentOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
+}
+
+// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+func (o IndividualEnrollmentOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v *IndividualEnrollment) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
 
 // Id of the device at its hub. Left out, the registration id.

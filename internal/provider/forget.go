@@ -1,0 +1,77 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// Cleanup is what individual enrollments and enrollment groups say of their deletion. It is the stack's own business: the service
+// knows nothing of it, so a change of it is no change of the entry, and Delete goes by the last inputs.
+type Cleanup struct {
+	DeleteRegistrations *bool `pulumi:"deleteRegistrations,optional"`
+}
+
+// Annotate describes the property in the schema.
+func (c *Cleanup) Annotate(an infer.Annotator) {
+	an.Describe(&c.DeleteRegistrations, "Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when "+
+		"left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.")
+}
+
+// forgetsRegistrations reports whether a deletion takes the registration records along.
+func (c Cleanup) forgetsRegistrations(ctx context.Context) bool {
+	if old := oldInputs(ctx).Get("deleteRegistrations"); old.IsBool() {
+		return old.AsBool()
+	}
+	return isOn(c.DeleteRegistrations)
+}
+
+// deleteEntry removes the entry of a resource. With forget the registration records go first, so that a failure leaves the entry, by
+// which the next try finds them, and once more afterwards: a device may have registered in between.
+func deleteEntry(ctx context.Context, collection, id string, forget bool) error {
+	l, err := begin(ctx, collection)
+	if err != nil {
+		return err
+	}
+	entry, err := l.own(id)
+	if err != nil {
+		return err
+	}
+	if !forget {
+		return l.delete(ctx, entry)
+	}
+	if err := l.forget(ctx, entry); err != nil {
+		return err
+	}
+	if err := l.delete(ctx, entry); err != nil {
+		return err
+	}
+	return l.forget(ctx, entry)
+}
+
+// forget deletes the registration records of the entry's devices; there may be none.
+func (l lifecycle) forget(ctx context.Context, entry string) error {
+	ids := []string{entry}
+	if l.collection == groupsName {
+		ids = nil
+		for record, err := range l.client.Registrations(ctx, entry, 0) {
+			if errors.Is(err, dpsapi.ErrNotFound) {
+				break // a service that no longer knows the group
+			}
+			if err != nil {
+				return l.failure("list the registrations of", entry, err)
+			}
+			ids = append(ids, record.RegistrationID)
+		}
+	}
+	for i, id := range ids {
+		if err := l.client.DeleteRegistration(ctx, id, ""); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+			return l.failure(fmt.Sprintf("delete registration %q (%d of %d) of", id, i+1, len(ids)), entry, err)
+		}
+	}
+	return nil
+}
