@@ -41,6 +41,11 @@ type Options struct {
 	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
 	// enforces those etags is not known.
 	IgnoreServiceETags bool
+	// Quotas are how many resources the subscription may have.
+	Quotas Quotas
+	// Unregistered begins with a subscription that has not registered Microsoft.Devices: creations get MissingSubscriptionRegistration
+	// until a client registers it. A restart begins so again.
+	Unregistered bool
 	// AzureLimits refuses what goes beyond Azure's documented limits of operations, with 429 and Retry-After.
 	AzureLimits bool
 	// Latencies say how far each Azure location is from the devices, which geoLatency allocation goes by. Keys are location names in
@@ -72,6 +77,10 @@ type Federation struct {
 	// Keys are the issuer's public keys by their ids, *rsa.PublicKey or *ecdsa.PublicKey.
 	Keys map[string]crypto.PublicKey
 }
+
+// Quotas are how many resources a subscription may have: a zero one is Azure's, a negative one none. Azure's are 50 hubs of paid tiers,
+// one free hub, and 10 provisioning services.
+type Quotas struct{ Hubs, FreeHubs, Services int }
 
 // Ports are the TCP ports of an emulator.
 type Ports struct {

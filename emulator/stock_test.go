@@ -32,6 +32,7 @@ type clients struct {
 	hubs     *armiothub.ResourceClient
 	services *armdeviceprovisioningservices.IotDpsResourceClient
 
+	reports
 	hubCertificates     *armiothub.CertificatesClient
 	serviceCertificates *armdeviceprovisioningservices.DpsCertificateClient
 }
@@ -63,7 +64,11 @@ func stock(t *testing.T, e *emulator.Emulator) clients {
 	check(t, err)
 	serviceCertificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential, armOptions)
 	check(t, err)
-	return clients{groups, all, hubs, services, hubCertificates, serviceCertificates}
+	hubFactory, err := armiothub.NewClientFactory(ends.SubscriptionID, credential, armOptions)
+	check(t, err)
+	resources, err := armresources.NewClientFactory(ends.SubscriptionID, credential, armOptions)
+	check(t, err)
+	return clients{groups, all, hubs, services, newReports(hubFactory, resources), hubCertificates, serviceCertificates}
 }
 
 func check(t *testing.T, err error) {

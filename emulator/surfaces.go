@@ -28,6 +28,7 @@ func (e *Emulator) armHandler() http.Handler {
 	tokens := e.on(requestlog.Entra, e.entra.Handler())
 	manager := e.on(requestlog.ARM, arm.New(arm.Options{
 		State: e.state, Tokens: e.entra, Subscription: SubscriptionID, Delay: e.options.LRODelay,
+		Quotas: arm.Quotas(e.options.Quotas), Unregistered: e.options.Unregistered, Received: e.hubs.Received,
 		IgnoreServiceETags: e.options.IgnoreServiceETags,
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

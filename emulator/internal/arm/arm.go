@@ -32,6 +32,11 @@ type Options struct {
 	Tokens *entra.Authority
 	// Subscription is the only one there is.
 	Subscription string
+	Quotas       Quotas
+	// Unregistered: the subscription has not registered Microsoft.Devices yet.
+	Unregistered bool
+	// Received is how many messages a hub has taken in; nil: none.
+	Received func(host string) uint64
 	// Delay is how long a long-running operation takes; zero: done when answered.
 	Delay time.Duration
 	// IgnoreServiceETags takes every PUT of a provisioning service, whatever etag it carries.
@@ -44,6 +49,8 @@ type surface struct {
 	routes map[string]handler
 	// changes lets one changing call at a time read, decide and write.
 	changes sync.Mutex
+	// registration guards Unregistered.
+	registration sync.Mutex
 }
 
 // handler answers one operation, or returns the error to answer with.
@@ -66,6 +73,7 @@ func New(o Options) http.Handler { return newSurface(o) }
 func Routes() []string { return slices.Sorted(maps.Keys(newSurface(Options{}).routes)) }
 
 func newSurface(o Options) *surface {
+	o.Quotas.complete()
 	s := &surface{Options: o, mux: http.NewServeMux(), routes: map[string]handler{}}
 	s.routeGroups()
 	s.routeHubs()
@@ -74,6 +82,9 @@ func newSurface(o Options) *surface {
 	s.routeCertificates()
 	s.routeOperations()
 	s.routeSubscriptions()
+	s.routeProviders()
+	s.routeReports()
+	s.routePrivateEndpoints()
 	return s
 }
 
@@ -220,7 +231,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// list is the envelope of every list. Fidelity: lists have one page.
+// list is the envelope of lists that have one page.
 type list struct {
 	Value any `json:"value"`
 }

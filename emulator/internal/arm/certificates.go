@@ -41,13 +41,21 @@ type parent struct {
 	kind  string
 }
 
+func parentHub(h state.Hub) parent {
+	return parent{true, h.Host(), resourcePath(hubKind, h.ID), hubKind}
+}
+
+func parentService(v state.Service) parent {
+	return parent{false, v.Host(), resourcePath(serviceKind, v.ID), serviceKind}
+}
+
 func (c *call) parent(ofHub bool) (parent, error) {
 	if ofHub {
 		hub, err := hubs.read(c)
-		return parent{true, hub.Host(), resourcePath(hubKind, hub.ID), hubKind}, err
+		return parentHub(hub), err
 	}
 	service, err := services.read(c)
-	return parent{false, service.Host(), resourcePath(serviceKind, service.ID), serviceKind}, err
+	return parentService(service), err
 }
 
 // certificateBody is CertificateDescription of hubs and CertificateResponse of provisioning services.
@@ -149,6 +157,10 @@ func (c *call) putCertificate(p parent) error {
 		return err
 	case c.r.Header.Get("If-Match") != "":
 		return etagRefused(p.kind)
+	default:
+		if err := c.checkCertificateQuota(p); err != nil {
+			return err
+		}
 	}
 	return c.keep(p, child, record, showCertificate)
 }
@@ -253,4 +265,16 @@ func (c *call) verifyCertificate(p parent) error {
 	}
 	record.Verified, record.Code = true, ""
 	return c.keep(p, child, record, showCertificate)
+}
+
+// maxCertificates is how many a hub or a provisioning service has. Source: "IoT Hub quotas and throttling", "Azure IoT Hub Device
+// Provisioning Service limits"; the number of the error is unsure.
+const maxCertificates = 25
+
+func (c *call) checkCertificateQuota(p parent) error {
+	children, err := c.State.Children(p.host, state.CertificateKind)
+	if err == nil && len(children) >= maxCertificates {
+		err = invalid("The maximum of %d certificates is reached.", maxCertificates)
+	}
+	return err
 }

@@ -42,6 +42,7 @@ const (
 	numberNameTaken     = 409001 // unsure
 	numberNotActive     = 409002 // microsoft/vscode#68251, Azure/azure-powershell#16842
 	numberChildNotFound = 404003 // unsure
+	numberQuota         = 400019 // MicrosoftLearning/DP-900T00A-Azure-Data-Fundamentals#6
 	numberPrecondition  = 412001 // crossplane-contrib/provider-upjet-azure#299
 )
 

@@ -18,21 +18,21 @@ type family[T any] struct {
 	remove  func(*state.State, state.ResourceID, time.Duration) (T, error)
 	// common is what every resource has; show the body of an answer.
 	common func(T) state.Resource
-	show   func(T) (any, error)
+	show   func(*call, T) (any, error)
 }
 
 var hubs = family[state.Hub]{
 	kind: hubKind, operation: operationOfHub,
 	get: (*state.State).Hub, list: (*state.State).Hubs, setTags: (*state.State).SetHubTags, remove: (*state.State).DeleteHub,
 	common: func(h state.Hub) state.Resource { return h.Resource },
-	show:   func(h state.Hub) (any, error) { return showHub(h) },
+	show:   func(c *call, h state.Hub) (any, error) { return c.showHub(h) },
 }
 
 var services = family[state.Service]{
 	kind: serviceKind, operation: operationOfService,
 	get: (*state.State).Service, list: (*state.State).Services, setTags: (*state.State).SetServiceTags, remove: (*state.State).DeleteService,
 	common: func(v state.Service) state.Resource { return v.Resource },
-	show:   func(v state.Service) (any, error) { return showService(v) },
+	show:   func(c *call, v state.Service) (any, error) { return c.showService(v) },
 }
 
 // read is the resource that the path names.
@@ -50,7 +50,7 @@ func (f family[T]) read(c *call) (T, error) {
 }
 
 func (f family[T]) answer(c *call, thing T) error {
-	body, err := f.show(thing)
+	body, err := f.show(c, thing)
 	if err != nil {
 		return err
 	}
@@ -79,11 +79,11 @@ func (f family[T]) getAll(c *call) error {
 	}
 	bodies := make([]any, len(things))
 	for i, thing := range things {
-		if bodies[i], err = f.show(thing); err != nil {
+		if bodies[i], err = f.show(c, thing); err != nil {
 			return err
 		}
 	}
-	return c.json(http.StatusOK, list{bodies})
+	return pageOf(c, bodies)
 }
 
 // patch is IotHubResource_Update or IotDpsResource_Update, which change tags only: 200 with the whole resource.

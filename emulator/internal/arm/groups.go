@@ -11,6 +11,7 @@ import (
 const (
 	groupList = "/subscriptions/{subscription}/resourcegroups"
 	groupItem = groupList + "/{group}"
+	groupKind = "Microsoft.Resources/resourceGroups"
 )
 
 // groupName is what resource-name-rules allow, but for the last character, which must not be a dot.
@@ -45,7 +46,7 @@ func groupID(g state.Group) string {
 }
 
 func showGroup(g state.Group) groupBody {
-	body := groupBody{ID: groupID(g), Name: g.Name, Type: "Microsoft.Resources/resourceGroups", Location: g.Location, Tags: g.Tags}
+	body := groupBody{ID: groupID(g), Name: g.Name, Type: groupKind, Location: g.Location, Tags: g.Tags}
 	body.Properties.ProvisioningState = provisioningState(g.Phase)
 	return body
 }
@@ -158,17 +159,23 @@ func (c *call) deleteGroup() error {
 	return nil
 }
 
-// listGroups lists the subscription's groups. Fidelity: $filter and $top are passed over.
+// listGroups lists the subscription's groups. Fidelity: of filters it takes tags alone.
 func (c *call) listGroups() error {
 	groups, err := c.State.Groups(c.values["subscription"])
 	if err != nil {
 		return err
 	}
-	bodies := make([]groupBody, len(groups))
-	for i, g := range groups {
-		bodies[i] = showGroup(g)
+	wanted, err := c.filterOf()
+	if err != nil {
+		return err
 	}
-	return c.json(http.StatusOK, list{bodies})
+	bodies := []groupBody{}
+	for _, g := range groups {
+		if chosen(wanted, groupKind, g.Tags) {
+			bodies = append(bodies, showGroup(g))
+		}
+	}
+	return pageOf(c, bodies)
 }
 
 // genericResource is a resource as the lists over all types show it.
@@ -181,7 +188,7 @@ type genericResource struct {
 	SKU      skuBody           `json:"sku"`
 }
 
-// listResources lists the resources of a group, or of the subscription. Fidelity: $filter, $top and $expand are passed over.
+// listResources lists the resources of a group, or of the subscription. Fidelity: $expand is passed over.
 func (c *call) listResources() error {
 	group := c.values["group"]
 	if group != "" {
@@ -197,8 +204,15 @@ func (c *call) listResources() error {
 	if err != nil {
 		return err
 	}
+	wanted, err := c.filterOf()
+	if err != nil {
+		return err
+	}
 	bodies := []genericResource{}
 	add := func(kind string, r state.Resource) {
+		if !chosen(wanted, provider+"/"+kind, r.Tags) {
+			return
+		}
 		bodies = append(bodies, genericResource{
 			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location, Tags: r.Tags, SKU: showSKU(r.SKU),
 		})
@@ -209,5 +223,5 @@ func (c *call) listResources() error {
 	for _, v := range services {
 		add(serviceKind, v.Resource)
 	}
-	return c.json(http.StatusOK, list{bodies})
+	return pageOf(c, bodies)
 }

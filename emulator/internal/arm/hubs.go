@@ -55,6 +55,9 @@ type hubRecord struct {
 
 // putHub is IotHubResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Properties left out are reset.
 func (c *call) putHub() error {
+	if err := c.checkRegistered(); err != nil {
+		return err
+	}
 	id := c.resource()
 	var body hubBody
 	if err := c.body(&body); err != nil {
@@ -81,6 +84,11 @@ func (c *call) putHub() error {
 	if hub.SKU, err = readHubSKU(body.SKU, old); err != nil {
 		return err
 	}
+	if present == nil {
+		if err := c.checkHubQuota(hub.SKU); err != nil {
+			return err
+		}
+	}
 	if hub.Policies, err = readHubPolicies(body.Properties, old); err != nil {
 		return err
 	}
@@ -103,7 +111,7 @@ func (c *call) putHub() error {
 
 // answerHubPut shows a hub that is under way: without its host name when it is new.
 func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
-	answer, err := showHub(hub)
+	answer, err := c.showHub(hub)
 	if err != nil {
 		return err
 	}
@@ -153,12 +161,17 @@ func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
 		return state.SKU{}, invalid("The sku '%s' has 1 to %d units, not %d.", name, tier.maxUnits, body.Capacity)
 	}
 	if old != nil {
-		from := tiers[old.SKU.Name].tier
-		if from != tier.tier && !(from == "Basic" && tier.tier == "Standard") {
-			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", from, tier.tier)
+		if !canBecome(old.SKU.Name, name) {
+			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", tiers[old.SKU.Name].tier, tier.tier)
 		}
 	}
 	return state.SKU{Name: name, Capacity: capacity}, nil
+}
+
+// canBecome reports whether a hub of one sku can be given the other.
+func canBecome(from, to string) bool {
+	before, after := tiers[from].tier, tiers[to].tier
+	return before == after || before == "Basic" && after == "Standard"
 }
 
 func readHubPolicies(properties map[string]json.RawMessage, old *state.Resource) ([]state.Policy, error) {

@@ -22,6 +22,9 @@ var (
 	serviceRights = []string{"ServiceConfig", "DeviceConnect", "EnrollmentRead", "EnrollmentWrite", "RegistrationStatusRead", "RegistrationStatusWrite"}
 )
 
+// maxPolicies is how many there are. Source: "IoT Hub quotas and throttling"; that provisioning services have the same is unsure.
+const maxPolicies = 16
+
 // maxPolicyName is the longest name of a policy (unsure).
 const maxPolicyName = 64
 
@@ -45,6 +48,9 @@ func defaultServicePolicies() []state.Policy {
 // keeps those it had, and gets new ones when it is new.
 // Fidelity: whether Azure keeps such keys is not known.
 func readPolicies(bodies []policyBody, rights []string, present []state.Policy) ([]state.Policy, error) {
+	if len(bodies) > maxPolicies {
+		return nil, invalid("There are at most %d shared access policies, not %d.", maxPolicies, len(bodies))
+	}
 	policies := make([]state.Policy, 0, len(bodies))
 	for _, b := range bodies {
 		if b.KeyName == "" || len(b.KeyName) > maxPolicyName {

@@ -28,14 +28,15 @@ type skuBody struct {
 	Capacity int64  `json:"capacity"`
 }
 
-// tiers of the skus; maxUnits is from "Choose the right IoT Hub tier".
+// tiers of the skus; units and messages a day of each are from "Choose the right IoT Hub tier".
 var tiers = map[string]struct {
 	tier     string
 	maxUnits int64
+	messages int64
 }{
-	"F1": {"Free", 1},
-	"B1": {"Basic", 200}, "B2": {"Basic", 200}, "B3": {"Basic", 10},
-	"S1": {"Standard", 200}, "S2": {"Standard", 200}, "S3": {"Standard", 10},
+	"F1": {"Free", 1, 8000},
+	"B1": {"Basic", 200, 400_000}, "B2": {"Basic", 200, 6_000_000}, "B3": {"Basic", 10, 300_000_000},
+	"S1": {"Standard", 200, 400_000}, "S2": {"Standard", 200, 6_000_000}, "S3": {"Standard", 10, 300_000_000},
 }
 
 func showSKU(s state.SKU) skuBody {

@@ -58,6 +58,8 @@ type serviceProperties struct {
 	DeviceProvisioningHostName string       `json:"deviceProvisioningHostName,omitempty"`
 	IDScope                    *string      `json:"idScope"`
 	AuthorizationPolicies      []policyBody `json:"authorizationPolicies,omitempty"`
+	// PrivateEndpointConnections are shown only.
+	PrivateEndpointConnections []connectionBody `json:"privateEndpointConnections,omitempty"`
 	serviceSettings
 }
 
@@ -79,6 +81,9 @@ type serviceRecord struct {
 // stay; other properties are reset. The etag, when there is one, stands in the body or in If-Match.
 // Fidelity: it is enforced unless the emulator is told not to; Azure's behaviour is not known.
 func (c *call) putService() error {
+	if err := c.checkRegistered(); err != nil {
+		return err
+	}
 	id := c.resource()
 	var body serviceBody
 	if err := c.body(&body); err != nil {
@@ -100,6 +105,11 @@ func (c *call) putService() error {
 	}
 	if err := checkTags(body.Tags); err != nil {
 		return err
+	}
+	if present == nil {
+		if err := c.checkServiceQuota(); err != nil {
+			return err
+		}
 	}
 	service := state.Service{Resource: state.Resource{ID: id, Location: body.Location, Tags: body.Tags}}
 	if err := c.readService(&service, body, present); err != nil {
@@ -124,7 +134,7 @@ func (c *call) putService() error {
 
 // answerServicePut shows a service that is under way: no host names, no ID scope, no etag when it is new.
 func (c *call) answerServicePut(service state.Service, created, withPolicies bool) error {
-	answer, err := showService(service)
+	answer, err := c.showService(service)
 	if err != nil {
 		return err
 	}

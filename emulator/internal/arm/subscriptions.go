@@ -8,13 +8,11 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Calls about subscriptions, the resource provider and names.
+// Calls about subscriptions and names.
 func (s *surface) routeSubscriptions() {
 	s.route("GET /subscriptions", (*call).listSubscriptions)
 	s.route("GET /subscriptions/{subscription}", (*call).getSubscription)
 	s.route("GET /tenants", (*call).listTenants)
-	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices", (*call).getProvider)
-	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/register", (*call).getProvider)
 }
 
 func (s *surface) subscription() map[string]any {
@@ -35,17 +33,6 @@ func (c *call) getSubscription() error { return c.json(http.StatusOK, c.subscrip
 // listTenants is Tenants_List.
 func (c *call) listTenants() error {
 	return c.json(http.StatusOK, list{[]any{map[string]any{"id": "/tenants/" + entra.TenantID, "tenantId": entra.TenantID}}})
-}
-
-// getProvider is Providers_Get and Providers_Register: Microsoft.Devices is always registered.
-func (c *call) getProvider() error {
-	kind := func(name string, versions []string) map[string]any {
-		return map[string]any{"resourceType": name, "apiVersions": versions, "locations": []string{}}
-	}
-	return c.json(http.StatusOK, map[string]any{
-		"id": "/subscriptions/" + c.Subscription + "/providers/" + provider, "namespace": provider, "registrationState": "Registered",
-		"resourceTypes": []any{kind(hubKind, hubVersions), kind(serviceKind, serviceVersions)},
-	})
 }
 
 // nameAvailability answers for both kinds; the reason is "Invalid" even for a free name (recorded in Azure/azure-cli, test_hub_wait).

@@ -1,0 +1,236 @@
+package arm
+
+import (
+	"net/http"
+	"strings"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// The resource provider Microsoft.Devices: its registration, its operations, and how many resources a subscription may have.
+
+// Quotas are how many resources a subscription may have. A zero one is Azure's, a negative one none.
+type Quotas struct {
+	// Hubs are those of a paid tier: 50. FreeHubs 1. Source: "IoT Hub quotas and throttling".
+	Hubs, FreeHubs int
+	// Services are provisioning services: 10. Source: "Azure IoT Hub Device Provisioning Service limits".
+	Services int
+}
+
+const (
+	azureHubs, azureFreeHubs, azureServices = 50, 1, 10
+	// unbounded is what usages show for no quota.
+	unbounded = 1 << 30
+)
+
+func (q *Quotas) complete() {
+	for _, quota := range []struct {
+		n     *int
+		azure int
+	}{{&q.Hubs, azureHubs}, {&q.FreeHubs, azureFreeHubs}, {&q.Services, azureServices}} {
+		switch {
+		case *quota.n == 0:
+			*quota.n = quota.azure
+		case *quota.n < 0:
+			*quota.n = unbounded
+		}
+	}
+}
+
+func (s *surface) routeProviders() {
+	const devices = "/subscriptions/{subscription}/providers/microsoft.devices"
+	s.route("GET "+devices, (*call).getProvider)
+	s.route("GET /subscriptions/{subscription}/providers", (*call).listProviders)
+	s.change("POST "+devices+"/register", (*call).registerProvider)
+	s.change("POST "+devices+"/unregister", (*call).unregisterProvider)
+	s.route("GET "+devices+"/usages", (*call).getUsages)
+	s.route("GET /providers/microsoft.devices/operations", (*call).listOperations)
+	s.route("GET /subscriptions/{subscription}/locations", (*call).listLocations)
+}
+
+// providerBody is Provider of Microsoft.Resources.
+func (c *call) providerBody() map[string]any {
+	places := []string{}
+	for _, l := range azureLocations {
+		places = append(places, l.display)
+	}
+	kind := func(name string, versions []string) map[string]any {
+		return map[string]any{"resourceType": name, "apiVersions": versions, "locations": places}
+	}
+	c.registration.Lock()
+	defer c.registration.Unlock()
+	phase := "Registered"
+	if c.Unregistered {
+		phase = "NotRegistered"
+	}
+	return map[string]any{
+		"id": "/subscriptions/" + c.Subscription + "/providers/" + provider, "namespace": provider, "registrationState": phase,
+		"registrationPolicy": "RegistrationRequired",
+		"resourceTypes":      []any{kind(hubKind, hubVersions), kind(serviceKind, serviceVersions)},
+	}
+}
+
+// getProvider is Providers_Get, listProviders Providers_List: there is Microsoft.Devices alone.
+func (c *call) getProvider() error   { return c.json(http.StatusOK, c.providerBody()) }
+func (c *call) listProviders() error { return pageOf(c, []any{c.providerBody()}) }
+
+// registerProvider is Providers_Register, unregisterProvider Providers_Unregister. Fidelity: they take no time, and a restart begins
+// again as the options say.
+func (c *call) registerProvider() error {
+	c.setUnregistered(false)
+	return c.getProvider()
+}
+
+func (c *call) unregisterProvider() error {
+	hubs, err := c.State.Hubs(c.Subscription, "")
+	if err != nil {
+		return err
+	}
+	services, err := c.State.Services(c.Subscription, "")
+	if err != nil {
+		return err
+	}
+	if len(hubs)+len(services) > 0 {
+		return armError(http.StatusConflict, "CannotUnregisterNamespace",
+			"Cannot unregister namespace '%s': the subscription has resources of it.", provider)
+	}
+	c.setUnregistered(true)
+	return c.getProvider()
+}
+
+func (c *call) setUnregistered(un bool) {
+	c.registration.Lock()
+	defer c.registration.Unlock()
+	c.surface.Unregistered = un
+}
+
+// checkRegistered refuses a creation in a subscription that is not registered. Source: "Resolve errors for resource provider
+// registration".
+func (c *call) checkRegistered() error {
+	c.registration.Lock()
+	defer c.registration.Unlock()
+	if !c.Unregistered {
+		return nil
+	}
+	return armError(http.StatusConflict, "MissingSubscriptionRegistration",
+		"The subscription is not registered to use namespace '%s'. See https://aka.ms/rps-not-found for how to register subscriptions.", provider)
+}
+
+// usage is UserSubscriptionQuota, with how much of it is used.
+type usage struct {
+	ID           string            `json:"id"`
+	Type         string            `json:"type"`
+	Unit         string            `json:"unit"`
+	CurrentValue int               `json:"currentValue"`
+	Limit        int               `json:"limit"`
+	Name         map[string]string `json:"name"`
+}
+
+// getUsages is ResourceProviderCommon_GetSubscriptionQuota. Fidelity: the names and the unit are unsure.
+func (c *call) getUsages() error {
+	paid, free, services, err := c.used()
+	if err != nil {
+		return err
+	}
+	show := func(name, text string, used, limit int) usage {
+		return usage{
+			ID:   "/subscriptions/" + c.Subscription + "/providers/" + provider + "/usages/" + name,
+			Type: provider + "/" + name, Unit: "Count", CurrentValue: used, Limit: limit,
+			Name: map[string]string{"value": name, "localizedValue": text},
+		}
+	}
+	return c.json(http.StatusOK, list{[]usage{
+		show("IotHubs", "IoT Hubs", paid, c.Quotas.Hubs),
+		show("IotHubs-F1", "Free IoT Hubs", free, c.Quotas.FreeHubs),
+		show("ProvisioningServices", "Device Provisioning Services", services, c.Quotas.Services),
+	}})
+}
+
+// used counts hubs of paid tiers, free ones, and provisioning services of the subscription.
+func (c *call) used() (paid, free, services int, err error) {
+	hubs, err := c.State.Hubs(c.Subscription, "")
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	for _, h := range hubs {
+		if isFree(h.SKU) {
+			free++
+		} else {
+			paid++
+		}
+	}
+	all, err := c.State.Services(c.Subscription, "")
+	return paid, free, len(all), err
+}
+
+func isFree(sku state.SKU) bool { return tiers[sku.Name].tier == "Free" }
+
+// checkHubQuota refuses one hub too many. The number and the text are from MicrosoftLearning/DP-900T00A-Azure-Data-Fundamentals#6, of
+// the free tier; that other tiers count together is unsure.
+func (c *call) checkHubQuota(sku state.SKU) error {
+	paid, free, _, err := c.used()
+	if err != nil {
+		return err
+	}
+	used, limit, name := paid, c.Quotas.Hubs, "Standard"
+	if isFree(sku) {
+		used, limit, name = free, c.Quotas.FreeHubs, "Free"
+	}
+	if used < limit {
+		return nil
+	}
+	return providerError(numberQuota, "Max number of Iot Hubs exceeded for sku = %s, Max Allowed = %d, Current = %d in the subscription Id: %s.",
+		name, limit, used+1, c.Subscription)
+}
+
+// checkServiceQuota is checkHubQuota for provisioning services; its text is made after that one (unsure).
+func (c *call) checkServiceQuota() error {
+	_, _, services, err := c.used()
+	if err != nil || services < c.Quotas.Services {
+		return err
+	}
+	return providerError(numberQuota, "Max number of Provisioning Services exceeded, Max Allowed = %d, Current = %d in the subscription Id: %s.",
+		c.Quotas.Services, services+1, c.Subscription)
+}
+
+// listOperations is Operations_List. Fidelity: Azure lists more, those of its portal among them.
+func (c *call) listOperations() error {
+	operations := []any{}
+	for _, of := range []struct{ kind, noun string }{{hubKind, "IoT Hub"}, {serviceKind, "IoT Hub Device Provisioning Service"}} {
+		for _, verb := range []string{"Read", "Write", "Delete"} {
+			operations = append(operations, map[string]any{
+				"name": provider + "/" + of.kind + "/" + verb,
+				"display": map[string]string{
+					"provider": "Microsoft Devices", "resource": of.noun, "operation": verb + " " + of.noun,
+					"description": verb + " a resource of type " + provider + "/" + of.kind,
+				},
+			})
+		}
+	}
+	return c.json(http.StatusOK, list{operations})
+}
+
+// azureLocations are Azure's public regions that the region pairs name.
+var azureLocations = []struct{ name, display string }{
+	{"australiaeast", "Australia East"}, {"australiasoutheast", "Australia Southeast"}, {"brazilsouth", "Brazil South"},
+	{"canadacentral", "Canada Central"}, {"canadaeast", "Canada East"}, {"centralindia", "Central India"}, {"centralus", "Central US"},
+	{"eastasia", "East Asia"}, {"eastus", "East US"}, {"eastus2", "East US 2"}, {"francecentral", "France Central"},
+	{"germanywestcentral", "Germany West Central"}, {"japaneast", "Japan East"}, {"japanwest", "Japan West"},
+	{"koreacentral", "Korea Central"}, {"northcentralus", "North Central US"}, {"northeurope", "North Europe"},
+	{"norwayeast", "Norway East"}, {"southcentralus", "South Central US"}, {"southeastasia", "Southeast Asia"},
+	{"southindia", "South India"}, {"swedencentral", "Sweden Central"}, {"switzerlandnorth", "Switzerland North"},
+	{"uksouth", "UK South"}, {"ukwest", "UK West"}, {"westcentralus", "West Central US"}, {"westeurope", "West Europe"},
+	{"westus", "West US"}, {"westus2", "West US 2"},
+}
+
+// listLocations is Subscriptions_ListLocations. Fidelity: the table is short, and no location is refused for not being in it.
+func (c *call) listLocations() error {
+	bodies := []any{}
+	for _, l := range azureLocations {
+		bodies = append(bodies, map[string]any{
+			"id": "/subscriptions/" + c.Subscription + "/locations/" + l.name, "name": l.name, "displayName": l.display,
+			"regionalDisplayName": l.display, "type": "Region", "subscriptionId": strings.ToLower(c.Subscription),
+		})
+	}
+	return c.json(http.StatusOK, list{bodies})
+}
