@@ -1,0 +1,51 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/rand"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+
+	"evenkeel/internal/conformance"
+)
+
+// Variables that let the suite run on Azure. Both are needed, since it makes a hub that costs.
+const (
+	subscriptionVariable = "EVENKEEL_CONFORMANCE_SUBSCRIPTION"
+	costsVariable        = "EVENKEEL_CONFORMANCE_COSTS"
+	locationVariable     = "EVENKEEL_CONFORMANCE_LOCATION"
+)
+
+// TestAzureIsAsWeBelieve runs on a real subscription, with whatever login azidentity finds (az login, AZURE_* variables). The emulator's
+// own run is in the package emulator.
+func TestAzureIsAsWeBelieve(t *testing.T) {
+	subscription := os.Getenv(subscriptionVariable)
+	if subscription == "" {
+		t.Skipf("%s is not set: Azure is not asked", subscriptionVariable)
+	}
+	if os.Getenv(costsVariable) != "accepted" {
+		t.Fatalf("the suite makes an S1 hub and a provisioning service in %s and deletes them after some minutes, which costs up to a day of the hub: set %s=accepted", subscription, costsVariable)
+	}
+	credential, err := azidentity.NewDefaultAzureCredential(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	location := os.Getenv(locationVariable)
+	if location == "" {
+		location = "westeurope"
+	}
+	conformance.Run(t, conformance.Target{
+		ARM: "https://management.azure.com", Subscription: subscription, Location: location, Name: strings.ToLower(rand.Text()[:10]),
+		Token: func(ctx context.Context, audience string) (string, error) {
+			token, err := credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{audience + "/.default"}})
+			return token.Token, err
+		},
+		Client: &http.Client{Timeout: time.Minute}, Poll: 5 * time.Second, Patience: 15 * time.Minute, Azure: true,
+	})
+}
