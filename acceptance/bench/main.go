@@ -128,7 +128,9 @@ type part struct {
 	measure func(context.Context, options, *stacks, *Report) error
 }
 
-var parts = []part{{"pulumi", measurePulumi}, {"registrations", measureRegistrations}, {"visits", measureVisits}, {"population", measurePopulation}}
+var parts = []part{
+	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"registrations", measureRegistrations}, {"visits", measureVisits}, {"population", measurePopulation},
+}
 
 func partNames() string {
 	var names []string

@@ -20,6 +20,8 @@ type Report struct {
 	// Resources is how many resources each of the compared stacks has.
 	Resources     int          `json:"resources,omitempty"`
 	Pulumi        []Comparison `json:"pulumi,omitempty"`
+	Environments  []Comparison `json:"environments,omitempty"`
+	Listing       *Listing     `json:"listing,omitempty"`
 	Commit        *CommitSize  `json:"commit,omitempty"`
 	Registrations []Rate       `json:"registrations,omitempty"`
 	Visits        *Visits      `json:"visits,omitempty"`
@@ -104,11 +106,11 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "; load average as it began %s", r.Load)
 	}
 	fmt.Fprintln(t)
-	if len(r.Pulumi) > 0 {
-		fmt.Fprintf(t, "\nPulumi, %d resources each\tlocal stack\tno-op stack\tratio\tto reach\n", r.Resources)
-		for _, c := range r.Pulumi {
-			fmt.Fprintf(t, "%s\t%.2f s\t%.2f s\t%.2f\t%.1f\n", c.Operation, c.Local, c.Noop, c.Ratio, c.Goal)
-		}
+	printComparisons(t, fmt.Sprintf("Pulumi, %d resources each\tlocal stack\tno-op stack", r.Resources), r.Pulumi)
+	printComparisons(t, fmt.Sprintf("keel, %d resources each\tkeel\tpulumi, no-op", r.Resources), r.Environments)
+	if l := r.Listing; l != nil {
+		fmt.Fprintf(t, "\nLists of %d environments\tkeel ls\tpulumi stack ls\tmore\tat most\n", l.Environments)
+		fmt.Fprintf(t, "\t%.2f s\t%.2f s\t%.2f s\t%.1f s\n", l.Keel, l.Pulumi, l.More, l.Goal)
 	}
 	if len(r.Registrations) > 0 {
 		fmt.Fprintf(t, "\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tallowed\treached\tto reach\n", r.parallel)
@@ -138,4 +140,14 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "emulator, after all registrations\t%.0f\n", r.EmulatorAfterRegistrations)
 	}
 	return t.Flush()
+}
+
+func printComparisons(w io.Writer, title string, list []Comparison) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\tratio\tto reach\n", title)
+	for _, c := range list {
+		fmt.Fprintf(w, "%s\t%.2f s\t%.2f s\t%.2f\t%.1f\n", c.Operation, c.Local, c.Noop, c.Ratio, c.Goal)
+	}
 }
