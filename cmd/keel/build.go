@@ -44,7 +44,7 @@ func newBuild(a *app) *cobra.Command {
 type staleness bool
 
 const (
-	// always asks the go command, which knows best and takes one to two seconds.
+	// always asks the go command, which takes one to two seconds.
 	always staleness = true
 	// whenStale goes by the names, sizes and times of the sources.
 	whenStale staleness = false

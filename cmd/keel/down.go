@@ -92,7 +92,7 @@ func (a *app) goneOnAzure(destroyed bool) error {
 }
 
 func (a *app) destroy(ctx context.Context) error {
-	e, err := a.open(ctx, whenStale)
+	e, err := a.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func newEnv(a *app) *cobra.Command {
 }
 
 func (a *app) env(ctx context.Context, unset bool) error {
-	e, err := a.open(ctx, whenStale)
+	e, err := a.open(ctx)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ func newExec(a *app) *cobra.Command {
 			return hint.To(usageError{fmt.Errorf("no command given")}, "for example: keel exec -- pulumi preview")
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.open(cmd.Context(), whenStale)
+			e, err := a.open(cmd.Context())
 			if err != nil {
 				return err
 			}

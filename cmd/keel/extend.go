@@ -93,7 +93,7 @@ func (a *app) present(ctx context.Context) (*environment.Environment, error) {
 	if !there {
 		return nil, a.absent()
 	}
-	return a.open(ctx, whenStale)
+	return a.open(ctx)
 }
 
 func (a *app) absent() error {

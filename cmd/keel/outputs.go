@@ -39,7 +39,7 @@ type hubOut struct {
 
 // outputs starts what is needed and reads the outputs of the local stack, with its secrets.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {
-	e, err := a.open(ctx, whenStale)
+	e, err := a.open(ctx)
 	if err != nil {
 		return outputs{}, nil, err
 	}

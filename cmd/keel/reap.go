@@ -110,7 +110,7 @@ func (r reaper) world(ctx context.Context) (*environment.Environment, *environme
 	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.emulated() {
 		return nil, nil, err
 	}
-	e, err := r.open(ctx, whenStale)
+	e, err := r.open(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -250,12 +250,12 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 }
 
 // local returns the environment of the local stack with tools, programs and emulator ready.
-func (a *app) local(ctx context.Context, ask staleness) (*environment.Environment, error) {
+func (a *app) local(ctx context.Context) (*environment.Environment, error) {
 	folder, err := a.checkout()
 	if err != nil {
 		return nil, err
 	}
-	tools, err := a.build(ctx, folder, ask)
+	tools, err := a.build(ctx, folder, whenStale)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func (a *app) onAzure(folder environment.Folder) (bool, error) {
 }
 
 // open returns the environment that was asked for on its target: on the emulator, which is started, or on Azure.
-func (a *app) open(ctx context.Context, ask staleness) (*environment.Environment, error) {
+func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	folder, err := a.checkout()
 	if err != nil {
 		return nil, err
@@ -48,9 +48,9 @@ func (a *app) open(ctx context.Context, ask staleness) (*environment.Environment
 		return nil, err
 	}
 	if !azure {
-		return a.local(ctx, ask)
+		return a.local(ctx)
 	}
-	tools, err := a.build(ctx, folder, ask)
+	tools, err := a.build(ctx, folder, whenStale)
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +72,7 @@ func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
 	}
 	e := &environment.Environment{Folder: folder, Stack: a.stack, Backend: a.backend, Inherited: a.environ}
 	if azure || !e.InFiles() {
-		return a.open(ctx, whenStale)
+		return a.open(ctx)
 	}
 	return e, nil
 }

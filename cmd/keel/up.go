@@ -87,7 +87,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 
 // bringUp makes everything ready and runs Pulumi, one command at a time on an environment.
 func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
-	e, err := a.open(ctx, always)
+	e, err := a.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -180,10 +180,7 @@ func TestTheStackIsMadeOnceAndOnlyWhatDiffersIsWritten(t *testing.T) {
 		name, config string
 		want         []string
 	}{
-		{"first", "", []string{
-			"stack init local --secrets-provider passphrase",
-			"config set-all --plaintext target=local --plaintext caFile=/a b/ca.pem --plaintext owner=me",
-		}},
+		{"first", "", []string{"stack init local --secrets-provider passphrase"}},
 		{"again", "encryptionsalt: s\nconfig:\n  myproject:target: local\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n", nil},
 		{"moved", "config:\n  myproject:target: local\n  myproject:caFile: /old\n  myproject:owner: you\n  other:target: x\n",
 			[]string{"config set-all --plaintext caFile=/a b/ca.pem"}},
@@ -199,6 +196,22 @@ func TestTheStackIsMadeOnceAndOnlyWhatDiffersIsWritten(t *testing.T) {
 		if got := ran(t, e); !slices.Equal(got, step.want) {
 			t.Errorf("%s: got %q, want %q", step.name, got, step.want)
 		}
+		if text, err := os.ReadFile(file); step.name == "first" &&
+			string(text) != "config:\n  myproject:caFile: /a b/ca.pem\n  myproject:owner: me\n  myproject:target: local\n" {
+			t.Errorf("got the stack file %q, %v, want all settings", text, err)
+		}
+	}
+}
+
+func TestASettingsFileIsTakenBackWhenTheStackCannotBeMade(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	e.Pulumi = filepath.Join(t.TempDir(), "no pulumi")
+	if err := e.Ensure(t.Context(), environment.Setting{Key: "target", Value: "local"}); err == nil {
+		t.Fatal("got no error")
+	}
+	if files, err := os.ReadDir(filepath.Join(e.Folder.Root, "stacks")); err == nil && len(files) > 0 {
+		t.Errorf("got %v left behind", files)
 	}
 }
 

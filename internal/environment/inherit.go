@@ -1,7 +1,6 @@
 package environment
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -47,21 +46,11 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
 	}
 	left = strip(&file.Config, project)
-	var kept bytes.Buffer
-	kept.WriteString("config: {}\n")
-	if file.Config.Kind == yaml.MappingNode && len(file.Config.Content) > 0 {
-		kept.Reset()
-		encoder := yaml.NewEncoder(&kept)
-		encoder.SetIndent(2) // as Pulumi writes it
-		err = encoder.Encode(map[string]*yaml.Node{"config": &file.Config})
+	var config any = map[string]string{}
+	if file.Config.Kind == yaml.MappingNode {
+		config = &file.Config
 	}
-	if err == nil {
-		err = os.MkdirAll(stacks, 0o755)
-	}
-	if err == nil {
-		err = os.WriteFile(stackFile(stacks, e.Stack), kept.Bytes(), 0o600)
-	}
-	if err != nil {
+	if err := writeStackFile(stackFile(stacks, e.Stack), config); err != nil {
 		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
 	}
 	return left, nil

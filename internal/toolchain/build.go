@@ -68,7 +68,7 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
 		if err != nil {
-			return err
+			inputs = "" // nobody can tell what is built, so it is built each time
 		}
 		tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
 		if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {

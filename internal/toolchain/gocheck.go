@@ -71,9 +71,17 @@ func command(ctx context.Context, folder string, env []string, args ...string) *
 
 // goCommand returns the path of the go command on env's PATH, or "".
 func goCommand(env []string) string {
+	if path := variable(env, "PATH"); path != "" {
+		return look(path, "go")
+	}
+	return ""
+}
+
+// variable returns what an environment says last of a name; "" when it says nothing.
+func variable(env []string, name string) string {
 	for _, pair := range slices.Backward(env) {
-		if path, ok := strings.CutPrefix(pair, "PATH="); ok {
-			return look(path, "go")
+		if value, ok := strings.CutPrefix(pair, name+"="); ok {
+			return value
 		}
 	}
 	return ""

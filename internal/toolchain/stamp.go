@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 )
 
 // stampFile lies beside the project's built programs and tells from what they were built. Asking the go command the same takes it
@@ -53,6 +55,9 @@ func stamp(o Options) (string, error) {
 	})
 	slices.Sort(variables)
 	fmt.Fprintln(hash, variables)
+	if err := o.alone(); err != nil {
+		return "", err
+	}
 	err := filepath.WalkDir(o.Root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
@@ -81,15 +86,46 @@ func stamp(o Options) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// source reports whether the programs may depend on a file of that name. JSON is embedded.
+// source reports whether the programs may depend on a file of that name: anything can be embedded, but for what is read by people and
+// by Pulumi.
 func source(name string) bool {
 	switch filepath.Ext(name) {
-	case ".go":
-		return !strings.HasSuffix(name, "_test.go")
-	case ".mod", ".sum", ".work", ".json":
-		return true
+	case ".md", ".yaml", ".yml", ".txtar", ".png":
+		return false
 	}
-	return false
+	return !strings.HasSuffix(name, "_test.go")
+}
+
+// alone fails when the programs are built from folders that the stamp does not see: by a workspace of several modules, or by a
+// replacement that leads out of the checkout.
+func (o Options) alone() error {
+	if workspace := variable(o.Env, "GOWORK"); workspace != "off" {
+		if workspace != "" {
+			return errors.New("a Go workspace is in use: " + workspace)
+		}
+		for folder := filepath.Clean(o.Root); ; folder = filepath.Dir(folder) {
+			if _, err := os.Stat(filepath.Join(folder, "go.work")); err == nil {
+				return errors.New("a Go workspace is in use: that of " + folder)
+			}
+			if filepath.Dir(folder) == folder {
+				break
+			}
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(o.Root, "go.mod"))
+	if err != nil {
+		return err
+	}
+	module, err := modfile.Parse("go.mod", text, nil)
+	if err != nil {
+		return err
+	}
+	for _, replace := range module.Replace {
+		if path := replace.New.Path; modfile.IsDirectoryPath(path) && !filepath.IsLocal(path) {
+			return errors.New("a module is replaced by a folder elsewhere: " + path)
+		}
+	}
+	return nil
 }
 
 // setStamp notes that bin was built from what text digests; "" takes the note away.

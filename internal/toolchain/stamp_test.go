@@ -36,6 +36,17 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 		"a source":         {func(b *bench, _ string) error { b.put("main.go", "package main // more"); return nil }, false},
 		"a new source":     {func(b *bench, _ string) error { b.put("internal/new/new.go", "package new"); return nil }, false},
 		"the module":       {func(b *bench, _ string) error { b.put("go.mod", "module x\n\ngo 1.26.1\n"); return nil }, false},
+		"a picture":        {func(b *bench, _ string) error { b.put("docs/images/split.png", ""); return nil }, true},
+		"an embedded page": {func(b *bench, _ string) error { b.put("internal/page.html", "<p>"); return nil }, false},
+		"a workspace":      {func(b *bench, _ string) error { b.put("go.work", "go 1.26\n"); return nil }, false},
+		"a module from elsewhere": {func(b *bench, _ string) error {
+			b.put("go.mod", "module x\n\ngo 1.26\n\nrequire y v1.0.0\n\nreplace y => ../y\n")
+			return toolchain.BuildProject(context.Background(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin"))
+		}, false},
+		"a workspace's own variable": {func(b *bench, _ string) error {
+			b.options.Env = append(b.options.Env, "GOWORK=/elsewhere/go.work")
+			return nil
+		}, false},
 		"an embedded file": {func(b *bench, _ string) error { b.put("internal/table.json", "[1]"); return nil }, false},
 		"a source is gone": {func(b *bench, _ string) error { return os.Remove(filepath.Join(b.options.Root, "main.go")) }, false},
 		"a program is gone": {func(_ *bench, bin string) error {
