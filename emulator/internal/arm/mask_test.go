@@ -19,13 +19,13 @@ const subscription = "00000000-0000-0000-0000-000000000000"
 
 // surface is an ARM surface over a state that the test can look into.
 type surface struct {
-	t       *testing.T
+	t       testing.TB
 	state   *state.State
 	handler http.Handler
 	token   string
 }
 
-func newSurface(t *testing.T) surface {
+func newSurface(t testing.TB) surface {
 	t.Helper()
 	st, err := state.Open(state.Options{})
 	if err != nil {

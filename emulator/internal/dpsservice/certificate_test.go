@@ -20,7 +20,7 @@ import (
 )
 
 // selfSigned makes a certificate and returns its DER and the info that replies show.
-func selfSigned(t *testing.T, name string) (der []byte, info string) {
+func selfSigned(t testing.TB, name string) (der []byte, info string) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -35,7 +35,7 @@ type world struct {
 	scope string
 }
 
-func newWorld(t *testing.T, opts dpsservice.Options) world {
+func newWorld(t testing.TB, opts dpsservice.Options) world {
 	t.Helper()
 	st, err := state.Open(state.Options{Now: func() time.Time { return start }})
 	if err != nil {
@@ -96,7 +96,7 @@ type response struct {
 	body   string
 }
 
-func (w world) do(t *testing.T, c call) response {
+func (w world) do(t testing.TB, c call) response {
 	t.Helper()
 	path := c.path
 	if !strings.Contains(path, "?") {
@@ -127,7 +127,7 @@ func (w world) do(t *testing.T, c call) response {
 	return response{recorder.Code, recorder.Result().Header, string(bytes.TrimSpace(body))}
 }
 
-func token(t *testing.T, resource, policy, key string, expiry time.Time) string {
+func token(t testing.TB, resource, policy, key string, expiry time.Time) string {
 	t.Helper()
 	text, err := sas.New(resource, policy, key, expiry)
 	if err != nil {

@@ -1,7 +1,25 @@
 package iothub
 
-// MatchQuery reports whether a twin, as JSON decodes it, meets the condition of a query.
-func MatchQuery(query string, twin map[string]any) (bool, error) {
+import "evenkeel/emulator/internal/state"
+
+// RunQuery returns the rows that a query has of one twin, as JSON decodes it.
+func RunQuery(query string, twin map[string]any) ([]any, error) {
 	q, err := parseQuery(query)
-	return err == nil && (q.where == nil || q.where(twin) == yes), err
+	if err != nil || q.where != nil && q.where(twin) != yes {
+		return nil, err
+	}
+	if q.grouped {
+		g := newGroups(q)
+		g.add(twin)
+		return g.rows(), nil
+	}
+	return []any{twin}, nil
+}
+
+// ParseBag reads a property bag; WriteBag writes one.
+var ParseBag = parseBag
+
+// WriteBag writes the property bag of a message to a device.
+func WriteBag(properties, system map[string]string) string {
+	return bag(state.Command{Properties: properties, System: system})
 }

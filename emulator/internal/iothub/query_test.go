@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-
-	"evenkeel/emulator/internal/iothub"
 )
 
 // fleet makes devices d1 to d4, of which the last has an empty twin and is disabled.
@@ -177,15 +175,4 @@ func TestPagesOfQueriesSkipWhatDoesNotMatch(t *testing.T) {
 		}
 	}
 	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-continuation", "p03").want(t, "another's continuation", http.StatusBadRequest)
-}
-
-// FuzzQuery: whatever a query holds, it is answered.
-func FuzzQuery(f *testing.F) {
-	for _, seed := range []string{"SELECT * FROM devices WHERE tags.a['b'] IN ['c'] AND NOT (x != 1.5e3)", "select count() as n from devices d where contains(d.a, '\\'')"} {
-		f.Add(seed)
-	}
-	twin := map[string]any{"a": "text", "tags": map[string]any{"a": map[string]any{"b": json.Number("1e999")}}, "x": nil}
-	f.Fuzz(func(_ *testing.T, query string) {
-		_, _ = iothub.MatchQuery(query, twin) // it must not panic, nor go on for ever
-	})
 }
