@@ -30,6 +30,12 @@ type examination struct {
 	options toolchain.Options
 	process background.Process
 	now     func() time.Time
+	// remote is the environment on Azure that is looked at, nil when it is none.
+	remote *environment.Environment
+	// azure logs in to Azure; nil where nothing is deployed there. The check of the login leaves cloud and account behind.
+	azure   func(context.Context) (*environment.ResourceManager, error)
+	cloud   *environment.ResourceManager
+	account environment.Account
 }
 
 func (a *app) newExamination() (*examination, error) {
@@ -41,7 +47,14 @@ func (a *app) newExamination() (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &examination{folder, options, a.process(folder), time.Now}, nil
+	d := &examination{folder: folder, options: options, process: a.process(folder), now: time.Now}
+	if d.remote, err = a.remoteOf(folder); err != nil {
+		return nil, err
+	}
+	if d.remote != nil {
+		d.azure = d.remote.Subscription
+	}
+	return d, nil
 }
 
 func (d *examination) checkGo(ctx context.Context) finding {
@@ -53,6 +66,9 @@ func (d *examination) checkGo(ctx context.Context) finding {
 
 func (d *examination) pulumi(ctx context.Context) finding {
 	tools, there, err := toolchain.Look(ctx, d.options)
+	if err == nil && there && d.remote != nil {
+		d.remote.Pulumi = tools.Pulumi
+	}
 	switch {
 	case err != nil:
 		return wrong(err, "")
@@ -71,7 +87,10 @@ func (d *examination) programs(context.Context) finding {
 	return ok("as new as their sources")
 }
 
-func (d *examination) backend(context.Context) finding {
+func (d *examination) backend(ctx context.Context) finding {
+	if d.remote != nil {
+		return d.remoteBackend(ctx)
+	}
 	project, _, err := d.folder.Project()
 	if err != nil {
 		return wrong(err, "put Pulumi.yaml right: git diff Pulumi.yaml shows what has changed")
@@ -98,7 +117,10 @@ func (d *examination) backend(context.Context) finding {
 	return ok("project %s, %d environments, %s", project, len(names), d.folder.Backend())
 }
 
-func (d *examination) passphrase(context.Context) finding {
+func (d *examination) passphrase(ctx context.Context) finding {
+	if d.remote != nil {
+		return d.remotePassphrase(ctx)
+	}
 	info, err := os.Stat(d.folder.Passphrase())
 	names, _ := d.folder.Stacks() // the check of the backend tells what is wrong with it
 	switch {
@@ -238,8 +260,11 @@ func (d *examination) certificate(ctx context.Context) finding {
 	return ok("signed by %s, until %s", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
 }
 
-// clock compares the time with the validity of the certificate: tokens and certificates are void for a clock that is far off.
+// clock compares the time with Azure's, if that was asked, and with the validity of the certificate: tokens and certificates are void for a clock that is far off.
 func (d *examination) clock(context.Context) finding {
+	if off, found := d.skew(); found {
+		return off
+	}
 	authority, err := d.authority()
 	if err != nil || authority == nil { // told by the check of the certificate
 		return ok("nothing to compare it with yet")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -8,13 +9,20 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"io"
+	"maps"
 	"math/big"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"evenkeel/internal/background"
 	"evenkeel/internal/environment"
@@ -73,6 +81,124 @@ func TestAClockFarOffIsFound(t *testing.T) {
 		d.now = func() time.Time { return time.Now().Add(shift) }
 		if f := d.clock(t.Context()); f.Verdict != want || (f.Hint == "") != (want == fine) {
 			t.Errorf("%v off: got %+v, want %s", shift, f, want)
+		}
+	}
+}
+
+func TestPluginsThatCannotBeUsedAreFound(t *testing.T) {
+	t.Parallel()
+	d := newPatient(t)
+	if f := d.plugins(t.Context()); f.Verdict != note {
+		t.Errorf("not built: got %+v, want a note", f)
+	}
+	file := filepath.Join(d.folder.Bin(), "pulumi-resource-azure-dps")
+	if err := errors.Join(os.MkdirAll(d.folder.Bin(), 0o700), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if f := d.plugins(t.Context()); f.Verdict != failed || f.Hint == "" {
+		t.Errorf("not executable: got %+v, want it failed, with a hint", f)
+	}
+	if err := os.Chmod(file, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	// The record of the emulator names no port, where nothing can answer.
+	if f := d.plugins(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "does not answer") || !strings.Contains(f.Hint, "keel emulator") {
+		t.Errorf("no local plugin: got %+v, want it failed, with a hint", f)
+	}
+}
+
+// azureAnswers is an Azure that gives fixed answers by path.
+type azureAnswers map[string]string
+
+func (a azureAnswers) Do(request *http.Request) (*http.Response, error) {
+	text, there := a[request.URL.Path[strings.LastIndex(request.URL.Path, "/")+1:]]
+	answer := &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Date": {a["date"]}}, Request: request}
+	if !there {
+		answer.StatusCode, text = http.StatusForbidden, `{"error":{"code":"AuthorizationFailed","message":"no"}}`
+	}
+	answer.Body = io.NopCloser(strings.NewReader(text))
+	return answer, nil
+}
+
+type anybody struct{}
+
+func (anybody) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: "t", ExpiresOn: time.Now().Add(time.Hour)}, nil
+}
+
+func TestWhatIsWrongWithAzureIsFound(t *testing.T) {
+	t.Parallel()
+	now := time.Now().UTC()
+	good := azureAnswers{
+		"s": `{"displayName":"Ours","state":"Enabled"}`, "Microsoft.Devices": `{"registrationState":"Registered"}`, "date": now.Format(http.TimeFormat),
+	}
+	with := func(name, text string) azureAnswers {
+		changed := maps.Clone(good)
+		if changed[name] = text; text == "" {
+			delete(changed, name)
+		}
+		return changed
+	}
+	for name, tc := range map[string]struct {
+		answers azureAnswers
+		fails   string
+		detail  string
+	}{
+		"all well":       {good, "", ""},
+		"no login":       {nil, "login", "no account"},
+		"not allowed":    {with("s", ""), "login", "AuthorizationFailed"},
+		"disabled":       {with("s", `{"displayName":"Ours","state":"Disabled"}`), "subscription", "Ours (s) is Disabled"},
+		"not registered": {with("Microsoft.Devices", `{"registrationState":"NotRegistered"}`), "registration", "NotRegistered"},
+		"no answer":      {with("Microsoft.Devices", ""), "registration", "AuthorizationFailed"},
+		"clock":          {with("date", now.Add(-time.Hour).Format(http.TimeFormat)), "clock", "off Azure's"},
+	} {
+		d := newPatient(t)
+		d.azure = func(context.Context) (*environment.ResourceManager, error) {
+			if tc.answers == nil {
+				return nil, errors.New("no account")
+			}
+			return environment.NewResourceManager("s", anybody{}, &arm.ClientOptions{
+				ClientOptions: policy.ClientOptions{Transport: tc.answers, Retry: policy.RetryOptions{MaxRetries: -1}}, DisableRPRegistration: true,
+			}, time.Second)
+		}
+		for _, check := range []struct {
+			name string
+			run  func(context.Context) finding
+		}{{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock}} {
+			f := check.run(t.Context())
+			if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
+				t.Errorf("%s: %s: got %+v", name, check.name, f)
+			} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
+				t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
+			}
+		}
+	}
+}
+
+func TestASecretThatCannotBeReadOnAzureIsFound(t *testing.T) {
+	t.Parallel()
+	d := newPatient(t)
+	secret := filepath.Join(t.TempDir(), "passphrase")
+	stackFile := filepath.Join(d.folder.Root, "Pulumi.mine.yaml")
+	err := errors.Join(os.WriteFile(secret, nil, 0o600), os.WriteFile(filepath.Join(d.folder.Root, "Pulumi.yaml"), []byte("name: p\n"), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		salt string
+		env  []string
+		want verdict
+	}{
+		{"", nil, fine}, {"encryptionsalt: v1\n", nil, failed}, {"config: {}\nencryptionsalt: v1\n", nil, failed},
+		{"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE="}, fine}, {"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret}, fine},
+		{"", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret + "-gone"}, failed},
+	} {
+		if err := os.WriteFile(stackFile, []byte(tc.salt), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.remote = &environment.Environment{Folder: d.folder, Stack: "mine", Target: environment.Azure, Inherited: tc.env}
+		if f := d.passphrase(t.Context()); f.Verdict != tc.want || (f.Verdict == failed) != (f.Hint != "") {
+			t.Errorf("%q with %q: got %+v, want %s", tc.salt, tc.env, f, tc.want)
 		}
 	}
 }

@@ -16,7 +16,8 @@ func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [CODE]",
 		Short: "Look for what may be wrong here, or explain an error code",
-		Long: "Check what a local run needs: Go, Pulumi, the built programs, backend, passphrase, emulator, ports, certificate and clock.\n" +
+		Long: "Check what a run needs: Go, Pulumi, the built programs, plugins, backend, passphrase, emulator, ports, certificate and clock; for\n" +
+			"an environment on Azure, or with --target azure, also the login, the subscription and its registration for IoT hubs.\n" +
 			"Nothing is built, started or changed. The exit code is 1 when something is wrong; what is only not there yet is a note.\n\n" +
 			"With a code, of the provisioning service or of a hub, as a number or a name, explain its cause and what to do.",
 		Example: "  keel doctor\n  keel doctor 401002\n  keel doctor DeviceNotFound\n  keel doctor --json",
@@ -102,8 +103,9 @@ func (a *app) doctor(ctx context.Context) error {
 		name string
 		run  func(context.Context) finding
 	}{
-		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"backend", d.backend}, {"passphrase", d.passphrase},
-		{"emulator", d.emulator}, {"ports", d.ports}, {"certificate", d.certificate}, {"clock", d.clock},
+		{"go", d.checkGo}, {"pulumi", d.pulumi}, {"programs", d.programs}, {"plugins", d.plugins}, {"backend", d.backend}, {"passphrase", d.passphrase},
+		{"emulator", d.emulator}, {"ports", d.ports}, {"certificate", d.certificate},
+		{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock},
 	} {
 		f := check.run(ctx)
 		f.Check = check.name

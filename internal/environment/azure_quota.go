@@ -2,12 +2,11 @@ package environment
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"net/http"
 	"strings"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 )
 
 // usagesVersion is the api-version with which a subscription's hubs are counted.
@@ -58,7 +57,7 @@ type usage struct {
 // named returns the share that an entry speaks of; nil for what is not known.
 func (q *Quota) named(name string) *Share {
 	switch name = strings.ToLower(name); {
-	case strings.Contains(name, "free"):
+	case strings.Contains(name, "free"), strings.Contains(name, "f1"):
 		return &q.FreeHubs
 	case strings.Contains(name, "provisioning"):
 		return &q.Services
@@ -69,29 +68,12 @@ func (q *Quota) named(name string) *Share {
 }
 
 func (m *ResourceManager) usages(ctx context.Context) ([]usage, error) {
-	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(m.pipeline.Endpoint(), "subscriptions", m.subscription, "providers/Microsoft.Devices/usages"))
-	if err != nil {
-		return nil, err
-	}
-	query := request.Raw().URL.Query()
-	query.Set("api-version", usagesVersion)
-	request.Raw().URL.RawQuery = query.Encode()
-	answer, err := m.pipeline.Pipeline().Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode == http.StatusNotFound { // a cloud that has no such list: its limits are the usual ones
-		return nil, nil
-	}
-	if !runtime.HasStatusCode(answer, http.StatusOK) {
-		return nil, runtime.NewResponseError(answer)
-	}
 	var list struct {
 		Value []usage `json:"value"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&list); err != nil {
-		return nil, fmt.Errorf("read the usages of the subscription: %w", err)
+	_, err := m.get(ctx, "providers/"+namespace+"/usages", usagesVersion, &list)
+	if answer := (*azcore.ResponseError)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return nil, nil // a cloud that has no such list: its limits are the usual ones
 	}
-	return list.Value, nil
+	return list.Value, err
 }

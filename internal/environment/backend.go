@@ -87,7 +87,7 @@ func (e *Environment) backendID() (string, error) {
 	}
 	u, err := url.Parse(e.Backend)
 	if err != nil || u.Scheme == "" {
-		return "", fmt.Errorf("the backend %q is no URL", redacted(e.Backend))
+		return "", fmt.Errorf("the backend %q is no URL", Redacted(e.Backend))
 	}
 	// Credentials and options of the access stay out; what tells buckets of one name apart, the account, is added.
 	account := ""
@@ -100,8 +100,8 @@ func (e *Environment) backendID() (string, error) {
 	return strings.ToLower(u.Scheme+"://"+u.Host) + strings.TrimSuffix(u.Path, "/") + "#" + account, nil
 }
 
-// redacted is a URL without its secrets.
-func redacted(text string) string {
+// Redacted is the URL of a backend without what lets somebody in.
+func Redacted(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
 		return "that was given"

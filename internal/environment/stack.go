@@ -157,6 +157,25 @@ func (e *Environment) refuseOtherTarget(file, project string) error {
 	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]), "use another name for another target: keel up NAME --target azure")
 }
 
+// UsesPassphrase reports whether the stack's secrets are encrypted with a passphrase, by its file.
+func (e *Environment) UsesPassphrase() (bool, error) {
+	_, stacks, err := e.Folder.Project()
+	if err != nil {
+		return false, err
+	}
+	text, err := os.ReadFile(stackFile(stacks, e.Stack))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read the stack file: %w", err)
+	}
+	return bytes.HasPrefix(text, []byte(saltKey)) || bytes.Contains(text, []byte("\n"+saltKey)), nil
+}
+
+// saltKey begins the line of a stack file that goes with a passphrase.
+const saltKey = "encryptionsalt:"
+
 // Outputs returns the stack's outputs; secret ones are masked unless secrets is true.
 func (e *Environment) Outputs(ctx context.Context, secrets bool) (map[string]json.RawMessage, error) {
 	args := []string{"stack", "output", "--json"}
@@ -268,7 +287,7 @@ func dropSalt(file string) error {
 		return fmt.Errorf("read the stack file: %w", err)
 	}
 	lines := bytes.SplitAfter(text, []byte("\n"))
-	kept := slices.DeleteFunc(slices.Clone(lines), func(l []byte) bool { return bytes.HasPrefix(l, []byte("encryptionsalt:")) })
+	kept := slices.DeleteFunc(slices.Clone(lines), func(l []byte) bool { return bytes.HasPrefix(l, []byte(saltKey)) })
 	if len(kept) == len(lines) {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 type Entry struct {
 	// Code is the six-digit number, whose first three digits are the HTTP status; or a status alone.
 	Code int `json:"code"`
-	// Name is what the service calls it, often empty.
+	// Name is what the service calls it, often empty; Azure Resource Manager has names and no numbers.
 	Name string `json:"name,omitempty"`
 	// Source is who answers with it: service, hub, both, or management.
 	Source Source `json:"source"`
@@ -39,7 +39,7 @@ const (
 
 // All returns every entry in the order of codes.
 func All() []Entry {
-	all := slices.Concat(registration, hub, management, statuses)
+	all := slices.Concat(registration, hub, management, refusals, statuses)
 	slices.SortStableFunc(all, func(x, y Entry) int { return x.Code - y.Code })
 	return all
 }

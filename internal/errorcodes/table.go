@@ -72,6 +72,12 @@ var hub = []Entry{
 	{Code: 404010, Name: "ModuleNotFound", Source: Hub,
 		Cause:  "The device is there, but has no module of that id.",
 		Remedy: "Create the module first, or correct its id."},
+	{Code: 404002, Name: "JobNotFound", Source: Hub,
+		Cause:  "There is no job of that id; the emulator has no jobs.",
+		Remedy: "List the jobs of the hub. With the emulator, do what the job would do device by device."},
+	{Code: 404011, Name: "ConfigurationNotFound", Source: Hub, EmulatorOnly: true,
+		Cause:  "There is no automatic device configuration of that id; the emulator has none.",
+		Remedy: "List the configurations of the hub. With the emulator, write the desired properties of the twins."},
 	{Code: 404103, Name: "DeviceNotOnline", Source: Hub,
 		Cause:  "A direct method was sent to a device that is not connected, or does not listen for methods.",
 		Remedy: "Connect the device and let it subscribe to methods; or allow it time to connect with connectTimeoutInSeconds."},
@@ -114,6 +120,12 @@ var hub = []Entry{
 	{Code: 503001, Name: "ServiceUnavailable", Source: Hub,
 		Cause:  "The hub cannot answer at the moment, as when it fails over or is being changed.",
 		Remedy: "Try again with growing pauses."},
+	{Code: 400000, Name: "DefaultStorageEndpointNotConfigured", Source: Hub, EmulatorOnly: true,
+		Cause:  "The hub has no storage account for files that devices upload; the emulator takes none.",
+		Remedy: "Configure a storage endpoint of the hub on Azure; with the emulator, send what is in the file as messages."},
+	{Code: 501000, Name: "NotImplemented", Source: Hub, EmulatorOnly: true,
+		Cause:  "The emulator knows this call of a hub and does not have it.",
+		Remedy: "docs/FIDELITY.md lists the calls that the emulator has."},
 	{Code: 404000, Name: "GenericNotFound", Source: Hub, EmulatorOnly: true,
 		Cause:  "The emulator knows no such call of a hub.",
 		Remedy: "docs/FIDELITY.md lists the calls that the emulator has."},
@@ -121,6 +133,9 @@ var hub = []Entry{
 
 // management are the codes of the management API, where hubs and provisioning services are created and linked.
 var management = []Entry{
+	{Code: 400019, Source: Management,
+		Cause:  "The subscription has as many hubs or provisioning services as it may have: 50 hubs, 1 free hub, 10 services by default.",
+		Remedy: "Remove what has expired (keel reap), share a provisioning service (provisioningService in the configuration), or ask Azure's support for more."},
 	{Code: 400303, Source: Management,
 		Cause:  "The same hub is linked twice in the list of hubs.",
 		Remedy: "Leave one link of it."},
@@ -148,6 +163,35 @@ var management = []Entry{
 	{Code: 412001, Source: Management,
 		Cause:  "The resource or certificate was changed since it was read: the etag is no longer the one that was sent.",
 		Remedy: "Read it again and repeat the change; for a stack: keel exec -- pulumi refresh, then keel up."},
+}
+
+// refusals are the codes of Azure Resource Manager itself, which are words; the number is the status that comes with them ("Troubleshoot
+// common Azure deployment errors").
+var refusals = []Entry{
+	{Code: 401, Name: "InvalidAuthenticationToken", Source: Management,
+		Cause:  "The token is for another tenant or audience, or has expired.",
+		Remedy: "Log in again (az login), with the tenant of the subscription; check the clock: keel doctor --target azure."},
+	{Code: 403, Name: "AuthorizationFailed", Source: Management,
+		Cause:  "The account is known, but has no role that allows this on the subscription or the resource group.",
+		Remedy: "Ask for the role Contributor there. A role that was given just now takes some minutes."},
+	{Code: 404, Name: "ResourceGroupNotFound", Source: Management,
+		Cause:  "The subscription has no such resource group: it was deleted, or it is in another subscription.",
+		Remedy: "Compare the subscription with keel doctor --target azure; for a stack whose group was deleted: keel exec -- pulumi refresh."},
+	{Code: 404, Name: "ResourceNotFound", Source: Management,
+		Cause:  "The resource group is there, but holds no such resource.",
+		Remedy: "For a stack: keel exec -- pulumi refresh, then keel up makes it again."},
+	{Code: 404, Name: "SubscriptionNotFound", Source: Management,
+		Cause:  "There is no such subscription, or the account has no access to it.",
+		Remedy: "az account list shows those that it has; choose one: pulumi config set azure-native:subscriptionId ID."},
+	{Code: 409, Name: "MissingSubscriptionRegistration", Source: Management,
+		Cause:  "The subscription is not registered for the resource provider Microsoft.Devices, so that it can have no hub or provisioning service.",
+		Remedy: "az provider register --namespace Microsoft.Devices --wait; it needs a role on the subscription."},
+	{Code: 409, Name: "ReadOnlyDisabledSubscription", Source: Management,
+		Cause:  "The subscription is disabled: nothing in it can be changed.",
+		Remedy: "Its owner can enable it in the portal, mostly by settling a bill."},
+	{Code: 429, Name: "TooManyRequests", Source: Management,
+		Cause:  "The management API got more requests from this account than it takes in an hour.",
+		Remedy: "Wait as long as Retry-After says; Pulumi does so by itself."},
 }
 
 // statuses are HTTP statuses that come without a code.
