@@ -78,6 +78,9 @@ func New(o Options) (*Client, error) {
 			Transport: o.Transport,
 		},
 		AuxiliaryTenants: o.AuxiliaryTenants,
+		// Registering resource providers in somebody's subscription is not for this client, and its look at every 409 fails on one
+		// that is not JSON.
+		DisableRPRegistration: true,
 	}
 	pipeline, err := armruntime.NewPipeline(o.Name, "v"+o.Version, o.Credential, runtime.PipelineOptions{}, settings)
 	if err != nil {

@@ -1,0 +1,143 @@
+package provider_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	p "github.com/pulumi/pulumi-go-provider"
+	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
+)
+
+// good are inputs of each resource that Check takes.
+func good(t *testing.T) map[string]object {
+	return map[string]object{
+		"IndividualEnrollment": {"registrationId": "device-1"},
+		"EnrollmentGroup":      {"enrollmentGroupId": "devices"},
+		"EnrollmentSet":        {"items": property.New(property.NewArray([]property.Value{property.New(object{"registrationId": "device-1"}.properties())}))},
+		"SharedAccessKey":      {},
+		"LinkedHub": {
+			"provisioningServiceId": servicePath, "hubHostName": emulatedHub, "policyName": "link", "key": newKey(t), "location": "westeurope",
+		},
+	}
+}
+
+// wrong returns values that Check cannot take for a property: of another kind, and those that break its rule.
+func wrong(name string, spec schema.PropertySpec) []property.Value {
+	rules := map[string][]property.Value{
+		"registrationId": {property.New("a b"), property.New("")}, "enrollmentGroupId": {property.New("a/b")}, "deviceId": {property.New("")},
+		"primaryKey": {property.New("no base64!")}, "secondaryKey": {property.New("c2hvcnQ=")}, "key": {property.New("!")}, "rotation": {property.New(-1.0)},
+		"provisioningServiceId": {property.New("dps-1")}, "hubHostName": {property.New("hub-1"), property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
+		"location": {property.New(" ")}, "allocationWeight": {property.New(0.0), property.New(1001.0)},
+		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")}, "endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},
+	}[name]
+	// The other kind: a list, or for a list a truth value.
+	if spec.Type == "array" {
+		return append(rules, property.New(true))
+	}
+	return append(rules, property.New(property.NewArray([]property.Value{property.New(1.0)})))
+}
+
+// TestCheckNamesTheFaultyInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
+func TestCheckNamesTheFaultyInput(t *testing.T) {
+	t.Parallel()
+	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
+	for token, described := range spec.Resources {
+		kind := lastPart(token)
+		base, known := fine[kind]
+		if !known {
+			t.Errorf("no good inputs are known for %s", kind)
+			continue
+		}
+		urn := resource.URN("urn:pulumi:test::test::" + token + "::x")
+		check := func(inputs property.Map) []string {
+			t.Helper()
+			checked, err := server.Check(p.CheckRequest{Urn: urn, Inputs: inputs})
+			if err != nil {
+				t.Fatalf("%s: %v", kind, err)
+			}
+			var paths []string
+			for _, failure := range checked.Failures {
+				paths = append(paths, failure.Property)
+			}
+			return paths
+		}
+		if got := check(base.properties()); got != nil {
+			t.Errorf("good inputs of %s: got failures at %v", kind, got)
+		}
+		for _, required := range described.RequiredInputs {
+			if got := check(base.edited(object{required: nil}).properties()); !slices.Contains(got, required) {
+				t.Errorf("%s without %s: got failures at %v", kind, required, got)
+			}
+		}
+		paths := inputPaths(t, spec, token)
+		var walk func(prefix []string, properties map[string]schema.PropertySpec)
+		walk = func(prefix []string, properties map[string]schema.PropertySpec) {
+			for _, name := range slices.Sorted(maps.Keys(properties)) {
+				way := append(slices.Clone(prefix), name)
+				for _, value := range wrong(name, properties[name]) {
+					if acceptsAnything(properties[name]) {
+						continue
+					}
+					got := check(withAt(base.properties(), way, value))
+					if !slices.ContainsFunc(got, func(path string) bool { return path != "" && strings.HasPrefix(strings.Join(way, ".")+".", path+".") }) {
+						t.Errorf("%s: %v at %s: got failures at %v", kind, value, strings.Join(way, "."), got)
+					}
+					for _, path := range got {
+						if _, exists := paths[path]; !exists {
+							t.Errorf("%s: %v at %s: the path %q is not in the schema", kind, value, strings.Join(way, "."), path)
+						}
+					}
+				}
+				if object, nested := spec.Types[strings.TrimPrefix(properties[name].Ref, "#/types/")]; nested && len(object.Enum) == 0 {
+					walk(way, object.Properties)
+				}
+			}
+		}
+		walk(nil, described.InputProperties)
+	}
+}
+
+// acceptsAnything reports whether a property is free JSON or an asset.
+func acceptsAnything(spec schema.PropertySpec) bool {
+	return strings.HasPrefix(spec.Ref, "pulumi.json#/")
+}
+
+// withAt sets a value deep in a map.
+func withAt(inputs property.Map, way []string, value property.Value) property.Map {
+	if len(way) > 1 {
+		inner := property.Map{}
+		if present := inputs.Get(way[0]); present.IsMap() {
+			inner = present.AsMap()
+		}
+		value = property.New(withAt(inner, way[1:], value))
+	}
+	return inputs.Set(way[0], value)
+}
+
+// TestTheConfigurationNamesTheFaultyProperty does the same for the provider's configuration.
+func TestTheConfigurationNamesTheFaultyProperty(t *testing.T) {
+	t.Parallel()
+	spec, server := readSchema(t), startProvider(t, object{})
+	for name, described := range spec.Provider.InputProperties {
+		value := property.New(property.NewArray([]property.Value{property.New(1.0)}))
+		if described.Type == "array" {
+			value = property.New(true)
+		}
+		checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: property.NewMap(map[string]property.Value{name: value})})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if !slices.ContainsFunc(checked.Failures, func(f p.CheckFailure) bool { return f.Property == name }) {
+			t.Errorf("%v at %s: got failures %v", value, name, checked.Failures)
+		}
+		for _, failure := range checked.Failures {
+			if _, exists := spec.Provider.InputProperties[failure.Property]; !exists {
+				t.Errorf("%v at %s: the path %q is not in the schema", value, name, failure.Property)
+			}
+		}
+	}
+}
