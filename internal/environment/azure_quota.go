@@ -54,14 +54,12 @@ type usage struct {
 	} `json:"name"`
 }
 
-// named returns the share that an entry speaks of; nil for what is not known.
+// named returns the share that an entry speaks of; nil for what is not known. The list has no entry for provisioning services.
 func (q *Quota) named(name string) *Share {
-	switch name = strings.ToLower(name); {
-	case strings.Contains(name, "free"), strings.Contains(name, "f1"):
+	switch name {
+	case "freeIotHubCount":
 		return &q.FreeHubs
-	case strings.Contains(name, "provisioning"):
-		return &q.Services
-	case strings.Contains(name, "paid"), strings.Contains(name, "hub"):
+	case "paidIotHubCount":
 		return &q.Hubs
 	}
 	return nil

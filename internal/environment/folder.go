@@ -13,6 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -119,27 +120,45 @@ func (f Folder) Project() (name, stacks string, err error) {
 
 // MaxLifetime returns the longest lifetime that the team allows, 0 for none.
 func (f Folder) MaxLifetime() (time.Duration, error) {
-	p, err := f.project()
-	if err != nil {
+	value, said, err := f.rule(MaxLifetimeKey)
+	if !said || err != nil {
 		return 0, err
-	}
-	value, ok := p.Config[MaxLifetimeKey]
-	if !ok {
-		value, ok = p.Config[p.Name+":"+MaxLifetimeKey]
-	}
-	if !ok {
-		return 0, nil
-	}
-	if declared, isMap := value.(map[string]any); isMap { // Pulumi takes a value in three forms
-		if value = declared["value"]; value == nil {
-			value = declared["default"]
-		}
 	}
 	most, err := ParseTTL(fmt.Sprint(value))
 	if err != nil {
 		return 0, fmt.Errorf("read Pulumi.yaml: config.%s: %w", MaxLifetimeKey, err)
 	}
 	return most, nil
+}
+
+// MaxServices returns how many provisioning services Azure allows the team's subscription, 0 when Pulumi.yaml does not say.
+func (f Folder) MaxServices() (int, error) {
+	value, said, err := f.rule(MaxServicesKey)
+	if !said || err != nil {
+		return 0, err
+	}
+	most, err := strconv.Atoi(fmt.Sprint(value))
+	if err != nil || most < 1 {
+		return 0, fmt.Errorf("read Pulumi.yaml: config.%s: got %v, want a number from 1", MaxServicesKey, value)
+	}
+	return most, nil
+}
+
+// rule returns what the configuration of Pulumi.yaml, which is the whole team's, says of a key, and whether it says anything.
+func (f Folder) rule(key string) (value any, said bool, err error) {
+	p, err := f.project()
+	if err != nil {
+		return nil, false, err
+	}
+	if value, said = p.Config[key]; !said {
+		value, said = p.Config[p.Name+":"+key]
+	}
+	if declared, isMap := value.(map[string]any); isMap { // Pulumi takes a value in three forms
+		if value = declared["value"]; value == nil {
+			value = declared["default"]
+		}
+	}
+	return value, said, nil
 }
 
 // projectFile is the part of Pulumi.yaml that matters here.

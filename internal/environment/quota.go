@@ -19,8 +19,12 @@ type Quota struct{ Hubs, FreeHubs, Services Share }
 type Share struct{ Used, Limit int }
 
 // UsualQuota holds Azure's limits of a subscription ("Azure IoT Hub limits", "Azure IoT Hub Device Provisioning Service limits"): paid
-// hubs, one free hub, provisioning services. They can be raised by a request to Azure's support, free hubs cannot.
+// hubs, one free hub, provisioning services. Azure's support can raise the first and the last; only of hubs does Azure tell how far.
 var UsualQuota = Quota{Hubs: Share{Limit: 50}, FreeHubs: Share{Limit: 1}, Services: Share{Limit: 10}}
+
+// MaxServicesKey is the setting of Pulumi.yaml that says how many provisioning services the subscription may have, where that is not
+// the usual number.
+const MaxServicesKey = "maxProvisioningServices"
 
 // Meter tells the quota of a subscription.
 type Meter interface {
@@ -118,6 +122,11 @@ func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
 		e.notice("the quota of the subscription cannot be seen: %v", err)
 		return nil
 	}
+	if most, err := e.Folder.MaxServices(); err != nil {
+		return err
+	} else if most > 0 {
+		quota.Services.Limit = most
+	}
 	var short []string
 	for _, kind := range []struct {
 		what string
@@ -142,7 +151,7 @@ func (e *Environment) roomHint(need Need, quota Quota) string {
 	switch {
 	case need.Services > 0 && quota.Services.Used+need.Services > quota.Services.Limit:
 		return fmt.Sprintf("share a provisioning service that is there: keel exec -s %s -- pulumi config set provisioningService RESOURCE-ID; "+
-			"or remove what has expired: keel reap", e.Stack)
+			"or remove what has expired: keel reap; or tell the limit that Azure gave you: %s in Pulumi.yaml", e.Stack, MaxServicesKey)
 	case need.FreeHubs > 0 && quota.FreeHubs.Used+need.FreeHubs > quota.FreeHubs.Limit:
 		return "choose another sku in hubSettings, S1 say; a subscription has one free hub"
 	}

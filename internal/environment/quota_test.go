@@ -88,6 +88,19 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 	}
 }
 
+func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
+	t.Parallel()
+	full := environment.UsualQuota
+	full.Services.Used = 10
+	for limit, want := range map[string]string{"20": "", "10": "of which it has 10 of 10", "many": "config.maxProvisioningServices: got many", "0": "want a number from 1"} {
+		e := newEnvironment(t)
+		write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\nstackConfigDir: stacks\nconfig:\n  maxProvisioningServices: "+limit+"\n")
+		if err := e.CheckQuota(t.Context(), &meter{quota: full}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", limit, err, want)
+		}
+	}
+}
+
 func TestTheQuotaIsAskedForOnlyByWhatAddsAndItsSilenceForbidsNothing(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)

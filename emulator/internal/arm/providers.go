@@ -126,9 +126,10 @@ type usage struct {
 	Name         map[string]string `json:"name"`
 }
 
-// getUsages is ResourceProviderCommon_GetSubscriptionQuota. Fidelity: the names and the unit are unsure.
+// getUsages is ResourceProviderCommon_GetSubscriptionQuota. It has two entries, whose names the tests of Azure's SDK for .NET rely on
+// (IotHubLifeCycleTests). Fidelity: the rest of an entry is unsure.
 func (c *call) getUsages() error {
-	paid, free, services, err := c.used()
+	paid, free, _, err := c.used()
 	if err != nil {
 		return err
 	}
@@ -140,9 +141,8 @@ func (c *call) getUsages() error {
 		}
 	}
 	return c.json(http.StatusOK, list{[]usage{
-		show("IotHubs", "IoT Hubs", paid, c.Quotas.Hubs),
-		show("IotHubs-F1", "Free IoT Hubs", free, c.Quotas.FreeHubs),
-		show("ProvisioningServices", "Device Provisioning Services", services, c.Quotas.Services),
+		show("freeIotHubCount", "Free IoT Hub Count", free, c.Quotas.FreeHubs),
+		show("paidIotHubCount", "Paid IoT Hub Count", paid, c.Quotas.Hubs),
 	}})
 }
 
