@@ -3,7 +3,7 @@ KEEL := go run -buildvcs=false ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate tidy check test bench node node-ports tpm limits
+.PHONY: help up down build generate sdks tidy check test bench node node-ports tpm limits
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -16,6 +16,8 @@ build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
 	@$(SAY) && $(KEEL) build
 generate: ## Generate the SDKs from their schemas
 	@go run -buildvcs=false ./tools/generate
+sdks: ## Generate the TypeScript and Python SDKs and prove them, as far as this machine has Node and Python
+	@go run -buildvcs=false ./tools/generate -sdks .evenkeel/sdks
 tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
 	@go mod tidy && go list -m -mod=mod all > /dev/null
 check: ## Look for what is not formatted, suspicious or stale

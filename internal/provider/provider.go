@@ -71,6 +71,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
 		return served.Configure(withVariables(ctx, variables), req)
 	}
+	adapted.GetSchema = withExamples(served.GetSchema)
 	manifests := &sync.Map{}
 	adapted.Invoke = invokeWithSecrets(served)
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {

@@ -162,6 +162,29 @@ func TestEveryPropertyIsDescribed(t *testing.T) {
 	}
 }
 
+func TestEveryResourceAndFunctionHasAnExample(t *testing.T) {
+	t.Parallel()
+	spec := readSchema(t)
+	descriptions := map[string]string{}
+	for token, resource := range spec.Resources {
+		descriptions[lastPart(token)] = resource.Description
+	}
+	for token, function := range spec.Functions {
+		descriptions[lastPart(token)] = function.Description
+	}
+	for name, description := range descriptions {
+		// The example is compiled with the package; it is the one of this token when it bears its name.
+		if want := "\nfunc " + strings.ToUpper(name[:1]) + name[1:] + "(ctx *pulumi.Context"; !strings.Contains(description, want) {
+			t.Errorf("%s: the description shows no example of that name", name)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join("examples", "*.go"))
+	must(t, err)
+	if got, want := len(files), len(descriptions)+1; got != want {
+		t.Errorf("got %d files of examples, want %d: one for each resource and function, and the package's doc", got, want)
+	}
+}
+
 func lastPart(token string) string { return token[strings.LastIndex(token, ":")+1:] }
 
 // inputPaths returns the path of every input of a resource, and which of them are leaves: properties without parts of their own.

@@ -12,6 +12,21 @@ import (
 )
 
 // Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It asks no service.
+//
+// ## Example Usage
+// ```go
+// // DeriveDeviceKey derives the key of one device of a group.
+//
+//	func DeriveDeviceKey(ctx *pulumi.Context, group *azuredps.EnrollmentGroup) error {
+//		derived := azuredps.DeriveDeviceKeyOutput(ctx, azuredps.DeriveDeviceKeyOutputArgs{
+//			GroupKey:       group.PrimaryKey.Elem(),
+//			RegistrationId: pulumi.String("press-7"),
+//		})
+//		ctx.Export("press-7-key", derived.DeviceKey()) // a secret
+//		return nil
+//	}
+//
+// ```
 func DeriveDeviceKey(ctx *pulumi.Context, args *DeriveDeviceKeyArgs, opts ...pulumi.InvokeOption) (*DeriveDeviceKeyResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv DeriveDeviceKeyResult

@@ -15,6 +15,27 @@ import (
 // Lets every device register that proves to belong to the group, by a key derived from the group's or by a certificate that the group's signed.
 //
 // Import it by `{service host}/enrollmentGroups/{enrollmentGroupId}`.
+//
+// ## Example Usage
+// ```go
+// // EnrollmentGroup lets in every device whose certificate the authority has signed, and keeps its data when it moves to another hub.
+//
+//	func EnrollmentGroup(ctx *pulumi.Context) error {
+//		_, err := azuredps.NewEnrollmentGroup(ctx, "presses", &azuredps.EnrollmentGroupArgs{
+//			EnrollmentGroupId: pulumi.String("presses"),
+//			Attestation: azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{
+//				CaReferences: azuredps.CAReferencesArgs{Primary: pulumi.String("factory-ca")},
+//			}},
+//			AllocationPolicy: azuredps.AllocationPolicyHashed,
+//			ReprovisionPolicy: azuredps.ReprovisionPolicyArgs{
+//				UpdateHubAssignment: pulumi.Bool(true),
+//				MigrateDeviceData:   pulumi.Bool(true),
+//			},
+//		})
+//		return err
+//	}
+//
+// ```
 type EnrollmentGroup struct {
 	pulumi.CustomResourceState
 

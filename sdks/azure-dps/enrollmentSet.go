@@ -14,6 +14,22 @@ import (
 // Many individual enrollments as one resource, from a list or from a manifest.
 //
 // Import it by `{service host}/enrollments/{registrationId},{registrationId},…` or `{service host}/enrollments/{prefix}*`.
+//
+// ## Example Usage
+// ```go
+// // EnrollmentSet lets in every device of a file, one a line, with settings that they share.
+//
+//	func EnrollmentSet(ctx *pulumi.Context) error {
+//		_, err := azuredps.NewEnrollmentSet(ctx, "sensors", &azuredps.EnrollmentSetArgs{
+//			Manifest: pulumi.NewFileAsset("sensors.csv"), // its first line: registrationId,deviceId,tags
+//			Defaults: azuredps.EnrollmentSetDefaultsArgs{
+//				AllocationPolicy: azuredps.AllocationPolicyHashed,
+//			},
+//		})
+//		return err
+//	}
+//
+// ```
 type EnrollmentSet struct {
 	pulumi.CustomResourceState
 

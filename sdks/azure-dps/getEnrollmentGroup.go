@@ -12,6 +12,21 @@ import (
 )
 
 // Reads an enrollment group, with its keys, from the configured provisioning service. Certificates are told by their thumbprints. It fails when there is none.
+//
+// ## Example Usage
+// ```go
+// // GetEnrollmentGroup reads a group that is declared elsewhere.
+//
+//	func GetEnrollmentGroup(ctx *pulumi.Context) error {
+//		presses, err := azuredps.LookupEnrollmentGroup(ctx, &azuredps.LookupEnrollmentGroupArgs{EnrollmentGroupId: "presses"})
+//		if err != nil {
+//			return err
+//		}
+//		ctx.Export("etag", pulumi.String(presses.Etag))
+//		return nil
+//	}
+//
+// ```
 func LookupEnrollmentGroup(ctx *pulumi.Context, args *LookupEnrollmentGroupArgs, opts ...pulumi.InvokeOption) (*LookupEnrollmentGroupResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv LookupEnrollmentGroupResult

@@ -12,6 +12,21 @@ import (
 )
 
 // Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are told by their thumbprints. It fails when there is none.
+//
+// ## Example Usage
+// ```go
+// // GetIndividualEnrollment reads an enrollment that is declared elsewhere.
+//
+//	func GetIndividualEnrollment(ctx *pulumi.Context) error {
+//		press, err := azuredps.LookupIndividualEnrollment(ctx, &azuredps.LookupIndividualEnrollmentArgs{RegistrationId: "press-7"})
+//		if err != nil {
+//			return err
+//		}
+//		ctx.Export("hubs", pulumi.ToStringArray(press.IotHubs))
+//		return nil
+//	}
+//
+// ```
 func LookupIndividualEnrollment(ctx *pulumi.Context, args *LookupIndividualEnrollmentArgs, opts ...pulumi.InvokeOption) (*LookupIndividualEnrollmentResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv LookupIndividualEnrollmentResult

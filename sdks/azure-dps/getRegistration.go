@@ -12,6 +12,23 @@ import (
 )
 
 // Reads the record of one device's registration from the configured provisioning service.
+//
+// ## Example Usage
+// ```go
+// // GetRegistration tells which hub a device was assigned to, once it has registered.
+//
+//	func GetRegistration(ctx *pulumi.Context) error {
+//		press, err := azuredps.GetRegistration(ctx, &azuredps.GetRegistrationArgs{RegistrationId: "press-7"})
+//		if err != nil {
+//			return err
+//		}
+//		if press.Exists && press.Registration.AssignedHub != nil {
+//			ctx.Export("hub", pulumi.String(*press.Registration.AssignedHub))
+//		}
+//		return nil
+//	}
+//
+// ```
 func GetRegistration(ctx *pulumi.Context, args *GetRegistrationArgs, opts ...pulumi.InvokeOption) (*GetRegistrationResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv GetRegistrationResult

@@ -15,6 +15,29 @@ import (
 // Lets one device register with the provisioning service.
 //
 // Import it by `{service host}/enrollments/{registrationId}`.
+//
+// ## Example Usage
+// ```go
+// // IndividualEnrollment lets one device in, with keys that the provider makes, and gives it its first twin.
+//
+//	func IndividualEnrollment(ctx *pulumi.Context) error {
+//		press, err := azuredps.NewIndividualEnrollment(ctx, "press-7", &azuredps.IndividualEnrollmentArgs{
+//			RegistrationId:   pulumi.String("press-7"),
+//			AllocationPolicy: azuredps.AllocationPolicyStatic,
+//			IotHubs:          pulumi.StringArray{pulumi.String("hub-1.azure-devices.net")},
+//			InitialTwin: azuredps.InitialTwinArgs{
+//				Tags:              pulumi.Map{"hall": pulumi.String("B")},
+//				DesiredProperties: pulumi.Map{"interval": pulumi.Int(30)},
+//			},
+//		})
+//		if err != nil {
+//			return err
+//		}
+//		ctx.Export("press-7-key", press.PrimaryKey) // a secret
+//		return nil
+//	}
+//
+// ```
 type IndividualEnrollment struct {
 	pulumi.CustomResourceState
 

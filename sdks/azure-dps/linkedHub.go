@@ -15,6 +15,29 @@ import (
 // Links one hub to an existing provisioning service, so that many stacks share one: it changes its own entry in the service's list of hubs, and nothing else. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.
 //
 // It speaks to Azure Resource Manager, with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.
+//
+// ## Example Usage
+// ```go
+// // LinkedHub links a hub of this stack to a provisioning service that another stack owns.
+//
+//	func LinkedHub(ctx *pulumi.Context) error {
+//		key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", nil) // both of its keys stand on the hub's policy "link"
+//		if err != nil {
+//			return err
+//		}
+//		_, err = azuredps.NewLinkedHub(ctx, "hub-1", &azuredps.LinkedHubArgs{
+//			ProvisioningServiceId: pulumi.String("/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups/factory" +
+//				"/providers/Microsoft.Devices/provisioningServices/factory-dps"),
+//			HubHostName:      pulumi.String("hub-1.azure-devices.net"),
+//			Location:         pulumi.String("westeurope"),
+//			PolicyName:       pulumi.String("link"),
+//			Key:              key.ActiveKey,
+//			AllocationWeight: pulumi.Int(3),
+//		})
+//		return err
+//	}
+//
+// ```
 type LinkedHub struct {
 	pulumi.CustomResourceState
 

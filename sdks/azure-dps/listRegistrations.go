@@ -12,6 +12,21 @@ import (
 )
 
 // Lists the registration records of the devices of an enrollment group, all pages of them. The records outlive the group, so a group that is unknown has none rather than being an error.
+//
+// ## Example Usage
+// ```go
+// // ListRegistrations counts the devices of a group that have registered.
+//
+//	func ListRegistrations(ctx *pulumi.Context) error {
+//		found, err := azuredps.ListRegistrations(ctx, &azuredps.ListRegistrationsArgs{EnrollmentGroupId: "presses"})
+//		if err != nil {
+//			return err
+//		}
+//		ctx.Export("registered", pulumi.Int(len(found.Registrations)))
+//		return nil
+//	}
+//
+// ```
 func ListRegistrations(ctx *pulumi.Context, args *ListRegistrationsArgs, opts ...pulumi.InvokeOption) (*ListRegistrationsResult, error) {
 	opts = internal.PkgInvokeDefaultOpts(opts)
 	var rv ListRegistrationsResult

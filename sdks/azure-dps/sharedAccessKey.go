@@ -12,6 +12,24 @@ import (
 )
 
 // A pair of keys of 64 random bytes for a shared access policy. It asks no service: the keys live in the stack's state, as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.
+//
+// ## Example Usage
+// ```go
+// // SharedAccessKey makes the keys of a policy. Raise the rotation by one to move everybody to the other key.
+//
+//	func SharedAccessKey(ctx *pulumi.Context) error {
+//		key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", &azuredps.SharedAccessKeyArgs{
+//			Rotation: pulumi.Int(1),
+//		})
+//		if err != nil {
+//			return err
+//		}
+//		// Declare PrimaryKey and SecondaryKey on the policy, and let clients sign with ActiveKey.
+//		ctx.Export("connectionString", pulumi.Sprintf("HostName=hub-1.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey=%s", key.ActiveKey))
+//		return nil
+//	}
+//
+// ```
 type SharedAccessKey struct {
 	pulumi.CustomResourceState
 

@@ -15,6 +15,27 @@ import (
 // azureDPS generates the Go SDK of the provider azure-dps from the schema that the provider itself answers with. It lies in
 // this module, so it has no go.mod.
 func azureDPS(string) (map[string][]byte, error) {
+	pkg, err := azureDPSPackage()
+	if err != nil {
+		return nil, err
+	}
+	generated, err := gen.GeneratePackage(generator, pkg, nil)
+	if err != nil {
+		return nil, fmt.Errorf("generate the Go SDK of %s: %w", pkg.Name, err)
+	}
+	files := map[string][]byte{}
+	for name, content := range generated {
+		_, inside, found := strings.Cut(name, "/")
+		if !found {
+			inside = name
+		}
+		files[inside] = content
+	}
+	return files, nil
+}
+
+// azureDPSPackage is the schema of azure-dps as generators want it.
+func azureDPSPackage() (*schema.Package, error) {
 	served, err := provider.New(nil)
 	if err != nil {
 		return nil, err
@@ -30,17 +51,5 @@ func azureDPS(string) (map[string][]byte, error) {
 	if diagnostics.HasErrors() {
 		return nil, fmt.Errorf("bind schema of %s: %w", spec.Name, diagnostics)
 	}
-	generated, err := gen.GeneratePackage("the Pulumi SDK Generator", pkg, nil)
-	if err != nil {
-		return nil, fmt.Errorf("generate Go package of %s: %w", spec.Name, err)
-	}
-	files := map[string][]byte{}
-	for name, content := range generated {
-		_, inside, found := strings.Cut(name, "/")
-		if !found {
-			inside = name
-		}
-		files[inside] = content
-	}
-	return files, nil
+	return pkg, nil
 }

@@ -38,7 +38,7 @@ func generateGo(spec schema.PackageSpec, module string) (map[string][]byte, erro
 	if diagnostics.HasErrors() {
 		return nil, fmt.Errorf("bind schema of %s: %w", spec.Name, diagnostics)
 	}
-	generated, err := gen.GeneratePackage("the Pulumi SDK Generator", pkg, nil)
+	generated, err := gen.GeneratePackage(generator, pkg, nil)
 	if err != nil {
 		return nil, fmt.Errorf("generate Go package of %s: %w", spec.Name, err)
 	}

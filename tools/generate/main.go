@@ -1,8 +1,11 @@
 // Command generate writes everything in this repository that is made from another file of it: the SDKs from their
-// schemas and the request table of the local azure-native plugin. It writes nothing else and asks no network.
+// schemas and the request table of the local azure-native plugin. It writes nothing else and asks no
+// network, but for -sdks, which asks the package registry of Node.
 //
 //	go run ./tools/generate          write what is not fresh
 //	go run ./tools/generate -check   change nothing, fail when something is not fresh
+//	go run ./tools/generate -sdks F  write the SDKs for TypeScript and Python, which the repository does not hold, into the folder F, and compile
+//	                                 and run them there as far as the machine has the tools
 package main
 
 import (
@@ -34,8 +37,18 @@ var targets = []target{
 func main() {
 	root := flag.String("root", ".", "the repository's root folder")
 	check := flag.Bool("check", false, "fail when a generated file is not fresh, and change nothing")
+	sdks := flag.String("sdks", "", "write and prove the SDKs for other languages in this folder, and do nothing else")
 	flag.Parse()
-	if err := run(*root, *check); err != nil {
+	do := func() error { return run(*root, *check) }
+	if *sdks != "" {
+		do = func() error {
+			if err := writeLanguages(*sdks); err != nil {
+				return err
+			}
+			return prove(*sdks, os.Stdout)
+		}
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "generate:", err)
 		os.Exit(1)
 	}
