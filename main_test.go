@@ -265,6 +265,9 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 				if !ok || len(entry["iotHubs"].ArrayValue()) != 2 || entry["allocationPolicy"].StringValue() != "hashed" {
 					t.Errorf("%s: got %v, want one that is spread evenly over the stack's own two hubs", want, entry)
 				}
+				if got := entry["deleteRegistrations"]; got.HasValue() == tc.service {
+					t.Errorf("%s: got deleteRegistrations %v; a guest leaves no registrations behind", want, got)
+				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") || !slices.Contains(got, "hub-2") {
 					t.Errorf("%s: is made after %v, want both links among them", want, got)
 				}

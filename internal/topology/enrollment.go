@@ -33,6 +33,8 @@ type entry struct {
 	primary, secondary string
 	// authority lets in who has neither key nor certificate of their own; nil where devices have symmetric keys.
 	authority *Authority
+	// guest says that the service is another stack's: what registered goes with the entry, or nobody would remove it.
+	guest bool
 	// policy overrides the provisioning service's; empty follows it.
 	policy string
 	// hubs are the resource names of the hubs that may take the device; empty: every linked one. Drained ones are left out.
@@ -119,7 +121,7 @@ func (r *reader) certificate(key string, set entrySettings) {
 
 // entry checks what groups and devices share.
 func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
-	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority}
+	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil}
 	for name, value := range map[string]string{".primaryKey": set.PrimaryKey, ".secondaryKey": set.SecondaryKey} {
 		if value != "" {
 			r.faults = append(r.faults, enrollment.CheckKey(key+name, value)...)
@@ -166,20 +168,22 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 // Args are the arguments of the enrollment group.
 func (g Group) Args(hubs Hubs) *azuredps.EnrollmentGroupArgs {
 	return &azuredps.EnrollmentGroupArgs{
-		EnrollmentGroupId: pulumi.String(g.ID),
-		Attestation:       g.attestation(),
-		AllocationPolicy:  g.allocation(),
-		IotHubs:           g.hubHosts(hubs),
+		EnrollmentGroupId:   pulumi.String(g.ID),
+		Attestation:         g.attestation(),
+		AllocationPolicy:    g.allocation(),
+		IotHubs:             g.hubHosts(hubs),
+		DeleteRegistrations: g.deletes(),
 	}
 }
 
 // Args are the arguments of the device's individual enrollment.
 func (d Device) Args(hubs Hubs) *azuredps.IndividualEnrollmentArgs {
 	args := &azuredps.IndividualEnrollmentArgs{
-		RegistrationId:   pulumi.String(d.ID),
-		Attestation:      d.attestation(),
-		AllocationPolicy: d.allocation(),
-		IotHubs:          d.hubHosts(hubs),
+		RegistrationId:      pulumi.String(d.ID),
+		Attestation:         d.attestation(),
+		AllocationPolicy:    d.allocation(),
+		IotHubs:             d.hubHosts(hubs),
+		DeleteRegistrations: d.deletes(),
 	}
 	if d.DeviceID != "" {
 		args.DeviceId = pulumi.String(d.DeviceID)
@@ -197,6 +201,13 @@ func (e entry) hubHosts(hubs Hubs) pulumi.StringArrayInput {
 		return nil
 	}
 	return hubs.hosts(e.hubs)
+}
+
+func (e entry) deletes() pulumi.BoolPtrInput {
+	if !e.guest {
+		return nil
+	}
+	return pulumi.Bool(true)
 }
 
 func (e entry) allocation() azuredps.AllocationPolicyPtrInput {
