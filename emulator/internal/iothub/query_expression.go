@@ -203,8 +203,17 @@ func (p *queryParser) list(left operand, negate bool) (expression, error) {
 	}, p.keyword(closing)
 }
 
-// compare compares two values of one type.
+// compare compares two values of one type. Null is equal to itself alone, and is neither less nor greater than anything.
 func compare(op string, a, b any) truth {
+	if a == nil || b == nil {
+		switch op {
+		case "=":
+			return truthOf(a == b)
+		case "!=", "<>":
+			return truthOf(a != b)
+		}
+		return unknown
+	}
 	var order int
 	switch x := a.(type) {
 	case string:
@@ -225,10 +234,6 @@ func compare(op string, a, b any) truth {
 			return unknown
 		}
 		order = int(truthOf(x)) - int(truthOf(y))
-	case nil:
-		if b != nil || op != "=" && op != "!=" && op != "<>" {
-			return unknown
-		}
 	default:
 		return unknown
 	}

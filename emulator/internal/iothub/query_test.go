@@ -75,6 +75,10 @@ func TestConditionsOfQueries(t *testing.T) {
 		"(tags.floor = 1 OR tags.floor = 2) AND deviceId = 'd2'":      "d2",
 		"NOT (deviceId = 'd1' OR properties.desired.interval = 60.5)": "d3", // of d4 nothing is known
 		"is_defined(tags.floor)":                                      "d1 d2 d3",
+		"tags.floor != null":                                          "d1 d2 d3",
+		"tags.floor = null":                                           "",
+		"x509Thumbprint.primaryThumbprint = null AND tags.floor = 1":  "d1",
+		"tags.floor > null OR tags.floor = 1":                         "d1",
 		"NOT is_defined(tags.floor)":                                  "d4",
 		"IS_NUMBER(tags.floor) AND NOT IS_OBJECT(tags.list)":          "d1 d2",
 		"STARTSWITH(properties.desired.mode, 'e')":                    "d1",
