@@ -13,15 +13,15 @@ type Bounds struct {
 	// Connections is how many may be open at a time on each listener: 20,000, twice the devices that an emulator is made for. A newcomer
 	// beyond it is closed at once, so that those that are there go on.
 	Connections int
-	// Header is how long a client may take from connecting to the end of a request's headers, the TLS handshake included, or to its MQTT
-	// CONNECT: 10 s. Request is how long a whole request may take to arrive: a minute. Idle is how long a connection may be without one
-	// between requests: 3 minutes.
-	Header, Request, Idle time.Duration
+	// Connect is how long a client may take from connecting to its MQTT CONNECT, the TLS handshake included: 30 s, for many may come at
+	// once. Header is the same to the end of a request's headers: 10 s. Request is how long a whole request may take to arrive: a minute.
+	// Idle is how long a connection may be without one between requests: 3 minutes.
+	Connect, Header, Request, Idle time.Duration
 }
 
 func (b Bounds) complete() Bounds {
 	return Bounds{
-		Connections: cmp.Or(b.Connections, 20_000), Header: cmp.Or(b.Header, 10*time.Second), Request: cmp.Or(b.Request, time.Minute),
+		Connections: cmp.Or(b.Connections, 20_000), Connect: cmp.Or(b.Connect, 30*time.Second), Header: cmp.Or(b.Header, 10*time.Second), Request: cmp.Or(b.Request, time.Minute),
 		Idle: cmp.Or(b.Idle, 3*time.Minute),
 	}
 }

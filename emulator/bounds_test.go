@@ -62,7 +62,7 @@ func wantClosed(t *testing.T, what string, conn net.Conn) {
 func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) {
 	t.Parallel()
 	const limit = 3
-	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connections: limit, Header: time.Minute}})
+	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connections: limit, Connect: time.Minute, Header: time.Minute}})
 	for surface, address := range listenersOf(e) {
 		var open []net.Conn
 		for range limit {
@@ -104,7 +104,7 @@ func TestConnectionsBeyondTheLimitAreClosedAndLeaveTheOthersAlone(t *testing.T) 
 
 func TestSlowClientsAreDropped(t *testing.T) {
 	t.Parallel()
-	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Header: 300 * time.Millisecond, Request: time.Second, Idle: 300 * time.Millisecond}})
+	e := emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Connect: 300 * time.Millisecond, Header: 300 * time.Millisecond, Request: time.Second, Idle: 300 * time.Millisecond}})
 	for surface, address := range listenersOf(e) {
 		t.Run(surface, func(t *testing.T) {
 			t.Parallel()

@@ -94,6 +94,6 @@ func (e *Emulator) openSurfaces() (err error) {
 		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
 		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, entra.HubAudience) },
 	})
-	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger, ConnectTimeout: e.options.Bounds.Header})
+	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger, ConnectTimeout: e.options.Bounds.Connect})
 	return err
 }

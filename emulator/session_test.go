@@ -1,0 +1,72 @@
+package emulator_test
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"evenkeel/emulator"
+)
+
+// device1 connects device-1 of hub-1 over MQTT without a clean session; what comes for it goes to arrived.
+func (w *wire) device1(arrived chan<- string) mqtt.Client {
+	w.t.Helper()
+	o := mqtt.NewClientOptions().AddBroker("ssl://" + w.e.Endpoints().MQTT).SetClientID("device-1").SetUsername(hubHost + "/device-1/" + apiVersion).
+		SetPassword(token(w.t, hubHost+"/devices/device-1", "", knownKey)).SetTLSConfig(w.http.Transport.(*http.Transport).TLSClientConfig.Clone()).SetCleanSession(false).
+		SetAutoReconnect(false).SetProtocolVersion(4).
+		SetDefaultPublishHandler(func(_ mqtt.Client, m mqtt.Message) { arrived <- string(m.Payload()) })
+	c := mqtt.NewClient(o)
+	wait(w.t, c.Connect())
+	return c
+}
+
+func wait(t *testing.T, token mqtt.Token) {
+	t.Helper()
+	if !token.WaitTimeout(20 * time.Second) {
+		t.Fatal("no answer over MQTT")
+	}
+	check(t, token.Error())
+}
+
+func TestASessionSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	arrived := make(chan string, 10)
+	want := func(body string) {
+		t.Helper()
+		select {
+		case got := <-arrived:
+			if got != body {
+				t.Errorf("got %q, want %q", got, body)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q did not come", body)
+		}
+	}
+	run := func(use func(*wire)) {
+		t.Helper()
+		e, err := emulator.New(emulator.Options{Dir: dir})
+		check(t, err)
+		defer func() { check(t, e.Close()) }()
+		check(t, e.Start())
+		use(plain(t, e))
+	}
+	run(func(w *wire) {
+		withHub(t, w, "")
+		c := w.device1(arrived)
+		wait(t, c.Subscribe("devices/device-1/messages/devicebound/#", 1, nil))
+		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("at once")}))
+		want("at once")
+		c.Disconnect(250)
+		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("while it was away")}))
+	})
+	run(func(w *wire) {
+		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("after the restart")}))
+		c := w.device1(arrived)
+		want("while it was away")
+		want("after the restart")
+		c.Disconnect(250)
+	})
+}
