@@ -1,4 +1,4 @@
-//go:build limits && unix
+//go:build limits && (linux || darwin)
 
 package emulator_test
 
