@@ -20,13 +20,22 @@ const (
 	tokenMargin = 15 * time.Minute
 )
 
-// entraScope is the scope of tokens for the service API ("Control access to DPS by using Microsoft Entra ID").
-const entraScope = "https://azure-devices-provisioning.net/.default"
+// serviceDomain begins the domain of every provisioning service; each cloud ends it in its own way.
+const serviceDomain = "azure-devices-provisioning."
+
+// entraScope is the scope of tokens for the service API of a host ("Control access to DPS by using Microsoft Entra ID"). That the other
+// clouds name it after their own domains is inferred.
+func entraScope(host string) string {
+	if _, domain, _ := strings.Cut(strings.ToLower(host), "."); strings.HasPrefix(domain, serviceDomain) {
+		return "https://" + domain + "/.default"
+	}
+	return "https://" + serviceDomain + "net/.default"
+}
 
 // newAuthorization returns the policy that authorizes requests: by a token of Microsoft Entra ID, or else by a signature.
 func newAuthorization(o Options) (policy.Policy, error) {
 	if o.Credential != nil {
-		return runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope}, nil), nil
+		return runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope(o.Host)}, nil), nil
 	}
 	return newSigner(o.Host, o.PolicyName, o.Key, o.Now)
 }

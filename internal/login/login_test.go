@@ -262,3 +262,14 @@ func TestALoginAsTheAzureCLIWhenNothingElseIsSaid(t *testing.T) {
 		t.Errorf("a subscription that az does not know: got %v, want az named", err)
 	}
 }
+
+// Not parallel: the Azure SDK's default chain reads the environment itself.
+func TestALoginByTheDefaultChain(t *testing.T) {
+	w := newWorld(t)
+	for name, value := range map[string]string{"AZURE_TENANT_ID": w.TenantID, "AZURE_CLIENT_ID": w.ClientID, "AZURE_CLIENT_SECRET": w.ClientSecret, "AZURE_TOKEN_CREDENTIALS": "EnvironmentCredential"} {
+		t.Setenv(name, value)
+	}
+	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, UseDefault: true}); err != nil {
+		t.Errorf("got %v", err)
+	}
+}

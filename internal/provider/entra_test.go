@@ -4,13 +4,8 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -22,6 +17,7 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+	p "github.com/pulumi/pulumi-go-provider"
 
 	"evenkeel/emulator"
 )
@@ -210,69 +206,69 @@ func forged(t *testing.T, token string) string {
 
 func TestALoginWithACertificate(t *testing.T) {
 	t.Parallel()
-	cloud, config := withEntra(t)
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	must(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "client"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	must(t, err)
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "client.pem")
-	content := append(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})...)
-	must(t, os.WriteFile(file, content, 0o600))
-	var logins atomic.Int64
-	host := newAuthorityHost(t, cloud, func(form url.Values) error {
-		claims := jwt.RegisteredClaims{}
-		_, err := jwt.ParseWithClaims(form.Get("client_assertion"), &claims, func(*jwt.Token) (any, error) { return key.Public(), nil },
-			jwt.WithValidMethods([]string{"RS256", "PS256"}), jwt.WithExpirationRequired())
-		if err == nil && (claims.Subject != cloud.Endpoints().ClientID || form.Get("client_secret") != "") {
-			err = errors.New("not the client's own assertion")
-		}
-		if err == nil {
-			logins.Add(1)
-		}
-		return err
-	})
-	live(t, config.edited(object{"clientSecret": nil, "clientCertificatePath": file, "authorityHost": host.URL, "caFile": host.caFile}))
-	if logins.Load() == 0 {
-		t.Error("nobody logged in with the certificate")
-	}
+	cloud, config := withEntra(t, emulator.Options{Dir: t.TempDir()})
+	live(t, config.edited(object{"clientSecret": nil, "clientCertificatePath": cloud.Endpoints().ClientCertificateFile}))
 }
 
 func TestALoginWithAnotherIssuersToken(t *testing.T) {
 	t.Parallel()
 	cloud, config := withEntra(t)
-	const federated = "header.claims.signature"
-	host := newAuthorityHost(t, cloud, func(form url.Values) error {
-		if got := form.Get("client_assertion"); got != federated {
-			return fmt.Errorf("got assertion %q", got)
-		}
-		return nil
-	})
-	pipeline := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Authorization") != "Bearer request-token" || r.URL.Query().Get("audience") != "api://AzureADTokenExchange" || r.URL.Query().Get("job") != "1" {
-			http.Error(w, "no", http.StatusUnauthorized)
-			return
-		}
-		_ = json.NewEncoder(w).Encode(map[string]string{"value": federated})
-	}))
-	t.Cleanup(pipeline.Close)
+	ends := cloud.Endpoints()
+	ask := func(audience string) string {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, ends.ARM+"/oidc/token?audience="+audience, nil)
+		must(t, err)
+		r.Header.Set("Authorization", "Bearer "+ends.ClientSecret)
+		response, err := cloud.devices.Do(r)
+		must(t, err)
+		defer response.Body.Close()
+		var answer struct{ Value string }
+		must(t, json.NewDecoder(response.Body).Decode(&answer))
+		return answer.Value
+	}
+	federated := ask("api://AzureADTokenExchange")
 	file := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(file, []byte(federated+"\n"), 0o600))
-	base := config.edited(object{"clientSecret": nil, "useOidc": true, "authorityHost": host.URL, "caFile": host.caFile})
+	// The issuer lies beside the cloud that metadataHost names, so that caFile holds for it.
+	base := config.edited(object{"clientSecret": nil, "useOidc": true, "authorityHost": nil, "metadataHost": strings.TrimPrefix(ends.ARM, "https://")})
 	for name, changes := range map[string]object{
 		"given":     {"oidcToken": federated},
 		"in a file": {"oidcTokenFilePath": file},
-		"asked for": {"oidcRequestUrl": pipeline.URL + "/token?job=1", "oidcRequestToken": "request-token"},
+		"asked for": {"oidcRequestUrl": ends.ARM + "/oidc/token", "oidcRequestToken": ends.ClientSecret},
 	} {
 		t.Run(name, func(t *testing.T) { live(t, base.edited(changes)) })
 	}
-	m := manage(t, startProvider(t, base.edited(object{"oidcRequestUrl": pipeline.URL, "oidcRequestToken": "another"})), "IndividualEnrollment", "x")
-	if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "another") {
-		t.Errorf("a refused request: got %v, want the status and no token", err)
+	for name, changes := range map[string]object{
+		"for another audience":   {"oidcToken": ask("api://else")},
+		"with another signature": {"oidcToken": federated[:len(federated)-6] + "AAAAAA"},
+		"refused by the service": {"oidcRequestUrl": ends.ARM + "/oidc/token", "oidcRequestToken": "not-the-token"},
+	} {
+		m := manage(t, startProvider(t, base.edited(changes)), "IndividualEnrollment", "x")
+		if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "not-the-token") {
+			t.Errorf("a token %s: got %v, want the refusal and no token", name, err)
+		}
+	}
+}
+
+// TestVariablesCompleteTheLogin: nothing in the configuration says how to log in, and nothing of the variables gets into it.
+func TestVariablesCompleteTheLogin(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	variables := map[string]string{"ARM_METADATA_HOSTNAME": s.config["metadataHost"].(string)}
+	for name, property := range map[string]string{"ARM_TENANT_ID": "tenantId", "ARM_CLIENT_ID": "clientId", "ARM_CLIENT_SECRET": "clientSecret"} {
+		variables[name] = s.config[property].(string)
+	}
+	config := object{"host": emulatedHost, "endpoint": s.Endpoints().Data, "caFile": s.Endpoints().CAFile}
+	server := startProviderWith(t, config, func(name string) string { return variables[name] })
+	device := manage(t, server, "IndividualEnrollment", "x")
+	device.up(object{"registrationId": "device-1"})
+	link := manage(t, server, "LinkedHub", "hub-2")
+	link.up(s.link("hub-2", nil))
+	s.linked("hub-1", "hub-2")
+	checked, err := server.CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: config.properties()})
+	must(t, err)
+	if text := fmt.Sprint(checked.Inputs); strings.Contains(text, variables["ARM_CLIENT_SECRET"]) || strings.Contains(text, variables["ARM_CLIENT_ID"]) {
+		t.Error("the configuration holds what variables say")
 	}
 }
 

@@ -54,7 +54,13 @@ var unknown = property.New(property.Computed)
 // startProvider serves the provider with a configuration that has passed its check, as the engine would.
 func startProvider(t *testing.T, config object) integration.Server {
 	t.Helper()
-	served, err := provider.New(nil)
+	return startProviderWith(t, config, nil)
+}
+
+// startProviderWith does so in an environment with variables.
+func startProviderWith(t *testing.T, config object, variables func(string) string) integration.Server {
+	t.Helper()
+	served, err := provider.New(variables)
 	if err != nil {
 		t.Fatal(err)
 	}
