@@ -25,11 +25,13 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.
 	}
 	var lost, gone, inline, separate []string
 	for _, host := range linked {
-		// A link that this stack declared before is its own to remove.
-		if _, declared := old[host]; wanted[host] == "" && (t.Shared || !declared) {
+		// A link that this stack declared before, with its key, is its own to remove; masked it is from a refresh.
+		declared := old[host] != "" && !strings.HasSuffix(old[host], maskedKey)
+		if wanted[host] == "" && (t.Shared || !declared) {
 			lost = append(lost, host)
 		}
-		if was := old[host]; !t.Shared && wanted[host] != "" && (was == "" || strings.HasSuffix(was, maskedKey)) {
+		// A service that declares its links has always some. One that is linked already but new here is of an update that was cut short.
+		if !t.Shared && wanted[host] != "" && (len(old) == 0 || strings.HasSuffix(old[host], maskedKey)) {
 			separate = append(separate, host)
 		}
 	}
@@ -48,16 +50,16 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.
 	case len(inline) > 0:
 		return fmt.Errorf("the provisioning service still declares the links of %s itself, from before it was shared, and a service has one form of links alone: "+
 			"set dropLinks to true for one `pulumi up`, which makes each link a resource of its own (no device can register in the middle of it)", strings.Join(inline, ", "))
-	case len(separate) > 0:
-		return fmt.Errorf("%s is linked by a resource of its own, from when the provisioning service was shared, and a service has one form of links alone: "+
-			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and run `pulumi up --refresh` without it, "+
-			"which declares them (no device can register in between)", strings.Join(separate, ", "))
 	case len(lost) > 0 && t.Shared:
 		return fmt.Errorf("the update would drop the links of %s, which came after the last look at the provisioning service: "+
 			"`pulumi up --refresh` keeps them; to drop them, set dropLinks to true", strings.Join(lost, ", "))
 	case len(lost) > 0:
 		return fmt.Errorf("the update would drop the links of %s, which others made, as this stack declares all links itself: "+
 			"set shared to true to let others link their hubs; to drop the links, set dropLinks to true", strings.Join(lost, ", "))
+	case len(separate) > 0:
+		return fmt.Errorf("%s is linked by a resource of its own, from when the provisioning service was shared, and a service has one form of links alone: "+
+			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and run `pulumi up --refresh` without it, "+
+			"which declares them (no device can register in between)", strings.Join(separate, ", "))
 	case len(gone) > 0:
 		return fmt.Errorf("the links of %s are gone since the last look at the provisioning service: run `pulumi up --refresh`", strings.Join(gone, ", "))
 	}
