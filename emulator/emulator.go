@@ -209,7 +209,7 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
-		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Reset: e.Reset,
+		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
 		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate,
 		AnyHost: e.options.AllowRemote,
 		Ready:   e.state.Err, // the listeners open last

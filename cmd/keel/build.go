@@ -27,9 +27,7 @@ func newBuild(a *app) *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]any{
-					"pulumi": tools.Pulumi, "version": tools.Version, "built": tools.Built, "languageHost": tools.LanguageHost, "bin": folder.Bin(),
-				})
+				return a.printJSON(builtTools{tools.Pulumi, tools.Version, tools.Built, tools.LanguageHost, folder.Bin()})
 			}
 			a.say("pulumi %s: %s", tools.Version, tools.Pulumi)
 			a.say("keel, plugin and program: %s", folder.Bin())

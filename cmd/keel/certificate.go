@@ -71,7 +71,7 @@ func (a *app) printDevicesAuthority() error {
 
 func (a *app) printAuthority(file string, text []byte) error {
 	if a.json {
-		return a.printJSON(map[string]string{"caFile": file, "certificate": string(text)})
+		return a.printJSON(authority{file, string(text)})
 	}
 	_, err := a.stdout.Write(text)
 	return err

@@ -36,7 +36,7 @@ func newDeviceKey(a *app) *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(map[string]string{"device": args[0], "key": key})
+				return a.printJSON(deviceSecret{args[0], key})
 			}
 			fmt.Fprintln(a.stdout, key)
 			return nil

@@ -115,7 +115,7 @@ func (a *app) doctor(ctx context.Context) error {
 		findings = append(findings, f)
 	}
 	if a.json {
-		err = a.printJSON(map[string]any{"ok": bad == 0, "checks": findings})
+		err = a.printJSON(examined{bad == 0, findings})
 	} else {
 		err = a.printFindings(findings)
 	}

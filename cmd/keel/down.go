@@ -62,7 +62,7 @@ func (a *app) down(ctx context.Context) error {
 		}
 	}
 	if a.json {
-		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": stopped})
+		return a.printJSON(broughtDown{destroyed, stopped})
 	}
 	switch {
 	case destroyed && stopped:
@@ -81,7 +81,7 @@ func (a *app) down(ctx context.Context) error {
 
 func (a *app) goneOnAzure(destroyed bool) error {
 	if a.json {
-		return a.printJSON(map[string]bool{"destroyed": destroyed, "emulatorStopped": false})
+		return a.printJSON(broughtDown{Destroyed: destroyed})
 	}
 	if destroyed {
 		a.say("stack %s is gone; its configuration is kept for the next up", a.stack)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -49,13 +48,14 @@ func newEmulator(a *app) *cobra.Command {
 	logs := &cobra.Command{
 		Use: "logs", Short: "Print the emulator's log", Args: noArgs,
 		Long: "Print the log that the emulator in the background writes, over all its starts, one line for each event in the form\n" +
-			"time=… level=… msg=…; it holds no keys. --follow goes on until interrupted.",
-		Example: "  keel emulator logs\n  keel emulator logs --follow\n  keel emulator logs | grep level=WARN",
+			"time=… level=… msg=…; it holds no keys. --follow goes on until interrupted. As JSON, each line is an object with these as texts.",
+		Example: "  keel emulator logs\n  keel emulator logs --follow\n  keel emulator logs --json | jq -r .msg",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
 	}
 	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
 	a.addJSON(stop)
 	a.addJSON(status)
+	a.addJSON(logs)
 	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a))
 	return cmd
 }
@@ -127,14 +127,14 @@ func (a *app) emulatorStop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	stopped, err := a.process(folder).Stop(ctx, stopPatience)
+	ended, err := a.process(folder).Stop(ctx, stopPatience)
 	if err != nil {
 		return fmt.Errorf("stop the emulator: %w", err)
 	}
 	if a.json {
-		return a.printJSON(map[string]bool{"stopped": stopped})
+		return a.printJSON(stopped{ended})
 	}
-	if stopped {
+	if ended {
 		a.say("the emulator has stopped; its state is kept")
 	} else {
 		a.say("the emulator does not run")
@@ -191,32 +191,4 @@ func (a *app) emulatorStatus(ctx context.Context) error {
 
 func (a *app) printEndpoints(e environment.Endpoints) {
 	fmt.Fprintf(a.stdout, "ARM      %s\nDPS, hub %s\nMQTT     %s\ncontrol  %s\nCA file  %s\n", e.ARM, e.Data, e.MQTT, e.Control, e.CAFile)
-}
-
-func (a *app) emulatorLogs(ctx context.Context, follow bool) error {
-	folder, err := a.checkout()
-	if err != nil {
-		return err
-	}
-	file, err := os.Open(folder.Log())
-	if errors.Is(err, os.ErrNotExist) {
-		return hint.To(errors.New("there is no log: the emulator has not run here"), "start it with: keel emulator start")
-	}
-	if err != nil {
-		return fmt.Errorf("print the log: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	for {
-		if _, err := io.Copy(a.stdout, file); err != nil {
-			return fmt.Errorf("print the log: %w", err)
-		}
-		if !follow {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
 }

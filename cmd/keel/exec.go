@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,16 +11,18 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
 )
 
 func newExec(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "exec -- command [argument...]",
 		Short: "Run a command, such as pulumi preview, on the local stack",
 		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the attached plugin, and\n" +
-			"Pulumi on PATH. The emulator is started when it does not run. The exit code is that of the command.",
-		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output",
+			"Pulumi on PATH. The emulator is started when it does not run. The exit code is that of the command. With\n" +
+			"--json, what it writes is gathered and printed as JSON with its exit code.",
+		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output\n  keel exec --json -- pulumi stack ls",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return nil
@@ -48,9 +52,30 @@ func newExec(a *app) *cobra.Command {
 				name = e.Pulumi
 			}
 			a.transparent = true
+			if a.json {
+				return a.gather(e, args, func() error { return e.Exec(cmd.Context(), here, name, args[1:]...) })
+			}
 			return e.Exec(cmd.Context(), here, name, args[1:]...)
 		},
 	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// gather runs a command and prints as JSON what it wrote and how it ended, which is returned too.
+func (a *app) gather(e *environment.Environment, command []string, run func() error) error {
+	var stdout, stderr bytes.Buffer
+	e.Stdout, e.Stderr = &stdout, &stderr
+	err := run()
+	exit := (*environment.ExitError)(nil)
+	if err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	result := executed{Command: command, Stdout: stdout.String(), Stderr: stderr.String()}
+	if exit != nil {
+		result.ExitCode = exit.Code
+	}
+	return errors.Join(a.printJSON(result), err)
 }
 
 // isPulumi reports whether a command means the pulumi of the environment.

@@ -74,7 +74,7 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(map[string]string{"name": e.Stack, "expiresAt": environment.Stamp(until)})
+		return a.printJSON(extended{e.Stack, environment.Stamp(until)})
 	}
 	fmt.Fprintf(a.stdout, "environment %s lives until %s\n", e.Stack, until.Local().Format(time.DateTime))
 	return nil

@@ -198,7 +198,7 @@ func tell(c environment.Candidate) reaped {
 
 func (a *app) printReaped(list []reaped, yes bool) error {
 	if a.json {
-		return a.printJSON(map[string]any{"dryRun": !yes, "environments": list})
+		return a.printJSON(reapedAll{!yes, list})
 	}
 	due := false
 	err := table(a.stdout, func(row func(...string)) {

@@ -61,7 +61,7 @@ func (a *app) reset(ctx context.Context) error {
 		}
 	}
 	if a.json {
-		return a.printJSON(map[string]int{"registrations": registrations, "hubDevices": devices})
+		return a.printJSON(forgotten{registrations, devices})
 	}
 	fmt.Fprintf(a.stdout, "environment %s: %d registrations and %d devices at the hubs are gone\n", e.Stack, registrations, devices)
 	return nil

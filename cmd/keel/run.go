@@ -31,7 +31,8 @@ func newEmulatorRun(a *app) *cobra.Command {
 	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "run", Short: "Run the emulator in the foreground, until it is interrupted", Args: noArgs,
-		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n\n" +
+		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n" +
+			"With --json, what keel emulator status prints goes to standard output once it is ready.\n\n" +
 			settingsHelp,
 		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,6 +49,7 @@ func newEmulatorRun(a *app) *cobra.Command {
 	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout it belongs to (default: the one of the current folder)")
 	cmd.Flags().BoolVar(&debug, "debug", false, "log every request")
 	settings = addSettings(cmd)
+	a.addJSON(cmd)
 	return cmd
 }
 
@@ -94,6 +96,11 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	}()
 	if err := process.Announce(endpoints.Control+"/readyz", endpoints); err != nil {
 		return err
+	}
+	if a.json {
+		if err := a.emulatorStatus(ctx); err != nil {
+			return err
+		}
 	}
 	logger.Info("ready", "arm", endpoints.ARM, "data", endpoints.Data, "mqtt", endpoints.MQTT, "control", endpoints.Control, "pid", os.Getpid())
 	err = emu.Run(ctx)

@@ -59,7 +59,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 			if err := client.Reset(cmd.Context()); err != nil {
 				return err
 			}
-			return a.done("the emulator holds nothing any more", map[string]bool{"reset": true})
+			return a.done("the emulator holds nothing any more", emptied{true})
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it; without it nothing is done")
@@ -113,7 +113,7 @@ func (a *app) onSnapshot(ctx context.Context, name, past string, do func(control
 	if err := adviseSnapshot(do(client, ctx, name)); err != nil {
 		return err
 	}
-	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), map[string]string{"snapshot": name, "done": past})
+	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), snapshotDone{name, past})
 }
 
 func adviseSnapshot(err error) error {

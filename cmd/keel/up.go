@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"os/user"
 	"slices"
@@ -201,9 +200,5 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 	if err != nil {
 		return err
 	}
-	return a.printJSON(struct {
-		Stack    string                     `json:"stack"`
-		Emulator environment.Endpoints      `json:"emulator"`
-		Outputs  map[string]json.RawMessage `json:"outputs"`
-	}{e.Stack, e.Endpoints, outputs})
+	return a.printJSON(broughtUp{e.Stack, e.Endpoints, outputs})
 }

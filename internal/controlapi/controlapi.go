@@ -58,6 +58,15 @@ func (c Client) HubDevices(ctx context.Context) (map[string]int, error) {
 	return devices, nil
 }
 
+// Devices returns the ids of the devices of a hub.
+func (c Client) Devices(ctx context.Context, hubHost string) ([]string, error) {
+	var ids []string
+	if err := c.call(ctx, http.MethodGet, "/hubs/"+url.PathEscape(hubHost)+"/devices", &ids); err != nil {
+		return nil, fmt.Errorf("list the devices of %s: %w", hubHost, err)
+	}
+	return ids, nil
+}
+
 // Snapshot is one of the emulator's named snapshots.
 type Snapshot struct {
 	Name  string    `json:"name"`

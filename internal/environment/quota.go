@@ -81,7 +81,7 @@ const freeSKU = "F1"
 
 // The types of what is counted, as the state has them.
 const (
-	hubType     = "azure-native:devices:IotHubResource"
+	HubType     = "azure-native:devices:IotHubResource"
 	serviceType = "azure-native:devices:IotDpsResource"
 )
 
@@ -92,9 +92,9 @@ func (d deployment) holds() Need {
 		switch {
 		case r.Type == serviceType:
 			have.Services++
-		case r.Type == hubType && strings.EqualFold(r.sku(), freeSKU):
+		case r.Type == HubType && strings.EqualFold(r.sku(), freeSKU):
 			have.FreeHubs++
-		case r.Type == hubType:
+		case r.Type == HubType:
 			have.Hubs++
 		}
 	}

@@ -42,11 +42,33 @@ func (e *Environment) Summary() (Summary, error) {
 			continue
 		}
 		s.Resources++
-		if r.Type == hubType {
+		if r.Type == HubType {
 			s.Hubs = append(s.Hubs, path.Base(r.ID))
 		}
 	}
 	return s, nil
+}
+
+// EnrollmentType is the type of individual enrollments in the state.
+const EnrollmentType = "azure-dps:index:IndividualEnrollment"
+
+// Declared returns the names that the program gave to the resources of a type, as the state of a file backend has them.
+func (e *Environment) Declared(kind string) ([]string, error) {
+	project, _, err := e.Folder.Project()
+	if err != nil {
+		return nil, err
+	}
+	state, err := readState(e.stateFile(project))
+	if err != nil {
+		return nil, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+	}
+	var names []string
+	for _, r := range state.Resources {
+		if r.Type == kind {
+			names = append(names, r.URN[strings.LastIndex(r.URN, "::")+2:])
+		}
+	}
+	return names, nil
 }
 
 // Stacks returns the names of the stacks in the checkout's own backend, in order.

@@ -43,6 +43,8 @@ type Options struct {
 	Counts func() (any, error)
 	// Hubs says how many devices each hub has, by host name.
 	Hubs func() (map[string]int, error)
+	// Devices returns the ids of a hub's devices.
+	Devices func(hubHost string) ([]string, error)
 	// Messages returns the telemetry of a hub and a device; empty ones match all.
 	Messages func(hubHost, device string) any
 	// Follow calls each with the telemetry of a hub and a device, what is remembered first when fromStart, until ctx ends or each
@@ -82,6 +84,7 @@ func (s surface) routes() *routes.Mux {
 	mux.HandleFunc("GET /requests", s.requests)
 	mux.HandleFunc("GET /counts", s.counts)
 	mux.HandleFunc("GET /hubs", s.hubs)
+	mux.HandleFunc("GET /hubs/{host}/devices", s.devices)
 	mux.HandleFunc("GET /messages", s.messages)
 	mux.HandleFunc("POST /messages", s.send)
 	mux.HandleFunc("DELETE /messages", s.purge)
@@ -166,6 +169,16 @@ func (s surface) hubs(w http.ResponseWriter, _ *http.Request) {
 		return
 	}
 	writeJSON(w, http.StatusOK, devices)
+}
+
+// devices answers the ids of a hub's devices.
+func (s surface) devices(w http.ResponseWriter, r *http.Request) {
+	ids, err := s.Devices(r.PathValue("host"))
+	if err != nil {
+		writeError(w, statusOf(err), err)
+		return
+	}
+	writeJSON(w, http.StatusOK, append([]string{}, ids...)) // [] rather than null
 }
 
 func (s surface) reset(w http.ResponseWriter, _ *http.Request) {

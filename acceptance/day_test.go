@@ -1,0 +1,119 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	own "evenkeel/acceptance/checkout"
+)
+
+// dayHeading is that of the README's section whose commands are run.
+const dayHeading = "## A day"
+
+// TestTheREADMEsDay runs every command of the README's story of a day, in one shell each and in their order, and looks at what the
+// environment is like after those that change it.
+func TestTheREADMEsDay(t *testing.T) {
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	after := map[string]func(t *testing.T, s shownState){
+		"keel up --ttl 10h":          func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
+		"keel devices provision":     func(t *testing.T, s shownState) { wantState(t, s, 2, 200) },
+		"keel reset --yes":           func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
+		"keel up --hubs 3":           func(t *testing.T, s shownState) { wantState(t, s, 3, 100) },
+		"keel hub drain hub-1 --up":  func(t *testing.T, s shownState) { wantDrained(t, s) },
+		"keel hub remove hub-1 --up": func(t *testing.T, s shownState) { wantState(t, s, 2, 300) },
+	}
+	for _, command := range dayCommands(t) {
+		cmd := exec.Command("sh", "-e", "-c", command)
+		cmd.Dir = checkout
+		cmd.Env = append(os.Environ(), "EVENKEEL_STACK="+own.Stack,
+			"PATH="+filepath.Join(checkout, ".evenkeel", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+		t.Logf("%s\n%s", command, out)
+		if check := after[command]; check != nil {
+			delete(after, command)
+			check(t, show(t))
+		}
+	}
+	for command := range after {
+		t.Errorf("the README's day has no %q, which is looked at here", command)
+	}
+	if _, err := own.EmulatorStatus(checkout); err == nil {
+		t.Error("the emulator runs on after the day")
+	}
+}
+
+// dayCommands reads the commands of the section, without their comments.
+func dayCommands(t *testing.T) (commands []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(checkout, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "\n"+dayHeading+"\n")
+	if !found {
+		t.Fatalf("README.md has no section %q", dayHeading)
+	}
+	section, _, _ = strings.Cut(section, "\n## ")
+	inside := false
+	for line := range strings.Lines(section) {
+		switch {
+		case strings.HasPrefix(line, "```"):
+			inside = strings.TrimSpace(line) == "```sh"
+		case inside:
+			command, _, _ := strings.Cut(line, " #")
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	if len(commands) < 8 {
+		t.Fatalf("got commands %q, want a day full", commands)
+	}
+	return commands
+}
+
+// shownState is the part of `keel show --json` that is looked at.
+type shownState struct {
+	Devices int
+	HubList []struct {
+		Name    string
+		Drain   bool
+		Devices int
+	}
+}
+
+func show(t *testing.T) (s shownState) {
+	t.Helper()
+	out, err := own.Keel(checkout, "show", "--json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func wantState(t *testing.T, s shownState, hubs, devices int) {
+	t.Helper()
+	if len(s.HubList) != hubs || s.Devices != devices {
+		t.Errorf("got %+v, want %d hubs and %d devices", s, hubs, devices)
+	}
+}
+
+func wantDrained(t *testing.T, s shownState) {
+	t.Helper()
+	for _, hub := range s.HubList {
+		if hub.Drain != (hub.Name == "hub-1") {
+			t.Errorf("got %+v, want hub-1 alone to drain", s.HubList)
+		}
+	}
+}

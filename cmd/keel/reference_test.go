@@ -1,0 +1,178 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/controlapi"
+	"evenkeel/internal/errorcodes"
+)
+
+var update = flag.Bool("update", false, "write docs/KEEL.md anew")
+
+const reference = "../../docs/KEEL.md"
+
+// results are what the verbs print with --json.
+var results = map[string]any{
+	"keel build": builtTools{}, "keel devices ca": authority{}, "keel devices cert": issued{}, "keel devices key": deviceSecret{},
+	"keel devices provision": result{}, "keel devices status": []deviceState{}, "keel doctor": examined{}, "keel down": broughtDown{},
+	"keel emulator logs": map[string]string{}, "keel emulator reset": emptied{}, "keel emulator run": status{}, "keel emulator start": status{},
+	"keel emulator status": status{}, "keel emulator stop": stopped{}, "keel env": map[string]string{}, "keel exec": executed{},
+	"keel extend": extended{}, "keel hub drain": hubChange{}, "keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapedAll{},
+	"keel reset": forgotten{}, "keel show": shown{}, "keel up": broughtUp{},
+	"keel emulator snapshot delete": snapshotDone{}, "keel emulator snapshot list": []controlapi.Snapshot{},
+	"keel emulator snapshot restore": snapshotDone{}, "keel emulator snapshot save": snapshotDone{}, "keel emulator snapshot show": json.RawMessage{},
+}
+
+// otherResults are what some verbs print instead, when they are given an argument.
+var otherResults = map[string]any{"keel devices status": deviceState{}, "keel doctor": []errorcodes.Entry{}}
+
+// TestTheReferenceIsThatOfTheCommands compares docs/KEEL.md with the commands, their help and the shapes of their results.
+func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	page.WriteString("# keel\n\nThe commands, as `keel --help` tells them, and what they print with `--json`: one document on standard output, or for " +
+		"logs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
+		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when failed, 2 for a wrong command line,\n" +
+		"and that of the command for `keel exec`. Written by `go test ./cmd/keel -run Reference -update`.\n")
+	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) { describeCommand(t, &page, cmd) })
+	if *update {
+		if err := os.WriteFile(reference, []byte(page.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(reference)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(have) != page.String() {
+		t.Error("docs/KEEL.md is not what the commands say; write it with: go test ./cmd/keel -run Reference -update, and look at git diff: are scripts concerned?")
+	}
+}
+
+// visitCommands calls f for every command that people are told of.
+func visitCommands(cmd *cobra.Command, f func(*cobra.Command)) {
+	if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
+		return
+	}
+	f(cmd)
+	for _, child := range cmd.Commands() {
+		visitCommands(child, f)
+	}
+}
+
+func describeCommand(t *testing.T, page *strings.Builder, cmd *cobra.Command) {
+	t.Helper()
+	path := cmd.CommandPath()
+	fmt.Fprintf(page, "\n## %s\n\n%s\n\n```sh\n%s\n```\n", path, strings.TrimSpace(cmd.Long), strings.ReplaceAll(cmd.Example, "  keel", "keel"))
+	if flags := cmd.NonInheritedFlags().FlagUsages(); flags != "" {
+		fmt.Fprintf(page, "\n```\n%s```\n", flags)
+	}
+	value, documented := results[path]
+	if speaks := cmd.Flags().Lookup("json") != nil; speaks != documented || !speaks && !cmd.HasSubCommands() {
+		t.Errorf("%s: got --json %v and a documented result %v, want both", path, speaks, documented)
+	}
+	if !documented {
+		return
+	}
+	fmt.Fprintf(page, "\n```\n%s\n```\n", shape(reflect.TypeOf(value), ""))
+	if other, ok := otherResults[path]; ok {
+		fmt.Fprintf(page, "\nwith an argument\n\n```\n%s\n```\n", shape(reflect.TypeOf(other), ""))
+	}
+}
+
+// shape writes what JSON of a type looks like.
+func shape(kind reflect.Type, indent string) string {
+	switch {
+	case kind == reflect.TypeFor[time.Time]():
+		return "time"
+	case kind == reflect.TypeFor[json.RawMessage]():
+		return "any"
+	}
+	switch kind.Kind() {
+	case reflect.Pointer:
+		return shape(kind.Elem(), indent)
+	case reflect.Slice:
+		return "[" + shape(kind.Elem(), indent) + ", ...]"
+	case reflect.Map:
+		return "{<name>: " + shape(kind.Elem(), indent) + ", ...}"
+	case reflect.Struct:
+		return "{\n" + members(kind, indent+"  ") + indent + "}"
+	case reflect.Int, reflect.Int64, reflect.Float64:
+		return "number"
+	case reflect.Bool:
+		return "boolean"
+	}
+	return "text"
+}
+
+func members(kind reflect.Type, indent string) string {
+	var all string
+	for field := range reflect.VisibleFields(kind) {
+		f := reflect.VisibleFields(kind)[field]
+		tag := f.Tag.Get("json")
+		name, options, _ := strings.Cut(tag, ",")
+		shadowed := len(f.Index) > 1 && hasMember(kind, name)
+		if f.Anonymous || name == "" || shadowed {
+			continue
+		}
+		if strings.Contains(options, "omitempty") || strings.Contains(options, "omitzero") {
+			name += "?"
+		}
+		all += indent + name + ": " + shape(f.Type, indent) + "\n"
+	}
+	return all
+}
+
+// hasMember reports whether a type has a member of that name of its own, which hides an embedded one.
+func hasMember(kind reflect.Type, name string) bool {
+	for i := range kind.NumField() {
+		if own, _, _ := strings.Cut(kind.Field(i).Tag.Get("json"), ","); own == name {
+			return true
+		}
+	}
+	return false
+}
+
+// shaped: shaped COMMAND... — the last standard output is what the reference says of that command, and no more.
+func shaped(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: shaped COMMAND...")
+	}
+	path := "keel " + strings.Join(args, " ")
+	text := []byte(ts.ReadFile("stdout"))
+	var tried []string
+	for _, table := range []map[string]any{results, otherResults} {
+		example, ok := table[path]
+		if !ok {
+			continue
+		}
+		into := reflect.New(reflect.TypeOf(example))
+		decoder := json.NewDecoder(bytes.NewReader(text))
+		decoder.DisallowUnknownFields()
+		err := decoder.Decode(into.Interface())
+		if err == nil {
+			var have, again any
+			back, marshalErr := json.Marshal(into.Interface())
+			ts.Check(marshalErr)
+			ts.Check(json.Unmarshal(text, &have))
+			ts.Check(json.Unmarshal(back, &again))
+			if reflect.DeepEqual(have, again) {
+				return
+			}
+			err = fmt.Errorf("members are missing: got %s, want %s", text, back)
+		}
+		tried = append(tried, err.Error())
+	}
+	ts.Fatalf("%s: the result is not what docs/KEEL.md says: %s", path, strings.Join(tried, "; "))
+}
