@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -96,7 +95,7 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		return err
 	}
 	begun := time.Now()
-	progress := a.progress(count)
+	progress := a.progress("devices", count)
 	var workers errgroup.Group
 	workers.SetLimit(parallel)
 	for i := range count {
@@ -211,16 +210,6 @@ func (f *fleet) run(ctx context.Context, id string) (dpsdevice.Registration, err
 	}
 	hub.Close()
 	return registration, nil
-}
-
-// progress returns what is called as each device is done: a bar on a terminal, nothing elsewhere.
-func (a *app) progress(count int) func() {
-	if !a.terminal {
-		return func() {}
-	}
-	bar := progressbar.NewOptions(count, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription("devices"),
-		progressbar.OptionShowCount(), progressbar.OptionClearOnFinish())
-	return func() { _ = bar.Add(1) }
 }
 
 // result is what `devices provision` prints as JSON.

@@ -25,8 +25,9 @@ func keel() int {
 	defer cancel()
 	a := &app{
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
-		terminal: isatty.IsTerminal(os.Stderr.Fd()), interactive: isatty.IsTerminal(os.Stdin.Fd()),
+		interactive: isatty.IsTerminal(os.Stdin.Fd()),
 	}
+	a.terminal = a.redraws(isatty.IsTerminal(os.Stderr.Fd()))
 	root := newRoot(a)
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(ctx)

@@ -44,7 +44,9 @@ func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 	page.WriteString("# keel\n\nThe commands, as `keel --help` tells them, and what they print with `--json`: one document on standard output, or for " +
 		"logs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
 		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when failed, 2 for a wrong command line,\n" +
-		"and that of the command for `keel exec`. Written by `go test ./cmd/keel -run Reference -update`.\n")
+		"and that of the command for `keel exec`. Progress is a bar or a spinner on a terminal, and plain lines elsewhere and in CI. keel writes no\n" +
+		"colours; Pulumi does on a terminal, unless NO_COLOR is set. Tab completion: `source <(keel completion bash)`, or zsh, fish, powershell.\n\n" +
+		"Written by `go test ./cmd/keel -run Reference -update`.\n")
 	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) { describeCommand(t, &page, cmd) })
 	if *update {
 		if err := os.WriteFile(reference, []byte(page.String()), 0o644); err != nil {

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -37,6 +38,8 @@ type app struct {
 	environ        []string
 	// terminal says that stderr can show progress, interactive that stdin is a person's.
 	terminal, interactive bool
+	// clock is that of progress; time.Now when nil.
+	clock func() time.Time
 	// transparent makes the exit code of a child that of keel.
 	transparent bool
 
