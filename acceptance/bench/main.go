@@ -1,6 +1,6 @@
 // Command bench measures the local road, in a checkout of its own, and prints each figure beside what bounds it, measured in the same
-// run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits. Last comes
-// the peak memory of the emulator and of the provider.
+// run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits, sets of
+// enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the emulator and of the provider.
 //
 // It judges nothing: figures depend on the machine and on what else it does, so no test asks for them. docs/BENCHMARKS.md says how to
 // read them.
@@ -129,7 +129,8 @@ type part struct {
 }
 
 var parts = []part{
-	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"registrations", measureRegistrations}, {"visits", measureVisits}, {"population", measurePopulation},
+	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"registrations", measureRegistrations}, {"visits", measureVisits},
+	{"enrollments", measureEnrolling}, {"sets", measureSets}, {"population", measurePopulation},
 }
 
 func partNames() string {

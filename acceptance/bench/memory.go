@@ -21,12 +21,7 @@ var errNoPeak = errors.New("this system does not tell the peak memory of a proce
 // watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than on Linux it
 // returns none.
 func watchMemory(folder string, up func() error) ([]Memory, error) {
-	provider := filepath.Join(folder, ".evenkeel", "bin", "pulumi-resource-azure-dps")
-	ended, peak := make(chan struct{}), make(chan float64)
-	go func() { peak <- peakOf(provider, ended) }()
-	err := up()
-	close(ended)
-	providerPeak := <-peak
+	providerPeak, err := watchProvider(folder, up)
 	if err != nil {
 		return nil, err
 	}
@@ -38,9 +33,21 @@ func watchMemory(folder string, up func() error) ([]Memory, error) {
 		return nil, err
 	}
 	if providerPeak == 0 {
-		return nil, fmt.Errorf("no process %s was seen during up", provider)
+		return nil, fmt.Errorf("no process %s was seen during up", providerName)
 	}
-	return []Memory{{"emulator, with the local azure-native plugin", emulator}, {"pulumi-resource-azure-dps", providerPeak}}, nil
+	return []Memory{{"emulator, with the local azure-native plugin", emulator}, {providerName, providerPeak}}, nil
+}
+
+// providerName is that of the provider's executable.
+const providerName = "pulumi-resource-azure-dps"
+
+// watchProvider returns the peak in MiB of the provider processes of the checkout while something runs; 0 where the system does not tell.
+func watchProvider(folder string, run func() error) (float64, error) {
+	ended, peak := make(chan struct{}), make(chan float64)
+	go func() { peak <- peakOf(built(folder, providerName), ended) }()
+	err := run()
+	close(ended)
+	return <-peak, err
 }
 
 // peakOf watches processes of an executable until ended is closed, and returns the largest peak in MiB.

@@ -35,11 +35,8 @@ type stacks struct {
 
 // openStacks starts the emulator, makes both stacks and builds the program of the second one.
 func openStacks(ctx context.Context, folder string) (*stacks, error) {
-	bin := filepath.Join(folder, ".evenkeel", "bin")
-	build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(bin, "noop"), "./acceptance/bench/noop")
-	build.Dir, build.Stderr = folder, os.Stderr
-	if err := build.Run(); err != nil {
-		return nil, fmt.Errorf("build the program that does nothing: %w", err)
+	if err := buildProgram(ctx, folder, "noop"); err != nil {
+		return nil, err
 	}
 	// keel makes the stack local; its environment is all that plain Pulumi needs.
 	out, err := checkout.Keel(folder, "exec", "--", "env", "-0")
@@ -53,16 +50,39 @@ func openStacks(ctx context.Context, folder string) (*stacks, error) {
 			pulumi = filepath.Join(filepath.SplitList(path)[0], "pulumi")
 		}
 	}
-	of := func(folder, program string) stack {
-		return stack{folder, pulumi, append(slices.Clone(env), "EVENKEEL_PROGRAM="+filepath.Join(bin, program))}
+	local := stack{folder, pulumi, append(env, programVariable+built(folder, "program"))}
+	s := &stacks{folder: folder, local: local, noop: local.beside("noop")}
+	return s, s.noop.create(ctx)
+}
+
+// programVariable tells the language host which program is built already.
+const programVariable = "EVENKEEL_PROGRAM="
+
+// built is where a checkout has a built program.
+func built(folder, program string) string { return filepath.Join(folder, ".evenkeel", "bin", program) }
+
+// buildProgram builds the Pulumi program in a folder beside this file.
+func buildProgram(ctx context.Context, folder, name string) error {
+	build := exec.CommandContext(ctx, "go", "build", "-o", built(folder, name), "./acceptance/bench/"+name)
+	build.Dir, build.Stderr = folder, os.Stderr
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("build the program %s: %w", name, err)
 	}
-	s := &stacks{folder: folder, local: of(folder, "program"), noop: of(filepath.Join(folder, "acceptance", "bench", "noop"), "noop")}
-	// A stack file of an earlier run belongs to another passphrase.
-	if err := os.Remove(filepath.Join(s.noop.folder, "Pulumi.local.yaml")); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
+	return nil
+}
+
+// beside is the stack of a program that lies beside this file, in the same environment.
+func (s stack) beside(program string) stack {
+	return stack{filepath.Join(s.folder, "acceptance", "bench", program), s.pulumi, append(slices.Clone(s.env), programVariable+built(s.folder, program))}
+}
+
+// create makes the stack. A stack file of an earlier run belongs to another passphrase, so it goes.
+func (s stack) create(ctx context.Context) error {
+	if err := os.Remove(filepath.Join(s.folder, "Pulumi.local.yaml")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	_, err = s.noop.run(ctx, "stack", "init", "local", "--secrets-provider", "passphrase")
-	return s, err
+	_, err := s.run(ctx, "stack", "init", "local", "--secrets-provider", "passphrase")
+	return err
 }
 
 // warmUp brings the local stack up, counts its resources, and gives the other stack as many.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"strings"
 	"sync/atomic"
 
 	"evenkeel/acceptance/checkout"
@@ -23,7 +22,10 @@ type fleet struct {
 	roots           *x509.CertPool
 	data, mqtt      string // addresses of the emulator
 	service         *dpsapi.Client
-	authority       authority
+	// access and connectionString are those of the service's policy.
+	access           dpsapi.Access
+	connectionString string
+	authority        authority
 	// curves are the key exchanges that clients offer; nil for Go's default.
 	curves []tls.CurveID
 	seen   atomic.Int64
@@ -31,20 +33,8 @@ type fleet struct {
 
 // openFleet reads what the stack and its emulator say, and enrolls the devices with certificates.
 func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
-	status, err := checkout.EmulatorStatus(s.folder)
+	f, status, err := reachService(ctx, s)
 	if err != nil {
-		return nil, err
-	}
-	data, err := url.Parse(status.Endpoints.Data)
-	if err != nil {
-		return nil, err
-	}
-	roots, err := status.Endpoints.Roots()
-	if err != nil {
-		return nil, err
-	}
-	f := &fleet{roots: roots, data: data.Host, mqtt: status.Endpoints.MQTT}
-	if err := f.readOutputs(ctx, s, status.Endpoints.Data); err != nil {
 		return nil, err
 	}
 	if f.authority, err = newAuthority(s.folder); err != nil {
@@ -56,19 +46,38 @@ func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
 	return f, f.authority.enroll(ctx, f.service)
 }
 
+// reachService reads what the stack and its emulator say.
+func reachService(ctx context.Context, s *stacks) (*fleet, checkout.Status, error) {
+	status, err := checkout.EmulatorStatus(s.folder)
+	if err != nil {
+		return nil, status, err
+	}
+	data, err := url.Parse(status.Endpoints.Data)
+	if err != nil {
+		return nil, status, err
+	}
+	roots, err := status.Endpoints.Roots()
+	if err != nil {
+		return nil, status, err
+	}
+	f := &fleet{roots: roots, data: data.Host, mqtt: status.Endpoints.MQTT}
+	return f, status, f.readOutputs(ctx, s, status.Endpoints.Data)
+}
+
 func (f *fleet) readOutputs(ctx context.Context, s *stacks, endpoint string) error {
 	text, _, err := s.local.output(ctx, "stack", "output", "--json", "--show-secrets")
 	if err != nil {
 		return err
 	}
-	var outputs struct{ IDScope, EnrollmentGroupKey, ServiceHost, ServiceConnectionString string }
+	var outputs struct{ IDScope, EnrollmentGroupKey, ServiceConnectionString string }
 	if err := json.Unmarshal(text, &outputs); err != nil {
 		return errors.New("read the stack's outputs: not the JSON that was expected") // the text holds keys
 	}
-	f.scope, f.groupKey = outputs.IDScope, outputs.EnrollmentGroupKey
-	_, rest, _ := strings.Cut(outputs.ServiceConnectionString, "SharedAccessKeyName=")
-	policy, key, _ := strings.Cut(rest, ";SharedAccessKey=")
-	f.service, err = dpsapi.New(dpsapi.Options{Host: outputs.ServiceHost, PolicyName: policy, Key: key, Endpoint: endpoint, Roots: f.roots})
+	f.scope, f.groupKey, f.connectionString = outputs.IDScope, outputs.EnrollmentGroupKey, outputs.ServiceConnectionString
+	if f.access, err = dpsapi.ParseConnectionString(f.connectionString); err != nil {
+		return err
+	}
+	f.service, err = dpsapi.New(dpsapi.Options{Host: f.access.Host, PolicyName: f.access.PolicyName, Key: f.access.Key, Endpoint: endpoint, Roots: f.roots})
 	return err
 }
 

@@ -25,6 +25,9 @@ type Report struct {
 	Commit        *CommitSize  `json:"commit,omitempty"`
 	Registrations []Rate       `json:"registrations,omitempty"`
 	Visits        *Visits      `json:"visits,omitempty"`
+	Enrolling     *Enrolling   `json:"enrolling,omitempty"`
+	Singles       *Comparison  `json:"singles,omitempty"`
+	Sets          []SetSize    `json:"sets,omitempty"`
 	Population    []Population `json:"population,omitempty"`
 	Memory        []Memory     `json:"memory,omitempty"`
 	// EmulatorAfterRegistrations is the emulator's peak memory in MiB after all registrations.
@@ -124,6 +127,7 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "\nConnect, subscribe, publish, disconnect; per second, %s\tmosquitto\ta hub\treached\n", v.KeyExchange)
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f %%\n", v.Version, v.Mosquitto, v.Emulator, v.Percent)
 	}
+	r.printEnrollments(t)
 	if len(r.Population) > 0 {
 		fmt.Fprintf(t, "\nMemory of the emulator for each\tcount\tbytes\n")
 		for _, p := range r.Population {
@@ -149,5 +153,25 @@ func printComparisons(w io.Writer, title string, list []Comparison) {
 	fmt.Fprintf(w, "\n%s\tratio\tto reach\n", title)
 	for _, c := range list {
 		fmt.Fprintf(w, "%s\t%.2f s\t%.2f s\t%.2f\t%.1f\n", c.Operation, c.Local, c.Noop, c.Ratio, c.Goal)
+	}
+}
+
+// printEnrollments writes the tables of enrollments.
+func (r Report) printEnrollments(t io.Writer) {
+	if e := r.Enrolling; e != nil {
+		fmt.Fprintf(t, "\nEnrollments created/s, %d each\t\n", e.Count)
+		for _, way := range e.Ways {
+			fmt.Fprintf(t, "%s\t%.0f\n", way.Name, way.PerSecond)
+		}
+		fmt.Fprintf(t, "to reach: the lower of twice Node's best and 80 %% of the bare client\t%.0f\n", e.Goal)
+	}
+	if c := r.Singles; c != nil {
+		printComparisons(t, "Pulumi, one resource for each enrollment\tenrollments\tno-op resources", []Comparison{*c})
+	}
+	if len(r.Sets) > 0 {
+		fmt.Fprintf(t, "\nPulumi, one set\tup (create)\trefresh\tpreview (no changes)\twithout the set\tplugin's peak MiB\tto reach\n")
+		for _, s := range r.Sets {
+			fmt.Fprintf(t, "%d devices, %s\t%.2f s\t%.2f s\t%.2f s\t%.2f s\t%.0f\t%s\n", s.Devices, s.Form, s.Up, s.Refresh, s.Preview, s.Without, s.MiB, s.Goal)
+		}
 	}
 }

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// Enrolling is how fast enrollments are created by one set and by other clients of the same emulator; medians, per second.
+type Enrolling struct {
+	Count int    `json:"count"`
+	Ways  []Rise `json:"ways"`
+	// Goal is the lower of twice Node's best and 80 % of the bare client.
+	Goal float64 `json:"goal"`
+}
+
+// Rise is how many enrollments a second one client creates.
+type Rise struct {
+	Name      string  `json:"name"`
+	PerSecond float64 `json:"perSecond"`
+}
+
+// enrolling creates count enrollments whose ids begin with the prefix, and says how many a second.
+type enrolling struct {
+	name   string
+	isNode bool
+	create func(ctx context.Context, prefix string, count int) (float64, error)
+}
+
+// measureEnrolling lets all clients take turns, round for round. What one creates is deleted before the next one comes.
+func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report) error {
+	f, status, err := reachService(ctx, s)
+	if err != nil {
+		return err
+	}
+	provider, err := startPlugin(ctx, s.folder, f, status.Endpoints.CAFile)
+	if err != nil {
+		return err
+	}
+	defer provider.stop()
+	all := []enrolling{{"a set", false, provider.createSet}, {"bare Go client, bulk", false, f.bareBulk}}
+	sdk, err := openNode(ctx, s.folder, f, status.Endpoints.CAFile)
+	switch {
+	case errors.Is(err, errNoNode):
+		say("%v: enrollments are not compared with Azure's SDK for Node", err)
+	case err != nil:
+		return err
+	default:
+		for way, name := range map[string]string{"single": "one at a time", "parallel": "ten at a time", "bulk": "bulk", "parallel-bulk": "ten bulks at a time"} {
+			all = append(all, enrolling{"azure-iot-provisioning-service, " + name, true, func(ctx context.Context, prefix string, count int) (float64, error) {
+				return sdk.enroll(ctx, prefix, count, way)
+			}})
+		}
+	}
+	report.Enrolling, err = f.compareEnrolling(ctx, o, all)
+	return err
+}
+
+func (f *fleet) compareEnrolling(ctx context.Context, o options, all []enrolling) (*Enrolling, error) {
+	result := &Enrolling{Count: 1000}
+	rates := make([][]float64, len(all))
+	for round := range o.rounds + 1 {
+		say("enrollments, round %d of %d (0 does not count)", round, o.rounds)
+		for i, one := range all {
+			perSecond, err := one.create(ctx, fmt.Sprintf("bench-%d-%d", round, i), result.Count)
+			if err != nil {
+				return nil, err
+			}
+			if round > 0 {
+				rates[i] = append(rates[i], perSecond)
+			}
+			if err := f.dismiss(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	best := 0.0
+	for i, one := range all {
+		rise := Rise{one.name, median(rates[i])}
+		if result.Ways = append(result.Ways, rise); one.isNode {
+			best = max(best, rise.PerSecond)
+		}
+	}
+	result.Goal = 0.8 * result.Ways[1].PerSecond
+	if best > 0 {
+		result.Goal = min(result.Goal, 2*best)
+	}
+	return result, nil
+}
+
+// dismiss deletes every individual enrollment whose id begins with bench.
+func (f *fleet) dismiss(ctx context.Context) error {
+	var entries []dpsapi.IndividualEnrollment
+	for entry, err := range f.service.Individuals().Query(ctx, "SELECT * FROM enrollments", 1000) {
+		if err != nil {
+			return err
+		}
+		if strings.HasPrefix(entry.RegistrationID, "bench-") {
+			entries = append(entries, dpsapi.IndividualEnrollment{RegistrationID: entry.RegistrationID})
+		}
+	}
+	bulks := (len(entries) + dpsapi.BulkSize - 1) / dpsapi.BulkSize
+	return inParallel(bulks, bareParallel, func(call int) error {
+		_, err := f.service.Individuals().Bulk(ctx, dpsapi.BulkDelete, entries[call*dpsapi.BulkSize:min(len(entries), (call+1)*dpsapi.BulkSize)])
+		return err
+	})
+}
