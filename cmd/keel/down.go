@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ func (a *app) down(ctx context.Context) error {
 	if outline.Target == environment.Azure {
 		return a.goneOnAzure(destroyed)
 	}
-	others, err := outline.Names(ctx)
+	others, err := a.onEmulator(ctx, outline)
 	if err != nil {
 		return err
 	}
@@ -77,6 +78,18 @@ func (a *app) down(ctx context.Context) error {
 		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
 	}
 	return nil
+}
+
+// onEmulator are the environments that may be on the checkout's emulator: those of the backend in use and of the checkout's own.
+func (a *app) onEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
+	names, err := e.Names(ctx)
+	if err != nil || e.OwnsBackend() {
+		return names, err
+	}
+	own, err := e.Folder.Stacks()
+	names = append(names, own...)
+	slices.Sort(names)
+	return slices.Compact(names), err
 }
 
 func (a *app) goneOnAzure(destroyed bool) error {

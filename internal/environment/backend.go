@@ -218,18 +218,43 @@ func staleLocks(complaint string) (holders []string) {
 // complaint alone: it is removed, what the dead process left is mended, and the operation begins again.
 func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) error {
 	err := e.Run(ctx, args...)
-	stale := (*staleLockError)(nil)
-	if !errors.As(err, &stale) {
+	broken, err := e.breakLock(ctx, err)
+	if err != nil || !broken {
 		return err
 	}
-	if _, err := e.output(ctx, "cancel", "--yes", "--stack", e.Stack); err != nil {
-		return fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
-	}
-	e.notice("removed the lock of a Pulumi that is no more (%s)", strings.Join(stale.holders, "; "))
 	if err := e.recover(ctx, azure, true); err != nil {
 		return err
 	}
 	return e.Run(ctx, args...)
+}
+
+// breakLock removes the locks that an operation was refused for, when all of their holders are dead. Any other refusal it returns.
+func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool, err error) {
+	stale := (*staleLockError)(nil)
+	if !errors.As(refusal, &stale) {
+		return false, refusal
+	}
+	if _, err := e.output(ctx, "cancel", "--yes", "--stack", e.Stack); err != nil {
+		return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
+	}
+	e.notice("removed the lock of a Pulumi that is no more (%s)", strings.Join(stale.holders, "; "))
+	return true, nil
+}
+
+// probeLock makes sure that nobody else works on the stack, where locks cannot be read: it gives the backend the state that it has, which
+// is refused while somebody does.
+func (e *Environment) probeLock(ctx context.Context) error {
+	if e.InFiles() {
+		return nil
+	}
+	text, err := e.output(ctx, "stack", "export", "--stack", e.Stack)
+	if err == nil {
+		err = e.importState(ctx, text)
+	}
+	if err != nil {
+		return fmt.Errorf("look whether stack %q is locked: %w", e.Stack, err)
+	}
+	return nil
 }
 
 // staleLockError is the refusal of an operation because of locks whose holders are dead.

@@ -47,6 +47,10 @@ func fakePulumi(args []string) int {
 		text, err = os.ReadFile(filepath.Join(folder, "export"))
 		_, _ = os.Stdout.Write(text)
 	case "stack import":
+		if complaint, err := os.ReadFile(filepath.Join(folder, "complaint")); err == nil {
+			_, _ = os.Stderr.Write(complaint)
+			return 255
+		}
 		var text []byte
 		text, err = os.ReadFile(args[3])
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "imported"), text, 0o600))

@@ -109,6 +109,9 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 			return err
 		}
 	}
+	if err := e.probeLock(ctx); err != nil { // before anything is deleted that somebody may just be making
+		return err
+	}
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
@@ -187,7 +190,15 @@ func (e *Environment) importState(ctx context.Context, text []byte) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	if _, err := e.output(ctx, "stack", "import", "--file", file.Name()); err != nil {
+	take := func() error {
+		_, err := e.output(ctx, "stack", "import", "--file", file.Name())
+		return err
+	}
+	broken, err := e.breakLock(ctx, take())
+	if broken {
+		err = take()
+	}
+	if err != nil {
 		return fmt.Errorf("import the state: %w", err)
 	}
 	return nil
