@@ -210,7 +210,7 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
-		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate,
+		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate, State: e.state,
 		AnyHost: e.options.AllowRemote,
 		Ready:   e.state.Err, // the listeners open last
 		About: func() map[string]any {

@@ -38,7 +38,7 @@ var owned = []struct {
 	{module + "/internal/environment", []string{"cmd", "acceptance"}, "driving Pulumi is the business of the command line, and of those who measure it"},
 	{module + "/internal/toolchain", []string{"cmd"}, "building tools is the command line's business"},
 	{module + "/internal/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
-	{module + "/internal/spread", []string{"cmd"}, "it judges and draws what devices did, for people"},
+	{module + "/internal/spread", []string{"cmd", "emulator/internal/control"}, "it judges and draws what devices did, for people: on a terminal and on the page"},
 	{module + "/cmd", nil, "a command is nobody's library"},
 	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
 }

@@ -1,9 +1,8 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
-// telemetry, messages to devices, reset, snapshots, the clock,
-// faults and limits.
+// telemetry, messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows it all to a person.
 //
 // No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
-// to a web page.
+// to a page of another site.
 package control
 
 import (
@@ -57,6 +56,7 @@ type Options struct {
 	Status func(error) int
 	// Reset makes the emulator forget everything but its ports, authority and secrets.
 	Reset     func() error
+	State     *state.State
 	Snapshots Snapshots
 	// Clock is the time of the emulated cloud.
 	Clock *state.Clock
@@ -66,11 +66,14 @@ type Options struct {
 	AnyHost bool
 }
 
-type surface struct{ Options }
+type surface struct {
+	Options
+	counted *tally
+}
 
 // New returns the handler of the control port.
 func New(o Options) http.Handler {
-	s := surface{o}
+	s := surface{o, &tally{}}
 	return s.guard(s.routes())
 }
 
@@ -95,14 +98,15 @@ func (s surface) routes() *routes.Mux {
 	s.routeSnapshots(mux)
 	s.routeClock(mux)
 	s.routeTraffic(mux)
+	s.routePage(mux)
 	return mux
 }
 
 // guard keeps web pages out: a page can reach a loopback port, also under a name of its own (DNS rebinding).
 func (s surface) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Header.Get("Origin") != "" || !s.AnyHost && !loopback(r.Host) {
-			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to web pages"))
+		if !s.AnyHost && !loopback(r.Host) || foreign(r) {
+			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to pages of other sites"))
 			return
 		}
 		if r.URL.Path != "/seed" {
@@ -110,6 +114,19 @@ func (s surface) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// foreign reports whether a page of another site makes the request: by its origin or by what browsers say of themselves. To go to the page
+// by a link is no harm.
+func foreign(r *http.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
+		return true
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+		return false
+	}
+	return r.Method != http.MethodGet || r.URL.Path != "/" || r.Header.Get("Sec-Fetch-Mode") != "navigate"
 }
 
 func loopback(hostPort string) bool {
