@@ -97,6 +97,11 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 			t.Errorf("got outputs\n%swant %q in them", outputs, want)
 		}
 	}
+	for line := range strings.Lines(string(outputs)) {
+		if name, _, found := strings.Cut(line, "="); !found || strings.ContainsAny(name, " \"[]{}") {
+			t.Errorf("got the line %q, want a name and a value", line)
+		}
+	}
 	if strings.Contains(string(outputs), "SharedAccessKey=") {
 		t.Error("a key stands in the outputs")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -102,14 +103,24 @@ func (a *app) writeOutputs(ctx context.Context, e *environment.Environment, file
 	}
 	lines := "environment=" + e.Stack + "\n"
 	for _, name := range slices.Sorted(maps.Keys(outputs)) {
-		value := string(outputs[name]) // JSON without line breaks: one line
-		var text string
-		if json.Unmarshal(outputs[name], &text) == nil && !strings.ContainsAny(text, "\r\n") {
-			value = text
+		value, err := oneLine(outputs[name])
+		if err != nil {
+			return fmt.Errorf("write the output %s: %w", name, err)
 		}
 		lines += name + "=" + value + "\n"
 	}
 	return errors.Join(appendTo(steps, lines), appendTo(variables, "EVENKEEL_STACK="+e.Stack+"\n"))
+}
+
+// oneLine writes an output as a line has it: a text as it is, where it is of one line, anything else as JSON.
+func oneLine(output json.RawMessage) (string, error) {
+	var text string
+	if json.Unmarshal(output, &text) == nil && !strings.ContainsAny(text, "\r\n") {
+		return text, nil
+	}
+	var compact bytes.Buffer
+	err := json.Compact(&compact, output)
+	return compact.String(), err
 }
 
 // appendTo appends to a file, if there is one to append to.
