@@ -37,13 +37,17 @@ func (a *app) onAzure(folder environment.Folder) (bool, error) {
 	return cmp.Or(have, asked) == environment.Azure, nil
 }
 
+// place is the checkout, and whether the environment that was asked for runs on Azure.
+func (a *app) place() (folder environment.Folder, azure bool, err error) {
+	if folder, err = a.checkout(); err == nil {
+		azure, err = a.onAzure(folder)
+	}
+	return folder, azure, err
+}
+
 // open returns the environment that was asked for on its target: on the emulator, which is started, or on Azure.
 func (a *app) open(ctx context.Context) (*environment.Environment, error) {
-	folder, err := a.checkout()
-	if err != nil {
-		return nil, err
-	}
-	azure, err := a.onAzure(folder)
+	folder, azure, err := a.place()
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +66,7 @@ func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 // outline returns the environment that was asked for as far as its files tell, without starting anything. Where that is too little,
 // because its state is not in files, it is opened.
 func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
-	folder, err := a.checkout()
-	if err != nil {
-		return nil, err
-	}
-	azure, err := a.onAzure(folder)
+	folder, azure, err := a.place()
 	if err != nil {
 		return nil, err
 	}
