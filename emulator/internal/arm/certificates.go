@@ -15,15 +15,7 @@ var certificateName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
 func (s *surface) routeCertificates() {
 	for item, ofHub := range map[string]bool{hubItem: true, serviceItem: false} {
-		with := func(h func(c *call, p parent) error) handler {
-			return func(c *call) error {
-				p, err := c.parent(ofHub)
-				if err != nil {
-					return err
-				}
-				return h(c, p)
-			}
-		}
+		with := func(h func(*call, parent) error) handler { return ofParent(ofHub, h) }
 		s.route("GET "+item+"/certificates", with((*call).listCertificates))
 		s.route("GET "+item+"/certificates/{child}", with((*call).getCertificate))
 		s.change("PUT "+item+"/certificates/{child}", with((*call).putCertificate))
@@ -56,6 +48,17 @@ func (c *call) parent(ofHub bool) (parent, error) {
 	}
 	service, err := services.read(c)
 	return parentService(service), err
+}
+
+// ofParent handles a call about something that belongs to the hub or provisioning service that the path names.
+func ofParent(ofHub bool, h func(*call, parent) error) handler {
+	return func(c *call) error {
+		p, err := c.parent(ofHub)
+		if err != nil {
+			return err
+		}
+		return h(c, p)
+	}
 }
 
 // certificateBody is CertificateDescription of hubs and CertificateResponse of provisioning services.

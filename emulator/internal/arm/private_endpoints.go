@@ -20,15 +20,7 @@ var connectionName = regexp.MustCompile(`^[\w.-]{1,100}$`)
 
 func (s *surface) routePrivateEndpoints() {
 	for item, ofHub := range map[string]bool{hubItem: true, serviceItem: false} {
-		with := func(h func(c *call, p parent) error) handler {
-			return func(c *call) error {
-				p, err := c.parent(ofHub)
-				if err != nil {
-					return err
-				}
-				return h(c, p)
-			}
-		}
+		with := func(h func(*call, parent) error) handler { return ofParent(ofHub, h) }
 		s.route("GET "+item+"/privateendpointconnections", with((*call).listConnections))
 		s.route("GET "+item+"/privateendpointconnections/{child}", with((*call).getConnection))
 		s.change("PUT "+item+"/privateendpointconnections/{child}", with((*call).putConnection))
