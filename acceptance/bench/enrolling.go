@@ -32,7 +32,7 @@ type enrolling struct {
 
 // measureEnrolling lets all clients take turns, round for round. What one creates is deleted before the next one comes.
 func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report) error {
-	f, status, err := reachService(ctx, s)
+	f, status, err := openFleet(ctx, s)
 	if err != nil {
 		return err
 	}

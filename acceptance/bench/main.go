@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -34,6 +35,7 @@ type options struct {
 }
 
 func main() {
+	debug.SetGCPercent(400) // the load generator's own garbage is not what is measured; the emulator has the same setting
 	// The same program, as a process of its own, is the other end of the bare handshakes.
 	if len(os.Args) == 3 && os.Args[1] == serveTLS {
 		exit(serveHandshakes(os.Args[2]))

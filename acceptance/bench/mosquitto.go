@@ -37,7 +37,7 @@ func measureVisits(ctx context.Context, o options, s *stacks, report *Report) er
 		say("no comparison with mosquitto, which is not installed (Debian's package mosquitto)")
 		return nil
 	}
-	f, err := openFleet(ctx, s)
+	f, _, err := openFleet(ctx, s)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,7 @@ func measurePopulation(ctx context.Context, o options, s *stacks, report *Report
 	if o.quick {
 		enrollments, devices = 1_000, 100
 	}
-	f, err := openFleet(ctx, s)
+	f, _, err := openFleet(ctx, s)
 	if err != nil {
 		return err
 	}

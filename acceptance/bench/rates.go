@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"evenkeel/acceptance/checkout"
 )
 
 // reach is the percentage of the allowed rate that registrations are to reach.
@@ -35,10 +37,14 @@ type samples struct {
 func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSize, error) {
 	g := &gauge{options: o}
 	var err error
-	if g.fleet, err = openFleet(ctx, s); err != nil {
+	var status checkout.Status
+	if g.fleet, status, err = openFleet(ctx, s); err != nil {
 		return nil, nil, err
 	}
 	defer g.fleet.service.Close()
+	if err := g.fleet.certify(ctx, s.folder, status.Endpoints); err != nil {
+		return nil, nil, err
+	}
 	if g.commit, err = buildCommitProbe(ctx, s.folder); err != nil {
 		return nil, nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"evenkeel/acceptance/checkout"
 	"evenkeel/dpsdevice"
 	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/environment"
 	"evenkeel/internal/sas"
 )
 
@@ -31,23 +32,8 @@ type fleet struct {
 	seen   atomic.Int64
 }
 
-// openFleet reads what the stack and its emulator say, and enrolls the devices with certificates.
-func openFleet(ctx context.Context, s *stacks) (*fleet, error) {
-	f, status, err := reachService(ctx, s)
-	if err != nil {
-		return nil, err
-	}
-	if f.authority, err = newAuthority(s.folder); err != nil {
-		return nil, err
-	}
-	if err := f.authority.verify(ctx, status.Endpoints); err != nil {
-		return nil, err
-	}
-	return f, f.authority.enroll(ctx, f.service)
-}
-
-// reachService reads what the stack and its emulator say.
-func reachService(ctx context.Context, s *stacks) (*fleet, checkout.Status, error) {
+// openFleet reads what the stack and its emulator say.
+func openFleet(ctx context.Context, s *stacks) (*fleet, checkout.Status, error) {
 	status, err := checkout.EmulatorStatus(s.folder)
 	if err != nil {
 		return nil, status, err
@@ -62,6 +48,17 @@ func reachService(ctx context.Context, s *stacks) (*fleet, checkout.Status, erro
 	}
 	f := &fleet{roots: roots, data: data.Host, mqtt: status.Endpoints.MQTT}
 	return f, status, f.readOutputs(ctx, s, status.Endpoints.Data)
+}
+
+// certify gives the fleet an authority for certificates, and enrolls the devices that have one.
+func (f *fleet) certify(ctx context.Context, folder string, e environment.Endpoints) (err error) {
+	if f.authority, err = newAuthority(folder); err != nil {
+		return err
+	}
+	if err := f.authority.verify(ctx, e); err != nil {
+		return err
+	}
+	return f.authority.enroll(ctx, f.service)
 }
 
 func (f *fleet) readOutputs(ctx context.Context, s *stacks, endpoint string) error {

@@ -42,7 +42,7 @@ const (
 
 // measureSets measures enrollments as resources of their own beside as many that ask nobody, and then sets.
 func measureSets(ctx context.Context, o options, s *stacks, report *Report) error {
-	f, status, err := reachService(ctx, s)
+	f, status, err := openFleet(ctx, s)
 	if err != nil {
 		return err
 	}
