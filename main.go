@@ -65,6 +65,11 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 			return err
 		}
 	}
+	if cfg.Manifest != nil { // manifest: thousands of devices in a file
+		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
+			return err
+		}
+	}
 	cfg.Export(ctx, hubs, service, fleet)
 	return nil
 }

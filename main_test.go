@@ -224,6 +224,23 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 	}
 }
 
+func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
+	t.Parallel()
+	const set = "azure-dps:index:EnrollmentSet/manifest"
+	if got, ok := declared(t, config{})[set]; ok {
+		t.Errorf("got %v without a manifest, want no set", got)
+	}
+	file := declared(t, config{"manifest": "devices.csv"})[set]
+	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" || file["manifestText"].HasValue() {
+		t.Errorf("got %v of a file, want its asset", file)
+	}
+	for _, text := range []string{`[{"registrationId":"press-1"}]`, "registrationId,tags\npress-1,"} {
+		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() || got["manifest"].HasValue() {
+			t.Errorf("got %v of a text, want a secret text", got)
+		}
+	}
+}
+
 func TestARotationRaisesTheKeysOfItsRoleAlone(t *testing.T) {
 	t.Parallel()
 	made := declared(t, config{"rotation": `{"link":2,"enrollments":1}`})

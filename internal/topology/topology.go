@@ -35,6 +35,8 @@ type Topology struct {
 	Fleet Group
 	// Devices are the devices with an individual enrollment, in order.
 	Devices []Device
+	// Manifest lists further devices with individual enrollments; nil for none.
+	Manifest *Manifest
 	// Attestation is how the devices prove themselves: SymmetricKey or X509.
 	Attestation string
 	// Authority signs the devices' certificates; nil unless Attestation is X509.
@@ -112,6 +114,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 		r.fault("enrollmentGroup", "has keys, but attestation x509 lets devices in by their certificates: leave the keys out")
 	}
 	t.Devices = r.devices(t)
+	t.Manifest = r.manifest(t)
 	r.target(t)
 	if len(r.faults) > 0 {
 		return nil, Faults{Stack: stack, List: r.faults}
