@@ -56,8 +56,12 @@ func (e *Emulator) seedEmpty() error {
 		return nil
 	}
 	groups, err := e.state.Groups("")
-	if err != nil || len(groups) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(groups) > 0 {
+		e.options.Logger.Info("the seed is left alone: the emulator holds something already", "seed", e.options.Seed)
+		return nil
 	}
 	f, err := os.Open(e.options.Seed)
 	if err != nil {

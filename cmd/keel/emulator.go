@@ -67,8 +67,9 @@ func newEmulatorStart(a *app) *cobra.Command {
 		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
 		Long: "Start the emulator in the background and print where it answers. One that runs already is left alone. Its ports are those\n" +
 			"of the first start; --new-ports chooses others, for when somebody else has taken one.\n\n" + settingsHelp,
-		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --new-ports --json",
-		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), settings, newPorts) },
+		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --seed before.json\n" +
+			"  keel emulator start --azure-limits --quota hubs=2,services=1\n  keel emulator start --new-ports --json",
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), settings, newPorts) },
 	}
 	cmd.Flags().BoolVar(&newPorts, "new-ports", false, "choose new free ports instead of the remembered ones")
 	settings = addSettings(cmd)

@@ -34,7 +34,8 @@ func newEmulatorRun(a *app) *cobra.Command {
 		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n" +
 			"With --json, what keel emulator status prints goes to standard output once it is ready.\n\n" +
 			settingsHelp,
-		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms",
+		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms\n" +
+			"  keel emulator run --seed before.json --azure-limits",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			folder := environment.Folder{Root: checkout}
 			if checkout == "" {
@@ -123,6 +124,9 @@ func startIn(f environment.Folder, logger *slog.Logger) (*emulator.Emulator, err
 		return nil, err
 	}
 	emu, err := emulator.New(options)
+	if options.Seed != "" && errors.Is(err, os.ErrNotExist) {
+		err = hint.To(err, `forget the seed with: keel emulator start --seed ""`)
+	}
 	if err != nil {
 		return nil, err
 	}

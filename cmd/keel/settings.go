@@ -31,6 +31,11 @@ type emulatorSettings struct {
 	LRODelay       string `json:"lroDelay,omitempty"`
 	// X25519Only turns the post-quantum key exchange off.
 	X25519Only bool `json:"x25519Only,omitempty"`
+	// Seed is the absolute path of the snapshot that an emulator begins with which holds nothing.
+	Seed string `json:"seed,omitempty"`
+	// AzureLimits refuses what goes beyond Azure's documented limits of operations.
+	AzureLimits bool   `json:"azureLimits,omitempty"`
+	Quotas      quotas `json:"quotas,omitzero"`
 }
 
 // settingFlags are the flags of `emulator start` and `run` that are remembered.
@@ -41,6 +46,9 @@ type settingFlags struct {
 	webhook  time.Duration
 	lro      time.Duration
 	x25519   bool
+	seed     string
+	limits   bool
+	quota    []string
 	defaults bool
 }
 
@@ -50,7 +58,13 @@ const settingsHelp = "The flags on how it behaves are remembered for later start
 	"--names says how clients find the hubs. map: our own client is told the ports; needs no privilege. loopback: for unmodified\n" +
 	"SDKs: each hub and provisioning service has a loopback address of its own with Azure's ports, 443 and 8883 (on Linux allow\n" +
 	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
-	"azure: the Azure names on those ports, for who maps them to this machine."
+	"azure: the Azure names on those ports, for who maps them to this machine.\n\n" +
+	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an emulator which holds nothing begins with, at later\n" +
+	"starts too; one that holds something leaves it alone. To begin anew with it: keel emulator reset --yes, then stop and start.\n" +
+	"--seed \"\" forgets it.\n\n" +
+	"--quota says how many resources the subscription may have. What is not named is as on Azure: 50 hubs of paid tiers, one free\n" +
+	"hub, 10 provisioning services; \"unlimited\" is a number too. --azure-limits refuses what comes faster or is more than Azure's\n" +
+	"documented limits allow, with 429 and Retry-After (docs/CONTROL.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
@@ -60,6 +74,9 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
 	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
 	flags.BoolVar(&f.x25519, "x25519-only", false, "no post-quantum key exchange: cheaper connections")
+	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an emulator which holds nothing begins with")
+	flags.BoolVar(&f.limits, "azure-limits", false, "refuse what goes beyond Azure's documented limits of operations")
+	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources there may be, as hubs=50,freeHubs=1,services=10; or unlimited")
 	flags.BoolVar(&f.defaults, "default-settings", false, "forget what earlier starts were told")
 	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
 		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
@@ -107,12 +124,52 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 	if given("x25519-only") {
 		s.X25519Only = f.x25519
 	}
+	if given("azure-limits") {
+		s.AzureLimits = f.limits
+	}
+	if err := f.held(&s); err != nil {
+		return s, err
+	}
 	return s, nil
+}
+
+// held puts what the command line says of what the emulator holds, and may hold, into the settings.
+func (f *settingFlags) held(s *emulatorSettings) (err error) {
+	given := f.cmd.Flags().Changed
+	if given("seed") {
+		if s.Seed, err = seedFile(f.seed); err != nil {
+			return err
+		}
+	}
+	if given("quota") {
+		s.Quotas, err = parseQuotas(f.quota)
+	}
+	return err
+}
+
+// seedFile is the absolute path of a seed, "" for none. Whether the emulator can use what the file holds it says itself.
+func seedFile(name string) (string, error) {
+	if name == "" {
+		return "", nil
+	}
+	path, err := filepath.Abs(name)
+	if err != nil {
+		return "", fmt.Errorf("--seed: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", usageError{fmt.Errorf("--seed: %w", err)}
+	}
+	if !info.Mode().IsRegular() {
+		return "", usageError{fmt.Errorf("--seed %q: it is no file", name)}
+	}
+	return path, nil
 }
 
 // apply puts the settings into the emulator's options.
 func (s emulatorSettings) apply(o *emulator.Options) error {
 	o.Names, o.X25519Only = s.Names, s.X25519Only
+	o.Seed, o.AzureLimits, o.Quotas = s.Seed, s.AzureLimits, emulator.Quotas(s.Quotas)
 	var err error
 	parse := func(text string) time.Duration {
 		if text == "" {
@@ -148,6 +205,9 @@ func (s emulatorSettings) lines() [][2]string {
 	add("webhook-timeout", s.WebhookTimeout)
 	add("lro-delay", s.LRODelay)
 	add("x25519-only", fmt.Sprint(s.X25519Only))
+	add("seed", s.Seed)
+	add("azure-limits", fmt.Sprint(s.AzureLimits))
+	add("quota", s.Quotas.String())
 	return lines
 }
 
