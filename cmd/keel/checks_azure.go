@@ -130,7 +130,7 @@ func (d *examination) remoteBackend(ctx context.Context) finding {
 	if err != nil {
 		return wrong(err, advice)
 	}
-	return ok("%d environments, %s", len(names), environment.Redacted(d.remote.Backend))
+	return ok("%d environments, %s", len(names), d.remote.BackendName())
 }
 
 // remotePassphrase looks whether secrets that are encrypted with a passphrase can be read.

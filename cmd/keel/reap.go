@@ -125,7 +125,7 @@ func (r reaper) emulated() bool {
 }
 
 func (r reaper) survey(ctx context.Context, e *environment.Environment, azure environment.Cloud) ([]environment.Candidate, error) {
-	origin, err := e.Origin()
+	origin, err := e.Origin(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -40,7 +40,7 @@ func tag(ts *testscript.TestScript, neg bool, args []string) {
 	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
 	ts.Check(err)
 	own := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
-	all, err := own.Tags()
+	all, err := own.Tags(context.Background())
 	ts.Check(err)
 	for _, pair := range args[1:] {
 		name, value, _ := strings.Cut(pair, "=")

@@ -173,7 +173,7 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...e
 
 // configure makes the stack when there is none and writes what leads it to the emulator.
 func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
-	origin, err := e.Origin()
+	origin, err := e.Origin(ctx)
 	if err != nil {
 		return err
 	}

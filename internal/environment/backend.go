@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -13,6 +14,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"evenkeel/internal/hint"
 )
 
 // fileBackend returns the folder of the backend when it is a folder, else "". Only there keel reads states, histories and locks by itself;
@@ -58,32 +61,37 @@ func (e *Environment) backendURL() string {
 	return own.String()
 }
 
-// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none.
+// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none. Backend stays empty when that is
+// Pulumi Cloud: Pulumi tells the address of its pages alone, and knows by itself where its service is.
 func (e *Environment) Login(ctx context.Context) error {
-	if e.Target != Azure || e.Backend != "" {
+	if e.Target != Azure || e.Backend != "" || e.page != "" {
 		return nil
 	}
 	if e.Backend = e.inherited("PULUMI_BACKEND_URL"); e.Backend != "" {
 		return nil
 	}
-	text, err := e.output(ctx, "whoami", "--json", "--non-interactive")
-	if err != nil {
-		return fmt.Errorf("find the backend: %w", err)
+	login, err := e.whoami(ctx)
+	switch {
+	case err != nil:
+		return err
+	case login.URL == "": // a Pulumi Cloud of somebody's own, of which Pulumi cannot tell where its pages are
+		return hint.To(errors.New("find the backend: pulumi whoami names none"), "pulumi login, or name the backend: set PULUMI_BACKEND_URL, or --backend")
+	case cloudHost(login.URL) != "":
+		e.page = login.URL
+	default:
+		e.Backend = login.URL
 	}
-	var answer struct {
-		URL string `json:"url"`
-	}
-	if err := json.Unmarshal(text, &answer); err != nil || answer.URL == "" {
-		return errors.Join(errors.New("find the backend: pulumi whoami names none"), err)
-	}
-	e.Backend = answer.URL
 	return nil
 }
 
 // backendID is the identity of the backend, without what lets somebody in. A folder holds its own.
-func (e *Environment) backendID() (string, error) {
+func (e *Environment) backendID(ctx context.Context) (string, error) {
 	if folder := e.fileBackend(); folder != "" {
 		return identify(folder)
+	}
+	if host := cloudHost(cmp.Or(e.Backend, e.page)); host != "" {
+		owner, err := e.cloudOwner(ctx)
+		return "https://" + host + "/" + owner, err
 	}
 	u, err := url.Parse(e.Backend)
 	if err != nil || u.Scheme == "" {

@@ -85,14 +85,15 @@ func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
 
 func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
 	t.Parallel()
-	e, _ := remote(t)
+	e, folder := remote(t)
+	write(t, filepath.Join(folder, "orgget-default"), "acme\n")
 	origins := map[string]string{}
 	for _, tc := range []struct{ backend, same string }{
 		{"azblob://states?storage_account=mine", "a"}, {"azblob://states?storage_account=mine&protocol=https", "a"}, {"azblob://states?storage_account=theirs", "b"},
 		{"azblob://other?storage_account=mine", "c"}, {"https://api.pulumi.com", "d"}, {"https://token@API.pulumi.com/", "d"}, {"s3://states?region=x", "e"},
 	} {
 		e.Backend = tc.backend
-		got, err := e.Origin()
+		got, err := e.Origin(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -107,7 +108,7 @@ func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
 		origins[tc.same] = got
 	}
 	e.Backend = "no backend"
-	if _, err := e.Origin(); err == nil {
+	if _, err := e.Origin(t.Context()); err == nil {
 		t.Error("got no error for what is no URL")
 	}
 }
@@ -153,12 +154,12 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 	e, folder := remote(t)
 	e.Target, e.Backend = environment.Azure, ""
 	e.Inherited = []string{"PATH=/bin", "PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_DEBUG_PROVIDERS=azure-native:1", "PULUMI_STACK=theirs", "PULUMI_HOME=/h"}
-	write(t, filepath.Join(folder, "whoami--json"), `{"user":"me","url":"https://api.pulumi.com"}`)
-	if err := e.Login(t.Context()); err != nil || e.Backend != "https://api.pulumi.com" {
+	write(t, filepath.Join(folder, "whoami--json"), `{"user":"me","url":"azblob://states"}`)
+	if err := e.Login(t.Context()); err != nil || e.Backend != "azblob://states" {
 		t.Fatalf("got backend %q, %v, want that of the login", e.Backend, err)
 	}
 	env := e.Environ()
-	for _, want := range []string{"PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_HOME=/h", "PULUMI_STACK=local", "PULUMI_BACKEND_URL=https://api.pulumi.com"} {
+	for _, want := range []string{"PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_HOME=/h", "PULUMI_STACK=local", "PULUMI_BACKEND_URL=azblob://states"} {
 		if !slices.Contains(env, want) {
 			t.Errorf("got no %s in %q", want, env)
 		}
@@ -190,7 +191,7 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	e, folder := remote(t)
 	write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"pending_operations":[{"resource":{"urn":"urn:n"},"type":"creating"}]}}`)
 	write(t, filepath.Join(folder, "complaint"), "error: the stack is currently locked by 1 lock(s).\n  x: created by me@elsewhere (pid 1) at 2026-01-02T03:04:05Z\n")
-	tags, err := e.Tags()
+	tags, err := e.Tags(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,6 +49,10 @@ type Environment struct {
 	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
 	// as the order to stop at once.
 	OwnInterrupts bool
+
+	// page is the user's page of the Pulumi Cloud that the user's Pulumi is logged in to, after Login; owner is whose stacks are worked
+	// on there, once it was asked for.
+	page, owner string
 }
 
 // ExitError is the end of a child process with a code other than zero. The child has said why.

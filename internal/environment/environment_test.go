@@ -54,7 +54,7 @@ func fakePulumi(args []string) int {
 		var text []byte
 		text, err = os.ReadFile(args[3])
 		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "imported"), text, 0o600))
-	case "stack ls", "stack history", "whoami --json":
+	case "stack ls", "stack history", "whoami --json", "org get-default":
 		var text []byte
 		text, err = os.ReadFile(filepath.Join(folder, args[0]+args[1]))
 		_, _ = os.Stdout.Write(text)

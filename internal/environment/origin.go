@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -19,13 +20,14 @@ const OriginKey = "origin"
 // originFile holds, in the folder of a file backend, what tells it from every other. It lies outside of Pulumi's own .pulumi.
 const originFile = "evenkeel-origin"
 
-// Origin returns the text that every environment of this backend and project carries, and no other: the project's name and a digest.
-func (e *Environment) Origin() (string, error) {
+// Origin returns the text that every environment of this backend and project carries, and no other: the project's name and a digest. On
+// Pulumi Cloud an organization counts as a backend, and Pulumi is asked which one is meant.
+func (e *Environment) Origin(ctx context.Context) (string, error) {
 	project, _, err := e.Folder.Project()
 	if err != nil {
 		return "", err
 	}
-	id, err := e.backendID()
+	id, err := e.backendID(ctx)
 	if err != nil {
 		return "", err
 	}

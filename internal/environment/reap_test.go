@@ -147,7 +147,7 @@ func TestABackendHasOneOriginForEachProject(t *testing.T) {
 	seen := make(chan string, 8)
 	for range cap(seen) {
 		go func() {
-			origin, err := e.Origin()
+			origin, err := e.Origin(t.Context())
 			seen <- origin + strings.Repeat("!", len(errorText(err)))
 		}()
 	}
@@ -160,11 +160,11 @@ func TestABackendHasOneOriginForEachProject(t *testing.T) {
 	if !strings.HasPrefix(first, "myproject@") || len(first) != len("myproject@")+16 {
 		t.Errorf("got %q, want the project and a digest", first)
 	}
-	if got, err := other.Origin(); err != nil || got == first {
+	if got, err := other.Origin(t.Context()); err != nil || got == first {
 		t.Errorf("another backend: got %q, %v, want another", got, err)
 	}
 	write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: renamed\n")
-	if got, err := e.Origin(); err != nil || !strings.HasPrefix(got, "renamed@") || strings.HasSuffix(first, strings.TrimPrefix(got, "renamed")) {
+	if got, err := e.Origin(t.Context()); err != nil || !strings.HasPrefix(got, "renamed@") || strings.HasSuffix(first, strings.TrimPrefix(got, "renamed")) {
 		t.Errorf("another project: got %q, %v, want another", got, err)
 	}
 }

@@ -53,8 +53,8 @@ func (t Tagged) carries(want map[string]string) bool {
 var Purpose = map[string]string{"purpose": "evenkeel"}
 
 // Tags are the tags of the environment's own resource group; only what lies in a group with them is ever deleted by recovery.
-func (e *Environment) Tags() (map[string]string, error) {
-	origin, err := e.Origin()
+func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
+	origin, err := e.Origin(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func newScene(t *testing.T, pending string) scene {
 	body := fmt.Sprintf(state, pending)
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":`+body+`}}`)
 	write(t, filepath.Join(filepath.Dir(e.Pulumi), "export"), `{"version":3,"deployment":`+body+`}`)
-	mine, err := e.Tags()
+	mine, err := e.Tags(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,7 @@ func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
 
 // ownGroups are the resource groups that carry the environment's tags.
 func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, error) {
-	tags, err := e.Tags()
+	tags, err := e.Tags(ctx)
 	if err != nil {
 		return nil, err
 	}
