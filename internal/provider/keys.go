@@ -43,7 +43,7 @@ func isMadeFor(key, urn, slot string) bool {
 
 func keyMark(random []byte, urn, slot string) []byte {
 	mac := hmac.New(sha256.New, random)
-	fmt.Fprintf(mac, "%s\n%s\n%s", keyDomain, slot, urn)
+	mac.Write([]byte(keyDomain + "\n" + slot + "\n" + urn))
 	return mac.Sum(nil)
 }
 

@@ -6,7 +6,10 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"hash"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"evenkeel/internal/dpsapi"
 )
@@ -81,23 +84,43 @@ func (r record) differs(declared record) bool {
 	return !r.same(declared)
 }
 
-// digester makes the digests of one set.
-type digester struct{ key []byte }
+// digester makes the digests of one set. It is safe for concurrent use.
+type digester struct {
+	// macs are hash.Hash values under the set's key, which take long to set up.
+	macs *sync.Pool
+	// last are the plain settings that were digested last: most devices of a set have the same ones.
+	last *atomic.Pointer[plainDigest]
+}
+
+// plainSettings are all of the settings of an enrollment that has no lists or objects among them, in one spelling.
+type plainSettings struct {
+	kind, deviceID, status, policy, address, apiVersion, hub string
+	isEdge                                                   bool
+	reprovision                                              ReprovisionPolicy
+}
+
+type plainDigest struct {
+	settings plainSettings
+	digest   string
+}
 
 func newDigester(key string) (digester, error) {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	if err != nil || len(raw) == 0 {
 		return digester{}, fmt.Errorf("the set's state holds no digest key")
 	}
-	return digester{raw}, nil
+	macs := &sync.Pool{New: func() any { return hmac.New(sha256.New, raw) }}
+	return digester{macs, new(atomic.Pointer[plainDigest])}, nil
 }
 
 func (d digester) sum(kind, value string) string {
 	if value == "" {
 		return ""
 	}
-	mac := hmac.New(sha256.New, d.key)
-	fmt.Fprintf(mac, "%s\n%s", kind, value)
+	mac := d.macs.Get().(hash.Hash)
+	defer d.macs.Put(mac)
+	mac.Reset()
+	mac.Write([]byte(kind + "\n" + value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:digestBytes])
 }
 
@@ -124,13 +147,40 @@ func (d digester) agreesKey(given, digest string) bool {
 	return given == "" || d.sum("key", given) == strings.TrimPrefix(digest, made)
 }
 
-// settings digests all but keys and the webhook's query, in one spelling of what means the same.
+// settings digests all but keys and the webhook's query.
 func (d digester) settings(e declared) string {
+	plain, isAll := plainOf(e)
+	if !isAll {
+		return d.digest(plain, e)
+	}
+	last := d.last.Load()
+	if last == nil || last.settings != plain {
+		last = &plainDigest{plain, d.digest(plain, e)}
+		d.last.Store(last)
+	}
+	return last.digest
+}
+
+// plainOf spells in one way what means the same, and says whether that is all there is.
+func plainOf(e declared) (plain plainSettings, isAll bool) {
 	s := e.Settings
 	address, _, hasQuery := strings.Cut(webhookOf(s).WebhookURL, "?")
 	if hasQuery {
 		address += "?"
 	}
+	plain = plainSettings{
+		kind: kindOf(s.Attestation), deviceID: text(e.DeviceID), status: statusOf(s), policy: policyOf(s),
+		address: address, apiVersion: webhookOf(s).APIVersion, hub: strings.ToLower(text(s.IotHubHostName)),
+		isEdge: isEdge(s), reprovision: reprovisionOf(s),
+	}
+	twin := twinOf(s)
+	return plain, plain.kind == dpsapi.SymmetricKeyAttestation &&
+		len(e.DeviceInformation)+len(twin.Tags)+len(twin.DesiredProperties)+len(s.IotHubs) == 0
+}
+
+// digest digests settings: the plain ones, and the lists and objects beside them.
+func (d digester) digest(plain plainSettings, e declared) string {
+	s := e.Settings
 	var certificates []string
 	for _, pair := range []*CertificatePair{clientPair(s.Attestation), signingPair(s.Attestation)} {
 		if pair != nil {
@@ -141,9 +191,9 @@ func (d digester) settings(e declared) string {
 	}
 	tpm, references := tpmOf(s.Attestation), referencesOf(s.Attestation)
 	canonical, err := json.Marshal([]any{
-		kindOf(s.Attestation), certificates, tpm.EndorsementKey, text(tpm.StorageRootKey), references.Primary, text(references.Secondary),
-		text(e.DeviceID), plainJSON(e.DeviceInformation), statusOf(s), isEdge(s), plainJSON(twinOf(s).Tags), plainJSON(twinOf(s).DesiredProperties),
-		reprovisionOf(s), policyOf(s), address, webhookOf(s).APIVersion, hubsOf(s), strings.ToLower(text(s.IotHubHostName)),
+		plain.kind, certificates, tpm.EndorsementKey, text(tpm.StorageRootKey), references.Primary, text(references.Secondary),
+		plain.deviceID, plainJSON(e.DeviceInformation), plain.status, plain.isEdge, plainJSON(twinOf(s).Tags), plainJSON(twinOf(s).DesiredProperties),
+		plain.reprovision, plain.policy, plain.address, plain.apiVersion, hubsOf(s), plain.hub,
 	})
 	if err != nil {
 		return "" // equal to nothing; JSON objects of a program can always be written
