@@ -100,7 +100,7 @@ func (d *examination) backend(ctx context.Context) finding {
 		return wrong(err, "")
 	}
 	for _, name := range names {
-		if _, err := (&environment.Environment{Folder: d.folder, Stack: name}).Summary(); err != nil {
+		if _, err := (&environment.Environment{Folder: d.folder, Stack: name}).Summary(ctx); err != nil {
 			return wrong(err, "the file of the stack in "+d.folder.Backend()+" or in stacks/ is damaged; Pulumi keeps the one before beside it, as .bak")
 		}
 	}

@@ -56,7 +56,7 @@ func (a *app) offerDevices() cobra.CompletionFunc {
 		for _, id := range enrolled {
 			found[id] = true
 		}
-		summary, err := e.Summary()
+		summary, err := e.Summary(ctx)
 		client, controlErr := a.control(e.Folder)
 		if err == nil && controlErr == nil {
 			for _, hub := range summary.Hubs {

@@ -153,11 +153,12 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 	if err != nil {
 		return nil, err
 	}
+	network := dpsdevice.Network{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
+	if data.Host != "" { // of Azure the hosts are dialled as they are
+		network.Address = dpsdevice.Loopback(data.Host, e.Endpoints.MQTT)
+	}
 	return &fleet{
-		stack: stack, transport: transport, credential: credential, before: before, hubs: map[string]int{}, substatus: map[string]int{},
-		network: dpsdevice.Network{
-			Address: dpsdevice.Loopback(data.Host, e.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-		},
+		network: network, stack: stack, transport: transport, credential: credential, before: before, hubs: map[string]int{}, substatus: map[string]int{},
 	}, nil
 }
 

@@ -18,10 +18,12 @@ const shortly = time.Hour
 func newLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
-		Short: "List the environments of this checkout",
+		Short: "List the environments of this checkout, or of another backend",
 		Long: "List the environments of this checkout's backend: owner, age, time left, how many hubs and resources the state holds,\n" +
-			"and how many devices the hubs have, which the emulator tells while it runs. Neither Pulumi nor the emulator is started.",
-		Example: "  keel ls\n  keel ls --json",
+			"and how many devices the hubs have, which the emulator tells while it runs. --backend lists those of another backend, and\n" +
+			"--target azure those of the backend that your Pulumi is logged in to; whose they are and how long they live is in the stacks\n" +
+			"folder of the checkout that brought them up. The emulator is never started, and Pulumi only for a backend that is no folder.",
+		Example: "  keel ls\n  keel ls --json\n  keel ls --backend file:///srv/states\n  keel ls --target azure",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.ls(cmd.Context()) },
 	}
@@ -35,7 +37,7 @@ type summary struct {
 	Owner  string `json:"owner,omitempty"`
 	Target string `json:"target"`
 	Hubs   int    `json:"hubs"`
-	// Devices is absent when it cannot be told: the emulator does not run.
+	// Devices is absent when it cannot be told: the emulator does not run, or has nothing of it.
 	Devices   *int       `json:"devices,omitempty"`
 	Resources int        `json:"resources"`
 	CreatedAt *time.Time `json:"createdAt,omitempty"`
@@ -54,21 +56,23 @@ func newSummary(s environment.Summary, now time.Time) summary {
 	return out
 }
 
-// summaries reads every environment of the checkout.
-func (a *app) summaries(ctx context.Context, f environment.Folder, now time.Time) ([]summary, error) {
-	names, err := f.Stacks()
+// summaries reads every environment of the backend that e has.
+func (a *app) summaries(ctx context.Context, e *environment.Environment, now time.Time) ([]summary, error) {
+	names, err := e.Names(ctx)
 	if err != nil {
 		return nil, err
 	}
-	devices := a.hubDevices(ctx, f)
+	devices := a.hubDevices(ctx, e.Folder)
 	list := []summary{} // [] rather than null
 	for _, name := range names {
-		s, err := (&environment.Environment{Folder: f, Stack: name}).Summary()
+		other := *e
+		other.Stack = name
+		s, err := other.Summary(ctx)
 		if err != nil {
 			return nil, err
 		}
 		told := newSummary(s, now)
-		if devices != nil {
+		if devices != nil && s.Target != environment.Azure {
 			n := 0
 			for _, hub := range s.Hubs {
 				n += devices[strings.ToLower(hub)]
@@ -99,12 +103,13 @@ func (a *app) hubDevices(ctx context.Context, f environment.Folder) map[string]i
 }
 
 func (a *app) ls(ctx context.Context) error {
-	folder, err := a.checkout()
+	a.stack = "" // none in particular: the flag says which target is meant
+	e, err := a.reader(ctx)
 	if err != nil {
 		return err
 	}
 	now := time.Now()
-	list, err := a.summaries(ctx, folder, now)
+	list, err := a.summaries(ctx, e, now)
 	if err != nil {
 		return err
 	}

@@ -14,8 +14,8 @@ func newShow(a *app) *cobra.Command {
 		Use:   "show [NAME]",
 		Short: "Show one environment: lifetime, hosts, hubs and their devices",
 		Long: "Show an environment: whose it is and how long it lives, where its services answer, and how many devices each hub has\n" +
-			"been assigned. No key is among it.",
-		Example: "  keel show\n  keel show mine --json",
+			"been assigned. No key is among it. --backend and --target azure say where to look, as of every command.",
+		Example: "  keel show\n  keel show mine --json\n  keel show theirs --target azure",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := a.named(args); err != nil {
@@ -49,7 +49,7 @@ func (a *app) showEnvironment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s, err := e.Summary()
+	s, err := e.Summary(ctx)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/toolchain"
 )
 
 // addTarget gives the root command the flags that say where environments run and where their state is kept.
@@ -60,6 +61,28 @@ func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	}
 	e := a.environment(folder, tools, environment.Endpoints{})
 	e.Target = environment.Azure
+	return e, e.Login(ctx)
+}
+
+// reader returns what reads the backend that was asked for. Pulumi is made ready where the backend is no folder; the emulator is not
+// needed.
+func (a *app) reader(ctx context.Context) (*environment.Environment, error) {
+	folder, azure, err := a.place()
+	if err != nil {
+		return nil, err
+	}
+	e := a.environment(folder, toolchain.Tools{}, environment.Endpoints{})
+	if azure {
+		e.Target = environment.Azure
+	}
+	if e.InFiles() {
+		return e, nil
+	}
+	tools, err := a.build(ctx, folder, whenStale)
+	if err != nil {
+		return nil, err
+	}
+	e.Pulumi = tools.Pulumi
 	return e, e.Login(ctx)
 }
 

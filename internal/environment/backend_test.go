@@ -83,6 +83,30 @@ func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
 	}
 }
 
+func TestAStateThatIsNotInFilesIsSummedUpByPulumi(t *testing.T) {
+	t.Parallel()
+	e, folder := remote(t)
+	write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"resources":[{"urn":"a","type":"pulumi:pulumi:Stack"},
+ {"urn":"d","type":"azure-native:devices:IotHubResource","custom":true,"id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1"}]}}`)
+	got, err := e.Summary(t.Context())
+	if err != nil || got.Name != "local" || got.Resources != 1 || !slices.Equal(got.Hubs, []string{"hub-1"}) {
+		t.Errorf("got %+v, %v, want the one hub", got, err)
+	}
+	if got, want := ran(t, e), []string{"stack export --stack local"}; !slices.Equal(got, want) {
+		t.Errorf("got %q run, want %q", got, want)
+	}
+}
+
+func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
+	t.Parallel()
+	if roots, err := (environment.Endpoints{}).Roots(); err != nil || roots != nil {
+		t.Errorf("got %v, %v, want none of its own", roots, err)
+	}
+	if _, err := (environment.Endpoints{CAFile: filepath.Join(t.TempDir(), "absent")}).Roots(); err == nil {
+		t.Error("got no error for a certificate that is not there")
+	}
+}
+
 func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)

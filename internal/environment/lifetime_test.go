@@ -133,7 +133,7 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
   "id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1a2b"}]}}}`)
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json.bak"), `x`)
 	write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:owner: me\n  myproject:target: local\n")
-	got, err := e.Summary()
+	got, err := e.Summary(t.Context())
 	want := environment.Summary{Name: "local", Target: "local", Lifetime: environment.Lifetime{Owner: "me"}, Hubs: []string{"hub-1a2b"}, Resources: 2}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Summary is what can be told of an environment from its files alone.
+// Summary is what can be told of an environment from its configuration and its state.
 type Summary struct {
 	Name     string
 	Target   string
@@ -18,22 +18,19 @@ type Summary struct {
 	Resources int
 }
 
-// Summary reads the stack's configuration and state. It runs nothing.
-func (e *Environment) Summary() (Summary, error) {
-	project, _, err := e.Folder.Project()
+// Summary reads the stack's configuration and state. It runs Pulumi where the state is not in files, and else nothing.
+func (e *Environment) Summary(ctx context.Context) (Summary, error) {
+	lifetime, err := e.Lifetime()
 	if err != nil {
 		return Summary{}, err
 	}
-	s := Summary{Name: e.Stack}
-	if s.Lifetime, err = e.Lifetime(); err != nil {
-		return Summary{}, err
-	}
+	s := Summary{Name: e.Stack, Lifetime: lifetime}
 	settings, err := e.Settings()
 	if err != nil {
 		return Summary{}, err
 	}
 	s.Target = settings["target"]
-	state, err := readState(e.stateFile(project))
+	state, err := e.load(ctx)
 	if err != nil {
 		return Summary{}, fmt.Errorf("look at stack %q: %w", e.Stack, err)
 	}
