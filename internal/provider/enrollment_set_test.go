@@ -344,3 +344,39 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 		t.Errorf("devices: got %d, want %d", got, size-10)
 	}
 }
+
+// Equal settings are digested once, so those of each device have to be told from its neighbours'.
+func TestNeighboursInASetHaveDigestsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	_, _, server := setOn(t)
+	set := manage(t, server, "EnrollmentSet", "neighbours")
+	different := []object{
+		{}, {"deviceId": "other"}, {"provisioningStatus": "disabled"}, {"allocationPolicy": "geoLatency"}, {"iotEdge": true},
+		{"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}}, {"tags": object{"site": "a"}},
+	}
+	var list []object
+	for i, settings := range different {
+		for _, twin := range []string{"a", "b"} {
+			device := object{"registrationId": fmt.Sprintf("device-%d-%s", i, twin)}
+			maps.Copy(device, settings)
+			list = append(list, device)
+		}
+	}
+	set.up(object{"items": items(list...)})
+	digests, devices := map[string]int{}, set.state.Get("devices").AsMap()
+	for i := range different {
+		digest := func(twin string) string {
+			return strings.Fields(devices.Get(fmt.Sprintf("device-%d-%s", i, twin)).AsString())[2]
+		}
+		if digest("a") != digest("b") {
+			t.Errorf("%v: two devices with the same settings have the digests %s and %s", different[i], digest("a"), digest("b"))
+		}
+		if other, exists := digests[digest("a")]; exists {
+			t.Errorf("%v has the digest of %v", different[i], different[other])
+		}
+		digests[digest("a")] = i
+	}
+	if got := set.refresh(); got != nil {
+		t.Errorf("refresh: got %v, want none", got)
+	}
+}
