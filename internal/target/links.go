@@ -16,13 +16,12 @@ func keepLinks(ctx *pulumi.Context, t *topology.Topology, questions pulumi.Invok
 		return pulumi.Composite(t.KeepsLinks()), nil
 	}
 	hook, err := ctx.RegisterResourceHook("keep-links", func(update *pulumi.ResourceHookArgs) error {
-		group, name := update.OldInputs["resourceGroupName"], update.OldOutputs["name"]
-		if !group.IsString() || !name.IsString() {
-			return fmt.Errorf("the state of %s tells neither its resource group nor its name: run `pulumi refresh`", update.Name)
+		// A service whose making was interrupted has an id in the state, and no outputs.
+		_, group, name := topology.ServiceID(string(update.ID))
+		if name == "" {
+			return fmt.Errorf("the state of %s does not tell its resource id: run `pulumi refresh`", update.Name)
 		}
-		found, err := devices.LookupIotDpsResource(ctx, &devices.LookupIotDpsResourceArgs{
-			ResourceGroupName: group.StringValue(), ProvisioningServiceName: name.StringValue(),
-		}, questions)
+		found, err := devices.LookupIotDpsResource(ctx, &devices.LookupIotDpsResourceArgs{ResourceGroupName: group, ProvisioningServiceName: name}, questions)
 		if err != nil {
 			return fmt.Errorf("look for links of others before an update: %w", err)
 		}

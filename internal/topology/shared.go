@@ -36,8 +36,7 @@ func (r *reader) existing() *Existing {
 		r.faults = append(r.faults, faults...)
 		return nil
 	}
-	parts := strings.Split(e.ID, "/") // "", subscriptions, …, resourceGroups, …, providers, Microsoft.Devices, provisioningServices, …
-	e.Subscription, e.Group, e.Name = parts[2], parts[4], parts[8]
+	e.Subscription, e.Group, e.Name = ServiceID(e.ID)
 	if (e.policy == "") != (e.key == "") {
 		r.fault("provisioningKey", "provisioningPolicy and provisioningKey are needed together, or neither to log in with Microsoft Entra ID")
 	}
@@ -45,6 +44,15 @@ func (r *reader) existing() *Existing {
 		r.faults = append(r.faults, enrollment.CheckKey("provisioningKey", e.key)...)
 	}
 	return e
+}
+
+// ServiceID takes the resource id of a provisioning service apart; all parts of another text are empty.
+func ServiceID(id string) (subscription, group, name string) {
+	if len(enrollment.CheckServiceID("", id)) > 0 {
+		return "", "", ""
+	}
+	parts := strings.Split(id, "/") // "", subscriptions, …, resourceGroups, …, providers, Microsoft.Devices, provisioningServices, …
+	return parts[2], parts[4], parts[8]
 }
 
 // sharing reads whether others link their hubs to the stack's own service.
