@@ -1,0 +1,77 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"maps"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	own "evenkeel/acceptance/checkout"
+)
+
+// names are those of the blobs that begin so.
+func (b *blobs) names(prefix string) []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
+}
+
+// TestStatesLiveInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
+// killed engine leaves is broken by the next command.
+func TestStatesLiveInAzureBlobStorage(t *testing.T) {
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := own.EmulatorStatus(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storage := &blobs{held: map[string]blob{}}
+	server := httptest.NewServer(storage)
+	defer server.Close()
+	options := url.Values{"storage_account": {"story"}, "protocol": {"http"}, "domain": {strings.TrimPrefix(server.URL, "http://")}, "localemu": {"true"}}
+	t.Setenv("EVENKEEL_BACKEND", "azblob://states?"+options.Encode())
+	t.Setenv("AZURE_STORAGE_ACCOUNT", "story")
+	t.Setenv("AZURE_STORAGE_KEY", "c3Rvcnk=")
+
+	must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+	must(t, "up", "far", "--ttl", "1h")
+	must(t, "-s", "far", "exec", "--", "pulumi", "preview", "--expect-no-changes")
+	if len(storage.names(".pulumi/stacks/evenkeel/far.json")) == 0 {
+		t.Errorf("got blobs %v, want the state among them", storage.names(""))
+	}
+	must(t, "extend", "far", "--ttl", "2h")
+	must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+
+	// Killed in the middle: the lock stays, and so does a hub that the state does not know.
+	must(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+	held := setHold(t, s.Endpoints.Control, "arm", 1)
+	running, output := start(t, "up", "far")
+	ended := make(chan error, 1)
+	go func() { ended <- running.Wait() }()
+	if !awaitHeld(t, s.Endpoints.Control, held, ended, output) {
+		t.Fatalf("nothing was changed:\n%s", output)
+	}
+	endEngine(t, running.Process.Pid, syscall.SIGKILL)
+	awaitEnd(t, ended, output)
+	release(t, s.Endpoints.Control, held.ID)
+	getHold(t, s.Endpoints.Control, held.ID, "done")
+	if len(storage.names(".pulumi/locks/")) == 0 {
+		t.Fatal("the killed engine left no lock")
+	}
+	must(t, "up", "far")
+	must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
+	must(t, "down", "far")
+	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0})
+	if left := storage.names(".pulumi/stacks/evenkeel/far.json"); slices.Contains(left, ".pulumi/stacks/evenkeel/far.json") {
+		t.Errorf("got %v, want the state gone", left)
+	}
+}
