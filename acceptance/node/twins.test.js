@@ -99,9 +99,9 @@ test('a device reads and reports, and the service sees it', options, async () =>
     await client.getTwin(); // answered after the subscription before it
     await update('twin-device', { properties: { desired: { interval: 60, extra: { a: 1 } } } });
     await update('twin-device', { properties: { desired: { extra: null } } });
-    await until('both changes', () => changes.length >= 3);
+    // The first listener and each getTwin tell what is there already: only the version says which change came last.
+    await until('both changes', () => changes.at(-1)?.$version === 4);
     assert.deepEqual(changes.slice(-2).map(({ interval, extra }) => ({ interval, extra })), [{ interval: 60, extra: { a: 1 } }, { interval: undefined, extra: null }]);
-    assert.equal(changes.at(-1).$version, 4);
   });
   await until('it to be gone', async () => (await registry.getTwin('twin-device')).responseBody.connectionState === 'Disconnected');
 });
