@@ -7,6 +7,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
@@ -44,9 +46,9 @@ func (a authority) root() []byte {
 	return block.Bytes
 }
 
-// verify uploads the root to the emulator's provisioning service, verified: devices of an unverified root are not let in, whatever
+// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are not let in, whatever
 // their enrollment says.
-func (a authority) verify(ctx context.Context, e environment.Endpoints) error {
+func (a authority) verify(ctx context.Context, host string, e environment.Endpoints) error {
 	credential, client, err := environment.Client(e)
 	if err != nil {
 		return err
@@ -64,10 +66,12 @@ func (a authority) verify(ctx context.Context, e environment.Endpoints) error {
 	if err != nil {
 		return fmt.Errorf("list the provisioning services: %w", err)
 	}
-	if len(page.Value) != 1 {
-		return fmt.Errorf("got %d provisioning services, want that of the local stack alone", len(page.Value))
+	name, _, _ := strings.Cut(host, ".")
+	at := slices.IndexFunc(page.Value, func(s *armdeviceprovisioningservices.ProvisioningServiceDescription) bool { return *s.Name == name })
+	if at < 0 {
+		return fmt.Errorf("the emulator has no provisioning service %s", name)
 	}
-	id, err := arm.ParseResourceID(*page.Value[0].ID)
+	id, err := arm.ParseResourceID(*page.Value[at].ID)
 	if err != nil {
 		return err
 	}

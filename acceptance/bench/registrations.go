@@ -55,7 +55,7 @@ func (f *fleet) certify(ctx context.Context, folder string, e environment.Endpoi
 	if f.authority, err = newAuthority(folder); err != nil {
 		return err
 	}
-	if err := f.authority.verify(ctx, e); err != nil {
+	if err := f.authority.verify(ctx, f.access.Host, e); err != nil {
 		return err
 	}
 	return f.authority.enroll(ctx, f.service)
