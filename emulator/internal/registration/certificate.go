@@ -38,19 +38,12 @@ func (a *API) present(c caller, host string) (presented, error) {
 	if err != nil {
 		return p, err
 	}
-	var roots, intermediates []*x509.Certificate
-	for _, u := range uploaded {
-		certificate, err := x509.ParseCertificate(u.DER)
-		if err != nil {
-			continue // nothing is uploaded that does not parse
-		}
+	roots := make([][]byte, len(uploaded))
+	for i, u := range uploaded {
 		p.verified[strings.ToLower(u.Name)] = u.DER
-		roots = append(roots, certificate)
+		roots[i] = u.DER
 	}
-	// A verified intermediate is also a step on the way to a verified root.
-	intermediates = append(intermediates, roots...)
-	intermediates = append(intermediates, c.certificates[1:]...)
-	p.chains = a.chains.verify(p.leaf, intermediates, roots, now)
+	p.chains = a.chains.verify(p.leaf, c.certificates[1:], roots, now)
 	return p, nil
 }
 

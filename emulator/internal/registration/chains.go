@@ -24,9 +24,10 @@ type verified struct {
 	since, till time.Time
 }
 
-// verify returns the ways from the leaf to a root at a time; none when the leaf is not trusted.
-func (c *chains) verify(leaf *x509.Certificate, intermediates, roots []*x509.Certificate, now time.Time) [][]*x509.Certificate {
-	key := fingerprint(leaf, intermediates, roots)
+// verify returns the ways from the leaf, over certificates presented with it, to a root at a time; none when the leaf is not trusted.
+// Roots are in DER: they are parsed only when the way is not known.
+func (c *chains) verify(leaf *x509.Certificate, presented []*x509.Certificate, roots [][]byte, now time.Time) [][]*x509.Certificate {
+	key := fingerprint(leaf, presented, roots)
 	c.mu.Lock()
 	known, ok := c.known[key]
 	c.mu.Unlock()
@@ -38,13 +39,19 @@ func (c *chains) verify(leaf *x509.Certificate, intermediates, roots []*x509.Cer
 	}
 	found := verified{till: now.Add(time.Hour), since: now.Add(-time.Hour)}
 	found.narrow(leaf, now)
-	for _, root := range roots {
+	for _, der := range roots {
+		root, err := x509.ParseCertificate(der)
+		if err != nil {
+			continue // nothing is uploaded that does not parse
+		}
 		options.Roots.AddCert(root)
+		// A verified intermediate is also a step on the way to a verified root.
+		options.Intermediates.AddCert(root)
 		found.narrow(root, now)
 	}
-	for _, intermediate := range intermediates {
-		options.Intermediates.AddCert(intermediate)
-		found.narrow(intermediate, now)
+	for _, certificate := range presented {
+		options.Intermediates.AddCert(certificate)
+		found.narrow(certificate, now)
 	}
 	chains, err := leaf.Verify(options)
 	if err != nil {
@@ -73,14 +80,19 @@ func (v *verified) narrow(certificate *x509.Certificate, now time.Time) {
 }
 
 // fingerprint names a leaf with what could lead from it to a root.
-func fingerprint(leaf *x509.Certificate, intermediates, roots []*x509.Certificate) (sum [sha256.Size]byte) {
+func fingerprint(leaf *x509.Certificate, presented []*x509.Certificate, roots [][]byte) (sum [sha256.Size]byte) {
 	hash := sha256.New()
-	for _, list := range [][]*x509.Certificate{{leaf}, intermediates, roots} {
-		for _, certificate := range list {
-			one := sha256.Sum256(certificate.Raw)
-			hash.Write(one[:])
-		}
-		hash.Write([]byte{0}) // where a list ends
+	add := func(der []byte) {
+		one := sha256.Sum256(der)
+		hash.Write(one[:])
+	}
+	add(leaf.Raw)
+	for _, certificate := range presented {
+		add(certificate.Raw)
+	}
+	hash.Write([]byte{0}) // where the presented ones end
+	for _, der := range roots {
+		add(der)
 	}
 	return [sha256.Size]byte(hash.Sum(sum[:0]))
 }
