@@ -137,7 +137,7 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 	return infer.CheckResponse[EnrollmentGroupArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
 }
 
-// Delete removes the group; one that is gone already is no error. The registration records of its devices stay.
+// Delete removes the group; one that is gone already is no error. The registration records of its devices stay unless it is told otherwise.
 func (EnrollmentGroup) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentGroupState]) (infer.DeleteResponse, error) {
 	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID, req.State.forgetsRegistrations(ctx))
 }

@@ -37,6 +37,7 @@ type EnrollmentSetArgs struct {
 	Manifest     *types.AssetOrArchive `pulumi:"manifest,optional"`
 	ManifestText *string               `pulumi:"manifestText,optional" provider:"secret"`
 	Defaults     *SetDefaults          `pulumi:"defaults,optional"`
+	Cleanup
 }
 
 // EnrollmentSetState is the state of an EnrollmentSet.
@@ -140,6 +141,7 @@ func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[Enrollm
 	if err != nil {
 		return response, err
 	}
+	run.dropsRecords = isOn(req.Inputs.DeleteRegistrations)
 	if err := run.settle(ctx, lacksEtag); err != nil {
 		return response, err
 	}
@@ -167,6 +169,7 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 	if err != nil {
 		return infer.DeleteResponse{}, err
 	}
+	run.dropsRecords = req.State.forgetsRegistrations(ctx)
 	// What was never confirmed may be somebody else's.
 	if err := run.settle(ctx, isUnanswered); err != nil {
 		return infer.DeleteResponse{}, err

@@ -10,16 +10,16 @@ import (
 	"evenkeel/internal/dpsapi"
 )
 
-// Cleanup is what individual enrollments and enrollment groups say of their deletion. It is the stack's own business: the service
-// knows nothing of it, so a change of it is no change of the entry, and Delete goes by the last inputs.
+// Cleanup is what enrollments, groups and sets say of their deletion. It is the stack's own business: the service knows nothing of it, so
+// a change of it is no change of the entry, and Delete goes by the last inputs.
 type Cleanup struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations,optional"`
 }
 
 // Annotate describes the property in the schema.
 func (c *Cleanup) Annotate(an infer.Annotator) {
-	an.Describe(&c.DeleteRegistrations, "Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when "+
-		"left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.")
+	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; "+
+		"false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.")
 }
 
 // forgetsRegistrations reports whether a deletion takes the registration records along.
@@ -44,17 +44,17 @@ func deleteEntry(ctx context.Context, collection, id string, forget bool) error 
 	if !forget {
 		return l.delete(ctx, entry)
 	}
-	if err := l.forget(ctx, entry); err != nil {
+	if err := l.dropRecords(ctx, entry); err != nil {
 		return err
 	}
 	if err := l.delete(ctx, entry); err != nil {
 		return err
 	}
-	return l.forget(ctx, entry)
+	return l.dropRecords(ctx, entry)
 }
 
-// forget deletes the registration records of the entry's devices; there may be none.
-func (l lifecycle) forget(ctx context.Context, entry string) error {
+// dropRecords deletes the registration records of the entry's devices; there may be none.
+func (l lifecycle) dropRecords(ctx context.Context, entry string) error {
 	ids := []string{entry}
 	if l.collection == groupsName {
 		ids = nil

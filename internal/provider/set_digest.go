@@ -17,7 +17,8 @@ import (
 // record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They tell whether the
 // enrollment is the declared one without holding it, and tell nobody a key.
 type record struct {
-	// etag is empty when the enrollment was made but its etag was not learnt, and unanswered when nobody knows whether it was made.
+	// etag is empty when the enrollment was made but its etag was not learnt, unanswered when nobody knows whether it was made, and gone
+	// when it was deleted.
 	etag string
 	// kind is the type of the attestation, as the service names it.
 	kind, settings, primary, secondary, webhook string
@@ -28,6 +29,8 @@ const (
 	absent = "-"
 	// unanswered is the etag of an enrollment of which no answer says whether it was made.
 	unanswered = "?"
+	// gone is the etag of an enrollment that was deleted, while a registration record of its device may be left.
+	gone = "!"
 	// made stands before the digest of a key that the program does not give: it may change without being a drift.
 	made = "~"
 	// unseen stands for the digest of a webhook whose query the service masked before anybody declared it.
@@ -65,7 +68,10 @@ func parseRecord(s string) record {
 }
 
 // isSettled reports whether the record is of an enrollment that is there in a known version.
-func (r record) isSettled() bool { return r.etag != "" && r.etag != unanswered }
+func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
+
+// isMade reports whether the record is of an enrollment that was there for certain when it was last heard of.
+func (r record) isMade() bool { return r.etag != unanswered && r.etag != gone }
 
 // same reports whether both records are of the same enrollment, in whatever versions.
 func (r record) same(other record) bool {

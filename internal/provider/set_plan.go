@@ -14,8 +14,8 @@ type setPlan struct {
 	unmoved int
 }
 
-// planSet compares what is wanted with the records of what there is. An enrollment of which nobody knows whether it was made has to be
-// added.
+// planSet compares what is wanted with the records of what there is. An enrollment that is gone, or of which nobody knows whether it was
+// made, has to be added.
 func planSet(want []declared, devices map[string]string, d digester) setPlan {
 	var plan setPlan
 	known := make(map[string]string, len(devices))
@@ -28,7 +28,7 @@ func planSet(want []declared, devices map[string]string, d digester) setPlan {
 		wanted[id] = true
 		text, exists := known[id]
 		switch record := parseRecord(text); {
-		case !exists || record.etag == unanswered:
+		case !exists || !record.isMade():
 			plan.added = append(plan.added, w)
 		case !d.agrees(w, record):
 			plan.changed = append(plan.changed, w)

@@ -26,6 +26,8 @@ type setRun struct {
 	lifecycle
 	digester
 	entries dpsapi.Collection[dpsapi.IndividualEnrollment]
+	// dropsRecords says that the registration record of a device goes with its enrollment.
+	dropsRecords bool
 
 	mu sync.Mutex // guards what follows
 	// devices are the records by registration id: what the service holds, as far as is known.
@@ -98,7 +100,7 @@ func (r *setRun) fail(ctx context.Context, err error) {
 
 // apply does what is planned. Its error, if any, tells what was done and every failure; the devices are what was achieved.
 func (r *setRun) apply(ctx context.Context, plan setPlan) error {
-	inParallel(ctx, slices.Collect(slices.Chunk(plan.removed, dpsapi.BulkSize)), func(ids []string) { r.remove(ctx, ids) })
+	inParallel(ctx, slices.Collect(slices.Chunk(plan.removed, dpsapi.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
 	inParallel(ctx, plan.changed, func(want declared) {
 		if err := r.change(ctx, want); err != nil {
 			r.fail(ctx, err)
@@ -146,30 +148,6 @@ func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
 		running.Go(func() error { do(job); return nil })
 	}
 	_ = running.Wait() // the jobs note their failures themselves
-}
-
-// remove deletes up to a bulk of enrollments; those that are gone already are no failures.
-func (r *setRun) remove(ctx context.Context, ids []string) {
-	entries := make([]dpsapi.IndividualEnrollment, len(ids))
-	for i, id := range ids {
-		entries[i].RegistrationID = id
-	}
-	result, err := r.entries.Bulk(ctx, dpsapi.BulkDelete, entries)
-	if err != nil {
-		for _, id := range ids {
-			r.fail(ctx, r.failure("delete", id, err))
-		}
-		return
-	}
-	failed := byID(result.Failures)
-	for _, id := range ids {
-		if f, is := failed[strings.ToLower(id)]; is && f.Code/1000 != 404 {
-			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s (code %d)", id, f.Message, f.Code))
-			continue
-		}
-		r.forget(id)
-		r.done(&r.removed, 1)
-	}
 }
 
 func byID(failures []dpsapi.BulkFailure) map[string]dpsapi.BulkFailure {
@@ -317,6 +295,11 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 	}
 	if err != nil {
 		return r.updateFailure(want.ID, err)
+	}
+	if r.dropsRecords {
+		if err := l.dropRecords(ctx, want.ID); err != nil {
+			return err
+		}
 	}
 	if err := l.delete(ctx, want.ID); err != nil {
 		return err

@@ -117,12 +117,12 @@ func (r *setRun) settle(ctx context.Context, needs func(record) bool) error {
 	})
 }
 
-func lacksEtag(r record) bool    { return !r.isSettled() }
+func lacksEtag(r record) bool    { return r.etag == "" || r.etag == unanswered }
 func isUnanswered(r record) bool { return r.etag == unanswered }
 
 // refresh makes the devices what the service holds, and shows visit in full what moved.
 func (r *setRun) refresh(ctx context.Context, visit func(held)) error {
-	ids := slices.Sorted(maps.Keys(r.devices))
+	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)), func(id string) bool { return r.known(id).etag == gone })
 	there, moved := make(map[string]bool, len(ids)), []string(nil)
 	err := r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
 		if there[id] = true; entry.Etag != r.known(id).etag {

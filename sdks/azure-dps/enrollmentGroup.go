@@ -49,7 +49,7 @@ type EnrollmentGroup struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringOutput `pulumi:"enrollmentGroupId"`
@@ -139,7 +139,7 @@ type enrollmentGroupArgs struct {
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
@@ -165,7 +165,7 @@ type EnrollmentGroupArgs struct {
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringInput
@@ -293,7 +293,7 @@ func (o EnrollmentGroupOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o EnrollmentGroupOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }

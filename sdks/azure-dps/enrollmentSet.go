@@ -35,6 +35,8 @@ type EnrollmentSet struct {
 
 	// Settings of every enrollment that does not say otherwise.
 	Defaults EnrollmentSetDefaultsPtrOutput `pulumi:"defaults"`
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.
 	Devices pulumi.StringMapOutput `pulumi:"devices"`
 	// The key of those digests. It opens nothing.
@@ -101,6 +103,8 @@ func (EnrollmentSetState) ElementType() reflect.Type {
 type enrollmentSetArgs struct {
 	// Settings of every enrollment that does not say otherwise.
 	Defaults *EnrollmentSetDefaults `pulumi:"defaults"`
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// The enrollments. Instead of a manifest.
 	Items []EnrollmentSetItem `pulumi:"items"`
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -113,6 +117,8 @@ type enrollmentSetArgs struct {
 type EnrollmentSetArgs struct {
 	// Settings of every enrollment that does not say otherwise.
 	Defaults EnrollmentSetDefaultsPtrInput
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	DeleteRegistrations pulumi.BoolPtrInput
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayInput
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -211,6 +217,11 @@ func (o EnrollmentSetOutput) ToEnrollmentSetOutputWithContext(ctx context.Contex
 // Settings of every enrollment that does not say otherwise.
 func (o EnrollmentSetOutput) Defaults() EnrollmentSetDefaultsPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetDefaultsPtrOutput { return v.Defaults }).(EnrollmentSetDefaultsPtrOutput)
+}
+
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+func (o EnrollmentSetOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSet) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
 
 // For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.

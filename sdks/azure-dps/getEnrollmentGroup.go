@@ -53,7 +53,7 @@ type LookupEnrollmentGroupResult struct {
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
@@ -140,7 +140,7 @@ func (o LookupEnrollmentGroupResultOutput) CustomAllocation() CustomAllocationPt
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o LookupEnrollmentGroupResultOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }

@@ -53,7 +53,7 @@ type LookupIndividualEnrollmentResult struct {
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
@@ -144,7 +144,7 @@ func (o LookupIndividualEnrollmentResultOutput) CustomAllocation() CustomAllocat
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o LookupIndividualEnrollmentResultOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }

@@ -51,7 +51,7 @@ type IndividualEnrollment struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
@@ -145,7 +145,7 @@ type individualEnrollmentArgs struct {
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
@@ -175,7 +175,7 @@ type IndividualEnrollmentArgs struct {
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrInput
@@ -307,7 +307,7 @@ func (o IndividualEnrollmentOutput) CustomAllocation() CustomAllocationPtrOutput
 	return o.ApplyT(func(v *IndividualEnrollment) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting the enrollment deletes the registration records of its devices too, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o IndividualEnrollmentOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
