@@ -4,6 +4,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"strings"
+	"time"
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
@@ -21,8 +22,6 @@ type caller struct {
 	// https tells the front; operation is the one that is asked for, over HTTPS.
 	https     bool
 	operation string
-	// group is the enrollment group that let the caller in before on the same connection, asked first; empty when none is known.
-	group string
 }
 
 // match is what let a device in: an individual enrollment or a group, and the credential that its hub identity gets.
@@ -36,19 +35,43 @@ type match struct {
 	// leaf is the device's certificate, with X.509 attestation; thumbprint its SHA-256 in upper-case hex.
 	leaf       *x509.Certificate
 	thumbprint string
+	// valid is as long as nothing but the state can change the decision.
+	valid span
 }
 
-// attest decides which enrollment lets the caller in. An individual enrollment of the id decides alone, whatever the groups say.
+// attest decides which enrollment lets the caller in. An individual enrollment of the id decides alone, whatever the groups say. A
+// decision is remembered until the state or the time could make another of it; a challenge holds for its own time.
 //
 // Fidelity: an unknown ID scope answers as bad credentials do; on Azure 401 or 404, unsure.
 func (a *API) attest(c caller) (match, error) {
-	service, err := a.st.ServiceByScope(c.scope)
+	revision, err := a.st.Revision()
 	if err != nil {
-		if isNotFound(err) {
-			return match{}, dpswire.ErrUnauthorized
-		}
 		return match{}, err
 	}
+	given := c.proof()
+	if m, ok := a.remembered.believed(revision, given, a.st.Now()); ok {
+		return m, nil
+	}
+	service, err := a.st.ServiceByScope(c.scope)
+	if isNotFound(err) {
+		return match{}, dpswire.ErrUnauthorized
+	}
+	if err != nil {
+		return match{}, err
+	}
+	known, err := a.roster(revision, service)
+	if err != nil {
+		return match{}, err
+	}
+	m, err := a.examine(c, known)
+	if err == nil && m.challenge == nil {
+		a.remembered.believe(revision, given, m)
+	}
+	return m, err
+}
+
+// examine is attest for a caller that is not remembered.
+func (a *API) examine(c caller, known *roster) (match, error) {
 	enrollment, err := a.st.Enrollment(c.scope, c.id)
 	if err != nil && !isNotFound(err) {
 		return match{}, err
@@ -66,16 +89,16 @@ func (a *API) attest(c caller) (match, error) {
 		case individual:
 			return a.individualKey(enrollment, token)
 		}
-		return a.groupKey(c, token)
+		return a.groupKey(c, known, token)
 	case len(c.certificates) > 0:
-		presented, err := a.present(c, service.Host())
+		presented, err := present(c, known, a.st.Now())
 		if err != nil {
 			return match{}, err
 		}
 		if individual {
 			return presented.individual(enrollment)
 		}
-		return a.groupCertificate(c, presented)
+		return presented.group()
 	}
 	return match{}, dpswire.ErrUnauthorized
 }
@@ -98,74 +121,38 @@ func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) 
 	if key == nil || token.Verify(a.st.Now(), key.Primary, key.Secondary) != nil {
 		return match{}, dpswire.ErrBadKey
 	}
-	return match{enrollment: &e, keys: *key}, nil
+	return match{enrollment: &e, keys: *key, valid: span{till: token.Expiry}}, nil
 }
 
 // groupKey finds the symmetric-key group whose derived key made the signature.
 //
 // Fidelity: the groups are tried in the order of their ids; two groups with the same key are ambiguous on Azure too.
-func (a *API) groupKey(c caller, token sas.Token) (match, error) {
-	if c.group != "" {
-		g, err := a.st.EnrollmentGroup(c.scope, c.group)
-		if err != nil && !isNotFound(err) {
-			return match{}, err
-		}
-		if m, ok := a.signedBy(c, g, token); err == nil && ok {
-			return m, nil
+func (a *API) groupKey(c caller, known *roster, token sas.Token) (match, error) {
+	now := a.st.Now()
+	for i := range known.groups {
+		g := &known.groups[i]
+		if keys, ok := signedBy(c, g, token, now); ok {
+			return match{group: g, keys: keys, valid: span{till: token.Expiry}}, nil
 		}
 	}
-	found, in := match{}, false
-	err := a.eachGroup(c.scope, func(g state.EnrollmentGroup) bool {
-		found, in = a.signedBy(c, g, token)
-		return !in
-	})
-	if err != nil {
-		return match{}, err
-	}
-	if !in {
-		return match{}, dpswire.ErrBadKey
-	}
-	return found, nil
+	return match{}, dpswire.ErrBadKey
 }
 
-// signedBy reports whether a key derived from the group's made the signature.
-func (a *API) signedBy(c caller, g state.EnrollmentGroup, token sas.Token) (match, bool) {
+// signedBy reports whether a key derived from the group's made the signature, and returns the derived ones.
+func signedBy(c caller, g *state.EnrollmentGroup, token sas.Token, now time.Time) (state.SymmetricKey, bool) {
 	key := g.Attestation.SymmetricKey
 	if key == nil {
-		return match{}, false
+		return state.SymmetricKey{}, false
 	}
 	primary, err := sas.DeriveDeviceKey(key.Primary, c.id)
 	if err != nil {
-		return match{}, false
+		return state.SymmetricKey{}, false
 	}
 	secondary, err := sas.DeriveDeviceKey(key.Secondary, c.id)
-	if err != nil || token.Verify(a.st.Now(), primary, secondary) != nil {
-		return match{}, false
+	if err != nil || token.Verify(now, primary, secondary) != nil {
+		return state.SymmetricKey{}, false
 	}
-	return match{group: &g, keys: state.SymmetricKey{Primary: primary, Secondary: secondary}}, true
-}
-
-// groupPage is how many groups are read at a time; Azure allows 100 of each kind.
-const groupPage = 100
-
-// eachGroup calls visit with the service's groups until it returns false.
-func (a *API) eachGroup(scope string, visit func(state.EnrollmentGroup) bool) error {
-	after := ""
-	for {
-		groups, next, err := a.st.EnrollmentGroups(scope, after, groupPage)
-		if err != nil {
-			return err
-		}
-		for _, g := range groups {
-			if !visit(g) {
-				return nil
-			}
-		}
-		if next == "" {
-			return nil
-		}
-		after = next
-	}
+	return state.SymmetricKey{Primary: primary, Secondary: secondary}, true
 }
 
 func isNotFound(err error) bool {

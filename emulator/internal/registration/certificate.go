@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
@@ -20,31 +21,41 @@ import (
 //
 // Fidelity: the verified certificate at the end of the way need not be presented; the documents are silent.
 type presented struct {
-	leaf *x509.Certificate
+	leaf  *x509.Certificate
+	known *roster
 	// chains lead from the leaf to a verified certificate; none when the leaf is not trusted.
 	chains [][]*x509.Certificate
-	// verified are the certificates uploaded to the service, by lower-case name.
-	verified map[string][]byte
+	// valid is as long as chains are the same.
+	valid span
 }
 
 // present refuses a leaf that could not let any device in.
-func (a *API) present(c caller, host string) (presented, error) {
-	now := a.st.Now()
-	p := presented{leaf: c.certificates[0], verified: map[string][]byte{}}
+func present(c caller, known *roster, now time.Time) (presented, error) {
+	p := presented{leaf: c.certificates[0], known: known, valid: span{since: now.Add(-time.Hour), till: now.Add(time.Hour)}}
 	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) || now.After(p.leaf.NotAfter) {
 		return p, dpswire.ErrBadCertificate
 	}
-	uploaded, err := a.st.VerifiedCertificates(host)
-	if err != nil {
-		return p, err
+	options := x509.VerifyOptions{
+		Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	}
-	roots := make([][]byte, len(uploaded))
-	for i, u := range uploaded {
-		p.verified[strings.ToLower(u.Name)] = u.DER
-		roots[i] = u.DER
+	p.valid.narrow(p.leaf, now)
+	for _, root := range known.roots {
+		options.Roots.AddCert(root)
+		// A verified intermediate is also a step on the way to a verified root.
+		options.Intermediates.AddCert(root)
+		p.valid.narrow(root, now)
 	}
-	p.chains = a.chains.verify(p.leaf, c.certificates[1:], roots, now)
+	for _, certificate := range c.certificates[1:] {
+		options.Intermediates.AddCert(certificate)
+		p.valid.narrow(certificate, now)
+	}
+	p.chains, _ = p.leaf.Verify(options) // none on any error: then the leaf is not trusted
 	return p, nil
+}
+
+// match is one that the leaf leads to.
+func (p presented) match() match {
+	return match{leaf: p.leaf, thumbprint: thumbprint(p.leaf), valid: p.valid}
 }
 
 // individual lets a device in whose leaf is one of the enrollment's certificates, or was issued under one that the enrollment refers
@@ -62,37 +73,37 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 		len(p.chains) == 0 && !selfSigned(p.leaf):
 		return match{}, dpswire.ErrBadCertificate
 	}
-	return match{enrollment: &e, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
+	m := p.match()
+	m.enrollment = &e
+	return m, nil
 }
 
-// groupCertificate finds the group whose certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
-func (a *API) groupCertificate(c caller, p presented) (match, error) {
+// group finds the group whose certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
+func (p presented) group() (match, error) {
 	var nearest *state.EnrollmentGroup
 	shortest := 0
-	err := a.eachGroup(c.scope, func(g state.EnrollmentGroup) bool {
+	for i := range p.known.groups {
+		g := &p.known.groups[i]
 		if g.Attestation.X509 == nil {
-			return true
+			continue
 		}
-		distance := p.distance(g.Attestation.X509)
-		if distance > 0 && (nearest == nil || distance < shortest) {
-			nearest, shortest = &g, distance
+		if distance := p.distance(g.Attestation.X509); distance > 0 && (nearest == nil || distance < shortest) {
+			nearest, shortest = g, distance
 		}
-		return true
-	})
-	if err != nil {
-		return match{}, err
 	}
 	if nearest == nil {
 		return match{}, dpswire.ErrBadCertificate
 	}
-	return match{group: nearest, leaf: p.leaf, thumbprint: thumbprint(p.leaf)}, nil
+	m := p.match()
+	m.group = nearest
+	return m, nil
 }
 
 // distance is the number of steps from the leaf up to a certificate of the attestation, or 0 when none lies on a trusted way.
 func (p presented) distance(held *state.X509Attestation) int {
 	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
 	if held.CAPrimary != "" {
-		wanted = [][]byte{p.verified[strings.ToLower(held.CAPrimary)], p.verified[strings.ToLower(held.CASecondary)]}
+		wanted = [][]byte{p.known.verified[strings.ToLower(held.CAPrimary)], p.known.verified[strings.ToLower(held.CASecondary)]}
 	}
 	shortest := 0
 	for _, chain := range p.chains {

@@ -48,35 +48,31 @@ func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	if !mine {
 		return nil, broker.ErrNotMine
 	}
-	path, group := who.scope+"/registrations/"+who.id, ""
+	path := who.scope + "/registrations/" + who.id
 	err := a.connected(c, path, who)
 	if err == nil {
-		group, err = a.admit(c, who)
+		err = a.admit(c, who)
 	}
 	a.record("CONNECT", path, who, err, http.StatusOK, start)
 	if err != nil {
 		return nil, err
 	}
-	who.group = group
 	return &session{api: a, caller: who, client: c.Client}, nil
 }
 
-// admit returns the enrollment group that let the caller in, or "".
-func (a *API) admit(c broker.Connect, who caller) (group string, err error) {
+// admit says why a connection is refused.
+func (a *API) admit(c broker.Connect, who caller) error {
 	if err := who.check(); err != nil {
-		return "", err
+		return err
 	}
 	if !strings.EqualFold(c.ClientID, who.id) {
-		return "", dpswire.Invalid("The client id must be the registration id.")
+		return dpswire.Invalid("The client id must be the registration id.")
 	}
-	m, err := a.attest(who)
+	_, err := a.attest(who)
 	if who.token == "" && len(who.certificates) > 0 && errors.Is(err, dpswire.ErrBadCertificate) {
-		return "", nil
+		return nil
 	}
-	if m.group != nil {
-		group = m.group.ID
-	}
-	return group, err
+	return err
 }
 
 // callerOf reads a user name; false when it is not of this form. After the id stand parameters without a question mark.

@@ -35,7 +35,7 @@ type API struct {
 	st         *state.State
 	opts       Options
 	challenges challenges
-	chains     chains
+	remembered remembered
 }
 
 // New returns the device API over st.

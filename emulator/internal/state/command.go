@@ -137,7 +137,7 @@ func (s *State) withQueue(hub, id string, do func(d *Device, queue []Command, b 
 	if err := do(&d, queue, b); err != nil {
 		return err
 	}
-	return s.store.commit(b)
+	return s.store.commitDevices(b)
 }
 
 // QueueCommand puts a message into the queue of a device, connected or not. Quota when MaxCommands wait already; expired ones do not

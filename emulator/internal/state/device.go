@@ -146,7 +146,7 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	}
 	b := s.store.batch()
 	b.put(key, &d)
-	if err := s.store.commit(b); err != nil {
+	if err := s.store.commitDevices(b); err != nil {
 		return Device{}, err
 	}
 	s.presence.fill(hub, &d)
@@ -222,7 +222,7 @@ func (s *State) DeleteDevice(hub, id, ifMatch string) error {
 	if err := s.dropQueue(b, hub, id); err != nil {
 		return err
 	}
-	if err := s.store.commit(b); err != nil {
+	if err := s.store.commitDevices(b); err != nil {
 		return err
 	}
 	s.presence.forget(hub, id)

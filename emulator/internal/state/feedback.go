@@ -130,7 +130,7 @@ func (s *State) withFeedback(hub string, each func(key string, f Feedback, now t
 	if err != nil || !drops {
 		return err
 	}
-	return s.store.commit(b)
+	return s.store.commitDevices(b)
 }
 
 // expireCommands drops the messages of a hub that expired and whose sender wants to hear of it.

@@ -218,7 +218,7 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	}
 	r.batch.put(recordKey(scope, result.RegistrationID), &next)
 	r.batch.put(operationKey(scope, operation.ID), &operation)
-	if err := r.s.store.commit(r.batch); err != nil {
+	if err := r.s.store.commitDevices(r.batch); err != nil {
 		return Operation{}, fmt.Errorf("register %q: %w", r.request.RegistrationID, err)
 	}
 	if next.hub != r.prior.hub || next.device != r.prior.device {

@@ -201,7 +201,7 @@ func (s *State) DeleteRegistration(svc, id, etag string) error {
 	}
 	b := s.store.batch()
 	r.drop(b, svc)
-	return s.store.commit(b)
+	return s.store.commitDevices(b)
 }
 
 // drop adds the end of the record to b.

@@ -123,6 +123,17 @@ func (s *State) Now() time.Time { return s.clock.Now().Truncate(100 * time.Nanos
 // At calls f when the state's clock shows at, as Clock.At does.
 func (s *State) At(at time.Time, f func()) (stop func()) { return s.clock.At(at, f) }
 
+// Revision changes whenever a resource, a certificate or an enrollment may have changed: what was read of them after the same revision still
+// holds. Registrations, devices and twins do not count.
+func (s *State) Revision() (uint64, error) {
+	leave, err := s.enter() // transitions that are due have happened
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	return s.store.revision.Load(), nil
+}
+
 // OnHosts calls f whenever a hub or a provisioning service was made, changed or deleted, or may have been. f must return at once and not call the state.
 func (s *State) OnHosts(f func()) {
 	s.world.Lock()

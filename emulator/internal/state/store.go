@@ -47,6 +47,8 @@ type store struct {
 	lock *pebble.Lock
 	// cache is ours to release.
 	cache *pebble.Cache
+	// revision counts the commits by which the answers of others than registrations, devices and twins may have changed.
+	revision atomic.Uint64
 	// unsynced counts the commits that readers may see already though they are not on disk yet.
 	unsynced atomic.Int64
 	// failed is set by the first write that the disk refused; the store then takes no more.
@@ -200,6 +202,13 @@ func (s *store) settle() error {
 
 // commit applies the batch and returns when it is synced.
 func (s *store) commit(b *batch) error {
+	// After the change can be seen: who reads the new revision does not read the old rows.
+	defer s.revision.Add(1)
+	return s.commitDevices(b)
+}
+
+// commitDevices is commit for what lets nobody in or out of a provisioning service: registrations, hub devices, twins and messages.
+func (s *store) commitDevices(b *batch) error {
 	if b.Empty() {
 		return b.Close()
 	}

@@ -124,7 +124,7 @@ func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, er
 	}
 	b := s.store.batch()
 	b.put(twinKey(hub, id), &t)
-	if err := s.store.commit(b); err != nil {
+	if err := s.store.commitDevices(b); err != nil {
 		return Twin{}, err
 	}
 	if p.Desired != nil {

@@ -1,0 +1,146 @@
+package registration
+
+import (
+	"crypto/sha256"
+	"crypto/x509"
+	"strings"
+	"sync"
+	"time"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// maxProofs bounds how many callers are remembered. A registration asks for the same one when it connects, registers and polls.
+const maxProofs = 4096
+
+// groupPage is how many groups are read at a time; Azure allows 100 of each kind.
+const groupPage = 100
+
+// remembered is what was read and decided at one revision of the state. A new revision makes it forget everything. Its methods may be
+// called concurrently.
+type remembered struct {
+	mu       sync.Mutex
+	revision uint64
+	rosters  map[string]*roster // by lower-case ID scope
+	proofs   map[proof]match
+}
+
+// roster is what the callers of one service are measured by; constant once made.
+type roster struct {
+	// groups are in the order of their ids.
+	groups []state.EnrollmentGroup
+	// verified are the certificates uploaded to the service, in DER by lower-case name; roots are the same, parsed.
+	verified map[string][]byte
+	roots    []*x509.Certificate
+}
+
+// proof is by what a caller was believed.
+type proof struct {
+	scope, id, token string
+	certificates     [sha256.Size]byte
+}
+
+// span is the time in which a decision holds: after since, which may be zero, and before till.
+type span struct{ since, till time.Time }
+
+func (s span) holds(now time.Time) bool { return now.After(s.since) && now.Before(s.till) }
+
+// narrow keeps the time in which the certificate stays as valid, or as invalid, as it is now.
+func (s *span) narrow(certificate *x509.Certificate, now time.Time) {
+	for _, edge := range []time.Time{certificate.NotBefore, certificate.NotAfter} {
+		switch {
+		case edge.Before(now) && edge.After(s.since):
+			s.since = edge
+		case !edge.Before(now) && edge.Before(s.till):
+			s.till = edge
+		}
+	}
+}
+
+// at makes r that of a revision; the caller holds mu. False when r is of a newer one already, and nothing older is to be kept.
+func (r *remembered) at(revision uint64) bool {
+	if r.proofs == nil || revision > r.revision {
+		r.revision, r.rosters, r.proofs = revision, map[string]*roster{}, map[proof]match{}
+	}
+	return revision == r.revision
+}
+
+// believed returns the match of a caller that gave this proof before.
+func (r *remembered) believed(revision uint64, p proof, now time.Time) (match, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.at(revision) {
+		return match{}, false
+	}
+	m, ok := r.proofs[p]
+	return m, ok && m.valid.holds(now)
+}
+
+func (r *remembered) believe(revision uint64, p proof, m match) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.at(revision) {
+		return
+	}
+	if len(r.proofs) >= maxProofs {
+		clear(r.proofs)
+	}
+	r.proofs[p] = m
+}
+
+// roster reads a service's, or returns the one that was read at the same revision.
+func (a *API) roster(revision uint64, service state.Service) (*roster, error) {
+	r, scope := &a.remembered, strings.ToLower(service.IDScope)
+	r.mu.Lock()
+	current := r.at(revision)
+	known := r.rosters[scope]
+	r.mu.Unlock()
+	if current && known != nil {
+		return known, nil
+	}
+	read, err := a.readRoster(service)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.at(revision) {
+		r.rosters[scope] = read
+	}
+	return read, nil
+}
+
+func (a *API) readRoster(service state.Service) (*roster, error) {
+	read := &roster{verified: map[string][]byte{}}
+	for after, more := "", true; more; more = after != "" {
+		groups, next, err := a.st.EnrollmentGroups(service.IDScope, after, groupPage)
+		if err != nil {
+			return nil, err
+		}
+		read.groups, after = append(read.groups, groups...), next
+	}
+	uploaded, err := a.st.VerifiedCertificates(service.Host())
+	if err != nil {
+		return nil, err
+	}
+	for _, u := range uploaded {
+		read.verified[strings.ToLower(u.Name)] = u.DER
+		if root, err := x509.ParseCertificate(u.DER); err == nil { // nothing is uploaded that does not parse
+			read.roots = append(read.roots, root)
+		}
+	}
+	return read, nil
+}
+
+// proof is what the caller is remembered by.
+func (c caller) proof() proof {
+	p := proof{scope: c.scope, id: c.id, token: c.token}
+	if c.token == "" && len(c.certificates) > 0 {
+		hash := sha256.New()
+		for _, certificate := range c.certificates {
+			hash.Write(certificate.Raw) // DER tells where it ends
+		}
+		hash.Sum(p.certificates[:0])
+	}
+	return p
+}
