@@ -24,12 +24,6 @@ var (
 	errSlow      = errors.New("client does not take its messages")
 )
 
-// wire is the network connection as the MQTT library sees it; the library's hooks find the connection through it.
-type wire struct {
-	net.Conn
-	owner *connection
-}
-
 // connection is the Client of a session.
 type connection struct {
 	conn   net.Conn

@@ -173,11 +173,18 @@ func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, err
 		h.drop(cl, fmt.Errorf("publish to %q: %w", p.TopicName, err))
 		return p, packets.ErrRejectPacket
 	}
+	cl.Net.Conn.(*wire).gather()
 	return p, packets.CodeSuccessIgnore
 }
 
 // OnPublished lets the session's answers follow the acknowledgement.
-func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
+func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
+	c := owner(cl)
+	c.release()
+	if err := cl.Net.Conn.(*wire).send(); err != nil {
+		c.Close(err)
+	}
+}
 
 // drop ends the connection on its own goroutine, so that no further packet is read.
 func (h *hook) drop(cl *mqtt.Client, reason error) {
