@@ -11,12 +11,12 @@ import (
 	"time"
 )
 
-// commitProbe is the benchmark of the emulator's store, built once. The store is the emulator's own affair: nothing outside may import
+// storeProbe is the benchmarks of the emulator's store, built once. The store is the emulator's own affair: nothing outside may import
 // it, so its package measures it.
-type commitProbe struct{ binary, temporary string }
+type storeProbe struct{ binary, temporary string }
 
-func buildCommitProbe(ctx context.Context, folder string) (commitProbe, error) {
-	p := commitProbe{filepath.Join(folder, ".evenkeel", "bin", "state.test"), filepath.Join(folder, ".evenkeel", "bench")}
+func buildStoreProbe(ctx context.Context, folder string) (storeProbe, error) {
+	p := storeProbe{filepath.Join(folder, ".evenkeel", "bin", "state.test"), filepath.Join(folder, ".evenkeel", "bench")}
 	if err := os.MkdirAll(p.temporary, 0o700); err != nil {
 		return p, err
 	}
@@ -28,11 +28,16 @@ func buildCommitProbe(ctx context.Context, folder string) (commitProbe, error) {
 	return p, nil
 }
 
-// run measures for a while, on the disk that the emulator's store lies on.
-func (p commitProbe) run(ctx context.Context, span time.Duration) (float64, *CommitSize, error) {
-	cmd := exec.CommandContext(ctx, p.binary, "-test.run=^$", "-test.bench=^BenchmarkCommit$", "-test.benchtime="+span.String())
+// command runs one of the benchmarks, on the disk that the emulator's store lies on.
+func (p storeProbe) command(ctx context.Context, benchmark, span string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, p.binary, "-test.run=^$", "-test.bench=^"+benchmark+"$", "-test.benchtime="+span)
 	cmd.Env = append(os.Environ(), "TMPDIR="+p.temporary)
-	out, err := cmd.Output()
+	return cmd
+}
+
+// commits measures for a while how many bare commits there are in a second.
+func (p storeProbe) commits(ctx context.Context, span time.Duration) (float64, *CommitSize, error) {
+	out, err := p.command(ctx, "BenchmarkCommit", span.String()).Output()
 	if err != nil {
 		return 0, nil, fmt.Errorf("measure commits: %w\n%s", err, out)
 	}

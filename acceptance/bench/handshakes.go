@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -14,52 +15,15 @@ import (
 	"math/big"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"evenkeel/dpsdevice"
 )
 
-// serveTLS is the first argument of this program as the other end of bare handshakes; the emulator's data folder follows.
-const serveTLS = "serve-tls"
-
 // patience is how long a connection may take.
 const patience = 30 * time.Second
-
-// serveHandshakes completes TLS handshakes and closes each connection, with the emulator's CA and settings, until standard input ends.
-// Its address goes to standard output.
-func serveHandshakes(data string) error {
-	leaf, err := issue(data)
-	if err != nil {
-		return err
-	}
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{leaf}, ClientAuth: tls.RequestClientCert,
-	})
-	if err != nil {
-		return err
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		_ = listener.Close()
-	}()
-	fmt.Println(listener.Addr())
-	for {
-		conn, err := listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		go func() {
-			_ = conn.SetDeadline(time.Now().Add(patience))
-			_ = conn.(*tls.Conn).Handshake() // the client reports what goes wrong
-			_ = conn.Close()
-		}()
-	}
-}
 
 // issue makes a certificate as the emulator does: ECDSA P-256, sent with the root that signed it.
 func issue(data string) (tls.Certificate, error) {
@@ -103,18 +67,28 @@ func writeServerCertificate(data, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
 }
 
-// bareTLS is a server of bare handshakes in a process of its own, as the emulator is one.
-type bareTLS struct {
-	address string
-	stop    func()
+// bareServer is the least that a service of devices does, in a process of its own: BenchmarkBareServer of the package that owns the
+// emulator's store.
+type bareServer struct {
+	// At handshakes it completes handshakes; at commits it keeps the rows of a registration too.
+	handshakes, commits string
+	stop                func()
 }
 
-func startBareTLS(ctx context.Context, data string) (*bareTLS, error) {
-	self, err := os.Executable()
+// startBareServer starts it with certificates as the emulator has them. Devices with a certificate are let in that the authority signed.
+func startBareServer(ctx context.Context, p storeProbe, data string, devices authority) (*bareServer, error) {
+	dir, err := os.MkdirTemp(p.temporary, "bare-")
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, self, serveTLS, data)
+	if err := writeServerCertificate(data, dir); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "devices.pem"), devices.PEM(), 0o600); err != nil {
+		return nil, err
+	}
+	cmd := p.command(ctx, "BenchmarkBareServer", "1x")
+	cmd.Env = append(cmd.Env, "EVENKEEL_BARE_SERVER="+dir, "GOGC=400", fmt.Sprintf("GOMAXPROCS=%d", runtime.NumCPU()+1)) // as the emulator
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -125,18 +99,21 @@ func startBareTLS(ctx context.Context, data string) (*bareTLS, error) {
 		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start the server of bare handshakes: %w", err)
+		return nil, fmt.Errorf("start the bare server: %w", err)
 	}
-	stop := func() {
+	server := &bareServer{stop: func() {
 		_ = in.Close()
+		_, _ = io.Copy(io.Discard, out)
 		_ = cmd.Wait()
+	}}
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if n, _ := fmt.Sscanf(lines.Text(), "bare %s %s", &server.handshakes, &server.commits); n == 2 {
+			return server, nil
+		}
 	}
-	var address string
-	if _, err := fmt.Fscanln(out, &address); err != nil {
-		stop()
-		return nil, fmt.Errorf("start the server of bare handshakes: %w", err)
-	}
-	return &bareTLS{address, stop}, nil
+	server.stop()
+	return nil, errors.New("start the bare server: it named no addresses")
 }
 
 // handshake connects, completes the handshake on both sides, and waits for the end of the connection.
@@ -146,7 +123,11 @@ func handshake(ctx context.Context, address string, config *tls.Config) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+	said, err := io.ReadAll(conn)
+	if err == nil && len(said) > 0 {
+		err = errors.New(string(said))
+	}
+	if err != nil {
 		return fmt.Errorf("wait for the end of the connection: %w", err)
 	}
 	return nil

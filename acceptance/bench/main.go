@@ -36,10 +36,6 @@ type options struct {
 
 func main() {
 	debug.SetGCPercent(400) // the load generator's own garbage is not what is measured; the emulator has the same setting
-	// The same program, as a process of its own, is the other end of the bare handshakes.
-	if len(os.Args) == 3 && os.Args[1] == serveTLS {
-		exit(serveHandshakes(os.Args[2]))
-	}
 	var o options
 	flag.IntVar(&o.rounds, "rounds", 5, "how many rounds to take medians of")
 	flag.DurationVar(&o.span, "span", 4*time.Second, "how long each measurement of a rate lasts")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -19,21 +20,27 @@ const reach = 70
 // gauge measures registrations and what bounds them.
 type gauge struct {
 	options
-	fleet  *fleet
-	bare   *bareTLS
-	commit commitProbe
-	size   *CommitSize
+	fleet *fleet
+	bare  *bareServer
+	store storeProbe
+	size  *CommitSize
+	// proofs are certificates for bare handshakes, shown in turn.
+	proofs []*tls.Certificate
+	shown  atomic.Uint64
 }
+
+// proofCount is how many certificates take turns: enough that none is known to the server from a connection still remembered.
+const proofCount = 4096
 
 // samples are what the rounds measured for one way to register, per second.
 type samples struct {
-	way                                                    way
-	keyExchange                                            string
-	registrations, handshakes, commits, permitted, percent []float64
+	way                                                  way
+	keyExchange                                          string
+	registrations, handshakes, commits, allowed, percent []float64
 }
 
-// measureRates measures bare commits, and for each way to register bare handshakes and registrations, in turn, round for round. The
-// round before the first does not count.
+// measureRates measures bare commits, and for each way to register bare handshakes, bare handshakes with a commit, and registrations, in
+// turn, round for round. The round before the first does not count.
 func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSize, error) {
 	g := &gauge{options: o}
 	var err error
@@ -45,13 +52,16 @@ func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSiz
 	if err := g.fleet.certify(ctx, s.folder, status.Endpoints); err != nil {
 		return nil, nil, err
 	}
-	if g.commit, err = buildCommitProbe(ctx, s.folder); err != nil {
+	if g.store, err = buildStoreProbe(ctx, s.folder); err != nil {
 		return nil, nil, err
 	}
-	if g.bare, err = startBareTLS(ctx, filepath.Join(s.folder, ".evenkeel", "emulator")); err != nil {
+	if g.bare, err = startBareServer(ctx, g.store, filepath.Join(s.folder, ".evenkeel", "emulator"), g.fleet.authority); err != nil {
 		return nil, nil, err
 	}
 	defer g.bare.stop()
+	if err := g.certify(); err != nil {
+		return nil, nil, err
+	}
 	all := make([]*samples, len(ways))
 	for round := range o.rounds + 1 {
 		say("registrations, round %d of %d (0 does not count)", round, o.rounds)
@@ -71,36 +81,55 @@ func measureRates(ctx context.Context, o options, s *stacks) ([]Rate, *CommitSiz
 	return rates, g.size, nil
 }
 
+// certify makes the certificates for bare handshakes.
+func (g *gauge) certify() error {
+	for range proofCount {
+		d, err := g.fleet.newDevice(way{certified: true})
+		if err != nil {
+			return err
+		}
+		g.proofs = append(g.proofs, d.certificate)
+	}
+	return nil
+}
+
 func (g *gauge) round(ctx context.Context, all []*samples) error {
-	commits, size, err := g.commit.run(ctx, g.span)
+	commits, size, err := g.store.commits(ctx, g.span)
 	if err != nil {
 		return err
 	}
 	g.size = size
 	for _, x := range all {
-		if x.keyExchange, err = g.fleet.keyExchange(ctx, g.fleet.address(x.way), g.bare.address); err != nil {
+		if x.keyExchange, err = g.fleet.keyExchange(ctx, g.fleet.address(x.way), g.bare.handshakes); err != nil {
 			return err
 		}
-		// A handshake of a device with a certificate proves that certificate too.
-		one, err := g.fleet.newDevice(x.way)
-		if err != nil {
-			return err
-		}
-		handshakes, err := g.perSecond(ctx, func(ctx context.Context) error {
-			return handshake(ctx, g.bare.address, g.fleet.tls(one.certificate))
-		})
+		handshakes, err := g.handshakes(ctx, x.way, g.bare.handshakes)
 		if err != nil {
 			return fmt.Errorf("measure handshakes: %w", err)
+		}
+		allowed, err := g.handshakes(ctx, x.way, g.bare.commits)
+		if err != nil {
+			return fmt.Errorf("measure handshakes with a commit: %w", err)
 		}
 		registrations, err := g.registrations(ctx, x.way, handshakes)
 		if err != nil {
 			return fmt.Errorf("measure registrations over %s: %w", x.way.name, err)
 		}
-		allowed := 1 / (1/handshakes + 1/commits)
 		x.registrations, x.handshakes, x.commits = append(x.registrations, registrations), append(x.handshakes, handshakes), append(x.commits, commits)
-		x.permitted, x.percent = append(x.permitted, allowed), append(x.percent, 100*registrations/allowed)
+		x.allowed, x.percent = append(x.allowed, allowed), append(x.percent, 100*registrations/allowed)
 	}
 	return nil
+}
+
+// handshakes measures connections that do nothing. Where devices have certificates, each connection proves another one.
+func (g *gauge) handshakes(ctx context.Context, w way, address string) (float64, error) {
+	return g.perSecond(ctx, func(ctx context.Context) error {
+		var proof *tls.Certificate
+		if w.certified {
+			proof = g.proofs[g.shown.Add(1)%proofCount]
+		}
+		return handshake(ctx, address, g.fleet.tls(proof))
+	})
 }
 
 // registrations measures registrations of new devices. The devices are made before: there can be no more of them than handshakes.
@@ -146,6 +175,6 @@ func (g *gauge) perSecond(ctx context.Context, do func(context.Context) error) (
 func (s *samples) rate() Rate {
 	return Rate{
 		Way: s.way.name, KeyExchange: s.keyExchange, Registrations: median(s.registrations), Handshakes: median(s.handshakes),
-		Commits: median(s.commits), Allowed: median(s.permitted), Percent: median(s.percent), Goal: reach,
+		Commits: median(s.commits), Allowed: median(s.allowed), Percent: median(s.percent), Goal: reach,
 	}
 }

@@ -54,7 +54,7 @@ type Rate struct {
 	Registrations float64 `json:"registrations"`
 	Handshakes    float64 `json:"handshakes"`
 	Commits       float64 `json:"commits"`
-	// Allowed is what a machine could do that spends nothing beside a handshake and a commit: 1/(1/handshakes + 1/commits).
+	// Allowed is the rate of a server that does nothing beside a handshake and a commit for each device.
 	Allowed float64 `json:"allowed"`
 	// Percent of Allowed that was reached, the median of the rounds'; Goal is the percentage to reach.
 	Percent float64 `json:"percent"`
@@ -116,7 +116,7 @@ func (r Report) print(w io.Writer) error {
 		fmt.Fprintf(t, "\t%.2f s\t%.2f s\t%.2f s\t%.1f s\n", l.Keel, l.Pulumi, l.More, l.Goal)
 	}
 	if len(r.Registrations) > 0 {
-		fmt.Fprintf(t, "\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tallowed\treached\tto reach\n", r.parallel)
+		fmt.Fprintf(t, "\nRegistrations/s, %d at a time\tregistrations\tTLS handshakes\tcommits\tboth\treached\tto reach\n", r.parallel)
 		for _, x := range r.Registrations {
 			fmt.Fprintf(t, "%s, %s\t%.0f\t%.0f\t%.0f\t%.0f\t%.0f %%\t%.0f %%\n",
 				x.Way, x.KeyExchange, x.Registrations, x.Handshakes, x.Commits, x.Allowed, x.Percent, x.Goal)

@@ -15,11 +15,23 @@ import (
 type session struct {
 	conn net.Conn
 	in   *bufio.Reader
+	// out keeps an acknowledgement until something else follows it: both leave together.
+	out *bufio.Writer
 	// sent is the last packet identifier that was used.
 	sent uint16
 }
 
-func newSession(conn net.Conn) *session { return &session{conn: conn, in: bufio.NewReader(conn)} }
+func newSession(conn net.Conn) *session {
+	return &session{conn: conn, in: bufio.NewReader(conn), out: bufio.NewWriter(conn)}
+}
+
+// write sends a packet, and what waits before it.
+func (s *session) write(p packets.ControlPacket) error {
+	if err := p.Write(s.out); err != nil {
+		return err
+	}
+	return s.out.Flush()
+}
 
 // connect says who is there. Without a password the certificate of the connection speaks.
 func (s *session) connect(clientID, user, password string) error {
@@ -27,7 +39,7 @@ func (s *session) connect(clientID, user, password string) error {
 	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180
 	hello.ClientIdentifier, hello.UsernameFlag, hello.Username = clientID, user != "", user
 	hello.PasswordFlag, hello.Password = password != "", []byte(password)
-	if err := hello.Write(s.conn); err != nil {
+	if err := s.write(hello); err != nil {
 		return err
 	}
 	p, err := packets.ReadPacket(s.in)
@@ -45,7 +57,7 @@ func (s *session) subscribe(filter string) error {
 	s.sent++
 	request := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
 	request.MessageID, request.Topics, request.Qoss = s.sent, []string{filter}, []byte{1}
-	if err := request.Write(s.conn); err != nil {
+	if err := s.write(request); err != nil {
 		return err
 	}
 	p, err := packets.ReadPacket(s.in)
@@ -63,7 +75,7 @@ func (s *session) send(topic string, body []byte) error {
 	s.sent++
 	message := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 	message.TopicName, message.Payload, message.Qos, message.MessageID = topic, body, 1, s.sent
-	return message.Write(s.conn)
+	return s.write(message)
 }
 
 // publish sends and waits for the acknowledgement.
@@ -98,7 +110,7 @@ func (s *session) ask(topic string, body []byte, answers string) (rest string, a
 		if message.Qos > 0 {
 			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
 			ack.MessageID = message.MessageID
-			if err := ack.Write(s.conn); err != nil {
+			if err := ack.Write(s.out); err != nil {
 				return "", nil, err
 			}
 		}
@@ -111,5 +123,5 @@ func (s *session) ask(topic string, body []byte, answers string) (rest string, a
 }
 
 func (s *session) disconnect() error {
-	return packets.NewControlPacket(packets.Disconnect).Write(s.conn)
+	return s.write(packets.NewControlPacket(packets.Disconnect))
 }

@@ -24,9 +24,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 		"/a?q=Bearer%20SECRET":                                                              "/a?q=…",
 		"/a?\u017fig=SECRET":                                                                "/a?\u017fig=…", // a long s
 		"/a?\u212aEY=SECRET":                                                                "/a?\u212aEY=…", // the sign of the kelvin
-		"/a?access_token=SECRET": "/a?access_token=…", "/a?primaryKey=SECRET": "/a?primaryKey=…", "/a?client_secret=SECRET": "/a?client_secret=…",
-		"/a?client_assertion=SECRET":                                                        "/a?client_assertion=…",
-		"/a?x=1;password=SECRET":                                                            "/a?x=1;password=…",
+		"/a?access_token=SECRET":                                                            "/a?access_token=…", "/a?primaryKey=SECRET": "/a?primaryKey=…", "/a?client_secret=SECRET": "/a?client_secret=…",
+		"/a?client_assertion=SECRET": "/a?client_assertion=…",
+		"/a?x=1;password=SECRET":     "/a?x=1;password=…",
 	} {
 		got := requestlog.Redact(text)
 		if got != want {

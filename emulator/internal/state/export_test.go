@@ -16,5 +16,5 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	for key, value := range rows {
 		_ = b.Set([]byte(key+suffix), []byte(value), nil)
 	}
-	return s.store.commit(b)
+	return s.store.commitDevices(b)
 }
