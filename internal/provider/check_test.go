@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
@@ -84,8 +86,8 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 			paths := inputPaths(t, spec, "azure-dps:index:"+kind)
 			var got []string
 			for _, failure := range checked.Failures {
-				got = append(got, failure.Property)
-				if _, exists := paths[failure.Property]; !exists {
+				got = append(got, plainPath(failure))
+				if _, exists := paths[plainPath(failure)]; !exists {
 					t.Errorf("the path %q is not in the schema", failure.Property)
 				}
 				if failure.Reason == "" {
@@ -112,5 +114,64 @@ func TestCheckMarksGivenKeysSecret(t *testing.T) {
 	}
 	if !inputs.Get("customAllocation").AsMap().Get("webhookUrl").Secret() {
 		t.Error("the webhook's address is not secret")
+	}
+}
+
+// plainPath is where a failure stands; of a secret property it is spelled ["name"], for which the engine prints no value.
+func plainPath(failure p.CheckFailure) string {
+	return strings.TrimSuffix(strings.TrimPrefix(failure.Property, `["`), `"]`)
+}
+
+func TestFailuresShowNoSecret(t *testing.T) {
+	t.Parallel()
+	const secret = "hush"
+	hidden := property.New(secret).WithSecret(true)
+	list := func(item object) property.Value {
+		return property.New([]property.Value{property.New(item.properties())})
+	}
+	for name, test := range map[string]struct {
+		kind   string
+		inputs object
+		want   string
+	}{
+		"a link's key":     {"LinkedHub", object{"key": hidden}, "key"},
+		"one in the plain": {"LinkedHub", object{"key": secret}, "key"},
+		"a manifest":       {"EnrollmentSet", object{"manifestText": property.New("registrationId,primaryKey\na b,hush").WithSecret(true)}, "manifestText"},
+		"items":            {"EnrollmentSet", object{"manifestText": "", "items": list(object{"registrationId": "a", "primaryKey": hidden})}, "items"},
+		"keys and a TPM": {"IndividualEnrollment", object{"attestation": object{
+			"symmetricKey": object{"primaryKey": secret}, "tpm": object{"endorsementKey": "AAEA"}}}, "attestation"},
+		"a webhook": {"EnrollmentGroup", object{"customAllocation": object{"webhookUrl": "https://f.example/a?code=hush", "apiVersion": "2021-10-01"}}, "customAllocation"},
+		"free JSON": {"EnrollmentGroup", object{"initialTwin": object{"tags": hidden}, "iotHubs": []string{"hub-1"}}, "iotHubs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inputs := test.inputs.properties()
+			checked, err := startProvider(t, object{}).Check(p.CheckRequest{Urn: resource.URN("urn:pulumi:test::test::azure-dps:index:" + test.kind + "::x"), Inputs: inputs})
+			must(t, err)
+			expectHidden(t, inputs, checked.Failures, secret, test.want)
+		})
+	}
+	for _, name := range []string{"connectionString", "key", "clientSecret", "clientCertificatePassword", "oidcToken", "oidcRequestToken"} {
+		// A list is no text, so each of them fails.
+		inputs := property.NewMap(map[string]property.Value{name: property.New([]property.Value{property.New(secret)})})
+		checked, err := startProvider(t, object{}).CheckConfig(p.CheckRequest{Urn: providerURN, Inputs: inputs})
+		must(t, err)
+		expectHidden(t, inputs, checked.Failures, secret, name)
+	}
+}
+
+// expectHidden expects a failure at the path, and none by whose name the engine finds a value that holds the secret.
+func expectHidden(t *testing.T, inputs property.Map, failures []p.CheckFailure, secret, want string) {
+	t.Helper()
+	if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return plainPath(f) == want }) {
+		t.Errorf("got failures %v, want one at %s", failures, want)
+	}
+	for _, failure := range failures {
+		if value, named := inputs.GetOk(failure.Property); named && strings.Contains(fmt.Sprintf("%#v", value), secret) {
+			t.Errorf("the engine shows the secret with the failure at %s", failure.Property)
+		}
+		if strings.Contains(failure.Reason, secret) {
+			t.Errorf("the failure at %s shows the secret: %s", failure.Property, failure.Reason)
+		}
 	}
 }

@@ -61,7 +61,7 @@ func TestCheckNamesTheFaultyInput(t *testing.T) {
 			}
 			var paths []string
 			for _, failure := range checked.Failures {
-				paths = append(paths, failure.Property)
+				paths = append(paths, plainPath(failure))
 			}
 			return paths
 		}
@@ -131,11 +131,11 @@ func TestTheConfigurationNamesTheFaultyProperty(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if !slices.ContainsFunc(checked.Failures, func(f p.CheckFailure) bool { return f.Property == name }) {
+		if !slices.ContainsFunc(checked.Failures, func(f p.CheckFailure) bool { return plainPath(f) == name }) {
 			t.Errorf("%v at %s: got failures %v", value, name, checked.Failures)
 		}
 		for _, failure := range checked.Failures {
-			if _, exists := spec.Provider.InputProperties[failure.Property]; !exists {
+			if _, exists := spec.Provider.InputProperties[plainPath(failure)]; !exists {
 				t.Errorf("%v at %s: the path %q is not in the schema", value, name, failure.Property)
 			}
 		}

@@ -119,7 +119,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 			}
 			var got []string
 			for _, failure := range checked.Failures {
-				got = append(got, failure.Property)
+				got = append(got, plainPath(failure))
 				if strings.Contains(failure.Reason, key) {
 					t.Errorf("the failure at %s tells the key", failure.Property)
 				}

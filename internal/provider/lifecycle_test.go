@@ -313,6 +313,20 @@ func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
 	}
 }
 
+func TestAnImportOfWhatIsNotThereFails(t *testing.T) {
+	t.Parallel()
+	server := startProvider(t, runFake(t).config())
+	for kind, path := range map[string]string{
+		"IndividualEnrollment": individualPath, "EnrollmentGroup": groupPath, "EnrollmentSet": individualPath,
+	} {
+		m := manage(t, server, kind, "x")
+		m.id = fakeHost + path
+		if _, err := server.Read(readOf(m)); err == nil || !strings.Contains(err.Error(), m.id) {
+			t.Errorf("%s: got %v, want an error that names %s", kind, err, m.id)
+		}
+	}
+}
+
 func TestAnImportPutsNoMadeKeyIntoInputs(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)

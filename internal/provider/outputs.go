@@ -8,6 +8,11 @@ var secretNames = map[string]bool{
 	"deviceKey": true, "digestKey": true, "manifestText": true,
 }
 
+// secretSettings are the secret properties of the configuration. The same test compares them.
+var secretSettings = map[string]bool{
+	"connectionString": true, "key": true, "clientSecret": true, "clientCertificatePassword": true, "oidcToken": true, "oidcRequestToken": true,
+}
+
 // markSecrets marks the secret properties of a resource: secretNames at any depth, and the key of a link, whose name is too plain to be
 // looked for in tags.
 func markSecrets(properties property.Map) property.Map {

@@ -63,10 +63,13 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 
 // adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews, and secrets
 // in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it), and environment variables.
+// An import of what is not there fails: the engine would take the empty answer, which infer makes of it, for a resource.
 func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted := served
 	adapted.CheckConfig = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		return served.CheckConfig(withVariables(ctx, variables), req)
+		response, err := served.CheckConfig(withVariables(ctx, variables), req)
+		response.Failures = hideSecrets(req.Inputs, response.Failures)
+		return response, err
 	}
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
 		return served.Configure(withVariables(ctx, variables), req)
@@ -77,6 +80,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
 		response, err := served.Check(withManifests(ctx, manifests), req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
+		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
@@ -96,6 +100,9 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	}
 	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
 		response, err := served.Read(withURN(ctx, req.Urn), req)
+		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
+			err = fmt.Errorf("import %s: there is no such resource; look at the id, and at what the provider is configured for", req.ID)
+		}
 		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
 		return response, err
 	}

@@ -77,8 +77,8 @@ func TestASetIsChecked(t *testing.T) {
 			must(t, err)
 			var got []string
 			for _, failure := range checked.Failures {
-				got = append(got, failure.Property)
-				if !exists(spec, spec.Resources["azure-dps:index:EnrollmentSet"].InputProperties, failure.Property) {
+				got = append(got, plainPath(failure))
+				if !exists(spec, spec.Resources["azure-dps:index:EnrollmentSet"].InputProperties, plainPath(failure)) {
 					t.Errorf("the schema has no property %s", failure.Property)
 				}
 			}
