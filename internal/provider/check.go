@@ -32,12 +32,13 @@ func faultsOf(id string, s Settings, group bool, now time.Time) []enrollment.Fau
 		}
 	}
 	faults = append(faults, enrollment.CheckHubs("iotHubs", needsHub, s.IotHubs)...)
-	canonical, _ := enrollment.CanonicalPolicy(policy)
+	canonical, decided := enrollment.CanonicalPolicy(policy)
+	decided = decided || s.AllocationPolicy == nil // neither unknown nor a fault of its own
 	switch c := s.CustomAllocation; {
 	case c != nil:
 		faults = append(faults, enrollment.CheckWebhook("customAllocation.webhookUrl", c.WebhookURL)...)
 		faults = append(faults, enrollment.CheckWebhookVersion("customAllocation.apiVersion", c.APIVersion)...)
-		if canonical != enrollment.Custom {
+		if decided && canonical != enrollment.Custom {
 			faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "a webhook is only asked under the allocation policy custom"})
 		}
 	case canonical == enrollment.Custom:
@@ -88,7 +89,11 @@ func x509Faults(id string, x X509Attestation, group bool, now time.Time) []enrol
 	if c := x.ClientCertificates; c != nil {
 		members++
 		faults = append(faults, pairFaults(base+".clientCertificates", *c, func(path, text string) []enrollment.Fault {
-			return append(enrollment.CheckCertificate(path, text, enrollment.Client, now), enrollment.CheckClientName(path, text, id)...)
+			faults := enrollment.CheckCertificate(path, text, enrollment.Client, now)
+			if id != "" { // it may be unknown yet
+				faults = append(faults, enrollment.CheckClientName(path, text, id)...)
+			}
+			return faults
 		})...)
 		if group {
 			faults = append(faults, enrollment.Fault{Path: base + ".clientCertificates", Message: "a group attests by signing certificates or CA references, not by one device's certificate"})

@@ -61,6 +61,12 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown, "allocationPolicy": "static", "deviceId": unknown,
 		}},
 		{name: "an unknown attestation", inputs: object{"attestation": object{"x509": object{"clientCertificates": unknown}}}},
+		{name: "a webhook under an unknown policy", inputs: object{"allocationPolicy": unknown, "customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}}},
+		{name: "a webhook under no policy that exists", inputs: object{"allocationPolicy": "random", "customAllocation": object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}},
+			want: []string{"allocationPolicy"}},
+		{name: "a certificate for an unknown id", inputs: object{"registrationId": unknown, "attestation": object{"x509": object{"clientCertificates": object{"primary": leaf}}}}},
+		{name: "an expired one for an unknown id", inputs: object{"registrationId": unknown, "attestation": object{"x509": object{"clientCertificates": object{"primary": expired}}}},
+			want: []string{"attestation.x509.clientCertificates.primary"}},
 		{name: "faults beside unknown values", inputs: object{"iotHubHostName": unknown, "allocationPolicy": "random"}, want: []string{"allocationPolicy"}},
 	}
 	server := startProvider(t, object{})

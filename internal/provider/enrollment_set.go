@@ -95,7 +95,7 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	response := infer.CreateResponse[EnrollmentSetState]{Output: EnrollmentSetState{EnrollmentSetArgs: req.Inputs}}
 	if req.DryRun {
 		response.Output.ServiceHost, response.Output.Devices = infer.GetConfig[*Config](ctx).host(), map[string]string{}
-		return response, nil
+		return response, req.Inputs.announce(ctx)
 	}
 	_, want, err := req.Inputs.wanted(ctx)
 	if err != nil {
@@ -115,6 +115,18 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	}
 	response.ID = resourceID(run.host, setsName, run.name)
 	return response, err
+}
+
+// announce tells how many enrollments a creation will make, when that is known. Later previews tell it with the diff.
+func (a EnrollmentSetArgs) announce(ctx context.Context) error {
+	if isPartlyUnknown(ctx) {
+		return nil
+	}
+	_, want, err := a.wanted(ctx)
+	if err == nil && len(want) > 0 {
+		p.GetLogger(ctx).Info(setPlan{added: want}.String())
+	}
+	return err
 }
 
 // WireDependencies leaves it to previews to say which outputs they know: they leave the others empty, and markUnknown says so.

@@ -103,6 +103,9 @@ func TestALifeOfASet(t *testing.T) {
 	}); calls != 0 {
 		t.Errorf("preview: got %d calls, want none", calls)
 	}
+	if got, want := set.messages(), "INFO enrollments: 4 added (made, given, by-tpm, by-x509); 0 unchanged"; !slices.Contains(got, want) {
+		t.Errorf("preview: got messages %q, want %q among them", got, want)
+	}
 	set.up(first)
 	if got, want := devicesOf(set), []string{"by-tpm", "by-x509", "given", "made"}; !slices.Equal(got, want) {
 		t.Fatalf("devices: got %v, want %v", got, want)

@@ -10,6 +10,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"evenkeel/internal/enrollment"
 )
@@ -37,13 +38,13 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 		if exists && !value.IsNull() {
 			given++
 		}
-		known = known && !value.HasComputed()
+		known = known && !value.IsComputed()
 	}
 	switch {
 	case given != 1:
 		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
 	case known:
-		faults = append(faults, setFaults(ctx, args, req.NewInputs.Get("defaults").HasComputed(), time.Now())...)
+		faults = append(faults, setFaults(ctx, args, unknownOf(req.NewInputs), time.Now())...)
 	}
 	if len(args.Items) > manyItems {
 		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
@@ -78,9 +79,33 @@ func (d SetDefaults) faults(prefix string, now time.Time) []enrollment.Fault {
 	return faults
 }
 
+// unknownParts says what of a set's inputs is not all known yet.
+type unknownParts struct {
+	defaults bool
+	items    map[int]bool
+}
+
+func unknownOf(inputs property.Map) unknownParts {
+	unknown := unknownParts{defaults: inputs.Get("defaults").HasComputed(), items: map[int]bool{}}
+	if items := inputs.Get("items"); items.IsArray() {
+		for i, item := range items.AsArray().All {
+			unknown.items[i] = item.HasComputed()
+		}
+	}
+	return unknown
+}
+
+// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is judged.
+func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool {
+	if u.items[index] {
+		return f.Path != "registrationId" || item.RegistrationID == ""
+	}
+	return u.defaults && slices.Contains(allocationNames, placeOf(f.Path).property())
+}
+
 // setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
-// none; those of a manifest at the manifest, with the row. While the defaults are partly unknown, nothing is said of what they decide.
-func setFaults(ctx context.Context, args EnrollmentSetArgs, partly bool, now time.Time) []enrollment.Fault {
+// none; those of a manifest at the manifest, with the row. Nothing is said of what is decided by what is unknown.
+func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts, now time.Time) []enrollment.Fault {
 	path, items, err := args.rows(ctx)
 	if rows := (rowFaults)(nil); errors.As(err, &rows) {
 		faults := make([]enrollment.Fault, len(rows))
@@ -93,14 +118,14 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, partly bool, now tim
 		return []enrollment.Fault{{Path: path, Message: err.Error()}}
 	}
 	defaults := args.defaults()
-	if partly {
+	if unknown.defaults {
 		defaults = SetDefaults{}
 	}
 	var faults []enrollment.Fault
 	seen := map[string]int{}
 	for i, item := range items {
 		for _, f := range item.faults(defaults, i, seen, now) {
-			if partly && slices.Contains(allocationNames, placeOf(f.Path).property()) {
+			if unknown.decides(f, i, item) {
 				continue
 			}
 			if faults = append(faults, item.place(f, path, i)); len(faults) == maxFaults {

@@ -41,7 +41,7 @@ func TestASetIsChecked(t *testing.T) {
 	must(t, err)
 	remote := &asset.Asset{Sig: asset.AssetSig, URI: "https://example.com/devices.csv", Hash: strings.Repeat("0", 64)}
 	missing := &asset.Asset{Sig: asset.AssetSig, Path: "/nowhere/devices.csv", Hash: strings.Repeat("0", 64)}
-	root := newAuthority(t, "root")
+	root, webhook := newAuthority(t, "root"), object{"webhookUrl": "https://f.example", "apiVersion": "2021-10-01"}
 	for name, test := range map[string]struct {
 		inputs object
 		want   []string
@@ -54,6 +54,8 @@ func TestASetIsChecked(t *testing.T) {
 		"a missing file":        {object{"manifest": property.New(missing)}, []string{"manifest"}},
 		"an unknown list":       {object{"items": unknown}, nil},
 		"an unknown id":         {object{"items": items(object{"registrationId": unknown})}, nil},
+		"unknown parts":         {object{"items": items(object{"registrationId": "a b", "primaryKey": unknown}, object{"registrationId": "c", "allocationPolicy": unknown, "customAllocation": webhook}, object{"registrationId": "C", "deviceId": ""}, object{"registrationId": unknown})}, []string{"items[0].registrationId", "items[2].deviceId", "items[2].registrationId"}},
+		"an unknown item":       {object{"items": property.New([]property.Value{unknown, property.New(object{"registrationId": "a b"}.properties())})}, []string{"items[1].registrationId"}},
 		"an unknown column":     {object{"manifestText": "registrationId,color\na,red"}, []string{"manifestText"}},
 		"no column of ids":      {object{"manifestText": "deviceId\na"}, []string{"manifestText"}},
 		"JSON with a typo":      {object{"manifestText": `[{"registrationID":"a","tag":{}}]`}, []string{"manifestText"}},
