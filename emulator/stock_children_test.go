@@ -152,6 +152,10 @@ func TestConsumerGroups(t *testing.T) {
 	if got := count(); got != 1 {
 		t.Errorf("got %d consumer groups after the deletion, want $Default alone", got)
 	}
+	_, err = c.hubs.DeleteEventHubConsumerGroup(t.Context(), testGroup, "hub-1", "events", "readers", nil)
+	refused(t, err, http.StatusNotFound, "readers")
+	_, err = c.hubs.DeleteEventHubConsumerGroup(t.Context(), testGroup, "hub-1", "events", "$Default", nil)
+	refused(t, err, http.StatusBadRequest, "$Default")
 	_, err = c.hubs.GetEventHubConsumerGroup(t.Context(), testGroup, "hub-1", "events", "readers", nil)
 	refused(t, err, http.StatusNotFound, "readers")
 	_, err = c.hubs.GetEventHubConsumerGroup(t.Context(), testGroup, "hub-1", "other", "$Default", nil)

@@ -128,6 +128,8 @@ var armErrors = map[string]struct {
 	"service name of another":   {"PUT", inSecondGroup(servicePath) + serviceVersion, serviceJSON, 409, "", 409001},
 	"bad hub name":              {"PUT", hubPath + "-" + hubVersion, hubJSON, 400, "", 400004},
 	"hub without sku":           {"PUT", hubPath + hubVersion, groupJSON, 400, "", 400004},
+	"hub without units":         {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, ":1}", ":0}", 1), 400, "", 400004},
+	"service without units":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, ":1}", ":-1}", 1), 400, "", 400004},
 	"unknown sku":               {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "", 400004},
 	"too many units":            {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, `:1}`, `:201}`, 1), 400, "", 400004},
 	"another tier":              {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "F1", 1), 400, "", 400004},

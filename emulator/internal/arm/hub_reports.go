@@ -105,7 +105,7 @@ func (c *call) hubSKUs() error {
 		if tiers[name].tier == "Free" {
 			scale = "None"
 		}
-		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: tiers[name].tier, Capacity: 1}, map[string]any{
+		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: tiers[name].tier, Capacity: new(int64(1))}, map[string]any{
 			"minimum": 1, "maximum": tiers[name].maxUnits, "default": 1, "scaleType": scale,
 		}})
 	}

@@ -153,12 +153,12 @@ func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
 	if !ok {
 		return state.SKU{}, invalid("The sku '%s' is unknown; an IotHub has F1, B1, B2, B3, S1, S2 or S3.", body.Name)
 	}
-	capacity := body.Capacity
-	if capacity == 0 {
-		capacity = 1
+	capacity, err := body.units()
+	if err != nil {
+		return state.SKU{}, err
 	}
-	if capacity < 0 || capacity > tier.maxUnits {
-		return state.SKU{}, invalid("The sku '%s' has 1 to %d units, not %d.", name, tier.maxUnits, body.Capacity)
+	if capacity > tier.maxUnits {
+		return state.SKU{}, invalid("The sku '%s' has 1 to %d units, not %d.", name, tier.maxUnits, capacity)
 	}
 	if old != nil {
 		if !canBecome(old.SKU.Name, name) {

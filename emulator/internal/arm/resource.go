@@ -25,7 +25,18 @@ const (
 type skuBody struct {
 	Name     string `json:"name"`
 	Tier     string `json:"tier,omitempty"`
-	Capacity int64  `json:"capacity"`
+	Capacity *int64 `json:"capacity"`
+}
+
+// units is how many units a request wants, one unless it says.
+func (s skuBody) units() (int64, error) {
+	if s.Capacity == nil {
+		return 1, nil
+	}
+	if *s.Capacity < 1 {
+		return 0, invalid("The sku '%s' has at least one unit, not %d.", s.Name, *s.Capacity)
+	}
+	return *s.Capacity, nil
 }
 
 // tiers of the skus; units and messages a day of each are from "Choose the right IoT Hub tier".
@@ -40,7 +51,7 @@ var tiers = map[string]struct {
 }
 
 func showSKU(s state.SKU) skuBody {
-	return skuBody{Name: s.Name, Tier: tiers[s.Name].tier, Capacity: s.Capacity}
+	return skuBody{Name: s.Name, Tier: tiers[s.Name].tier, Capacity: &s.Capacity}
 }
 
 func resourcePath(kind string, id state.ResourceID) string {

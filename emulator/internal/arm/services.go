@@ -173,12 +173,15 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	if body.SKU == nil || !strings.EqualFold(body.SKU.Name, "S1") {
 		return invalid("The sku of a provisioning service is S1.")
 	}
-	service.SKU = state.SKU{Name: "S1", Capacity: max(1, body.SKU.Capacity)}
+	units, err := body.SKU.units()
+	if err != nil {
+		return err
+	}
+	service.SKU = state.SKU{Name: "S1", Capacity: units}
 	var ok bool
 	if service.Allocation, ok = allocations[strings.ToLower(body.Properties.AllocationPolicy)]; !ok {
 		return invalid("The allocation policy '%s' is unknown; a provisioning service has Hashed, GeoLatency or Static.", body.Properties.AllocationPolicy)
 	}
-	var err error
 	if service.Links, err = c.readLinks(body.Properties.IotHubs, present); err != nil {
 		return err
 	}
