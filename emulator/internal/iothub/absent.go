@@ -6,7 +6,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Modules, configurations, jobs and file upload are not emulated. A hub answers as one that has none of them, and refuses to make any with
+// Modules, configurations, jobs, digital twins and file upload are not emulated. A hub answers as one that has none of them, and refuses to make any with
 // 501, so that nobody takes a thing for done. Fidelity: Azure has them all.
 
 // Refusals of what is absent. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of errNoConfiguration is ours.
@@ -71,6 +71,11 @@ func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, 
 	service("PUT /jobs/v2/{id}", refuse(notEmulated("jobs")), serviceConnect)
 	service("GET /jobs/v2/{id}", refuse(errNoJob), serviceConnect)
 	service("POST /jobs/v2/{id}/cancel", refuse(errNoJob), serviceConnect)
+
+	digital := h.ofDevice(refuse(notEmulated("digital twins")))
+	for _, call := range []string{"GET /digitaltwins/{id}", "PATCH /digitaltwins/{id}", "POST /digitaltwins/{id}/commands/{command}", "POST /digitaltwins/{id}/components/{component}/commands/{command}"} {
+		service(call, digital, serviceConnect)
+	}
 
 	device("POST /devices/{id}/files", refuse(errNoStorage))
 	device("POST /devices/{id}/files/notifications", refuse(errNoStorage))

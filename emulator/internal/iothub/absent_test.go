@@ -41,7 +41,15 @@ func TestWhatIsAbsentIsRefusedByName(t *testing.T) {
 		{"PUT", "/jobs/v2/j", 501, "no jobs"},
 		{"GET", "/jobs/v2/j", 404, "JobNotFound"},
 		{"POST", "/jobs/v2/j/cancel", 404, "JobNotFound"},
-		{"GET", "/digitaltwins/d1", 404, "GenericNotFound"},
+		{"GET", "/digitaltwins/d1", 501, "no digital twins"},
+		{"GET", "/digitaltwins/d9", 404, "DeviceNotFound"},
+		{"PATCH", "/digitalTwins/d1", 501, "no digital twins"},
+		{"POST", "/digitaltwins/d1/commands/c", 501, "no digital twins"},
+		{"POST", "/digitaltwins/d1/components/p/commands/c", 501, "no digital twins"},
+		{"GET", "/nothing", 404, "GenericNotFound"},
+		{"DELETE", "/twins/d1", 405, "GenericMethodNotAllowed;The method DELETE is not allowed here; allowed: GET, PATCH, PUT"},
+		{"PUT", "/twins/d1/methods", 405, "allowed: POST"},
+		{"POST", "/statistics/devices", 405, "allowed: GET"},
 	} {
 		a := f.owner(tc.method, tc.path, "{}")
 		if a.status != tc.status || !strings.Contains(a.body, tc.want) {

@@ -1,6 +1,7 @@
 package iothub
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 
@@ -12,15 +13,12 @@ const maxBulk = 100
 
 // bulkEntry is one operation of a bulk request.
 type bulkEntry struct {
-	ID             string               `json:"id"`
-	ModuleID       string               `json:"moduleId"`
-	ETag           string               `json:"eTag"`
-	ImportMode     string               `json:"importMode"`
-	TwinETag       string               `json:"twinETag"`
-	Status         *string              `json:"status"`
-	StatusReason   *string              `json:"statusReason"`
-	Authentication *authenticationInput `json:"authentication"`
-	Capabilities   *capabilities        `json:"capabilities"`
+	ID         string `json:"id"`
+	ModuleID   string `json:"moduleId"`
+	ETag       string `json:"eTag"`
+	ImportMode string `json:"importMode"`
+	TwinETag   string `json:"twinETag"`
+	identityInput
 	twinInput
 }
 
@@ -67,7 +65,7 @@ func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	if e.ModuleID != "" {
 		return notEmulated("modules")
 	}
-	device := deviceInput{Status: e.Status, StatusReason: e.StatusReason, Authentication: e.Authentication, Capabilities: e.Capabilities}
+	device := deviceInput{identityInput: e.identityInput}
 	switch strings.ToLower(e.ImportMode) {
 	case "create":
 		patch, err := e.patch(true)
@@ -85,18 +83,21 @@ func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	case "update":
 		return h.bulkSave(host, e.ID, device, state.MustExist)
 	case "updateifmatchetag":
-		return h.bulkSave(host, e.ID, device, e.ETag)
+		return h.bulkSave(host, e.ID, device, required(e.ETag))
 	case "delete":
 		return h.removeDevice(host, e.ID, state.Unconditional)
 	case "deleteifmatchetag":
-		return h.removeDevice(host, e.ID, e.ETag)
+		return h.removeDevice(host, e.ID, required(e.ETag))
 	case "updatetwin":
 		return h.bulkTwin(host, e, state.MustExist)
 	case "updatetwinifmatchetag":
-		return h.bulkTwin(host, e, e.TwinETag)
+		return h.bulkTwin(host, e, required(e.TwinETag))
 	}
 	return invalid("importMode %q is not known", e.ImportMode)
 }
+
+// required is the etag of a mode that goes by etags: an entry without one matches nothing. Fidelity: unsure.
+func required(etag string) string { return cmp.Or(etag, "none") }
 
 func (h *Hubs) bulkSave(host, id string, in deviceInput, etag string) error {
 	_, err := h.saveDevice(host, id, in, etag, false)

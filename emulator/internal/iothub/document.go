@@ -25,6 +25,7 @@ type deviceDocument struct {
 	CloudToDeviceMessageCount  int            `json:"cloudToDeviceMessageCount"`
 	Authentication             authentication `json:"authentication"`
 	Capabilities               capabilities   `json:"capabilities"`
+	DeviceScope                string         `json:"deviceScope,omitempty"`
 	ParentScopes               []string       `json:"parentScopes"`
 }
 
@@ -65,6 +66,8 @@ type twinDocument struct {
 	Tags                      json.RawMessage `json:"tags,omitempty"`
 	Properties                twinProperties  `json:"properties"`
 	Capabilities              capabilities    `json:"capabilities"`
+	DeviceScope               string          `json:"deviceScope,omitempty"`
+	ParentScopes              []string        `json:"parentScopes,omitempty"`
 }
 
 type twinProperties struct {
@@ -77,7 +80,8 @@ func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument
 	doc := deviceDocument{
 		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
 		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime), StatusUpdatedTime: stamp(d.StatusTime),
-		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge}, ParentScopes: []string{},
+		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
+		DeviceScope: deviceScope(d), ParentScopes: parentScopes(d),
 		Authentication: authentication{
 			SymmetricKey:   symmetricKey{text(d.Key.Primary), text(d.Key.Secondary)},
 			X509Thumbprint: thumbprints(d), Type: string(d.Auth),
@@ -102,6 +106,7 @@ func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 			Desired:  withMeta(t.Desired, t.DesiredMeta, t.DesiredVersion),
 			Reported: withMeta(t.Reported, t.ReportedMeta, t.ReportedVersion),
 		},
+		DeviceScope: deviceScope(d), ParentScopes: parentScopes(d),
 	}
 	if !empty(t.Tags) {
 		doc.Tags = t.Tags

@@ -3,6 +3,7 @@ package iothub
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -62,10 +63,18 @@ func (h *Hubs) newRoutes() *routes.Mux {
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
 	h.absentRoutes(service, device)
-	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no " + r.Method + " of this path"})
-	}))
 	return mux
+}
+
+// unrouted refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
+func (h *Hubs) unrouted(w http.ResponseWriter, r *http.Request) {
+	allowed := strings.Join(h.routes.Allowed(r), ", ")
+	if allowed == "" {
+		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no such path"})
+		return
+	}
+	w.Header().Set("Allow", allowed)
+	h.writeError(w, &wireError{405000, "GenericMethodNotAllowed", "The method " + r.Method + " is not allowed here; allowed: " + allowed})
 }
 
 // Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
@@ -89,12 +98,19 @@ func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawPath = path
 		r.URL.Path, _ = url.PathUnescape(path) // it was escaped well before
 	}
+	if _, pattern := h.routes.Handler(r); pattern == "" {
+		h.unrouted(w, r)
+		return
+	}
 	h.routes.ServeHTTP(w, r)
 }
 
 // named are the words that an id follows, unless it is one of words, which name calls.
 var (
-	named = map[string]bool{"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true}
+	named = map[string]bool{
+		"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true,
+		"digitaltwins": true, "components": true, "commands": true,
+	}
 	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
 )
 
@@ -118,14 +134,26 @@ func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub
 		h.writeError(w, errNoHub)
 		return
 	}
-	// Fidelity: any version is accepted; the answer to a missing one is unsure.
-	if r.URL.Query().Get("api-version") == "" {
-		h.writeError(w, invalid("The api-version parameter is missing"))
+	if err := checkVersion(r.URL.Query().Get("api-version")); err != nil {
+		h.writeError(w, err)
 		return
 	}
 	if err := call(hub); err != nil {
 		h.writeError(w, err)
 	}
+}
+
+var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
+
+// checkVersion takes any version. Fidelity: the answers to a missing one, and to what is none, are unsure.
+func checkVersion(version string) error {
+	switch {
+	case version == "":
+		return invalid("The api-version parameter is missing")
+	case !versionForm.MatchString(version):
+		return &wireError{400001, "InvalidProtocolVersion", "The api-version is not a date"}
+	}
+	return nil
 }
 
 // listDevices: Devices_GetDevices, 2021-04-12.
@@ -203,6 +231,9 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 	}
 	wanted, err := in.apply(before)
 	if err != nil {
+		return state.Device{}, err
+	}
+	if wanted.ParentScope, err = h.parent(host, in.identityInput, wanted); err != nil {
 		return state.Device{}, err
 	}
 	saved, err := h.state.PutDevice(host, wanted, etag, create)

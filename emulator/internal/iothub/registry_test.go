@@ -112,6 +112,17 @@ func TestCredentialsAreKeptAsGiven(t *testing.T) {
 	a.wantField(t, "authentication.symmetricKey.primaryKey", one)
 }
 
+func TestWordsAndIDsAreTakenAsDescribed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const path = "/devices/a-.+%25_%23*%3F!(),:;=@$'9"
+	f.owner("PUT", path, `{"status":"Disabled","authentication":{"type":"CertificateAuthority"}}`).want(t, "create", http.StatusOK)
+	a := f.owner("GET", path, "").want(t, "get", http.StatusOK)
+	a.wantField(t, "deviceId", "a-.+%_#*?!(),:;=@$'9")
+	a.wantField(t, "status", "disabled")
+	a.wantField(t, "authentication.type", "certificateAuthority")
+}
+
 func TestEveryCallNeedsItsRight(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -240,6 +251,12 @@ func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 			t.Errorf("got %s, want %s in it", a.body, want)
 		}
 	}
+	for _, mode := range []string{"updateIfMatchETag", "updateTwinIfMatchETag", "deleteIfMatchETag"} {
+		a := f.owner("POST", "/devices", `[{"id":"b","importMode":"`+mode+`"}]`).want(t, mode+" without an etag", http.StatusBadRequest)
+		if !strings.Contains(a.body, "PreconditionFailed") {
+			t.Errorf("%s: got %s", mode, a.body)
+		}
+	}
 	f.owner("GET", "/devices/c", "").want(t, "the one that worked", 200)
 	b := f.owner("GET", "/twins/b", "")
 	b.wantField(t, "status", "disabled")
@@ -260,7 +277,12 @@ func TestTheHostPicksTheHub(t *testing.T) {
 	elsewhere.host = "hub-3.azure-devices.net"
 	f.do(elsewhere).want(t, "no hub", http.StatusUnauthorized).wantField(t, "Message", "ErrorCode:IotHubNotFound;Unauthorized")
 	f.owner("GET", "/nothing/here", "").want(t, "unknown path", http.StatusNotFound)
-	f.do(call{method: "GET", path: "/devices/d1", token: f.policy("owner")}).want(t, "no api-version", http.StatusBadRequest)
+	for path, code := range map[string]string{"/devices/d1": "ArgumentInvalid", "/devices/d1?api-version=latest": "InvalidProtocolVersion"} {
+		a := f.do(call{method: "GET", path: path, token: f.policy("owner")}).want(t, path, http.StatusBadRequest)
+		if got := a.header.Get("iothub-errorcode"); got != code {
+			t.Errorf("%s: got %s, want %s", path, got, code)
+		}
+	}
 	f.clock.advance(2 * time.Hour)
 	f.owner("GET", "/devices/d1", "").want(t, "a new token later", 200)
 }

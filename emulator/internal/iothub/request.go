@@ -16,16 +16,23 @@ import (
 // maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices whose twins are as large as allowed.
 const maxBody = 4 << 20
 
-// deviceIDForm: "Understand the identity registry in your IoT hub".
-var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.%_#*?!(),:=@$']{1,128}$`)
+// deviceIDForm is the form of device ids, of the description of 2021-04-12. Fidelity: later documentation says that + and # are not supported.
+var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.+%_#*?!(),:;=@$']{1,128}$`)
 
 // deviceInput is a device as a client sends it; what the service alone decides is ignored.
 type deviceInput struct {
-	DeviceID       *string              `json:"deviceId"`
+	DeviceID *string `json:"deviceId"`
+	identityInput
+}
+
+// identityInput is what a client may say of a device, one by one or in bulk.
+type identityInput struct {
 	Status         *string              `json:"status"`
 	StatusReason   *string              `json:"statusReason"`
 	Authentication *authenticationInput `json:"authentication"`
 	Capabilities   *capabilities        `json:"capabilities"`
+	DeviceScope    *string              `json:"deviceScope"`
+	ParentScopes   []string             `json:"parentScopes"`
 }
 
 type authenticationInput struct {
@@ -40,10 +47,7 @@ func (in deviceInput) apply(d state.Device) (state.Device, error) {
 		return d, invalid("deviceId %q is not the %q of the path", *in.DeviceID, d.ID)
 	}
 	if in.Status != nil {
-		switch *in.Status {
-		case "enabled", "disabled":
-			d.Disabled = *in.Status == "disabled"
-		default:
+		if d.Disabled = strings.EqualFold(*in.Status, "disabled"); !d.Disabled && !strings.EqualFold(*in.Status, "enabled") {
 			return d, invalid("status must be enabled or disabled")
 		}
 	}
@@ -68,7 +72,7 @@ func (in authenticationInput) apply(d state.Device) (state.Device, error) {
 	print1, print2 := value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.PrimaryThumbprint }), value(in.X509Thumbprint, func(x x509Thumbprint) *string { return x.SecondaryThumbprint })
 	switch {
 	case in.Type != nil:
-		d.Auth = state.AuthType(*in.Type)
+		d.Auth = authType(*in.Type)
 	case primary != "" || secondary != "":
 		d.Auth = state.AuthSAS
 	case print1 != "" || print2 != "":
@@ -86,6 +90,16 @@ func (in authenticationInput) apply(d state.Device) (state.Device, error) {
 		return d, nil
 	}
 	return d, invalid("authentication.type must be sas, selfSigned, certificateAuthority or none")
+}
+
+// authType reads a type as .NET reads enumerations, without regard to letter case.
+func authType(name string) state.AuthType {
+	for _, known := range []state.AuthType{state.AuthSAS, state.AuthSelfSigned, state.AuthCA, state.AuthNone} {
+		if strings.EqualFold(name, string(known)) {
+			return known
+		}
+	}
+	return state.AuthType(name)
 }
 
 func withKeys(d state.Device, primary, secondary string) (state.Device, error) {

@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -33,7 +34,9 @@ type Device struct {
 	// Thumbprints: SHA-1 or SHA-256, upper-case hex; of AuthSelfSigned.
 	PrimaryThumbprint, SecondaryThumbprint string
 	Edge                                   bool
-	Created                                time.Time
+	// ParentScope is the scope of the edge device above it; empty: none.
+	ParentScope string
+	Created     time.Time
 	// Connected, LastActivity and ConnectionTime are of this process: a restart starts with everything disconnected.
 	Connected      bool
 	ConnectionTime time.Time
@@ -44,7 +47,12 @@ func (d *Device) fields(c *codec) {
 	text(c, "id", &d.ID)
 	text(c, "generationId", &d.GenerationID)
 	text(c, "etag", &d.ETag)
-	c.flags(flag{"disabled", &d.Disabled}, flag{"edge", &d.Edge})
+	flags := []flag{{"disabled", &d.Disabled}, {"edge", &d.Edge}}
+	below := d.ParentScope != ""
+	if c.doc == nil {
+		flags = append(flags, flag{"", &below}) // rows of format 2 lack it, and the parent
+	}
+	c.flags(flags...)
 	text(c, "statusReason", &d.StatusReason)
 	c.time("statusTime", &d.StatusTime)
 	text(c, "auth", &d.Auth)
@@ -52,6 +60,33 @@ func (d *Device) fields(c *codec) {
 	text(c, "primaryThumbprint", &d.PrimaryThumbprint)
 	text(c, "secondaryThumbprint", &d.SecondaryThumbprint)
 	c.time("created", &d.Created)
+	if below || c.doc != nil {
+		text(c, "parentScope", &d.ParentScope)
+	}
+}
+
+// scopePrefix begins the scope of every edge device.
+const scopePrefix = "ms-azure-iot-edge://"
+
+// Scope names an edge device to those below it: it holds the id and the generation. Empty for other devices.
+func (d Device) Scope() string {
+	if !d.Edge {
+		return ""
+	}
+	return scopePrefix + d.ID + "-" + d.GenerationID
+}
+
+// DeviceOfScope returns the edge device of a scope; Invalid when the hub has none.
+func (s *State) DeviceOfScope(hub, scope string) (Device, error) {
+	name, found := strings.CutPrefix(scope, scopePrefix)
+	if i := strings.LastIndexByte(name, '-'); found && i > 0 {
+		d, err := s.Device(hub, name[:i])
+		var refused *Error
+		if err == nil && d.Scope() == scope || err != nil && !(errors.As(err, &refused) && refused.Kind == NotFound) {
+			return d, err
+		}
+	}
+	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "is of no edge device of the hub"}
 }
 
 func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }

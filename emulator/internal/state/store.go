@@ -16,7 +16,7 @@ import (
 )
 
 // storeFormat is the layout of keys and rows that this version writes. Raise it with every change to either.
-const storeFormat = 2
+const storeFormat = 3
 
 // Sizes of the store in bytes: they bound its memory, not what it holds.
 const (
@@ -125,20 +125,23 @@ func (s *store) checkFormat(used bool) error {
 	case found > storeFormat:
 		return fmt.Errorf("%w (its format is %d, this version reads up to %d)", ErrNewer, found, storeFormat)
 	case found < storeFormat:
-		return s.upgrade()
+		return s.upgrade(found)
 	}
 	return nil
 }
 
-// upgrade brings a store of format 1 to the present one, in one commit: messages to devices got two texts at their end.
-func (s *store) upgrade() error {
+// upgrade brings a store of an older format to the present one, in one commit. With format 2 messages to devices got two texts at their
+// end, with format 3 devices one that may be missing.
+func (s *store) upgrade(found uint64) error {
 	b := s.batch()
-	start, end := under(tableCommand)
-	err := s.scan(start, end, func(key, value []byte) (bool, error) {
-		return true, b.Set(key, append(slices.Clone(value), 0, 0), nil)
-	})
-	if err != nil {
-		return err
+	if found < 2 {
+		start, end := under(tableCommand)
+		err := s.scan(start, end, func(key, value []byte) (bool, error) {
+			return true, b.Set(key, append(slices.Clone(value), 0, 0), nil)
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if err := b.Set(formatKey, binary.AppendUvarint(nil, storeFormat), nil); err != nil {
 		return err

@@ -73,7 +73,7 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "99") {
 		t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrNewer)
 	}
-	setRows(t, dir, map[string][]byte{"!format": {2}})
+	setRows(t, dir, map[string][]byte{"!format": {3}})
 	open(t, state.Options{Dir: dir})
 }
 
@@ -113,6 +113,30 @@ func TestAStoreOfFormat1IsBroughtUpToDate(t *testing.T) {
 			t.Errorf("got %+v, %v; want the message", left, err)
 		}
 		must(t, s.Close())
+	}
+}
+
+func TestAStoreOfFormat2IsRead(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
+	made, err := w.PutDevice(hub1, state.Device{ID: "e", Edge: true}, state.Unconditional, true)
+	must(t, err)
+	_, err = w.PutDevice(hub1, state.Device{ID: "below", ParentScope: made.Scope()}, state.Unconditional, true)
+	must(t, err)
+	must(t, w.Close())
+	setRows(t, dir, map[string][]byte{"!format": {2}}) // whose devices had no parent; those without one are written as then
+	s := open(t, state.Options{Dir: dir, Now: w.clock.Now})
+	for id, want := range map[string]string{"d": "", "e": "", "below": made.Scope()} {
+		if d, err := s.Device(hub1, id); err != nil || d.ParentScope != want {
+			t.Errorf("%s: got %q, %v, want the parent %q", id, d.ParentScope, err, want)
+		}
+	}
+	if d, err := s.DeviceOfScope(hub1, made.Scope()); err != nil || d.ID != "e" {
+		t.Errorf("got %q, %v, want the edge device", d.ID, err)
+	}
+	if _, err := s.DeviceOfScope(hub1, made.Scope()+"0"); err == nil {
+		t.Error("a scope of nobody is somebody's")
 	}
 }
 

@@ -1,0 +1,52 @@
+package iothub
+
+import (
+	"cmp"
+	"errors"
+
+	"evenkeel/emulator/internal/state"
+)
+
+// Edge devices have a scope that the service makes, which other devices name as theirs to be below them. Source: Devices_CreateOrUpdateIdentity,
+// 2021-04-12, and "Device scopes" of the Azure CLI's documentation. Fidelity: nothing else follows from a scope here, a device has one
+// parent at most, and what Azure refuses with InvalidDeviceScope, and with which number, is unsure.
+
+// deviceScope is an edge device's own scope, or the one that another device is in.
+func deviceScope(d state.Device) string { return cmp.Or(d.Scope(), d.ParentScope) }
+
+// parentScopes are the scopes of the edge devices above a device.
+func parentScopes(d state.Device) []string {
+	if d.ParentScope == "" {
+		return []string{}
+	}
+	return []string{d.ParentScope}
+}
+
+// parent is the scope that a client wants the device d of the hub to be in. An edge device's own scope is the service's to say: what a client
+// sends as that is passed over.
+func (h *Hubs) parent(host string, in identityInput, d state.Device) (string, error) {
+	scope := d.ParentScope
+	switch {
+	case !d.Edge && in.DeviceScope != nil:
+		scope = *in.DeviceScope
+	case len(in.ParentScopes) > 1:
+		return "", invalidScope("A device has one parent at most")
+	case len(in.ParentScopes) == 1:
+		scope = in.ParentScopes[0]
+	case in.ParentScopes != nil:
+		scope = ""
+	}
+	if scope == "" || scope == d.ParentScope {
+		return scope, nil
+	}
+	above, err := h.state.DeviceOfScope(host, scope)
+	if refused := (*state.Error)(nil); errors.As(err, &refused) && refused.Kind == state.Invalid {
+		return "", invalidScope(refused.Error())
+	}
+	if err == nil && above.ID == d.ID {
+		return "", invalidScope("A device cannot be its own parent")
+	}
+	return scope, err
+}
+
+func invalidScope(text string) error { return &wireError{400028, "InvalidDeviceScope", text} }
