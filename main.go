@@ -66,7 +66,7 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 		}
 	}
 	if cfg.Manifest != nil { // manifest: thousands of devices in a file
-		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
+		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
 			return err
 		}
 	}

@@ -200,16 +200,22 @@ func TestDevicesWithCertificatesComeInByTheAuthorityThatSignedThem(t *testing.T)
 		t.Fatal(err)
 	}
 	program := run(t, config{
-		"attestation": "X509", "certificate": string(authority.PEM()), "devices": `["device-1", {"id": "old-1", "primaryKey": "` + strings.Repeat("A", 44) + `"}]`,
+		"attestation": "X509", "certificate": string(authority.PEM()), "manifest": "devices.csv", "devices": `["device-1", {"id": "old-1", "primaryKey": "` + strings.Repeat("A", 44) + `"}]`,
 	})
 	certificate := program.made["azure-native:devices:DpsCertificate/authority"]
 	properties := certificate["properties"].ObjectValue()
 	if got := properties["certificate"].StringValue(); got != string(authority.PEM()) || !properties["isVerified"].BoolValue() {
 		t.Errorf("got certificate %q, verified %v, want the authority's, true", got, properties["isVerified"])
 	}
-	for _, name := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1"} {
-		x509 := program.made["azure-dps:index:"+name]["attestation"].ObjectValue()["x509"].ObjectValue()
-		if got, want := x509["caReferences"].ObjectValue()["primary"].StringValue(), certificate["certificateName"].StringValue(); got != want {
+	for _, name := range []string{"EnrollmentGroup/devices", "IndividualEnrollment/device-1", "EnrollmentSet/manifest"} {
+		entry, way := program.made["azure-dps:index:"+name], []resource.PropertyKey{"attestation", "x509"}
+		if name == "EnrollmentSet/manifest" {
+			way = []resource.PropertyKey{"defaults"} // for rows that say nothing of it
+		}
+		for _, member := range way {
+			entry = entry[member].ObjectValue()
+		}
+		if got, want := entry["caReferences"].ObjectValue()["primary"].StringValue(), certificate["certificateName"].StringValue(); got != want {
 			t.Errorf("%s: got CA reference %q, want %q", name, got, want)
 		}
 		if got := program.after("azure-dps:index:" + name); !slices.Contains(got, "authority") {
@@ -238,6 +244,14 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 		if got := declared(t, config{"manifest": text})[set]; !got["manifestText"].IsSecret() || got["manifest"].HasValue() {
 			t.Errorf("got %v of a text, want a secret text", got)
 		}
+	}
+	for _, name := range []resource.PropertyKey{"idPrefix", "deleteRegistrations"} {
+		if file[name].HasValue() {
+			t.Errorf("got %s %v at a service of the stack's own, want none", name, file[name])
+		}
+	}
+	if defaults := file["defaults"]; defaults.HasValue() && len(defaults.ObjectValue()) > 0 {
+		t.Errorf("got defaults %v, want none", defaults)
 	}
 }
 
@@ -295,6 +309,41 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 			}
 			if !provider["clientSecret"].IsSecret() || provider["metadataHost"].StringValue() != "127.0.0.1:2" {
 				t.Errorf("got login at %v with secret %v", provider["metadataHost"], provider["clientSecret"])
+			}
+		})
+	}
+}
+
+func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
+	t.Parallel()
+	const id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/provisioningServices/shared-dps"
+	for name, tc := range map[string]struct {
+		settings config
+		prefix   string
+		hubs     int
+		policy   string
+	}{
+		"the owner":    {config{"shared": "true"}, "", 2, "hashed"},
+		"a guest":      {config{"provisioningService": id}, "local-", 2, "hashed"},
+		"of one drain": {config{"provisioningService": id, "allocationPolicy": "Static", "hubSettings": `{"hub-2":{"drain":true}}`}, "local-", 1, "static"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tc.settings["manifest"] = "devices.csv"
+			program := run(t, tc.settings)
+			set := program.made["azure-dps:index:EnrollmentSet/manifest"]
+			defaults := set["defaults"].ObjectValue()
+			if got := set["idPrefix"]; got.HasValue() != (tc.prefix != "") || got.HasValue() && got.StringValue() != tc.prefix {
+				t.Errorf("got prefix %v, want %q", got, tc.prefix)
+			}
+			if hubs := defaults["iotHubs"].ArrayValue(); len(hubs) != tc.hubs || hubs[0].StringValue() != "hub-10123abcd.azure-devices.net" || defaults["allocationPolicy"].StringValue() != tc.policy {
+				t.Errorf("got defaults %v, want the policy %s over the stack's own hubs, %d of them", defaults, tc.policy, tc.hubs)
+			}
+			if got := set["deleteRegistrations"]; got.HasValue() != (tc.prefix != "") || got.HasValue() && !got.BoolValue() {
+				t.Errorf("got deleteRegistrations %v; a guest leaves no registrations behind", got)
+			}
+			if got := program.after("azure-dps:index:EnrollmentSet/manifest"); !slices.Contains(got, "hub-1") {
+				t.Errorf("is made after %v, want the links among them", got)
 			}
 		})
 	}

@@ -58,6 +58,7 @@ func TestStories(t *testing.T) {
 		Setup:               setup,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"enrollment":  editEnrollment,
+			"register":    registerDevice,
 			"kill9":       killEmulator,
 			"emulated":    emulated,
 			"noplainkeys": noPlainKeys,

@@ -4,12 +4,8 @@ package acceptance_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"fmt"
-	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -17,7 +13,6 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
-	"evenkeel/dpsdevice"
 	"evenkeel/internal/sas"
 )
 
@@ -117,41 +112,20 @@ func knowsItsInputs(t *testing.T, rotation int) {
 	}
 }
 
-// registrar registers devices of the stack's enrollment group.
+// registrar registers devices of the stack's enrollment group again and again.
 type registrar struct {
-	scope, host, key string
-	network          dpsdevice.Network
-	done             atomic.Int64
-	failures         []error
+	deviceSide
+	done     atomic.Int64
+	failures []error
 }
 
 func newRegistrar(t *testing.T) *registrar {
 	t.Helper()
-	out, err := own.Keel(checkout, "exec", "--", "pulumi", "stack", "output", "--json", "--show-secrets")
+	side, err := dialDevices(checkout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var stack struct{ IDScope, DeviceHost, EnrollmentGroupKey string }
-	if err := json.Unmarshal(out, &stack); err != nil {
-		t.Fatal(err)
-	}
-	s, err := own.EmulatorStatus(checkout)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pem, err := os.ReadFile(s.Endpoints.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(pem)
-	data, err := url.Parse(s.Endpoints.Data)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &registrar{scope: stack.IDScope, host: stack.DeviceHost, key: stack.EnrollmentGroupKey, network: dpsdevice.Network{
-		Address: dpsdevice.Loopback(data.Host, s.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}}
+	return &registrar{deviceSide: side}
 }
 
 // every registers a known device and a new one at each tick, until ctx ends.
@@ -170,14 +144,10 @@ func (r *registrar) every(ctx context.Context, interval time.Duration) {
 }
 
 func (r *registrar) register(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	key, err := sas.DeriveDeviceKey(r.key, id)
+	key, err := sas.DeriveDeviceKey(r.groupKey, id)
 	if err != nil {
 		return err
 	}
-	_, err = dpsdevice.Register(ctx, dpsdevice.Options{
-		Host: r.host, IDScope: r.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: r.network, Transport: dpsdevice.HTTPS,
-	})
+	_, err = r.deviceSide.register(ctx, id, key)
 	return err
 }

@@ -38,6 +38,24 @@ func CheckRegistrationID(path, id string) []Fault { return checkID(path, "regist
 // CheckGroupID checks the id of an enrollment group. The rules are those of registration ids.
 func CheckGroupID(path, id string) []Fault { return checkID(path, "enrollment group id", id) }
 
+// CheckIDPrefix checks a text that stands before ids: an id of at least one character has to fit behind it.
+func CheckIDPrefix(path, prefix string) []Fault {
+	faults := checkCharacters(path, "prefix", prefix)
+	if length := len([]rune(prefix)); length >= MaxIDLength {
+		faults = append(faults, fault(path, "the prefix has %d characters, which leaves none of %d for an id", length, MaxIDLength)...)
+	}
+	return faults
+}
+
+func checkCharacters(path, what, text string) []Fault {
+	for _, r := range text {
+		if !isAlphanumeric(r) && !strings.ContainsRune("-._:", r) {
+			return fault(path, "the %s %q holds %q: use letters, digits and - . _ : only", what, text, r)
+		}
+	}
+	return nil
+}
+
 func checkID(path, what, id string) []Fault {
 	switch {
 	case id == "":
@@ -50,12 +68,7 @@ func checkID(path, what, id string) []Fault {
 	if length := len([]rune(id)); length > MaxIDLength {
 		faults = append(faults, fault(path, "the %s has %d characters, at most %d are allowed", what, length, MaxIDLength)...)
 	}
-	for _, r := range id {
-		if !isAlphanumeric(r) && !strings.ContainsRune("-._:", r) {
-			faults = append(faults, fault(path, "the %s %q holds %q: use letters, digits and - . _ : only", what, id, r)...)
-			break
-		}
-	}
+	faults = append(faults, checkCharacters(path, what, id)...)
 	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {
 		faults = append(faults, fault(path, "the %s %q ends in %q: end it in a letter, a digit or -", what, id, last)...)
 	}

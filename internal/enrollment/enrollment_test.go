@@ -44,6 +44,16 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestPrefixesOfIDs(t *testing.T) {
+	t.Parallel()
+	for prefix, want := range map[string]string{
+		"": "", "stack-": "", "a.": "", "query": "", strings.Repeat("a", 127): "",
+		"my stack-": `holds ' '`, "a/": `holds '/'`, strings.Repeat("a", 128): "leaves none of 128",
+	} {
+		expect(t, prefix, enrollment.CheckIDPrefix("idPrefix", prefix), want)
+	}
+}
+
 func TestAFaultNamesItsPlace(t *testing.T) {
 	t.Parallel()
 	faults := enrollment.CheckRegistrationID("devices[2]", strings.Repeat("a", 130)+"/.")

@@ -30,6 +30,7 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 	rules := map[string][]property.Value{
 		"registrationId": {property.New("a b"), property.New("")}, "enrollmentGroupId": {property.New("a/b")}, "deviceId": {property.New("")},
 		"primaryKey": {property.New("no base64!")}, "secondaryKey": {property.New("c2hvcnQ=")}, "key": {property.New("!")}, "rotation": {property.New(-1.0)},
+		"idPrefix":              {property.New("a b-"), property.New(strings.Repeat("a", 128))},
 		"provisioningServiceId": {property.New("dps-1")}, "hubHostName": {property.New("hub-1"), property.New("https://x.y")}, "policyName": {property.New("a;b"), property.New(" ")},
 		"location": {property.New(" ")}, "allocationWeight": {property.New(0.0), property.New(1001.0)},
 		"allocationPolicy": {property.New("random")}, "provisioningStatus": {property.New("off")}, "endorsementKey": {property.New("AAAA")}, "storageRootKey": {property.New("!")},

@@ -37,6 +37,7 @@ type EnrollmentSetArgs struct {
 	Manifest     *types.AssetOrArchive `pulumi:"manifest,optional"`
 	ManifestText *string               `pulumi:"manifestText,optional" provider:"secret"`
 	Defaults     *SetDefaults          `pulumi:"defaults,optional"`
+	IDPrefix     *string               `pulumi:"idPrefix,optional"`
 	Cleanup
 }
 
@@ -63,6 +64,8 @@ func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
 		"The state keeps the file's hash alone, so it has to be a file, not text or a remote address.")
 	an.Describe(&a.ManifestText, "A manifest as text, such as a secret of the stack's configuration.")
 	an.Describe(&a.Defaults, "Settings of every enrollment that does not say otherwise.")
+	an.Describe(&a.IDPrefix, "What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. "+
+		"A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.")
 }
 
 // Annotate describes the properties in the schema.
@@ -82,12 +85,27 @@ func (a EnrollmentSetArgs) defaults() SetDefaults {
 
 func (a EnrollmentSetArgs) wanted(ctx context.Context) (path string, want []declared, err error) {
 	path, items, err := a.rows(ctx)
-	defaults := a.defaults()
+	defaults, prefix := a.defaults(), text(a.IDPrefix)
 	want = make([]declared, len(items))
 	for i, item := range items {
 		want[i] = item.declared(defaults)
+		want[i].ID = prefix + item.RegistrationID
 	}
 	return path, want, err
+}
+
+// index returns the places of inline items by their whole registration ids in lower case.
+func (a EnrollmentSetArgs) index() map[string]int {
+	index := make(map[string]int, len(a.Items))
+	for i, item := range a.Items {
+		index[a.idOf(item)] = i
+	}
+	return index
+}
+
+// idOf is the whole registration id of an inline item, in lower case.
+func (a EnrollmentSetArgs) idOf(item SetItem) string {
+	return strings.ToLower(text(a.IDPrefix) + item.RegistrationID)
 }
 
 // Create makes the enrollments. When some fail, the others are kept and the next update goes on.
@@ -202,7 +220,7 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 	if err != nil {
 		return response, err
 	}
-	items, index := slices.Clone(req.Inputs.Items), indexOf(req.Inputs.Items)
+	items, index := slices.Clone(req.Inputs.Items), req.Inputs.index()
 	if err := run.refresh(ctx, func(found held) {
 		if i, inline := index[strings.ToLower(found.ID)]; inline {
 			items[i].adopt(req.Inputs.defaults(), found)
@@ -216,7 +234,7 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 		p.GetLogger(ctx).Info("enrollments: " + counted("no longer as declared", slices.Sorted(maps.Keys(s.Drifted))))
 	}
 	items = slices.DeleteFunc(items, func(item SetItem) bool {
-		_, exists := run.spelled[strings.ToLower(item.RegistrationID)]
+		_, exists := run.spelled[req.Inputs.idOf(item)]
 		return !exists
 	})
 	response.Inputs.Items, s.Items = items, items

@@ -40,11 +40,17 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 		}
 		known = known && !value.IsComputed()
 	}
+	known = known && !req.NewInputs.Get("idPrefix").IsComputed()
+	told := args
+	if bad := enrollment.CheckIDPrefix("idPrefix", text(args.IDPrefix)); len(bad) > 0 {
+		faults = append(faults, bad...)
+		told.IDPrefix = nil // not for every item once more
+	}
 	switch {
 	case given != 1:
 		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
 	case known:
-		faults = append(faults, setFaults(ctx, args, unknownOf(req.NewInputs), time.Now())...)
+		faults = append(faults, setFaults(ctx, told, unknownOf(req.NewInputs), time.Now())...)
 	}
 	if len(args.Items) > manyItems {
 		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
@@ -124,7 +130,7 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 	var faults []enrollment.Fault
 	seen := map[string]int{}
 	for i, item := range items {
-		for _, f := range item.faults(defaults, i, seen, now) {
+		for _, f := range item.faults(text(args.IDPrefix), defaults, i, seen, now) {
 			if unknown.decides(f, i, item) {
 				continue
 			}
@@ -137,8 +143,12 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 }
 
 // faults returns those of one item, by their paths in an enrollment. Seen are the ids of the items before it.
-func (i SetItem) faults(d SetDefaults, index int, seen map[string]int, now time.Time) []enrollment.Fault {
-	faults := enrollment.CheckRegistrationID("registrationId", i.RegistrationID)
+func (i SetItem) faults(prefix string, d SetDefaults, index int, seen map[string]int, now time.Time) []enrollment.Fault {
+	whole := prefix + i.RegistrationID
+	if i.RegistrationID == "" {
+		whole = ""
+	}
+	faults := enrollment.CheckRegistrationID("registrationId", whole)
 	id := strings.ToLower(i.RegistrationID)
 	if first, twice := seen[id]; twice {
 		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%q stands twice, first as item %d", i.RegistrationID, first+1)})
@@ -148,7 +158,7 @@ func (i SetItem) faults(d SetDefaults, index int, seen map[string]int, now time.
 	if i.DeviceID != nil && *i.DeviceID == "" {
 		faults = append(faults, enrollment.Fault{Path: "deviceId", Message: "it is empty: leave it out to use the registration id"})
 	}
-	return append(faults, faultsOf(i.RegistrationID, i.declared(d).Settings, false, now)...)
+	return append(faults, faultsOf(whole, i.declared(d).Settings, false, now)...)
 }
 
 // place puts a fault of an enrollment where the item, the defaults or the manifest say it.

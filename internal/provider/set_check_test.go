@@ -69,6 +69,12 @@ func TestASetIsChecked(t *testing.T) {
 		"a policy of its own":   {object{"items": items(object{"registrationId": "a", "allocationPolicy": "custom"}, object{"registrationId": "b", "allocationPolicy": "static"})}, []string{"items[0].customAllocation", "items[1].iotHubs"}},
 		"faults at the item": {object{"items": items(object{"registrationId": "a"}, object{"registrationId": "A", "primaryKey": "!", "certificate": "x", "iotHubs": []string{"hub"}, "deviceId": ""})},
 			[]string{"items[1].certificate", "items[1].deviceId", "items[1].iotHubs", "items[1].primaryKey", "items[1].registrationId", "items[1].registrationId"}},
+		"a faulty prefix": {object{"idPrefix": "my stack-", "items": items(object{"registrationId": "a"}, object{"registrationId": "b c"})}, []string{"idPrefix", "items[1].registrationId"}},
+		"ids with a prefix": {object{"idPrefix": "one.", "items": items(object{"registrationId": ""}, object{"registrationId": strings.Repeat("a", 124)}, object{"registrationId": strings.Repeat("a", 125)},
+			object{"registrationId": "query"}, object{"registrationId": "b"}, object{"registrationId": "B"})}, []string{"items[0].registrationId", "items[2].registrationId", "items[5].registrationId"}},
+		"names with a prefix": {object{"idPrefix": "one-", "items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)}, object{"registrationId": "b", "certificate": root.leaf(t, "b", time.Hour)})},
+			[]string{"items[1].certificate"}},
+		"an unknown prefix": {object{"idPrefix": unknown, "items": items(object{"registrationId": "a", "certificate": root.leaf(t, "one-a", time.Hour)})}, nil},
 		"certificates and TPMs": {object{"items": items(
 			object{"registrationId": "a", "certificate": root.leaf(t, "a", -time.Hour), "secondaryCertificate": root.leaf(t, "b", time.Hour)},
 			object{"registrationId": "b", "endorsementKey": "AAIB", "storageRootKey": "!"}, object{"registrationId": "c", "caReference": "", "secondaryCaReference": "ca"})},

@@ -48,19 +48,33 @@ func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state Enrollment
 		return nil, nil
 	}
 	p.GetLogger(ctx).Info(plan.String())
-	if source == "items" {
-		return newDeviceDiff(state.EnrollmentSetArgs, inputs).paths(plan), nil
+	diff := map[string]p.PropertyDiff{}
+	plan, renamed := plan.withoutRenamed(text(state.IDPrefix), text(inputs.IDPrefix), state.Devices, digests)
+	if renamed {
+		diff["idPrefix"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}
+	switch {
+	case plan.isEmpty():
+	case source == "items":
+		maps.Copy(diff, newDeviceDiff(state.EnrollmentSetArgs, inputs).paths(plan))
+	default:
+		maps.Copy(diff, manifestDiff(source, plan, state.EnrollmentSetArgs, inputs))
+	}
+	return diff, nil
+}
+
+// manifestDiff names the defaults that changed or, where those are not all that differs, the manifest as a whole.
+func manifestDiff(source string, plan setPlan, old, new EnrollmentSetArgs) map[string]p.PropertyDiff {
 	diff := map[string]p.PropertyDiff{}
 	if len(plan.changed) > 0 {
-		for _, path := range defaultsPaths(state.defaults(), inputs.defaults()) {
+		for _, path := range defaultsPaths(old.defaults(), new.defaults()) {
 			diff[path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 		}
 	}
-	if len(diff) == 0 || !sameSource(inputs, state.EnrollmentSetArgs) {
+	if len(diff) == 0 || !sameSource(new, old) {
 		diff[source] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}
-	return diff, nil
+	return diff
 }
 
 // sameSource reports whether both have the same manifest.
@@ -80,6 +94,9 @@ func elidedDiff(inputs EnrollmentSetArgs, state EnrollmentSetState) map[string]p
 	diff := map[string]p.PropertyDiff{}
 	if !sameSource(inputs, state.EnrollmentSetArgs) {
 		diff["manifest"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
+	if !strings.EqualFold(text(inputs.IDPrefix), text(state.IDPrefix)) {
+		diff["idPrefix"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}
 	for _, path := range defaultsPaths(state.defaults(), inputs.defaults()) {
 		diff[path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}

@@ -94,20 +94,21 @@ func (i *SetItem) adopt(d SetDefaults, got held) {
 // deviceDiff finds the paths of a set of inline items in which devices differ.
 type deviceDiff struct {
 	old, new EnrollmentSetArgs
-	// oldIndex and newIndex are the places of items by the ids in lower case.
+	// oldIndex and newIndex are the places of items by the whole ids in lower case; an old item is found by its new id too, where another
+	// prefix renames it.
 	oldIndex, newIndex map[string]int
 }
 
 func newDeviceDiff(old, new EnrollmentSetArgs) deviceDiff {
-	return deviceDiff{old: old, new: new, oldIndex: indexOf(old.Items), newIndex: indexOf(new.Items)}
-}
-
-func indexOf(items []SetItem) map[string]int {
-	index := make(map[string]int, len(items))
-	for i, item := range items {
-		index[strings.ToLower(item.RegistrationID)] = i
+	d := deviceDiff{old: old, new: new, oldIndex: old.index(), newIndex: new.index()}
+	renamed := old
+	renamed.IDPrefix = new.IDPrefix
+	for id, i := range renamed.index() {
+		if _, exists := d.oldIndex[id]; !exists {
+			d.oldIndex[id] = i
+		}
 	}
-	return index
+	return d
 }
 
 // defaultsPaths are the paths in which defaults differ for an enrollment that says nothing of its own.

@@ -45,6 +45,35 @@ func planSet(want []declared, devices map[string]string, d digester) setPlan {
 	return plan
 }
 
+// withoutRenamed returns the plan without the devices that are removed and added again because the prefix of their ids is another one, and
+// whether there are any. What else differs of them is a change.
+func (p setPlan) withoutRenamed(from, to string, devices map[string]string, d digester) (setPlan, bool) {
+	if strings.EqualFold(from, to) {
+		return p, false
+	}
+	removed := make(map[string]string, len(p.removed))
+	for _, id := range p.removed {
+		removed[strings.ToLower(id)] = id
+	}
+	rest := setPlan{changed: slices.Clone(p.changed), unmoved: p.unmoved}
+	for _, w := range p.added {
+		was := strings.ToLower(from + w.ID[len(to):])
+		id, renamed := removed[was]
+		switch {
+		case !renamed:
+			rest.added = append(rest.added, w)
+		case !d.agrees(w, parseRecord(devices[id])):
+			rest.changed = append(rest.changed, w)
+		}
+		delete(removed, was)
+	}
+	for _, id := range removed {
+		rest.removed = append(rest.removed, id)
+	}
+	slices.Sort(rest.removed)
+	return rest, len(removed) < len(p.removed)
+}
+
 func (p setPlan) isEmpty() bool { return len(p.added)+len(p.changed)+len(p.removed) == 0 }
 
 // String counts what is to be done, with the first ids.

@@ -99,7 +99,9 @@ func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs
 // the service wants it there anyway, as verified, and so it stands in one place. The name is known in every preview, unlike the
 // resource's own output; so who is given this has to depend on the certificate.
 func (a *Authority) attestation() azuredps.AttestationPtrInput {
-	return azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{
-		CaReferences: azuredps.CAReferencesArgs{Primary: pulumi.String(a.Name)},
-	}}
+	return azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{CaReferences: a.references()}}
+}
+
+func (a *Authority) references() azuredps.CAReferencesArgs {
+	return azuredps.CAReferencesArgs{Primary: pulumi.String(a.Name)}
 }

@@ -140,13 +140,7 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 		known[hub.Name] = hub
 	}
 	if len(set.Hubs) == 0 && t.linked() {
-		// Among the hubs of others, the stack's devices stay on its own, and are spread as it says.
-		e.policy, _ = enrollment.CanonicalPolicy(effective)
-		for _, hub := range t.Hubs {
-			if !hub.Drain {
-				e.hubs = append(e.hubs, hub.Name)
-			}
-		}
+		e.keepTo(t.Hubs, effective)
 	}
 	for i, name := range set.Hubs {
 		hub, ok := known[name]
@@ -159,10 +153,25 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	if len(set.Hubs) > 0 && len(e.hubs) == 0 {
 		r.fault(key+".hubs", "names no hub that takes devices: every one is drained or absent")
 	}
-	if strings.EqualFold(effective, "static") && len(e.hubs) != 1 {
-		r.fault(key+".hubs", "the static allocation policy needs exactly one hub here, %d take devices", len(e.hubs))
-	}
+	r.oneHub(key+".hubs", effective, e)
 	return e
+}
+
+// keepTo keeps devices among the hubs of others on the stack's own, spread as the policy says.
+func (e *entry) keepTo(hubs []Hub, policy string) {
+	e.policy, _ = enrollment.CanonicalPolicy(policy)
+	for _, hub := range hubs {
+		if !hub.Drain {
+			e.hubs = append(e.hubs, hub.Name)
+		}
+	}
+}
+
+// oneHub checks that the static policy has its one hub.
+func (r *reader) oneHub(key, policy string, e entry) {
+	if strings.EqualFold(policy, "static") && len(e.hubs) != 1 {
+		r.fault(key, "the static allocation policy needs exactly one hub here, %d take devices", len(e.hubs))
+	}
 }
 
 // Args are the arguments of the enrollment group.

@@ -12,6 +12,10 @@ import (
 type Manifest struct {
 	// file names a file of the project; text is the list itself. One of them is empty.
 	file, text string
+	// prefix stands before the ids of the list; empty where the service is the stack's own.
+	prefix string
+	// entry is what a device has of which the list says no more than its id. Its keys are never set.
+	entry
 }
 
 // manifest reads where the list is; nil when there is none. What stands in it, the provider checks.
@@ -21,23 +25,36 @@ func (r *reader) manifest(t *Topology) *Manifest {
 	if value == "" {
 		return nil
 	}
-	if t.Existing != nil {
-		r.fault(key, "cannot be used with `provisioningService`: the devices of a stack that uses another's service bear the stack's name, and a list has names of its own; use `devices`")
-		return nil
+	m := &Manifest{prefix: t.prefix(), entry: entry{authority: t.Authority, guest: t.Existing != nil}}
+	if t.linked() {
+		m.keepTo(t.Hubs, t.Policy)
+		r.oneHub(key, t.Policy, m.entry)
 	}
 	if strings.HasPrefix(strings.TrimSpace(value), "[") || strings.Contains(value, "\n") {
-		return &Manifest{text: value}
+		m.text = value
+		return m
 	}
 	if _, err := r.file(value); err != nil {
 		r.fault(key, "is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read: %v", err)
 	}
-	return &Manifest{file: value}
+	m.file = value
+	return m
 }
 
 // Args are the arguments of the set. A list in the configuration may hold keys, so it is a secret.
-func (m *Manifest) Args() *azuredps.EnrollmentSetArgs {
-	if m.file != "" {
-		return &azuredps.EnrollmentSetArgs{Manifest: pulumi.NewFileAsset(m.file)}
+func (m *Manifest) Args(hubs Hubs) *azuredps.EnrollmentSetArgs {
+	defaults := azuredps.EnrollmentSetDefaultsArgs{AllocationPolicy: m.allocation(), IotHubs: m.hubHosts(hubs)}
+	if m.authority != nil {
+		defaults.CaReferences = m.authority.references()
 	}
-	return &azuredps.EnrollmentSetArgs{ManifestText: secret(m.text)}
+	args := &azuredps.EnrollmentSetArgs{Defaults: defaults, DeleteRegistrations: m.deletes()}
+	if m.prefix != "" {
+		args.IdPrefix = pulumi.String(m.prefix)
+	}
+	if m.file != "" {
+		args.Manifest = pulumi.NewFileAsset(m.file)
+	} else {
+		args.ManifestText = secret(m.text)
+	}
+	return args
 }

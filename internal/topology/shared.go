@@ -80,10 +80,18 @@ func (t *Topology) Separate(hubs Hubs) Hubs {
 
 // scoped is an id that is unlike those of other stacks at the same service.
 func (t *Topology) scoped(id string) string {
-	if t.Existing == nil || id == "" {
+	if id == "" {
 		return id
 	}
-	return t.Stack + "-" + id
+	return t.prefix() + id
+}
+
+// prefix is what makes ids so; empty at a service of the stack's own.
+func (t *Topology) prefix() string {
+	if t.Existing == nil {
+		return ""
+	}
+	return t.Stack + "-"
 }
 
 // login is how the provider reaches the emulator's Azure Resource Manager; Azure's own is known to it.

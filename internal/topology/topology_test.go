@@ -157,7 +157,7 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"not an authority":   {stack{"attestation": "x509", "certificate": leaf(t)}, []string{"certificate: the certificate of \"device-1\" is not a certificate authority"}},
 		"keys of a group":    {stack{"attestation": "x509", "certificate": authority(t), "enrollmentGroup": `{"id":"g","primaryKey":"` + strings.Repeat("A", 44) + `"}`}, []string{"enrollmentGroup: has keys, but attestation x509"}},
 		"no such manifest":   {stack{"manifest": "gone.csv"}, []string{"manifest: is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read"}},
-		"a guest's manifest": {stack{"provisioningService": serviceID, "manifest": "[]"}, []string{"manifest: cannot be used with `provisioningService`", "emulator: "}},
+		"a static list":      {stack{"provisioningService": serviceID, "allocationPolicy": "Static", "manifest": "[]", "devices": "[]", "enrollmentGroup": `{"id":"g","hubs":["hub-1"]}`}, []string{"manifest: the static allocation policy needs exactly one hub here, 2", "emulator: "}},
 		"rotated policy":     {stack{"rotation": `{"enrollment":1}`}, []string{"rotation.enrollment: there is no such policy: it is one of link, operator"}},
 		"rotated back":       {stack{"rotation": `{"link":-1}`}, []string{"rotation.link: -1 is negative"}},
 		"rotation in words":  {stack{"rotation": `{"link":"once"}`}, []string{"rotation: "}},

@@ -22,9 +22,11 @@ import (
 //	func EnrollmentSet(ctx *pulumi.Context) error {
 //		_, err := azuredps.NewEnrollmentSet(ctx, "sensors", &azuredps.EnrollmentSetArgs{
 //			Manifest: pulumi.NewFileAsset("sensors.csv"), // its first line: registrationId,deviceId,tags
+//			IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service keep apart
 //			Defaults: azuredps.EnrollmentSetDefaultsArgs{
 //				AllocationPolicy: azuredps.AllocationPolicyHashed,
 //			},
+//			DeleteRegistrations: pulumi.Bool(true),
 //		})
 //		return err
 //	}
@@ -43,6 +45,8 @@ type EnrollmentSet struct {
 	DigestKey pulumi.StringOutput `pulumi:"digestKey"`
 	// For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
 	Drifted pulumi.StringMapOutput `pulumi:"drifted"`
+	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	IdPrefix pulumi.StringPtrOutput `pulumi:"idPrefix"`
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayOutput `pulumi:"items"`
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -105,6 +109,8 @@ type enrollmentSetArgs struct {
 	Defaults *EnrollmentSetDefaults `pulumi:"defaults"`
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
+	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	IdPrefix *string `pulumi:"idPrefix"`
 	// The enrollments. Instead of a manifest.
 	Items []EnrollmentSetItem `pulumi:"items"`
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -119,6 +125,8 @@ type EnrollmentSetArgs struct {
 	Defaults EnrollmentSetDefaultsPtrInput
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
+	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	IdPrefix pulumi.StringPtrInput
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayInput
 	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
@@ -237,6 +245,11 @@ func (o EnrollmentSetOutput) DigestKey() pulumi.StringOutput {
 // For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
 func (o EnrollmentSetOutput) Drifted() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringMapOutput { return v.Drifted }).(pulumi.StringMapOutput)
+}
+
+// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+func (o EnrollmentSetOutput) IdPrefix() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringPtrOutput { return v.IdPrefix }).(pulumi.StringPtrOutput)
 }
 
 // The enrollments. Instead of a manifest.

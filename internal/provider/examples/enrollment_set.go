@@ -10,9 +10,11 @@ import (
 func EnrollmentSet(ctx *pulumi.Context) error {
 	_, err := azuredps.NewEnrollmentSet(ctx, "sensors", &azuredps.EnrollmentSetArgs{
 		Manifest: pulumi.NewFileAsset("sensors.csv"), // its first line: registrationId,deviceId,tags
+		IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service keep apart
 		Defaults: azuredps.EnrollmentSetDefaultsArgs{
 			AllocationPolicy: azuredps.AllocationPolicyHashed,
 		},
+		DeleteRegistrations: pulumi.Bool(true),
 	})
 	return err
 }

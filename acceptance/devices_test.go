@@ -1,0 +1,83 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	own "evenkeel/acceptance/checkout"
+	"evenkeel/dpsdevice"
+)
+
+// deviceSide is what devices know of the deployed provisioning service, and the key of the stack's enrollment group.
+type deviceSide struct {
+	scope, host, groupKey string
+	network               dpsdevice.Network
+}
+
+func dialDevices(folder string) (deviceSide, error) {
+	out, err := own.Keel(folder, "exec", "--", "pulumi", "stack", "output", "--json", "--show-secrets")
+	if err != nil {
+		return deviceSide{}, err
+	}
+	var stack struct{ IDScope, DeviceHost, EnrollmentGroupKey string }
+	if err := json.Unmarshal(out, &stack); err != nil {
+		return deviceSide{}, err
+	}
+	s, err := own.EmulatorStatus(folder)
+	if err != nil {
+		return deviceSide{}, err
+	}
+	pem, err := os.ReadFile(s.Endpoints.CAFile)
+	if err != nil {
+		return deviceSide{}, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return deviceSide{}, errors.New("the emulator's CA file holds no certificate")
+	}
+	data, err := url.Parse(s.Endpoints.Data)
+	if err != nil {
+		return deviceSide{}, err
+	}
+	return deviceSide{scope: stack.IDScope, host: stack.DeviceHost, groupKey: stack.EnrollmentGroupKey, network: dpsdevice.Network{
+		Address: dpsdevice.Loopback(data.Host, s.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+	}}, nil
+}
+
+// register registers a device with its own symmetric key.
+func (d deviceSide) register(ctx context.Context, id, key string) (dpsdevice.Registration, error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return dpsdevice.Register(ctx, dpsdevice.Options{
+		Host: d.host, IDScope: d.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: d.network, Transport: dpsdevice.HTTPS,
+	})
+}
+
+// registerDevice: [!] register ID KEY — a device registers with its own symmetric key, and is told its hub and its id there.
+func registerDevice(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: register ID KEY")
+	}
+	devices, err := dialDevices(checkout)
+	ts.Check(err)
+	got, err := devices.register(context.Background(), args[0], args[1])
+	switch {
+	case err == nil && neg:
+		ts.Fatalf("%s was let in", args[0])
+	case err != nil && !neg:
+		ts.Fatalf("%v", err)
+	case err == nil:
+		fmt.Fprintln(ts.Stdout(), got.Hub, got.DeviceID)
+	}
+}
