@@ -106,8 +106,34 @@ type service struct {
 	client            *http.Client
 }
 
-func dial(folder string) (service, error) {
+// whereabouts are the addresses of the emulator for devices and for the service API, and the trust in it.
+type whereabouts struct {
+	data, mqtt string
+	tls        *tls.Config
+}
+
+func findEmulator(folder string) (whereabouts, error) {
 	s, err := own.EmulatorStatus(folder)
+	if err != nil {
+		return whereabouts{}, err
+	}
+	address, err := url.Parse(s.Endpoints.Data)
+	if err != nil {
+		return whereabouts{}, err
+	}
+	pem, err := os.ReadFile(s.Endpoints.CAFile)
+	if err != nil {
+		return whereabouts{}, err
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return whereabouts{}, errors.New("the emulator's CA file holds no certificate")
+	}
+	return whereabouts{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
+}
+
+func dial(folder string) (service, error) {
+	at, err := findEmulator(folder)
 	if err != nil {
 		return service{}, err
 	}
@@ -120,22 +146,10 @@ func dial(folder string) (service, error) {
 		name, value, _ := strings.Cut(pair, "=")
 		parts[name] = value
 	}
-	address, err := url.Parse(s.Endpoints.Data)
-	if err != nil {
-		return service{}, err
-	}
-	pem, err := os.ReadFile(s.Endpoints.CAFile)
-	if err != nil {
-		return service{}, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return service{}, errors.New("the emulator's CA file holds no certificate")
-	}
 	transport := &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: roots},
+		TLSClientConfig: at.tls,
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, network, address.Host)
+			return (&net.Dialer{}).DialContext(ctx, network, at.data)
 		},
 	}
 	return service{

@@ -4,13 +4,8 @@ package acceptance_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/url"
-	"os"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -34,25 +29,12 @@ func dialDevices(folder string) (deviceSide, error) {
 	if err := json.Unmarshal(out, &stack); err != nil {
 		return deviceSide{}, err
 	}
-	s, err := own.EmulatorStatus(folder)
+	at, err := findEmulator(folder)
 	if err != nil {
 		return deviceSide{}, err
 	}
-	pem, err := os.ReadFile(s.Endpoints.CAFile)
-	if err != nil {
-		return deviceSide{}, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(pem) {
-		return deviceSide{}, errors.New("the emulator's CA file holds no certificate")
-	}
-	data, err := url.Parse(s.Endpoints.Data)
-	if err != nil {
-		return deviceSide{}, err
-	}
-	return deviceSide{scope: stack.IDScope, host: stack.DeviceHost, groupKey: stack.EnrollmentGroupKey, network: dpsdevice.Network{
-		Address: dpsdevice.Loopback(data.Host, s.Endpoints.MQTT), TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-	}}, nil
+	network := dpsdevice.Network{Address: dpsdevice.Loopback(at.data, at.mqtt), TLS: at.tls}
+	return deviceSide{stack.IDScope, stack.DeviceHost, stack.EnrollmentGroupKey, network}, nil
 }
 
 // register registers a device with its own symmetric key.
