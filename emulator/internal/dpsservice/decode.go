@@ -73,7 +73,7 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry,
 	if err := w.status(&e.Settings); err != nil {
 		return entry{}, err
 	}
-	if err := w.allocation(&e.Settings, service); err != nil {
+	if err := w.allocation(&e.Settings, service, stored); err != nil {
 		return entry{}, err
 	}
 	if err := w.documents(&e.Settings, k.individual); err != nil {
@@ -121,8 +121,8 @@ func (w wireEntry) status(s *state.Settings) error {
 	return nil
 }
 
-// allocation reads the policy and the hubs. A static policy without a hub is accepted, as Azure does: the registration fails.
-func (w wireEntry) allocation(s *state.Settings, service state.Service) error {
+// allocation reads the policy, the hubs and the webhook. A static policy without a hub is accepted, as Azure does: the registration fails.
+func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *entry) error {
 	if w.AllocationPolicy != nil {
 		policy, known := policyOf(*w.AllocationPolicy)
 		if !known {
@@ -144,20 +144,40 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service) error {
 		}
 		s.Hubs = append(s.Hubs, host)
 	}
-	if w.Custom != nil {
-		webhook, version := w.Custom.WebhookURL, w.Custom.APIVersion
-		if webhook == nil || version == nil || *version == "" {
-			return dpswire.Invalid("customAllocationDefinition needs both webhookUrl and apiVersion.")
+	return w.webhook(s, stored)
+}
+
+// oldestWebhook is the oldest apiVersion of a customAllocationDefinition, a preview. Source: service.json, 2021-10-01.
+const oldestWebhook = "2018-09-01"
+
+// webhook reads the customAllocationDefinition. Fidelity: that an address sent back as replies mask it means the present one is unsure.
+func (w wireEntry) webhook(s *state.Settings, stored *entry) error {
+	if w.Custom == nil {
+		if s.Allocation == state.Custom {
+			return dpswire.Invalid("The allocation policy custom needs a customAllocationDefinition.")
 		}
-		if u, err := url.Parse(*webhook); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
-			return dpswire.Invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
-		}
-		s.Webhook = &state.Webhook{URL: *webhook, APIVersion: *version}
+		return nil
 	}
-	if s.Allocation == state.Custom && s.Webhook == nil {
-		return dpswire.Invalid("The allocation policy custom needs a customAllocationDefinition.")
+	address, version := text(w.Custom.WebhookURL), text(w.Custom.APIVersion)
+	if address == "" || version == "" {
+		return dpswire.Invalid("customAllocationDefinition needs both webhookUrl and apiVersion.")
 	}
+	if u, err := url.Parse(address); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		return dpswire.Invalid("customAllocationDefinition.webhookUrl must be an http or https address.")
+	}
+	if dpswire.CheckVersion(version) != nil || version < oldestWebhook {
+		return dpswire.Invalid("customAllocationDefinition.apiVersion must be an api-version, %s-preview or later.", oldestWebhook)
+	}
+	if stored != nil && stored.Webhook != nil && address == maskQuery(stored.Webhook.URL) {
+		address = stored.Webhook.URL
+	}
+	s.Webhook = &state.Webhook{URL: address, APIVersion: version}
 	return nil
+}
+
+// refers reports whether an entry may mean something that the stored one holds and replies do not show.
+func (w wireEntry) refers() bool {
+	return w.Attestation != nil && w.Attestation.X509 != nil || w.Custom != nil && strings.HasSuffix(text(w.Custom.WebhookURL), mask)
 }
 
 func policyOf(name string) (state.AllocationPolicy, bool) {

@@ -78,10 +78,13 @@ func (k kind) reply(e entry, showKeys bool) entryReply {
 	return w
 }
 
+// mask stands for the query of an address.
+const mask = "?****"
+
 // maskQuery hides what follows the question mark of a webhook's address, which usually is its key.
 func maskQuery(address string) string {
 	if before, _, found := strings.Cut(address, "?"); found {
-		return before + "?****"
+		return before + mask
 	}
 	return address
 }

@@ -74,6 +74,25 @@ func TestEveryMemberIsEchoed(t *testing.T) {
 	}
 }
 
+func TestAMaskedWebhookSentBackKeepsItsKey(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dpsservice.Options{})
+	body := func(address string) string {
+		return `{"enrollmentGroupId":"a","attestation":{"type":"symmetricKey"},"customAllocationDefinition":{"webhookUrl":"` + address + `","apiVersion":"2018-09-01-preview"}}`
+	}
+	for _, step := range []struct{ sent, want string }{
+		{"https://f.example/a?code=secret", "https://f.example/a?code=secret"},
+		{"https://f.example/a?****", "https://f.example/a?code=secret"},
+		{"https://f.example/b?****", "https://f.example/b?****"},
+		{"https://f.example/a?code=new", "https://f.example/a?code=new"},
+	} {
+		w.put(t, "/enrollmentGroups/a", body(step.sent))
+		if g, err := w.st.EnrollmentGroup(w.scope, "a"); err != nil || g.Webhook.URL != step.want {
+			t.Errorf("%s: got %+v, %v, want %s", step.sent, g.Webhook, err, step.want)
+		}
+	}
+}
+
 func TestPutReplacesTheWholeEntry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
@@ -128,6 +147,10 @@ func TestBadEntries(t *testing.T) {
 			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example"},` + key), "both webhookUrl and apiVersion"},
 		{"a webhook that is no address", "/enrollments/a",
 			individual(`"customAllocationDefinition":{"webhookUrl":"x","apiVersion":"2021-10-01"},` + key), "webhookUrl"},
+		{"a webhook of an old version", "/enrollments/a",
+			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"2018-04-01"},` + key), "2018-09-01-preview or later"},
+		{"a webhook of no version", "/enrollments/a",
+			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"latest"},` + key), "2018-09-01-preview or later"},
 		{"a hub that is not linked", "/enrollments/a", individual(`"iotHubs":["hub-3.azure-devices.net"],` + key), "not linked"},
 		{"a host name that is not linked", "/enrollments/a", individual(`"iotHubHostName":"hub-3.azure-devices.net",` + key), "not linked"},
 		{"a twin that is no object", "/enrollments/a", individual(`"initialTwin":{"tags":[]},` + key), "initialTwin.tags"},

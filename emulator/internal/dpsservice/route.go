@@ -95,10 +95,10 @@ func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
 	return dpswire.Reply{Status: http.StatusNoContent}, k.remove(r.service.IDScope, r.id, r.ifMatch())
 }
 
-// checked is the state's form of a request's entry. The stored entry matters for X.509 only.
+// checked is the state's form of a request's entry. The stored entry is read only where it matters.
 func (s *surface) checked(k kind, w wireEntry, service state.Service) (entry, error) {
 	var stored *entry
-	if w.Attestation != nil && w.Attestation.X509 != nil {
+	if w.refers() {
 		if id, err := k.idOf(w); err == nil {
 			held, err := k.get(service.IDScope, id)
 			if err == nil {
