@@ -249,6 +249,8 @@ func TestConnectionsAreAnsweredBeforeTheyAreClosed(t *testing.T) {
 		"right":          {func(*packets.ConnectPacket) {}, packets.Accepted},
 		"wrong password": {func(p *packets.ConnectPacket) { p.Password = []byte("other") }, packets.ErrRefusedNotAuthorised},
 		"no password":    {func(p *packets.ConnectPacket) { p.PasswordFlag, p.Password = false, nil }, packets.ErrRefusedNotAuthorised},
+		"empty password": {func(p *packets.ConnectPacket) { p.Password = nil }, packets.ErrRefusedNotAuthorised},
+		"no client id":   {func(p *packets.ConnectPacket) { p.ClientIdentifier, p.CleanSession = "", false }, packets.ErrRefusedNotAuthorised},
 		"no front":       {func(p *packets.ConnectPacket) { p.Username = "theirs/x" }, packets.ErrRefusedNotAuthorised},
 		"MQTT 3.1":       {func(p *packets.ConnectPacket) { p.ProtocolName, p.ProtocolVersion = "MQIsdp", 3 }, packets.ErrRefusedBadProtocolVersion},
 	} {

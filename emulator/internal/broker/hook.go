@@ -89,10 +89,14 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 // OnSessionEstablished lets what the front sent follow the CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
 
-// OnPacketEncode says in the CONNACK what the library cannot: whether the session goes on with an earlier one, and a refusal for now.
+// OnPacketEncode says in the CONNACK what the library cannot: whether the session goes on with an earlier one, a refusal for now, and refusals
+// for which the library has codes of MQTT 5 only.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	if p.FixedHeader.Type == packets.Connack && owner(cl).unavailable {
 		p.ReasonCode = packets.Err3ServerUnavailable.Code
+	}
+	if p.FixedHeader.Type == packets.Connack && p.ReasonCode > packets.Err3NotAuthorized.Code && cl.Properties.ProtocolVersion <= protocolLevel {
+		p.ReasonCode = packets.Err3NotAuthorized.Code
 	}
 	if p.FixedHeader.Type == packets.Connack && p.ReasonCode == packets.CodeSuccess.Code {
 		if session, ok := owner(cl).session.(Resumer); ok {
@@ -112,10 +116,13 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
 // OnACLCheck lets everything pass: OnSubscribe and OnPublish have decided.
 func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
-// OnPacketRead sees packets before the library acts on them: acknowledgements of what we sent, and the topics that the library would
+// OnPacketRead sees packets before the library acts on them: empty passwords, acknowledgements of what we sent, and the topics that the library would
 // pass over in silence.
 func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	switch p.FixedHeader.Type {
+	case packets.Connect:
+		// Devices with a certificate may send an empty password, which the library takes for a fault and MQTT 3.1.1 does not.
+		p.Connect.PasswordFlag = len(p.Connect.Password) > 0
 	case packets.Puback:
 		owner(cl).acknowledged(p.PacketID)
 	case packets.Publish:
