@@ -6,10 +6,11 @@ const crypto = require('node:crypto');
 const fs = require('node:fs');
 const path = require('node:path');
 const test = require('node:test');
-const { call, command, event, hub, makeDevice, newKey, patience, registry, sas, setting, telemetry, until, withClient } = require('./support');
+const { call, command, event, hub, makeDevice, newKey, patience, registry, sas, service, setting, telemetry, until, withClient } = require('./support');
 const { Client: DeviceClient, Message, SharedAccessSignature } = require('azure-iot-device');
 const { Http } = require('azure-iot-device-http');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { Client: ServiceClient } = require('azure-iothub');
 
 const options = { timeout: 3 * patience };
 const transports = [Mqtt, MqttWs, Http];
@@ -195,6 +196,34 @@ for (const transport of [Mqtt, MqttWs]) {
         await second.sendEvent(new Message('from the second'));
       });
     });
+  });
+
+  test(`${transport.name}: with a new token a device is called, told and answered as before`, options, async () => {
+    const { id, key } = await makeDevice(`renewed-${transport.name}`);
+    const token = (seconds) => sas(`${hub}/devices/${id}`, key, seconds);
+    const client = DeviceClient.fromSharedAccessSignature(token(60), transport);
+    client.on('error', () => {});
+    await client.open();
+    try {
+      client.onDeviceMethod('echo', (request, response) => response.send(200, request.payload));
+      const messages = [];
+      client.on('message', (message) => { messages.push(message.data.toString()); client.complete(message, () => {}); });
+      const twin = await client.getTwin();
+      const changes = [];
+      twin.on('properties.desired', (delta) => changes.push(delta.level));
+      await client.getTwin(); // answered after the subscriptions before it
+      // The SDK connects anew, and takes its subscriptions for kept.
+      await new Promise((resolve, reject) => { client.updateSharedAccessSignature(token(3600), (err) => (err ? reject(err) : resolve())); });
+      const call = { methodName: 'echo', payload: 'still there', connectTimeoutInSeconds: 10 };
+      assert.equal((await ServiceClient.fromConnectionString(service()).invokeDeviceMethod(id, call)).result.payload, 'still there');
+      await registry.updateTwin(id, { properties: { desired: { level: 7 } } }, '*');
+      await until('the change', () => changes.includes(7));
+      assert.equal((await client.getTwin()).properties.desired.level, 7);
+      await command(id, { body: 'hello' });
+      await until('the message', () => messages.includes('hello'));
+    } finally {
+      await client.close();
+    }
   });
 
   for (const [how, end] of Object.entries({

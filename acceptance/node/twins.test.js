@@ -3,7 +3,8 @@
 
 const assert = require('node:assert/strict');
 const test = require('node:test');
-const { hub, makeDevice, patience, registry, service, setting, until, withClient } = require('./support');
+const { hub, makeDevice, patience, registry, service, setting, telemetry, until, withClient } = require('./support');
+const { Client: DeviceClient, Message } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
 const { Client, JobClient } = require('azure-iothub');
 
@@ -104,6 +105,24 @@ test('a device reads and reports, and the service sees it', options, async () =>
     assert.deepEqual(changes.slice(-2).map(({ interval, extra }) => ({ interval, extra })), [{ interval: 60, extra: { a: 1 } }, { interval: undefined, extra: null }]);
   });
   await until('it to be gone', async () => (await registry.getTwin('twin-device')).responseBody.connectionState === 'Disconnected');
+});
+
+test('a device names its model', options, async () => {
+  const { id, connection } = await makeDevice('twin-model');
+  const model = 'dtmi:com:example:Thermostat;1';
+  const client = DeviceClient.fromConnectionString(connection, Mqtt);
+  await client.setOptions({ modelId: model });
+  await client.open();
+  try {
+    await client.sendEvent(new Message('{"t":21}'));
+  } finally {
+    await client.close();
+  }
+  assert.equal((await registry.getTwin(id)).responseBody.modelId, model);
+  const { result } = await registry.createQuery(`SELECT deviceId FROM devices WHERE modelId = '${model}'`).next();
+  assert.deepEqual(result.map((one) => one.deviceId), [id]);
+  const [message] = await telemetry(id);
+  assert.equal(message.system['dt-dataschema'], model);
 });
 
 test('direct methods, with every kind of payload', options, async () => {

@@ -138,7 +138,7 @@ func (h *Hubs) deliver(key deviceKey) {
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
-	qos, ok := s.subscribed(s.devicebound())
+	qos, ok := s.subscribed(state.WishMessages)
 	if !ok || s.ended {
 		return
 	}

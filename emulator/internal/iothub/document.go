@@ -62,6 +62,7 @@ type twinDocument struct {
 	CloudToDeviceMessageCount int             `json:"cloudToDeviceMessageCount"`
 	AuthenticationType        string          `json:"authenticationType"`
 	X509Thumbprint            x509Thumbprint  `json:"x509Thumbprint"`
+	ModelID                   string          `json:"modelId"`
 	Version                   int64           `json:"version"`
 	Tags                      json.RawMessage `json:"tags,omitempty"`
 	Properties                twinProperties  `json:"properties"`
@@ -101,7 +102,7 @@ func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 	doc := twinDocument{
 		DeviceID: d.ID, ETag: t.ETag, DeviceETag: d.ETag, Status: status(d), StatusReason: d.StatusReason, StatusUpdateTime: stamp(d.StatusTime),
 		ConnectionState: connectionState(d), LastActivityTime: stamp(d.LastActivity), AuthenticationType: string(d.Auth),
-		X509Thumbprint: thumbprints(d), Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
+		X509Thumbprint: thumbprints(d), ModelID: t.ModelID, Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
 		Properties: twinProperties{
 			Desired:  withMeta(t.Desired, t.DesiredMeta, t.DesiredVersion),
 			Reported: withMeta(t.Reported, t.ReportedMeta, t.ReportedVersion),

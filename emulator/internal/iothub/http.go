@@ -80,8 +80,8 @@ func (h *Hubs) unrouted(w http.ResponseWriter, r *http.Request) {
 // Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
 func Routes() []string {
 	list := (&Hubs{}).newRoutes().Patterns()
-	for _, filter := range filters("{id}") {
-		list = append(list, "SUBSCRIBE "+filter)
+	for _, s := range subscriptions("{id}") {
+		list = append(list, "SUBSCRIBE "+s.filter)
 	}
 	for _, topic := range topics {
 		list = append(list, "PUBLISH "+topic.prefix)

@@ -140,7 +140,7 @@ func (h *Hubs) awaitSession(ctx context.Context, key deviceKey, wait time.Durati
 		s, changed := h.sessions[key], h.listening
 		h.mu.Unlock()
 		if s != nil {
-			if _, ok := s.subscribed(methodCalls); ok {
+			if _, ok := s.subscribed(state.WishMethods); ok {
 				return s, nil
 			}
 		}

@@ -3,6 +3,8 @@ package iothub
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"strings"
 
 	"evenkeel/emulator/internal/broker"
@@ -39,7 +41,7 @@ func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
 		status = 401
 	}
 	h.record(requestlog.Record{
-		Method: "CONNECT", Host: strings.ToLower(host), Path: c.ClientID, APIVersion: apiVersion(rest),
+		Method: "CONNECT", Host: strings.ToLower(host), Path: c.ClientID, APIVersion: parameter(c, "api-version"),
 		Status: status, Start: start, Duration: h.state.Now().Sub(start),
 	})
 	if err != nil {
@@ -70,11 +72,16 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: apiVersion(rest), client: c.Client,
-		clean: c.CleanSession, rules: rules, taken: map[string]struct{}{},
+		hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
+		clean: c.CleanSession, rules: rules, granted: state.Subscriptions{}, taken: map[string]struct{}{},
 	}
 	if err := h.resume(s); err != nil {
 		return nil, err
+	}
+	if s.model != "" {
+		if err := h.state.SetModelID(s.key.host, id, s.model); err != nil {
+			return nil, err
+		}
 	}
 	if !granted.expiry.IsZero() {
 		s.unwatch = h.state.At(granted.expiry, func() { s.client.Close(errExpired) })
@@ -83,22 +90,23 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	h.sessions[s.key] = s
 	h.mu.Unlock()
 	h.state.SetConnected(s.key.host, id, true)
-	s.deliver()
+	s.serveWishes()
 	return s, nil
 }
 
-// resume gives a device that connects without a clean session the subscription to messages that it had; other subscriptions end with
-// their connection. Fidelity: that a kept subscription is what makes a session present in the CONNACK is unsure.
+// resume gives a device that connects without a clean session the subscriptions that it had. The documentation promises this of messages alone,
+// but the Node SDK connects anew with each token and subscribes to nothing again (Azure/iotedge issue 3214). Fidelity: that kept subscriptions
+// are what makes a session present in the CONNACK is unsure.
 func (h *Hubs) resume(s *session) error {
 	if s.clean {
-		return h.state.PutSubscription(s.key.host, s.key.id, nil)
+		return h.state.DropSubscriptions(s.key.host, s.key.id)
 	}
-	kept, ok, err := h.state.Subscription(s.key.host, s.key.id)
-	if err != nil || !ok {
+	kept, err := h.state.Subscriptions(s.key.host, s.key.id)
+	if err != nil {
 		return err
 	}
-	s.resumed = true
-	s.granted = map[string]byte{s.devicebound(): kept.QoS}
+	s.resumed = len(kept) > 0
+	maps.Copy(s.granted, kept)
 	return nil
 }
 
@@ -134,12 +142,19 @@ func (h *Hubs) record(r requestlog.Record) {
 	}
 }
 
-// apiVersion finds the version in what follows the host of a user name.
-func apiVersion(rest string) string {
-	_, after, ok := strings.Cut(rest, "api-version=")
-	if !ok {
-		return ""
+// parameter finds what a user name says after its device, as in {host}/{deviceId}/?api-version=…&model-id=…
+func parameter(c broker.Connect, name string) string {
+	_, rest, _ := strings.Cut(c.UserName, "/")
+	given := strings.TrimLeft(strings.TrimPrefix(rest, c.ClientID), "/?")
+	for pair := range strings.SplitSeq(given, "&") {
+		value, ok := strings.CutPrefix(pair, name+"=")
+		if !ok {
+			continue
+		}
+		if decoded, err := url.PathUnescape(value); err == nil {
+			return decoded
+		}
+		return value
 	}
-	version, _, _ := strings.Cut(after, "&")
-	return version
+	return ""
 }

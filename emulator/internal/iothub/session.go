@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,9 +25,26 @@ const (
 	methodAnswers = "$iothub/methods/res/"
 )
 
-// filters are those that a device may subscribe to.
-func filters(device string) []string {
-	return []string{twinAnswers, desiredChanges, methodCalls, devicebound(device)}
+// subscription is a filter that a device may subscribe to, and what it means.
+type subscription struct {
+	filter string
+	wish   state.Wish
+}
+
+func subscriptions(device string) []subscription {
+	return []subscription{
+		{twinAnswers, state.WishTwinAnswers}, {desiredChanges, state.WishDesired}, {methodCalls, state.WishMethods}, {devicebound(device), state.WishMessages},
+	}
+}
+
+// wishOf is what a filter means; false when it is none of a device's.
+func wishOf(device, filter string) (state.Wish, bool) {
+	for _, s := range subscriptions(device) {
+		if s.filter == filter {
+			return s.wish, true
+		}
+	}
+	return "", false
 }
 
 // topics are those that devices may publish to beside that of telemetry, and what takes the rest of the topic.
@@ -48,18 +64,20 @@ type session struct {
 	// generation tells the device from one deleted and made again under the same id.
 	generation string
 	version    string
-	client     broker.Client
+	// model is the one that the device named, a DTMI, or empty.
+	model  string
+	client broker.Client
 	// unwatch ends the wait for the expiry of the token; nil without one.
 	unwatch func()
 
 	mu sync.Mutex
-	// granted are the filters subscribed to, with their quality of service.
-	granted map[string]byte
+	// granted is what the device subscribed to, with the quality of service; it is never nil.
+	granted state.Subscriptions
 	// calls are the method calls that wait for an answer, by request id; lastCall is the last one's.
 	calls    map[string]chan methodAnswer
 	lastCall uint64
 
-	// clean: the subscription to messages ends with the connection. resumed: there is one of an earlier connection.
+	// clean: subscriptions end with the connection. resumed: there are some of an earlier connection.
 	clean, resumed bool
 	rules          settings
 	// delivery keeps messages to the device in order; it guards what follows.
@@ -86,7 +104,8 @@ func (s *session) Closed() {
 
 // Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
-	if !slices.Contains(filters(s.key.id), filter) {
+	wish, ok := wishOf(s.key.id, filter)
+	if !ok {
 		s.record("SUBSCRIBE", filter, 400)
 		return 0, errors.New("unknown topic")
 	}
@@ -95,44 +114,42 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	} else if err != nil {
 		return broker.Refused, nil
 	}
-	s.mu.Lock()
-	if s.granted == nil {
-		s.granted = map[string]byte{}
-	}
-	s.granted[filter] = qos
-	s.mu.Unlock()
-	s.record("SUBSCRIBE", filter, 200)
-	switch filter {
-	case methodCalls:
-		s.hubs.announceListener()
-	case s.devicebound():
-		if err := s.keepSubscription(&state.Subscription{QoS: qos}); err != nil {
+	if !s.clean {
+		if err := s.hubs.state.PutSubscription(s.key.host, s.key.id, wish, qos); err != nil {
 			return 0, err
 		}
-		s.deliver()
 	}
+	s.mu.Lock()
+	s.granted[wish] = qos
+	s.mu.Unlock()
+	s.record("SUBSCRIBE", filter, 200)
+	s.serveWishes()
 	return qos, nil
+}
+
+// serveWishes begins what the device subscribed to.
+func (s *session) serveWishes() {
+	if _, ok := s.subscribed(state.WishMethods); ok {
+		s.hubs.announceListener()
+	}
+	s.deliver()
 }
 
 // Unsubscribe implements broker.Session.
 func (s *session) Unsubscribe(filter string) {
-	s.mu.Lock()
-	delete(s.granted, filter)
-	s.mu.Unlock()
-	if filter != s.devicebound() {
+	wish, ok := wishOf(s.key.id, filter)
+	if !ok {
 		return
 	}
-	if err := s.keepSubscription(nil); err != nil {
+	s.mu.Lock()
+	delete(s.granted, wish)
+	s.mu.Unlock()
+	if s.clean {
+		return
+	}
+	if err := s.hubs.state.DropSubscription(s.key.host, s.key.id, wish); err != nil {
 		s.hubs.log.Error("forget a subscription", "hub", s.key.host, "device", s.key.id, "error", err)
 	}
-}
-
-// keepSubscription makes the subscription to messages, or with nil its end, outlive the connection.
-func (s *session) keepSubscription(wanted *state.Subscription) error {
-	if s.clean {
-		return nil
-	}
-	return s.hubs.state.PutSubscription(s.key.host, s.key.id, wanted)
 }
 
 // Publish implements broker.Session. A will can only be telemetry.
@@ -194,6 +211,9 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 	if m.Will {
 		properties = set(properties, "iothub-MessageType", "Will")
 	}
+	if s.model != "" {
+		system = set(system, "dt-dataschema", s.model) // "Create and read IoT Hub messages"
+	}
 	s.hubs.inbox.add(Message{
 		Host: s.key.host, DeviceID: s.key.id, Protocol: "mqtt", Received: s.hubs.state.Now(),
 		Body: m.Payload, Properties: properties, System: system,
@@ -239,7 +259,7 @@ func (s *session) answerError(topic, query string, err error) error {
 // answer replies to a twin request; nothing is sent to a device that did not subscribe to the answers.
 func (s *session) answer(topic, query string, status int, more string, body []byte) error {
 	s.record("PUBLISH", topic, status)
-	qos, ok := s.subscribed(twinAnswers)
+	qos, ok := s.subscribed(state.WishTwinAnswers)
 	if !ok {
 		return nil
 	}
@@ -247,7 +267,7 @@ func (s *session) answer(topic, query string, status int, more string, body []by
 }
 
 func (s *session) pushDesired(change state.DesiredChange) {
-	qos, ok := s.subscribed(desiredChanges)
+	qos, ok := s.subscribed(state.WishDesired)
 	if !ok {
 		return
 	}
@@ -257,10 +277,10 @@ func (s *session) pushDesired(change state.DesiredChange) {
 	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body, QoS: qos})
 }
 
-func (s *session) subscribed(filter string) (qos byte, ok bool) {
+func (s *session) subscribed(wish state.Wish) (qos byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	qos, ok = s.granted[filter]
+	qos, ok = s.granted[wish]
 	return qos, ok
 }
 

@@ -14,7 +14,7 @@ func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	got := f.owner("GET", "/twins/d1", "").want(t, "get", http.StatusOK)
 	want := `{"deviceId":"d1","etag":"AAAAAAAAAAE=","deviceEtag":"` + etag + `","status":"enabled","statusUpdateTime":"0001-01-01T00:00:00Z",` +
 		`"connectionState":"Disconnected","lastActivityTime":"0001-01-01T00:00:00Z","cloudToDeviceMessageCount":0,"authenticationType":"sas",` +
-		`"x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null},"version":2,"properties":{` +
+		`"x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null},"modelId":"","version":2,"properties":{` +
 		`"desired":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.8900000Z"},"$version":1},` +
 		`"reported":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.8900000Z"},"$version":1}},"capabilities":{"iotEdge":false}}`
 	if got.body != want {

@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
@@ -101,23 +102,28 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
-	wanted := state.Subscription{QoS: 1}
-	must(t, w.PutSubscription(hub1, "d", &wanted))
-	must(t, w.PutSubscription(hub1, "d", &wanted))
-	if got, found, err := w.Subscription(hub1, "d"); !found || got != wanted || err != nil {
-		t.Errorf("got %v %t %v, want %v", got, found, err, wanted)
+	wants := func(want state.Subscriptions) {
+		t.Helper()
+		if got, err := w.Subscriptions(hub1, "d"); err != nil || !maps.Equal(got, want) {
+			t.Errorf("got %v %v, want %v", got, err, want)
+		}
 	}
-	must(t, w.PutSubscription(hub1, "d", nil))
-	if _, found, _ := w.Subscription(hub1, "d"); found {
-		t.Error("it is there after it was forgotten")
+	wants(nil)
+	for range 2 {
+		must(t, w.PutSubscription(hub1, "d", state.WishMessages, 1))
+		must(t, w.PutSubscription(hub1, "d", state.WishMethods, 0))
 	}
-	must(t, w.PutSubscription(hub1, "d", &wanted))
+	wants(state.Subscriptions{state.WishMessages: 1, state.WishMethods: 0})
+	must(t, w.DropSubscription(hub1, "d", state.WishMessages))
+	wants(state.Subscriptions{state.WishMethods: 0})
+	must(t, w.DropSubscriptions(hub1, "d"))
+	wants(nil)
+	must(t, w.PutSubscription(hub1, "d", state.WishDesired, 0))
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.withDevice()
-	if _, found, _ := w.Subscription(hub1, "d"); found {
-		t.Error("a device made again has the subscription of the one before")
-	}
-	wantKind(t, w.PutSubscription(hub1, "never", &wanted), state.NotFound)
+	wants(nil)
+	wantKind(t, w.PutSubscription(hub1, "never", state.WishMessages, 1), state.NotFound)
+	must(t, w.DropSubscriptions(hub1, "never"))
 }
 
 func TestDevicesThatGoAreAnnounced(t *testing.T) {

@@ -71,7 +71,12 @@ func fill(v reflect.Value, path string, n *int) {
 		fill(v.Index(0), path, n)
 		fill(v.Index(1), path, n)
 	case reflect.Map:
-		v.Set(reflect.ValueOf(map[string]string{fmt.Sprint("a", *n): "b", "": "c"}))
+		v.Set(reflect.MakeMap(v.Type()))
+		for _, key := range []string{fmt.Sprint("a", *n), ""} {
+			value := reflect.New(v.Type().Elem()).Elem()
+			fill(value, path, n)
+			v.SetMapIndex(reflect.ValueOf(key).Convert(v.Type().Key()), value)
+		}
 	case reflect.Struct:
 		for i := range v.NumField() {
 			name := v.Type().Name() + "." + v.Type().Field(i).Name

@@ -46,7 +46,7 @@ var kinds = map[byte]struct {
 	tableTwin:            {"twins", 2, func() row { return &Twin{} }},
 	tableCommand:         {"messages", 3, func() row { return &Command{} }},
 	tableFeedback:        {"feedback", 4, func() row { return &Feedback{} }},
-	tableSubscription:    {"subscriptions", 2, func() row { return &Subscription{} }},
+	tableSubscription:    {"subscriptions", 2, func() row { return new(Subscriptions) }},
 }
 
 // activityName is the table of when devices were heard of, which the store does not keep.

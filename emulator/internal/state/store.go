@@ -16,7 +16,7 @@ import (
 )
 
 // storeFormat is the layout of keys and rows that this version writes. Raise it with every change to either.
-const storeFormat = 3
+const storeFormat = 4
 
 // Sizes of the store in bytes: they bound its memory, not what it holds.
 const (
@@ -131,13 +131,24 @@ func (s *store) checkFormat(used bool) error {
 }
 
 // upgrade brings a store of an older format to the present one, in one commit. With format 2 messages to devices got two texts at their
-// end, with format 3 devices one that may be missing.
+// end; with format 3 devices one that may be missing; with format 4 twins got one, and a subscription, until then the number of its quality of
+// service, became a list.
 func (s *store) upgrade(found uint64) error {
 	b := s.batch()
+	steps := map[byte]func(value []byte) []byte{
+		tableTwin: func(value []byte) []byte { return append(value, 0) },
+		tableSubscription: func(value []byte) []byte {
+			qos, _ := binary.Uvarint(value)
+			return encode(&Subscriptions{WishMessages: byte(qos)})
+		},
+	}
 	if found < 2 {
-		start, end := under(tableCommand)
+		steps[tableCommand] = func(value []byte) []byte { return append(value, 0, 0) }
+	}
+	for table, step := range steps {
+		start, end := under(table)
 		err := s.scan(start, end, func(key, value []byte) (bool, error) {
-			return true, b.Set(key, append(slices.Clone(value), 0, 0), nil)
+			return true, b.Set(key, step(slices.Clone(value)), nil)
 		})
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,7 +74,7 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "99") {
 		t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrNewer)
 	}
-	setRows(t, dir, map[string][]byte{"!format": {3}})
+	setRows(t, dir, map[string][]byte{"!format": {4}})
 	open(t, state.Options{Dir: dir})
 }
 
@@ -88,31 +89,46 @@ func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	must(t, db.Close())
 }
 
-func TestAStoreOfFormat1IsBroughtUpToDate(t *testing.T) {
+func TestAStoreOfAnEarlierFormatIsBroughtUpToDate(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
-	w.queue("kept")
-	rows, err := w.Rows()
-	must(t, err)
-	must(t, w.Close())
-	old := map[string][]byte{"!format": {1}}
-	for key, value := range rows {
-		if key[0] == 'Q' {
-			old[key] = []byte(strings.TrimSuffix(value, "\x00\x00")) // without the message id and the wish for feedback
-		}
-	}
-	if len(old) != 2 {
-		t.Fatalf("got %d rows of messages, want 1", len(old)-1)
-	}
-	setRows(t, dir, old)
-	for range 2 { // the second time it is of the present format
-		s, err := state.Open(state.Options{Dir: dir, Now: w.clock.Now})
+	for format := byte(1); format < 4; format++ {
+		dir := t.TempDir()
+		w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
+		w.queue("kept")
+		must(t, w.PutSubscription(hub1, "d", state.WishMessages, 1))
+		must(t, last(w.PatchTwin(hub1, "d", state.TwinPatch{Tags: []byte(`{"kept":1}`)}, state.Unconditional)))
+		rows, err := w.Rows()
 		must(t, err)
-		if left, err := s.Commands(hub1, "d"); err != nil || len(left) != 1 || string(left[0].Body) != "kept" {
-			t.Errorf("got %+v, %v; want the message", left, err)
+		must(t, w.Close())
+		old := map[string][]byte{"!format": {format}}
+		for key, value := range rows {
+			switch {
+			case key[0] == 'Q' && format == 1:
+				old[key] = []byte(strings.TrimSuffix(value, "\x00\x00")) // without the message id and the wish for feedback
+			case key[0] == 'T':
+				old[key] = []byte(strings.TrimSuffix(value, "\x00")) // without the model
+			case key[0] == 'B':
+				old[key] = []byte{1} // the quality of service alone
+			}
 		}
-		must(t, s.Close())
+		if want := map[byte]int{1: 4, 2: 3, 3: 3}[format]; len(old) != want {
+			t.Fatalf("format %d: got %d rows to write, want %d", format, len(old), want)
+		}
+		setRows(t, dir, old)
+		for range 2 { // the second time it is of the present format
+			s, err := state.Open(state.Options{Dir: dir, Now: w.clock.Now})
+			must(t, err)
+			if left, err := s.Commands(hub1, "d"); err != nil || len(left) != 1 || string(left[0].Body) != "kept" {
+				t.Errorf("format %d: got %+v, %v; want the message", format, left, err)
+			}
+			if u, err := s.Subscriptions(hub1, "d"); err != nil || !maps.Equal(u, state.Subscriptions{state.WishMessages: 1}) {
+				t.Errorf("format %d: got %v, %v; want the subscription to messages", format, u, err)
+			}
+			if twin, err := s.Twin(hub1, "d"); err != nil || string(twin.Tags) != `{"kept":1}` || twin.ModelID != "" {
+				t.Errorf("format %d: got %+v, %v; want the twin", format, twin, err)
+			}
+			must(t, s.Close())
+		}
 	}
 }
 

@@ -1,37 +1,81 @@
 package state
 
-import "strings"
+import (
+	"maps"
+	"slices"
+	"strings"
+)
 
-// Subscription is a device's lasting wish for messages: it outlives connections, and ends with its device.
-type Subscription struct {
-	// QoS is the quality of service in which messages go out: 0 or 1.
-	QoS byte
-}
+// Wish is what a device wants to be sent.
+type Wish string
 
-func (u *Subscription) fields(c *codec) {
-	n := uint64(u.QoS)
-	c.uint("qos", &n)
-	u.QoS = byte(n)
+// The wishes of a device.
+const (
+	WishMessages    Wish = "messages"
+	WishMethods     Wish = "methods"
+	WishTwinAnswers Wish = "twinAnswers"
+	WishDesired     Wish = "desired"
+)
+
+// Subscriptions are a device's lasting wishes, each with the quality of service in which to send: 0 or 1. They outlive connections, and end
+// with their device.
+type Subscriptions map[Wish]byte
+
+func (u *Subscriptions) fields(c *codec) {
+	type wanted struct {
+		wish Wish
+		qos  uint64
+	}
+	var all []wanted
+	for _, wish := range slices.Sorted(maps.Keys(*u)) {
+		all = append(all, wanted{wish, uint64((*u)[wish])})
+	}
+	list(c, "wishes", &all, func(w *wanted) {
+		text(c, "wish", &w.wish)
+		c.uint("qos", &w.qos)
+	})
+	if c.reading && all != nil {
+		*u = make(Subscriptions, len(all))
+		for _, w := range all {
+			(*u)[w.wish] = byte(w.qos)
+		}
+	}
 }
 
 func subscriptionKey(hub, id string) []byte {
 	return keyOf(tableSubscription, strings.ToLower(hub), id)
 }
 
-// Subscription returns what a device subscribed to, and whether it did.
-func (s *State) Subscription(hub, id string) (u Subscription, found bool, err error) {
+// Subscriptions returns what a device subscribed to; empty when to nothing.
+func (s *State) Subscriptions(hub, id string) (Subscriptions, error) {
 	leave, err := s.enter()
 	if err != nil {
-		return u, false, err
+		return nil, err
 	}
 	defer leave()
 	defer s.devices.read(deviceKey(hub, id))()
-	found, err = s.store.get(subscriptionKey(hub, id), &u)
-	return u, found, err
+	var u Subscriptions
+	_, err = s.store.get(subscriptionKey(hub, id), &u)
+	return u, err
 }
 
-// PutSubscription keeps what a registered device subscribes to; nil forgets it.
-func (s *State) PutSubscription(hub, id string, wanted *Subscription) error {
+// PutSubscription keeps a wish of a registered device.
+func (s *State) PutSubscription(hub, id string, wish Wish, qos byte) error {
+	return s.changeSubscriptions(hub, id, func(u Subscriptions) { u[wish] = qos })
+}
+
+// DropSubscription forgets a wish of a device.
+func (s *State) DropSubscription(hub, id string, wish Wish) error {
+	return s.changeSubscriptions(hub, id, func(u Subscriptions) { delete(u, wish) })
+}
+
+// DropSubscriptions forgets all wishes of a device.
+func (s *State) DropSubscriptions(hub, id string) error {
+	return s.changeSubscriptions(hub, id, func(u Subscriptions) { clear(u) })
+}
+
+// changeSubscriptions writes only what changed.
+func (s *State) changeSubscriptions(hub, id string, change func(Subscriptions)) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
@@ -39,15 +83,20 @@ func (s *State) PutSubscription(hub, id string, wanted *Subscription) error {
 	defer leave()
 	defer s.devices.lock(deviceKey(hub, id))()
 	key := subscriptionKey(hub, id)
-	var present Subscription
-	found, err := s.store.get(key, &present)
-	if err != nil || found == (wanted != nil) && (!found || present == *wanted) {
+	var before Subscriptions
+	if _, err := s.store.get(key, &before); err != nil {
 		return err
 	}
+	after := Subscriptions{}
+	maps.Copy(after, before)
+	change(after)
+	if maps.Equal(before, after) {
+		return nil
+	}
 	b := s.store.batch()
-	if wanted == nil {
+	if len(after) == 0 {
 		b.delete(key)
-		return s.store.commit(b)
+		return s.store.commitDevices(b)
 	}
 	var d Device
 	registered, err := s.store.get(deviceKey(hub, id), &d)
@@ -57,6 +106,6 @@ func (s *State) PutSubscription(hub, id string, wanted *Subscription) error {
 	if !registered {
 		return noDevice(id)
 	}
-	b.put(key, wanted)
-	return s.store.commit(b)
+	b.put(key, &after)
+	return s.store.commitDevices(b)
 }

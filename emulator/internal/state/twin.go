@@ -17,6 +17,8 @@ type Twin struct {
 	DesiredVersion, ReportedVersion int64
 	// DesiredMeta, ReportedMeta: the $metadata objects, JSON.
 	DesiredMeta, ReportedMeta []byte
+	// ModelID is the model that the device named when it connected, a DTMI; empty when it never named one.
+	ModelID string
 }
 
 // firstTwinVersion is the version of a twin nobody has changed.
@@ -33,6 +35,7 @@ func (t *Twin) fields(c *codec) {
 	c.bytes("reported", &t.Reported)
 	c.bytes("desiredMeta", &t.DesiredMeta)
 	c.bytes("reportedMeta", &t.ReportedMeta)
+	text(c, "modelId", &t.ModelID)
 }
 
 // newTwin is the twin of a device as it is made. It is not kept before it has something to say.
@@ -137,6 +140,30 @@ func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, er
 		})
 	}
 	return t, nil
+}
+
+// SetModelID keeps the model that a device named. No version of the twin changes with it.
+func (s *State) SetModelID(hub, id, model string) error {
+	leave, err := s.enter()
+	if err != nil {
+		return err
+	}
+	defer leave()
+	defer s.devices.lock(deviceKey(hub, id))()
+	_, t, found, err := s.twin(hub, id)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return noDevice(id)
+	}
+	if t.ModelID == model {
+		return nil
+	}
+	t.ModelID = model
+	b := s.store.batch()
+	b.put(twinKey(hub, id), &t)
+	return s.store.commitDevices(b)
 }
 
 // apply changes t, or returns a refusal and leaves t unusable.
