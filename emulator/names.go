@@ -28,7 +28,7 @@ const (
 	// MQTT ports. Needs no privilege.
 	NamesMap Names = "map"
 	// NamesLoopback is for Azure's own SDKs, unmodified: each hub and each provisioning service has a loopback address of its own, with
-	// ports 443 and 8883, and devices are told that of their hub; the device API of all services is on those ports of 127.0.0.1 too.
+	// ports 443 and 8883 (and 5671, which refuses AMQP), and devices are told that of their hub; the device API of all services is on those ports of 127.0.0.1 too.
 	// Ports under 1024 need a privilege on most systems, and addresses beside 127.0.0.1 need an alias of the loopback interface on macOS.
 	NamesLoopback Names = "loopback"
 	// NamesAzure is for who maps the Azure names to this machine (hosts file, DNS): ports 443 and 8883 of Options.Host serve them all.
@@ -39,6 +39,7 @@ const (
 const (
 	httpsPort = 443
 	mqttPort  = 8883
+	amqpPort  = 5671
 )
 
 // addressesFile remembers in the data folder which host has which address.
@@ -196,7 +197,16 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 		opened = append(opened, e.bound(l))
 	}
 	go e.watch("data", func() error { return data.ServeTLS(opened[0], "", "") })
-	go e.watch("mqtt", func() error { return e.broker.Serve(tls.NewListener(opened[1], e.tlsConfig(tls.RequestClientCert))) })
+	secure := func(l net.Listener) net.Listener { return tls.NewListener(l, e.tlsConfig(tls.RequestClientCert)) }
+	go e.watch("mqtt", func() error { return e.broker.Serve(secure(opened[1])) })
+	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
+	if l, err := net.Listen("tcp", at); err != nil {
+		// Whoever has the port: nothing here is missing without it.
+		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", explainListen(at, err))
+	} else {
+		opened = append(opened, e.bound(l))
+		go e.watch("amqp", func() error { return e.broker.ServeAMQP(secure(opened[2])) })
+	}
 	return opened, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"runtime"
@@ -19,10 +20,10 @@ import (
 	"evenkeel/emulator"
 )
 
-// azurePorts are two ports that are free now, in the place of 443 and 8883.
+// azurePorts are ports that are free now, in the place of 443, 8883 and 5671.
 func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	t.Helper()
-	for _, port := range []*int{&ports.HTTPS, &ports.MQTT} {
+	for _, port := range []*int{&ports.HTTPS, &ports.MQTT, &ports.AMQP} {
 		l, err := net.Listen("tcp", "0.0.0.0:0")
 		check(t, err)
 		defer l.Close()
@@ -194,6 +195,20 @@ func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 		t.Errorf("a device is told %q, want %s", got, hubHost)
 	}
 	check(t, dial(w, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.MQTT)), hubHost))
+
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(e.Endpoints().CAPEM)
+	amqp, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.AMQP)), &tls.Config{RootCAs: roots, ServerName: hubHost})
+	check(t, err)
+	defer amqp.Close()
+	check(t, amqp.SetDeadline(time.Now().Add(10*time.Second)))
+	const header = "AMQP\x00\x01\x00\x00"
+	_, err = io.WriteString(amqp, header)
+	check(t, err)
+	answer := make([]byte, len(header))
+	if _, err := io.ReadFull(amqp, answer); err != nil || string(answer) != header {
+		t.Errorf("got %q, %v on the port of AMQP, want its header before it refuses", answer, err)
+	}
 }
 
 func TestNamesThatCannotBeServed(t *testing.T) {

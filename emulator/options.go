@@ -33,7 +33,7 @@ type Options struct {
 	Ports Ports
 	// Names says under which names clients reach the hubs; NamesMap when empty.
 	Names Names
-	// AzurePorts are those on which Names other than NamesMap serve; zero ones are Azure's, 443 and 8883. Few clients can be told others.
+	// AzurePorts are those on which Names other than NamesMap serve; zero ones are Azure's, 443, 8883 and 5671. Few clients can be told others.
 	AzurePorts AzurePorts
 	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
 	// though still answered as a long-running operation.
@@ -91,7 +91,7 @@ type Ports struct {
 }
 
 // AzurePorts are the TCP ports of Azure's hosts.
-type AzurePorts struct{ HTTPS, MQTT int }
+type AzurePorts struct{ HTTPS, MQTT, AMQP int }
 
 func (o *Options) complete() error {
 	switch o.Names {
@@ -101,7 +101,9 @@ func (o *Options) complete() error {
 	default:
 		return fmt.Errorf("names %q: use %s, %s or %s", o.Names, NamesMap, NamesLoopback, NamesAzure)
 	}
-	o.AzurePorts = AzurePorts{cmp.Or(o.AzurePorts.HTTPS, httpsPort), cmp.Or(o.AzurePorts.MQTT, mqttPort)}
+	o.AzurePorts = AzurePorts{
+		HTTPS: cmp.Or(o.AzurePorts.HTTPS, httpsPort), MQTT: cmp.Or(o.AzurePorts.MQTT, mqttPort), AMQP: cmp.Or(o.AzurePorts.AMQP, amqpPort),
+	}
 	if o.Host == "" {
 		o.Host = DefaultHost
 	}

@@ -6,7 +6,7 @@ const test = require('node:test');
 const { hub, makeDevice, patience, registry, service, setting, telemetry, until, withClient } = require('./support');
 const { Client: DeviceClient, Message } = require('azure-iot-device');
 const { Mqtt } = require('azure-iot-device-mqtt');
-const { Client, JobClient } = require('azure-iothub');
+const { AmqpWs, Client, DigitalTwinClient, IoTHubTokenCredentials, JobClient } = require('azure-iothub');
 
 const options = { timeout: 3 * patience };
 const calls = Client.fromConnectionString(service());
@@ -178,6 +178,22 @@ test('jobs are refused', options, async () => {
   await assert.rejects(jobs.getJob('j'), /Not found/);
   await assert.rejects(jobs.cancelJob('j'), /Not found/);
   assert.deepEqual((await jobs.createQuery().next()).result, []);
+});
+
+test('what goes over AMQP is refused at once', options, async () => {
+  const client = Client.fromConnectionString(service(), AmqpWs);
+  for (const use of [() => client.open(), () => client.send('twin-new', 'hello'), () => client.getFeedbackReceiver(), () => client.getFileNotificationReceiver()]) {
+    await assert.rejects(use(), { name: 'NotImplementedError' }, String(use));
+  }
+});
+
+test('digital twins are refused', options, async () => {
+  await makeDevice('digital');
+  const twins = new DigitalTwinClient(new IoTHubTokenCredentials(service()));
+  for (const use of [
+    () => twins.getDigitalTwin('digital'), () => twins.updateDigitalTwin('digital', [{ op: 'add', path: '/a', value: 1 }]),
+    () => twins.invokeCommand('digital', 'c', {}), () => twins.invokeComponentCommand('digital', 'p', 'c', {}),
+  ]) await assert.rejects(use(), { statusCode: 501, message: /no digital twins/ }, String(use));
 });
 
 test('Entra ID tokens may call methods', options, async () => {

@@ -22,6 +22,7 @@ var owned = []struct {
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state"}, "what is true, and how it is kept, is decided in one place"},
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
+	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},
 	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd", "acceptance"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
 	{module + "/internal/armapi", []string{"internal/armplugin", "internal/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},

@@ -80,7 +80,12 @@ func New(o Options) (*Broker, error) {
 
 // Serve accepts connections until the listener or the broker is closed, and then returns nil. TLS listeners are served well: the
 // handshake happens on the connection's own goroutine.
-func (b *Broker) Serve(l net.Listener) error {
+func (b *Broker) Serve(l net.Listener) error { return b.serve(l, b.ServeConn) }
+
+// ServeAMQP accepts connections as Serve does, and refuses what comes over them.
+func (b *Broker) ServeAMQP(l net.Listener) error { return b.serve(l, b.RefuseAMQP) }
+
+func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -95,7 +100,7 @@ func (b *Broker) Serve(l net.Listener) error {
 		switch {
 		case err == nil:
 			pause = 0
-			go b.ServeConn(conn)
+			go each(conn)
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.As(err, &temporary) && temporary.Temporary():
@@ -103,7 +108,7 @@ func (b *Broker) Serve(l net.Listener) error {
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			time.Sleep(pause)
 		default:
-			return fmt.Errorf("accept MQTT connections: %w", err)
+			return fmt.Errorf("accept connections: %w", err)
 		}
 	}
 }

@@ -12,14 +12,17 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+
+	"evenkeel/emulator/internal/amqp"
 )
 
 // WebSocketPath is where every Azure IoT client looks for WebSockets, MQTT and AMQP alike.
 const WebSocketPath = "/$iothub/websocket"
 
 const (
-	// subprotocol is compared without regard to letter case, and sent back as it came: the C SDK writes MQTT.
-	subprotocol = "mqtt"
+	// Subprotocols are compared without regard to letter case, and sent back as they came: the C SDK writes MQTT.
+	subprotocol     = "mqtt"
+	amqpSubprotocol = "AMQPWSB10"
 	// closeWait bounds the goodbye of a WebSocket.
 	closeWait = time.Second
 )
@@ -33,7 +36,7 @@ var upgrader = websocket.Upgrader{
 	CheckOrigin: func(*http.Request) bool { return true },
 }
 
-// ServeWebSocket serves one MQTT connection over a WebSocket and returns when it has ended. Anything else, AMQP included, is refused
+// ServeWebSocket serves one MQTT connection over a WebSocket and returns when it has ended. AMQP is refused in its own words, anything else
 // with status 400 or 426.
 func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
@@ -41,16 +44,13 @@ func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This is a WebSocket endpoint.", http.StatusUpgradeRequired)
 		return
 	}
-	chosen := ""
-	for _, offered := range websocket.Subprotocols(r) {
-		if strings.EqualFold(offered, subprotocol) {
-			chosen = offered
-			break
+	chosen := offered(r, subprotocol)
+	refused := chosen == ""
+	if refused {
+		if chosen = offered(r, amqpSubprotocol); chosen == "" {
+			http.Error(w, "The WebSocket subprotocol must be mqtt.", http.StatusBadRequest)
+			return
 		}
-	}
-	if chosen == "" {
-		http.Error(w, "The WebSocket subprotocol must be mqtt; AMQP is not served.", http.StatusBadRequest)
-		return
 	}
 	socket, err := upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {chosen}})
 	if err != nil {
@@ -59,7 +59,29 @@ func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	socket.EnableWriteCompression(false)
 	// A message may hold several packets; how large one may be is checked where they are read.
 	socket.SetReadLimit(2 * int64(b.server.Options.Capabilities.MaximumPacketSize))
-	b.ServeConn(&socketConn{Conn: socket.NetConn(), socket: socket, state: r.TLS})
+	conn := &socketConn{Conn: socket.NetConn(), socket: socket, state: r.TLS}
+	if refused {
+		b.RefuseAMQP(conn)
+		return
+	}
+	b.ServeConn(conn)
+}
+
+// offered is a subprotocol as the client spells it, empty when it does not offer that one.
+func offered(r *http.Request, name string) string {
+	for _, given := range websocket.Subprotocols(r) {
+		if strings.EqualFold(given, name) {
+			return given
+		}
+	}
+	return ""
+}
+
+// RefuseAMQP tells a client that it speaks to nobody, and closes its connection.
+func (b *Broker) RefuseAMQP(conn net.Conn) {
+	if err := amqp.Refuse(conn); err != nil {
+		b.log.Debug("a client of AMQP was not told that there is none", "client", conn.RemoteAddr(), "error", err)
+	}
 }
 
 // socketConn is a WebSocket as a stream of bytes: packets may span messages, and messages hold several packets.

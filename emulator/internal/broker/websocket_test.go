@@ -146,6 +146,23 @@ func TestMQTTOverWebSockets(t *testing.T) {
 	}
 }
 
+func TestAMQPOverWebSocketsIsRefusedInItsWords(t *testing.T) {
+	t.Parallel()
+	address, _ := sockets(t, &front{events: make(chan string, 16)})
+	s := open(t, address, dialer("AMQPWSB10"))
+	if err := s.WriteMessage(websocket.BinaryMessage, []byte("AMQP\x00\x01\x00\x00\x00\x00\x00\x11\x02\x00\x00\x00\x00\x53\x10\xc0\x04\x01\xa1\x01c")); err != nil {
+		t.Fatal(err)
+	}
+	var heard []byte
+	for !bytes.Contains(heard, []byte("amqp:not-implemented")) {
+		_, message, err := s.ReadMessage()
+		if err != nil {
+			t.Fatalf("got %q and then %v, want the error amqp:not-implemented", heard, err)
+		}
+		heard = append(heard, message...)
+	}
+}
+
 func TestRefusedWebSockets(t *testing.T) {
 	t.Parallel()
 	address, _ := sockets(t, &front{events: make(chan string, 16)})
@@ -154,7 +171,7 @@ func TestRefusedWebSockets(t *testing.T) {
 		status  int
 		text    string
 	}{
-		"AMQP":    {[]string{"AMQPWSB10"}, 400, "AMQP is not served"},
+		"another": {[]string{"soap"}, 400, "must be mqtt"},
 		"nothing": {nil, 400, "must be mqtt"},
 	} {
 		_, response, err := dialer(test.offered...).Dial("wss://"+address+broker.WebSocketPath, nil)
