@@ -41,8 +41,10 @@ func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string
 	return h.checkPolicy(hub, token, r.URL.Path, rights...)
 }
 
-// covers reports whether a token is for that path of the hub, under whichever of its names the client knows.
+// covers reports whether a token is for that path of the hub, under whichever of its names the client knows. Tools of
+// Azure's write an api-version at the end of a device's resource ("Communicate with your IoT hub using the MQTT protocol").
 func (h *Hubs) covers(token sas.Token, hub state.Hub, path string) bool {
+	token.Resource, _, _ = strings.Cut(token.Resource, "/api-version=")
 	other := h.names.Other(hub.Host())
 	return token.Covers(hub.Host()+path) || other != "" && token.Covers(other+path)
 }

@@ -50,8 +50,10 @@ func (h *Hubs) postEvent(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	message := Message{Host: hub.Host(), DeviceID: r.PathValue("id"), Protocol: "https", Received: h.state.Now(), Body: body}
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == batchType {
 		err = h.addBatch(message)
+	} else if message = withHeaders(message, r.Header); message.checkSize() == nil {
+		h.inbox.add(message)
 	} else {
-		h.inbox.add(withHeaders(message, r.Header))
+		err = errTooLarge
 	}
 	if err != nil {
 		return err
@@ -106,6 +108,9 @@ func (h *Hubs) addBatch(template Message) error {
 				return invalid("The body of a message in the batch is not base64")
 			}
 			m.Body = raw
+		}
+		if err := m.checkSize(); err != nil {
+			return err
 		}
 		messages = append(messages, m)
 	}

@@ -21,6 +21,10 @@ func TestTelemetryOverHTTPS(t *testing.T) {
 	f.do(batch).want(t, "send a batch", http.StatusNoContent)
 	batch.body = `[{"body":"aGk="},{"body":"%"}]`
 	f.do(batch).want(t, "send a bad batch", http.StatusBadRequest)
+	one.body = strings.Repeat("x", 256<<10-len("m1"+"text/plain"+"room"+"boiler"))
+	f.do(one).want(t, "send as much as may be", http.StatusNoContent)
+	one.header["iothub-app-Room"] = "boilers"
+	f.do(one).want(t, "send one byte more in a property", http.StatusRequestEntityTooLarge)
 	one.body = strings.Repeat("x", 256<<10+1)
 	f.do(one).want(t, "send too much", http.StatusRequestEntityTooLarge).wantField(t, "Message", "ErrorCode:MessageTooLarge;Message is larger than 262144 bytes")
 	for name, token := range map[string]string{"no token": "", "wrong key": f.deviceToken("d1", newKey(t)), "service policy": f.policy("service")} {
@@ -29,9 +33,9 @@ func TestTelemetryOverHTTPS(t *testing.T) {
 	}
 	var got []string
 	for _, m := range f.hubs.Messages(host, "d1") {
-		got = append(got, fmt.Sprintf("%s %s %v %v", m.Protocol, m.Body, m.System, m.Properties))
+		got = append(got, fmt.Sprintf("%s %.5s %v %v", m.Protocol, m.Body, m.System, m.Properties))
 	}
-	want := "https hello map[ct:text/plain mid:m1 to:/devices/d1/messages/events] map[room:boiler]|https hi map[] map[a:b]|https plain map[] map[]"
+	want := "https hello map[ct:text/plain mid:m1 to:/devices/d1/messages/events] map[room:boiler]|https hi map[] map[a:b]|https plain map[] map[]|https xxxxx map[ct:text/plain mid:m1 to:/devices/d1/messages/events] map[room:boiler]"
 	if strings.Join(got, "|") != want {
 		t.Errorf("got %s\nwant %s", strings.Join(got, "|"), want)
 	}

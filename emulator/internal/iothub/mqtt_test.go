@@ -174,6 +174,7 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 		"no query":                      {"d1", host + "/d1", f.deviceToken("d1", key), true},
 		"older form":                    {"d1", host + "/d1/api-version=2016-11-14", f.deviceToken("d1", key), true},
 		"host in capitals":              {"d1", strings.ToUpper(host) + "/d1/?api-version=2021-04-12", f.deviceToken("d1", key), true},
+		"resource with an api-version":  {"d1", user("d1"), f.token(host+"/devices/d1/api-version=2016-11-14", "", key), true},
 		"policy with DeviceConnect":     {"d1", user("d1"), f.policy("device"), true},
 		"policy without":                {"d1", user("d1"), f.policy("service"), false},
 		"wrong key":                     {"d1", user("d1"), f.deviceToken("d1", newKey(t)), false},
@@ -207,8 +208,8 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 			accepted++
 		}
 	}
-	if accepted != 5 || refused != 12 {
-		t.Errorf("got %d accepted and %d refused in the request log, want 5 and 12", accepted, refused)
+	if accepted != 6 || refused != 12 {
+		t.Errorf("got %d accepted and %d refused in the request log, want 6 and 12", accepted, refused)
 	}
 }
 
@@ -239,6 +240,9 @@ func TestConnectionsEndWhenTheyMayNoLongerBe(t *testing.T) {
 		},
 		"unknown subscription": func(_, _ string, c mqtt.Client) { c.Subscribe("#", 0, nil) },
 		"quality of service 2": func(id, _ string, c mqtt.Client) { c.Publish("devices/"+id+"/messages/events/", 2, false, "x") },
+		"properties too large": func(id, _ string, c mqtt.Client) {
+			c.Publish("devices/"+id+"/messages/events/a=1", 0, false, make([]byte, 256<<10-1))
+		},
 		"message too large": func(id, _ string, c mqtt.Client) {
 			c.Publish("devices/"+id+"/messages/events/", 0, false, make([]byte, 256<<10+1))
 		},

@@ -201,10 +201,6 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 		s.record("PUBLISH", m.Topic, 400)
 		return err
 	}
-	if len(m.Payload) > maxMessage {
-		s.record("PUBLISH", m.Topic, 413)
-		return errTooLarge
-	}
 	if m.Retain {
 		properties = set(properties, "mqtt-retain", "true")
 	}
@@ -214,10 +210,15 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 	if s.model != "" {
 		system = set(system, "dt-dataschema", s.model) // "Create and read IoT Hub messages"
 	}
-	s.hubs.inbox.add(Message{
+	message := Message{
 		Host: s.key.host, DeviceID: s.key.id, Protocol: "mqtt", Received: s.hubs.state.Now(),
 		Body: m.Payload, Properties: properties, System: system,
-	})
+	}
+	if err := message.checkSize(); err != nil {
+		s.record("PUBLISH", m.Topic, 413)
+		return err
+	}
+	s.hubs.inbox.add(message)
 	s.record("PUBLISH", m.Topic, 204)
 	return nil
 }

@@ -14,7 +14,7 @@ const (
 	keptBytes    = 16 << 20
 )
 
-// maxMessage is the size in bytes of the largest message. Source: "IoT Hub quotas and throttling".
+// maxMessage is the size in bytes of the largest message, as size counts it. Source: "IoT Hub quotas and throttling".
 const maxMessage = 256 << 10
 
 // Message is telemetry that a hub took in.
@@ -30,6 +30,29 @@ type Message struct {
 	// "mid" for the message id.
 	Properties map[string]string `json:"properties,omitempty"`
 	System     map[string]string `json:"system,omitempty"`
+}
+
+// size counts the body, the values of system properties, and names and values of the application's, as "Create and read IoT Hub messages" says.
+// The address that the SDK sends over HTTPS with every message is none of the properties there.
+func (m Message) size() int {
+	n := len(m.Body)
+	for name, value := range m.System {
+		if name != sysTo {
+			n += len(value)
+		}
+	}
+	for name, value := range m.Properties {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// checkSize refuses a message that is too large.
+func (m Message) checkSize() error {
+	if m.size() > maxMessage {
+		return errTooLarge
+	}
+	return nil
 }
 
 // inbox remembers the last messages and counts all.
