@@ -127,6 +127,42 @@ func TestAWebhookChoosesTheHub(t *testing.T) {
 	}
 }
 
+// TestASlowWebhookKeepsNobodyWaiting: the device is answered, and may leave, while the webhook thinks.
+func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	y, decide, asked := newYard(t), make(chan struct{}), make(chan struct{}, 1)
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked <- struct{}{}
+		<-decide
+		_, _ = io.WriteString(w, `{"iotHubHostName":"`+hub2+`"}`)
+	}))
+	t.Cleanup(slow.Close)
+	y.enroll("sn-slow", keyed+`,"allocationPolicy":"custom","customAllocationDefinition":{"webhookUrl":"`+slow.URL+`","apiVersion":"2021-10-01"}`)
+	y.enroll("sn-other", keyed)
+	d := y.holding("sn-slow", primary)
+	path := "/" + y.scope + "/registrations/sn-slow"
+	status, started := y.on(globalHost, "PUT", path+"/register?api-version=2021-10-01", "{}", d.token)
+	<-asked
+	if status != http.StatusAccepted || started["status"] != "assigning" {
+		t.Fatalf("got %d %v, want the registration to be under way", status, started)
+	}
+	operation := fmt.Sprintf("/operations/%v?api-version=2021-10-01", started["operationId"])
+	if status, got := y.on(globalHost, "GET", path+operation, "", d.token); status != http.StatusAccepted || got["status"] != "assigning" {
+		t.Errorf("got %d %v while the webhook thinks, want assigning", status, got)
+	}
+	other := y.holding("sn-other", primary)
+	if status, got := y.on(globalHost, "GET", "/"+y.scope+"/registrations/sn-other"+operation, "", other.token); status != http.StatusNotFound {
+		t.Errorf("got %d %v for another device, want it not to be found", status, got)
+	}
+	close(decide)
+	for deadline := time.Now().Add(patience); status == http.StatusAccepted && time.Now().Before(deadline); {
+		status, started = y.on(globalHost, "GET", path+operation, "", d.token)
+	}
+	if got := (result{status, started}); status != http.StatusOK || got.state("assignedHub") != hub2 {
+		t.Errorf("got %v, want the hub of the webhook", got)
+	}
+}
+
 // TestAWebhookIsToldOfGroupsAndCertificates: the other shapes of the request.
 func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
 	t.Parallel()

@@ -21,8 +21,8 @@ func (m match) disabled() bool {
 	return m.group.Disabled
 }
 
-// register starts a registration for a device that m let in. Its outcome is decided and durable when register returns, but the device
-// is told "assigning" and learns it by polling, as on Azure.
+// register starts a registration for a device that m let in. Its outcome is decided and durable when register returns, unless a webhook takes its
+// time; but the device is told "assigning" and learns it by polling, as on Azure.
 func (a *API) register(ctx context.Context, c caller, m match, text []byte) (operationReply, error) {
 	body, err := c.readBody(text)
 	if err != nil {
@@ -32,16 +32,24 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 		// Nothing is kept: every poll finds the entry disabled again.
 		return operationReply{OperationID: newOperationID(c.scope), Status: string(state.Assigning)}, nil
 	}
-	operation, err := a.st.Register(ctx, state.RegisterRequest{
+	request := state.RegisterRequest{
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
 		Enrollment: m.enrollment, Group: m.group,
 		Keys: m.keys, PrimaryThumbprint: m.thumbprint,
 		Payload: body.Payload, Decide: a.decide(m),
-	})
+	}
+	var id string
+	if request.Decide != nil {
+		id, err = a.begin(ctx, c, request)
+	} else {
+		var operation state.Operation
+		operation, err = a.st.Register(ctx, request)
+		id = operation.ID
+	}
 	if err != nil {
 		return operationReply{}, err
 	}
-	return operationReply{OperationID: operation.ID, Status: string(state.Assigning)}, nil
+	return operationReply{OperationID: id, Status: string(state.Assigning)}, nil
 }
 
 // operation is where a registration stands. The operation must be one of the device that asks.
@@ -53,6 +61,9 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 			OperationID: id, Status: string(state.Disabled),
 			RegistrationState: stateOf(c.id, state.Disabled),
 		}, nil
+	}
+	if a.pending.waits(c, id) {
+		return operationReply{OperationID: id, Status: string(state.Assigning), RegistrationState: stateOf(c.id, state.Assigning)}, nil
 	}
 	operation, err := a.st.RegistrationOperation(c.scope, id)
 	if err != nil && !isNotFound(err) {

@@ -36,6 +36,7 @@ type API struct {
 	opts       Options
 	challenges challenges
 	remembered remembered
+	pending    pending
 }
 
 // New returns the device API over st.

@@ -11,6 +11,8 @@ import (
 // RegisterRequest is a registration by a device that has proven itself.
 type RegisterRequest struct {
 	Scope, RegistrationID string
+	// OperationID is the id of this run; one is made when it is empty.
+	OperationID string
 	// APIVersion is what the device spoke; it matters to entries without a reprovision policy.
 	APIVersion string
 	// Enrollment or Group: the entry that let the device in, as it was then.
@@ -202,9 +204,11 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	if result.ETag, err = r.s.newETag(r.now); err != nil {
 		return Operation{}, err
 	}
-	operation := Operation{Registration: result}
-	if operation.ID, err = r.s.newOperationID(scope); err != nil {
-		return Operation{}, err
+	operation := Operation{ID: r.request.OperationID, Registration: result}
+	if operation.ID == "" {
+		if operation.ID, err = r.s.newOperationID(scope); err != nil {
+			return Operation{}, err
+		}
 	}
 	next := record{Registration: result, hub: r.prior.hub, device: r.prior.device, operations: r.remember(operation.ID)}
 	if result.Status == Assigned {
