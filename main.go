@@ -56,17 +56,17 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 		}
 		first = append(first, authority)
 	}
-	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first))
+	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within)
 	if err != nil {
 		return err
 	}
 	for _, d := range cfg.Devices { // device-1 and device-2 by default
-		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
+		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within); err != nil {
 			return err
 		}
 	}
 	if cfg.Manifest != nil { // manifest: thousands of devices in a file
-		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first)); err != nil {
+		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within); err != nil {
 			return err
 		}
 	}

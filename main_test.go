@@ -22,6 +22,8 @@ type cloud struct {
 	made map[string]resource.PropertyMap // by type and name
 	// dependencies are the URNs that a resource depends on, by its type and name
 	dependencies map[string][]string
+	// within are the URNs of the resources that a resource is deleted with, by its type and name
+	within map[string]string
 }
 
 func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
@@ -29,6 +31,7 @@ func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.Prop
 	defer c.mu.Unlock()
 	c.made[args.TypeToken+"/"+args.Name] = args.Inputs
 	c.dependencies[args.TypeToken+"/"+args.Name] = args.RegisterRPC.GetDependencies()
+	c.within[args.TypeToken+"/"+args.Name] = args.RegisterRPC.GetDeletedWith()
 	state := args.Inputs.Copy()
 	switch args.TypeToken {
 	case "azure-dps:index:SharedAccessKey":
@@ -83,7 +86,7 @@ func run(t *testing.T, settings config) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mocks := &cloud{made: map[string]resource.PropertyMap{}, dependencies: map[string][]string{}}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}, dependencies: map[string][]string{}, within: map[string]string{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Questions: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
@@ -236,7 +239,11 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	if got, ok := declared(t, config{})[set]; ok {
 		t.Errorf("got %v without a manifest, want no set", got)
 	}
-	file := declared(t, config{"manifest": "devices.csv"})[set]
+	program := run(t, config{"manifest": "devices.csv"})
+	file := program.made[set]
+	if got := program.within[set]; !strings.HasSuffix(got, "::provisioning") {
+		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
+	}
 	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" || file["manifestText"].HasValue() {
 		t.Errorf("got %v of a file, want its asset", file)
 	}
@@ -298,6 +305,9 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 				}
 				if got := entry["deleteRegistrations"]; got.HasValue() == tc.service {
 					t.Errorf("%s: got deleteRegistrations %v; a guest leaves no registrations behind", want, got)
+				}
+				if got := program.within["azure-dps:index:"+want]; strings.HasSuffix(got, "::provisioning") != tc.service {
+					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
 				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") || !slices.Contains(got, "hub-2") {
 					t.Errorf("%s: is made after %v, want both links among them", want, got)

@@ -30,19 +30,22 @@ type hold struct {
 // interruption is a command that is interrupted, what comes before it, and how the same command is to have finished its work.
 type interruption struct {
 	command string
-	before  func(*testing.T)
-	finish  func(*testing.T, own.Status)
+	// surfaces are those that the command changes something at.
+	surfaces []string
+	before   func(*testing.T)
+	finish   func(*testing.T, own.Status)
 }
 
 // TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
 // way, lets the request go through unseen, and then runs up once more.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{"up", func(*testing.T) {}, finishUp})
+	everywhere(t, interruption{"up", []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
 
-// TestAnInterruptedDownIsFinishedByTheNext does the same to down. A second stack, which holds nothing, keeps the emulator running.
+// TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A second stack, which
+// holds nothing, keeps the emulator running.
 func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{"down", func(t *testing.T) {
+	everywhere(t, interruption{"down", []string{"arm"}, func(t *testing.T) {
 		must(t, "up")
 		must(t, "exec", "-s", "other", "--", "true")
 	}, finishDown})
@@ -50,7 +53,7 @@ func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
 
 func everywhere(t *testing.T, i interruption) {
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
-		for _, surface := range []string{"arm", "dps-service"} {
+		for _, surface := range i.surfaces {
 			for n := 1; ; n++ {
 				var caught bool
 				name := fmt.Sprintf("%v at request %d to %s", signal, n, surface)

@@ -1,8 +1,6 @@
 package dpsapi
 
 import (
-	"errors"
-	"net"
 	"net/http"
 	"sync/atomic"
 
@@ -35,17 +33,7 @@ func (attempts) Do(request *policy.Request) (*http.Response, error) {
 // mayBeDone reports whether a try may have been carried out without an answer that says so. One that found no connection was not sent.
 func mayBeDone(response *http.Response, err error) bool {
 	if err != nil {
-		var dial *net.OpError
-		return !isLasting(err) && (!errors.As(err, &dial) || dial.Op != "dial")
+		return connectionKind(err) == nil
 	}
 	return isPassingFault(response, nil)
 }
-
-// uncertainError is an error of a call that may have been carried out all the same.
-type uncertainError struct{ error }
-
-// Unwrap returns what went wrong.
-func (e *uncertainError) Unwrap() error { return e.error }
-
-// Is reports whether target is ErrUncertain.
-func (*uncertainError) Is(target error) bool { return target == ErrUncertain }

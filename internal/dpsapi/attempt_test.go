@@ -1,11 +1,18 @@
 package dpsapi_test
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"evenkeel/internal/dpsapi"
 )
@@ -14,6 +21,15 @@ import (
 func TestALostAnswerIsTold(t *testing.T) {
 	t.Parallel()
 	drop := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
+	reset := func(w http.ResponseWriter) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = connection.(*tls.Conn).NetConn().(*net.TCPConn).SetLinger(0)
+		_ = connection.(*tls.Conn).NetConn().Close()
+	}
 	answer := func(status int) func(http.ResponseWriter) {
 		return func(w http.ResponseWriter) {
 			w.WriteHeader(status)
@@ -28,6 +44,7 @@ func TestALostAnswerIsTold(t *testing.T) {
 		"answered at once":           {answers: []func(http.ResponseWriter){answer(200)}},
 		"throttled, then answered":   {answers: []func(http.ResponseWriter){answer(429), answer(200)}},
 		"dropped, then answered":     {answers: []func(http.ResponseWriter){drop, answer(200)}, repeated: true},
+		"reset, then answered":       {answers: []func(http.ResponseWriter){reset, answer(200)}, repeated: true},
 		"a fault, then answered":     {answers: []func(http.ResponseWriter){answer(502), answer(200)}, repeated: true},
 		"refused":                    {answers: []func(http.ResponseWriter){answer(400)}},
 		"dropped, then refused":      {answers: []func(http.ResponseWriter){drop, answer(401)}, repeated: true, uncertain: true},
@@ -52,7 +69,24 @@ func TestWhatWasNotSentIsNotUncertain(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsapi.Options) { o.Endpoint = "https://127.0.0.1:1" })
 	_, err := client.Individuals().Bulk(t.Context(), dpsapi.BulkCreate, nil)
-	if err == nil || errors.Is(err, dpsapi.ErrUncertain) {
-		t.Errorf("got %v, want an error that is certain", err)
+	if !errors.Is(err, dpsapi.ErrUnreachable) || errors.Is(err, dpsapi.ErrUncertain) {
+		t.Errorf("got %v, want an error that is certain, of a host that is not reachable", err)
+	}
+}
+
+// nameless is a login that fails because a name has no address.
+type nameless string
+
+func (n nameless) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{}, &net.DNSError{Err: "no such host", Name: string(n), IsNotFound: true}
+}
+
+func TestOnlyTheServicesOwnNameCountsAsNoHost(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{host: true, "login.microsoftonline.com": false} {
+		client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsapi.Options) { o.Credential, o.FirstPause = nameless(name), time.Hour })
+		if _, err := client.Individuals().Get(t.Context(), "d"); err == nil || errors.Is(err, dpsapi.ErrNoHost) != want {
+			t.Errorf("%s without an address: got %v, want that the service's host is unknown: %t", name, err, want)
+		}
 	}
 }

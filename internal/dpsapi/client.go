@@ -16,10 +16,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -192,7 +194,7 @@ func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Hea
 	var tries attempt
 	header, err = c.roundTrip(context.WithValue(ctx, attemptKey{}, &tries), k, out)
 	if lost = tries.lost.Load(); err != nil && lost {
-		err = &uncertainError{err}
+		err = mark(err, ErrUncertain)
 	}
 	return header, lost, err
 }
@@ -217,7 +219,14 @@ func (c *Client) roundTrip(ctx context.Context, k call, out any) (http.Header, e
 	}
 	response, err := c.pipeline.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("%s %s at %s: %w", k.method, k.path, c.host, err)
+		kind := connectionKind(err)
+		if name := (*net.DNSError)(nil); errors.As(err, &name) && !strings.EqualFold(strings.TrimSuffix(name.Name, "."), c.host) {
+			kind = nil // a login's, or an endpoint's
+		}
+		if whole := (*url.Error)(nil); errors.As(err, &whole) {
+			err = whole.Err // the rest names the request again
+		}
+		return nil, mark(fmt.Errorf("%s %s at %s: %w", k.method, k.path, c.host, err), kind)
 	}
 	payload, err := runtime.Payload(response)
 	if err != nil {

@@ -344,7 +344,7 @@ func TestFailuresWithoutAnAnswer(t *testing.T) {
 			func(o *dpsapi.Options) { o.Roots = x509.NewCertPool(); o.FirstPause = time.Hour })
 		_, err := client.Individuals().Get(t.Context(), "d")
 		var untrusted *tls.CertificateVerificationError
-		if !errors.As(err, &untrusted) {
+		if !errors.As(err, &untrusted) || !errors.Is(err, dpsapi.ErrUntrusted) {
 			t.Errorf("got %v, want an untrusted certificate", err)
 		}
 		if strings.Contains(err.Error(), key) || strings.Contains(err.Error(), "SharedAccessSignature") {

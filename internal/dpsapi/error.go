@@ -23,6 +23,12 @@ var (
 	ErrThrottled = errors.New("throttled")
 	// ErrUnauthorized: the credential is not accepted, or lacks a right.
 	ErrUnauthorized = errors.New("not authorized")
+	// ErrNoHost: no address is known of the service's host.
+	ErrNoHost = errors.New("no such host")
+	// ErrUntrusted: the certificate of whoever answered is not one to trust.
+	ErrUntrusted = errors.New("not trusted")
+	// ErrUnreachable: nobody took the connection.
+	ErrUnreachable = errors.New("not reachable")
 	// ErrUncertain: no answer says whether the request was carried out. It comes beside the error that says what went wrong.
 	ErrUncertain = errors.New("perhaps carried out")
 )
@@ -105,7 +111,42 @@ func isPassingFault(response *http.Response, err error) bool {
 
 // isLasting reports whether a failure without an answer will be the same a second later.
 func isLasting(err error) bool {
+	kind := connectionKind(err)
+	return kind == ErrUntrusted || kind == ErrNoHost
+}
+
+// connectionKind says why a request found no connection; nil for other failures.
+func connectionKind(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	var name *net.DNSError
-	return errors.As(err, &untrusted) || errors.As(err, &name) && name.IsNotFound
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &untrusted):
+		return ErrUntrusted
+	case errors.As(err, &name) && name.IsNotFound:
+		return ErrNoHost
+	case errors.As(err, &dial) && dial.Op == "dial":
+		return ErrUnreachable
+	}
+	return nil
 }
+
+// marked is an error that is also of a kind.
+type marked struct {
+	error
+	kind error
+}
+
+// mark makes the error one of the kind too; nil is none.
+func mark(err, kind error) error {
+	if err == nil || kind == nil {
+		return err
+	}
+	return &marked{err, kind}
+}
+
+// Unwrap returns what went wrong.
+func (e *marked) Unwrap() error { return e.error }
+
+// Is reports whether target is the kind.
+func (e *marked) Is(target error) bool { return target == e.kind }

@@ -3,6 +3,8 @@ package provider_test
 import (
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -245,6 +247,8 @@ func TestAFaultNeverEmptiesASet(t *testing.T) {
 	service, direct := openService(t)
 	set := manage(t, direct, "EnrollmentSet", "devices")
 	set.up(object{"items": numbered(60, 0)})
+	otherRoots := filepath.Join(t.TempDir(), "ca.pem")
+	must(t, os.WriteFile(otherRoots, []byte(newAuthority(t, "another").PEM), 0o600))
 	answering := func(status int, body string) object {
 		return service.through(t, unreliable{refuse: func(w http.ResponseWriter, _ *http.Request) bool {
 			w.WriteHeader(status)
@@ -257,7 +261,8 @@ func TestAFaultNeverEmptiesASet(t *testing.T) {
 		want   string
 	}{
 		"another key":           {service.cloud.config(newKey(t)), "policyName and key"},
-		"no connection":         {service.cloud.config(service.key).edited(object{"endpoint": "https://127.0.0.1:1"}), "refused"},
+		"no connection":         {service.cloud.config(service.key).edited(object{"endpoint": "https://127.0.0.1:1"}), "the provider's endpoint"},
+		"no authority":          {service.cloud.config(service.key).edited(object{"caFile": otherRoots}), "the provider's caFile"},
 		"a proxy's page":        {answering(404, "<html>not here</html>"), "404"},
 		"no right":              {answering(403, `{"errorCode":403001,"message":"no"}`), "403"},
 		"answers that are lost": {service.through(t, unreliable{lose: func(*http.Request) bool { return true }}), "EOF"},

@@ -56,10 +56,19 @@ func (l lifecycle) own(id string) (string, error) {
 
 // failure says what was being done to which entry and, where there is one, what to look at.
 func (l lifecycle) failure(verb, id string, err error) error {
-	if errors.Is(err, dpsapi.ErrUnauthorized) {
-		return fmt.Errorf("%s enrollment %q: %w; %s", verb, id, err, l.authorisation)
+	advice := ""
+	switch {
+	case errors.Is(err, dpsapi.ErrUnauthorized):
+		advice = "; " + l.authorisation
+	case errors.Is(err, dpsapi.ErrNoHost):
+		advice = "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
+			"pulumi state delete makes the stack forget them"
+	case errors.Is(err, dpsapi.ErrUntrusted):
+		advice = "; look at the provider's caFile, which holds the authorities to trust for an emulator"
+	case errors.Is(err, dpsapi.ErrUnreachable):
+		advice = "; look at the network and, where there is one, at the provider's endpoint"
 	}
-	return fmt.Errorf("%s enrollment %q: %w", verb, id, err)
+	return fmt.Errorf("%s enrollment %q: %w%s", verb, id, err, advice)
 }
 
 // fetch reads an entry with its keys.
