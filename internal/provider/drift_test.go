@@ -142,6 +142,52 @@ func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
+// TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. That one came or went is seen, and what stands beside it is no drift.
+func TestDriftBesideAMaskedWebhook(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	allocation := func(address string) object {
+		return object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": address, "apiVersion": "2021-10-01"}}
+	}
+	const plain, withQuery = "https://f.example/a", "https://f.example/a?code=1"
+	for name, test := range map[string]struct {
+		declared   string
+		edit       func(map[string]any)
+		path, item string
+	}{
+		"a-query-that-came": {plain, set("customAllocationDefinition", "webhookUrl", withQuery), "customAllocation.webhookUrl", "customAllocation.webhookUrl"},
+		"a-query-that-went": {withQuery, set("customAllocationDefinition", "webhookUrl", plain), "customAllocation.webhookUrl", "customAllocation.webhookUrl"},
+		"tags":              {withQuery, set("initialTwin", "tags", "a", "b"), "initialTwin.tags", "tags"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one := allocation(test.declared).edited(object{"registrationId": name})
+			walk{"IndividualEnrollment", name, "/enrollments/" + name, one, test.edit, test.path}.drifts(t, service, server)
+			item := allocation(test.declared).edited(object{"registrationId": "item-" + name})
+			walk{"EnrollmentSet", name, "/enrollments/item-" + name, object{"items": items(item)}, test.edit, "items[0]." + test.item}.drifts(t, service, server)
+		})
+	}
+}
+
+func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	root := newAuthority(t, "root")
+	texts := object{"primary": root.leaf(t, "device-1", time.Hour), "secondary": root.leaf(t, "device-1", time.Hour)}
+	for drifting, staying := range map[string]string{"primary": "secondary", "secondary": "primary"} {
+		m := manage(t, server, "IndividualEnrollment", drifting)
+		m.up(object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": texts}}})
+		other := map[string]any{"certificate": root.leaf(t, "device-1", time.Hour)}
+		service.edit(t, "/enrollments/device-1", set("attestation", "x509", "clientCertificates", drifting, other))
+		m.refresh()
+		got := m.inputs.Get("attestation").AsMap().Get("x509").AsMap().Get("clientCertificates").AsMap()
+		if got.Get(staying).AsString() != texts[staying] || !strings.HasPrefix(got.Get(drifting).AsString(), "sha256:") {
+			t.Errorf("the %s one drifted: got %v, want its thumbprint beside the text of the other", drifting, got)
+		}
+		m.delete()
+	}
+}
+
 // TestEveryResourceIsWalked: a new resource needs a walk of its own.
 func TestEveryResourceIsWalked(t *testing.T) {
 	t.Parallel()
