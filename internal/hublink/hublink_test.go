@@ -3,9 +3,11 @@ package hublink_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -46,6 +48,13 @@ func TestOnlyTheOwnEntryChanges(t *testing.T) {
 	if err != nil || !found || !hublink.Same(link, changed) || link.Key != "" {
 		t.Errorf("find: got %v %t %v, want the link without its key", link, found, err)
 	}
+	if err := client.Update(t.Context(), serviceID, three()); err != nil {
+		t.Fatal(err)
+	}
+	want["later"] = "kept"
+	if got := f.hubs()[threeHost]; !reflect.DeepEqual(got, want) {
+		t.Errorf("without weight and policy: got entry %v, want %v", got, want)
+	}
 	for range 2 {
 		if err := client.Remove(t.Context(), serviceID, threeHost); err != nil {
 			t.Fatal(err)
@@ -78,8 +87,8 @@ func TestALinkThatIsThere(t *testing.T) {
 		t.Error("a lost link without a key: got no error")
 	}
 	one.PolicyName, one.Key = "q", ""
-	if err := client.Update(t.Context(), serviceID, one); err == nil {
-		t.Error("another policy without a key: got no error")
+	if err := client.Update(t.Context(), serviceID, one); err == nil || !strings.Contains(err.Error(), "no key of that is given") {
+		t.Errorf("another policy without a key: got %v, want that it has none", err)
 	}
 }
 
@@ -131,39 +140,78 @@ func TestCollisionsAreTriedAgain(t *testing.T) {
 
 func TestALinkThatIsLostWhileItSettlesIsMadeAgain(t *testing.T) {
 	t.Parallel()
-	f := newFake(t)
-	f.ignoreETags = true
-	gets := 0
-	f.before = func(_ http.ResponseWriter, r *http.Request) bool {
-		if f.hubs()[threeHost] != nil && r.Method == http.MethodGet {
-			if gets++; gets == 2 { // between the first look and the second
-				f.drop(threeHost)
+	for look := 1; look <= 3; look++ {
+		f := newFake(t)
+		f.ignoreETags = true
+		looks := 0
+		f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+			if f.hubs()[threeHost] != nil && r.Method == http.MethodGet {
+				if looks++; looks == look { // the changes of others come at any time
+					f.drop(threeHost)
+				}
 			}
+			return false
 		}
-		return false
+		if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
+			t.Fatal(err)
+		}
+		if f.hubs()[threeHost] == nil {
+			t.Errorf("lost before look %d: the hub is not linked", look)
+		}
 	}
-	if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
-		t.Fatal(err)
+}
+
+func TestChangesByOneClientDoNotCollide(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	client := f.client(t, quick)
+	var all sync.WaitGroup
+	const links = 8
+	for n := range links {
+		all.Go(func() {
+			link := three()
+			link.Host = fmt.Sprintf("hub-%d.azure-devices.net", n)
+			if _, err := client.Create(t.Context(), serviceID, link); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	if f.hubs()[threeHost] == nil {
-		t.Error("the hub is not linked")
+	all.Wait()
+	puts := 0
+	for _, method := range f.log {
+		if method == http.MethodPut {
+			puts++
+		}
+	}
+	if got := len(f.hubs()); got != 2+links || puts != links {
+		t.Errorf("got %d links by %d writes, want %d by %d: none refused", got, puts, 2+links, links)
 	}
 }
 
 func TestATransitionIsWaitedFor(t *testing.T) {
 	t.Parallel()
-	f := newFake(t)
-	properties := f.document["properties"].(map[string]any)
-	properties["state"] = "Transitioning"
-	gets := 0
-	f.before = func(http.ResponseWriter, *http.Request) bool {
-		if gets++; gets == 4 {
-			properties["state"] = "Active"
-		}
-		return false
-	}
-	if _, found, err := f.client(t, quick).Find(t.Context(), serviceID, "two.azure-devices.net"); err != nil || !found || gets != 4 {
-		t.Errorf("got found %t, %v after %d looks, want it after 4", found, err, gets)
+	// The states of properties.state of the api-version 2022-12-12, and whether another change is under way in them.
+	for state, waits := range map[string]bool{
+		"Activating": true, "Deleting": true, "Transitioning": true, "Suspending": true, "Resuming": true, "FailingOver": true,
+		"Active": false, "Deleted": false, "ActivationFailed": false, "DeletionFailed": false, "Suspended": false, "FailoverFailed": false,
+	} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			f := newFake(t)
+			properties := f.document["properties"].(map[string]any)
+			properties["state"] = state
+			gets := 0
+			f.before = func(http.ResponseWriter, *http.Request) bool {
+				if gets++; gets == 4 {
+					properties["state"] = "Active"
+				}
+				return false
+			}
+			_, found, err := f.client(t, quick).Find(t.Context(), serviceID, "two.azure-devices.net")
+			if err != nil || !found || (gets == 4) != waits || (gets == 1) == waits {
+				t.Errorf("got found %t, %v after %d looks, want waiting %t", found, err, gets, waits)
+			}
+		})
 	}
 }
 

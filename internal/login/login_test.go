@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -163,6 +165,21 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 	}
 }
 
+// The authorities of caFile are those of the described cloud, not of every issuer.
+func TestAnIssuerElsewhereIsTrustedByTheSystemAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pipeline := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
+	t.Cleanup(pipeline.Close)
+	pipeline.Config.ErrorLog = log.New(io.Discard, "", 0)
+	w.roots.AddCert(pipeline.Certificate())
+	s := w.base
+	s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, pipeline.URL, "request-token"
+	if err := w.visit(t, s); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("got %v, want a certificate that is not trusted", err)
+	}
+}
+
 func TestLoginsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -252,11 +269,14 @@ func TestALoginAsTheAzureCLIWhenNothingElseIsSaid(t *testing.T) {
 	answer, err := json.Marshal(map[string]any{"accessToken": token.Token, "expires_on": token.ExpiresOn.Unix()})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(folder, "answer.json"), answer, 0o600))
-	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *get-access-token*%s*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit 1;; esac\n", `subscription*sub-1`, folder)
+	script := fmt.Sprintf("#!/bin/sh\ncase \"$*\" in *tenant*subscription*|*subscription*tenant*) exit 1;; *get-access-token*%s*|*get-access-token*tenant*) cat %s/answer.json;; *) echo \"unexpected: $*\" >&2; exit 1;; esac\n", `subscription*sub-1`, folder)
 	must(t, os.WriteFile(filepath.Join(folder, "az"), []byte(script), 0o700))
 	t.Setenv("PATH", folder+string(os.PathListSeparator)+os.Getenv("PATH"))
 	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, SubscriptionID: "sub-1"}); err != nil {
 		t.Errorf("got %v", err)
+	}
+	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, SubscriptionID: "sub-1"}); err != nil {
+		t.Errorf("a tenant and a subscription, of which az takes one: got %v", err)
 	}
 	if err := w.visit(t, login.Settings{MetadataHost: w.base.MetadataHost, SubscriptionID: "sub-2"}); err == nil || !strings.Contains(err.Error(), "the Azure CLI") {
 		t.Errorf("a subscription that az does not know: got %v, want az named", err)

@@ -2,6 +2,7 @@ package login_test
 
 import (
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
@@ -62,5 +63,33 @@ func TestCloudsAreFoundByName(t *testing.T) {
 		if got := at.Services[cloud.ResourceManager].Endpoint; err != nil || got != want {
 			t.Errorf("%q: got %s, %v, want %s", name, got, err, want)
 		}
+	}
+}
+
+func TestAnAuthorityOfItsOwnComesBeforeTheClouds(t *testing.T) {
+	t.Parallel()
+	account, err := login.New(login.Settings{AuthorityHost: "https://login.example"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if at, err := account.Cloud(t.Context()); err != nil || at.ActiveDirectoryAuthorityHost != "https://login.example" {
+		t.Errorf("got %s, %v, want https://login.example", at.ActiveDirectoryAuthorityHost, err)
+	}
+}
+
+// azure-native looks for ways to log in in this order, when variables name several.
+func TestWaysToLogInHaveAnOrder(t *testing.T) {
+	t.Parallel()
+	missing := login.Settings{TenantID: "t", ClientID: "c", ClientCertificatePath: "/nowhere.pem", ClientSecret: "s", UseOIDC: true, UseMSI: true}
+	if _, err := login.New(missing, nil); err == nil || !strings.Contains(err.Error(), "/nowhere.pem") {
+		t.Errorf("a certificate, a secret, OIDC and managed identity: got %v, want the certificate missed", err)
+	}
+	missing.UseDefault = true
+	if _, err := login.New(missing, nil); err != nil {
+		t.Errorf("the default chain too: got %v, want no certificate looked for", err)
+	}
+	missing.UseDefault, missing.UseAzureCLI = false, true
+	if _, err := login.New(missing, nil); err != nil {
+		t.Errorf("the Azure CLI too: got %v, want no certificate looked for", err)
 	}
 }
