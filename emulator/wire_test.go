@@ -128,6 +128,9 @@ var armErrors = map[string]struct {
 	"service name of another":   {"PUT", inSecondGroup(servicePath) + serviceVersion, serviceJSON, 409, "", 409001},
 	"bad hub name":              {"PUT", hubPath + "-" + hubVersion, hubJSON, 400, "", 400004},
 	"hub without sku":           {"PUT", hubPath + hubVersion, groupJSON, 400, "", 400004},
+	"hub nowhere":               {"PUT", hubPath + "9" + hubVersion, strings.Replace(hubJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceType", 0},
+	"service nowhere":           {"PUT", servicePath + "9" + serviceVersion, strings.Replace(serviceJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceType", 0},
+	"group nowhere":             {"PUT", groupPath + "-2" + groupVersion, strings.Replace(groupJSON, "westeurope", "moon", 1), 400, "LocationNotAvailableForResourceGroup", 0},
 	"hub without units":         {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, ":1}", ":0}", 1), 400, "", 400004},
 	"service without units":     {"PUT", servicePath + serviceVersion, strings.Replace(serviceJSON, ":1}", ":-1}", 1), 400, "", 400004},
 	"unknown sku":               {"PUT", hubPath + hubVersion, strings.Replace(hubJSON, "S1", "S9", 1), 400, "", 400004},
@@ -255,7 +258,8 @@ func TestTokenEndpointRefuses(t *testing.T) {
 		"a wrong secret":  {"client_secret", "x", 401, "invalid_client"},
 		"another client":  {"client_id", "x", 401, "invalid_client"},
 		"another grant":   {"grant_type", "password", 400, "unsupported_grant_type"},
-		"another service": {"scope", "https://vault.azure.net/.default", 400, "invalid_scope"},
+		"another service": {"scope", "https://vault.azure.net/.default", 400, "invalid_resource"},
+		"no service":      {"scope", "User.Read", 400, "invalid_scope"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

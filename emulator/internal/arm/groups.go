@@ -78,9 +78,13 @@ func (c *call) putGroup() error {
 		return err
 	}
 	location := plainLocation(body.Location)
-	if old, err := c.State.Group(c.values["subscription"], name); err == nil && old.Location != location {
+	switch old, err := c.State.Group(c.values["subscription"], name); {
+	case err == nil && old.Location != location:
 		return armError(http.StatusConflict, "InvalidResourceGroupLocation",
 			"Invalid resource group location '%s'. The Resource group already exists in location '%s'.", location, old.Location)
+	case err != nil && !knownLocation(location):
+		return armError(http.StatusBadRequest, "LocationNotAvailableForResourceGroup",
+			"The provided location '%s' is not available for resource group. List of available regions is '%s'.", body.Location, locationNames())
 	}
 	g, created, err := c.State.PutGroup(state.Group{Subscription: c.Subscription, Name: name, Location: location, Tags: body.Tags})
 	if err != nil {

@@ -74,7 +74,7 @@ func (c *call) putHub() error {
 	if present != nil {
 		old = &present.Resource
 	}
-	if err := checkPlace(id.Name, body.Location, old); err != nil {
+	if err := checkPlace(hubKind, id.Name, body.Location, old); err != nil {
 		return err
 	}
 	if err := checkTags(body.Tags); err != nil {

@@ -2,7 +2,6 @@ package arm
 
 import (
 	"net/http"
-	"strings"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -208,29 +207,4 @@ func (c *call) listOperations() error {
 		}
 	}
 	return c.json(http.StatusOK, list{operations})
-}
-
-// azureLocations are Azure's public regions that the region pairs name.
-var azureLocations = []struct{ name, display string }{
-	{"australiaeast", "Australia East"}, {"australiasoutheast", "Australia Southeast"}, {"brazilsouth", "Brazil South"},
-	{"canadacentral", "Canada Central"}, {"canadaeast", "Canada East"}, {"centralindia", "Central India"}, {"centralus", "Central US"},
-	{"eastasia", "East Asia"}, {"eastus", "East US"}, {"eastus2", "East US 2"}, {"francecentral", "France Central"},
-	{"germanywestcentral", "Germany West Central"}, {"japaneast", "Japan East"}, {"japanwest", "Japan West"},
-	{"koreacentral", "Korea Central"}, {"northcentralus", "North Central US"}, {"northeurope", "North Europe"},
-	{"norwayeast", "Norway East"}, {"southcentralus", "South Central US"}, {"southeastasia", "Southeast Asia"},
-	{"southindia", "South India"}, {"swedencentral", "Sweden Central"}, {"switzerlandnorth", "Switzerland North"},
-	{"uksouth", "UK South"}, {"ukwest", "UK West"}, {"westcentralus", "West Central US"}, {"westeurope", "West Europe"},
-	{"westus", "West US"}, {"westus2", "West US 2"},
-}
-
-// listLocations is Subscriptions_ListLocations. Fidelity: the table is short, and no location is refused for not being in it.
-func (c *call) listLocations() error {
-	bodies := []any{}
-	for _, l := range azureLocations {
-		bodies = append(bodies, map[string]any{
-			"id": "/subscriptions/" + c.Subscription + "/locations/" + l.name, "name": l.name, "displayName": l.display,
-			"regionalDisplayName": l.display, "type": "Region", "subscriptionId": strings.ToLower(c.Subscription),
-		})
-	}
-	return c.json(http.StatusOK, list{bodies})
 }

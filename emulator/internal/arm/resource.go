@@ -67,10 +67,15 @@ func plainLocation(location string) string {
 	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
 
-// checkPlace refuses a resource that names no location, or another one than it has.
-func checkPlace(name, asked string, present *state.Resource) error {
+// checkPlace refuses a resource that names no location of Azure's, or another one than it has.
+func checkPlace(kind, name, asked string, present *state.Resource) error {
 	if strings.TrimSpace(asked) == "" {
 		return locationRequired()
+	}
+	if present == nil && !knownLocation(plainLocation(asked)) {
+		return armError(http.StatusBadRequest, "LocationNotAvailableForResourceType",
+			"The provided location '%s' is not available for resource type '%s/%s'. List of available regions for the resource type is '%s'.",
+			asked, provider, kind, locationNames())
 	}
 	if present != nil && plainLocation(asked) != plainLocation(present.Location) {
 		return armError(http.StatusConflict, "InvalidResourceLocation",

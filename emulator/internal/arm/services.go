@@ -100,7 +100,7 @@ func (c *call) putService() error {
 	if present != nil {
 		old = &present.Resource
 	}
-	if err := checkPlace(id.Name, body.Location, old); err != nil {
+	if err := checkPlace(serviceKind, id.Name, body.Location, old); err != nil {
 		return err
 	}
 	if err := checkTags(body.Tags); err != nil {

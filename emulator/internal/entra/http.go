@@ -121,10 +121,15 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refused.status, refused.code, refused.description)
 		return
 	}
-	audience, ok := a.audience(r.PostForm.Get("scope"))
+	scope := r.PostForm.Get("scope")
+	audience, ok := a.audience(scope)
 	if !ok {
-		writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+a.base+"/.default, "+
-			ManagementAudience+"/.default, "+DPSAudience+"/.default or "+HubAudience+"/.default")
+		known := a.base + "/.default, " + ManagementAudience + "/.default, " + DPSAudience + "/.default or " + HubAudience + "/.default"
+		if strings.Contains(scope, "/.default") {
+			writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
+		} else {
+			writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+known)
+		}
 		return
 	}
 	token, err := a.token(audience)
