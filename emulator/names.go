@@ -196,16 +196,18 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 		}
 		opened = append(opened, e.bound(l))
 	}
-	go e.watch("data", func() error { return data.ServeTLS(opened[0], "", "") })
+	https, mqtt := opened[0], opened[1]
+	go e.watch("data", func() error { return data.ServeTLS(https, "", "") })
 	secure := func(l net.Listener) net.Listener { return tls.NewListener(l, e.tlsConfig(tls.RequestClientCert)) }
-	go e.watch("mqtt", func() error { return e.broker.Serve(secure(opened[1])) })
+	go e.watch("mqtt", func() error { return e.broker.Serve(secure(mqtt)) })
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
 		// Whoever has the port: nothing here is missing without it.
 		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", explainListen(at, err))
 	} else {
-		opened = append(opened, e.bound(l))
-		go e.watch("amqp", func() error { return e.broker.ServeAMQP(secure(opened[2])) })
+		amqp := e.bound(l)
+		opened = append(opened, amqp)
+		go e.watch("amqp", func() error { return e.broker.ServeAMQP(secure(amqp)) })
 	}
 	return opened, nil
 }
