@@ -80,6 +80,9 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	if err != nil {
 		return 0, err
 	}
+	if rules.basic {
+		return 0, errTier
+	}
 	if err := c.check(h.state.Now()); err != nil {
 		return 0, err
 	}

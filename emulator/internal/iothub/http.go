@@ -1,6 +1,7 @@
 package iothub
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -48,17 +49,17 @@ func (h *Hubs) newRoutes() *routes.Mux {
 	service("PUT /devices/{id}", h.putDevice, registryWrite)
 	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
 	service("POST /devices/query", h.query, serviceConnect)
-	service("DELETE /devices/{id}/commands", h.purgeCommands, registryWrite, serviceConnect)
-	service("GET /twins/{id}", h.getTwin, serviceConnect)
-	service("PATCH /twins/{id}", h.patchTwin, serviceConnect)
-	service("PUT /twins/{id}", h.patchTwin, serviceConnect)
-	service("POST /twins/{id}/methods", h.invokeMethod, serviceConnect)
+	service("DELETE /devices/{id}/commands", standard(h.purgeCommands), registryWrite, serviceConnect)
+	service("GET /twins/{id}", standard(h.getTwin), serviceConnect)
+	service("PATCH /twins/{id}", standard(h.patchTwin), serviceConnect)
+	service("PUT /twins/{id}", standard(h.patchTwin), serviceConnect)
+	service("POST /twins/{id}/methods", standard(h.invokeMethod), serviceConnect)
 	service("GET /statistics/devices", h.deviceStatistics, registryRead)
 	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
 	device("POST /devices/{id}/messages/events", h.postEvent)
 	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
-	device("DELETE /devices/{id}/messages/devicebound/{lock}", h.completeCommand)
-	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", h.abandonCommand)
+	device("DELETE /devices/{id}/messages/devicebound/{lock}", standard(h.completeCommand))
+	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", standard(h.abandonCommand))
 	service("GET /messages/servicebound/feedback", h.receiveFeedback, serviceConnect)
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
@@ -235,6 +236,11 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 	}
 	if wanted.ParentScope, err = h.parent(host, in.identityInput, wanted); err != nil {
 		return state.Device{}, err
+	}
+	if wanted.Edge {
+		if hub, err := h.state.HubByHost(host); err != nil || basic(hub) {
+			return state.Device{}, cmp.Or(err, error(errTier))
+		}
 	}
 	saved, err := h.state.PutDevice(host, wanted, etag, create)
 	if err != nil {

@@ -114,6 +114,10 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	} else if err != nil {
 		return broker.Refused, nil
 	}
+	if s.rules.basic {
+		s.record("SUBSCRIBE", filter, errTier.status())
+		return 0, errTier
+	}
 	if !s.clean {
 		if err := s.hubs.state.PutSubscription(s.key.host, s.key.id, wish, qos); err != nil {
 			return 0, err
@@ -170,6 +174,10 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	for _, topic := range topics {
 		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {
+			if s.rules.basic {
+				s.record("PUBLISH", m.Topic, errTier.status())
+				return errTier
+			}
 			return topic.serve(s, m, rest)
 		}
 	}

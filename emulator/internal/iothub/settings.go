@@ -15,6 +15,8 @@ type settings struct {
 	// noPolicies: shared access signatures of policies are refused (disableLocalAuth). noDeviceKeys: those with a device's own key are
 	// (disableDeviceSAS).
 	noPolicies, noDeviceKeys bool
+	// basic: the hub is of the basic tier.
+	basic bool
 	// maxDeliveries and lifetime are of cloud-to-device messages.
 	maxDeliveries int64
 	lifetime      time.Duration
@@ -53,7 +55,7 @@ func settingsOf(hub state.Hub) (settings, error) {
 	}
 	p := record.Properties
 	s := settings{
-		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableDeviceSAS,
+		noPolicies: p.DisableLocalAuth, noDeviceKeys: p.DisableDeviceSAS, basic: basic(hub),
 		maxDeliveries: defaultDeliveries, lifetime: defaultLifetime, feedbackLock: defaultFeedbackLock, feedbackLife: defaultFeedbackLife,
 	}
 	if p.CloudToDevice.MaxDeliveryCount > 0 {
