@@ -122,6 +122,32 @@ func TestARequestWithoutAnAnswerIsToldApart(t *testing.T) {
 	}
 }
 
+// TestAWaitThatWasToldEndsWithTheCaller: it would take an hour.
+func TestAWaitThatWasToldEndsWithTheCaller(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
+		answered := make(chan struct{}, 1)
+		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(status)
+			answered <- struct{}{}
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
+		<-answered
+		cancel()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%d: got %v, want the cancellation", status, err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatalf("%d: the request goes on waiting", status)
+		}
+	}
+}
+
 func TestOnlyHTTPSCarriesTokens(t *testing.T) {
 	t.Parallel()
 	for _, endpoint := range []string{"http://127.0.0.1:1", "127.0.0.1:1", "https://"} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -97,6 +98,31 @@ func TestACancelledCallWaitsForNothing(t *testing.T) {
 			})
 		})
 	}
+	t.Run("a connection that nobody speaks on", func(t *testing.T) {
+		t.Parallel()
+		silent, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		client, err := dpsapi.New(dpsapi.Options{Host: host, PolicyName: "enrollments", Key: key, Endpoint: "https://" + silent.Addr().String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		arrived := make(chan struct{})
+		go func() {
+			connection, err := silent.Accept()
+			if err == nil {
+				defer connection.Close()
+				close(arrived)
+				<-t.Context().Done() // no TLS handshake
+			}
+		}()
+		endsWhenCancelled(t, arrived, func(ctx context.Context) error {
+			_, err := client.Individuals().Get(ctx, "a")
+			return err
+		})
+	})
 	t.Run("a turn under the rate limit", func(t *testing.T) {
 		t.Parallel()
 		arrived := make(chan struct{}, 1)

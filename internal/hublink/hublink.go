@@ -89,10 +89,9 @@ func (c *Client) Create(ctx context.Context, service string, want Link) (sent bo
 	}, want.heldBy)
 }
 
-// Update makes the link what is wanted; one that is lost is made anew. Without a key the link keeps the one it has.
-func (c *Client) Update(ctx context.Context, service string, want Link) error {
-	_, err := c.change(ctx, service, func(d *document, _ bool) (bool, error) { return true, d.set(want) }, want.heldBy)
-	return err
+// Update makes the link what is wanted; one that is lost is made anew. Without a key the link keeps the one it has. sent is as Create's.
+func (c *Client) Update(ctx context.Context, service string, want Link) (sent bool, err error) {
+	return c.change(ctx, service, func(d *document, _ bool) (bool, error) { return true, d.set(want) }, want.heldBy)
 }
 
 // Remove unlinks the hub; one that is not linked is no error, nor is a service that is gone.

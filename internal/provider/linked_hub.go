@@ -87,6 +87,17 @@ func (a LinkedHubArgs) failure(verb string, err error) error {
 	return fmt.Errorf("%s hub %s at %s: %w", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err)
 }
 
+// outcome is the error of a change. Of one that was sent the state says so, so that the next update brings it to its end.
+func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case sent:
+		return infer.ResourceInitFailedError{Reasons: []string{a.failure(verb, err).Error()}}
+	}
+	return a.failure(verb, err)
+}
+
 // Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
@@ -108,13 +119,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared; to manage that link with this resource, import it: "+
 			"pulumi import %s %s %s (with --provider when the resource names one)", err, exists.Present.PolicyName, urn.Type(), urn.Name(), response.ID))
 	}
-	if err != nil && sent { // the state says so, so that the next update brings it to its end
-		return response, infer.ResourceInitFailedError{Reasons: []string{args.failure("link", err).Error()}}
-	}
-	if err != nil {
-		return response, args.failure("link", err)
-	}
-	return response, nil
+	return response, args.outcome("link", sent, err)
 }
 
 // WireDependencies leaves it to previews to say which outputs they know: all that are known as inputs.
@@ -137,13 +142,11 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 		return response, nil
 	}
 	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
-	if err == nil {
-		err = client.Update(ctx, args.ProvisioningServiceID, args.link())
-	}
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
-	return response, nil
+	sent, err := client.Update(ctx, args.ProvisioningServiceID, args.link())
+	return response, args.outcome("change the link of", sent, err)
 }
 
 // Read refreshes the link or reads it for an import. It returns no id only when the service, or its list, is there no more.
