@@ -136,6 +136,7 @@ func FuzzQuery(f *testing.F) {
 	for _, seed := range []string{
 		"SELECT * FROM devices WHERE tags.a['b'] IN ['c'] AND NOT (x != 1.5e3)", "select count() as n from devices d where contains(d.a, '\\'')",
 		"SELECT TOP 3 a, SUM(tags.a.b) AS s, AVG(x), MIN(a), MAX(y) FROM devices GROUP BY a", "SELECT * FROM devices.modules m WHERE m.a = null", "SELECT '",
+		"SELECT * FROM devices WHERE (tags.a.b * -1 + 2) % 0 / 1e308 - 3 <> 4 OR NOT y",
 	} {
 		f.Add(seed)
 	}

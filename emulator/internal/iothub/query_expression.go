@@ -28,10 +28,29 @@ func truthOf(b bool) truth {
 // expression is a condition on a twin, which is what its JSON decodes to.
 type expression func(twin map[string]any) truth
 
-// operand is a property or a constant; ok is false for a property that is not there.
+// operand is a property, a constant, or what is made of them; ok is false for a property that is not there, and what is made of it.
 type operand func(twin map[string]any) (value any, ok bool)
 
-func (p *queryParser) or() (expression, error) {
+// condition is an operand as WHERE and the logical operators see it: what is not true or false is neither.
+func (o operand) condition() expression {
+	return func(twin map[string]any) truth {
+		if value, there := o(twin); there {
+			if b, ok := value.(bool); ok {
+				return truthOf(b)
+			}
+		}
+		return unknown
+	}
+}
+
+// value is a condition as an operand: absent when it is neither true nor false.
+func (e expression) value(twin map[string]any) (any, bool) {
+	t := e(twin)
+	return t == yes, t != unknown
+}
+
+// or reads an expression, the operator that binds least first.
+func (p *queryParser) or() (operand, error) {
 	return p.chain("OR", (*queryParser).and, func(a, b truth) truth {
 		switch {
 		case a == yes || b == yes:
@@ -43,7 +62,7 @@ func (p *queryParser) or() (expression, error) {
 	})
 }
 
-func (p *queryParser) and() (expression, error) {
+func (p *queryParser) and() (operand, error) {
 	return p.chain("AND", (*queryParser).not, func(a, b truth) truth {
 		switch {
 		case a == no || b == no:
@@ -55,58 +74,48 @@ func (p *queryParser) and() (expression, error) {
 	})
 }
 
-// chain reads operands joined by a keyword.
-func (p *queryParser) chain(keyword string, operand func(*queryParser) (expression, error), join func(a, b truth) truth) (expression, error) {
-	left, err := operand(p)
+// chain reads conditions joined by a keyword.
+func (p *queryParser) chain(keyword string, next func(*queryParser) (operand, error), join func(a, b truth) truth) (operand, error) {
+	left, err := next(p)
 	for err == nil && p.is(keyword) {
 		p.take()
-		var right expression
-		if right, err = operand(p); err == nil {
-			before := left
-			left = func(twin map[string]any) truth { return join(before(twin), right(twin)) }
+		var right operand
+		if right, err = next(p); err == nil {
+			before, after := left.condition(), right.condition()
+			left = expression(func(twin map[string]any) truth { return join(before(twin), after(twin)) }).value
 		}
 	}
 	return left, err
 }
 
-func (p *queryParser) not() (expression, error) {
+func (p *queryParser) not() (operand, error) {
 	if p.depth++; p.depth > maxNesting {
 		return nil, fmt.Errorf("it is nested deeper than %d", maxNesting)
 	}
 	defer func() { p.depth-- }()
-	if p.is("NOT") {
-		p.take()
-		inner, err := p.not()
-		if err != nil {
-			return nil, err
-		}
-		return func(twin map[string]any) truth {
-			switch inner(twin) {
-			case yes:
-				return no
-			case no:
-				return yes
-			}
-			return unknown
-		}, nil
+	if !p.is("NOT") {
+		return p.comparison()
 	}
-	if p.is("(") {
-		p.take()
-		inner, err := p.or()
-		if err != nil {
-			return nil, err
-		}
-		return inner, p.keyword(")")
+	p.take()
+	inner, err := p.not()
+	if err != nil {
+		return nil, err
 	}
-	return p.condition()
+	condition := inner.condition()
+	return expression(func(twin map[string]any) truth {
+		switch condition(twin) {
+		case yes:
+			return no
+		case no:
+			return yes
+		}
+		return unknown
+	}).value, nil
 }
 
-// condition reads a comparison, a list or a function.
-func (p *queryParser) condition() (expression, error) {
-	if t := p.peek(); t.kind == wordToken && p.tokens[1].text == "(" && p.tokens[1].kind == symbolToken {
-		return p.function()
-	}
-	left, err := p.operand()
+// comparison reads a comparison or a list, or what stands alone, as a property that is true or false.
+func (p *queryParser) comparison() (operand, error) {
+	left, err := p.sum()
 	if err != nil {
 		return nil, err
 	}
@@ -118,22 +127,39 @@ func (p *queryParser) condition() (expression, error) {
 		p.take()
 		return p.list(left, true)
 	}
-	op := p.take()
+	op := p.peek()
 	if op.kind != symbolToken || !slices.Contains([]string{"=", "!=", "<>", "<", ">", "<=", ">="}, op.text) {
-		return nil, fmt.Errorf("a comparison is expected, not %q", op.text)
+		return left, nil
 	}
-	right, err := p.operand()
+	p.take()
+	right, err := p.sum()
 	if err != nil {
 		return nil, err
 	}
-	return func(twin map[string]any) truth {
+	return expression(func(twin map[string]any) truth {
 		a, there := left(twin)
 		b, too := right(twin)
 		if !there || !too {
 			return unknown
 		}
 		return compare(op.text, a, b)
-	}, nil
+	}).value, nil
+}
+
+// factor reads what no operator takes apart.
+func (p *queryParser) factor() (operand, error) {
+	if p.is("(") {
+		p.take()
+		inner, err := p.or()
+		if err != nil {
+			return nil, err
+		}
+		return inner, p.keyword(")")
+	}
+	if t := p.peek(); t.kind == wordToken && p.tokens[1].text == "(" && p.tokens[1].kind == symbolToken {
+		return p.function()
+	}
+	return p.operand()
 }
 
 func (p *queryParser) operand() (operand, error) {
@@ -173,7 +199,7 @@ func (at path) of(twin map[string]any) (any, bool) {
 }
 
 // list reads the constants of IN, in brackets or parentheses.
-func (p *queryParser) list(left operand, negate bool) (expression, error) {
+func (p *queryParser) list(left operand, negate bool) (operand, error) {
 	closing := "]"
 	if p.is("(") {
 		closing = ")"
@@ -193,13 +219,10 @@ func (p *queryParser) list(left operand, negate bool) (expression, error) {
 		}
 		p.take()
 	}
-	return func(twin map[string]any) truth {
+	return func(twin map[string]any) (any, bool) {
 		value, ok := left(twin)
-		if !ok {
-			return unknown
-		}
 		found := slices.ContainsFunc(values, func(v any) bool { return compare("=", value, v) == yes })
-		return truthOf(found != negate)
+		return found != negate, ok
 	}, p.keyword(closing)
 }
 
@@ -250,60 +273,4 @@ func compare(op string, a, b any) truth {
 		return truthOf(order > 0)
 	}
 	return truthOf(order >= 0)
-}
-
-// typeTests are the functions on one property, stringTests those on two strings.
-var (
-	typeTests = map[string]func(value any, there bool) bool{
-		"IS_DEFINED": func(_ any, there bool) bool { return there },
-		"IS_NULL":    func(v any, there bool) bool { return there && v == nil },
-		"IS_BOOL":    func(v any, _ bool) bool { _, ok := v.(bool); return ok },
-		"IS_NUMBER":  func(v any, _ bool) bool { _, ok := v.(json.Number); return ok },
-		"IS_STRING":  func(v any, _ bool) bool { _, ok := v.(string); return ok },
-		"IS_OBJECT":  func(v any, _ bool) bool { _, ok := v.(map[string]any); return ok },
-		"IS_ARRAY":   func(v any, _ bool) bool { _, ok := v.([]any); return ok },
-		"IS_PRIMITIVE": func(v any, there bool) bool {
-			_, object := v.(map[string]any)
-			_, array := v.([]any)
-			return there && !object && !array
-		},
-	}
-	stringTests = map[string]func(text, part string) bool{
-		"STARTSWITH": strings.HasPrefix, "STARTS_WITH": strings.HasPrefix, "ENDSWITH": strings.HasSuffix, "ENDS_WITH": strings.HasSuffix,
-		"CONTAINS": strings.Contains,
-	}
-)
-
-func (p *queryParser) function() (expression, error) {
-	name := strings.ToUpper(p.take().text)
-	p.take() // the parenthesis
-	oneTest, ofType := typeTests[name]
-	twoTest, ofStrings := stringTests[name]
-	if !ofType && !ofStrings {
-		return nil, fmt.Errorf("the function %s is not known to the emulator", name)
-	}
-	left, err := p.operand()
-	if err != nil {
-		return nil, err
-	}
-	if ofType {
-		return func(twin map[string]any) truth { return truthOf(oneTest(left(twin))) }, p.keyword(")")
-	}
-	if err := p.keyword(","); err != nil {
-		return nil, err
-	}
-	right, err := p.operand()
-	if err != nil {
-		return nil, err
-	}
-	return func(twin map[string]any) truth {
-		a, _ := left(twin)
-		b, _ := right(twin)
-		text, isText := a.(string)
-		part, too := b.(string)
-		if !isText || !too {
-			return unknown
-		}
-		return truthOf(twoTest(text, part))
-	}, p.keyword(")")
 }

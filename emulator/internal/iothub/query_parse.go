@@ -8,8 +8,8 @@ import (
 )
 
 // The query language of IoT Hub, as far as it is understood here: SELECT [TOP n] * | paths | aggregates, FROM devices, WHERE with
-// comparisons, AND, OR, NOT, IN, NIN, parentheses and the type and string functions, GROUP BY. Source: "IoT Hub query language for device
-// and module twins". Fidelity: no arithmetic, no JOIN; jobs and modules are sources without rows. That a comparison of values of different
+// comparisons, AND, OR, NOT, IN, NIN, arithmetic, parentheses and the type and string functions, GROUP BY. Source: "IoT Hub query language for
+// device and module twins". Fidelity: no arithmetic in columns, no JOIN; jobs and modules are sources without rows. That a comparison of values of different
 // types is neither true nor false is unsure.
 
 // maxQuery is the size in bytes of the longest query, maxNesting the depth of its parentheses and NOTs.
@@ -58,8 +58,8 @@ type queryToken struct {
 
 var (
 	queryWord   = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$-]*`)
-	queryNumber = regexp.MustCompile(`^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
-	querySymbol = regexp.MustCompile(`^(!=|<>|<=|>=|[=<>().,*\[\]])`)
+	queryNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
+	querySymbol = regexp.MustCompile(`^(!=|<>|<=|>=|[=<>().,*/%+\[\]-])`)
 )
 
 // tokens splits a query. Strings stand in single or double quotes; a doubled quote, or one after a backslash, means itself.
@@ -148,9 +148,11 @@ func parseQuery(text string) (twinQuery, error) {
 	}
 	if p.is("WHERE") {
 		p.take()
-		if q.where, err = p.or(); err != nil {
+		condition, err := p.or()
+		if err != nil {
 			return q, err
 		}
+		q.where = condition.condition()
 	}
 	if err := p.group(&q); err != nil {
 		return q, err
@@ -266,6 +268,8 @@ func (p *queryParser) path() (path, error) {
 // literal reads a constant.
 func (p *queryParser) literal() (any, error) {
 	switch t := p.take(); {
+	case t.kind == symbolToken && t.text == "-" && p.peek().kind == numberToken:
+		return json.Number("-" + p.take().text), nil
 	case t.kind == stringToken:
 		return t.text, nil
 	case t.kind == numberToken:

@@ -77,6 +77,16 @@ func TestConditionsOfQueries(t *testing.T) {
 		"is_defined(tags.floor)":                                      "d1 d2 d3",
 		"tags.floor != null":                                          "d1 d2 d3",
 		"tags.floor = null":                                           "",
+		"properties.desired.on":                                       "d2",
+		"NOT properties.desired.on OR tags.floor = 1":                 "d1 d3",
+		"(properties.desired.on) = false":                             "d3",
+		"tags.floor + 1 = 3":                                          "d2", // of the others one is a string
+		"1 + 2 * 3 - 4 / 2 = 5 AND deviceId = 'd4'":                   "d4",
+		"(1 + 2) * 3 = 9 AND deviceId = 'd4'":                         "d4",
+		"properties.desired.interval % 60 = 30":                       "d1 d3",
+		"properties.desired.interval - 60 < -1":                       "d1",
+		"properties.desired.interval / 0 = 1 OR deviceId = 'd4'":      "d4",
+		"tags.floor IN [-1, 2]":                                       "d2",
 		"x509Thumbprint.primaryThumbprint = null AND tags.floor = 1":  "d1",
 		"tags.floor > null OR tags.floor = 1":                         "d1",
 		"NOT is_defined(tags.floor)":                                  "d4",
@@ -132,7 +142,7 @@ func TestQueriesThatAreNotUnderstood(t *testing.T) {
 	f := newFixture(t)
 	for _, query := range []string{
 		"", "SELECT", "SELECT *", "SELECT * FROM", "SELECT * FROM jobs", "SELECT * FROM devices.twins", "SELECT * FROM devices.", "FROM devices SELECT *",
-		"SELECT * FROM devices WHERE", "SELECT * FROM devices WHERE tags.a", "SELECT * FROM devices WHERE tags.a =", "SELECT * FROM devices WHERE a = 'b",
+		"SELECT * FROM devices WHERE", "SELECT * FROM devices WHERE tags.a + = 1", "SELECT * FROM devices WHERE a - * 1 = 1", "SELECT * FROM devices WHERE tags.a =", "SELECT * FROM devices WHERE a = 'b",
 		"SELECT * FROM devices WHERE a = 1 b", "SELECT * FROM devices WHERE (a = 1", "SELECT * FROM devices WHERE a IN []", "SELECT * FROM devices WHERE a IN ['b'",
 		"SELECT * FROM devices WHERE nothing(a)", "SELECT * FROM devices WHERE a = 1 AND", "SELECT * FROM devices WHERE a.1.", "SELECT a, FROM devices",
 		"SELECT a AS FROM devices", "SELECT COUNT(), a FROM devices", "SELECT * FROM devices GROUP BY a", "SELECT b FROM devices GROUP BY a", "SELECT a FROM devices GROUP BY",
