@@ -132,7 +132,7 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	file := filepath.Join(t.TempDir(), "token")
-	must(t, os.WriteFile(file, []byte(federated(t, nil)+"\n"), 0o600))
+	must(t, os.WriteFile(file, []byte("\n "+federated(t, nil)+" \n"), 0o600))
 	pipeline := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer request-token" || r.URL.Query().Get("job") != "1" {
 			http.Error(rw, "no", http.StatusUnauthorized)
@@ -205,6 +205,9 @@ func TestLoginsAreRefused(t *testing.T) {
 		"a service that refuses": {func(s *login.Settings) {
 			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken = true, w.ARM+"/oidc/token", secret
 		}, "401"},
+		"a service asked for another audience": {func(s *login.Settings) {
+			s.UseOIDC, s.OIDCRequestURL, s.OIDCRequestToken, s.OIDCAudience = true, w.ARM+"/oidc/token", w.ClientSecret, "x"
+		}, "AADSTS70021"},
 		"no tenant":                     {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" }, "ARM_TENANT_ID"},
 		"a cloud that nobody knows":     {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" }, "moon"},
 		"a host that describes nothing": {func(s *login.Settings) { s.MetadataHost = strings.TrimPrefix(w.Data, "https://") }, "what cloud it is"},

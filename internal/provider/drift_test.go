@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/pulumi/pulumi-go-provider/integration"
+	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
 // drift is a change of one property made at the service itself.
@@ -84,6 +86,40 @@ type walk struct {
 	want string
 }
 
+// expectSecrets expects everything that is secret in the schema to be so in the resource, however it came there.
+func expectSecrets(t *testing.T, m *managed) {
+	t.Helper()
+	spec := readSchema(t)
+	resource := spec.Resources[string(m.urn.Type())]
+	for _, plain := range append(plainSecrets(spec, resource.InputProperties, m.inputs), plainSecrets(spec, resource.Properties, m.state)...) {
+		t.Errorf("%s of %s is not secret", plain, m.urn.Name())
+	}
+}
+
+// plainSecrets returns the properties that should be secret and are not.
+func plainSecrets(spec schema.PackageSpec, properties map[string]schema.PropertySpec, values property.Map) []string {
+	var plain []string
+	for name, value := range values.All {
+		described := properties[name]
+		list, of := []property.Value{value}, described.Ref
+		if value.IsArray() && described.Items != nil {
+			list, of = value.AsArray().AsSlice(), described.Items.Ref
+		}
+		switch {
+		case value.Secret():
+			continue
+		case described.Secret:
+			plain = append(plain, name)
+		}
+		for _, value := range list {
+			if value.IsMap() {
+				plain = append(plain, plainSecrets(spec, spec.Types[strings.TrimPrefix(of, "#/types/")].Properties, value.AsMap())...)
+			}
+		}
+	}
+	return plain
+}
+
 // drifts makes one change by the service API, and expects refresh to report it and up to heal it. An import of the same entry has to
 // need no update and to hold no key that the program does not give.
 func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server) {
@@ -94,6 +130,7 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	if got := m.refresh(); !slices.Equal(got, []string{w.want}) {
 		t.Errorf("refresh: got %v, want %s alone", got, w.want)
 	}
+	expectSecrets(t, m)
 	if got := m.up(w.inputs); !slices.Equal(got, []string{w.want}) {
 		t.Errorf("up: got changes in %v, want %s alone", got, w.want)
 	}
@@ -106,6 +143,7 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 	imported := manage(t, server, w.token, "imported-"+w.name)
 	imported.id = emulatedHost + w.path
 	imported.refresh()
+	expectSecrets(t, imported)
 	if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") || strings.Contains(text, "secondaryKey") {
 		t.Error("the import put a key into the inputs")
 	}

@@ -2,13 +2,13 @@ package provider
 
 import "github.com/pulumi/pulumi/sdk/v3/go/property"
 
-// secretNames are the properties that are secret wherever they stand. A test compares them with the schema.
+// secretNames are the properties that are secret wherever they stand. The tests of drift compare them with the schema.
 var secretNames = map[string]bool{
 	"primaryKey": true, "secondaryKey": true, "activeKey": true, "nextKey": true, "webhookUrl": true,
 	"deviceKey": true, "digestKey": true, "manifestText": true,
 }
 
-// secretSettings are the secret properties of the configuration. The same test compares them.
+// secretSettings are the secret properties of the configuration.
 var secretSettings = map[string]bool{
 	"connectionString": true, "key": true, "clientSecret": true, "clientCertificatePassword": true, "oidcToken": true, "oidcRequestToken": true,
 }

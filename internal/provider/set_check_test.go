@@ -57,6 +57,7 @@ func TestASetIsChecked(t *testing.T) {
 		"unknown parts":         {object{"items": items(object{"registrationId": "a b", "primaryKey": unknown}, object{"registrationId": "c", "allocationPolicy": unknown, "customAllocation": webhook}, object{"registrationId": "C", "deviceId": ""}, object{"registrationId": unknown})}, []string{"items[0].registrationId", "items[2].deviceId", "items[2].registrationId"}},
 		"an unknown item":       {object{"items": property.New([]property.Value{unknown, property.New(object{"registrationId": "a b"}.properties())})}, []string{"items[1].registrationId"}},
 		"an unknown column":     {object{"manifestText": "registrationId,color\na,red"}, []string{"manifestText"}},
+		"a byte order mark":     {object{"manifestText": "\xef\xbb\xbfregistrationId\na"}, nil},
 		"no column of ids":      {object{"manifestText": "deviceId\na"}, []string{"manifestText"}},
 		"JSON with a typo":      {object{"manifestText": `[{"registrationID":"a","tag":{}}]`}, []string{"manifestText"}},
 		"JSON rows":             {object{"manifestText": `[{"registrationId":7},{"registrationId":"a","reprovisionPolicy":{"migrateDeviceData":true}},{"registrationId":"b"}]`}, []string{"manifestText", "manifestText"}},
