@@ -10,6 +10,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 
 	"evenkeel/internal/deviceca"
 	"evenkeel/internal/target"
@@ -20,18 +21,15 @@ import (
 type cloud struct {
 	mu   sync.Mutex
 	made map[string]resource.PropertyMap // by type and name
-	// dependencies are the URNs that a resource depends on, by its type and name
-	dependencies map[string][]string
-	// within are the URNs of the resources that a resource is deleted with, by its type and name
-	within map[string]string
+	// requests are the registrations by type and name
+	requests map[string]*pulumirpc.RegisterResourceRequest
 }
 
 func (c *cloud) NewResource(args pulumi.MockResourceArgs) (string, resource.PropertyMap, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.made[args.TypeToken+"/"+args.Name] = args.Inputs
-	c.dependencies[args.TypeToken+"/"+args.Name] = args.RegisterRPC.GetDependencies()
-	c.within[args.TypeToken+"/"+args.Name] = args.RegisterRPC.GetDeletedWith()
+	c.requests[args.TypeToken+"/"+args.Name] = args.RegisterRPC
 	state := args.Inputs.Copy()
 	switch args.TypeToken {
 	case "azure-dps:index:SharedAccessKey":
@@ -53,7 +51,7 @@ func (c *cloud) after(typeAndName string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var names []string
-	for _, urn := range c.dependencies[typeAndName] {
+	for _, urn := range c.requests[typeAndName].GetDependencies() {
 		names = append(names, urn[strings.LastIndex(urn, ":")+1:])
 	}
 	return names
@@ -86,7 +84,7 @@ func run(t *testing.T, settings config) *cloud {
 	if err != nil {
 		t.Fatal(err)
 	}
-	mocks := &cloud{made: map[string]resource.PropertyMap{}, dependencies: map[string][]string{}, within: map[string]string{}}
+	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
 		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Questions: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
@@ -241,7 +239,7 @@ func TestAManifestIsOneSetOfEnrollments(t *testing.T) {
 	}
 	program := run(t, config{"manifest": "devices.csv"})
 	file := program.made[set]
-	if got := program.within[set]; !strings.HasSuffix(got, "::provisioning") {
+	if got := program.requests[set].GetDeletedWith(); !strings.HasSuffix(got, "::provisioning") {
 		t.Errorf("the set goes with %q, want it to go with the provisioning service", got)
 	}
 	if asset := file["manifest"]; !asset.IsAsset() || asset.AssetValue().Path != "devices.csv" || file["manifestText"].HasValue() {
@@ -306,7 +304,7 @@ func TestStacksThatShareAServiceLinkHubsByThemselves(t *testing.T) {
 				if got := entry["deleteRegistrations"]; got.HasValue() == tc.service {
 					t.Errorf("%s: got deleteRegistrations %v; a guest leaves no registrations behind", want, got)
 				}
-				if got := program.within["azure-dps:index:"+want]; strings.HasSuffix(got, "::provisioning") != tc.service {
+				if got := program.requests["azure-dps:index:"+want].GetDeletedWith(); strings.HasSuffix(got, "::provisioning") != tc.service {
 					t.Errorf("%s: goes with %q, want it to go with a service of the stack's own alone", want, got)
 				}
 				if got := program.after("azure-dps:index:" + want); !slices.Contains(got, "hub-1") || !slices.Contains(got, "hub-2") {
@@ -361,8 +359,15 @@ func TestTheManifestOfAStackThatSharesAServiceKeepsToItself(t *testing.T) {
 
 func TestDroppingLinksDeclaresNone(t *testing.T) {
 	t.Parallel()
-	service := declared(t, config{"shared": "true", "dropLinks": "true"})["azure-native:devices:IotDpsResource/provisioning"]
-	if links := service["properties"].ObjectValue()["iotHubs"]; !links.IsArray() || len(links.ArrayValue()) != 0 {
+	const service = "azure-native:devices:IotDpsResource/provisioning"
+	program := run(t, config{"shared": "true", "dropLinks": "true"})
+	if links := program.made[service]["properties"].ObjectValue()["iotHubs"]; !links.IsArray() || len(links.ArrayValue()) != 0 {
 		t.Errorf("got links %v, want an empty list, which unlinks all", links)
+	}
+	if got := program.requests[service].GetIgnoreChanges(); len(got) > 0 {
+		t.Errorf("got changes of %v ignored, want none: the links are to go", got)
+	}
+	if got := run(t, config{"shared": "true"}).requests[service].GetIgnoreChanges(); !slices.Equal(got, []string{"properties.iotHubs"}) {
+		t.Errorf("without dropping: got changes of %v ignored, want those of the links", got)
 	}
 }
