@@ -3,10 +3,11 @@
 // in, what it is told, and how it is refused.
 
 const assert = require('node:assert/strict');
+const { once } = require('node:events');
 const http = require('node:http');
 const test = require('node:test');
 const {
-  arm, as, derived, holding, host, hubs, keyed, newKey, pem, refusal, register, registering, scope, setting, transports, withKey,
+  arm, as, becomes, derived, holding, host, hubs, keyed, newKey, pem, refusal, register, registering, scope, setting, transports, withKey,
 } = require('./dps');
 const { SharedAccessSignature } = require('azure-iot-common');
 
@@ -221,6 +222,37 @@ for (const [name, Transport] of Object.entries(transports)) {
     assert.deepEqual(assigned.map((one) => one.deviceId), ids);
     assert.deepEqual([...new Set(assigned.map((one) => one.assignedHub))].sort(), [...hubs].sort());
     await owner.deleteEnrollmentGroup(`many-${name}`);
+  });
+
+  test(`${name}: a device registers twice at once`, { timeout: patience }, async () => {
+    const id = `twice-${name}`;
+    const attestation = keyed();
+    await enroll(id, { attestation });
+    const both = await Promise.all([0, 1].map(() => register(Transport, withKey(id, attestation.symmetricKey.primaryKey))));
+    assert.deepEqual(both.map((one) => [one.status, one.deviceId]), [['assigned', id], ['assigned', id]]);
+    assert.equal(both[0].assignedHub, both[1].assignedHub);
+  });
+
+  test(`${name}: a registration whose webhook takes its time is given up, and carried out all the same`, { timeout: patience }, async (t) => {
+    const id = `slow-${name}`;
+    const attestation = keyed();
+    const server = http.createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => { server.close(); server.closeAllConnections(); });
+    const webhookUrl = `http://127.0.0.1:${server.address().port}/`;
+    await enroll(id, { attestation, allocationPolicy: 'custom', customAllocationDefinition: { webhookUrl, apiVersion: '2019-03-31' } });
+    const client = registering(Transport, withKey(id, attestation.symmetricKey.primaryKey));
+    const asked = once(server, 'request');
+    const going = client.register();
+    const [, response] = await asked;
+    // Over HTTP the SDK's cancel does nothing.
+    if (name !== 'Http') {
+      await client.cancel();
+      await assert.rejects(going, { name: 'OperationCancelledError' });
+    }
+    response.end(JSON.stringify({ iotHubHostName: hubs[1] }));
+    if (name === 'Http') assert.equal((await going).assignedHub, hubs[1]);
+    await becomes('the record', async () => (await owner.getDeviceRegistrationState(id).catch(() => ({}))).responseBody?.status === 'assigned');
   });
 
   test(`${name}: a service's own host name, and callbacks`, { timeout: patience }, async () => {

@@ -67,6 +67,11 @@ func TestAnMQTTClientRegisters(t *testing.T) {
 		t.Fatalf("connect: %v", err)
 	}
 	defer client.Disconnect(0)
+	second, err := dial(address, "a", w.user("a"), w.token(t, "a", key2))
+	if err != nil {
+		t.Fatalf("connect again: %v", err)
+	}
+	defer second.Disconnect(0)
 	answers := make(chan mqtt.Message, 4)
 	wait := func(what string, token mqtt.Token) {
 		t.Helper()
@@ -94,5 +99,8 @@ func TestAnMQTTClientRegisters(t *testing.T) {
 	got := ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+id, " ")
 	if !strings.HasPrefix(got, "$dps/registrations/res/200/?$rid=2 {") || !strings.Contains(got, `"status":"assigned"`) {
 		t.Errorf("got %s, want the assignment", got)
+	}
+	if !client.IsConnectionOpen() || !second.IsConnectionOpen() {
+		t.Error("a second connection of the device ended one of them")
 	}
 }

@@ -36,6 +36,8 @@ type session struct {
 	// granted is the quality of service of the replies; subscribed whether the device wants them.
 	granted    byte
 	subscribed bool
+	// number tells connections of one device apart.
+	number uint64
 }
 
 // Accept takes connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
@@ -57,7 +59,7 @@ func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &session{api: a, caller: who, client: c.Client}, nil
+	return &session{api: a, caller: who, client: c.Client, number: a.connections.Add(1)}, nil
 }
 
 // admit says why a connection is refused.
@@ -90,9 +92,10 @@ func callerOf(c broker.Connect) (caller, bool) {
 	return who, true
 }
 
-// ID implements broker.Session: a device's second connection ends its first.
+// ID implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device that starts twice is assigned
+// twice; whether Azure ends the first, as MQTT wants, is unsure.
 func (s *session) ID() string {
-	return "dps " + strings.ToLower(s.caller.scope+"/"+s.caller.id)
+	return fmt.Sprintf("dps %s/%s %d", strings.ToLower(s.caller.scope), strings.ToLower(s.caller.id), s.number)
 }
 
 // Subscribe grants the one filter of the contract.

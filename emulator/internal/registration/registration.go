@@ -8,6 +8,7 @@
 package registration
 
 import (
+	"sync/atomic"
 	"time"
 
 	"evenkeel/emulator/internal/requestlog"
@@ -37,6 +38,8 @@ type API struct {
 	challenges challenges
 	remembered remembered
 	pending    pending
+	// connections counts those over MQTT.
+	connections atomic.Uint64
 }
 
 // New returns the device API over st.
