@@ -175,22 +175,19 @@ func (c *cloud) device(t *testing.T) {
 	if record := c.as(t, "owner", "GET", "/registrations/"+id, "").want(t, 200, ""); record.text("status") != "assigned" || record.text("assignedHub") != c.hub {
 		t.Errorf("record: got %s", record.body)
 	}
-	onHub := func(method, path, body, authorization string) answer {
-		return c.ask(t.Context(), t, request{method: method, url: "https://" + c.hub + path + registryVersion, body: body, authorization: authorization})
-	}
 	operator := c.signed(t, c.hub, "link", c.keys["link"])
-	if twin := onHub("GET", "/twins/"+id, "", operator).want(t, 200, ""); twin.text("tags", "floor") != "2" || twin.text("properties", "desired", "interval") != "30" {
+	if twin := c.onHub(t, "GET", "/twins/"+id, "", operator).want(t, 200, ""); twin.text("tags", "floor") != "2" || twin.text("properties", "desired", "interval") != "30" {
 		t.Errorf("twin: got %s, want the initial one", twin.body)
 	}
-	if missing := onHub("GET", "/devices/conformance-absent", "", operator).want(t, 404, ""); !strings.HasPrefix(missing.text("Message"), "ErrorCode:DeviceNotFound;") {
+	if missing := c.onHub(t, "GET", "/devices/conformance-absent", "", operator).want(t, 404, ""); !strings.HasPrefix(missing.text("Message"), "ErrorCode:DeviceNotFound;") {
 		t.Errorf("absent device: got %s", missing.body)
 	}
-	onHub("POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "", key)).want(t, 204, "")
+	c.onHub(t, "POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "", key)).want(t, 204, "")
 	stranger, err := sas.NewKey(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	onHub("POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "", stranger)).want(t, 401, "")
+	c.onHub(t, "POST", "/devices/"+id+"/messages/events", "21.5", c.signed(t, c.hub+"/devices/"+id, "", stranger)).want(t, 401, "")
 	c.register(t, c.scope, id, stranger).want(t, 401, "")
 	c.as(t, "owner", "DELETE", "/registrations/"+id, "").want(t, 204, "")
 	c.as(t, "owner", "GET", "/registrations/"+id, "").want(t, 404, "404201")

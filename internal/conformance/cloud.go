@@ -201,6 +201,12 @@ func (c *cloud) as(t *testing.T, policy, method, path, body string, header ...st
 	})
 }
 
+// onHub calls the hub.
+func (c *cloud) onHub(t *testing.T, method, path, body, authorization string) answer {
+	t.Helper()
+	return c.ask(t.Context(), t, request{method: method, url: "https://" + c.hub + path + registryVersion, body: body, authorization: authorization})
+}
+
 func (c *cloud) signed(t *testing.T, resource, policy, key string) string {
 	t.Helper()
 	token, err := sas.New(resource, policy, key, time.Now().Add(time.Hour))

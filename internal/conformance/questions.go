@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -58,6 +59,28 @@ var questions = []question{
 			t.Errorf("got %s, want []", got.body)
 		}
 	}},
+	{11, "a device cannot be below a scope of no edge device", func(c *cloud, t *testing.T) {
+		c.hubAnswers(t, "PUT", "/devices/question-11", `{"deviceId":"question-11","deviceScope":"ms-azure-iot-edge://absent-1"}`, 400, "InvalidDeviceScope")
+	}},
+	{12, "another method than a path of the hub has answers 405", func(c *cloud, t *testing.T) {
+		c.hubAnswers(t, "DELETE", "/statistics/devices", "", 405, "")
+	}},
+	{13, "a bulk update by etags refuses a device without one", func(c *cloud, t *testing.T) {
+		c.hubAnswers(t, "POST", "/devices", `[{"id":"question-13","importMode":"create"}]`, 200, "")
+		c.hubAnswers(t, "POST", "/devices", `[{"id":"question-13","importMode":"updateIfMatchETag","status":"disabled"}]`, 400, "PreconditionFailed")
+	}},
+	{14, "a consumer group that is not there cannot be deleted", func(c *cloud, t *testing.T) {
+		c.must(t, "DELETE", c.hubPath+"/eventHubEndpoints/events/ConsumerGroups/absent"+hubVersion, "", 404)
+	}},
+}
+
+// hubAnswers calls the hub as its operator and wants that status, and that code in the body.
+func (c *cloud) hubAnswers(t *testing.T, method, path, body string, status int, code string) {
+	t.Helper()
+	got := c.onHub(t, method, path, body, c.signed(t, c.hub, "link", c.keys["link"])).want(t, status, "")
+	if !strings.Contains(got.body, code) {
+		t.Errorf("got %s, want %s", got.body, code)
+	}
 }
 
 // questions asks them on Azure, and skips each with its number elsewhere: the emulator could only repeat our belief.
