@@ -130,6 +130,8 @@ test('a service keeps the registry', { timeout: 2 * patience }, async () => {
   await assert.rejects(calls.invokeDeviceMethod('never', { methodName: 'm' }), { name: 'DeviceNotFoundError' });
   // The SDK reads no number from the recorded form of this answer, and says this of it.
   await assert.rejects(calls.invokeDeviceMethod('many-1', { methodName: 'm' }), { message: 'Not found' });
+  // Messages to devices go over AMQP, to port 5671.
+  await assert.rejects(calls.send('many-1', 'hello'), { name: 'NotImplementedError' });
   assert.equal((await registry.removeDevices(many, true)).responseBody.isSuccessful, true);
   await registry.delete('made');
   await assert.rejects(registry.getTwin('made'), { name: 'DeviceNotFoundError' });
