@@ -102,6 +102,80 @@ func TestCheckNamesTheFaultyInput(t *testing.T) {
 	}
 }
 
+// TestAnUnknownInputIsNoFaultAndStaysUnknown walks the schema: each input in turn is not known yet.
+func TestAnUnknownInputIsNoFaultAndStaysUnknown(t *testing.T) {
+	t.Parallel()
+	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
+	for token, described := range spec.Resources {
+		kind := lastPart(token)
+		m := manage(t, server, kind, "x")
+		for path := range typePaths(spec, described.InputProperties) {
+			if kind == "EnrollmentSet" && (path == "manifest" || path == "manifestText") {
+				continue // beside the items they are a fault
+			}
+			way := strings.Split(path, ".")
+			inputs := fine[kind].properties().Set(way[0], unknownAt(spec, described.InputProperties[way[0]], way[1:]))
+			checked, err := server.Check(p.CheckRequest{Urn: m.urn, Inputs: inputs})
+			must(t, err)
+			if len(checked.Failures) > 0 {
+				t.Errorf("%s: an unknown %s: got failures %v, want none", kind, path, checked.Failures)
+			}
+			if !isUnknownAt(checked.Inputs, way) {
+				t.Errorf("%s: an unknown %s: got inputs %#v", kind, path, checked.Inputs)
+			}
+			preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: inputs, DryRun: true})
+			if err != nil {
+				t.Errorf("%s: an unknown %s: got %v", kind, path, err)
+			} else if !isUnknownAt(preview.Properties, way) {
+				t.Errorf("%s: an unknown %s: got preview %#v", kind, path, preview.Properties)
+			}
+		}
+	}
+}
+
+func TestUnknownPartsOfListsStayUnknown(t *testing.T) {
+	t.Parallel()
+	server := startProvider(t, object{})
+	for kind, inputs := range map[string]object{
+		"EnrollmentGroup": {"enrollmentGroupId": "devices", "iotHubs": property.New([]property.Value{property.New(emulatedHub), unknown})},
+		"EnrollmentSet": {"items": property.New([]property.Value{property.New(object{"registrationId": "a"}.properties()), unknown,
+			property.New(object{"registrationId": "b", "certificate": unknown, "primaryKey": unknown.WithSecret(true)}.properties())})},
+	} {
+		m := manage(t, server, kind, "x")
+		checked := m.check(inputs)
+		preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
+		must(t, err)
+		for name, want := range inputs {
+			if got := checked.Get(name); !got.Equals(propertyOf(want)) {
+				t.Errorf("%s: got %s %#v, want %#v", kind, name, got, want)
+			}
+			if got := preview.Properties.Get(name); !got.HasComputed() && name != "enrollmentGroupId" {
+				t.Errorf("%s: got %s %#v in a preview, want it partly unknown", kind, name, got)
+			}
+		}
+	}
+}
+
+// unknownAt is a property of which the part at the end of the way is unknown, and so is what has to stand beside that.
+func unknownAt(spec schema.PackageSpec, of schema.PropertySpec, way []string) property.Value {
+	if len(way) == 0 {
+		return unknown
+	}
+	object := spec.Types[strings.TrimPrefix(of.Ref, "#/types/")]
+	parts := map[string]property.Value{}
+	for _, required := range object.Required {
+		parts[required] = unknown
+	}
+	parts[way[0]] = unknownAt(spec, object.Properties[way[0]], way[1:])
+	return property.New(parts)
+}
+
+// isUnknownAt reports whether the value at a place deep in a map, or a map around it, is unknown.
+func isUnknownAt(inputs property.Map, way []string) bool {
+	value := inputs.Get(way[0])
+	return value.IsComputed() || len(way) > 1 && value.IsMap() && isUnknownAt(value.AsMap(), way[1:])
+}
+
 // acceptsAnything reports whether a property is free JSON or an asset.
 func acceptsAnything(spec schema.PropertySpec) bool {
 	return strings.HasPrefix(spec.Ref, "pulumi.json#/")

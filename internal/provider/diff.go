@@ -33,6 +33,9 @@ func diff(ctx context.Context, idPath string, want declared, known held) p.DiffR
 	return response
 }
 
+// identities are the properties of which another value is another object.
+var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
+
 // addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty.
 func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 	for name, value := range req.Inputs.All {
@@ -43,7 +46,7 @@ func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 			response.DetailedDiff = map[string]p.PropertyDiff{}
 		}
 		kind := p.Update
-		if name == "registrationId" || name == "enrollmentGroupId" {
+		if identities[name] {
 			kind = p.UpdateReplace
 		}
 		response.DetailedDiff[name] = p.PropertyDiff{Kind: kind, InputDiff: true}

@@ -173,7 +173,7 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 		t.Errorf("refresh: got %d calls, want a query and one enrollment in full", calls)
 	}
 	editor("device-00001").up(object{"registrationId": "device-00001", "provisioningStatus": "disabled"})
-	editor("device-00002").up(object{"registrationId": "device-00002", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}}})
+	editor("device-00002").up(object{"registrationId": "device-00002", "attestation": object{"symmetricKey": object{"primaryKey": newKey(t), "secondaryKey": newKey(t)}}})
 	editor("device-00004").delete()
 	if got, want := set.refresh(), []string{"items[1].provisioningStatus", "items[4]"}; !slices.Equal(got, want) {
 		t.Errorf("drift: got %v, want %v", got, want)

@@ -76,19 +76,39 @@ func isEmptyOutput(value property.Value) bool {
 	return value.IsMap() && (value.AsMap().Len() == 0 || value.AsMap().Get("sha256Thumbprint").Equals(property.New("")))
 }
 
-// restoreUnknown puts the unknown values of from back where to lost them: infer drops an unknown list or map on its way through Go.
+// restoreUnknown puts the unknown values of from back where to lost them: on their way through Go infer drops unknown lists and maps, and
+// makes a text deep in a map empty.
 func restoreUnknown(to, from property.Map) property.Map {
 	for name, value := range from.All {
 		if !value.HasComputed() {
 			continue
 		}
-		present, exists := to.GetOk(name)
-		switch {
-		case !exists || present.IsNull():
+		if present, exists := to.GetOk(name); !exists || present.IsNull() {
 			to = to.Set(name, value)
-		case present.IsMap() && value.IsMap():
-			to = to.Set(name, property.WithGoValue(present, restoreUnknown(present.AsMap(), value.AsMap())))
+		} else {
+			to = to.Set(name, unknownLike(present, value))
 		}
 	}
 	return to
+}
+
+// unknownLike returns what is present, unknown wherever the other value is.
+func unknownLike(present, value property.Value) property.Value {
+	switch {
+	case value.IsComputed():
+		return property.WithGoValue(present, property.Computed).WithSecret(present.Secret() || value.Secret())
+	case present.IsMap() && value.IsMap():
+		return property.WithGoValue(present, restoreUnknown(present.AsMap(), value.AsMap()))
+	case present.IsArray() && value.IsArray() && present.AsArray().Len() == value.AsArray().Len():
+		list := present.AsArray().AsSlice()
+		for i, part := range value.AsArray().All {
+			if part.HasComputed() {
+				list[i] = unknownLike(list[i], part)
+			}
+		}
+		return property.WithGoValue(present, property.NewArray(list))
+	case value.IsArray():
+		return value
+	}
+	return present
 }

@@ -59,7 +59,7 @@ func TestTheOrderOfHubsHasNoMeaning(t *testing.T) {
 func TestPreviewsKeepUnknownListsAndMaps(t *testing.T) {
 	t.Parallel()
 	m := manage(t, startProvider(t, object{}), "EnrollmentGroup", "devices")
-	inputs := m.check(object{"enrollmentGroupId": "devices", "iotHubs": unknown, "initialTwin": object{"tags": unknown}})
+	inputs := m.check(object{"enrollmentGroupId": "devices", "iotHubs": unknown, "initialTwin": object{"tags": unknown, "desiredProperties": object{"a": "b"}}})
 	preview, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: inputs, DryRun: true})
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +67,39 @@ func TestPreviewsKeepUnknownListsAndMaps(t *testing.T) {
 	if got := preview.Properties.Get("iotHubs"); !got.IsComputed() {
 		t.Errorf("an unknown list: got %#v", got)
 	}
+	if got := inputs.Get("initialTwin"); !got.IsMap() || !got.AsMap().Get("tags").IsComputed() || got.AsMap().Get("desiredProperties").HasComputed() {
+		t.Errorf("an unknown map beside a known one: got inputs %#v", got)
+	}
 	if got := preview.Properties.Get("initialTwin"); !got.HasComputed() {
 		t.Errorf("an unknown map: got %#v", got)
+	}
+}
+
+// What is not known yet may be another value, so it replaces what another value replaces.
+func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
+	t.Parallel()
+	server := startProvider(t, object{"host": fakeHost, "policyName": "p", "key": newKey(t)})
+	link := good(t)["LinkedHub"]
+	for path, test := range map[string]struct {
+		kind   string
+		inputs object
+		want   p.DiffKind
+	}{
+		"registrationId":        {"IndividualEnrollment", object{"registrationId": "device-1"}, p.UpdateReplace},
+		"deviceId":              {"IndividualEnrollment", object{"registrationId": "device-1", "deviceId": "d"}, p.Update},
+		"enrollmentGroupId":     {"EnrollmentGroup", object{"enrollmentGroupId": "devices"}, p.UpdateReplace},
+		"provisioningServiceId": {"LinkedHub", link, p.UpdateReplace},
+		"hubHostName":           {"LinkedHub", link, p.UpdateReplace},
+		"location":              {"LinkedHub", link, p.Update},
+	} {
+		m := manage(t, server, test.kind, "x")
+		m.inputs = m.check(test.inputs)
+		preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: m.inputs, DryRun: true})
+		must(t, err)
+		m.id, m.state = "x", preview.Properties
+		if _, got := m.diff(m.inputs.Set(path, unknown)); got.DetailedDiff[path].Kind != test.want || len(got.DetailedDiff) != 1 {
+			t.Errorf("an unknown %s: got %v, want %v of it alone", path, got.DetailedDiff, test.want)
+		}
 	}
 }
 
