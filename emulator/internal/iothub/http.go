@@ -2,14 +2,11 @@ package iothub
 
 import (
 	"cmp"
+	"errors"
 	"net/http"
-	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
@@ -67,17 +64,6 @@ func (h *Hubs) newRoutes() *routes.Mux {
 	return mux
 }
 
-// unrouted refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
-func (h *Hubs) unrouted(w http.ResponseWriter, r *http.Request) {
-	allowed := strings.Join(h.routes.Allowed(r), ", ")
-	if allowed == "" {
-		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no such path"})
-		return
-	}
-	w.Header().Set("Allow", allowed)
-	h.writeError(w, &wireError{405000, "GenericMethodNotAllowed", "The method " + r.Method + " is not allowed here; allowed: " + allowed})
-}
-
 // Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
 func Routes() []string {
 	list := (&Hubs{}).newRoutes().Patterns()
@@ -88,43 +74,6 @@ func Routes() []string {
 		list = append(list, "PUBLISH "+topic.prefix)
 	}
 	return append(list, "PUBLISH "+events("{id}"))
-}
-
-// ServeHTTP implements http.Handler. Paths are matched without regard to letter case, but for the ids and lock tokens in them.
-func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("x-ms-request-id", uuid.NewString())
-	escaped := r.URL.EscapedPath()
-	if path := lowerWords(r.Method, escaped); path != escaped {
-		r = r.Clone(r.Context())
-		r.URL.RawPath = path
-		r.URL.Path, _ = url.PathUnescape(path) // it was escaped well before
-	}
-	if _, pattern := h.routes.Handler(r); pattern == "" {
-		h.unrouted(w, r)
-		return
-	}
-	h.routes.ServeHTTP(w, r)
-}
-
-// named are the words that an id follows, unless it is one of words, which name calls.
-var (
-	named = map[string]bool{
-		"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true,
-		"digitaltwins": true, "components": true, "commands": true,
-	}
-	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
-)
-
-// lowerWords puts the segments of a path that are no ids into lower case, as /devices/{id}/messages/devicebound/{lock}/abandon.
-func lowerWords(method, path string) string {
-	segments := strings.Split(path, "/")
-	for i, segment := range segments {
-		if i > 1 && named[segments[i-1]] && !slices.Contains(words, method+" "+segments[i-1]+"/"+strings.ToLower(segment)) {
-			continue
-		}
-		segments[i] = strings.ToLower(segment)
-	}
-	return strings.Join(segments, "/")
 }
 
 // serve does what all calls have in common.
@@ -159,7 +108,11 @@ func checkVersion(version string) error {
 
 // listDevices: Devices_GetDevices, 2021-04-12.
 func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	devices, _, err := h.state.Devices(hub.Host(), "", pageSize(r.URL.Query().Get("top")))
+	limit, err := pageSize("top", r.URL.Query().Get("top"))
+	if err != nil {
+		return err
+	}
+	devices, _, err := h.state.Devices(hub.Host(), "", limit)
 	if err != nil {
 		return err
 	}
@@ -175,13 +128,19 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	return nil
 }
 
-// pageSize reads a number of items; anything out of range means the most.
-func pageSize(text string) int {
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 1 || n > maxPage {
-		return maxPage
+// pageSize reads a number of items; none, and one out of range, mean the most. Fidelity: that what is no number is refused is unsure.
+func pageSize(name, text string) (int, error) {
+	if text == "" {
+		return maxPage, nil
 	}
-	return n
+	n, err := strconv.Atoi(text)
+	switch {
+	case errors.Is(err, strconv.ErrSyntax):
+		return 0, invalid("%s must be a whole number", name)
+	case err != nil || n < 1 || n > maxPage:
+		return maxPage, nil
+	}
+	return n, nil
 }
 
 // getDevice: Devices_GetIdentity, 2021-04-12.

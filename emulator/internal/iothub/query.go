@@ -55,7 +55,11 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	if err != nil {
 		return err
 	}
-	limit, kind := pageSize(r.Header.Get("x-ms-max-item-count")), "Twin"
+	limit, err := pageSize("x-ms-max-item-count", r.Header.Get("x-ms-max-item-count"))
+	if err != nil {
+		return err
+	}
+	kind := "Twin"
 	if len(parsed.columns) > 0 {
 		kind = "Raw"
 	}

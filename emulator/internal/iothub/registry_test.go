@@ -232,6 +232,14 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	if got := strings.Join(seen, ""); got != "abc" {
 		t.Errorf("got %q by pages, want abc", got)
 	}
+	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", "many").want(t, "many", http.StatusBadRequest)
+	f.do(call{method: "GET", path: "/devices" + version + "&top=many", token: f.policy("read")}).want(t, "top=many", http.StatusBadRequest)
+	for _, count := range []string{"0", "-1", "1001", "99999999999999999999"} {
+		a := f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", count).want(t, count, http.StatusOK)
+		if got := strings.Count(a.body, `"deviceEtag"`); got != 3 {
+			t.Errorf("%s: got %d twins, want all 3", count, got)
+		}
+	}
 	f.owner("POST", "/devices/query", `{"query":"select * from jobs"}`).want(t, "another source", http.StatusBadRequest)
 }
 

@@ -1,0 +1,58 @@
+package iothub
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// ServeHTTP implements http.Handler. Paths are matched without regard to letter case, but for the ids and lock tokens in them.
+func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("x-ms-request-id", uuid.NewString())
+	escaped := r.URL.EscapedPath()
+	if path := lowerWords(r.Method, escaped); path != escaped {
+		r = r.Clone(r.Context())
+		r.URL.RawPath = path
+		r.URL.Path, _ = url.PathUnescape(path) // it was escaped well before
+	}
+	if _, pattern := h.routes.Handler(r); pattern == "" {
+		h.unrouted(w, r)
+		return
+	}
+	h.routes.ServeHTTP(w, r)
+}
+
+// named are the words that an id follows, unless it is one of words, which name calls.
+var (
+	named = map[string]bool{
+		"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true,
+		"digitaltwins": true, "components": true, "commands": true,
+	}
+	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
+)
+
+// lowerWords puts the segments of a path that are no ids into lower case, as /devices/{id}/messages/devicebound/{lock}/abandon.
+func lowerWords(method, path string) string {
+	segments := strings.Split(path, "/")
+	for i, segment := range segments {
+		if i > 1 && named[segments[i-1]] && !slices.Contains(words, method+" "+segments[i-1]+"/"+strings.ToLower(segment)) {
+			continue
+		}
+		segments[i] = strings.ToLower(segment)
+	}
+	return strings.Join(segments, "/")
+}
+
+// unrouted refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
+func (h *Hubs) unrouted(w http.ResponseWriter, r *http.Request) {
+	allowed := strings.Join(h.routes.Allowed(r), ", ")
+	if allowed == "" {
+		h.writeError(w, &wireError{404000, "GenericNotFound", "The emulator knows no such path"})
+		return
+	}
+	w.Header().Set("Allow", allowed)
+	h.writeError(w, &wireError{405000, "GenericMethodNotAllowed", "The method " + r.Method + " is not allowed here; allowed: " + allowed})
+}
