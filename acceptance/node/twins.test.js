@@ -63,7 +63,7 @@ test('twins that are refused', options, async () => {
   const deep = (n) => (n === 0 ? 1 : { a: deep(n - 1) });
   for (const [why, patch] of Object.entries({
     'a dot in a name': { tags: { 'a.b': 1 } }, 'a dollar in a name': { properties: { desired: { a$b: 1 } } }, 'a space in a name': { tags: { 'a b': 1 } },
-    'too deep': { properties: { desired: deep(11) } }, 'a string over 4 KB': { properties: { desired: { a: 'x'.repeat(4097) } } },
+    'too deep': { properties: { desired: deep(12) } }, 'a string over 4 KB': { properties: { desired: { a: 'x'.repeat(4097) } } },
     'tags over 8 KB': { tags: { a: 'x'.repeat(4096), b: 'x'.repeat(4096) } },
     'desired over 32 KB': { properties: { desired: Object.fromEntries(Array.from({ length: 9 }, (_, i) => [`p${i}`, 'x'.repeat(4000)])) } },
     'an integer out of range': { properties: { desired: { a: 4503599627370496 } } }, 'no object': { properties: { desired: [1] } },
@@ -71,7 +71,7 @@ test('twins that are refused', options, async () => {
     await assert.rejects(update('twin-bad', patch), (err) => err.name === 'ArgumentError' || assert.fail(`${why}: ${err.name} ${err.message}`));
   }
   assert.equal((await registry.getTwin('twin-bad')).responseBody.version, 2, 'a refused patch changes nothing');
-  await update('twin-bad', { properties: { desired: deep(10) } });
+  await update('twin-bad', { properties: { desired: deep(11) } });
   await assert.rejects(registry.getTwin('twin-never'), { name: 'DeviceNotFoundError' });
   await assert.rejects(update('twin-never', { tags: {} }), { name: 'DeviceNotFoundError' });
 });

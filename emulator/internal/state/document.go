@@ -9,10 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
-// Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes.
-// Fidelity: Azure counts a document without its punctuation; here it is counted as compact JSON, which is a little more.
+// Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes as sizeOf counts them. The depth
+// is that of objects below the document, as the example there shows.
 const (
 	maxTags       = 8 << 10
 	maxProperties = 32 << 10
@@ -55,7 +57,7 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	// Clients that replace send back what they read.
 	delete(changes, "$metadata")
 	delete(changes, "$version")
-	if err := checkObject(changes, 1); err != nil {
+	if err := checkObject(changes, 0); err != nil {
 		return nil, nil, err
 	}
 	into, marks := object{}, object{}
@@ -73,8 +75,8 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	if newDoc, err = compact(into); err != nil {
 		return nil, nil, err
 	}
-	if len(newDoc) > limit {
-		return nil, nil, fmt.Errorf("%d bytes are more than the %d allowed", len(newDoc), limit)
+	if size := sizeOf(into); size > limit {
+		return nil, nil, fmt.Errorf("%d bytes are more than the %d allowed", size, limit)
 	}
 	if at.at.IsZero() {
 		return newDoc, nil, nil
@@ -151,6 +153,36 @@ func checkValue(value any, depth int) error {
 		}
 	}
 	return nil
+}
+
+// sizeOf counts a value as "Understand device twins" says: names and texts in UTF-8 without control characters, 8 for a number, 4 for a boolean.
+func sizeOf(value any) (n int) {
+	switch v := value.(type) {
+	case object:
+		for name, below := range v {
+			n += textSize(name) + sizeOf(below)
+		}
+	case []any:
+		for _, item := range v {
+			n += sizeOf(item)
+		}
+	case string:
+		n = textSize(v)
+	case json.Number:
+		n = 8
+	case bool:
+		n = 4
+	}
+	return n
+}
+
+func textSize(text string) (n int) {
+	for _, r := range text {
+		if !unicode.IsControl(r) {
+			n += utf8.RuneLen(r)
+		}
+	}
+	return n
 }
 
 // parseObject reads exactly one JSON object and keeps numbers as they are spelled.

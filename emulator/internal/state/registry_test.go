@@ -125,6 +125,18 @@ func TestDevices(t *testing.T) {
 	}
 }
 
+// nested is an object with so many names on the way to a number.
+func nested(names int) string {
+	return strings.Repeat(`{"a":`, names) + "1" + strings.Repeat("}", names)
+}
+
+// tagsOf are tags of that size, as Azure counts: of each kind of value one, and control characters, which count nothing.
+func tagsOf(size int) []byte {
+	const long = 4096
+	rest := size - len("abcde") - long - 8 - 4 - len("\u00fc")
+	return fmt.Appendf(nil, `{"a":%q,"b":[8,null],"c":{"d":true},"e":"\u0001\u00fc%s"}`, strings.Repeat("x", long), strings.Repeat("y", rest))
+}
+
 func TestTwinPatches(t *testing.T) {
 	t.Parallel()
 	const doc = `{"a":{"b":1,"c":[1,{"x":null}]},"n":1.50}`
@@ -148,11 +160,12 @@ func TestTwinPatches(t *testing.T) {
 		{name: "a brace too many", patch: state.TwinPatch{Tags: []byte(`{}}`)}, refused: true},
 		{name: "a name with a dot", patch: state.TwinPatch{Desired: []byte(`{"a":{"b.c":1}}`)}, refused: true},
 		{name: "a name with a dollar in a list", patch: state.TwinPatch{Desired: []byte(`{"a":[{"$b":1}]}`)}, refused: true},
-		{name: "too deep", patch: state.TwinPatch{Desired: []byte(strings.Repeat(`{"a":`, 11) + "1" + strings.Repeat("}", 11))}, refused: true},
+		{name: "as deep as may be", patch: state.TwinPatch{Desired: []byte(nested(11)), Replace: true}, desired: nested(11)},
+		{name: "too deep", patch: state.TwinPatch{Desired: []byte(nested(12))}, refused: true},
 		{name: "a string too long", patch: state.TwinPatch{Tags: []byte(`{"a":"` + strings.Repeat("x", 4097) + `"}`)}, refused: true},
 		{name: "an integer too great", patch: state.TwinPatch{Tags: []byte(`{"a":4503599627370496}`)}, refused: true},
-		{name: "tags too large", patch: state.TwinPatch{Tags: []byte(`{"a":"` + strings.Repeat("x", 4000) + `","b":"` + strings.Repeat("x", 4000) + `","c":"` +
-			strings.Repeat("x", 400) + `"}`)}, refused: true},
+		{name: "tags as large as may be", patch: state.TwinPatch{Tags: tagsOf(8192)}, desired: doc},
+		{name: "tags too large", patch: state.TwinPatch{Tags: tagsOf(8193)}, refused: true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
