@@ -73,11 +73,10 @@ func (EnrollmentGroup) Create(ctx context.Context, req infer.CreateRequest[Enrol
 		return response, err
 	}
 	made, err := l.create(ctx, req.Inputs.declared())
-	if err != nil {
-		return response, err
+	if made.ID != "" { // perhaps made only, as err then says
+		response.ID, response.Output = resourceID(l.host, groupsName, made.ID), groupState(made)
 	}
-	response.ID, response.Output = resourceID(l.host, groupsName, made.ID), groupState(made)
-	return response, nil
+	return response, err
 }
 
 // WireDependencies leaves it to previews to say which outputs they know.
@@ -139,7 +138,7 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 
 // Delete removes the group; one that is gone already is no error. The registration records of its devices stay unless it is told otherwise.
 func (EnrollmentGroup) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentGroupState]) (infer.DeleteResponse, error) {
-	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID, req.State.forgetsRegistrations(ctx))
+	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID, req.State.held(), req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.

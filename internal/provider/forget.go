@@ -30,9 +30,10 @@ func (c Cleanup) forgetsRegistrations(ctx context.Context) bool {
 	return isOn(c.DeleteRegistrations)
 }
 
-// deleteEntry removes the entry of a resource. With forget the registration records go first, so that a failure leaves the entry, by
+// deleteEntry removes the entry of a resource, known as the state holds it. One of which nobody knew whether it was made, and that is not
+// as it was sent, is somebody else's and stays. With forget the registration records go first, so that a failure leaves the entry, by
 // which the next try finds them, and once more afterwards: a device may have registered in between.
-func deleteEntry(ctx context.Context, collection, id string, forget bool) error {
+func deleteEntry(ctx context.Context, collection, id string, known held, forget bool) error {
 	l, err := begin(ctx, collection)
 	if err != nil {
 		return err
@@ -40,6 +41,13 @@ func deleteEntry(ctx context.Context, collection, id string, forget bool) error 
 	entry, err := l.own(id)
 	if err != nil {
 		return err
+	}
+	if known.isUnconfirmed() {
+		if _, ours, err := l.confirm(ctx, known); errors.Is(err, dpsapi.ErrNotFound) || err == nil && !ours {
+			return nil
+		} else if err != nil {
+			return l.failure("delete", entry, err)
+		}
 	}
 	if !forget {
 		return l.delete(ctx, entry)

@@ -77,11 +77,10 @@ func (IndividualEnrollment) Create(ctx context.Context, req infer.CreateRequest[
 		return response, err
 	}
 	made, err := l.create(ctx, req.Inputs.declared())
-	if err != nil {
-		return response, err
+	if made.ID != "" { // perhaps made only, as err then says
+		response.ID, response.Output = resourceID(l.host, individualsName, made.ID), individualState(made)
 	}
-	response.ID, response.Output = resourceID(l.host, individualsName, made.ID), individualState(made)
-	return response, nil
+	return response, err
 }
 
 // WireDependencies leaves it to previews to say which outputs they know.
@@ -146,7 +145,7 @@ func (IndividualEnrollment) Check(ctx context.Context, req infer.CheckRequest) (
 
 // Delete removes the enrollment; one that is gone already is no error.
 func (IndividualEnrollment) Delete(ctx context.Context, req infer.DeleteRequest[IndividualEnrollmentState]) (infer.DeleteResponse, error) {
-	return infer.DeleteResponse{}, deleteEntry(ctx, individualsName, req.ID, req.State.forgetsRegistrations(ctx))
+	return infer.DeleteResponse{}, deleteEntry(ctx, individualsName, req.ID, req.State.held(), req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.

@@ -106,6 +106,9 @@ func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
 		// Somebody was quicker: perhaps this very request, sent again because its first answer was lost.
 		return l.afterRace(ctx, want, keys, err)
 	}
+	if errors.Is(err, dpsapi.ErrUncertain) {
+		return l.unconfirmed(want, keys, err)
+	}
 	if err != nil {
 		return held{}, l.failure("create", want.ID, err)
 	}
@@ -139,6 +142,9 @@ func (l lifecycle) difference(want declared, found held) string {
 // afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
 func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsapi.SymmetricKey, refusal error) (held, error) {
 	found, err := l.fetch(ctx, want.ID)
+	if err != nil && errors.Is(refusal, dpsapi.ErrUncertain) {
+		return l.unconfirmed(want, keys, refusal)
+	}
 	if err != nil || !l.isExactly(want, keys, found) {
 		return held{}, l.failure("create", want.ID, refusal)
 	}
@@ -176,6 +182,13 @@ func (l lifecycle) settle(want declared, stored dpsapi.IndividualEnrollment, key
 // read refreshes an entry, or reads one to import when known has no etag, and spells it as want does. It returns false only when the
 // service itself says that there is no such entry.
 func (l lifecycle) read(ctx context.Context, id string, want declared, known held) (held, bool, error) {
+	if known.isUnconfirmed() {
+		found, ours, err := l.confirm(ctx, known)
+		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+			return held{}, false, l.failure("read", id, err)
+		}
+		return found, ours, nil
+	}
 	entry, err := l.get(ctx, id)
 	if errors.Is(err, dpsapi.ErrNotFound) {
 		return held{}, false, nil
@@ -207,6 +220,9 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 
 // update sends the whole entry with the keys it holds, on condition that it is still the version of the state.
 func (l lifecycle) update(ctx context.Context, want declared, known held) (held, error) {
+	if known.isUnconfirmed() {
+		return l.finish(ctx, want, known)
+	}
 	keys := keysOf(want.Attestation)
 	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
 		var err error

@@ -46,7 +46,7 @@ type Record struct {
 // Annotate describes the properties in the schema.
 func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.ServiceHost, "Host name of the provisioning service that holds the enrollment.")
-	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.")
+	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the enrollment was created, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the enrollment was last changed, in UTC.")
 	an.Describe(&r.PrimaryKey, "The primary symmetric key in force, given or made.")

@@ -53,7 +53,7 @@ type EnrollmentGroup struct {
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringOutput `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
@@ -303,7 +303,7 @@ func (o EnrollmentGroupOutput) EnrollmentGroupId() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 func (o EnrollmentGroupOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }

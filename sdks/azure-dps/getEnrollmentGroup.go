@@ -57,7 +57,7 @@ type LookupEnrollmentGroupResult struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag string `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
@@ -150,7 +150,7 @@ func (o LookupEnrollmentGroupResultOutput) EnrollmentGroupId() pulumi.StringOutp
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 func (o LookupEnrollmentGroupResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.Etag }).(pulumi.StringOutput)
 }

@@ -57,7 +57,7 @@ type LookupIndividualEnrollmentResult struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag string `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
@@ -154,7 +154,7 @@ func (o LookupIndividualEnrollmentResultOutput) DeviceId() pulumi.StringPtrOutpu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 func (o LookupIndividualEnrollmentResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.Etag }).(pulumi.StringOutput)
 }

@@ -55,7 +55,7 @@ type IndividualEnrollment struct {
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
@@ -317,7 +317,7 @@ func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not.
+// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }

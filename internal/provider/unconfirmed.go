@@ -1,0 +1,54 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// isUnconfirmed reports whether nobody knows if the service made the entry: its creation was sent and got no answer, perhaps because the
+// operation was cancelled. The state then holds what was sent.
+func (h held) isUnconfirmed() bool { return h.Etag == unanswered }
+
+// unconfirmed is the state after a creation without an answer. With its error the engine keeps it and comes back to it.
+func (l lifecycle) unconfirmed(want declared, keys dpsapi.SymmetricKey, err error) (held, error) {
+	h := held{declared: want, Record: Record{ServiceHost: l.host, Etag: unanswered}}
+	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
+	}
+	return h, infer.ResourceInitFailedError{Reasons: []string{l.failure("create", want.ID, err).Error()}}
+}
+
+// confirm looks what became of an unconfirmed entry. One that is not as it was sent is somebody else's: ours is false then. It fails with
+// ErrNotFound when there is none.
+func (l lifecycle) confirm(ctx context.Context, known held) (found held, ours bool, err error) {
+	if found, err = l.fetch(ctx, known.ID); err != nil {
+		return found, false, err
+	}
+	if ours = l.isExactly(known.declared, foundKeys(known), found); ours {
+		found.declared = known.declared
+	}
+	return found, ours, nil
+}
+
+// finish brings an unconfirmed creation to its end: what was made is updated, and what was not is created.
+func (l lifecycle) finish(ctx context.Context, want declared, known held) (held, error) {
+	found, ours, err := l.confirm(ctx, known)
+	switch {
+	case errors.Is(err, dpsapi.ErrNotFound):
+		return l.create(ctx, want)
+	case err != nil:
+		return held{}, l.failure("create", want.ID, err)
+	case ours:
+		return l.update(ctx, want, found)
+	}
+	taken, err := l.takeOver(want, found)
+	if err != nil {
+		err = fmt.Errorf("%w; before that, pulumi refresh takes the resource out of the stack", err)
+	}
+	return taken, err
+}
