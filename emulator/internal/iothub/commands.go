@@ -179,7 +179,7 @@ func (s *session) acknowledged(lock string) {
 // outcomeOf is the one of a message that was sent without waiting for an acknowledgement.
 func outcomeOf(err error) state.Outcome {
 	if err != nil {
-		return state.Abandoned
+		return state.Released
 	}
 	return state.Success
 }
@@ -199,7 +199,7 @@ func (s *session) giveBack() {
 	defer s.delivery.Unlock()
 	s.ended = true
 	for lock := range s.taken {
-		s.settle(lock, state.Abandoned)
+		s.settle(lock, state.Released)
 	}
 }
 

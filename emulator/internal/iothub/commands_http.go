@@ -55,7 +55,7 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	header.Set("ETag", `"`+c.Lock+`"`)
 	header.Set("iothub-sequencenumber", strconv.FormatUint(c.Sequence, 10))
 	header.Set("iothub-enqueuedtime", stamp(c.Enqueued))
-	header.Set("iothub-deliverycount", strconv.FormatInt(c.Deliveries-1, 10)) // of the deliveries before
+	header.Set("iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
 	header.Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(c.Body) // a device that has gone finds the message free after the lock

@@ -159,7 +159,7 @@ func TestAConnectionTakenOverHandsItsMessagesOn(t *testing.T) {
 	}
 }
 
-func TestMessagesAreDroppedAfterSoManyDeliveries(t *testing.T) {
+func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -172,16 +172,26 @@ func TestMessagesAreDroppedAfterSoManyDeliveries(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.command("a")
-	for i, want := range []string{"a", "a", ""} {
+	for i := range 3 { // the end of a connection is no wish of the device
 		s, c := f.accept(key, true)
 		if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 			t.Fatal(err)
 		}
-		if c.bodies() != want {
-			t.Errorf("connection %d: got %q, want %q", i+1, c.bodies(), want)
+		if c.bodies() != "a" {
+			t.Errorf("connection %d: got %q, want the message", i+1, c.bodies())
 		}
 		s.Closed()
 	}
+	token := f.deviceToken("d1", key)
+	for i := range 2 {
+		taken := f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: token}).want(t, "take", http.StatusOK)
+		if got := taken.header.Get("iothub-deliverycount"); got != fmt.Sprint(i) {
+			t.Errorf("got the delivery count %s, want %d", got, i)
+		}
+		lock := strings.Trim(taken.header.Get("ETag"), `"`)
+		f.do(call{method: "POST", path: "/devices/d1/messages/devicebound/" + lock + "/abandon" + version, token: token}).want(t, "abandon", http.StatusNoContent)
+	}
+	f.waiting(0)
 	f.command("b")
 	f.clock.advance(time.Minute)
 	f.waiting(0)

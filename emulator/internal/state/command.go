@@ -26,7 +26,7 @@ type Command struct {
 	Ack       Ack
 	// Enqueued is when it came in; after Expiry it is no longer delivered.
 	Enqueued, Expiry time.Time
-	// Deliveries counts how often it was taken.
+	// Deliveries counts how often the device gave it back.
 	Deliveries int64
 	// Lock is the token of whoever took it. Locks are of this process: a restart frees every message.
 	Lock string
@@ -54,6 +54,8 @@ type commandLock struct {
 	token string
 	// until is zero for a lock that only settling ends.
 	until time.Time
+	// maxDeliveries is how often the message may be given back.
+	maxDeliveries int64
 }
 
 func (l *commandLocks) held(key string, now time.Time) bool {
@@ -69,16 +71,16 @@ func (l *commandLocks) take(key string, lock commandLock) {
 	l.locks[key] = lock
 }
 
-// free ends a lock and reports whether token was its present one.
-func (l *commandLocks) free(key, token string, now time.Time) bool {
+// free ends a lock and returns it; false when token was not its present one.
+func (l *commandLocks) free(key, token string, now time.Time) (commandLock, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lock, ok := l.locks[key]
 	if !ok || lock.token != token || !lock.until.IsZero() && !now.Before(lock.until) {
-		return false
+		return lock, false
 	}
 	delete(l.locks, key)
-	return true
+	return lock, true
 }
 
 func (l *commandLocks) drop(prefix string) {
@@ -163,7 +165,7 @@ func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
 }
 
 // TakeCommand locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
-// SettleCommand alone when lockFor is zero. Messages that expired, or were taken maxDeliveries times, are dropped.
+// SettleCommand alone when lockFor is zero. Messages that expired are dropped; one that is abandoned maxDeliveries times will be.
 func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken Command, ok bool, err error) {
 	err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()
@@ -172,19 +174,17 @@ func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries
 			if s.locks.held(string(key), now) {
 				continue
 			}
-			if outcome := c.dead(now, maxDeliveries); outcome != "" {
+			if !c.Expiry.After(now) {
 				b.delete(key)
-				b.tell(hub, d, c, outcome, now)
+				b.tell(hub, d, c, Expired, now)
 				continue
 			}
 			token, err := s.token()
 			if err != nil {
 				return err
 			}
-			c.Deliveries++
 			c.Lock = token
-			b.put(key, &c)
-			lock := commandLock{token: token}
+			lock := commandLock{token: token, maxDeliveries: maxDeliveries}
 			if lockFor > 0 {
 				lock.until = now.Add(lockFor)
 			}
@@ -206,28 +206,25 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// dead is how a message ends that can no longer be delivered; empty for one that can.
-func (m *Command) dead(now time.Time, maxDeliveries int64) Outcome {
-	switch {
-	case !m.Expiry.After(now):
-		return Expired
-	case m.Deliveries >= maxDeliveries:
-		return DeliveryCountExceeded
-	}
-	return ""
-}
-
-// SettleCommand ends the lock of a message: it ends as Success or Rejected, or with Abandoned is free to be taken again. NotFound when
-// that lock is no more.
+// SettleCommand ends the lock of a message: it ends as Success or Rejected, or with Abandoned and Released is free to be taken again. One that is
+// abandoned too often ends as DeliveryCountExceeded. NotFound when that lock is no more.
 func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
 	return s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {
 			key := commandKey(hub, id, c.Sequence)
-			if !s.locks.free(string(key), lock, now) {
+			held, ok := s.locks.free(string(key), lock, now)
+			if !ok {
 				continue
 			}
-			if outcome != Abandoned {
+			if outcome == Abandoned {
+				if c.Deliveries++; c.Deliveries < held.maxDeliveries {
+					b.put(key, &c)
+					return nil
+				}
+				outcome = DeliveryCountExceeded
+			}
+			if outcome != Released {
 				b.delete(key)
 				b.tell(hub, d, c, outcome, now)
 			}

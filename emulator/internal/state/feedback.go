@@ -10,7 +10,8 @@ import (
 // Outcome is how a message to a device ended, in Azure's words. Source: "Send cloud-to-device messages from an IoT hub".
 type Outcome string
 
-// Outcomes of messages. Abandoned is no end: the message is free to be taken again.
+// Outcomes of messages. The last two are no end: the message is free to be taken again. Abandoned is the device's wish and is counted, Released
+// what the end of its connection does. Source: "Understand cloud-to-device messaging from an IoT hub".
 const (
 	Success               Outcome = "Success"
 	Rejected              Outcome = "Rejected"
@@ -18,6 +19,7 @@ const (
 	DeliveryCountExceeded Outcome = "DeliveryCountExceeded"
 	Purged                Outcome = "Purged"
 	Abandoned             Outcome = ""
+	Released              Outcome = "Released"
 )
 
 // Ack says of which outcomes the sender of a message wants to hear; the empty one means AckNone.
@@ -93,7 +95,7 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 func (s *State) SettleFeedback(hub, lock string, done bool) error {
 	found := false
 	err := s.withFeedback(hub, func(key string, _ Feedback, now time.Time) (drop bool) {
-		held := s.locks.free(key, lock, now)
+		_, held := s.locks.free(key, lock, now)
 		found = found || held
 		return held && done
 	})

@@ -40,7 +40,6 @@ func TestSendersHearHowTheirMessagesEnded(t *testing.T) {
 		"abandoned too often": {func(t *testing.T, w *world) {
 			_, lock := w.take(1)
 			must(t, w.SettleCommand(hub1, "d", lock, state.Abandoned))
-			w.take(1)
 		}, state.DeliveryCountExceeded},
 		"expired, found by the device": {func(_ *testing.T, w *world) {
 			w.clock.Add(time.Minute)
