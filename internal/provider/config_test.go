@@ -143,16 +143,25 @@ func TestConnectionStringAndAnotherProvidersConfigurationWork(t *testing.T) {
 	m := manage(t, server, "IndividualEnrollment", "device-1")
 	m.up(object{"registrationId": "device-1"})
 
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.id = fakeHost + individualPath
+	set.refresh() // an import
+
 	elsewhere := fake.config()
 	elsewhere["host"] = "dps-2.azure-devices-provisioning.net"
-	m.server = startProvider(t, elsewhere)
 	fake.takeLog()
-	paths, response := m.diff(m.inputs)
-	if !slices.Equal(paths, []string{"serviceHost"}) || response.DetailedDiff["serviceHost"].Kind != p.UpdateReplace {
-		t.Errorf("diff under another host: got %v, want a replacement for serviceHost", response.DetailedDiff)
-	}
-	if err := m.server.Delete(p.DeleteRequest{ID: m.id, Urn: m.urn, Properties: m.state}); err == nil {
-		t.Error("deletion under another host: got no error, want one")
+	for _, m := range []*managed{m, set} {
+		m.server = startProvider(t, elsewhere)
+		paths, response := m.diff(m.inputs)
+		if !slices.Equal(paths, []string{"serviceHost"}) || response.DetailedDiff["serviceHost"].Kind != p.UpdateReplace {
+			t.Errorf("diff of %s under another host: got %v, want a replacement for serviceHost", m.urn, response.DetailedDiff)
+		}
+		if _, err := m.server.Read(readOf(m)); err == nil {
+			t.Errorf("refresh of %s under another host: got no error, want one", m.urn)
+		}
+		if err := m.server.Delete(deleteOf(m)); err == nil {
+			t.Errorf("deletion of %s under another host: got no error, want one", m.urn)
+		}
 	}
 	if log := fake.takeLog(); log != nil {
 		t.Errorf("requests to the other host: got %v, want none", log)

@@ -207,6 +207,24 @@ func TestDriftBesideAMaskedWebhook(t *testing.T) {
 	}
 }
 
+func TestARefreshKeepsWhatIsKnownOfAMaskedQuery(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	inputs := func(query string) object {
+		return object{"items": items(object{"registrationId": "device-1", "allocationPolicy": "custom",
+			"customAllocation": object{"webhookUrl": "https://f.example/a" + query, "apiVersion": "2021-10-01"}})}
+	}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(inputs("?code=1"))
+	service.edit(t, "/enrollments/device-1", func(map[string]any) {}) // another version, which is read in full
+	if got := set.refresh(); got != nil || !set.state.Get("drifted").IsNull() {
+		t.Errorf("refresh: got %v, drifted %v, want none", got, set.state.Get("drifted"))
+	}
+	if got := set.up(inputs("?code=2")); !slices.Equal(got, []string{"items[0].customAllocation.webhookUrl"}) {
+		t.Errorf("another query: got %v, want the webhook's address", got)
+	}
+}
+
 func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)

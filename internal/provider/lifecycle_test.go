@@ -87,6 +87,19 @@ func TestAGroupIsCreatedWithGivenKeys(t *testing.T) {
 	}
 }
 
+func TestLetterCaseOfPolicyAndStatusIsTheServicesOwn(t *testing.T) {
+	t.Parallel()
+	fake := runFake(t)
+	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+	m.up(object{"enrollmentGroupId": "devices", "provisioningStatus": "Disabled", "allocationPolicy": "GEOLATENCY"})
+	if entry := fake.entry(groupPath); entry["provisioningStatus"] != "disabled" || entry["allocationPolicy"] != "geoLatency" {
+		t.Errorf("sent %v and %v, want disabled and geoLatency", entry["provisioningStatus"], entry["allocationPolicy"])
+	}
+	if got := m.refresh(); got != nil {
+		t.Errorf("refresh: got %v, want none", got)
+	}
+}
+
 func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)

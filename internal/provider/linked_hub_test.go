@@ -136,6 +136,13 @@ func TestALinkLivesBesideTheLinksOfOthers(t *testing.T) {
 		t.Errorf("up with another key: got %v, want key", got)
 	}
 
+	key := m.secret("key")
+	m.up(inputs.edited(object{"key": nil, "allocationWeight": 2}))
+	if got := m.secret("key"); got != key {
+		t.Error("a change that leaves the key out does not keep it")
+	}
+	m.up(inputs)
+
 	m.delete()
 	s.linked("hub-1")
 	m.delete() // what is gone is no error
