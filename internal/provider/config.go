@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"net/url"
 	"strings"
 	"sync"
@@ -130,12 +131,22 @@ func (c *Config) usesEntra() bool {
 	return c.ConnectionString == nil && c.PolicyName == nil && c.Key == nil
 }
 
-// authorisation says what to look at when the service refuses a request.
-func (c *Config) authorisation() string {
-	if c.usesEntra() {
-		return "look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
+// advice says what to look at when the service refuses a request, or is not reached; nothing for other errors.
+func (c *Config) advice(err error) string {
+	switch {
+	case errors.Is(err, dpsapi.ErrUnauthorized) && c.usesEntra():
+		return "; look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
+	case errors.Is(err, dpsapi.ErrUnauthorized):
+		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite"
+	case errors.Is(err, dpsapi.ErrNoHost):
+		return "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
+			"pulumi state delete makes the stack forget them"
+	case errors.Is(err, dpsapi.ErrUntrusted):
+		return "; look at the provider's caFile, which holds the authorities to trust for an emulator"
+	case errors.Is(err, dpsapi.ErrUnreachable):
+		return "; look at the network and, where there is one, at the provider's endpoint"
 	}
-	return "look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite"
+	return ""
 }
 
 // diffConfig replaces the provider, and with it the enrollments, when the host changes: they are other objects then. Every other

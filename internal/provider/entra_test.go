@@ -103,6 +103,13 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 	}
 	m := manage(t, startProvider(t, config), "IndividualEnrollment", "x")
 	m.up(object{"registrationId": "device-1"})
+	described := config.edited(object{"authorityHost": nil, "metadataHost": strings.TrimPrefix(cloud.Endpoints().ARM, "https://")})
+	link := manage(t, startProvider(t, described), "LinkedHub", "x")
+	link.id, link.inputs = servicePath+"/linkedHubs/"+emulatedHub, good(t)["LinkedHub"].properties()
+	link.state = link.inputs
+	if _, err := link.server.Read(readOf(link)); err != nil {
+		t.Errorf("a link: got %v", err)
+	}
 	ahead.Store(2)
 	_, err := m.tryUp(object{"registrationId": "device-1", "provisioningStatus": "disabled"})
 	if err == nil || !strings.Contains(err.Error(), "Data Contributor") {
@@ -110,6 +117,9 @@ func TestLoginsAndTokensAreRefused(t *testing.T) {
 	}
 	if _, err := m.server.Read(readOf(m)); err == nil {
 		t.Error("a refresh with an expired token: got no error, want one that keeps the state")
+	}
+	if _, err := link.server.Read(readOf(link)); err == nil || !strings.Contains(err.Error(), "Contributor") {
+		t.Errorf("a link read with an expired token: got %v, want a refusal that names a role", err)
 	}
 }
 

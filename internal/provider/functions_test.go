@@ -99,19 +99,23 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 	t.Parallel()
 	service := runFake(t)
 	configured, unconfigured := startProvider(t, service.config()), startProvider(t, object{})
+	stranger := startProvider(t, service.config().edited(object{"key": newKey(t)}))
 	for name, test := range map[string]struct {
 		server   integration.Server
 		function string
 		inputs   object
 		want     string
 	}{
-		"no such enrollment":   {configured, "getIndividualEnrollment", object{"registrationId": "nobody"}, "holds none of that id"},
-		"no such group":        {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"}, "holds none of that id"},
-		"a faulty id":          {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"}, "enrollmentGroupId"},
-		"a faulty device":      {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
-		"a faulty list":        {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
-		"no configuration":     {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"}, "is not configured"},
-		"no configuration yet": {unconfigured, "getIndividualEnrollment", object{"registrationId": "a"}, "is not configured"},
+		"no such enrollment":    {configured, "getIndividualEnrollment", object{"registrationId": "nobody"}, "holds none of that id"},
+		"no such group":         {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"}, "holds none of that id"},
+		"a faulty id":           {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"}, "enrollmentGroupId"},
+		"a faulty device":       {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
+		"a faulty list":         {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},
+		"another key":           {stranger, "getEnrollmentGroup", object{"enrollmentGroupId": "a"}, "policyName and key"},
+		"another key, a device": {stranger, "getRegistration", object{"registrationId": "a"}, "policyName and key"},
+		"another key, a list":   {stranger, "listRegistrations", object{"enrollmentGroupId": "a"}, "policyName and key"},
+		"no configuration":      {unconfigured, "listRegistrations", object{"enrollmentGroupId": "a"}, "is not configured"},
+		"no configuration yet":  {unconfigured, "getIndividualEnrollment", object{"registrationId": "a"}, "is not configured"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := tryInvoke(t, test.server, test.function, test.inputs); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -19,8 +19,8 @@ type lifecycle struct {
 	host, collection string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
 	urn, token, name string
-	// authorisation says what to look at when the service refuses a request.
-	authorisation string
+	// advice says what to do about an error; nothing when there is no more to say.
+	advice func(error) string
 }
 
 // begin returns the lifecycle of entries of the collection. It fails when the provider is not configured.
@@ -30,7 +30,7 @@ func begin(ctx context.Context, collection string) (lifecycle, error) {
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{client: client, host: client.Host(), collection: collection, authorisation: config.authorisation()}
+	l := lifecycle{client: client, host: client.Host(), collection: collection, advice: config.advice}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
 		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
 	}
@@ -54,21 +54,9 @@ func (l lifecycle) own(id string) (string, error) {
 	return entry, nil
 }
 
-// failure says what was being done to which entry and, where there is one, what to look at.
+// failure says what was being done to which entry and, where there is something, what to look at.
 func (l lifecycle) failure(verb, id string, err error) error {
-	advice := ""
-	switch {
-	case errors.Is(err, dpsapi.ErrUnauthorized):
-		advice = "; " + l.authorisation
-	case errors.Is(err, dpsapi.ErrNoHost):
-		advice = "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
-			"pulumi state delete makes the stack forget them"
-	case errors.Is(err, dpsapi.ErrUntrusted):
-		advice = "; look at the provider's caFile, which holds the authorities to trust for an emulator"
-	case errors.Is(err, dpsapi.ErrUnreachable):
-		advice = "; look at the network and, where there is one, at the provider's endpoint"
-	}
-	return fmt.Errorf("%s enrollment %q: %w%s", verb, id, err, advice)
+	return fmt.Errorf("%s enrollment %q: %w%s", verb, id, err, l.advice(err))
 }
 
 // fetch reads an entry with its keys.

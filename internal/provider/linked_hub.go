@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
+	"evenkeel/internal/armapi"
 	"evenkeel/internal/enrollment"
 	"evenkeel/internal/hublink"
 )
@@ -84,7 +86,11 @@ func (a LinkedHubArgs) link() hublink.Link {
 
 // failure says what was being done to which link.
 func (a LinkedHubArgs) failure(verb string, err error) error {
-	return fmt.Errorf("%s hub %s at %s: %w", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err)
+	advice := ""
+	if armapi.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
+		advice = "; look at the identity that the provider logs in with: it needs the right to read and to change the provisioning service, as a Contributor has it"
+	}
+	return fmt.Errorf("%s hub %s at %s: %w%s", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err, advice)
 }
 
 // outcome is the error of a change. Of one that was sent the state says so, so that the next update brings it to its end.

@@ -101,7 +101,8 @@ func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[Get
 	if err := joined(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
 		return response, fmt.Errorf("read registration %q: %w", id, err)
 	}
-	client, err := infer.GetConfig[*Config](ctx).service()
+	config := infer.GetConfig[*Config](ctx)
+	client, err := config.service()
 	if err != nil {
 		return response, err
 	}
@@ -110,7 +111,7 @@ func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[Get
 		return response, nil
 	}
 	if err != nil {
-		return response, fmt.Errorf("read registration %q: %w", id, err)
+		return response, fmt.Errorf("read registration %q: %w%s", id, err, config.advice(err))
 	}
 	record := registrationOf(found)
 	response.Output = GetRegistrationResult{Exists: true, Registration: &record}
@@ -154,13 +155,14 @@ func (ListRegistrations) Invoke(ctx context.Context, req infer.FunctionRequest[L
 	if err := joined(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
 		return response, fmt.Errorf("list registrations of group %q: %w", id, err)
 	}
-	client, err := infer.GetConfig[*Config](ctx).service()
+	config := infer.GetConfig[*Config](ctx)
+	client, err := config.service()
 	if err != nil {
 		return response, err
 	}
 	for record, err := range client.Registrations(ctx, id, 0) {
 		if err != nil {
-			return response, fmt.Errorf("list registrations of group %q: %w", id, err)
+			return response, fmt.Errorf("list registrations of group %q: %w%s", id, err, config.advice(err))
 		}
 		response.Output.Registrations = append(response.Output.Registrations, registrationOf(record))
 	}
