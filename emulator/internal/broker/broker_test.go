@@ -395,13 +395,16 @@ func TestNothingPassesBetweenClients(t *testing.T) {
 func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	for _, polite := range []bool{true, false} {
+	for _, tc := range []struct {
+		will   string
+		polite bool
+	}{{"gone", true}, {"gone", false}, {"", false}} {
 		p := hello("ours/a")
-		p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte("gone")
+		p.WillFlag, p.WillTopic, p.WillMessage = true, "will", []byte(tc.will)
 		c := s.dial(t)
 		c.send(p)
 		c.read()
-		if polite {
+		if tc.polite {
 			c.send(packets.NewControlPacket(packets.Disconnect))
 		}
 		_ = c.Close()
@@ -409,8 +412,8 @@ func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 		for got = append(got, <-s.front.events); !slices.Contains(got, "a closed"); {
 			got = append(got, <-s.front.events)
 		}
-		if published := slices.Contains(got, "a published will gone"); published == polite {
-			t.Errorf("goodbye %v: got %q", polite, got)
+		if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
+			t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
 		}
 	}
 }

@@ -56,9 +56,6 @@ func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 	cl.ID = c.name
 	cl.Properties.Clean = true
 	cl.Properties.Will = mqtt.Will{}
-	if p.Connect.WillFlag {
-		c.will = &Message{Topic: p.Connect.WillTopic, Payload: p.Connect.WillPayload, QoS: min(p.Connect.WillQos, MaxQoS), Retain: p.Connect.WillRetain, Will: true}
-	}
 	if cl.State.Keepalive == 0 || cl.State.Keepalive > maxKeepAlive {
 		cl.State.Keepalive = maxKeepAlive
 	}
@@ -116,13 +113,17 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
 // OnACLCheck lets everything pass: OnSubscribe and OnPublish have decided.
 func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
-// OnPacketRead sees packets before the library acts on them: empty passwords, acknowledgements of what we sent, and the topics that the library would
-// pass over in silence.
+// OnPacketRead sees packets before the library acts on them: empty passwords and wills, acknowledgements of what we sent, and the topics that
+// the library would pass over in silence.
 func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	switch p.FixedHeader.Type {
 	case packets.Connect:
-		// Devices with a certificate may send an empty password, which the library takes for a fault and MQTT 3.1.1 does not.
+		// Devices with a certificate may send an empty password, and a will may be empty: the library takes both for faults, MQTT 3.1.1 does not.
 		p.Connect.PasswordFlag = len(p.Connect.Password) > 0
+		if will := p.Connect; will.WillFlag && will.WillTopic != "" && will.WillQos <= 2 {
+			owner(cl).will = &Message{Topic: will.WillTopic, Payload: will.WillPayload, QoS: min(will.WillQos, MaxQoS), Retain: will.WillRetain, Will: true}
+			p.Connect.WillFlag, p.Connect.WillRetain = false, false
+		}
 	case packets.Puback:
 		owner(cl).acknowledged(p.PacketID)
 	case packets.Publish:
