@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -268,8 +269,13 @@ func TestTokenEndpointRefuses(t *testing.T) {
 				"grant_type": {"client_credentials"}, "client_id": {ends.ClientID}, "client_secret": {ends.ClientSecret}, "scope": {ends.ARM + "/.default"},
 			}
 			form.Set(test.change, test.value)
-			if status, body := w.form(form); status != test.status || body["error"] != test.code {
+			status, body := w.form(form)
+			if status != test.status || body["error"] != test.code {
 				t.Errorf("got %d %v, want %d %s", status, body, test.status, test.code)
+			}
+			codes, _ := body["error_codes"].([]any)
+			if description, _ := body["error_description"].(string); len(codes) != 1 || !strings.HasPrefix(description, fmt.Sprintf("AADSTS%.0f:", codes[0])) {
+				t.Errorf("got the codes %v in %v", codes, body)
 			}
 		})
 	}

@@ -160,9 +160,15 @@ func (a *Authority) checkSecret(secret string) bool {
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
+// registered are the claims of any token with one audience, which Entra and GitHub write as a text and the library as a list.
+type registered struct {
+	jwt.RegisteredClaims
+	Audience string `json:"aud"`
+}
+
 // claims are those of an Entra access token that clients or surfaces look at.
 type claims struct {
-	jwt.RegisteredClaims
+	registered
 	Tenant   string `json:"tid"`
 	ObjectID string `json:"oid"`
 	AppID    string `json:"appid"`
@@ -174,10 +180,10 @@ type claims struct {
 func (a *Authority) token(audience string) (string, error) {
 	now := a.now()
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: a.issuer(), Subject: objectID, Audience: jwt.ClaimStrings{audience}, ID: uuid.NewString(),
+		registered: registered{jwt.RegisteredClaims{
+			Issuer: a.issuer(), Subject: objectID, ID: uuid.NewString(),
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
-		},
+		}, audience},
 		Tenant: TenantID, ObjectID: objectID, AppID: ClientID, IDType: "app", Version: "1.0",
 	})
 	t.Header["kid"] = a.keyID
@@ -216,7 +222,7 @@ func (a *Authority) Check(header string, audiences ...string) error {
 	case err != nil || c.Tenant != TenantID:
 		return ErrInvalid
 	}
-	if !names(c.Audience, audiences...) {
+	if !names(jwt.ClaimStrings{c.Audience}, audiences...) {
 		return ErrAudience
 	}
 	return nil

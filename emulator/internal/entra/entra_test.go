@@ -91,7 +91,10 @@ func TestTokensVerifyByThePublishedKey(t *testing.T) {
 		return public, nil
 	}, jwt.WithIssuer(configuration.Issuer), jwt.WithAudience(base), jwt.WithExpirationRequired())
 	if err != nil || !parsed.Valid {
-		t.Errorf("got %v, want a token that verifies", err)
+		t.Fatalf("got %v, want a token that verifies", err)
+	}
+	if audience := parsed.Claims.(jwt.MapClaims)["aud"]; audience != base {
+		t.Errorf("got the audience %#v, want the text %s", audience, base)
 	}
 }
 

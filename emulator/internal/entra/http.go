@@ -3,6 +3,7 @@ package entra
 import (
 	"encoding/json"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -47,7 +48,7 @@ var tenantNames = []string{TenantID, "organizations", "common"}
 func (a *Authority) inTenant(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(tenantNames, strings.ToLower(r.PathValue("tenant"))) {
-			writeError(w, http.StatusBadRequest, "invalid_tenant", "AADSTS90002: Tenant '"+r.PathValue("tenant")+
+			a.writeError(w, http.StatusBadRequest, "invalid_tenant", "AADSTS90002: Tenant '"+r.PathValue("tenant")+
 				"' not found: the emulator's only tenant is "+TenantID)
 			return
 		}
@@ -110,15 +111,15 @@ func (a *Authority) serveKeys(w http.ResponseWriter, _ *http.Request) {
 func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if err := r.ParseForm(); err != nil {
-		writeError(w, http.StatusBadRequest, "invalid_request", "AADSTS900144: the request body is not a form")
+		a.writeError(w, http.StatusBadRequest, "invalid_request", "AADSTS900144: the request body is not a form")
 		return
 	}
 	if grant := r.PostForm.Get("grant_type"); grant != "client_credentials" {
-		writeError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: the emulator grants client_credentials only")
+		a.writeError(w, http.StatusBadRequest, "unsupported_grant_type", "AADSTS70003: the emulator grants client_credentials only")
 		return
 	}
 	if refused := a.authenticate(r); refused != nil {
-		writeError(w, refused.status, refused.code, refused.description)
+		a.writeError(w, refused.status, refused.code, refused.description)
 		return
 	}
 	scope := r.PostForm.Get("scope")
@@ -126,15 +127,15 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		known := a.base + "/.default, " + ManagementAudience + "/.default, " + DPSAudience + "/.default or " + HubAudience + "/.default"
 		if strings.Contains(scope, "/.default") {
-			writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
+			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
 		} else {
-			writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+known)
+			a.writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+known)
 		}
 		return
 	}
 	token, err := a.token(audience)
 	if err != nil {
-		writeError(w, http.StatusInternalServerError, "server_error", "AADSTS90033: the token could not be made")
+		a.writeError(w, http.StatusInternalServerError, "server_error", "AADSTS90033: the token could not be made")
 		return
 	}
 	seconds := int(tokenLife.Seconds())
@@ -163,8 +164,16 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-func writeError(w http.ResponseWriter, status int, code, description string) {
-	writeJSON(w, status, map[string]any{
+// errorNumber is what a description of Entra's begins with, and its error_codes repeat.
+var errorNumber = regexp.MustCompile(`^AADSTS(\d+):`)
+
+func (a *Authority) writeError(w http.ResponseWriter, status int, code, description string) {
+	body := map[string]any{
 		"error": code, "error_description": description, "trace_id": uuid.NewString(), "correlation_id": uuid.NewString(),
-	})
+		"timestamp": a.now().UTC().Format("2006-01-02 15:04:05Z"),
+	}
+	if found := errorNumber.FindStringSubmatch(description); found != nil {
+		body["error_codes"] = []json.Number{json.Number(found[1])}
+	}
+	writeJSON(w, status, body)
 }

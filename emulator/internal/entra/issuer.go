@@ -35,18 +35,18 @@ func (a *Authority) serveIssuer(w http.ResponseWriter, _ *http.Request) {
 func (a *Authority) serveAssertion(w http.ResponseWriter, r *http.Request) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || !a.checkSecret(strings.TrimSpace(secret)) {
-		writeError(w, http.StatusUnauthorized, "invalid_token", "the request token is not the client's secret")
+		a.writeError(w, http.StatusUnauthorized, "invalid_token", "the request token is not the client's secret")
 		return
 	}
 	now := a.now()
-	token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.RegisteredClaims{
-		Issuer: a.base + issuerPath, Subject: IssuerSubject, Audience: jwt.ClaimStrings{r.URL.Query().Get("audience")}, ID: uuid.NewString(),
+	token := jwt.NewWithClaims(jwt.SigningMethodRS256, registered{jwt.RegisteredClaims{
+		Issuer: a.base + issuerPath, Subject: IssuerSubject, ID: uuid.NewString(),
 		IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
-	})
+	}, r.URL.Query().Get("audience")})
 	token.Header["kid"] = a.keyID
 	signed, err := token.SignedString(a.key)
 	if err != nil {
-		writeError(w, http.StatusInternalServerError, "server_error", "the token could not be made")
+		a.writeError(w, http.StatusInternalServerError, "server_error", "the token could not be made")
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")
