@@ -65,7 +65,7 @@ func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time)
 }
 
 // TakeFeedback locks up to limit records of a hub that are free, oldest first, all under one lock, which ends after lockFor or with
-// SettleFeedback. Records older than keep are dropped. Messages that expired are found here at the latest.
+// SettleFeedback. Records older than keep, or of devices that were deleted, are dropped. Messages that expired are found here at the latest.
 func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration) ([]Feedback, error) {
 	if err := s.expireCommands(hub); err != nil {
 		return nil, err
@@ -78,7 +78,7 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 	err = s.withFeedback(hub, func(key string, f Feedback, now time.Time) (drop bool) {
 		switch {
 		case s.locks.held(key, now):
-		case now.Sub(f.Time) >= keep:
+		case now.Sub(f.Time) >= keep, !s.lives(hub, f):
 			return true
 		case len(taken) < limit:
 			s.locks.take(key, commandLock{token: token, until: now.Add(lockFor)})
@@ -88,6 +88,13 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 		return false
 	})
 	return taken, err
+}
+
+// lives reports whether the device of a record is still the one that the message went to: feedback ends with its device.
+func (s *State) lives(hub string, f Feedback) bool {
+	var d Device
+	found, err := s.store.get(deviceKey(hub, f.DeviceID), &d)
+	return err != nil || found && d.GenerationID == f.GenerationID
 }
 
 // SettleFeedback ends a lock of TakeFeedback: with done its records are removed, else they are free to be taken again. NotFound when that

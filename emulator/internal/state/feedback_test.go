@@ -98,6 +98,19 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	wantKind(t, last(w.TakeFeedback("hub-9.azure-devices.net", 64, time.Minute, time.Hour)), state.ParentNotFound)
 }
 
+func TestFeedbackEndsWithItsDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 1).withDevice()
+	must(t, last(w.QueueCommand(hub1, "d", state.Command{MessageID: "m", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+	must(t, last(w.PurgeCommands(hub1, "d")))
+	must(t, w.DeleteDevice(hub1, "d", ""))
+	w.clock.Add(time.Second)
+	w.withDevice()
+	if got, _ := w.outcomes(); len(got) != 0 {
+		t.Errorf("got %v of the device before, want nothing", got)
+	}
+}
+
 func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
