@@ -151,6 +151,9 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 				// A refresh of its own has no Check before it, and the engine tells Diff an asset's hash alone.
 				a := set.inputs.Get(name).AsAsset()
 				elided := object{name: property.New(&asset.Asset{Sig: asset.AssetSig, Hash: a.Hash})}.properties()
+				if got := first(set.diff(elided)); !slices.Equal(got, []string{name}) {
+					t.Errorf("with the rows that the last Check read: got %v, want %s", got, name)
+				}
 				fresh := *set
 				fresh.server = startProvider(t, object{})
 				if got, want := first(fresh.diff(elided)), []string{`devices["manifest-1"]`, `devices["manifest-2"]`}; !slices.Equal(got, want) {
@@ -164,6 +167,25 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 				t.Errorf("second refresh: got %v, want none", got)
 			}
 		})
+	}
+}
+
+// An interrupted run may have made an enrollment without learning its etag, and somebody may have changed its keys since.
+func TestAKeyThatChangedBeforeTheEtagWasLearntShows(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	one, two := object{"registrationId": "one", "primaryKey": newKey(t)}, object{"registrationId": "two"}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(object{"items": items(one)})
+	service.edit(t, "/enrollments/one", func(entry map[string]any) {
+		entry["attestation"].(map[string]any)["symmetricKey"].(map[string]any)["primaryKey"] = newKey(t)
+	})
+	record := strings.Fields(set.state.Get("devices").AsMap().Get("one").AsString())
+	record[0] = "-"
+	set.state = set.state.Set("devices", property.New(map[string]property.Value{"one": property.New(strings.Join(record, " "))}))
+	set.up(object{"items": items(one, two)})
+	if got := set.refresh(); !slices.Equal(got, []string{"items[0].primaryKey"}) {
+		t.Errorf("refresh: got %v, want the key", got)
 	}
 }
 
