@@ -170,6 +170,26 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
+func TestAnotherAttestationDoesNotOverwriteSomebodyElsesChange(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(object{"items": items(object{"registrationId": "one"})})
+	service.edit(t, "/enrollments/one", func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
+	tpm := object{"items": items(object{"registrationId": "one", "endorsementKey": endorsementKey})}
+	if _, err := set.tryUp(tpm); err == nil || !strings.Contains(err.Error(), "run pulumi refresh") {
+		t.Errorf("got %v, want that it was changed since the last refresh", err)
+	}
+	if entry := service.entry(t, "/enrollments/one"); entry["provisioningStatus"] != "disabled" {
+		t.Errorf("the service holds %v, want it as somebody else left it", entry)
+	}
+	set.refresh()
+	set.up(tpm)
+	if entry := service.entry(t, "/enrollments/one"); entry["attestation"].(map[string]any)["type"] != "tpm" {
+		t.Errorf("after a refresh the service holds %v, want a TPM", entry)
+	}
+}
+
 // An interrupted run may have made an enrollment without learning its etag, and somebody may have changed its keys since.
 func TestAKeyThatChangedBeforeTheEtagWasLearntShows(t *testing.T) {
 	t.Parallel()
