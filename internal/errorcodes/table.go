@@ -45,12 +45,18 @@ var registration = []Entry{
 
 // hub are the codes of the hub's registry, twins and messages; 401001 and 401002 travel inside failed registrations too.
 var hub = []Entry{
+	{Code: 400001, Name: "InvalidProtocolVersion", Source: Hub, EmulatorOnly: true,
+		Cause:  "The api-version is not a date.",
+		Remedy: "Send one that the client library knows, such as 2021-04-12."},
 	{Code: 400004, Name: "ArgumentInvalid", Source: Hub,
 		Cause:  "A part of the request breaks a rule: an id with a forbidden character, a key that is not base64, JSON of the wrong shape.",
 		Remedy: "Correct what the message names; ids take letters, digits and -:.+%_#*?!(),=@;$' up to 128."},
 	{Code: 400027, Name: "ConnectionForcefullyClosedOnNewConnection", Source: Hub,
 		Cause:  "A second connection with the same device id has taken over, and the first was closed: a hub keeps one for each device.",
 		Remedy: "Find who else connects as this device. A client that reconnects before its old connection is gone sees this once and may ignore it."},
+	{Code: 400028, Name: "InvalidDeviceScope", Source: Hub, EmulatorOnly: true,
+		Cause:  "A device names a scope that is no edge device's of the hub, its own, or more than one.",
+		Remedy: "Take the scope from the deviceScope of the edge device that is to be its parent."},
 	{Code: 401001, Name: "IotHubNotFound", Source: Both,
 		Cause:  "There is no such hub: it was deleted or its name is wrong. In a failed registration, the service still has a link to a hub that is gone.",
 		Remedy: "Compare the host name with keel show; unlink what is gone: keel up writes the links that the program declares."},
@@ -66,6 +72,9 @@ var hub = []Entry{
 	{Code: 403004, Name: "DeviceMaximumQueueDepthExceeded", Source: Hub,
 		Cause:  "50 messages to the device wait already, and no more fit.",
 		Remedy: "Let the device receive and complete them, give messages a shorter life, or purge its queue."},
+	{Code: 403010, Name: "OperationNotAvailableInCurrentTier", Source: Hub,
+		Cause:  "Hubs of the basic tier (B1 to B3) have no twins, methods, messages to devices or edge devices.",
+		Remedy: "Use a hub of the standard tier or the free one: a hub of tier B can be raised to S."},
 	{Code: 404001, Name: "DeviceNotFound", Source: Hub,
 		Cause:  "The hub has no device of that id; the hub, unlike the provisioning service, regards case. It may be registered at another hub.",
 		Remedy: "keel devices status DEVICE tells to which hub it was assigned; let it register again."},
