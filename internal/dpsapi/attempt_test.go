@@ -46,6 +46,7 @@ func TestALostAnswerIsTold(t *testing.T) {
 		"dropped, then answered":     {answers: []func(http.ResponseWriter){drop, answer(200)}, repeated: true},
 		"reset, then answered":       {answers: []func(http.ResponseWriter){reset, answer(200)}, repeated: true},
 		"a fault, then answered":     {answers: []func(http.ResponseWriter){answer(502), answer(200)}, repeated: true},
+		"answered without reason":    {answers: []func(http.ResponseWriter){func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<html>") }}, uncertain: true},
 		"refused":                    {answers: []func(http.ResponseWriter){answer(400)}},
 		"dropped, then refused":      {answers: []func(http.ResponseWriter){drop, answer(401)}, repeated: true, uncertain: true},
 		"dropped again and again":    {answers: []func(http.ResponseWriter){drop}, repeated: true, uncertain: true},

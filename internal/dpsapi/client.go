@@ -240,7 +240,7 @@ func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any)
 	}
 	if out != nil {
 		if err := json.Unmarshal(payload, out); err != nil {
-			return nil, fmt.Errorf("%s %s at %s: read the answer: %w", k.method, k.path, c.host, err)
+			return nil, mark(fmt.Errorf("%s %s at %s: read the answer: %w", k.method, k.path, c.host, err), ErrUncertain)
 		}
 	}
 	return response.Header, nil

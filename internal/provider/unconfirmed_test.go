@@ -45,9 +45,11 @@ func TestACreationWithoutAnAnswerIsBroughtToItsEnd(t *testing.T) {
 						lose: func(r *http.Request) bool { return isCancelledPut(t, server, r) },
 					}))
 					m := manage(t, server, made.kind, id)
-					created := m.tryCreate(inputs)
+					checked := m.check(inputs)
+					created, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked})
+					m.id, m.inputs, m.state = created.ID, checked, created.Properties
 					if created.PartialState == nil || m.id == "" || m.state.Get("etag").AsString() != "?" {
-						t.Fatalf("got %v, id %q, want a state that says that nobody knows", created.PartialState, m.id)
+						t.Fatalf("got %v, id %q, %v, want a state that says that nobody knows", created.PartialState, m.id, err)
 					}
 					m.server = direct
 					if fate == "foreign" {
