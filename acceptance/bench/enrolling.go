@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/acceptance/checkout"
 )
 
 // Enrolling is how fast enrollments are created by one set and by other clients of the same emulator; medians, per second.
@@ -30,7 +29,11 @@ type enrolling struct {
 	create func(ctx context.Context, prefix string, count int) (float64, error)
 }
 
-// measureEnrolling lets all clients take turns, round for round. What one creates is deleted before the next one comes.
+// beforeEnrolling is the snapshot that each client begins with.
+const beforeEnrolling = "before-enrolling"
+
+// measureEnrolling lets all clients take turns, round for round. What one creates is taken back before the next one comes, by a snapshot:
+// thousands of deleted rows would make each query slower than it is for anybody who does not create and delete all day.
 func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report) error {
 	f, status, err := openFleet(ctx, s)
 	if err != nil {
@@ -55,11 +58,18 @@ func measureEnrolling(ctx context.Context, o options, s *stacks, report *Report)
 			}})
 		}
 	}
-	report.Enrolling, err = f.compareEnrolling(ctx, o, all)
+	if _, err := checkout.Keel(s.folder, "emulator", "snapshot", "save", beforeEnrolling); err != nil {
+		return err
+	}
+	report.Enrolling, err = compareEnrolling(ctx, o, all, func() error {
+		_, err := checkout.Keel(s.folder, "emulator", "snapshot", "restore", beforeEnrolling, "--yes")
+		return err
+	})
 	return err
 }
 
-func (f *fleet) compareEnrolling(ctx context.Context, o options, all []enrolling) (*Enrolling, error) {
+// compareEnrolling calls restore after each turn.
+func compareEnrolling(ctx context.Context, o options, all []enrolling, restore func() error) (*Enrolling, error) {
 	result := &Enrolling{Count: 1000}
 	rates := make([][]float64, len(all))
 	for round := range o.rounds + 1 {
@@ -72,7 +82,7 @@ func (f *fleet) compareEnrolling(ctx context.Context, o options, all []enrolling
 			if round > 0 {
 				rates[i] = append(rates[i], perSecond)
 			}
-			if err := f.dismiss(ctx); err != nil {
+			if err := restore(); err != nil {
 				return nil, err
 			}
 		}
@@ -89,22 +99,4 @@ func (f *fleet) compareEnrolling(ctx context.Context, o options, all []enrolling
 		result.Goal = min(result.Goal, 2*best)
 	}
 	return result, nil
-}
-
-// dismiss deletes every individual enrollment whose id begins with bench.
-func (f *fleet) dismiss(ctx context.Context) error {
-	var entries []dpsapi.IndividualEnrollment
-	for entry, err := range f.service.Individuals().Query(ctx, "SELECT * FROM enrollments", 1000) {
-		if err != nil {
-			return err
-		}
-		if strings.HasPrefix(entry.RegistrationID, "bench-") {
-			entries = append(entries, dpsapi.IndividualEnrollment{RegistrationID: entry.RegistrationID})
-		}
-	}
-	bulks := (len(entries) + dpsapi.BulkSize - 1) / dpsapi.BulkSize
-	return inParallel(bulks, bareParallel, func(call int) error {
-		_, err := f.service.Individuals().Bulk(ctx, dpsapi.BulkDelete, entries[call*dpsapi.BulkSize:min(len(entries), (call+1)*dpsapi.BulkSize)])
-		return err
-	})
 }

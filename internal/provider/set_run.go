@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
-	"golang.org/x/sync/errgroup"
 
 	"evenkeel/internal/dpsapi"
 )
@@ -137,17 +137,23 @@ func (r *setRun) total(verb string, err error) error {
 	return err
 }
 
-// inParallel runs do for each job, a few at once, until the context ends.
+// inParallel runs do for each job, a few at once, until the context ends. The goroutines are as few, so that their stacks, which requests
+// make grow, grow once.
 func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
-	var running errgroup.Group
-	running.SetLimit(setCalls)
-	for _, job := range jobs {
-		if ctx.Err() != nil {
-			break
-		}
-		running.Go(func() error { do(job); return nil })
+	var running sync.WaitGroup
+	var next atomic.Int64
+	for range min(setCalls, len(jobs)) {
+		running.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= len(jobs) {
+					return
+				}
+				do(jobs[i]) // jobs note their failures themselves
+			}
+		})
 	}
-	_ = running.Wait() // the jobs note their failures themselves
+	running.Wait()
 }
 
 func byID(failures []dpsapi.BulkFailure) map[string]dpsapi.BulkFailure {
