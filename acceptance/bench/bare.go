@@ -14,7 +14,7 @@ import (
 )
 
 // bareParallel is how many requests of the bare client are under way at once: as many as a set's.
-const bareParallel = 8
+const bareParallel = 16
 
 // bareBulk creates enrollments by bulk operations over net/http with nothing around it: no retries, no rate limit, no record of what was
 // done. Returned is how many a second.

@@ -16,7 +16,7 @@ import (
 
 const (
 	// setCalls is how many requests of one set are under way at once; the rate limit holds for them together.
-	setCalls = 8
+	setCalls = 16
 	// maxReasons bounds how many failures of single devices are told.
 	maxReasons = 100
 )

@@ -31,8 +31,14 @@ func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string,
 			if err != nil {
 				return r.failure("read", "*", err)
 			}
-			if id, is := wanted[strings.ToLower(entry.RegistrationID)]; is {
-				visit(id, entry)
+			found := strings.ToLower(entry.RegistrationID)
+			id, is := wanted[found]
+			if !is {
+				continue
+			}
+			visit(id, entry)
+			if delete(wanted, found); len(wanted) == 0 {
+				break // what other pages hold is not ours
 			}
 		}
 		return nil
