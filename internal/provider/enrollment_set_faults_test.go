@@ -207,7 +207,7 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 		switch n := bulks.Add(1); {
 		case n <= 3:
 			return false
-		case n == 3+8: // as many as are under way at once
+		case n == 3+16: // as many as are under way at once
 			close(waiting)
 		}
 		w.Header().Set("Retry-After", "60")
