@@ -120,15 +120,15 @@ func measure(ctx context.Context, o options, folder string, report *Report) erro
 	return nil
 }
 
-// part is one of the things that are measured; they take turns on the same stacks and emulator.
+// part is one of the things that are measured; they take turns on the same stacks and emulator. Those that fill its store come last.
 type part struct {
 	name    string
 	measure func(context.Context, options, *stacks, *Report) error
 }
 
 var parts = []part{
-	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"registrations", measureRegistrations}, {"visits", measureVisits},
-	{"enrollments", measureEnrolling}, {"sets", measureSets}, {"population", measurePopulation},
+	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"enrollments", measureEnrolling}, {"registrations", measureRegistrations},
+	{"visits", measureVisits}, {"sets", measureSets}, {"population", measurePopulation},
 }
 
 func partNames() string {
