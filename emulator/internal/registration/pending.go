@@ -74,7 +74,9 @@ func (r run) endsWithin(patience time.Duration) bool {
 // begin carries out a registration for which a webhook may be asked, and returns the id of its operation: with its outcome, or without when the
 // webhook takes its time. A fault that comes to light after that is told to nobody: the operation is not found, and the device begins anew.
 func (a *API) begin(ctx context.Context, c caller, request state.RegisterRequest) (id string, err error) {
-	request.OperationID = newOperationID(c.scope)
+	if request.OperationID, err = a.st.NewOperationID(c.scope); err != nil {
+		return "", err
+	}
 	r, failed := runOf(c), make(chan error, 1)
 	a.pending.add(request.OperationID, r)
 	go func() {

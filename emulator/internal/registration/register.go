@@ -2,12 +2,8 @@ package registration
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strings"
-
-	"github.com/google/uuid"
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
@@ -30,7 +26,8 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 	}
 	if m.disabled() {
 		// Nothing is kept: every poll finds the entry disabled again.
-		return operationReply{OperationID: newOperationID(c.scope), Status: string(state.Assigning)}, nil
+		id, err := a.st.NewOperationID(c.scope)
+		return operationReply{OperationID: id, Status: string(state.Assigning)}, err
 	}
 	request := state.RegisterRequest{
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
@@ -101,10 +98,4 @@ func (a *API) lookup(c caller, m match) (*resultReply, error) {
 // running reports whether a device has to poll on.
 func (w operationReply) running() bool {
 	return w.Status == string(state.Assigning) || w.Status == string(state.Unassigned)
-}
-
-// newOperationID makes an id as the state does: a digit, 16 hex digits of the service, a GUID.
-func newOperationID(scope string) string {
-	sum := sha256.Sum256([]byte(strings.ToLower(scope)))
-	return "5." + hex.EncodeToString(sum[:8]) + "." + uuid.NewString()
 }

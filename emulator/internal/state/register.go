@@ -206,7 +206,7 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	}
 	operation := Operation{ID: r.request.OperationID, Registration: result}
 	if operation.ID == "" {
-		if operation.ID, err = r.s.newOperationID(scope); err != nil {
+		if operation.ID, err = r.s.NewOperationID(scope); err != nil {
 			return Operation{}, err
 		}
 	}

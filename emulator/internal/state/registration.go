@@ -244,8 +244,8 @@ func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
 	return o, err
 }
 
-// newOperationID makes an id as "5.316aac5bdc130deb.<guid>"; its middle is one per service.
-func (s *State) newOperationID(scope string) (string, error) {
+// NewOperationID makes an id as "5.316aac5bdc130deb.<guid>"; its middle is one per service.
+func (s *State) NewOperationID(scope string) (string, error) {
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
 		return "", fmt.Errorf("make operation id: %w", err)
