@@ -42,7 +42,9 @@ func (h *hook) Provides(b byte) bool {
 	return false
 }
 
-func owner(cl *mqtt.Client) *connection { return cl.Net.Conn.(*wire).owner }
+func wireOf(cl *mqtt.Client) *wire { return cl.Net.Conn.(*wire) }
+
+func owner(cl *mqtt.Client) *connection { return wireOf(cl).owner }
 
 // OnConnect prepares the library's client: no session outlives its connection there, and no will is sent by it.
 func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
@@ -181,16 +183,16 @@ func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, err
 		h.drop(cl, fmt.Errorf("publish to %q: %w", p.TopicName, err))
 		return p, packets.ErrRejectPacket
 	}
-	cl.Net.Conn.(*wire).gather()
+	wireOf(cl).gather()
 	return p, packets.CodeSuccessIgnore
 }
 
 // OnPublished lets the session's answers follow the acknowledgement.
 func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
-	c := owner(cl)
-	c.release()
-	if err := cl.Net.Conn.(*wire).send(); err != nil {
-		c.Close(err)
+	w := wireOf(cl)
+	w.owner.release()
+	if err := w.send(); err != nil {
+		w.owner.Close(err)
 	}
 }
 
