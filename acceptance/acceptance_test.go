@@ -50,6 +50,21 @@ func fail(err error) int {
 	return 1
 }
 
+// startEmulator starts an emulator for a test of its own: nothing is left of others before it, and nothing of it afterwards.
+func startEmulator(t *testing.T) own.Status {
+	t.Helper()
+	own.TearDown(checkout)
+	t.Cleanup(func() { own.TearDown(checkout) })
+	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := own.EmulatorStatus(checkout)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 func TestStories(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",

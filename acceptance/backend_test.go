@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	own "evenkeel/acceptance/checkout"
 )
 
 // names are those of the blobs that begin so.
@@ -24,15 +22,7 @@ func (b *blobs) names(prefix string) []string {
 // TestStatesLiveInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
 // killed engine leaves is broken by the next command.
 func TestStatesLiveInAzureBlobStorage(t *testing.T) {
-	own.TearDown(checkout)
-	t.Cleanup(func() { own.TearDown(checkout) })
-	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
-		t.Fatal(err)
-	}
-	s, err := own.EmulatorStatus(checkout)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := startEmulator(t)
 	storage := &blobs{held: map[string]blob{}}
 	server := httptest.NewServer(storage)
 	defer server.Close()

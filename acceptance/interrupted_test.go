@@ -74,15 +74,7 @@ func everywhere(t *testing.T, i interruption) {
 
 // interrupt reports whether there was an nth request to hold.
 func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface string, n int) bool {
-	own.TearDown(checkout)
-	t.Cleanup(func() { own.TearDown(checkout) })
-	if _, err := own.Keel(checkout, "emulator", "start"); err != nil {
-		t.Fatal(err)
-	}
-	s, err := own.EmulatorStatus(checkout)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := startEmulator(t)
 	i.before(t)
 	held := setHold(t, s.Endpoints.Control, surface, n)
 	running, output := start(t, i.command)
