@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -54,11 +55,18 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		use(plain(t, e))
 	}
 	run(func(w *wire) {
-		withHub(t, w, "")
+		owner := withHub(t, w, "")
 		c := w.device1(arrived)
 		wait(t, c.Subscribe("devices/device-1/messages/devicebound/#", 1, nil))
 		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("at once")}))
 		want("at once")
+		// The client hands a message out before it acknowledges it, and what is not acknowledged comes again.
+		await(t, func() error {
+			if _, device := w.on(hubHost, "GET", "/devices/device-1"+apiVersion, "", owner); device["cloudToDeviceMessageCount"] != 0.0 {
+				return fmt.Errorf("got %v, want the first message acknowledged", device)
+			}
+			return nil
+		})
 		c.Disconnect(250)
 		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("while it was away")}))
 	})
