@@ -27,7 +27,7 @@ func TestHeldRequestIsCarriedOutThoughItsClientHasGone(t *testing.T) {
 		}
 		gone <- err
 	}()
-	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	check(t, h.Held(wait))
 	if counts, err := e.Counts(); err != nil || counts.Groups != 0 {
@@ -60,7 +60,7 @@ func TestHoldChoosesByMethodPathAndNumber(t *testing.T) {
 		status, _ := w.call("PUT", groupPath+groupVersion, groupJSON)
 		done <- status
 	}()
-	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	check(t, h.Held(wait))
 	h.Release()
@@ -82,7 +82,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 		_, err := w.do(t.Context(), "PUT", groupPath+groupVersion, groupJSON)
 		gone <- err
 	}()
-	wait, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	wait, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	check(t, h.Held(wait))
 	check(t, e.Close())

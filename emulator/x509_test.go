@@ -59,7 +59,7 @@ func TestAHubKnowsDevicesByItsAuthorities(t *testing.T) {
 		c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("ssl://" + e.Endpoints().MQTT).SetClientID("device-2").
 			SetUsername(hubHost + "/device-2/" + apiVersion).SetProtocolVersion(4).SetTLSConfig(config).SetAutoReconnect(false))
 		token := c.Connect()
-		token.WaitTimeout(10 * time.Second)
+		token.WaitTimeout(time.Minute)
 		c.Disconnect(0)
 		return token.Error()
 	}

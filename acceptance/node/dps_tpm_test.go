@@ -44,7 +44,7 @@ func simulator(t *testing.T) string {
 		cancel()
 		_ = run.Wait() // it was killed
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()

@@ -318,7 +318,7 @@ func TestTheContextEndsAWait(t *testing.T) {
 	if _, err := client.Individuals().Get(ctx, "d"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the cancellation", err)
 	}
-	if waited := time.Since(start); waited > 5*time.Second {
+	if waited := time.Since(start); waited > time.Minute {
 		t.Errorf("the wait took %s", waited)
 	}
 }

@@ -228,7 +228,7 @@ func TestCancelEndsAWaitingRequest(t *testing.T) {
 		_, err := m.tryUp(object{"registrationId": "device-1"})
 		failed <- err
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	select {
 	case <-arrived:

@@ -42,7 +42,7 @@ func TestASetThatIsInterruptedKeepsWhatWasDone(t *testing.T) {
 			t.Fatalf("interrupted: got %v, want a part", r.err)
 		}
 		set.id, set.inputs, set.state = r.created.ID, checked, r.created.Properties
-	case <-time.After(5 * time.Second):
+	case <-time.After(long):
 		t.Fatal("the creation goes on after it was cancelled")
 	}
 	// The ten of each operation under way may be made or not, and the state says so.
@@ -225,7 +225,7 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 	must(t, server.Cancel())
 	select {
 	case <-done:
-	case <-time.After(5 * time.Second):
+	case <-time.After(long / 2):
 		t.Fatal("the creation goes on waiting after it was cancelled")
 	}
 	if got := len(devicesOf(set)) - len(unansweredOf(set)); got != 30 {

@@ -19,7 +19,7 @@ import (
 )
 
 const (
-	patience = 10 * time.Second
+	patience = time.Minute
 	secret   = "SharedAccessSignature sr=x&sig=y&se=1"
 )
 

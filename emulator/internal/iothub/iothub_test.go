@@ -194,7 +194,7 @@ func (a answer) wantField(t *testing.T, path string, want any) {
 // await polls until check holds.
 func await(t *testing.T, what string, check func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for !check() {
 		select {

@@ -27,7 +27,7 @@ import (
 	"evenkeel/internal/sas"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // listen puts the hubs behind a broker, without TLS, and returns its address.
 func (f *fixture) listen() string {

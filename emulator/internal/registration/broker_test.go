@@ -17,7 +17,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // serve puts the device API behind a broker and returns its address.
 func serve(t *testing.T, api *registration.API) string {

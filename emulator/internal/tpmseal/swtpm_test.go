@@ -126,7 +126,7 @@ func simulator(t *testing.T) transport.TPM {
 		cancel()
 		_ = run.Wait()
 	})
-	for deadline := time.Now().Add(10 * time.Second); ; {
+	for deadline := time.Now().Add(time.Minute); ; {
 		tpm, err := linuxudstpm.Open(socket)
 		if err == nil {
 			t.Cleanup(func() { _ = tpm.Close() })
