@@ -1,6 +1,7 @@
 package dpsservice
 
 import (
+	"cmp"
 	"encoding/base64"
 	"strings"
 
@@ -8,6 +9,9 @@ import (
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/sas"
 )
+
+// symmetricKey is the type of that attestation mechanism.
+const symmetricKey = "symmetricKey"
 
 // wireAttestation is AttestationMechanism.
 type wireAttestation struct {
@@ -43,23 +47,16 @@ type wireReferences struct {
 	Secondary *string `json:"secondary,omitempty"`
 }
 
-// attestationOf checks an attestation mechanism. Keys left empty are made by the state.
+// attestationOf checks an attestation mechanism. stored is the entry it would replace, nil when there is none.
 func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation, error) {
 	switch {
-	case strings.EqualFold(w.Type, "symmetricKey"):
-		key := state.SymmetricKey{}
-		if w.SymmetricKey != nil {
-			key = state.SymmetricKey{Primary: text(w.SymmetricKey.PrimaryKey), Secondary: text(w.SymmetricKey.SecondaryKey)}
+	case strings.EqualFold(w.Type, symmetricKey):
+		var held *state.SymmetricKey
+		if stored != nil {
+			held = stored.Attestation.SymmetricKey
 		}
-		for member, value := range map[string]string{"primaryKey": key.Primary, "secondaryKey": key.Secondary} {
-			if value == "" {
-				continue
-			}
-			if _, err := sas.DecodeKey(value); err != nil {
-				return state.Attestation{}, dpswire.Invalid("attestation.symmetricKey.%s: %s.", member, err)
-			}
-		}
-		return state.Attestation{SymmetricKey: &key}, nil
+		key, err := w.SymmetricKey.keys(held)
+		return state.Attestation{SymmetricKey: &key}, err
 	case strings.EqualFold(w.Type, "x509"):
 		var held *state.X509Attestation
 		if stored != nil {
@@ -71,6 +68,35 @@ func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation
 		return k.tpmOf(w.TPM)
 	}
 	return state.Attestation{}, dpswire.Invalid("attestation.type must be symmetricKey, x509 or tpm.")
+}
+
+// keys are those of a request, or the held ones in the place of such as it does not name: GET shows none, and what it shows is sent back
+// with something else changed, after which devices register as before (azure-iot-sdk-csharp, ReprovisioningE2ETests). Keys that are
+// empty then are made by the state.
+//
+// Fidelity: that a single key left out is kept too is unsure.
+func (w *wireSymmetricKey) keys(held *state.SymmetricKey) (state.SymmetricKey, error) {
+	var key state.SymmetricKey
+	if w != nil {
+		key = state.SymmetricKey{Primary: text(w.PrimaryKey), Secondary: text(w.SecondaryKey)}
+	}
+	for member, value := range map[string]string{"primaryKey": key.Primary, "secondaryKey": key.Secondary} {
+		if value == "" {
+			continue
+		}
+		if _, err := sas.DecodeKey(value); err != nil {
+			return state.SymmetricKey{}, dpswire.Invalid("attestation.symmetricKey.%s: %s.", member, err)
+		}
+	}
+	if held != nil {
+		key.Primary, key.Secondary = cmp.Or(key.Primary, held.Primary), cmp.Or(key.Secondary, held.Secondary)
+	}
+	return key, nil
+}
+
+// complete reports whether both keys are named.
+func (w *wireSymmetricKey) complete() bool {
+	return w != nil && text(w.PrimaryKey) != "" && text(w.SecondaryKey) != ""
 }
 
 func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
@@ -149,7 +175,7 @@ func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte)
 func attestationReply(a state.Attestation, showKeys bool) *wireAttestation {
 	switch {
 	case a.SymmetricKey != nil:
-		w := &wireAttestation{Type: "symmetricKey"}
+		w := &wireAttestation{Type: symmetricKey}
 		if showKeys {
 			w.SymmetricKey = &wireSymmetricKey{PrimaryKey: &a.SymmetricKey.Primary, SecondaryKey: &a.SymmetricKey.Secondary}
 		}

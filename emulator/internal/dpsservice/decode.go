@@ -177,7 +177,12 @@ func (w wireEntry) webhook(s *state.Settings, stored *entry) error {
 
 // refers reports whether an entry may mean something that the stored one holds and replies do not show.
 func (w wireEntry) refers() bool {
-	return w.Attestation != nil && w.Attestation.X509 != nil || w.Custom != nil && strings.HasSuffix(text(w.Custom.WebhookURL), mask)
+	if a := w.Attestation; a != nil {
+		if a.X509 != nil || strings.EqualFold(a.Type, symmetricKey) && !a.SymmetricKey.complete() {
+			return true
+		}
+	}
+	return w.Custom != nil && strings.HasSuffix(text(w.Custom.WebhookURL), mask)
 }
 
 func policyOf(name string) (state.AllocationPolicy, bool) {

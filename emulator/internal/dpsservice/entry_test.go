@@ -102,8 +102,45 @@ func TestPutReplacesTheWholeEntry(t *testing.T) {
 	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200, `{"registrationId":"a","attestation":{"type":"symmetricKey"},
 		"etag":"ETAG","provisioningStatus":"enabled","registrationState":{"registrationId":"a","status":"unassigned"},
 		"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"}`)
-	if got := w.do(t, call{method: "POST", path: "/enrollments/a/attestationmechanism"}); strings.Contains(got.body, key1) {
-		t.Errorf("got %s, want new keys", got.body)
+}
+
+// Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without its keys, which GET
+// does not show; its device registers as before.
+func TestKeysThatAreNotSentAreKept(t *testing.T) {
+	t.Parallel()
+	const key3 = "MDEyMzQ1Njc4OWFiY2RlZg=="
+	keys := func(primary, secondary string) string {
+		return `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` + secondary + `"}}`
+	}
+	tests := []struct{ name, sent, want string }{
+		{"no keys", `{"type":"symmetricKey"}`, keys(key1, key2)},
+		{"null", `{"type":"symmetricKey","symmetricKey":null}`, keys(key1, key2)},
+		{"nulls", `{"type":"symmetricKey","symmetricKey":{"primaryKey":null,"secondaryKey":null}}`, keys(key1, key2)},
+		{"empty keys", keys("", ""), keys(key1, key2)},
+		{"a new primary key", keys(key3, ""), keys(key3, key2)},
+		{"two new keys", keys(key2, key3), keys(key2, key3)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, dpsservice.Options{})
+			for path, id := range map[string]string{"/enrollments": "registrationId", "/enrollmentGroups": "enrollmentGroupId"} {
+				w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, keys(key1, key2)))
+				w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, test.sent))
+				w.do(t, call{method: "POST", path: path + "/a/attestationmechanism"}).want(t, 200, test.want)
+			}
+		})
+	}
+}
+
+func TestKeysOfAnotherAttestationAreNew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dpsservice.Options{})
+	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"tpm","tpm":{"endorsementKey":"AToAAQALAAMAsgAg"}}}`)
+	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`)
+	got := w.do(t, call{method: "POST", path: "/enrollments/a/attestationmechanism"})
+	if !strings.Contains(got.body, "primaryKey") || strings.Contains(got.body, "AToAAQALAAMAsgAg") {
+		t.Errorf("got %s, want keys that were made", got.body)
 	}
 }
 
