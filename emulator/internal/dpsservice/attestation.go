@@ -139,8 +139,8 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 	switch {
 	case w.CAReferences != nil:
 		out.CAPrimary, out.CASecondary = text(w.CAReferences.Primary), text(w.CAReferences.Secondary)
-		if out.CAPrimary == "" {
-			return nil, dpswire.Invalid("attestation.x509.caReferences.primary is required.")
+		if out.CAPrimary == "" && out.CASecondary == "" {
+			return nil, dpswire.Invalid("attestation.x509.caReferences needs primary, secondary or both.")
 		}
 	case w.ClientCertificates != nil:
 		if !k.individual {
@@ -156,13 +156,16 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 	return &out, err
 }
 
-// pair reads both certificates. A primary alone stands for both, as on Azure.
+// pair reads both certificates. A primary alone stands for both, as on Azure (recorded); a secondary alone stands for itself: so Azure's
+// command line removes a primary (azure-iot-cli-extension, test_dps_enrollment_x509_lifecycle).
 func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte, err error) {
-	if w.Primary == nil {
-		return nil, nil, dpswire.Invalid("attestation.x509.%s.primary is required.", member)
+	if w.Primary == nil && w.Secondary == nil {
+		return nil, nil, dpswire.Invalid("attestation.x509.%s needs primary, secondary or both.", member)
 	}
-	if primary, err = w.Primary.der(member+".primary", heldPrimary, heldSecondary); err != nil {
-		return nil, nil, err
+	if w.Primary != nil {
+		if primary, err = w.Primary.der(member+".primary", heldPrimary, heldSecondary); err != nil {
+			return nil, nil, err
+		}
 	}
 	if w.Secondary == nil {
 		return primary, primary, nil
@@ -195,14 +198,14 @@ func x509Reply(a state.X509Attestation) *wireX509 {
 		ClientCertificates:  certificatesReply(a.ClientPrimary, a.ClientSecondary),
 		SigningCertificates: certificatesReply(a.SigningPrimary, a.SigningSecondary),
 	}
-	if a.CAPrimary != "" {
-		w.CAReferences = &wireReferences{Primary: &a.CAPrimary, Secondary: optional(a.CASecondary)}
+	if a.CAPrimary != "" || a.CASecondary != "" {
+		w.CAReferences = &wireReferences{Primary: optional(a.CAPrimary), Secondary: optional(a.CASecondary)}
 	}
 	return w
 }
 
 func certificatesReply(primary, secondary []byte) *wireCertificates {
-	if len(primary) == 0 {
+	if len(primary) == 0 && len(secondary) == 0 {
 		return nil
 	}
 	return &wireCertificates{Primary: certificateReply(primary), Secondary: certificateReply(secondary)}

@@ -79,10 +79,11 @@ func fromPEM(text []byte) []byte {
 	return nil
 }
 
+// certificateReply says what a certificate in DER says; nil of none.
 func certificateReply(raw []byte) *wireCertificate {
 	certificate, err := x509.ParseCertificate(raw)
 	if err != nil {
-		// Nothing is stored that did not parse.
+		// Nothing is stored that did not parse, but for a certificate that is not there.
 		return nil
 	}
 	sum := sha1.Sum(raw)

@@ -90,10 +90,37 @@ func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
 	w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(other, "enabled")}).wantError(t, 400, 400004, "certificate is required")
 }
 
+// Azure's command line removes a certificate by writing the entry back without it (azure-iot-cli-extension,
+// test_dps_enrollment_x509_lifecycle).
+func TestAPrimaryCertificateIsRemoved(t *testing.T) {
+	t.Parallel()
+	for path, of := range map[string]struct{ id, member string }{
+		"/enrollments/a":      {"registrationId", "clientCertificates"},
+		"/enrollmentGroups/a": {"enrollmentGroupId", "signingCertificates"},
+	} {
+		w := newWorld(t, dpsservice.Options{})
+		primary, _ := selfSigned(t, "a")
+		secondary, info := selfSigned(t, "a")
+		body := func(certificates string) string {
+			return fmt.Sprintf(`{%q:"a","attestation":{"type":"x509","x509":{%q:%s}}}`, of.id, of.member, certificates)
+		}
+		b64 := base64.StdEncoding.EncodeToString
+		w.put(t, path, body(fmt.Sprintf(`{"primary":{"certificate":%q},"secondary":{"certificate":%q}}`, b64(primary), b64(secondary))))
+		w.put(t, path, body(`{"primary":null,"secondary":`+info+`}`))
+		w.do(t, call{method: "POST", path: path + "/attestationmechanism"}).want(t, 200,
+			fmt.Sprintf(`{"type":"x509","x509":{%q:{"secondary":%s}}}`, of.member, info))
+		w.do(t, call{method: "PUT", path: path, body: body(`{"primary":null,"secondary":null}`)}).wantError(t, 400, 400004, "needs primary, secondary or both")
+	}
+}
+
 func TestCAReferences(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	const mechanism = `{"type":"x509","x509":{"caReferences":{"primary":"root-1","secondary":"root-2"}}}`
-	w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":`+mechanism+`}`)
-	w.do(t, call{method: "POST", path: "/enrollmentGroups/g/attestationmechanism"}).want(t, 200, mechanism)
+	for _, references := range []string{`{"primary":"root-1","secondary":"root-2"}`, `{"primary":"root-1"}`, `{"secondary":"root-2"}`} {
+		mechanism := `{"type":"x509","x509":{"caReferences":` + references + `}}`
+		w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":`+mechanism+`}`)
+		w.do(t, call{method: "POST", path: "/enrollmentGroups/g/attestationmechanism"}).want(t, 200, mechanism)
+	}
+	w.do(t, call{method: "PUT", path: "/enrollmentGroups/g", body: `{"enrollmentGroupId":"g","attestation":{"type":"x509","x509":{"caReferences":{}}}}`}).
+		wantError(t, 400, 400004, "caReferences needs primary, secondary or both")
 }

@@ -65,7 +65,7 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 	switch {
 	case held == nil:
 		return match{}, dpswire.ErrBadCertificate
-	case held.CAPrimary != "":
+	case refers(held):
 		if p.distance(held) == 0 {
 			return match{}, dpswire.ErrBadCertificate
 		}
@@ -102,7 +102,7 @@ func (p presented) group() (match, error) {
 // distance is the number of steps from the leaf up to a certificate of the attestation, or 0 when none lies on a trusted way.
 func (p presented) distance(held *state.X509Attestation) int {
 	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
-	if held.CAPrimary != "" {
+	if refers(held) {
 		wanted = [][]byte{p.known.verified[strings.ToLower(held.CAPrimary)], p.known.verified[strings.ToLower(held.CASecondary)]}
 	}
 	shortest := 0
@@ -117,6 +117,9 @@ func (p presented) distance(held *state.X509Attestation) int {
 	}
 	return shortest
 }
+
+// refers reports whether the attestation names certificates that are uploaded to the service instead of holding some.
+func refers(held *state.X509Attestation) bool { return held.CAPrimary != "" || held.CASecondary != "" }
 
 // selfSigned reports whether the certificate is signed with its own key; CheckSignatureFrom would ask for a CA.
 func selfSigned(c *x509.Certificate) bool {

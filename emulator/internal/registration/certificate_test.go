@@ -236,12 +236,14 @@ func TestReferencesToUploadedCertificates(t *testing.T) {
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "unverified", Settings: references("loose", "")})
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "gone", Settings: references("no such", "")})
 	w.enroll(t, state.Enrollment{RegistrationID: "one", Settings: references("next", "")})
+	w.enroll(t, state.Enrollment{RegistrationID: "other", Settings: references("", "next")})
 	leaf := func(by *authority, id string) *authority { return issue(t, by, id, false, year) }
 	for _, test := range []certificateCase{
 		{"a group's first reference", "sn-1", chain(leaf(root, "sn-1"), root), "assigned", "g"},
 		{"a group's second reference", "sn-2", chain(leaf(next, "sn-2")), "assigned", "g"},
 		{"a certificate that is not verified", "sn-3", chain(leaf(loose, "sn-3"), loose), "refused", ""},
 		{"an enrollment's reference", "one", chain(leaf(next, "one")), "assigned", ""},
+		{"an enrollment's second reference alone", "other", chain(leaf(next, "other")), "assigned", ""},
 		{"another CA than the enrollment's", "one", chain(leaf(root, "one")), "refused", ""},
 		{"another name than the enrollment's", "one", chain(leaf(next, "two")), "refused", ""},
 	} {
