@@ -292,6 +292,9 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"a body that is no JSON", call{method: "PUT", path: "/enrollments/a", body: "{"}, 400, 400004},
 		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
 		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400, 400004},
+		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}", header: map[string]string{"Content-Type": "text/plain"}}, 415, 415000},
+		{"a content type that is none", call{method: "POST", path: "/enrollments/query", body: "{}", header: map[string]string{"Content-Type": ";"}}, 415, 415000},
+		{"a content type without a body", call{method: "GET", path: "/enrollments/a", header: map[string]string{"Content-Type": "text/plain"}}, 404, 404201},
 		{"a body that is too large", call{method: "PUT", path: "/enrollments/a", body: strings.Repeat(" ", 1<<20+1)}, 413, 413001},
 	}
 	for _, test := range tests {

@@ -2,7 +2,6 @@ package registration
 
 import (
 	"context"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,7 +55,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) (dpswire.Reply, erro
 	if err := c.check(); err != nil {
 		return dpswire.Reply{}, err
 	}
-	body, err := readAll(w, r)
+	body, err := dpswire.ReadBody(w, r, maxBody)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
@@ -119,18 +118,4 @@ func (a *API) serveLookup(_ *http.Request, c caller, body []byte) (dpswire.Reply
 		return dpswire.Reply{}, err
 	}
 	return dpswire.OK(found), nil
-}
-
-// readAll reads a body of JSON. A Content-Encoding is not looked at: the documents' own samples send a bogus one.
-func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := dpswire.ReadBody(w, r, maxBody)
-	if err != nil {
-		return nil, err
-	}
-	if given := r.Header.Get("Content-Type"); given != "" && len(body) > 0 {
-		if kind, _, err := mime.ParseMediaType(given); err != nil || kind != "application/json" {
-			return nil, dpswire.Refuse(http.StatusUnsupportedMediaType, dpswire.CodeContentType, "The content type must be application/json.")
-		}
-	}
-	return body, nil
 }
