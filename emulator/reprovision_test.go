@@ -183,7 +183,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 	y.must("DELETE", strings.Replace(hubPath, "hub-1", "hub-2", 1)+hubVersion, "")
 	for name, register := range fronts {
 		for hub, want := range map[string]struct{ code, text string }{
-			hub1: {"401002", "IotHubUnauthorizedAccess"}, hub2: {"401001", "IotHubNotFound"},
+			hub1: {"401002", "IotHubUnauthorizedAccess"}, hub2: {"401001", "IoTHub not found."},
 		} {
 			got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary))
 			if got.status != 200 || got.state("status") != "failed" || got.code() != want.code || !strings.Contains(got.state("errorMessage"), want.text) {

@@ -14,11 +14,15 @@ const (
 	codeCustomFailed = 400207
 	// codeNoHub: the C SDK's name is "hub not specified" (prov_device_ll_client.c).
 	codeNoHub = 400208
-	// codeHubNotFound: a link to a hub that went away (terraform-provider-azurerm issue 10224).
+	// codeHubNotFound: no hub is linked (azure-iot-cli-extension, test_dps_device_registration_unlinked_hub), or a link leads to one that
+	// went away (terraform-provider-azurerm issue 10224).
 	codeHubNotFound = 401001
 	// codeHubUnauthorized: the linked hub refuses the link's key; the message is the hub's own (Azure/azure-iot-sdk-c issue 1789).
 	codeHubUnauthorized = 401002
 )
+
+// textHubNotFound is the message of 401001 in the same test.
+const textHubNotFound = "IoTHub not found."
 
 // Rights that the provisioning service needs of the policy in a link.
 var linkRights = []string{"RegistryWrite", "ServiceConnect"}
@@ -73,6 +77,9 @@ func (r *registering) choose() (string, *failure) {
 	}
 	if policy == Static && len(r.named()) != 1 {
 		return "", &failure{codeNoHub, "Static allocation needs exactly one IoT hub on the enrollment."}
+	}
+	if len(r.service.Links) == 0 {
+		return "", &failure{codeHubNotFound, textHubNotFound}
 	}
 	var candidates []Candidate
 	for _, l := range r.offered() {
@@ -133,7 +140,7 @@ func (r *registering) deviceKeys(hub string) [][]byte {
 func (r *registering) hubRefusal(host string) *failure {
 	h := r.s.hubs[host]
 	if h == nil || !h.serving() {
-		return &failure{codeHubNotFound, r.hubError("IotHubNotFound", "IoT hub not found")}
+		return &failure{codeHubNotFound, textHubNotFound}
 	}
 	l, linked := r.link(host)
 	if linked {
@@ -144,15 +151,15 @@ func (r *registering) hubRefusal(host string) *failure {
 			}
 		}
 	}
-	return &failure{codeHubUnauthorized, r.hubError("IotHubUnauthorizedAccess", "Unauthorized")}
+	return &failure{codeHubUnauthorized, r.hubUnauthorized()}
 }
 
-// hubError is a hub's error document as text.
-func (r *registering) hubError(code, text string) string {
+// hubUnauthorized is the error document, as text, of a hub that refuses the key of a link.
+func (r *registering) hubUnauthorized() string {
 	var tracking [16]byte
 	_, _ = io.ReadFull(r.s.random, tracking[:])
-	return fmt.Sprintf(`{"Message":"ErrorCode:%s;%s","ExceptionMessage":"Tracking ID:%x-G:0-TimeStamp:%s"}`,
-		code, text, tracking, r.now.Format("01/02/2006 15:04:05"))
+	return fmt.Sprintf(`{"Message":"ErrorCode:IotHubUnauthorizedAccess;Unauthorized","ExceptionMessage":"Tracking ID:%x-G:0-TimeStamp:%s"}`,
+		tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
 // place puts the device on the hub and returns the registration's result. The caller holds the locks of deviceKeys.

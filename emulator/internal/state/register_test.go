@@ -121,7 +121,7 @@ func TestWhichHubARegistrationGets(t *testing.T) {
 		{name: "a list of one", settings: only(hub2), hub: hub2},
 		{name: "a list with an unlinked hub", settings: only("gone.azure-devices.net", hub2), hub: hub2},
 		{name: "a list of unlinked hubs only", settings: only("gone.azure-devices.net"), code: 400208},
-		{name: "no hub linked", change: func(w *world) { w.putService([]state.Link{}, state.Hashed) }, code: 400208},
+		{name: "no hub linked", change: func(w *world) { w.putService([]state.Link{}, state.Hashed) }, code: 401001, message: "IoTHub not found."},
 		{name: "hubs that take no part", change: func(w *world) {
 			w.links[0].Apply, w.links[1].Apply = &no, &no
 			w.putService(w.links, state.Hashed)
@@ -138,7 +138,7 @@ func TestWhichHubARegistrationGets(t *testing.T) {
 		}, code: 400208},
 		{name: "a linked hub that was deleted", settings: only(hub2), change: func(w *world) {
 			must(w.t, last(w.DeleteHub(id("hub-2"), 0)))
-		}, code: 401001, message: "IotHubNotFound"},
+		}, code: 401001, message: "IoTHub not found."},
 		{name: "a stale key", settings: only(hub2), change: func(w *world) {
 			h := hubOf("hub-2")
 			h.Policies[0].PrimaryKey, h.Policies[0].SecondaryKey = "bmV3LWtleS1uZXcta2V5LQ==", "bmV3LWtleS1uZXcta2V5Lg=="
