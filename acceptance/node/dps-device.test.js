@@ -117,6 +117,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     await assert.rejects(register(Transport, foreign), refusedKey[name], 'the token of another');
     await enroll(id, { attestation, provisioningStatus: 'disabled' });
     await assert.rejects(register(Transport, withKey(id, key)), { name: 'SyntaxError', message: 'status is disabled' });
+    assert.equal((await owner.getDeviceRegistrationState(id)).responseBody.status, 'disabled');
     await enroll(id, { attestation });
     assert.equal((await register(Transport, withKey(id, key))).status, 'assigned', 'enabled again');
     await owner.deleteIndividualEnrollment(id);

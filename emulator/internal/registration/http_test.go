@@ -156,6 +156,10 @@ func TestRefusedDevices(t *testing.T) {
 	resource := w.scope + "/registrations/sn-1"
 	good, hour := derived(t, key1, "sn-1"), start.Add(time.Hour)
 	refused := errorJSON(401000, "Unauthorized")
+	disabled := func(id, more string) string {
+		return `{"operationId":"OP","status":"disabled","registrationState":{"registrationId":"` + id + `","status":"disabled","etag":"ETAG",
+			"createdDateTimeUtc":"2026-05-04T03:02:01.1234567Z","lastUpdatedDateTimeUtc":"2026-05-04T03:02:01.1234567Z"` + more + `}}`
+	}
 	tests := []struct {
 		name   string
 		device attempt
@@ -175,10 +179,10 @@ func TestRefusedDevices(t *testing.T) {
 			401, errorJSON(401002, "Unauthorized")},
 		{"an enrollment of its own before the group", attempt{id: "own", token: w.token(t, "own", derived(t, key1, "own"))}, 401, refused},
 		{"a disabled enrollment", attempt{id: "off", token: w.token(t, "off", otherKey)},
-			200, `{"operationId":"OP","status":"disabled","registrationState":{"registrationId":"off","status":"disabled"}}`},
+			200, disabled("off", "")},
 		{"a disabled enrollment before the group", attempt{id: "off", token: w.token(t, "off", derived(t, key1, "off"))}, 401, refused},
 		{"a disabled group", attempt{id: "sn-1", token: w.token(t, "sn-1", derived(t, key2, "sn-1"))},
-			200, `{"operationId":"OP","status":"disabled","registrationState":{"registrationId":"sn-1","status":"disabled"}}`},
+			200, disabled("sn-1", `,"symmetricKey":{"enrollmentGroupId":"off"}`)},
 		{"a body that is no JSON", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: "{"},
 			400, errorJSON(400004, "The request body is not a valid device registration.")},
 		{"a body of another device", attempt{id: "sn-1", token: w.token(t, "sn-1", good), body: `{"registrationId":"sn-2"}`},
@@ -193,8 +197,8 @@ func TestRefusedDevices(t *testing.T) {
 		})
 	}
 	t.Cleanup(func() {
-		if counts, err := w.st.Counts(); err != nil || counts.Registrations != 0 || counts.Devices != 0 {
-			t.Errorf("got %+v, %v, want no registration and no device", counts, err)
+		if counts, err := w.st.Counts(); err != nil || counts.Registrations != 2 || counts.Devices != 0 {
+			t.Errorf("got %+v, %v, want the records of the two that are disabled and no device", counts, err)
 		}
 	})
 }

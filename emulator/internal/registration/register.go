@@ -24,11 +24,6 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 	if err != nil {
 		return operationReply{}, err
 	}
-	if m.disabled() {
-		// Nothing is kept: every poll finds the entry disabled again.
-		id, err := a.st.NewOperationID(c.scope)
-		return operationReply{OperationID: id, Status: string(state.Assigning)}, err
-	}
 	request := state.RegisterRequest{
 		Scope: c.scope, RegistrationID: c.id, APIVersion: c.apiVersion,
 		Enrollment: m.enrollment, Group: m.group,
@@ -51,14 +46,9 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 
 // operation is where a registration stands. The operation must be one of the device that asks.
 //
-// Fidelity: a disabled entry shows as the status "disabled" of every operation; the SDKs know the status, no document says when.
+// That an entry is disabled a device learns by polling, as it does over MQTT on Azure (azure-iot-cli-extension knows the words of the SDK for
+// Python for it). Fidelity: an entry that was disabled meanwhile shows in the operations before, too.
 func (a *API) operation(c caller, m match, id string) (operationReply, error) {
-	if m.disabled() {
-		return operationReply{
-			OperationID: id, Status: string(state.Disabled),
-			RegistrationState: stateOf(c.id, state.Disabled),
-		}, nil
-	}
 	if a.pending.waits(c, id) {
 		return operationReply{OperationID: id, Status: string(state.Assigning), RegistrationState: stateOf(c.id, state.Assigning)}, nil
 	}
@@ -68,6 +58,9 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	}
 	if err != nil || !strings.EqualFold(operation.RegistrationID, c.id) {
 		return operationReply{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNotFound, "Operation not found.")
+	}
+	if m.disabled() && operation.Status != state.Disabled {
+		return operationReply{OperationID: id, Status: string(state.Disabled), RegistrationState: stateOf(c.id, state.Disabled)}, nil
 	}
 	w := operationReply{OperationID: operation.ID, Status: string(operation.Status)}
 	if w.running() {

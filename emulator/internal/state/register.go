@@ -74,7 +74,7 @@ type failure struct {
 }
 
 // Register assigns the device to a hub, makes or updates its hub device, and keeps the registration, all in one change. What stops
-// it at the hub's side is a Registration with Status Failed; errors are for requests that cannot be registrations: ParentNotFound
+// it at the hub's side is a Registration with Status Failed, and a disabled entry one with Status Disabled, which assigns nothing; errors are for requests that cannot be registrations: ParentNotFound
 // for the scope, NotFound for an enrollment that went away, Invalid.
 func (s *State) Register(ctx context.Context, request RegisterRequest) (Operation, error) {
 	r := &registering{s: s, request: request}
@@ -105,6 +105,10 @@ func (s *State) Register(ctx context.Context, request RegisterRequest) (Operatio
 		return Operation{}, err
 	}
 	r.now, r.batch = s.Now(), s.store.batch()
+	if r.Disabled {
+		// Azure keeps a record of it (azure-iot-cli-extension, test_dps_device_registration_disabled_enrollment).
+		return r.keep(Registration{Status: Disabled})
+	}
 	hub, failed := r.choose()
 	if failed != nil {
 		return r.keep(Registration{Status: Failed, ErrorCode: failed.code, ErrorMessage: failed.message})
@@ -143,7 +147,7 @@ func (r *registering) read() error {
 
 // ask calls the webhook of a custom allocation when the registration will need its answer.
 func (r *registering) ask(ctx context.Context) error {
-	if r.Allocation != Custom || r.request.Decide == nil {
+	if r.Allocation != Custom || r.request.Decide == nil || r.Disabled {
 		return nil
 	}
 	in, wanted, err := r.question()

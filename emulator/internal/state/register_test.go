@@ -288,6 +288,29 @@ func TestAFailureDoesNotForgetTheAssignment(t *testing.T) {
 	}
 }
 
+// Live tests of azure-iot-cli-extension see the record of a device whose entry is disabled.
+func TestADisabledEntryLeavesARecord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 2)
+	off := only(hub2)
+	off.Disabled = true
+	if r := w.register(w.putEnrollment("device", off)); r.Status != state.Disabled || r.AssignedHub != "" || r.Substatus != "" {
+		t.Fatalf("got %+v, want disabled and no hub", r)
+	}
+	if r, err := w.Registration(w.scope, "DEVICE"); err != nil || r.Status != state.Disabled || r.ETag == "" {
+		t.Errorf("got %+v, %v; want the record", r, err)
+	}
+	w.wantDevice(hub2, "device", false)
+	if r := w.register(w.putEnrollment("device", only(hub1))); r.Substatus != state.InitialAssignment {
+		t.Errorf("got %+v of the enabled entry, want the initial assignment", r)
+	}
+	w.register(w.putEnrollment("device", off))
+	w.wantDevice(hub1, "device", true)
+	if r := w.register(w.putEnrollment("device", only(hub1))); r.Substatus != state.SameAssignment {
+		t.Errorf("got %+v, want the assignment from before it was disabled", r)
+	}
+}
+
 func TestAWebhookDecides(t *testing.T) {
 	t.Parallel()
 	custom := state.Settings{Allocation: state.Custom, Webhook: &state.Webhook{URL: "https://example.org"}, Hubs: []string{hub1, hub2}}
