@@ -1,7 +1,6 @@
 package dpsservice
 
 import (
-	"cmp"
 	"encoding/base64"
 	"strings"
 
@@ -70,16 +69,18 @@ func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation
 	return state.Attestation{}, dpswire.Invalid("attestation.type must be symmetricKey, x509 or tpm.")
 }
 
-// keys are those of a request, or the held ones in the place of such as it does not name: GET shows none, and what it shows is sent back
-// with something else changed, after which devices register as before (azure-iot-sdk-csharp, ReprovisioningE2ETests). Keys that are
-// empty then are made by the state.
+// keys are those of a request. One that has none at all, as replies do, means the held ones: what GET shows is sent back with something else
+// changed, after which devices register as before (azure-iot-sdk-csharp, ReprovisioningE2ETests). Keys left empty are made by the state.
 //
-// Fidelity: that a single key left out is kept too is unsure.
+// Fidelity: that empty keys are made anew, not kept, is unsure for an entry that has some.
 func (w *wireSymmetricKey) keys(held *state.SymmetricKey) (state.SymmetricKey, error) {
-	var key state.SymmetricKey
-	if w != nil {
-		key = state.SymmetricKey{Primary: text(w.PrimaryKey), Secondary: text(w.SecondaryKey)}
+	if w == nil {
+		if held != nil {
+			return *held, nil
+		}
+		return state.SymmetricKey{}, nil
 	}
+	key := state.SymmetricKey{Primary: text(w.PrimaryKey), Secondary: text(w.SecondaryKey)}
 	for member, value := range map[string]string{"primaryKey": key.Primary, "secondaryKey": key.Secondary} {
 		if value == "" {
 			continue
@@ -88,15 +89,7 @@ func (w *wireSymmetricKey) keys(held *state.SymmetricKey) (state.SymmetricKey, e
 			return state.SymmetricKey{}, dpswire.Invalid("attestation.symmetricKey.%s: %s.", member, err)
 		}
 	}
-	if held != nil {
-		key.Primary, key.Secondary = cmp.Or(key.Primary, held.Primary), cmp.Or(key.Secondary, held.Secondary)
-	}
 	return key, nil
-}
-
-// complete reports whether both keys are named.
-func (w *wireSymmetricKey) complete() bool {
-	return w != nil && text(w.PrimaryKey) != "" && text(w.SecondaryKey) != ""
 }
 
 func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {

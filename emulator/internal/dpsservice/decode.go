@@ -178,7 +178,7 @@ func (w wireEntry) webhook(s *state.Settings, stored *entry) error {
 // refers reports whether an entry may mean something that the stored one holds and replies do not show.
 func (w wireEntry) refers() bool {
 	if a := w.Attestation; a != nil {
-		if a.X509 != nil || strings.EqualFold(a.Type, symmetricKey) && !a.SymmetricKey.complete() {
+		if a.X509 != nil || strings.EqualFold(a.Type, symmetricKey) && a.SymmetricKey == nil {
 			return true
 		}
 	}
