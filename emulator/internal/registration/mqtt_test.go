@@ -53,8 +53,12 @@ func (w world) user(id string) string {
 func (w world) connect(t *testing.T, a attempt) (broker.Session, *client) {
 	t.Helper()
 	c := &client{}
+	user := w.user(a.id)
+	if a.scope != "" {
+		user = strings.Replace(user, w.scope, a.scope, 1)
+	}
 	session, err := w.api.Accept(broker.Connect{
-		ClientID: a.id, UserName: w.user(a.id), Password: a.token, CleanSession: true, Certificates: a.certificates, Client: c,
+		ClientID: a.id, UserName: user, Password: a.token, CleanSession: true, Certificates: a.certificates, Client: c,
 	})
 	if err != nil {
 		t.Fatalf("accept: %v", err)
@@ -171,10 +175,6 @@ func TestRefusedConnections(t *testing.T) {
 		{"an id with a space", "a b", w.user("a b"), good, false},
 		{"a client id that is not the registration id", "b", w.user("a"), good, false},
 		{"no password", "a", w.user("a"), "", false},
-		{"a wrong key", "a", w.user("a"), w.token(t, "a", otherKey), false},
-		{"an unknown device", "b", w.user("b"), w.token(t, "b", key1), false},
-		{"an expired token", "a", w.user("a"), token(t, w.scope+"/registrations/a", sas.Policy, key1, start), false},
-		{"an unknown scope", "a", "0neFFFFFFFF/registrations/a/api-version=2019-03-31", good, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -211,9 +211,25 @@ func TestRefusalsOverMQTTAreReplies(t *testing.T) {
 	}
 	want("an enrollment deleted meanwhile", register, "", "401", "Unauthorized", 401000)
 
-	// Real traffic refuses a bad certificate in the reply, not when connecting.
-	session, c = w.connect(t, attempt{id: "b", certificates: chain(issue(t, nil, "b", false, start.Add(time.Hour)))})
-	want("an unknown certificate", register, "", "401", "Invalid certificate.", 401002)
+	// Bad credentials are refused in the reply, not when connecting.
+	w.enroll(t, state.Enrollment{RegistrationID: "a", Settings: keys(key1, key2)})
+	for _, bad := range []struct {
+		name    string
+		device  attempt
+		message string
+		code    int
+	}{
+		{"an unknown certificate", attempt{id: "b", certificates: chain(issue(t, nil, "b", false, start.Add(time.Hour)))}, "Invalid certificate.", 401002},
+		{"a wrong key", attempt{id: "a", token: w.token(t, "a", otherKey)}, "Unauthorized", 401000},
+		{"an unknown device", attempt{id: "b", token: w.token(t, "b", key1)}, "Unauthorized", 401000},
+		{"an expired token", attempt{id: "a", token: token(t, w.scope+"/registrations/a", sas.Policy, key1, start)}, "Unauthorized", 401000},
+		{"no token", attempt{id: "a", token: "secret"}, "Unauthorized", 401000},
+		{"an unknown scope", attempt{id: "a", scope: "0neFFFFFFFF", token: w.token(t, "a", key1)}, "Unauthorized", 401002},
+	} {
+		session, c = w.connect(t, bad.device)
+		want(bad.name, register, "", "401", bad.message, bad.code)
+		want(bad.name+", polling", poll, "", "401", bad.message, bad.code)
+	}
 }
 
 func TestTopicsOutsideTheContract(t *testing.T) {
