@@ -47,8 +47,8 @@ func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 		t.Errorf("telemetry: got %d %v, want 204", status, answer)
 	}
 	for name, register := range map[string]front{"MQTT": fronts["MQTT"], "WebSocket": fronts["MQTT over WebSocket"]} {
-		if got := register(y, d); got.status != 5 {
-			t.Errorf("%s: got %v, want the connection refused: TPMs are attested over HTTPS only", name, got)
+		if got := register(y, d); got.status != http.StatusUnauthorized {
+			t.Errorf("%s: got %v, want 401: TPMs are attested over HTTPS only", name, got)
 		}
 	}
 }
