@@ -14,14 +14,15 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 409201, 409203. Fidelity: the others are ours, in
-// Azure's form (status × 1000 + n).
+// Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 404203 (in the tests of nrfconnect/sdk-nrf), 409201,
+// 409203. Fidelity: the others are ours, in Azure's form (status × 1000 + n).
 const (
 	CodeInvalid      = 400004
 	CodeBadKey       = 401000
 	CodeUnauthorized = 401002
 	CodeNotFound     = 404201
 	CodeNoService    = 404202
+	CodeNoOperation  = 404203
 	CodeMethod       = 405000
 	CodeExists       = 409201
 	CodeConflict     = 409203

@@ -205,7 +205,7 @@ func TestRefusalsOverMQTTAreReplies(t *testing.T) {
 		wantBody(t, string(got.Payload), errorJSON(code, message))
 	}
 	want("a bad body", register, "{", "400", "The request body is not a valid device registration.", 400004)
-	want("an unknown operation", poll, "", "404", "Operation not found.", 404201)
+	want("an unknown operation", poll, "", "404", "Operation not found.", 404203)
 	if err := w.st.DeleteEnrollment(w.scope, "a", ""); err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 		return operationReply{}, err
 	}
 	if err != nil || !strings.EqualFold(operation.RegistrationID, c.id) {
-		return operationReply{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNotFound, "Operation not found.")
+		return operationReply{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoOperation, "Operation not found.")
 	}
 	if m.disabled() && operation.Status != state.Disabled {
 		return operationReply{OperationID: id, Status: string(state.Disabled), RegistrationState: stateOf(c.id, state.Disabled)}, nil
