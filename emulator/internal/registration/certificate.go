@@ -16,8 +16,8 @@ import (
 // TLS.
 //
 // The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the device presents
-// must lead from its leaf to a certificate verified at the provisioning service; only a self-signed leaf of an individual enrollment
-// stands for itself. The certificate of an enrollment must lie on that way.
+// must lead from its leaf to a certificate verified at the provisioning service; only the leaf of an individual enrollment stands for
+// itself, when it is self-signed or all that the device presents. The certificate of an enrollment must lie on that way.
 //
 // Fidelity: the verified certificate at the end of the way need not be presented; the documents are silent.
 type presented struct {
@@ -25,13 +25,18 @@ type presented struct {
 	known *roster
 	// chains lead from the leaf to a verified certificate; none when the leaf is not trusted.
 	chains [][]*x509.Certificate
+	// alone is set when nothing was presented with the leaf.
+	alone bool
 	// valid is as long as chains are the same.
 	valid span
 }
 
 // present refuses a leaf that could not let any device in.
 func present(c caller, known *roster, now time.Time) (presented, error) {
-	p := presented{leaf: c.certificates[0], known: known, valid: span{since: now.Add(-time.Hour), till: now.Add(time.Hour)}}
+	p := presented{
+		leaf: c.certificates[0], alone: len(c.certificates) == 1, known: known,
+		valid: span{since: now.Add(-time.Hour), till: now.Add(time.Hour)},
+	}
 	if !strings.EqualFold(p.leaf.Subject.CommonName, c.id) || now.Before(p.leaf.NotBefore) || now.After(p.leaf.NotAfter) {
 		return p, dpswire.ErrBadCertificate
 	}
@@ -59,7 +64,8 @@ func (p presented) match() match {
 }
 
 // individual lets a device in whose leaf is one of the enrollment's certificates, or was issued under one that the enrollment refers
-// to.
+// to. Issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node tell that Azure takes such a leaf without its chain whoever
+// issued it, and refuses the same leaf with a chain that leads nowhere.
 func (p presented) individual(e state.Enrollment) (match, error) {
 	held := e.Attestation.X509
 	switch {
@@ -70,7 +76,7 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 			return match{}, dpswire.ErrBadCertificate
 		}
 	case !bytes.Equal(p.leaf.Raw, held.ClientPrimary) && !bytes.Equal(p.leaf.Raw, held.ClientSecondary),
-		len(p.chains) == 0 && !selfSigned(p.leaf):
+		len(p.chains) == 0 && !p.alone && !selfSigned(p.leaf):
 		return match{}, dpswire.ErrBadCertificate
 	}
 	m := p.match()
