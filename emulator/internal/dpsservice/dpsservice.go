@@ -27,7 +27,8 @@ const maxBody = 1 << 20
 
 // Options say how the surface differs from its default.
 type Options struct {
-	// Strict makes a PUT without If-Match on an existing entry fail with 409201. Azure's documents disagree; the default replaces.
+	// Strict makes a PUT without If-Match on an existing entry fail with 409201, as issues 3076 of azure-iot-sdk-csharp and 35187 of
+	// azure-sdk-for-python saw. Azure's documents disagree; the default replaces.
 	Strict bool
 	// Bearer checks a Microsoft Entra token and returns nil when its holder may use the data plane. Nil: no such token is accepted.
 	Bearer func(ctx context.Context, token string) error
