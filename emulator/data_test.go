@@ -125,3 +125,15 @@ func TestUnknownHostIsMisdirected(t *testing.T) {
 		t.Errorf("got %d, want 421", response.StatusCode)
 	}
 }
+
+func TestAnEmulatorCanRequireIfMatch(t *testing.T) {
+	t.Parallel()
+	for required, want := range map[bool]int{false: http.StatusOK, true: http.StatusConflict} {
+		y := newYard(t, emulator.Options{RequireIfMatch: required})
+		body := `{"registrationId":"a",` + keyed + `}`
+		y.service("PUT", "/enrollments/a", body)
+		if status, answer := y.on(serviceHost, "PUT", "/enrollments/a?api-version=2021-10-01", body, y.owner); status != want {
+			t.Errorf("required: %t: got %d %v, want %d", required, status, answer, want)
+		}
+	}
+}

@@ -41,6 +41,9 @@ type Options struct {
 	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
 	// enforces those etags is not known.
 	IgnoreServiceETags bool
+	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as Azure was seen to do.
+	// Azure's documents let it replace, and so does the zero value.
+	RequireIfMatch bool
 	// Quotas are how many resources the subscription may have.
 	Quotas Quotas
 	// Unregistered begins with a subscription that has not registered Microsoft.Devices: creations get MissingSubscriptionRegistration

@@ -47,6 +47,7 @@ func (e *Emulator) dataHandler() http.Handler {
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
 		Bearer: func(_ context.Context, token string) error { return e.entra.Check("Bearer "+token, entra.DPSAudience) },
 		Other:  e.addresses.Other,
+		Strict: e.options.RequireIfMatch,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
