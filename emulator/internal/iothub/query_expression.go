@@ -176,28 +176,6 @@ func (p *queryParser) operand() (operand, error) {
 	return func(map[string]any) (any, bool) { return value, true }, err
 }
 
-// of finds a property. Names at the root compare without regard to letter case.
-func (at path) of(twin map[string]any) (any, bool) {
-	var value any = twin
-	for i, name := range at {
-		members, ok := value.(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		if value, ok = members[name]; !ok && i == 0 {
-			for other := range members {
-				if strings.EqualFold(other, name) {
-					value, ok = members[other], true
-				}
-			}
-		}
-		if !ok {
-			return nil, false
-		}
-	}
-	return value, true
-}
-
 // list reads the constants of IN, in brackets or parentheses.
 func (p *queryParser) list(left operand, negate bool) (operand, error) {
 	closing := "]"

@@ -39,9 +39,6 @@ type column struct {
 	name      string
 }
 
-// path is the members from the root of a twin.
-type path []string
-
 // token kinds.
 const (
 	wordToken = iota
@@ -231,38 +228,6 @@ func (p *queryParser) expectFrom() error {
 		return fmt.Errorf("FROM is expected, not %q", p.peek().text)
 	}
 	return nil
-}
-
-// path reads tags.a.b or tags['a']; the name of the source may stand first.
-func (p *queryParser) path() (path, error) {
-	t := p.take()
-	if t.kind != wordToken {
-		return nil, fmt.Errorf("a property is expected, not %q", t.text)
-	}
-	out := path{t.text}
-	for {
-		switch {
-		case p.is("."):
-			p.take()
-			if t = p.take(); t.kind != wordToken && t.kind != numberToken {
-				return nil, fmt.Errorf("a property is expected after a full stop, not %q", t.text)
-			}
-		case p.is("["):
-			p.take()
-			if t = p.take(); t.kind != stringToken {
-				return nil, fmt.Errorf("a string is expected in brackets, not %q", t.text)
-			}
-			if err := p.keyword("]"); err != nil {
-				return nil, err
-			}
-		default:
-			if len(out) > 1 && (strings.EqualFold(out[0], "devices") || p.alias != "" && strings.EqualFold(out[0], p.alias)) {
-				out = out[1:]
-			}
-			return out, nil
-		}
-		out = append(out, t.text)
-	}
 }
 
 // literal reads a constant.

@@ -61,7 +61,7 @@ func (p *queryParser) column() (c column, err error) {
 			err = p.keyword(")")
 		}
 	} else if c.path, err = p.path(); err == nil {
-		c.name = c.path[len(c.path)-1]
+		c.name = c.path[len(c.path)-1].name
 	}
 	if err == nil && p.is("AS") {
 		p.take()
@@ -100,7 +100,7 @@ func (p *queryParser) group(q *twinQuery) error {
 		return fmt.Errorf("GROUP BY needs columns, not *")
 	}
 	for _, c := range q.columns {
-		same := func(by path) bool { return slices.EqualFunc(by, c.path, strings.EqualFold) }
+		same := func(by path) bool { return slices.EqualFunc(by, c.path, step.same) }
 		if q.grouped && c.aggregate == "" && !slices.ContainsFunc(q.groupBy, same) {
 			return fmt.Errorf("the column %s is neither an aggregate nor in GROUP BY", c.name)
 		}

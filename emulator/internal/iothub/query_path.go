@@ -1,0 +1,95 @@
+package iothub
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// path leads from the root of a twin to a value.
+type path []step
+
+// step is a member of an object or, when the name is empty, an item of an array, from 0. Fidelity: that twins can be asked for items is unsure;
+// the documentation shows it of messages.
+type step struct {
+	name string
+	item int
+}
+
+func (s step) same(other step) bool {
+	return strings.EqualFold(s.name, other.name) && s.item == other.item
+}
+
+// path reads tags.a.b or tags['a']; the name of the source may stand first.
+func (p *queryParser) path() (path, error) {
+	t := p.take()
+	if t.kind != wordToken {
+		return nil, fmt.Errorf("a property is expected, not %q", t.text)
+	}
+	out := path{{name: t.text}}
+	for {
+		switch {
+		case p.is("."):
+			p.take()
+			if t = p.take(); t.kind != wordToken && t.kind != numberToken {
+				return nil, fmt.Errorf("a property is expected after a full stop, not %q", t.text)
+			}
+			out = append(out, step{name: t.text})
+		case p.is("["):
+			p.take()
+			next, err := p.bracketed()
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, next)
+		default:
+			if len(out) > 1 && (strings.EqualFold(out[0].name, "devices") || p.alias != "" && strings.EqualFold(out[0].name, p.alias)) {
+				out = out[1:]
+			}
+			return out, nil
+		}
+	}
+}
+
+// bracketed reads what stands in brackets, and the closing one: the name of a member as a string, or the number of an item.
+func (p *queryParser) bracketed() (step, error) {
+	t := p.take()
+	if t.kind == stringToken && t.text != "" {
+		return step{name: t.text}, p.keyword("]")
+	}
+	item, err := strconv.Atoi(t.text)
+	if t.kind != numberToken || err != nil {
+		return step{}, fmt.Errorf("a string or a whole number is expected in brackets, not %q", t.text)
+	}
+	return step{item: item}, p.keyword("]")
+}
+
+// of finds a property. Names at the root compare without regard to letter case.
+func (at path) of(twin map[string]any) (any, bool) {
+	var value any = twin
+	for i, next := range at {
+		if next.name == "" {
+			items, ok := value.([]any)
+			if !ok || next.item >= len(items) {
+				return nil, false
+			}
+			value = items[next.item]
+			continue
+		}
+		members, ok := value.(map[string]any)
+		if !ok {
+			return nil, false
+		}
+		if value, ok = members[next.name]; !ok && i == 0 {
+			for other := range members {
+				if strings.EqualFold(other, next.name) {
+					value, ok = members[other], true
+				}
+			}
+		}
+		if !ok {
+			return nil, false
+		}
+	}
+	return value, true
+}
