@@ -16,7 +16,7 @@ const MaxCommands = 50
 
 // Command is a cloud-to-device message in its device's queue.
 type Command struct {
-	// Sequence orders the messages that wait for one device.
+	// Sequence orders the messages that wait for one device. It is never used again while the process runs.
 	Sequence uint64
 	// System are the properties of the protocol, under names of the surface's choosing; Properties those of the application.
 	System, Properties map[string]string
@@ -48,6 +48,8 @@ func (m *Command) fields(c *codec) {
 type commandLocks struct {
 	mu    sync.Mutex
 	locks map[string]commandLock
+	// last are the last numbers that queues gave, by the beginning of their keys.
+	last map[string]uint64
 }
 
 type commandLock struct {
@@ -83,9 +85,23 @@ func (l *commandLocks) free(key, token string, now time.Time) (commandLock, bool
 	return lock, true
 }
 
+// number is the next number of a queue whose last message that waits has the number waits. Source: "A number (unique per device-queue)", in
+// "Create and read IoT Hub messages". Fidelity: a restart begins with 1 again when none waits.
+func (l *commandLocks) number(queue string, waits uint64) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := max(l.last[queue], waits) + 1
+	l.last[queue] = next
+	return next
+}
+
+// drop forgets the locks of a queue, or everything.
 func (l *commandLocks) drop(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if prefix == "" {
+		clear(l.last)
+	}
 	maps.DeleteFunc(l.locks, func(key string, _ commandLock) bool { return strings.HasPrefix(key, prefix) })
 }
 
@@ -147,10 +163,10 @@ func (s *State) withQueue(hub, id string, do func(d *Device, queue []Command, b 
 func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
 	err := s.withQueue(hub, id, func(_ *Device, queue []Command, b *batch) error {
 		now := s.Now()
-		c.Enqueued, c.Deliveries, c.Sequence, c.Lock = now, 0, 1, ""
-		waiting := 0
+		c.Enqueued, c.Deliveries, c.Lock = now, 0, ""
+		waiting, last := 0, uint64(0)
 		for _, before := range queue {
-			c.Sequence = before.Sequence + 1
+			last = before.Sequence
 			if before.Expiry.After(now) {
 				waiting++
 			}
@@ -158,6 +174,8 @@ func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
 		if waiting >= MaxCommands {
 			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id), Reason: fmt.Sprintf("holds %d messages already", MaxCommands)}
 		}
+		start, _ := under(tableCommand, strings.ToLower(hub), id)
+		c.Sequence = s.locks.number(string(start), last)
 		b.put(commandKey(hub, id, c.Sequence), &c)
 		return nil
 	})

@@ -61,6 +61,10 @@ func TestCommandsAreTakenInOrderAndSettled(t *testing.T) {
 		t.Errorf("got %d purged, %v; want 2", n, err)
 	}
 	w.wantTake("")
+	w.queue("d")
+	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
+		t.Errorf("got %+v, %v; want a message with the next number, though none waited", left, err)
+	}
 }
 
 func TestCommandsEnd(t *testing.T) {
