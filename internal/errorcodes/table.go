@@ -105,7 +105,7 @@ var hub = []Entry{
 	{Code: 412001, Name: "PreconditionFailed", Source: Hub,
 		Cause:  "The device or twin was changed since it was read: its etag is no longer the one that was sent.",
 		Remedy: "Read it again and repeat the change, or send * to replace any version."},
-	{Code: 412002, Name: "MessageLockLost", Source: Hub,
+	{Code: 412002, Name: "DeviceMessageLockLost", Source: Hub,
 		Cause:  "The device took too long to settle a message (a minute), or settled it twice.",
 		Remedy: "Complete, reject or abandon each message within a minute of receiving it; it is delivered again otherwise."},
 	{Code: 413000, Name: "GenericRequestEntityTooLarge", Source: Hub, EmulatorOnly: true,

@@ -27,7 +27,8 @@ const (
 )
 
 var (
-	errLockLost  = &wireError{412002, "MessageLockLost", "The lock of the message has ended, or never was"}
+	// The name is that of the description of 2021-04-12 and of "Troubleshoot Azure IoT Hub error codes".
+	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended, or never was"}
 	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("%d messages wait for the device already", state.MaxCommands)}
 )
 
