@@ -26,7 +26,8 @@ type deviceDocument struct {
 	Authentication             authentication `json:"authentication"`
 	Capabilities               capabilities   `json:"capabilities"`
 	DeviceScope                string         `json:"deviceScope,omitempty"`
-	ParentScopes               []string       `json:"parentScopes"`
+	// ParentScopes are left out when there are none, but for the reply to the creation.
+	ParentScopes *[]string `json:"parentScopes,omitempty"`
 }
 
 type authentication struct {
@@ -82,11 +83,14 @@ func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument
 		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
 		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime), StatusUpdatedTime: stamp(d.StatusTime),
 		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
-		DeviceScope: deviceScope(d), ParentScopes: parentScopes(d),
+		DeviceScope: deviceScope(d),
 		Authentication: authentication{
 			SymmetricKey:   symmetricKey{text(d.Key.Primary), text(d.Key.Secondary)},
 			X509Thumbprint: thumbprints(d), Type: string(d.Auth),
 		},
+	}
+	if scopes := parentScopes(d); created || len(scopes) > 0 {
+		doc.ParentScopes = &scopes
 	}
 	if created {
 		for _, t := range []*string{&doc.ConnectionStateUpdatedTime, &doc.StatusUpdatedTime, &doc.LastActivityTime} {

@@ -15,8 +15,8 @@ func TestATwinBeginsEmptyAndCountsItsChanges(t *testing.T) {
 	want := `{"deviceId":"d1","etag":"AAAAAAAAAAE=","deviceEtag":"` + etag + `","status":"enabled","statusUpdateTime":"0001-01-01T00:00:00Z",` +
 		`"connectionState":"Disconnected","lastActivityTime":"0001-01-01T00:00:00Z","cloudToDeviceMessageCount":0,"authenticationType":"sas",` +
 		`"x509Thumbprint":{"primaryThumbprint":null,"secondaryThumbprint":null},"modelId":"","version":2,"properties":{` +
-		`"desired":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.8900000Z"},"$version":1},` +
-		`"reported":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.8900000Z"},"$version":1}},"capabilities":{"iotEdge":false}}`
+		`"desired":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.89Z"},"$version":1},` +
+		`"reported":{"$metadata":{"$lastUpdated":"2026-03-04T05:06:07.89Z"},"$version":1}},"capabilities":{"iotEdge":false}}`
 	if got.body != want {
 		t.Errorf("got %s\nwant %s", got.body, want)
 	}

@@ -209,16 +209,18 @@ func (s *State) succeedDevice(d, old *Device) error {
 			return err
 		}
 	}
-	var b [4]byte
-	for {
-		if _, err := io.ReadFull(s.random, b[:]); err != nil {
-			return fmt.Errorf("make etag: %w", err)
-		}
-		d.ETag = numberETag(uint64(binary.BigEndian.Uint32(b[:])))
-		if old == nil || d.ETag != old.ETag {
+	if old != nil {
+		if number, ok := numberOf(old.ETag); ok {
+			d.ETag = numberETag(number + 1)
 			return nil
 		}
 	}
+	var b [4]byte
+	if _, err := io.ReadFull(s.random, b[:]); err != nil {
+		return fmt.Errorf("make etag: %w", err)
+	}
+	d.ETag = numberETag(uint64(binary.BigEndian.Uint32(b[:])))
+	return nil
 }
 
 // generation is the count of 100 ns since the year 1, as .NET counts.

@@ -34,7 +34,7 @@ type stamp struct {
 }
 
 func (s stamp) mark(meta object) {
-	meta["$lastUpdated"] = s.at.UTC().Format("2006-01-02T15:04:05.0000000Z")
+	meta["$lastUpdated"] = s.at.UTC().Format("2006-01-02T15:04:05.9999999Z")
 	if s.version != 0 {
 		meta["$lastUpdatedVersion"] = json.Number(strconv.FormatInt(s.version, 10))
 	}

@@ -23,9 +23,20 @@ func versionETag(version uint64) string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
-// numberETag is the form of hub devices: base64 of a decimal number.
+// numberETag is the form of hub devices: base64 of a decimal number, which each change raises by one (recorded:
+// DevicesClient_IdentityLifecycle, 2020-03-13).
 func numberETag(n uint64) string {
 	return base64.StdEncoding.EncodeToString(strconv.AppendUint(nil, n, 10))
+}
+
+// numberOf is the number of such an etag.
+func numberOf(etag string) (n uint64, ok bool) {
+	text, err := base64.StdEncoding.DecodeString(etag)
+	if err != nil {
+		return 0, false
+	}
+	n, err = strconv.ParseUint(string(text), 10, 63)
+	return n, err == nil
 }
 
 // ETag is the resource's etag as ARM shows it, unquoted.
