@@ -252,9 +252,10 @@ func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 	}
 	f.owner("GET", "/twins/a", "").wantField(t, "properties.desired.user", "x")
 	a = f.owner("POST", "/devices", `[{"id":"a","importMode":"create"},{"id":"c","importMode":"create"},{"id":"b","importMode":"update","status":"disabled"},
-		{"id":"b","importMode":"updateTwin","tags":{"floor":1}},{"id":"z","importMode":"delete"},{"id":"b","importMode":"updateIfMatchETag","eTag":"b3RoZXI="}]`).want(t, "mixed", http.StatusBadRequest)
+		{"id":"d","importMode":"create"},{"id":"z","importMode":"delete"}]`).want(t, "mixed", http.StatusBadRequest)
 	a.wantField(t, "isSuccessful", false)
-	for _, want := range []string{`{"deviceId":"a","errorCode":"DeviceAlreadyExists"`, `{"deviceId":"z","errorCode":"DeviceNotFound"`, `{"deviceId":"b","errorCode":"PreconditionFailed"`} {
+	a.body += f.owner("POST", "/devices", `[{"id":"b","importMode":"updateTwin","tags":{"floor":1}},{"id":"d","importMode":"updateIfMatchETag","eTag":"b3RoZXI="}]`).want(t, "twins too", http.StatusBadRequest).body
+	for _, want := range []string{`{"deviceId":"a","errorCode":"DeviceAlreadyExists"`, `{"deviceId":"z","errorCode":"DeviceNotFound"`, `{"deviceId":"d","errorCode":"PreconditionFailed"`} {
 		if !strings.Contains(a.body, want) {
 			t.Errorf("got %s, want %s in it", a.body, want)
 		}

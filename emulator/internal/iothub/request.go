@@ -1,13 +1,19 @@
 package iothub
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/sas"
@@ -18,6 +24,9 @@ const maxBody = 4 << 20
 
 // deviceIDForm is the form of device ids, of the description of 2021-04-12. Fidelity: later documentation says that + and # are not supported.
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.+%_#*?!(),:;=@$']{1,128}$`)
+
+// maxReason is the most characters of statusReason, any of UTF-8. Source: the description of 2021-04-12.
+const maxReason = 128
 
 // deviceInput is a device as a client sends it; what the service alone decides is ignored.
 type deviceInput struct {
@@ -51,9 +60,11 @@ func (in deviceInput) apply(d state.Device) (state.Device, error) {
 			return d, invalid("status must be enabled or disabled")
 		}
 	}
+	// Fidelity: that a reason left out ends, as null does, is unsure. Clients that leave nulls out have no other way to say it.
+	d.StatusReason = ""
 	if in.StatusReason != nil {
-		if len(*in.StatusReason) > 128 {
-			return d, invalid("statusReason is longer than 128 characters")
+		if utf8.RuneCountInString(*in.StatusReason) > maxReason {
+			return d, invalid("statusReason is longer than %d characters", maxReason)
 		}
 		d.StatusReason = *in.StatusReason
 	}
@@ -187,10 +198,28 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	if err != nil {
 		return &wireError{413000, "GenericRequestEntityTooLarge", "The body could not be read, or is too large"}
 	}
+	if text := bytes.TrimSpace(body); len(text) == 0 || string(text) == "null" {
+		return invalid("The body is empty")
+	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return invalid("The body is not the JSON that is expected: %v", err)
+		return invalid("The body is not the JSON that is expected: %s", describeJSON(err))
 	}
 	return nil
+}
+
+// describeJSON says what is wrong with a body without quoting it: it may hold keys.
+func describeJSON(err error) string {
+	var kind *json.UnmarshalTypeError
+	if errors.As(err, &kind) {
+		// What the structs of this package are made of is nobody's business.
+		members := slices.DeleteFunc(strings.Split(kind.Field, "."), func(name string) bool { return strings.HasSuffix(name, "Input") })
+		return cmp.Or(strings.Join(members, "."), "it") + " cannot be a JSON " + kind.Value
+	}
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fmt.Sprintf("it is no JSON at byte %d", syntax.Offset)
+	}
+	return "it is no JSON"
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
