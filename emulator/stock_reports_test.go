@@ -310,7 +310,7 @@ func TestListsGoOnPageByPage(t *testing.T) {
 			t.Errorf("%s: got %d resources, want %d", filter, got, want)
 		}
 	}
-	_, err := c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr("substringof('hub', name)")}).NextPage(t.Context())
+	_, err := c.all.NewListPager(&armresources.ClientListOptions{Filter: to.Ptr("plan eq 'hub'")}).NextPage(t.Context())
 	refused(t, err, http.StatusBadRequest, "InvalidFilterInQueryString")
 	w := plain(t, e)
 	for path, code := range map[string]string{"&$top=none": "InvalidTopInQueryString", "&$skiptoken=!": "InvalidSkipToken"} {

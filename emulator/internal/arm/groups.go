@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"time"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -169,30 +170,32 @@ func (c *call) listGroups() error {
 	if err != nil {
 		return err
 	}
-	wanted, err := c.filterOf()
+	wanted, _, err := c.filterOf(true)
 	if err != nil {
 		return err
 	}
 	bodies := []groupBody{}
 	for _, g := range groups {
-		if chosen(wanted, groupKind, g.Tags) {
+		if wanted(listed{tags: g.Tags}) {
 			bodies = append(bodies, showGroup(g))
 		}
 	}
 	return pageOf(c, bodies)
 }
 
-// genericResource is a resource as the lists over all types show it.
+// genericResource is a resource as the lists over all types show it; the last two only when $expand asks for them.
 type genericResource struct {
-	ID       string            `json:"id"`
-	Name     string            `json:"name"`
-	Type     string            `json:"type"`
-	Location string            `json:"location"`
-	Tags     map[string]string `json:"tags,omitempty"`
-	SKU      skuBody           `json:"sku"`
+	ID                string            `json:"id"`
+	Name              string            `json:"name"`
+	Type              string            `json:"type"`
+	Location          string            `json:"location"`
+	Tags              map[string]string `json:"tags,omitempty"`
+	SKU               skuBody           `json:"sku"`
+	CreatedTime       string            `json:"createdTime,omitempty"`
+	ProvisioningState string            `json:"provisioningState,omitempty"`
 }
 
-// listResources lists the resources of a group, or of the subscription. Fidelity: $expand is passed over.
+// listResources lists the resources of a group, or of the subscription. Fidelity: the changedTime of $expand is not known.
 func (c *call) listResources() error {
 	group := c.values["group"]
 	if group != "" {
@@ -208,18 +211,29 @@ func (c *call) listResources() error {
 	if err != nil {
 		return err
 	}
-	wanted, err := c.filterOf()
+	wanted, hideTags, err := c.filterOf(false)
 	if err != nil {
 		return err
 	}
+	expand := strings.ToLower(c.r.URL.Query().Get("$expand"))
 	bodies := []genericResource{}
 	add := func(kind string, r state.Resource) {
-		if !chosen(wanted, provider+"/"+kind, r.Tags) {
+		if !wanted(listed{provider + "/" + kind, r.ID.Name, r.ID.Group, r.Location, r.Tags}) {
 			return
 		}
-		bodies = append(bodies, genericResource{
+		shown := genericResource{
 			ID: resourcePath(kind, r.ID), Name: r.ID.Name, Type: provider + "/" + kind, Location: r.Location, Tags: r.Tags, SKU: showSKU(r.SKU),
-		})
+		}
+		if hideTags {
+			shown.Tags = nil
+		}
+		if strings.Contains(expand, "createdtime") {
+			shown.CreatedTime = r.Created.UTC().Format(time.RFC3339Nano)
+		}
+		if strings.Contains(expand, "provisioningstate") {
+			shown.ProvisioningState = provisioningState(r.Phase)
+		}
+		bodies = append(bodies, shown)
 	}
 	for _, h := range hubs {
 		add(hubKind, h.Resource)
