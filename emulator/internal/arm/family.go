@@ -66,6 +66,15 @@ func (f family[T]) getOne(c *call) error {
 	return f.answer(c, thing)
 }
 
+// exists is Resources_CheckExistence, which clients take 204 and 404 from.
+func (f family[T]) exists(c *call) error {
+	if _, err := f.read(c); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
 // getAll is …_ListByResourceGroup and …_ListBySubscription.
 func (f family[T]) getAll(c *call) error {
 	if c.values["group"] != "" {

@@ -76,7 +76,7 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil && before.PartitionCount != events.PartitionCount {
 		return nil, invalid("The partition count of an IotHub cannot change: it is %d.", before.PartitionCount)
 	}
-	if err := checkDeliveries(kept["cloudToDevice"]); err != nil {
+	if err := checkCloudToDevice(kept["cloudToDevice"]); err != nil {
 		return nil, err
 	}
 	return kept, nil
@@ -104,32 +104,6 @@ func readEvents(raw json.RawMessage) (eventHub, error) {
 		return eventHub{}, invalid("The endpoint events keeps messages 1 to %d days, not %d.", maxRetention, events.RetentionTimeInDays)
 	}
 	return events, nil
-}
-
-// checkDeliveries checks the delivery counts of cloudToDevice: 1 to 100 in the specification.
-func checkDeliveries(raw json.RawMessage) error {
-	if raw == nil {
-		return nil
-	}
-	var body struct {
-		MaxDeliveryCount *int64 `json:"maxDeliveryCount"`
-		Feedback         *struct {
-			MaxDeliveryCount *int64 `json:"maxDeliveryCount"`
-		} `json:"feedback"`
-	}
-	if err := json.Unmarshal(raw, &body); err != nil {
-		return invalid("The property cloudToDevice does not have the form of the specification.")
-	}
-	counts := []*int64{body.MaxDeliveryCount}
-	if body.Feedback != nil {
-		counts = append(counts, body.Feedback.MaxDeliveryCount)
-	}
-	for _, count := range counts {
-		if count != nil && (*count < 1 || *count > 100) {
-			return invalid("maxDeliveryCount is 1 to 100, not %d.", *count)
-		}
-	}
-	return nil
 }
 
 // showHub is a hub as GET shows it.

@@ -26,6 +26,7 @@ func (s *surface) routeHubs() {
 	s.change("PATCH "+hubItem, hubs.patch)
 	s.change("DELETE "+hubItem, hubs.delete)
 	s.route("GET "+hubItem, hubs.getOne)
+	s.route("HEAD "+hubItem, hubs.exists)
 	s.route("GET "+hubsOfGroup, hubs.getAll)
 	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/iothubs", hubs.getAll)
 	s.route("POST "+hubItem+"/listkeys", hubs.listKeys)

@@ -37,9 +37,13 @@ func (q *Quotas) complete() {
 }
 
 func (s *surface) routeProviders() {
-	const devices = "/subscriptions/{subscription}/providers/microsoft.devices"
+	const all = "/subscriptions/{subscription}/providers"
+	const devices = all + "/microsoft.devices"
 	s.route("GET "+devices, (*call).getProvider)
-	s.route("GET /subscriptions/{subscription}/providers", (*call).listProviders)
+	s.route("GET "+all, (*call).listProviders)
+	s.route("GET "+all+"/{namespace}", (*call).otherProvider)
+	s.route("POST "+all+"/{namespace}/register", (*call).otherProvider)
+	s.route("POST "+all+"/{namespace}/unregister", (*call).otherProvider)
 	s.change("POST "+devices+"/register", (*call).registerProvider)
 	s.change("POST "+devices+"/unregister", (*call).unregisterProvider)
 	s.route("GET "+devices+"/usages", (*call).getUsages)
@@ -72,6 +76,12 @@ func (c *call) providerBody() map[string]any {
 // getProvider is Providers_Get, listProviders Providers_List: there is Microsoft.Devices alone.
 func (c *call) getProvider() error   { return c.json(http.StatusOK, c.providerBody()) }
 func (c *call) listProviders() error { return pageOf(c, []any{c.providerBody()}) }
+
+// otherProvider answers for all but Microsoft.Devices as Azure does for those that do not exist ("Resolve errors for resource provider registration").
+// Fidelity: Azure has many.
+func (c *call) otherProvider() error {
+	return armError(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.values["namespace"])
+}
 
 // registerProvider is Providers_Register, unregisterProvider Providers_Unregister. Fidelity: they take no time, and a restart begins
 // again as the options say.

@@ -25,6 +25,7 @@ func (s *surface) routeServices() {
 	s.change("PATCH "+serviceItem, services.patch)
 	s.change("DELETE "+serviceItem, services.delete)
 	s.route("GET "+serviceItem, services.getOne)
+	s.route("HEAD "+serviceItem, services.exists)
 	s.route("GET "+servicesOfGroup, services.getAll)
 	s.route("GET /subscriptions/{subscription}/providers/microsoft.devices/provisioningservices", services.getAll)
 	s.route("POST "+serviceItem+"/listkeys", services.listKeys)

@@ -1,0 +1,72 @@
+package arm
+
+import (
+	"encoding/json"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// Bounds of cloudToDevice. Source: the specification for the counts, "Cloud-to-device configuration options" in "Send cloud-to-device messages from an IoT
+// hub" for the periods.
+const (
+	maxDeliveries              = 100
+	minLife, maxLife           = time.Minute, 48 * time.Hour
+	minLockPeriod, maxLockTime = 5 * time.Second, 300 * time.Second
+)
+
+// checkCloudToDevice checks what a request says of messages to devices and of the feedback on them.
+func checkCloudToDevice(raw json.RawMessage) error {
+	if raw == nil {
+		return nil
+	}
+	var body struct {
+		MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
+		DefaultTTL       *string `json:"defaultTtlAsIso8601"`
+		Feedback         struct {
+			MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
+			TTL              *string `json:"ttlAsIso8601"`
+			Lock             *string `json:"lockDurationAsIso8601"`
+		} `json:"feedback"`
+	}
+	if err := json.Unmarshal(raw, &body); err != nil {
+		return invalid("The property cloudToDevice does not have the form of the specification.")
+	}
+	for _, count := range []*int64{body.MaxDeliveryCount, body.Feedback.MaxDeliveryCount} {
+		if count != nil && (*count < 1 || *count > maxDeliveries) {
+			return invalid("maxDeliveryCount is 1 to %d, not %d.", maxDeliveries, *count)
+		}
+	}
+	for _, period := range []struct {
+		name     string
+		text     *string
+		min, max time.Duration
+	}{
+		{"defaultTtlAsIso8601", body.DefaultTTL, minLife, maxLife},
+		{"feedback.ttlAsIso8601", body.Feedback.TTL, minLife, maxLife},
+		{"feedback.lockDurationAsIso8601", body.Feedback.Lock, minLockPeriod, maxLockTime},
+	} {
+		if period.text == nil {
+			continue
+		}
+		if length, ok := parsePeriod(*period.text); !ok || length < period.min || length > period.max {
+			return invalid("cloudToDevice.%s is a period of ISO 8601 from %v to %v, not '%s'.", period.name, period.min, period.max, *period.text)
+		}
+	}
+	return nil
+}
+
+var periodForm = regexp.MustCompile(`^P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
+
+// parsePeriod reads a period in days, hours, minutes and whole seconds, as "PT1H".
+func parsePeriod(text string) (total time.Duration, ok bool) {
+	parts := periodForm.FindStringSubmatch(text)
+	if parts == nil {
+		return 0, false
+	}
+	for i, unit := range []time.Duration{24 * time.Hour, time.Hour, time.Minute, time.Second} {
+		n, _ := strconv.Atoi(parts[i+1]) // absent is zero
+		total += time.Duration(n) * unit
+	}
+	return total, true
+}
