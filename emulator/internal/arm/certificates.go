@@ -16,12 +16,13 @@ var certificateName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 func (s *surface) routeCertificates() {
 	for item, ofHub := range map[string]bool{hubItem: true, serviceItem: false} {
 		with := func(h func(*call, parent) error) handler { return ofParent(ofHub, h) }
+		settled := func(h func(*call, parent) error) handler { return ofParent(ofHub, whenActive(h)) }
 		s.route("GET "+item+"/certificates", with((*call).listCertificates))
 		s.route("GET "+item+"/certificates/{child}", with((*call).getCertificate))
-		s.change("PUT "+item+"/certificates/{child}", with((*call).putCertificate))
-		s.change("DELETE "+item+"/certificates/{child}", with((*call).deleteCertificate))
-		s.change("POST "+item+"/certificates/{child}/generateverificationcode", with((*call).generateCode))
-		s.change("POST "+item+"/certificates/{child}/verify", with((*call).verifyCertificate))
+		s.change("PUT "+item+"/certificates/{child}", settled((*call).putCertificate))
+		s.change("DELETE "+item+"/certificates/{child}", settled((*call).deleteCertificate))
+		s.change("POST "+item+"/certificates/{child}/generateverificationcode", settled((*call).generateCode))
+		s.change("POST "+item+"/certificates/{child}/verify", settled((*call).verifyCertificate))
 	}
 }
 
@@ -31,14 +32,26 @@ type parent struct {
 	host  string
 	path  string
 	kind  string
+	name  string
+	phase state.Phase
 }
 
 func parentHub(h state.Hub) parent {
-	return parent{true, h.Host(), resourcePath(hubKind, h.ID), hubKind}
+	return parent{true, h.Host(), resourcePath(hubKind, h.ID), hubKind, h.ID.Name, h.Phase}
 }
 
 func parentService(v state.Service) parent {
-	return parent{false, v.Host(), resourcePath(serviceKind, v.ID), serviceKind}
+	return parent{false, v.Host(), resourcePath(serviceKind, v.ID), serviceKind, v.ID.Name, v.Phase}
+}
+
+// whenActive refuses to change what belongs to a hub or a provisioning service in transition (microsoft/vscode#68251).
+func whenActive(h func(*call, parent) error) func(*call, parent) error {
+	return func(c *call, p parent) error {
+		if p.phase != state.Active {
+			return notActive(p.kind, p.name)
+		}
+		return h(c, p)
+	}
 }
 
 func (c *call) parent(ofHub bool) (parent, error) {

@@ -55,6 +55,9 @@ func (c *call) consumerGroupHub() (state.Hub, error) {
 	if err == nil && !strings.EqualFold(c.values["endpoint"], builtInEndpoint) {
 		err = providerError(numberChildNotFound, "The endpoint '%s' was not found.", c.values["endpoint"])
 	}
+	if err == nil && c.r.Method != http.MethodGet && hub.Phase != state.Active {
+		err = notActive(hubKind, hub.ID.Name)
+	}
 	return hub, err
 }
 

@@ -61,6 +61,19 @@ func (c *call) group() (state.Group, error) {
 	return g, err
 }
 
+// openGroup is group for a creation in it, which one that is being deleted refuses.
+func (c *call) openGroup() error {
+	g, err := c.group()
+	if err == nil && g.Phase == state.Deleting {
+		err = groupDeleting(g.Name)
+	}
+	return err
+}
+
+func groupDeleting(name string) error {
+	return armError(http.StatusConflict, "ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this operation.", name)
+}
+
 // putGroup makes a group (201) or replaces its tags (200).
 func (c *call) putGroup() error {
 	var body groupBody
@@ -103,8 +116,7 @@ func (c *call) groupRefusal(err error) error {
 	case isKind(err, state.NotFound):
 		return groupNotFound(c.values["group"])
 	case isKind(err, state.Busy):
-		return armError(http.StatusConflict, "ResourceGroupBeingDeleted",
-			"The resource group '%s' is in deprovisioning state and cannot perform this operation.", c.values["group"])
+		return groupDeleting(c.values["group"])
 	}
 	return err
 }

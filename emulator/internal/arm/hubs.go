@@ -132,7 +132,7 @@ func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 
 // presentHub is the hub that a PUT would change, or nil. A group that is not there is an error.
 func (c *call) presentHub(id state.ResourceID) (*state.Hub, error) {
-	if _, err := c.group(); err != nil {
+	if err := c.openGroup(); err != nil {
 		return nil, err
 	}
 	hub, err := c.State.Hub(id)

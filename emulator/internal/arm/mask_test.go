@@ -25,7 +25,10 @@ type surface struct {
 	token   string
 }
 
-func newSurface(t testing.TB) surface {
+func newSurface(t testing.TB) surface { return newSurfaceWith(t, arm.Options{}) }
+
+// newSurfaceWith is newSurface with options.
+func newSurfaceWith(t testing.TB, o arm.Options) surface {
 	t.Helper()
 	st, err := state.Open(state.Options{})
 	if err != nil {
@@ -55,7 +58,8 @@ func newSurface(t testing.TB) surface {
 	if err := json.Unmarshal(w.Body.Bytes(), &answer); err != nil || answer.AccessToken == "" {
 		t.Fatalf("got no token: %d %s", w.Code, w.Body)
 	}
-	return surface{t, st, arm.New(arm.Options{State: st, Tokens: tokens, Subscription: subscription}), answer.AccessToken}
+	o.State, o.Tokens, o.Subscription = st, tokens, subscription
+	return surface{t, st, arm.New(o), answer.AccessToken}
 }
 
 func (s surface) call(method, path, body string) (int, string) {

@@ -21,10 +21,11 @@ var connectionName = regexp.MustCompile(`^[\w.-]{1,100}$`)
 func (s *surface) routePrivateEndpoints() {
 	for item, ofHub := range map[string]bool{hubItem: true, serviceItem: false} {
 		with := func(h func(*call, parent) error) handler { return ofParent(ofHub, h) }
+		settled := func(h func(*call, parent) error) handler { return ofParent(ofHub, whenActive(h)) }
 		s.route("GET "+item+"/privateendpointconnections", with((*call).listConnections))
 		s.route("GET "+item+"/privateendpointconnections/{child}", with((*call).getConnection))
-		s.change("PUT "+item+"/privateendpointconnections/{child}", with((*call).putConnection))
-		s.change("DELETE "+item+"/privateendpointconnections/{child}", with((*call).deleteConnection))
+		s.change("PUT "+item+"/privateendpointconnections/{child}", settled((*call).putConnection))
+		s.change("DELETE "+item+"/privateendpointconnections/{child}", settled((*call).deleteConnection))
 		s.route("GET "+item+"/privatelinkresources", with((*call).listLinkResources))
 		s.route("GET "+item+"/privatelinkresources/{resource}", with((*call).getLinkResource))
 	}

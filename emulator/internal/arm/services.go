@@ -153,7 +153,7 @@ func (c *call) answerServicePut(service state.Service, created, withPolicies boo
 
 // presentService is the service that a PUT would change, or nil. A group that is not there is an error.
 func (c *call) presentService(id state.ResourceID) (*state.Service, error) {
-	if _, err := c.group(); err != nil {
+	if err := c.openGroup(); err != nil {
 		return nil, err
 	}
 	service, err := c.State.Service(id)
