@@ -38,7 +38,9 @@ func TestFaultsAreSaidInTheWordsOfEachSurface(t *testing.T) {
 		question
 		want string
 	}{
-		"arm":         {question{"", "GET", groupPath + groupVersion, "", "Bearer " + y.token}, "map[error:map[code:ServiceUnavailable message:out of order]]"},
+		"arm": {question{"", "GET", groupPath + groupVersion, "", "Bearer " + y.token}, "map[error:map[code:ServiceUnavailable message:out of order]]"},
+		"entra": {question{"", "GET", "/common/v2.0/.well-known/openid-configuration", "", ""},
+			"error:temporarily_unavailable error_description:ServiceUnavailable: out of order"},
 		"dps-service": {question{serviceHost, "GET", "/enrollments/a?api-version=2021-10-01", "", y.owner}, "errorCode:503001"},
 		"dps-device":  {question{globalHost, "PUT", "/" + y.scope + "/registrations/a/register?api-version=2021-10-01", "{}", ""}, "errorCode:503001"},
 		"hub":         {question{hub1, "GET", "/devices/a?api-version=2021-04-12", "", ""}, "Message:ErrorCode:ServiceUnavailable;out of order"},

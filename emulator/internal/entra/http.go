@@ -10,13 +10,29 @@ import (
 	"github.com/google/uuid"
 
 	"evenkeel/emulator/internal/routes"
+	"evenkeel/emulator/internal/traffic"
 )
 
 // maxForm bounds a token request.
 const maxForm = 64 << 10
 
 // Handler serves the metadata of the cloud, the OpenID configuration, the keys and the token endpoint.
-func (a *Authority) Handler() http.Handler { return a.routes() }
+func (a *Authority) Handler() http.Handler { return handler{a.routes(), a} }
+
+// handler is what Handler returns.
+type handler struct {
+	*routes.Mux
+	authority *Authority
+}
+
+// Refuse implements traffic.Refuser: errors have the form of RFC 6749.
+func (h handler) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
+	code := "invalid_request"
+	if r.Status == http.StatusTooManyRequests || r.Status >= http.StatusInternalServerError {
+		code = "temporarily_unavailable"
+	}
+	h.authority.writeError(w, r.Status, code, r.Name+": "+r.Message)
+}
 
 // Routes lists what Handler serves, as "GET /metadata/endpoints".
 func Routes() []string { return (&Authority{}).routes().Patterns() }
