@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -138,11 +139,18 @@ func (a *Authority) checkFederated(assertion string, unverified *jwt.Token) *ref
 		said.Issuer, said.Subject, strings.Join(said.Audience, " "))
 }
 
+// maxAhead is how much earlier than it says an assertion may be used: clocks differ, and MSAL for Node rounds the second up. Fidelity: five minutes are the
+// default of Microsoft's libraries that check tokens; Entra's own bound is unsure.
+const maxAhead = 5 * time.Minute
+
 // verify checks an assertion's signature and life.
 func (a *Authority) verify(assertion string, key crypto.PublicKey) (*jwt.RegisteredClaims, *refusal) {
 	claims := &jwt.RegisteredClaims{}
 	_, err := jwt.ParseWithClaims(assertion, claims, func(*jwt.Token) (any, error) { return key, nil },
-		jwt.WithValidMethods([]string{"RS256", "PS256", "ES256"}), jwt.WithTimeFunc(a.now), jwt.WithExpirationRequired())
+		jwt.WithValidMethods([]string{"RS256", "PS256", "ES256"}), jwt.WithTimeFunc(a.now), jwt.WithLeeway(maxAhead), jwt.WithExpirationRequired())
+	if err == nil && !a.now().Before(claims.ExpiresAt.Time) {
+		err = jwt.ErrTokenExpired // the leeway is for the beginning alone
+	}
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return nil, invalidClient("AADSTS700024: Client assertion is not within its valid time range.")

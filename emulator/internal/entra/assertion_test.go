@@ -129,6 +129,7 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 		"another signature":        {assertion: stranger.sign(t, header(own), good), want: "AADSTS700027"},
 		"expiry":                   {assertion: own.sign(t, header(own), edited(good, "exp", time.Now().Add(-time.Minute).Unix())), want: "AADSTS700024"},
 		"no expiry":                {assertion: own.sign(t, header(own), edited(good, "exp", nil)), want: "AADSTS700024"},
+		"by a clock that is ahead": {assertion: own.sign(t, header(own), edited(good, "nbf", time.Now().Add(5*time.Second).Unix()))},
 		"not valid yet":            {assertion: own.sign(t, header(own), edited(good, "nbf", time.Now().Add(time.Hour).Unix())), want: "AADSTS700024"},
 		"another client":           {assertion: own.sign(t, header(own), edited(good, "sub", "somebody")), want: "AADSTS700021"},
 		"unknown certificate":      {assertion: stranger.sign(t, header(stranger), good), want: "AADSTS700027"},
