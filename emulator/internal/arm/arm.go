@@ -85,6 +85,7 @@ func newSurface(o Options) *surface {
 	s.routeProviders()
 	s.routeReports()
 	s.routePrivateEndpoints()
+	s.routeTags()
 	return s
 }
 

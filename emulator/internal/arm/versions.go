@@ -26,6 +26,7 @@ func checkVersion(version, pattern string) error {
 	var kind string
 	var known []string
 	switch {
+	case strings.HasSuffix(pattern, tagsOf): // of ARM itself, whatever they are the tags of
 	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
 		kind, known = hubKind, hubVersions
 	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
