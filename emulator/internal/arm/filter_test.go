@@ -109,6 +109,14 @@ func TestWhetherThereIsAResource(t *testing.T) {
 			t.Errorf("%s: got %d, want %d", path, status, want)
 		}
 	}
+	for path, want := range map[string]string{
+		"/../../providers/Microsoft.Devices/resourceTypes": `"resourceType":"provisioningServices"`, "/../../../../providers": `"namespace":"Microsoft.Devices"`,
+		"/../../../../providers/Microsoft.Devices": `"registrationState":"Registered"`,
+	} {
+		if status, body := s.call("GET", path+"?api-version=2022-09-01", ""); status != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: got %d %s, want %s", path, status, body, want)
+		}
+	}
 	for method, path := range map[string]string{"GET": "", "POST": "/register"} {
 		status, body := s.call(method, "/../../providers/Microsoft.Nothing"+path+"?api-version=2022-09-01", "")
 		if status != 404 || !strings.Contains(body, `"InvalidResourceNamespace","message":"The resource namespace 'Microsoft.Nothing' is invalid."`) {

@@ -41,6 +41,9 @@ func (s *surface) routeProviders() {
 	const devices = all + "/microsoft.devices"
 	s.route("GET "+devices, (*call).getProvider)
 	s.route("GET "+all, (*call).listProviders)
+	s.route("GET /providers", (*call).listProviders)
+	s.route("GET /providers/microsoft.devices", (*call).getProvider)
+	s.route("GET "+devices+"/resourcetypes", (*call).listResourceTypes)
 	s.route("GET "+all+"/{namespace}", (*call).otherProvider)
 	s.route("POST "+all+"/{namespace}/register", (*call).otherProvider)
 	s.route("POST "+all+"/{namespace}/unregister", (*call).otherProvider)
@@ -73,9 +76,14 @@ func (c *call) providerBody() map[string]any {
 	}
 }
 
-// getProvider is Providers_Get, listProviders Providers_List: there is Microsoft.Devices alone.
+// getProvider is Providers_Get and Providers_GetAtTenantScope, listProviders Providers_List and Providers_ListAtTenantScope: there is Microsoft.Devices alone.
 func (c *call) getProvider() error   { return c.json(http.StatusOK, c.providerBody()) }
 func (c *call) listProviders() error { return pageOf(c, []any{c.providerBody()}) }
+
+// listResourceTypes is ProviderResourceTypes_List.
+func (c *call) listResourceTypes() error {
+	return c.json(http.StatusOK, list{c.providerBody()["resourceTypes"]})
+}
 
 // otherProvider answers for all but Microsoft.Devices as Azure does for those that do not exist ("Resolve errors for resource provider registration").
 // Fidelity: Azure has many.
