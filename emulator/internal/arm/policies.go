@@ -85,6 +85,7 @@ func readPolicies(bodies []policyBody, rights []string, present []state.Policy) 
 	return policies, nil
 }
 
+// readRights reads rights in any order; they are kept in the one of the specification's values, as "RegistryRead, RegistryWrite".
 func readRights(b policyBody, known []string) ([]string, error) {
 	var rights []string
 	for word := range strings.SplitSeq(b.Rights, ",") {
@@ -97,6 +98,7 @@ func readRights(b policyBody, known []string) ([]string, error) {
 			rights = append(rights, known[i])
 		}
 	}
+	slices.SortFunc(rights, func(a, b string) int { return slices.Index(known, a) - slices.Index(known, b) })
 	return rights, nil
 }
 
