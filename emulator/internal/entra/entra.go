@@ -48,6 +48,9 @@ const (
 // ManagementAudience is what clients of Azure's public cloud ask for; it is taken beside the emulator's own ARM address.
 const ManagementAudience = "https://management.azure.com"
 
+// CoreAudience is the older one that Azure's public cloud takes as well, and that its CLI asks for.
+const CoreAudience = "https://management.core.windows.net"
+
 // DPSAudience is the audience of tokens for the service API of a Device Provisioning Service.
 const DPSAudience = "https://azure-devices-provisioning.net"
 
@@ -203,7 +206,9 @@ var (
 )
 
 // ARMAudiences are the audiences that the ARM surface takes.
-func (a *Authority) ARMAudiences() []string { return []string{a.base, ManagementAudience} }
+func (a *Authority) ARMAudiences() []string {
+	return []string{a.base, ManagementAudience, CoreAudience}
+}
 
 // Check verifies an Authorization header: signature, issuer, tenant, life and that the token is for one of the audiences (a slash at
 // the end does not count). It returns one of the reasons above.

@@ -116,6 +116,7 @@ func TestCheck(t *testing.T) {
 	}{
 		"good":              {"Bearer " + management, nil},
 		"scheme in capital": {"BEARER " + management, nil},
+		"older audience":    {"Bearer " + token(t, a, entra.CoreAudience+"//.default"), nil},
 		"nothing":           {"", entra.ErrNoToken},
 		"scheme alone":      {"Bearer ", entra.ErrNoToken},
 		"another scheme":    {"Basic " + management, entra.ErrNoToken},

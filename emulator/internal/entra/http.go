@@ -79,7 +79,7 @@ func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
 		"portal":          a.base,
 		"resourceManager": a.base,
 		"authentication": map[string]any{
-			"loginEndpoint": a.base, "audiences": []string{a.base, ManagementAudience}, "tenant": TenantID, "identityProvider": "AAD",
+			"loginEndpoint": a.base, "audiences": a.ARMAudiences(), "tenant": TenantID, "identityProvider": "AAD",
 		},
 		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
 		"suffixes": map[string]any{"acrLoginServer": "", "keyVaultDns": "", "storage": "", "sqlServerHostname": ""},
@@ -166,7 +166,7 @@ func (a *Authority) audience(scope string) (string, bool) {
 	for word := range strings.FieldsSeq(scope) {
 		resource, ok := strings.CutSuffix(word, "/.default")
 		resource = strings.TrimRight(resource, "/")
-		if ok && slices.Contains([]string{a.base, ManagementAudience, DPSAudience, HubAudience}, resource) {
+		if ok && slices.Contains(append(a.ARMAudiences(), DPSAudience, HubAudience), resource) {
 			return resource, true
 		}
 	}
