@@ -81,3 +81,18 @@ func TestABulkRequestNamesADeviceOnce(t *testing.T) {
 		f.owner("GET", "/devices/"+id, "").want(t, id, status)
 	}
 }
+
+func TestPathsAreNotLedElsewhere(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.device("d1")
+	for _, path := range []string{"//devices/d1", "/devices//d1", "/devices/../devices/d1", "/devices/./d1", "/devices/.."} {
+		a := f.owner("GET", path, "")
+		if got := a.header.Get("iothub-errorcode"); a.status != http.StatusNotFound || got != "GenericNotFound" {
+			t.Errorf("%s: got %d %s %s, want 404", path, a.status, got, a.body)
+		}
+	}
+	f.owner("GET", "/devices/", "").want(t, "the list", http.StatusOK)
+	f.device("..a")
+	f.owner("GET", "/devices/..a", "").want(t, "an id that begins with dots", http.StatusOK)
+}
