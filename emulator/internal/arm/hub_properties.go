@@ -76,6 +76,9 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil && before.PartitionCount != events.PartitionCount {
 		return nil, invalid("The partition count of an IotHub cannot change: it is %d.", before.PartitionCount)
 	}
+	if err := checkHubForm(kept); err != nil {
+		return nil, err
+	}
 	if err := checkCloudToDevice(kept["cloudToDevice"]); err != nil {
 		return nil, err
 	}
@@ -139,8 +142,11 @@ func showHub(h state.Hub) (hubBody, error) {
 	sku := showSKU(h.SKU)
 	body := hubBody{
 		ID: resourcePath(hubKind, h.ID), Name: h.ID.Name, Type: provider + "/" + hubKind, Location: h.Location, Tags: tagsOrEmpty(h.Tags),
-		ETag: h.ETag(), Properties: properties, SKU: &sku, Identity: record.Identity,
+		ETag: h.ETag(), Properties: properties, SKU: &sku,
 		SystemData: map[string]string{"createdAt": stamp(h.Created)},
+	}
+	if body.Identity, err = showIdentity(record.Identity, body.ID); err != nil {
+		return hubBody{}, fmt.Errorf("show identity: %w", err)
 	}
 	if isNull(body.Identity) {
 		body.Identity = json.RawMessage(`{"type":"None"}`)

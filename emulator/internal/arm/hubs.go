@@ -93,6 +93,9 @@ func (c *call) putHub() error {
 	if hub.Policies, err = readHubPolicies(body.Properties, old); err != nil {
 		return err
 	}
+	if err := readIdentity(body.Identity); err != nil {
+		return err
+	}
 	record := hubRecord{Identity: body.Identity}
 	if record.Properties, err = readHubProperties(body.Properties, present); err != nil {
 		return err

@@ -198,6 +198,12 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	case present == nil:
 		service.Policies = defaultServicePolicies()
 	}
+	if err := checkServiceForm(body.Properties.serviceSettings); err != nil {
+		return err
+	}
+	if err := readIdentity(body.Identity); err != nil {
+		return err
+	}
 	service.Properties, err = json.Marshal(serviceRecord{Settings: body.Properties.serviceSettings, Identity: body.Identity})
 	return err
 }
@@ -225,12 +231,16 @@ func showService(v state.Service) (serviceBody, error) {
 	body := serviceBody{
 		ID: resourcePath(serviceKind, v.ID), Name: v.ID.Name, Type: provider + "/" + serviceKind, Location: v.Location,
 		ResourceGroup: v.ID.Group, SubscriptionID: v.ID.Subscription, Tags: tagsOrEmpty(v.Tags), ETag: v.ETag(),
-		SKU: &sku, Identity: record.Identity, SystemData: map[string]string{"createdAt": stamp(v.Created)},
+		SKU: &sku, SystemData: map[string]string{"createdAt": stamp(v.Created)},
 		Properties: &serviceProperties{
 			State: string(v.Phase), ProvisioningState: provisioningState(v.Phase), IotHubs: showLinks(v.Links),
 			AllocationPolicy: allocationNames[v.Allocation], ServiceOperationsHostName: v.Host(),
 			DeviceProvisioningHostName: globalHost, IDScope: &scope, serviceSettings: record.Settings,
 		},
+	}
+	var err error
+	if body.Identity, err = showIdentity(record.Identity, body.ID); err != nil {
+		return serviceBody{}, err
 	}
 	if v.Phase == state.Activating {
 		body.Properties.IDScope, body.Properties.ServiceOperationsHostName, body.Properties.DeviceProvisioningHostName = nil, "", ""
