@@ -38,6 +38,26 @@ func CheckRegistrationID(path, id string) []Fault { return checkID(path, "regist
 // CheckGroupID checks the id of an enrollment group. The rules are those of registration ids.
 func CheckGroupID(path, id string) []Fault { return checkID(path, "enrollment group id", id) }
 
+// hubIDMarks are what the id of a device at a hub may hold beside letters and digits ("Identity registry" of the IoT Hub documentation).
+const hubIDMarks = "-:.+%_#*?!(),=@$'"
+
+// CheckDeviceID checks the id that a device has at its hub, where letter case has a meaning.
+func CheckDeviceID(path, id string) []Fault {
+	if id == "" {
+		return fault(path, "it is empty: leave it out to use the registration id")
+	}
+	var faults []Fault
+	if length := len([]rune(id)); length > MaxIDLength {
+		faults = append(faults, fault(path, "the device id has %d characters, at most %d are allowed", length, MaxIDLength)...)
+	}
+	for _, r := range id {
+		if !isAlphanumeric(r) && !strings.ContainsRune(hubIDMarks, r) {
+			return append(faults, fault(path, "the device id %q holds %q: use letters, digits and %s only", id, r, hubIDMarks)...)
+		}
+	}
+	return faults
+}
+
 // CheckIDPrefix checks a text that stands before ids: an id of at least one character has to fit behind it.
 func CheckIDPrefix(path, prefix string) []Fault {
 	faults := checkCharacters(path, "prefix", prefix)

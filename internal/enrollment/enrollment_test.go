@@ -44,6 +44,16 @@ func TestIDs(t *testing.T) {
 	}
 }
 
+func TestDeviceIDs(t *testing.T) {
+	t.Parallel()
+	for id, want := range map[string]string{
+		"Press_1@line-2": "", "-:.+%_#*?!(),=@$'": "", strings.Repeat("a", 128): "",
+		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `holds ' '`, "a/b": `holds '/'`, "grün": `holds 'ü'`,
+	} {
+		expect(t, id, enrollment.CheckDeviceID("deviceId", id), want)
+	}
+}
+
 func TestPrefixesOfIDs(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{

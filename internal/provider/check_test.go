@@ -35,6 +35,8 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 		{name: "an id of two faults", id: strings.Repeat("a", 128) + "/.", want: []string{"registrationId", "registrationId", "registrationId"}},
 		{name: "a group's id", kind: "EnrollmentGroup", id: "a b", want: []string{"enrollmentGroupId"}},
 		{name: "an empty device id", inputs: object{"deviceId": ""}, want: []string{"deviceId"}},
+		{name: "a device id of two faults", inputs: object{"deviceId": strings.Repeat("a", 128) + " b"}, want: []string{"deviceId", "deviceId"}},
+		{name: "a device id of every kind of character", inputs: object{"deviceId": "Aa0-:.+%_#*?!(),=@$'"}},
 		{name: "keys", inputs: attestation(object{"symmetricKey": object{"primaryKey": "no base64!", "secondaryKey": "c2hvcnQ="}}),
 			want: []string{"attestation.symmetricKey.primaryKey", "attestation.symmetricKey.secondaryKey"}},
 		{name: "no certificate", inputs: certificates("clientCertificates", "nonsense"), want: []string{"attestation.x509.clientCertificates.primary"}},

@@ -47,7 +47,7 @@ func (e *IndividualEnrollment) Annotate(an infer.Annotator) {
 // Annotate describes the properties in the schema.
 func (a *IndividualEnrollmentArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.RegistrationID, "Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.")
-	an.Describe(&a.DeviceID, "Id of the device at its hub. Left out, the registration id.")
+	an.Describe(&a.DeviceID, "Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.")
 	an.Describe(&a.OptionalDeviceInformation, "Information about the device, any JSON object, for people and tools: the service does not use it.")
 }
 
@@ -136,8 +136,8 @@ func (IndividualEnrollment) Check(ctx context.Context, req infer.CheckRequest) (
 		return infer.CheckResponse[IndividualEnrollmentArgs]{}, err
 	}
 	faults := enrollment.CheckRegistrationID("registrationId", args.RegistrationID)
-	if args.DeviceID != nil && *args.DeviceID == "" {
-		faults = append(faults, enrollment.Fault{Path: "deviceId", Message: "it is empty: leave it out to use the registration id"})
+	if args.DeviceID != nil {
+		faults = append(faults, enrollment.CheckDeviceID("deviceId", *args.DeviceID)...)
 	}
 	faults = append(faults, faultsOf(args.RegistrationID, args.Settings, false, time.Now())...)
 	return infer.CheckResponse[IndividualEnrollmentArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil

@@ -155,8 +155,8 @@ func (i SetItem) faults(prefix string, d SetDefaults, index int, seen map[string
 	} else {
 		seen[id] = index
 	}
-	if i.DeviceID != nil && *i.DeviceID == "" {
-		faults = append(faults, enrollment.Fault{Path: "deviceId", Message: "it is empty: leave it out to use the registration id"})
+	if i.DeviceID != nil {
+		faults = append(faults, enrollment.CheckDeviceID("deviceId", *i.DeviceID)...)
 	}
 	return append(faults, faultsOf(whole, i.declared(d).Settings, false, now)...)
 }

@@ -55,7 +55,7 @@ type LookupIndividualEnrollmentResult struct {
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
-	// Id of the device at its hub. Left out, the registration id.
+	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
 	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag string `pulumi:"etag"`
@@ -149,7 +149,7 @@ func (o LookupIndividualEnrollmentResultOutput) DeleteRegistrations() pulumi.Boo
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
 
-// Id of the device at its hub. Left out, the registration id.
+// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 func (o LookupIndividualEnrollmentResultOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
 }

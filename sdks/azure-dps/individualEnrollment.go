@@ -53,7 +53,7 @@ type IndividualEnrollment struct {
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
-	// Id of the device at its hub. Left out, the registration id.
+	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
 	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
 	Etag pulumi.StringOutput `pulumi:"etag"`
@@ -147,7 +147,7 @@ type individualEnrollmentArgs struct {
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
-	// Id of the device at its hub. Left out, the registration id.
+	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
@@ -177,7 +177,7 @@ type IndividualEnrollmentArgs struct {
 	CustomAllocation CustomAllocationPtrInput
 	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
-	// Id of the device at its hub. Left out, the registration id.
+	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrInput
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrInput
@@ -312,7 +312,7 @@ func (o IndividualEnrollmentOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
 
-// Id of the device at its hub. Left out, the registration id.
+// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
