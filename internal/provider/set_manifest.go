@@ -3,13 +3,10 @@ package provider
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"strings"
 	"sync"
 )
@@ -108,8 +105,13 @@ func (f *rowFaults) add(format string, values ...any) bool {
 // faulty, its error is rowFaults, and tells of every one of them.
 func readManifest(content []byte) ([]SetItem, error) {
 	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
-	if trimmed := bytes.TrimSpace(content); len(trimmed) > 0 && trimmed[0] == '[' {
+	switch trimmed := bytes.TrimSpace(content); {
+	case len(trimmed) == 0:
+		return nil, errors.New("the manifest is empty: one without enrollments is a first line that names the columns, or []")
+	case trimmed[0] == '[':
 		return readJSON(trimmed)
+	case trimmed[0] == '{':
+		return nil, errors.New("the manifest is a JSON object: it has to be an array of them, or CSV")
 	}
 	return readCSV(content)
 }
@@ -146,11 +148,17 @@ func readJSON(content []byte) ([]SetItem, error) {
 	return items, nil
 }
 
-// decodeStrictly refuses members that the value does not have.
+// decodeStrictly refuses members that the value does not have, and what comes after it.
 func decodeStrictly(raw []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
-	return decoder.Decode(value)
+	if err := decoder.Decode(value); err != nil {
+		return err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("more comes after its end")
+	}
+	return nil
 }
 
 // UnmarshalJSON reads the policy in a manifest. Both members are required, as in a program.
@@ -169,113 +177,12 @@ func (r *ReprovisionPolicy) UnmarshalJSON(raw []byte) error {
 // withoutValue keeps values, which may be keys, out of an error of the JSON decoder.
 func withoutValue(err error) error {
 	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		return fmt.Errorf("%s cannot be a %s", mismatch.Field, strings.Fields(mismatch.Value)[0])
+	if !errors.As(err, &mismatch) {
+		return err
 	}
-	return err
-}
-
-// cells set a property of an item from the text of a CSV cell.
-var cells = map[string]func(i *SetItem, cell string) error{
-	"registrationId":            func(i *SetItem, c string) error { i.RegistrationID = strings.Clone(c); return nil },
-	"deviceId":                  textCell(func(i *SetItem) **string { return &i.DeviceID }),
-	"primaryKey":                textCell(func(i *SetItem) **string { return &i.PrimaryKey }),
-	"secondaryKey":              textCell(func(i *SetItem) **string { return &i.SecondaryKey }),
-	"certificate":               textCell(func(i *SetItem) **string { return &i.Certificate }),
-	"secondaryCertificate":      textCell(func(i *SetItem) **string { return &i.SecondaryCertificate }),
-	"caReference":               textCell(func(i *SetItem) **string { return &i.CAReference }),
-	"secondaryCaReference":      textCell(func(i *SetItem) **string { return &i.SecondaryCAReference }),
-	"endorsementKey":            textCell(func(i *SetItem) **string { return &i.EndorsementKey }),
-	"storageRootKey":            textCell(func(i *SetItem) **string { return &i.StorageRootKey }),
-	"provisioningStatus":        textCell(func(i *SetItem) **ProvisioningStatus { return &i.ProvisioningStatus }),
-	"allocationPolicy":          textCell(func(i *SetItem) **AllocationPolicy { return &i.AllocationPolicy }),
-	"iotHubs":                   func(i *SetItem, c string) error { i.IotHubs = strings.Fields(strings.Clone(c)); return nil },
-	"iotHubHostName":            textCell(func(i *SetItem) **string { return &i.IotHubHostName }),
-	"tags":                      objectCell(func(i *SetItem) *map[string]any { return &i.Tags }),
-	"desiredProperties":         objectCell(func(i *SetItem) *map[string]any { return &i.DesiredProperties }),
-	"optionalDeviceInformation": objectCell(func(i *SetItem) *map[string]any { return &i.OptionalDeviceInformation }),
-	"reprovisionPolicy":         objectCell(func(i *SetItem) **ReprovisionPolicy { return &i.ReprovisionPolicy }),
-	"customAllocation":          objectCell(func(i *SetItem) **CustomAllocation { return &i.CustomAllocation }),
-	"iotEdge": func(i *SetItem, c string) error {
-		edge, err := strconv.ParseBool(strings.ToLower(c))
-		if i.IotEdge = &edge; err != nil {
-			return errors.New("it is neither true nor false")
-		}
-		return nil
-	},
-}
-
-func textCell[T ~string](member func(*SetItem) **T) func(*SetItem, string) error {
-	return func(i *SetItem, cell string) error {
-		value := T(strings.Clone(cell)) // not a part of its row, which would live as long
-		*member(i) = &value
-		return nil
+	kind := strings.Fields(mismatch.Value)[0]
+	if mismatch.Field == "" {
+		return fmt.Errorf("it is of the kind %s", kind)
 	}
-}
-
-func objectCell[T any](member func(*SetItem) *T) func(*SetItem, string) error {
-	return func(i *SetItem, cell string) error {
-		if err := decodeStrictly([]byte(cell), member(i)); err != nil {
-			return fmt.Errorf("it is not the JSON object that is needed: %w", withoutValue(err))
-		}
-		return nil
-	}
-}
-
-// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON.
-func readCSV(content []byte) ([]SetItem, error) {
-	reader := csv.NewReader(bytes.NewReader(content))
-	reader.TrimLeadingSpace, reader.ReuseRecord = true, true
-	header, err := readHeader(reader)
-	if err != nil {
-		return nil, err
-	}
-	var items []SetItem
-	var faults rowFaults
-	for {
-		row, err := reader.Read()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read the manifest: %w", err)
-		}
-		var item SetItem
-		for n, cell := range row {
-			if cell = strings.TrimSpace(cell); cell == "" {
-				continue
-			}
-			line, _ := reader.FieldPos(n)
-			if err := cells[header[n]](&item, cell); err != nil && !faults.add("line %d of the manifest: %s: %v", line, header[n], err) {
-				return nil, faults
-			}
-		}
-		items = append(items, item)
-	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return items, nil
-}
-
-// readHeader reads the names of the columns.
-func readHeader(reader *csv.Reader) ([]string, error) {
-	header, err := reader.Read()
-	if err != nil {
-		return nil, fmt.Errorf("the manifest's first line does not name the columns: %w", err)
-	}
-	header = slices.Clone(header)
-	var faults rowFaults
-	if !slices.Contains(header, "registrationId") {
-		faults.add("the manifest has no column registrationId: its first line has to name the columns")
-	}
-	for n, name := range header {
-		if cells[name] == nil || slices.Index(header, name) != n {
-			faults.add("the manifest's column %d, %q, is none that an enrollment has, or stands twice", n+1, name)
-		}
-	}
-	if len(faults) > 0 {
-		return nil, faults[:min(len(faults), maxFaults)]
-	}
-	return header, nil
+	return fmt.Errorf("%s cannot be of the kind %s", mismatch.Field, kind)
 }
