@@ -29,8 +29,22 @@ func diff(ctx context.Context, idPath string, want declared, known held) p.DiffR
 			response.DetailedDiff[f.path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 		}
 	}
+	if isAnotherQuery(ctx, webhookOf(want.Settings).WebhookURL, webhookOf(known.Settings).WebhookURL) {
+		response.DetailedDiff[webhookPath] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
+	}
 	response.HasChanges = len(response.DetailedDiff) > 0
 	return response
+}
+
+// isAnotherQuery reports whether the program gives a webhook another query than before, where only the service knows the one in force: an
+// import tells it masked, so that any query agrees with it.
+func isAnotherQuery(ctx context.Context, want, known string) bool {
+	custom := oldInputs(ctx).Get("customAllocation")
+	if !isMasked(known) || !custom.IsMap() || !custom.AsMap().Get("webhookUrl").IsString() {
+		return false
+	}
+	before := custom.AsMap().Get("webhookUrl").AsString()
+	return !isMasked(before) && before != want
 }
 
 // identities are the properties of which another value is another object.

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/integration"
 	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/asset"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
@@ -223,6 +226,64 @@ func TestARefreshKeepsWhatIsKnownOfAMaskedQuery(t *testing.T) {
 	if got := set.up(inputs("?code=2")); !slices.Equal(got, []string{"items[0].customAllocation.webhookUrl"}) {
 		t.Errorf("another query: got %v, want the webhook's address", got)
 	}
+}
+
+// TestAnotherQueryAfterAnImportIsSent: an import cannot tell a webhook's query, so the first one that the program gives is believed to be
+// the one in force, and any other is a change.
+func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	one := func(id, query string) object {
+		return object{"registrationId": id, "allocationPolicy": "custom",
+			"customAllocation": object{"webhookUrl": "https://f.example/a" + query, "apiVersion": "2021-10-01"}}
+	}
+	file := filepath.Join(t.TempDir(), "devices.json")
+	for name, test := range map[string]struct {
+		token string
+		with  func(id, query string) object
+		path  string
+	}{
+		"alone": {"IndividualEnrollment", one, "customAllocation.webhookUrl"},
+		"items": {"EnrollmentSet", func(id, query string) object { return object{"items": items(one(id, query))} }, "items[0]"},
+		"defaults": {"EnrollmentSet", func(id, query string) object {
+			defaults := one(id, query)
+			delete(defaults, "registrationId")
+			return object{"defaults": defaults, "items": items(object{"registrationId": id})}
+		}, "items[0]"}, // the import wrote the item whole
+		"text": {"EnrollmentSet", func(id, query string) object { return object{"manifestText": hookText(id, query)} }, "manifestText"},
+		"file": {"EnrollmentSet", func(id, query string) object {
+			must(t, os.WriteFile(file, []byte(hookText(id, query)), 0o600))
+			a, err := asset.FromPath(file)
+			must(t, err)
+			return object{"manifest": property.New(a)}
+		}, "manifest"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			id := "hook-" + name
+			manage(t, server, "IndividualEnrollment", id).up(one(id, "?code=1"))
+			m := manage(t, server, test.token, "imported-"+name)
+			m.id = emulatedHost + "/enrollments/" + id
+			m.refresh()
+			for step, query := range []string{"?code=1", "?code=1", "?code=2", "?code=2"} {
+				var want []string
+				if step == 2 {
+					want = []string{test.path}
+				}
+				before := service.entry(t, "/enrollments/"+id)["etag"]
+				if got := m.up(test.with(id, query)); !slices.Equal(got, want) {
+					t.Errorf("up %d with %s: got %v, want %v", step, query, got, want)
+				}
+				if sent := before != service.entry(t, "/enrollments/"+id)["etag"]; sent != (step == 2) {
+					t.Errorf("up %d with %s: sent %t", step, query, sent)
+				}
+			}
+		})
+	}
+}
+
+func hookText(id, query string) string {
+	return fmt.Sprintf(`[{"registrationId":%q,"allocationPolicy":"custom","customAllocation":{"webhookUrl":"https://f.example/a%s","apiVersion":"2021-10-01"}}]`, id, query)
 }
 
 func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {

@@ -172,6 +172,7 @@ func (EnrollmentSet) Update(ctx context.Context, req infer.UpdateRequest[Enrollm
 		return response, err
 	}
 	run.dropsRecords = isOn(req.Inputs.DeleteRegistrations)
+	run.devices = withQueries(ctx, run.devices, req.Inputs, run.digester)
 	if err := run.settle(ctx, lacksEtag); err != nil {
 		return response, err
 	}

@@ -107,7 +107,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(withURN(ctx, req.Urn), req)
+		response, err := served.Update(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -134,7 +134,7 @@ func urnFrom(ctx context.Context) resource.URN {
 
 type oldInputsKey struct{}
 
-// withOldInputs lets Diff and Delete see the inputs of the last operation, which infer does not pass on.
+// withOldInputs lets Diff, Update and Delete see the inputs of the last operation, which infer does not pass on.
 func withOldInputs(ctx context.Context, old property.Map) context.Context {
 	return context.WithValue(ctx, oldInputsKey{}, old)
 }

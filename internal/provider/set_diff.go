@@ -40,7 +40,8 @@ func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state Enrollment
 	if err != nil {
 		return nil, err
 	}
-	plan := planSet(want, state.Devices, digests)
+	devices := withQueries(ctx, state.Devices, inputs, digests)
+	plan := planSet(want, devices, digests)
 	if plan.isEmpty() {
 		if len(state.Drifted) > 0 { // it came back, or the program follows it: an update forgets it
 			return map[string]p.PropertyDiff{"drifted": {Kind: p.Delete}}, nil
@@ -49,7 +50,7 @@ func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state Enrollment
 	}
 	p.GetLogger(ctx).Info(plan.String())
 	diff := map[string]p.PropertyDiff{}
-	plan, renamed := plan.withoutRenamed(text(state.IDPrefix), text(inputs.IDPrefix), state.Devices, digests)
+	plan, renamed := plan.withoutRenamed(text(state.IDPrefix), text(inputs.IDPrefix), devices, digests)
 	if renamed {
 		diff["idPrefix"] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}

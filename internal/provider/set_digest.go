@@ -35,6 +35,8 @@ const (
 	made = "~"
 	// unseen stands for the digest of a webhook whose query the service masked before anybody declared it.
 	unseen = "*"
+	// doubted stands for the digest of such a webhook when the manifest that was believed to have its query is another one now.
+	doubted = "?"
 	// digestBytes is how much of a MAC is kept.
 	digestBytes = 15
 )
@@ -225,10 +227,10 @@ func (d digester) reread(found held, known record) record {
 	if known.secondary != "" && !strings.HasPrefix(known.secondary, made) {
 		r.secondary = strings.TrimPrefix(r.secondary, made)
 	}
-	switch _, query, _ := strings.Cut(webhookOf(found.Settings).WebhookURL, "?"); {
+	switch {
 	case r.webhook != "" && known.webhook != "":
 		r.webhook = known.webhook
-	case query == maskedQuery:
+	case isMasked(webhookOf(found.Settings).WebhookURL):
 		r.webhook = unseen
 	}
 	return r
