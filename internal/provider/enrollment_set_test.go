@@ -283,7 +283,7 @@ func TestASetIsImported(t *testing.T) {
 		"items": items(object{"registrationId": "a-1", "tags": object{"x": "y"}}, object{"registrationId": "a-2", "endorsementKey": endorsementKey})}
 	set := manage(t, server, "EnrollmentSet", "devices")
 	set.up(inputs)
-	for _, id := range []string{"a-1,a-2", "A-*"} {
+	for _, id := range []string{"a-1,a-2", "A-*", "a-2, A-1,a-1"} {
 		imported := manage(t, server, "EnrollmentSet", "imported")
 		imported.id = emulatedHost + "/enrollments/" + id
 		imported.refresh()
@@ -297,10 +297,12 @@ func TestASetIsImported(t *testing.T) {
 			t.Errorf("up after the import of %s: got %v, want none", id, got)
 		}
 	}
-	missing := manage(t, server, "EnrollmentSet", "missing")
-	missing.id = emulatedHost + "/enrollments/a-1,nobody"
-	if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), "1 of 2") {
-		t.Errorf("import of one that is missing: got %v", err)
+	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)", "b-*": "no enrollment has an id that begins so", "a-1,": "is empty", "a b": "holds ' '"} {
+		missing := manage(t, server, "EnrollmentSet", "missing")
+		missing.id = emulatedHost + "/enrollments/" + id
+		if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("import of %s: got %v, want %q", id, err, want)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
 	"evenkeel/internal/sas"
 )
 
@@ -42,8 +43,11 @@ func importSet(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSet
 	}); err != nil {
 		return response, err
 	}
-	if len(found) != len(ids) || len(found) == 0 {
-		return response, fmt.Errorf("import %s: %d of %d enrollments exist: %w", id, len(found), len(ids), dpsapi.ErrNotFound)
+	if len(ids) == 0 {
+		return response, fmt.Errorf("import %s: no enrollment has an id that begins so: %w", id, dpsapi.ErrNotFound)
+	}
+	if missing := slices.DeleteFunc(ids, func(id string) bool { return run.spelled[strings.ToLower(id)] != "" }); len(missing) > 0 {
+		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing), dpsapi.ErrNotFound)
 	}
 	args, err := importedArgs(found)
 	if err != nil {
@@ -58,7 +62,7 @@ func importSet(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSet
 func (r *setRun) named(ctx context.Context, names string) ([]string, error) {
 	prefix, is := strings.CutSuffix(names, "*")
 	if !is {
-		return strings.Split(names, ","), nil
+		return listed(names)
 	}
 	var ids []string
 	for entry, err := range r.entries.Query(ctx, allEnrollments, queryPage) {
@@ -67,6 +71,22 @@ func (r *setRun) named(ctx context.Context, names string) ([]string, error) {
 		}
 		if strings.HasPrefix(strings.ToLower(entry.RegistrationID), strings.ToLower(prefix)) {
 			ids = append(ids, entry.RegistrationID)
+		}
+	}
+	return ids, nil
+}
+
+// listed reads a list of ids. One that stands in it twice counts once: letter case has no meaning.
+func listed(names string) ([]string, error) {
+	var ids []string
+	known := map[string]bool{}
+	for id := range strings.SplitSeq(names, ",") {
+		id = strings.TrimSpace(id)
+		if faults := enrollment.CheckRegistrationID("import "+names, id); len(faults) > 0 {
+			return nil, joined(faults)
+		}
+		if lower := strings.ToLower(id); !known[lower] {
+			ids, known[lower] = append(ids, id), true
 		}
 	}
 	return ids, nil
