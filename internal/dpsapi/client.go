@@ -39,7 +39,7 @@ const (
 	firstPause      = 400 * time.Millisecond
 	throttledTries  = 12
 	faultTries      = 2
-	longestPause    = 2 * time.Minute
+	longestPause    = 5 * time.Minute // as long is waited when the service says so; what asks for more fails at once
 	dialTimeout     = 15 * time.Second
 	responseTimeout = time.Minute
 )

@@ -286,23 +286,53 @@ func TestRetriesWaitAsToldAndEnd(t *testing.T) {
 	}
 }
 
-func TestRetryAfterIsHonouredInSeconds(t *testing.T) {
+func TestRetryAfterIsHonouredInBothForms(t *testing.T) {
 	t.Parallel()
-	var first time.Time
+	for name, test := range map[string]struct {
+		status int
+		header func() string
+	}{
+		"seconds, throttled":   {http.StatusTooManyRequests, func() string { return "1" }},
+		"a date, throttled":    {http.StatusTooManyRequests, secondsFromNow},
+		"seconds, unavailable": {http.StatusServiceUnavailable, func() string { return "1" }},
+		"a date, unavailable":  {http.StatusServiceUnavailable, secondsFromNow},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var first time.Time
+			client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+				if first.IsZero() {
+					first = time.Now()
+					w.Header().Set("Retry-After", test.header())
+					w.WriteHeader(test.status)
+					return
+				}
+				if waited := time.Since(first); waited < 900*time.Millisecond {
+					t.Errorf("waited %s, want a second at least", waited)
+				}
+				_, _ = io.WriteString(w, `{}`)
+			})
+			if _, err := client.Individuals().Get(t.Context(), "d"); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// secondsFromNow is a moment one to two seconds ahead in the form of HTTP, which knows whole seconds only.
+func secondsFromNow() string { return time.Now().Add(2 * time.Second).UTC().Format(http.TimeFormat) }
+
+// A wait of minutes is waited too; only the context ends it.
+func TestALongWaitIsBegun(t *testing.T) {
+	t.Parallel()
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
-		if first.IsZero() {
-			first = time.Now()
-			w.Header().Set("Retry-After", "1")
-			w.WriteHeader(http.StatusTooManyRequests)
-			return
-		}
-		if waited := time.Since(first); waited < 900*time.Millisecond {
-			t.Errorf("waited %s, want a second", waited)
-		}
-		_, _ = io.WriteString(w, `{}`)
+		w.Header().Set("Retry-After", "300")
+		w.WriteHeader(http.StatusTooManyRequests)
 	})
-	if _, err := client.Individuals().Get(t.Context(), "d"); err != nil {
-		t.Fatal(err)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := client.Individuals().Get(ctx, "d"); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the end of the context", err)
 	}
 }
 
