@@ -67,18 +67,21 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 		}
 	}
 	config, failures, err := infer.DefaultCheck[*Config](ctx, own)
-	if err != nil || len(failures) > 0 {
+	if err != nil {
 		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
 	}
-	return infer.CheckResponse[*Config]{Inputs: config, Failures: checkFailures(req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
+	return infer.CheckResponse[*Config]{Inputs: config, Failures: withFaults(failures, req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
 }
 
 func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 	faults := c.Entra.faults(variables)
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
 	if c.ConnectionString != nil {
-		if _, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
+		if access, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
 			add("connectionString", err.Error())
+		} else {
+			faults = append(faults, enrollment.CheckHost("connectionString", access.Host)...)
+			faults = append(faults, enrollment.CheckKey("connectionString", access.Key)...)
 		}
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value != nil {
