@@ -50,8 +50,13 @@ func isAnotherQuery(ctx context.Context, want, known string) bool {
 // identities are the properties of which another value is another object.
 var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
 
-// addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty.
+// addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty. Of an attestation
+// of which nothing is known, an absent one's kind is no reason to replace.
 func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
+	if req.Inputs.Get(attestationPath).IsComputed() {
+		delete(response.DetailedDiff, attestationPath)
+		response.DeleteBeforeReplace = false
+	}
 	for name, value := range req.Inputs.All {
 		if !value.HasComputed() || touches(response.DetailedDiff, name) {
 			continue

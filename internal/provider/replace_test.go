@@ -103,6 +103,24 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 	}
 }
 
+// Nobody knows yet what kind of attestation it will be: that it is another one is not said.
+func TestAnUnknownAttestationReplacesNothing(t *testing.T) {
+	t.Parallel()
+	m := manage(t, startProvider(t, runFake(t).config()), "EnrollmentGroup", "devices")
+	m.up(object{"enrollmentGroupId": "devices", "attestation": object{"x509": object{"caReferences": object{"primary": "ca"}}}})
+	for name, attestation := range map[string]any{"all of it": unknown, "a member": object{"x509": unknown}} {
+		_, response := m.diff(m.check(object{"enrollmentGroupId": "devices", "attestation": attestation}))
+		if !response.HasChanges || response.DeleteBeforeReplace {
+			t.Errorf("%s unknown: got %+v, want a change and no deletion", name, response)
+		}
+		for path, diff := range response.DetailedDiff {
+			if diff.Kind != p.Update {
+				t.Errorf("%s unknown: got %v of %s, want an update", name, diff.Kind, path)
+			}
+		}
+	}
+}
+
 func TestCertificatesAreComparedByThumbprint(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
