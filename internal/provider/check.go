@@ -186,8 +186,9 @@ func isWithin(path, property string) bool {
 	return is && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// hideSecrets respells the failures of properties that are or hold secrets: the engine puts the whole value of a property into its message
-// when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same, and there is no such name.
+// hideSecrets respells the failures of properties that are or hold secrets, or an asset, whose text may hold keys: the engine puts the
+// whole value of a property into its message when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same,
+// and there is no such name.
 func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
 	for i, failure := range failures {
 		value, named := inputs.GetOk(failure.Property)
@@ -195,7 +196,7 @@ func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailur
 			continue
 		}
 		whole := property.NewMap(map[string]property.Value{failure.Property: value})
-		if secretSettings[failure.Property] || property.New(markSecrets(whole)).HasSecrets() {
+		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || property.New(markSecrets(whole)).HasSecrets() {
 			failures[i].Property = fmt.Sprintf("[%q]", failure.Property)
 		}
 	}

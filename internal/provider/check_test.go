@@ -10,6 +10,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/asset"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
@@ -134,6 +135,8 @@ func TestFailuresShowNoSecret(t *testing.T) {
 	t.Parallel()
 	const secret = "hush"
 	hidden := property.New(secret).WithSecret(true)
+	textAsset, err := asset.FromText("registrationId,primaryKey\na," + secret)
+	must(t, err)
 	list := func(item object) property.Value {
 		return property.New([]property.Value{property.New(item.properties())})
 	}
@@ -145,6 +148,7 @@ func TestFailuresShowNoSecret(t *testing.T) {
 		"a link's key":     {"LinkedHub", object{"key": hidden}, "key"},
 		"one in the plain": {"LinkedHub", object{"key": secret}, "key"},
 		"a manifest":       {"EnrollmentSet", object{"manifestText": property.New("registrationId,primaryKey\na b,hush").WithSecret(true)}, "manifestText"},
+		"a text asset":     {"EnrollmentSet", object{"manifest": property.New(textAsset)}, "manifest"},
 		"items":            {"EnrollmentSet", object{"manifestText": "", "items": list(object{"registrationId": "a", "primaryKey": hidden})}, "items"},
 		"keys and a TPM": {"IndividualEnrollment", object{"attestation": object{
 			"symmetricKey": object{"primaryKey": secret}, "tpm": object{"endorsementKey": "AAEA"}}}, "attestation"},
