@@ -47,7 +47,7 @@ type Environment struct {
 	// be deleted. Nil: nobody can be asked, and it stays.
 	Consent func(ids []string) (bool, error)
 	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
-	// as the order to stop at once.
+	// as the order to stop at once. Otherwise it is kept out of the process group, whose interrupts it would get beside the one it is sent.
 	OwnInterrupts bool
 
 	// page is the user's page of the Pulumi Cloud that the user's Pulumi is logged in to, after Login; owner is whose stacks are worked
@@ -107,6 +107,9 @@ func (e *Environment) output(ctx context.Context, args ...string) ([]byte, error
 func (e *Environment) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = e.Environ()
+	if !e.OwnInterrupts {
+		keepApart(cmd)
+	}
 	cmd.Cancel = func() error {
 		if e.OwnInterrupts {
 			return os.ErrProcessDone

@@ -2,7 +2,10 @@
 
 package environment
 
-import "os"
+import (
+	"os"
+	"os/exec"
+)
 
 // alive reports whether the process runs; here finding it opens it, which fails for one that is gone.
 func alive(pid int) bool {
@@ -13,3 +16,6 @@ func alive(pid int) bool {
 	_ = process.Release()
 	return true
 }
+
+// keepApart does nothing: there are no process groups to keep a child out of.
+func keepApart(*exec.Cmd) {}

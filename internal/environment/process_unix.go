@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 )
@@ -28,3 +29,6 @@ func alive(pid int) bool {
 	zombie := strings.HasPrefix(strings.TrimSpace(text[end+1:]), "Z")
 	return !zombie && strings.HasPrefix(text[open+1:end], "pulumi")
 }
+
+// keepApart gives a child a process group of its own: an interrupt of keel's group does not reach it.
+func keepApart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
