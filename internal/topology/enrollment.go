@@ -99,6 +99,9 @@ func (r *reader) devices(t *Topology) []Device {
 		} else {
 			seen[strings.ToLower(set.ID)] = i
 		}
+		if set.DeviceID != "" {
+			r.faults = append(r.faults, enrollment.CheckDeviceID(at+".deviceId", set.DeviceID)...)
+		}
 		if set.Certificate != "" {
 			r.certificate(at+".certificate", set)
 			if set.PrimaryKey != "" || set.SecondaryKey != "" {
