@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"bytes"
 	"io"
 	"net/http"
 	"os"
@@ -106,6 +107,49 @@ func TestALostAnswerToABulkOperationIsRecognised(t *testing.T) {
 	other := manage(t, startProvider(t, config), "EnrollmentSet", "others")
 	if created := other.tryCreate(inputs); created.PartialState != nil || created.ID != "" {
 		t.Errorf("the same once more: got %v, want a refusal of all", created.PartialState)
+	}
+}
+
+// TestOneEntryThatSpoilsABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of which device.
+func TestOneEntryThatSpoilsABulkFailsAlone(t *testing.T) {
+	t.Parallel()
+	service, direct := openService(t)
+	config := service.through(t, unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
+		body, err := io.ReadAll(r.Body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		spoiled := err == nil && isBulk(r) && bytes.Contains(body, []byte("device-00003"))
+		if spoiled {
+			refuse(w, 400004, "no enrollment")
+		}
+		return spoiled
+	}})
+	set := manage(t, startProvider(t, config), "EnrollmentSet", "devices")
+	created := set.tryCreate(object{"items": numbered(20, 0)})
+	if created.PartialState == nil {
+		t.Fatal("got no part, want all but one")
+	}
+	reasons := strings.Join(created.PartialState.Reasons, "\n")
+	if len(created.PartialState.Reasons) != 2 || !strings.Contains(reasons, "19 of 20 added") || !strings.Contains(reasons, `"device-00003"`) || len(devicesOf(set)) != 19 {
+		t.Errorf("got %q with %d devices, want device-00003 refused alone", reasons, len(devicesOf(set)))
+	}
+	set.server = direct
+	if got := set.up(object{"items": numbered(20, 0)}); !slices.Equal(got, []string{"items[3]"}) {
+		t.Errorf("the next up: got %v, want items[3]", got)
+	}
+}
+
+// TestLongEntriesGoInSmallerBulks: ten of them are more than the service takes in one request, and each alone is not.
+func TestLongEntriesGoInSmallerBulks(t *testing.T) {
+	t.Parallel()
+	_, server := openService(t)
+	list := objectsOf(numbered(10, 0))
+	for _, item := range list {
+		item["optionalDeviceInformation"] = object{"text": strings.Repeat("x", 120_000)}
+	}
+	set := manage(t, server, "EnrollmentSet", "devices")
+	set.up(object{"items": items(list...)})
+	if got := devicesOf(set); len(got) != 10 {
+		t.Errorf("got %v, want all ten", got)
 	}
 }
 

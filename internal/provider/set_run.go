@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -171,7 +172,7 @@ func (r *setRun) of(id string) lifecycle {
 	return l
 }
 
-// add creates up to a bulk of enrollments. One that exists is taken over when this creation made it, now or in an interrupted run.
+// add creates up to a bulk of enrollments, in smaller ones when the service refuses one as a whole. One that exists is taken over when this creation made it, now or in an interrupted run.
 func (r *setRun) add(ctx context.Context, want []declared) {
 	entries, sent := make([]dpsapi.IndividualEnrollment, len(want)), make([]record, len(want))
 	for i, w := range want {
@@ -183,6 +184,11 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 		entries[i], sent[i] = entryOf(w, keys), r.record(w, keys, "")
 	}
 	result, err := r.entries.Bulk(ctx, dpsapi.BulkCreate, entries)
+	if isRefusedWhole(err) && len(want) > 1 {
+		r.add(ctx, want[:len(want)/2])
+		r.add(ctx, want[len(want)/2:])
+		return
+	}
 	if err != nil {
 		for i, w := range want {
 			r.doubt(w.ID, sent[i], err)
@@ -206,6 +212,14 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 			r.fail(ctx, fmt.Errorf("create enrollment %q: %s (code %d)", w.ID, f.Message, f.Code))
 		}
 	}
+}
+
+// isRefusedWhole reports whether a bulk operation was not begun because of what one of its entries is, or of how long they are together:
+// the service names none.
+func isRefusedWhole(err error) bool {
+	var refusal *dpsapi.Error
+	return errors.As(err, &refusal) && !errors.Is(err, dpsapi.ErrUncertain) &&
+		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusRequestEntityTooLarge)
 }
 
 // keysFor returns the keys to create an enrollment with, made for it where none are given; none for other kinds of attestation.
