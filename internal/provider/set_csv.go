@@ -54,7 +54,7 @@ func objectCell[T any](member func(*SetItem) *T) func(*SetItem, string) error {
 		if err := decodeStrictly([]byte(cell), member(i)); err != nil {
 			return fmt.Errorf("it is not the JSON object that is needed: %w", withoutValue(err))
 		}
-		return nil
+		return settleNumbers(any(*member(i)))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
+	"strconv"
 	"strings"
 	"sync"
 )
@@ -128,7 +130,11 @@ func readJSON(content []byte) ([]SetItem, error) {
 			break
 		}
 		var row manifestItem
-		if fault := decodeStrictly(raw, &row); fault != nil && !faults.add("row %d of the manifest is no enrollment: %v", len(items)+1, withoutValue(fault)) {
+		fault := decodeStrictly(raw, &row)
+		if fault == nil {
+			fault = errors.Join(settleNumbers(row.Tags), settleNumbers(row.DesiredProperties), settleNumbers(row.OptionalDeviceInformation))
+		}
+		if fault != nil && !faults.add("row %d of the manifest is no enrollment: %v", len(items)+1, withoutValue(fault)) {
 			return nil, faults
 		}
 		items = append(items, SetItem(row))
@@ -148,10 +154,44 @@ func readJSON(content []byte) ([]SetItem, error) {
 	return items, nil
 }
 
-// decodeStrictly refuses members that the value does not have, and what comes after it.
+// errDigits says that a number would be another one after it was sent: every number of Pulumi is a float64.
+var errDigits = errors.New("a number has more digits than are kept: write it as a text")
+
+// settleNumbers makes numbers of the JSON numbers in free JSON, in place.
+func settleNumbers(value any) error {
+	var faults []error
+	settle := func(part any, set func(float64)) {
+		number, is := part.(json.Number)
+		if !is {
+			faults = append(faults, settleNumbers(part))
+			return
+		}
+		settled, err := number.Float64()
+		whole, isWhole := new(big.Int).SetString(number.String(), 10)
+		sent, _ := new(big.Int).SetString(strconv.FormatFloat(settled, 'f', -1, 64), 10)
+		if err != nil || isWhole && (sent == nil || sent.Cmp(whole) != 0) {
+			faults = append(faults, errDigits)
+		}
+		set(settled)
+	}
+	switch value := value.(type) {
+	case map[string]any:
+		for name, part := range value {
+			settle(part, func(n float64) { value[name] = n })
+		}
+	case []any:
+		for i, part := range value {
+			settle(part, func(n float64) { value[i] = n })
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left to settleNumbers.
 func decodeStrictly(raw []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
+	decoder.UseNumber()
 	if err := decoder.Decode(value); err != nil {
 		return err
 	}
