@@ -228,6 +228,31 @@ func TestLoginsAreRefused(t *testing.T) {
 	}
 }
 
+// A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked for.
+func TestAuxiliaryTenantsAreAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const other = "00000000-0000-0000-0000-0000000000ff"
+	for name, set := range map[string]func(*login.Settings){
+		"a secret":      func(s *login.Settings) { s.ClientSecret = w.ClientSecret },
+		"a certificate": func(s *login.Settings) { s.ClientCertificatePath = w.certificate },
+		"OIDC":          func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil) },
+	} {
+		for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
+			s := w.base
+			if set(&s); tenant != "" {
+				s.AuxiliaryTenantIDs = []string{tenant}
+			}
+			account, err := login.New(s, w.roots)
+			must(t, err)
+			_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
+			}
+		}
+	}
+}
+
 // Not parallel: the environment says where managed identities are (App Service's form of it).
 func TestALoginAsTheMachine(t *testing.T) {
 	w := newWorld(t)

@@ -43,8 +43,12 @@ func TestAnEnrollmentIsCreatedUpdatedAndDeleted(t *testing.T) {
 	if got := m.up(same); got != nil {
 		t.Errorf("up without a change: got changes in %v, want none", got)
 	}
+	fake.takeLog()
 	if got := m.refresh(); got != nil {
 		t.Errorf("refresh without a change: got %v, want none", got)
+	}
+	if log := fake.takeLog(); len(log) != 1 {
+		t.Errorf("refresh of what did not change: got requests %v, want one that asks for the etag", log)
 	}
 	got := m.up(object{"registrationId": "device-1", "allocationPolicy": "hashed", "initialTwin": object{"tags": object{"site": "b", "floor": 3}}})
 	if want := []string{"initialTwin.tags"}; !slices.Equal(got, want) {
