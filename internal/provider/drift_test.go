@@ -183,6 +183,61 @@ func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
+// given are inputs by their paths that differ from what their absence means, where those of drifts do not.
+var given = map[string]object{
+	"deviceId": {"deviceId": "d"}, "provisioningStatus": {"provisioningStatus": "disabled"}, "capabilities.iotEdge": {"capabilities": object{"iotEdge": true}},
+	"initialTwin.desiredProperties":         {"initialTwin": object{"desiredProperties": object{"a": "b"}}},
+	"reprovisionPolicy.updateHubAssignment": {"reprovisionPolicy": object{"updateHubAssignment": false, "migrateDeviceData": true}},
+	"reprovisionPolicy.migrateDeviceData":   {"reprovisionPolicy": object{"updateHubAssignment": true, "migrateDeviceData": false}},
+	"iotHubHostName":                        {"iotHubHostName": emulatedHub},
+}
+
+// TestWhatIsLeftOutGoes walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
+func TestWhatIsLeftOutGoes(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	spec := readSchema(t)
+	for _, kind := range []struct{ token, idName, collection string }{
+		{"IndividualEnrollment", "registrationId", "/enrollments/"},
+		{"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/"},
+	} {
+		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+kind.token) {
+			if !isLeaf || path == kind.idName || path == "deleteRegistrations" || strings.HasPrefix(path, "attestation.") {
+				continue // keys are kept, and another kind of attestation replaces
+			}
+			t.Run(kind.token+" "+path, func(t *testing.T) {
+				t.Parallel()
+				id := "left-" + strings.ToLower(path)
+				bare, entry := object{kind.idName: id}, kind.collection+id
+				inputs := bare.edited(drifts(t, id)[path].inputs).edited(given[path])
+				m := manage(t, server, kind.token, id)
+				m.up(bare)
+				before := canonical(t, service.entry(t, entry))
+				want := m.up(inputs)
+				if !slices.Contains(want, path) {
+					t.Fatalf("given: got changes in %v, want %s among them", want, path)
+				}
+				service.edit(t, entry, func(e map[string]any) {
+					maps.DeleteFunc(e, func(name string, _ any) bool { return name != kind.idName && name != "attestation" })
+				})
+				if got := m.refresh(); !slices.Equal(got, want) {
+					t.Errorf("refresh after it went at the service: got %v, want %v", got, want)
+				}
+				if got := m.up(inputs); !slices.Equal(got, want) {
+					t.Errorf("up after that: got %v, want %v", got, want)
+				}
+				if got := m.up(bare); !slices.Equal(got, want) {
+					t.Errorf("left out: got %v, want %v", got, want)
+				}
+				after := canonical(t, service.entry(t, entry))
+				if got := m.refresh(); got != nil || !reflect.DeepEqual(before, after) {
+					t.Errorf("in the end: drift in %v, and the service holds %v, want %v", got, after, before)
+				}
+			})
+		}
+	}
+}
+
 // TestDriftBesideAMaskedWebhook: the service masks the query of a webhook. That one came or went is seen, and what stands beside it is no drift.
 func TestDriftBesideAMaskedWebhook(t *testing.T) {
 	t.Parallel()
