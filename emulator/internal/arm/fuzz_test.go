@@ -56,6 +56,7 @@ func FuzzPath(f *testing.F) {
 		{"GET", "/subscriptions/" + subscription + "/providers/Microsoft.Devices/locations/westeurope/operationResults/abc", "api-version=2023-06-30&asyncinfo"},
 		{"GET", "//subscriptions/../%00", "api-version=%zz"}, {"HEAD", "/subscriptions/" + subscription + "/resourcegroups/rg", "api-version=2022-09-01&api-version=x"},
 		{"PATCH", resources + "/IotHubs/hub-1/eventHubEndpoints/events/ConsumerGroups/a", "$top=-1"}, {"OPTIONS", "*", ""},
+		{"GET", "/subscriptions/" + subscription + "/resources", "api-version=2025-04-01&$filter=tagName+eq+'a'+and+(name+ne+'it''s'+or+startswith(tagName,'b'))"},
 	} {
 		f.Add(seed.method, seed.path, seed.query)
 	}
