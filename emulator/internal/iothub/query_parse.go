@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -55,11 +56,12 @@ type queryToken struct {
 
 var (
 	queryWord   = regexp.MustCompile(`^[A-Za-z_$][A-Za-z0-9_$-]*`)
+	queryHex    = regexp.MustCompile(`^0[xX][0-9a-fA-F]+`)
 	queryNumber = regexp.MustCompile(`^[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
 	querySymbol = regexp.MustCompile(`^(!=|<>|<=|>=|[=<>().,*/%+\[\]-])`)
 )
 
-// tokens splits a query. Strings stand in single or double quotes; a doubled quote, or one after a backslash, means itself.
+// tokens splits a query. Numbers are decimal, or hexadecimal after 0x.
 func tokens(text string) ([]queryToken, error) {
 	var out []queryToken
 	for rest := strings.TrimLeft(text, " \t\r\n"); rest != ""; rest = strings.TrimLeft(rest, " \t\r\n") {
@@ -71,6 +73,14 @@ func tokens(text string) ([]queryToken, error) {
 				return nil, err
 			}
 			out, rest = append(out, queryToken{stringToken, value}), rest[size:]
+			continue
+		case queryHex.MatchString(rest):
+			digits := queryHex.FindString(rest)
+			n, err := strconv.ParseUint(digits[2:], 16, 64)
+			if err != nil {
+				return nil, fmt.Errorf("the number %s is too large", first(digits, 20))
+			}
+			out, rest = append(out, queryToken{numberToken, strconv.FormatUint(n, 10)}), rest[len(digits):]
 			continue
 		case queryNumber.MatchString(rest):
 			t = queryToken{numberToken, queryNumber.FindString(rest)}
@@ -84,25 +94,6 @@ func tokens(text string) ([]queryToken, error) {
 		out, rest = append(out, t), rest[len(t.text):]
 	}
 	return append(out, queryToken{endToken, "the end"}), nil
-}
-
-func quoted(text string) (value string, size int, err error) {
-	var b strings.Builder
-	for i := 1; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '\\' && i+1 < len(text):
-			i++
-			b.WriteByte(text[i])
-		case c == text[0] && i+1 < len(text) && text[i+1] == c:
-			i++
-			b.WriteByte(c)
-		case c == text[0]:
-			return b.String(), i + 1, nil
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return "", 0, fmt.Errorf("the string %s is not closed", first(text, 20))
 }
 
 func first(text string, n int) string { return text[:min(n, len(text))] }
