@@ -73,8 +73,17 @@ func CheckHost(path, host string) []Fault {
 	return nil
 }
 
+// IsMasked reports whether an address is a webhook's as the service tells it: four asterisks stand for the query.
+func IsMasked(address string) bool {
+	_, query, _ := strings.Cut(address, "?")
+	return query == "****"
+}
+
 // CheckWebhook checks the address of a custom allocation webhook. The message leaves out the query, where a key may stand.
 func CheckWebhook(path, address string) []Fault {
+	if IsMasked(address) {
+		return fault(path, "the webhook's query is masked: the service never tells it, so the whole address has to be put here")
+	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
 		return fault(path, "the webhook's address is not an https or http URL")

@@ -134,6 +134,7 @@ func TestWebhooks(t *testing.T) {
 	t.Parallel()
 	for address, want := range map[string]string{
 		"https://f.example/a?code=hush": "", "http://f.example": "", "ftp://f.example?code=hush": "https or http", "f.example": "https or http", "https://": "https or http",
+		"https://f.example/a?****": "is masked", "https://f.example/a?****&code=hush": "",
 	} {
 		faults := enrollment.CheckWebhook("w", address)
 		expect(t, address, faults, want)

@@ -60,6 +60,8 @@ func TestCheckReportsAllFaultsAtOnceAtPathsOfTheSchema(t *testing.T) {
 		{name: "custom without a webhook", inputs: object{"allocationPolicy": "custom"}, want: []string{"customAllocation"}},
 		{name: "a webhook without custom", inputs: object{"customAllocation": object{"webhookUrl": "ftp://x", "apiVersion": "2017-01-01"}},
 			want: []string{"customAllocation", "customAllocation.apiVersion", "customAllocation.webhookUrl"}},
+		{name: "a webhook as an import writes it", inputs: object{"allocationPolicy": "custom", "customAllocation": object{"webhookUrl": "https://f.example/a?****", "apiVersion": "2021-10-01"}},
+			want: []string{"customAllocation.webhookUrl"}},
 		{name: "unknown values are passed over", inputs: object{
 			"attestation": object{"symmetricKey": object{"primaryKey": unknown}}, "iotHubs": unknown, "allocationPolicy": "static", "deviceId": unknown,
 		}},

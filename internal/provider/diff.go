@@ -6,6 +6,8 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/enrollment"
 )
 
 // diff compares what is wanted with the state. The id's property is named, because the two kinds spell it differently.
@@ -40,11 +42,11 @@ func diff(ctx context.Context, idPath string, want declared, known held) p.DiffR
 // import tells it masked, so that any query agrees with it.
 func isAnotherQuery(ctx context.Context, want, known string) bool {
 	custom := oldInputs(ctx).Get("customAllocation")
-	if !isMasked(known) || !custom.IsMap() || !custom.AsMap().Get("webhookUrl").IsString() {
+	if !enrollment.IsMasked(known) || !custom.IsMap() || !custom.AsMap().Get("webhookUrl").IsString() {
 		return false
 	}
 	before := custom.AsMap().Get("webhookUrl").AsString()
-	return !isMasked(before) && before != want
+	return !enrollment.IsMasked(before) && before != want
 }
 
 // identities are the properties of which another value is another object.

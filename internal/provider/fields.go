@@ -170,24 +170,15 @@ func webhookOf(s Settings) CustomAllocation {
 // webhookPath is the path of a webhook's address.
 const webhookPath = "customAllocation.webhookUrl"
 
-// maskedQuery is what the service answers instead of the query of a webhook's address.
-const maskedQuery = "****"
-
 // sameWebhook compares a webhook's address with the one that the service returns, whose query is masked: then the query is not
 // compared, but that there is one is.
 func sameWebhook(want, got string) bool {
 	address, _, _ := strings.Cut(got, "?")
-	if !isMasked(got) {
+	if !enrollment.IsMasked(got) {
 		return want == got
 	}
 	wanted, _, hasQuery := strings.Cut(want, "?")
 	return hasQuery && wanted == address
-}
-
-// isMasked reports whether the service left out the query of an address.
-func isMasked(address string) bool {
-	_, query, _ := strings.Cut(address, "?")
-	return query == maskedQuery
 }
 
 // adoptWebhook takes over the webhook, keeping an address that differs only in what the service masks.

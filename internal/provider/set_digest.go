@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
 )
 
 // record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They tell whether the
@@ -230,7 +231,7 @@ func (d digester) reread(found held, known record) record {
 	switch {
 	case r.webhook != "" && known.webhook != "":
 		r.webhook = known.webhook
-	case isMasked(webhookOf(found.Settings).WebhookURL):
+	case enrollment.IsMasked(webhookOf(found.Settings).WebhookURL):
 		r.webhook = unseen
 	}
 	return r

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi-go-provider/infer"
+
+	"evenkeel/internal/enrollment"
 )
 
 // withQueries returns the records with what is believed of webhooks whose queries the service never told, after an import: that they are
@@ -44,7 +46,7 @@ func withQueries(ctx context.Context, devices map[string]string, inputs Enrollme
 	}
 	for _, want := range said {
 		id, is := unknown[strings.ToLower(want.ID)]
-		if address := webhookOf(want.Settings).WebhookURL; is && address != "" && !isMasked(address) {
+		if address := webhookOf(want.Settings).WebhookURL; is && address != "" && !enrollment.IsMasked(address) {
 			believe(id, d.sum("webhook", address))
 		}
 	}
