@@ -82,6 +82,23 @@ func (r record) same(other record) bool {
 	return r == other && r.settings != ""
 }
 
+// differences names what is not the same in the record of another version.
+func (r record) differences(other record) string {
+	if r.kind != other.kind {
+		return "the kind of its attestation"
+	}
+	var names []string
+	for _, part := range []struct{ name, a, b string }{
+		{"its settings", r.settings, other.settings}, {"its primary key", r.primary, other.primary},
+		{"its secondary key", r.secondary, other.secondary}, {"its webhook", r.webhook, other.webhook},
+	} {
+		if part.a != part.b {
+			names = append(names, part.name)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
 // differs reports whether an enrollment is not as it was declared: keys that the program does not give do not count.
 func (r record) differs(declared record) bool {
 	if strings.HasPrefix(declared.primary, made) {

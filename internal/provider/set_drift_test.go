@@ -170,6 +170,34 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
+// TestAnUpdateSaysWhatSomebodyElseChanged, as far as the digests of the state tell.
+func TestAnUpdateSaysWhatSomebodyElseChanged(t *testing.T) {
+	t.Parallel()
+	service, server := openService(t)
+	keys := func(entry map[string]any) map[string]any {
+		return entry["attestation"].(map[string]any)["symmetricKey"].(map[string]any)
+	}
+	for id, test := range map[string]struct {
+		edit func(map[string]any)
+		want string
+	}{
+		"settings": {set("provisioningStatus", "disabled"), "in its settings;"},
+		"a-key":    {func(entry map[string]any) { keys(entry)["secondaryKey"] = newKey(t) }, "in its secondary key;"},
+		"both":     {func(entry map[string]any) { entry["deviceId"], keys(entry)["primaryKey"] = "d", newKey(t) }, "in its settings and its primary key;"},
+		"kind": {func(entry map[string]any) {
+			entry["attestation"] = map[string]any{"type": "tpm", "tpm": map[string]any{"endorsementKey": endorsementKey}}
+		}, "in the kind of its attestation;"},
+	} {
+		m := manage(t, server, "EnrollmentSet", id)
+		m.up(object{"items": items(object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t)})})
+		service.edit(t, "/enrollments/"+id, test.edit)
+		given := object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t), "tags": object{"a": "b"}}
+		if _, err := m.tryUp(object{"items": items(given)}); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: got %v, want %q in it", id, err, test.want)
+		}
+	}
+}
+
 func TestAnotherAttestationDoesNotOverwriteSomebodyElsesChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)

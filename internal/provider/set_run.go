@@ -302,7 +302,7 @@ func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys 
 	case l.isExactly(want, keys, found):
 		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{Etag: found.Etag}}, nil
 	case !r.reread(found, known).same(known):
-		return dpsapi.IndividualEnrollment{}, dpsapi.ErrPrecondition
+		return dpsapi.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
 	}
 	return l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
 }
@@ -311,7 +311,7 @@ func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys 
 func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known record) error {
 	found, err := l.fetch(ctx, want.ID)
 	if err == nil && !r.reread(found, known).same(known) {
-		err = dpsapi.ErrPrecondition
+		err = &movedError{r.reread(found, known).differences(known)}
 	}
 	if err != nil {
 		return r.updateFailure(want.ID, err)
@@ -338,8 +338,20 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 	return nil
 }
 
+// movedError says that somebody else changed an enrollment, and what of it as far as digests tell.
+type movedError struct{ what string }
+
+func (e *movedError) Error() string { return "changed in " + e.what }
+
+// Is reports whether target is the kind of refusal that this would have been.
+func (e *movedError) Is(target error) bool { return target == dpsapi.ErrPrecondition }
+
 func (r *setRun) updateFailure(id string, err error) error {
+	var moved *movedError
 	switch {
+	case errors.As(err, &moved):
+		return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see that, then pulumi up again: %w",
+			id, r.host, moved.what, dpsapi.ErrPrecondition)
 	case errors.Is(err, dpsapi.ErrNotFound):
 		return r.gone(id, err)
 	case errors.Is(err, dpsapi.ErrPrecondition):
