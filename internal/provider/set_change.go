@@ -1,0 +1,109 @@
+package provider
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// change sends an enrollment with the keys that it holds, on condition that it is still the version of the state.
+func (r *setRun) change(ctx context.Context, want declared) error {
+	l, known := r.of(want.ID), r.known(want.ID)
+	if !known.isSettled() {
+		return r.movedMeanwhile(want.ID) // settle left it alone
+	}
+	if known.kind != kindOf(want.Attestation) {
+		return r.remake(ctx, l, want, known)
+	}
+	keys := keysOf(want.Attestation)
+	if known.kind == dpsapi.SymmetricKeyAttestation {
+		var err error
+		if keys, err = l.keepKeys(ctx, want.ID, keys, held{}); err != nil {
+			return r.updateFailure(want.ID, err)
+		}
+	}
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), known.etag)
+	if errors.Is(err, dpsapi.ErrPrecondition) {
+		stored, err = r.putAgain(ctx, l, want, keys, known)
+	}
+	if err != nil {
+		return r.updateFailure(want.ID, err)
+	}
+	r.note(want.ID, r.record(want, keys, stored.Etag))
+	return nil
+}
+
+// putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
+// was lost, or one that differs in nothing that would be overwritten.
+func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsapi.SymmetricKey, known record) (dpsapi.IndividualEnrollment, error) {
+	found, err := l.fetch(ctx, want.ID)
+	switch {
+	case err != nil:
+		return dpsapi.IndividualEnrollment{}, err
+	case l.isExactly(want, keys, found):
+		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{Etag: found.Etag}}, nil
+	case !r.reread(found, known).same(known):
+		return dpsapi.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
+	}
+	return l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+}
+
+// remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it anew.
+func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known record) error {
+	found, err := l.fetch(ctx, want.ID)
+	if err == nil && !r.reread(found, known).same(known) {
+		err = &movedError{r.reread(found, known).differences(known)}
+	}
+	if err != nil {
+		return r.updateFailure(want.ID, err)
+	}
+	if r.dropsRecords {
+		if err := l.dropRecords(ctx, want.ID); err != nil {
+			return err
+		}
+	}
+	if err := l.delete(ctx, want.ID); err != nil {
+		return err
+	}
+	r.forget(want.ID)
+	keys, err := r.keysFor(want)
+	if err != nil {
+		return err
+	}
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
+	if err != nil {
+		r.doubt(want.ID, r.record(want, keys, ""), err)
+		return l.failure("create", want.ID, err)
+	}
+	r.note(want.ID, r.record(want, keys, stored.Etag))
+	return nil
+}
+
+// movedError says that somebody else changed an enrollment, and what of it as far as digests tell.
+type movedError struct{ what string }
+
+func (e *movedError) Error() string { return "changed in " + e.what }
+
+// Is reports whether target is the kind of refusal that this would have been.
+func (e *movedError) Is(target error) bool { return target == dpsapi.ErrPrecondition }
+
+func (r *setRun) updateFailure(id string, err error) error {
+	var moved *movedError
+	switch {
+	case errors.As(err, &moved):
+		return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see that, then pulumi up again: %w",
+			id, r.host, moved.what, dpsapi.ErrPrecondition)
+	case errors.Is(err, dpsapi.ErrNotFound):
+		return r.gone(id, err)
+	case errors.Is(err, dpsapi.ErrPrecondition):
+		return r.movedMeanwhile(id)
+	}
+	return r.failure("update", id, err)
+}
+
+func (r *setRun) movedMeanwhile(id string) error {
+	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh; run pulumi refresh to see that, then pulumi up again: %w",
+		id, r.host, dpsapi.ErrPrecondition)
+}
