@@ -208,7 +208,7 @@ func (s *session) giveBack() {
 func bag(c state.Command) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(c.System)) {
-		key := url.QueryEscape("$." + name)
+		key := escape("$." + name)
 		if name == sysAck {
 			key = sysAck
 		}
