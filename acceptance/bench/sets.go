@@ -132,7 +132,7 @@ func (s stack) measureSet(ctx context.Context, folder string, size *SetSize) err
 		return err
 	}
 	var err error
-	if size.Without, err = s.seconds(ctx, "preview", "--expect-no-changes"); err != nil {
+	if size.Without, err = s.preview(ctx); err != nil {
 		return err
 	}
 	if err := s.configure(ctx, map[string]string{"form": size.Form}); err != nil {
@@ -145,7 +145,7 @@ func (s stack) measureSet(ctx context.Context, folder string, size *SetSize) err
 		if size.Refresh, err = s.seconds(ctx, "refresh", "--yes", "--skip-preview", "--expect-no-changes"); err != nil {
 			return err
 		}
-		size.Preview, err = s.seconds(ctx, "preview", "--expect-no-changes")
+		size.Preview, err = s.preview(ctx)
 		return err
 	})
 	if err != nil {
@@ -153,6 +153,22 @@ func (s stack) measureSet(ctx context.Context, folder string, size *SetSize) err
 	}
 	_, err = s.run(ctx, "destroy", "--yes", "--skip-preview")
 	return err
+}
+
+// previews is how many previews without changes are measured.
+const previews = 3
+
+// preview is the median of several previews without changes.
+func (s stack) preview(ctx context.Context) (float64, error) {
+	var all []float64
+	for range previews {
+		took, err := s.seconds(ctx, "preview", "--expect-no-changes")
+		if err != nil {
+			return 0, err
+		}
+		all = append(all, took)
+	}
+	return median(all), nil
 }
 
 func (s stack) seconds(ctx context.Context, args ...string) (float64, error) {
