@@ -159,28 +159,42 @@ func (w walk) drifts(t *testing.T, service serviceAPI, server integration.Server
 func TestRefreshReportsEveryDriftAndUpHealsIt(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
-	spec := readSchema(t)
-	for _, kind := range []struct{ token, idName, collection string }{
-		{"IndividualEnrollment", "registrationId", "/enrollments/"},
-		{"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/"},
-	} {
-		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+kind.token) {
-			if !isLeaf || path == kind.idName || path == "deleteRegistrations" || isForOthers(kind.token, path) {
-				continue
+	for _, in := range enrollmentInputs(t) {
+		if isForOthers(in.token, in.path) {
+			continue
+		}
+		t.Run(in.token+" "+in.path, func(t *testing.T) {
+			t.Parallel()
+			id := strings.ToLower(in.path)
+			drift, covered := drifts(t, id)[in.path]
+			if !covered {
+				t.Fatalf("no case for the input %s", in.path)
 			}
-			t.Run(kind.token+" "+path, func(t *testing.T) {
-				t.Parallel()
-				id := strings.ToLower(path)
-				drift, covered := drifts(t, id)[path]
-				if !covered {
-					t.Fatalf("no case for the input %s", path)
-				}
-				inputs := object{kind.idName: id}
-				maps.Copy(inputs, drift.inputs)
-				walk{kind.token, id, kind.collection + id, inputs, drift.edit, path}.drifts(t, service, server)
-			})
+			inputs := object{in.idName: id}
+			maps.Copy(inputs, drift.inputs)
+			walk{in.token, id, in.collection + id, inputs, drift.edit, in.path}.drifts(t, service, server)
+		})
+	}
+}
+
+// enrollmentInput is an input of an enrollment or of a group.
+type enrollmentInput struct{ token, idName, collection, path string }
+
+// enrollmentInputs are those in the schema but the ids, and deleteRegistrations, of which the service knows nothing.
+func enrollmentInputs(t *testing.T) []enrollmentInput {
+	t.Helper()
+	spec := readSchema(t)
+	var all []enrollmentInput
+	for _, in := range []enrollmentInput{
+		{"IndividualEnrollment", "registrationId", "/enrollments/", ""}, {"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/", ""},
+	} {
+		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+in.token) {
+			if in.path = path; isLeaf && path != in.idName && path != "deleteRegistrations" {
+				all = append(all, in)
+			}
 		}
 	}
+	return all
 }
 
 // given are inputs by their paths that differ from what their absence means, where those of drifts do not.
@@ -196,45 +210,39 @@ var given = map[string]object{
 func TestWhatIsLeftOutGoes(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
-	spec := readSchema(t)
-	for _, kind := range []struct{ token, idName, collection string }{
-		{"IndividualEnrollment", "registrationId", "/enrollments/"},
-		{"EnrollmentGroup", "enrollmentGroupId", "/enrollmentGroups/"},
-	} {
-		for path, isLeaf := range inputPaths(t, spec, "azure-dps:index:"+kind.token) {
-			if !isLeaf || path == kind.idName || path == "deleteRegistrations" || strings.HasPrefix(path, "attestation.") {
-				continue // keys are kept, and another kind of attestation replaces
-			}
-			t.Run(kind.token+" "+path, func(t *testing.T) {
-				t.Parallel()
-				id := "left-" + strings.ToLower(path)
-				bare, entry := object{kind.idName: id}, kind.collection+id
-				inputs := bare.edited(drifts(t, id)[path].inputs).edited(given[path])
-				m := manage(t, server, kind.token, id)
-				m.up(bare)
-				before := canonical(t, service.entry(t, entry))
-				want := m.up(inputs)
-				if !slices.Contains(want, path) {
-					t.Fatalf("given: got changes in %v, want %s among them", want, path)
-				}
-				service.edit(t, entry, func(e map[string]any) {
-					maps.DeleteFunc(e, func(name string, _ any) bool { return name != kind.idName && name != "attestation" })
-				})
-				if got := m.refresh(); !slices.Equal(got, want) {
-					t.Errorf("refresh after it went at the service: got %v, want %v", got, want)
-				}
-				if got := m.up(inputs); !slices.Equal(got, want) {
-					t.Errorf("up after that: got %v, want %v", got, want)
-				}
-				if got := m.up(bare); !slices.Equal(got, want) {
-					t.Errorf("left out: got %v, want %v", got, want)
-				}
-				after := canonical(t, service.entry(t, entry))
-				if got := m.refresh(); got != nil || !reflect.DeepEqual(before, after) {
-					t.Errorf("in the end: drift in %v, and the service holds %v, want %v", got, after, before)
-				}
-			})
+	for _, in := range enrollmentInputs(t) {
+		if strings.HasPrefix(in.path, "attestation.") {
+			continue // keys are kept, and another kind of attestation replaces
 		}
+		t.Run(in.token+" "+in.path, func(t *testing.T) {
+			t.Parallel()
+			id := "left-" + strings.ToLower(in.path)
+			bare, entry := object{in.idName: id}, in.collection+id
+			inputs := bare.edited(drifts(t, id)[in.path].inputs).edited(given[in.path])
+			m := manage(t, server, in.token, id)
+			m.up(bare)
+			before := canonical(t, service.entry(t, entry))
+			want := m.up(inputs)
+			if !slices.Contains(want, in.path) {
+				t.Fatalf("given: got changes in %v, want %s among them", want, in.path)
+			}
+			service.edit(t, entry, func(e map[string]any) {
+				maps.DeleteFunc(e, func(name string, _ any) bool { return name != in.idName && name != "attestation" })
+			})
+			if got := m.refresh(); !slices.Equal(got, want) {
+				t.Errorf("refresh after it went at the service: got %v, want %v", got, want)
+			}
+			if got := m.up(inputs); !slices.Equal(got, want) {
+				t.Errorf("up after that: got %v, want %v", got, want)
+			}
+			if got := m.up(bare); !slices.Equal(got, want) {
+				t.Errorf("left out: got %v, want %v", got, want)
+			}
+			after := canonical(t, service.entry(t, entry))
+			if got := m.refresh(); got != nil || !reflect.DeepEqual(before, after) {
+				t.Errorf("in the end: drift in %v, and the service holds %v, want %v", got, after, before)
+			}
+		})
 	}
 }
 
