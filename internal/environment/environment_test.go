@@ -259,3 +259,23 @@ func TestAWrongPassphraseIsExplained(t *testing.T) {
 		t.Errorf("got hint %q and %q, want the passphrase file, and Pulumi's own words", hint.Of(err), stderr.String())
 	}
 }
+
+func TestLocalLogsAreOffUnlessSomebodyWantsThem(t *testing.T) {
+	t.Parallel()
+	for wanted, folder := range map[bool]environment.Folder{false: {Root: t.TempDir()}, true: {Root: t.TempDir()}} {
+		logs := filepath.Join(folder.PulumiHome(), "logs")
+		if wanted {
+			if err := os.MkdirAll(logs, 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 2 {
+			if _, err := folder.Prepare(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if info, err := os.Stat(logs); err != nil || info.IsDir() != wanted {
+			t.Errorf("a folder: %t: got %v, %v, want it left as it is or a file", wanted, info, err)
+		}
+	}
+}
