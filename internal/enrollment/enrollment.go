@@ -38,6 +38,9 @@ func CheckRegistrationID(path, id string) []Fault { return checkID(path, "regist
 // CheckGroupID checks the id of an enrollment group. The rules are those of registration ids.
 func CheckGroupID(path, id string) []Fault { return checkID(path, "enrollment group id", id) }
 
+// idMarks are what ids of enrollments may hold beside letters and digits, and toldIDMarks how a fault names them.
+const idMarks, toldIDMarks = "-._:", "- . _ :"
+
 // hubIDMarks are what the id of a device at a hub may hold beside letters and digits ("Identity registry" of the IoT Hub documentation).
 const hubIDMarks = "-:.+%_#*?!(),=@$'"
 
@@ -46,32 +49,31 @@ func CheckDeviceID(path, id string) []Fault {
 	if id == "" {
 		return fault(path, "it is empty: leave it out to use the registration id")
 	}
-	var faults []Fault
-	if length := len([]rune(id)); length > MaxIDLength {
-		faults = append(faults, fault(path, "the device id has %d characters, at most %d are allowed", length, MaxIDLength)...)
-	}
-	for _, r := range id {
-		if !isAlphanumeric(r) && !strings.ContainsRune(hubIDMarks, r) {
-			return append(faults, fault(path, "the device id %q holds %q: use letters, digits and %s only", id, r, hubIDMarks)...)
-		}
-	}
-	return faults
+	return append(checkLength(path, "device id", id), checkCharacters(path, "device id", id, hubIDMarks, hubIDMarks)...)
 }
 
 // CheckIDPrefix checks a text that stands before ids: an id of at least one character has to fit behind it.
 func CheckIDPrefix(path, prefix string) []Fault {
-	faults := checkCharacters(path, "prefix", prefix)
+	faults := checkCharacters(path, "prefix", prefix, idMarks, toldIDMarks)
 	if length := len([]rune(prefix)); length >= MaxIDLength {
 		faults = append(faults, fault(path, "the prefix has %d characters, which leaves none of %d for an id", length, MaxIDLength)...)
 	}
 	return faults
 }
 
-func checkCharacters(path, what, text string) []Fault {
+// checkCharacters allows letters, digits and marks; told is how a fault names the marks.
+func checkCharacters(path, what, text, marks, told string) []Fault {
 	for _, r := range text {
-		if !isAlphanumeric(r) && !strings.ContainsRune("-._:", r) {
-			return fault(path, "the %s %q holds %q: use letters, digits and - . _ : only", what, text, r)
+		if !isAlphanumeric(r) && !strings.ContainsRune(marks, r) {
+			return fault(path, "the %s %q holds %q: use letters, digits and %s only", what, text, r, told)
 		}
+	}
+	return nil
+}
+
+func checkLength(path, what, id string) []Fault {
+	if length := len([]rune(id)); length > MaxIDLength {
+		return fault(path, "the %s has %d characters, at most %d are allowed", what, length, MaxIDLength)
 	}
 	return nil
 }
@@ -84,11 +86,7 @@ func checkID(path, what, id string) []Fault {
 		// POST /enrollments/query is a call of its own, so the service could not tell the entry from it.
 		return fault(path, "%q is a name that the service keeps for itself: choose another %s", id, what)
 	}
-	var faults []Fault
-	if length := len([]rune(id)); length > MaxIDLength {
-		faults = append(faults, fault(path, "the %s has %d characters, at most %d are allowed", what, length, MaxIDLength)...)
-	}
-	faults = append(faults, checkCharacters(path, what, id)...)
+	faults := append(checkLength(path, what, id), checkCharacters(path, what, id, idMarks, toldIDMarks)...)
 	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {
 		faults = append(faults, fault(path, "the %s %q ends in %q: end it in a letter, a digit or -", what, id, last)...)
 	}
