@@ -2,6 +2,7 @@ package provider
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -11,22 +12,24 @@ import (
 )
 
 // diff compares what is wanted with the state. The id's property is named, because the two kinds spell it differently.
-func diff(ctx context.Context, idPath string, want declared, known held) p.DiffResponse {
+func diff(ctx context.Context, collection, idPath string, want declared, known held) p.DiffResponse {
 	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
+	isReplaced := false
 	replace := func(path string) {
+		isReplaced = true
 		response.DetailedDiff[path] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
 	}
 	if !sameID(want.ID, known.ID) {
 		replace(idPath)
 	}
-	if host := infer.GetConfig[*Config](ctx).host(); host != "" && known.ServiceHost != "" && !strings.EqualFold(host, known.ServiceHost) {
+	host := infer.GetConfig[*Config](ctx).host()
+	isMoved := host != "" && known.ServiceHost != "" && !strings.EqualFold(host, known.ServiceHost)
+	if isMoved {
 		replace("serviceHost")
 	}
 	for _, f := range changes(want, known) {
 		if f.replaces {
 			replace(f.path)
-			// The new entry has the old one's id, so the old one has to go first.
-			response.DeleteBeforeReplace = sameID(want.ID, known.ID)
 		} else {
 			response.DetailedDiff[f.path] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 		}
@@ -35,6 +38,11 @@ func diff(ctx context.Context, idPath string, want declared, known held) p.DiffR
 		response.DetailedDiff[webhookPath] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0
+	// A replacement with the same id comes after the deletion, also one that the program asks for by replaceOnChanges.
+	response.DeleteBeforeReplace = sameID(want.ID, known.ID) && !isMoved
+	if !isReplaced {
+		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), text(known.Instance)}, slices.Values([]claimKey{claimOf(collection, known.ID)}))
+	}
 	return response
 }
 

@@ -355,7 +355,7 @@ func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 	root := newAuthority(t, "root")
 	texts := object{"primary": root.leaf(t, "device-1", time.Hour), "secondary": root.leaf(t, "device-1", time.Hour)}
 	for drifting, staying := range map[string]string{"primary": "secondary", "secondary": "primary"} {
-		m := manage(t, server, "IndividualEnrollment", drifting)
+		m := manage(t, nextRun(t, server), "IndividualEnrollment", drifting)
 		m.up(object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": texts}}})
 		other := map[string]any{"certificate": root.leaf(t, "device-1", time.Hour)}
 		service.edit(t, "/enrollments/device-1", set("attestation", "x509", "clientCertificates", drifting, other))

@@ -33,6 +33,7 @@ type EnrollmentGroupArgs struct {
 type EnrollmentGroupState struct {
 	EnrollmentGroupArgs
 	Record
+	Life
 }
 
 // Annotate describes the resource in the schema.
@@ -55,13 +56,13 @@ func groupArgs(d declared) EnrollmentGroupArgs {
 	return EnrollmentGroupArgs{EnrollmentGroupID: d.ID, Settings: d.Settings, Cleanup: d.Cleanup}
 }
 
-func (s EnrollmentGroupState) held() held { return held{s.declared(), s.Record} }
+func (s EnrollmentGroupState) held() held { return held{s.declared(), s.Record, s.Life} }
 
 func groupState(h held) EnrollmentGroupState {
-	return EnrollmentGroupState{groupArgs(h.declared), h.Record}
+	return EnrollmentGroupState{groupArgs(h.declared), h.Record, h.Life}
 }
 
-// Create makes the group, or takes over the one that an interrupted creation of the same resource left.
+// Create makes the group, or takes over the one that this resource made before.
 func (EnrollmentGroup) Create(ctx context.Context, req infer.CreateRequest[EnrollmentGroupArgs]) (infer.CreateResponse[EnrollmentGroupState], error) {
 	var response infer.CreateResponse[EnrollmentGroupState]
 	if req.DryRun {
@@ -81,7 +82,7 @@ func (EnrollmentGroup) Create(ctx context.Context, req infer.CreateRequest[Enrol
 
 // WireDependencies leaves it to previews to say which outputs they know.
 func (EnrollmentGroup) WireDependencies(f infer.FieldSelector, _ *EnrollmentGroupArgs, state *EnrollmentGroupState) {
-	wire(f, &state.Record)
+	wire(f, &state.Record, &state.Life)
 }
 
 // Update sends the whole entry on condition that nobody changed it since the state was written.
@@ -132,16 +133,17 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 		return infer.CheckResponse[EnrollmentGroupArgs]{}, err
 	}
 	faults := enrollment.CheckGroupID("enrollmentGroupId", args.EnrollmentGroupID)
+	faults = append(faults, declareOne(ctx, "enrollmentGroupId", groupsName, args.EnrollmentGroupID)...)
 	faults = append(faults, faultsOf(args.EnrollmentGroupID, args.Settings, true, time.Now())...)
 	return infer.CheckResponse[EnrollmentGroupArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
 }
 
-// Delete removes the group; one that is gone already is no error. The registration records of its devices stay unless it is told otherwise.
+// Delete removes the group, unless another resource has it by now; one that is gone already is no error. The registration records of its devices stay unless it is told otherwise.
 func (EnrollmentGroup) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentGroupState]) (infer.DeleteResponse, error) {
 	return infer.DeleteResponse{}, deleteEntry(ctx, groupsName, req.ID, req.State.held(), req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.
 func (EnrollmentGroup) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentGroupArgs, EnrollmentGroupState]) (infer.DiffResponse, error) {
-	return diff(ctx, "enrollmentGroupId", req.Inputs.declared(), req.State.held()), nil
+	return diff(ctx, groupsName, "enrollmentGroupId", req.Inputs.declared(), req.State.held()), nil
 }

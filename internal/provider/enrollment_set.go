@@ -127,6 +127,9 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	if err != nil {
 		return response, err
 	}
+	if err := run.refuseUnkeyed(ctx, want); err != nil {
+		return response, err
+	}
 	err = run.apply(ctx, setPlan{added: want})
 	if s.ServiceHost, s.Devices = run.host, run.devices; err != nil && len(run.devices) == 0 {
 		return response, run.total("create", err)
@@ -194,7 +197,7 @@ func beginOwnSet(ctx context.Context, id string, state EnrollmentSetState) (*set
 	return run, err
 }
 
-// Delete removes the enrollments; those that are gone already are no error.
+// Delete removes the enrollments, but for those that another resource has by now; those that are gone already are no error.
 func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentSetState]) (infer.DeleteResponse, error) {
 	run, err := beginOwnSet(ctx, req.ID, req.State)
 	if err != nil {

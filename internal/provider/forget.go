@@ -30,9 +30,10 @@ func (c Cleanup) forgetsRegistrations(ctx context.Context) bool {
 	return isOn(c.DeleteRegistrations)
 }
 
-// deleteEntry removes the entry of a resource, known as the state holds it. One of which nobody knew whether it was made, and that is not
-// as it was sent, is somebody else's and stays. With forget the registration records go first, so that a failure leaves the entry, by
-// which the next try finds them, and once more afterwards: a device may have registered in between.
+// deleteEntry removes the entry of a resource, known as the state holds it. It stays when it belongs to another resource by now. One of
+// which nobody knew whether it was made, and that is not as it was sent, is somebody else's and stays too. With forget the registration
+// records go first, so that a failure leaves the entry, by which the next try finds them, and once more afterwards: a device may have
+// registered in between.
 func deleteEntry(ctx context.Context, collection, id string, known held, forget bool) error {
 	l, err := begin(ctx, collection)
 	if err != nil {
@@ -42,20 +43,48 @@ func deleteEntry(ctx context.Context, collection, id string, known held, forget 
 	if err != nil {
 		return err
 	}
+	done, err := l.claims.turn(ctx, claimOf(collection, entry))
+	if err != nil {
+		return l.failure("delete", entry, err)
+	}
+	defer done()
+	if kept, err := l.yields(ctx, entry, owner{l.urn, text(known.Instance)}); kept || err != nil {
+		return err
+	}
 	if known.isUnconfirmed() {
-		if _, ours, err := l.confirm(ctx, known); errors.Is(err, dpsapi.ErrNotFound) || err == nil && !ours {
+		found, ours, err := l.confirm(ctx, known)
+		if errors.Is(err, dpsapi.ErrNotFound) || err == nil && !ours {
 			return nil
 		} else if err != nil {
 			return l.failure("delete", entry, err)
 		}
+		known = found
 	}
+	err = l.deleteKnown(ctx, entry, known, forget)
+	if errors.Is(err, errKept) {
+		return nil
+	}
+	return err
+}
+
+func (l lifecycle) deleteKnown(ctx context.Context, entry string, known held, forget bool) error {
 	if !forget {
-		return l.delete(ctx, entry)
+		return l.delete(ctx, entry, known)
+	}
+	current, err := l.get(ctx, entry) // whose it is has to be known before its records go
+	switch {
+	case errors.Is(err, dpsapi.ErrNotFound):
+	case err != nil:
+		return l.failure("delete", entry, err)
+	case known.Etag != "" && current.Etag != known.Etag:
+		if known, err = l.ownVersion(ctx, entry, known); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+			return err
+		}
 	}
 	if err := l.dropRecords(ctx, entry); err != nil {
 		return err
 	}
-	if err := l.delete(ctx, entry); err != nil {
+	if err := l.delete(ctx, entry, known); err != nil {
 		return err
 	}
 	return l.dropRecords(ctx, entry)

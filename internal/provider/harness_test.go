@@ -57,6 +57,20 @@ func startProvider(t *testing.T, config object) integration.Server {
 	return startProviderWith(t, config, nil)
 }
 
+// process is a process of the provider, as the engine starts one for each run.
+type process struct {
+	integration.Server
+	config    object
+	variables func(string) string
+}
+
+// nextRun starts the provider as the next run of the engine does.
+func nextRun(t *testing.T, server integration.Server) integration.Server {
+	t.Helper()
+	p := server.(process)
+	return startProviderWith(t, p.config, p.variables)
+}
+
 // startProviderWith does so in an environment with variables.
 func startProviderWith(t *testing.T, config object, variables func(string) string) integration.Server {
 	t.Helper()
@@ -75,7 +89,7 @@ func startProviderWith(t *testing.T, config object, variables func(string) strin
 	if err := server.Configure(p.ConfigureRequest{Args: checked.Inputs}); err != nil {
 		t.Fatal(err)
 	}
-	return server
+	return process{server, config, variables}
 }
 
 func (f *fakeService) config() object {
@@ -167,8 +181,9 @@ func (m *managed) refresh() []string {
 	if m.id == "" {
 		return []string{"gone"}
 	}
-	if before.Len() == 0 {
-		return nil // an import: there is nothing to compare with
+	if before.Len() == 0 { // an import: there is nothing to compare with, and what follows is another run
+		m.server = nextRun(m.t, m.server)
+		return nil
 	}
 	paths, _ := m.diff(before)
 	return paths

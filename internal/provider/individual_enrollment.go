@@ -35,6 +35,7 @@ type IndividualEnrollmentArgs struct {
 type IndividualEnrollmentState struct {
 	IndividualEnrollmentArgs
 	Record
+	Life
 }
 
 // Annotate describes the resource in the schema.
@@ -59,13 +60,13 @@ func individualArgs(d declared) IndividualEnrollmentArgs {
 	return IndividualEnrollmentArgs{RegistrationID: d.ID, DeviceID: d.DeviceID, OptionalDeviceInformation: d.DeviceInformation, Settings: d.Settings, Cleanup: d.Cleanup}
 }
 
-func (s IndividualEnrollmentState) held() held { return held{s.declared(), s.Record} }
+func (s IndividualEnrollmentState) held() held { return held{s.declared(), s.Record, s.Life} }
 
 func individualState(h held) IndividualEnrollmentState {
-	return IndividualEnrollmentState{individualArgs(h.declared), h.Record}
+	return IndividualEnrollmentState{individualArgs(h.declared), h.Record, h.Life}
 }
 
-// Create makes the enrollment, or takes over the one that an interrupted creation of the same resource left.
+// Create makes the enrollment, or takes over the one that this resource made before.
 func (IndividualEnrollment) Create(ctx context.Context, req infer.CreateRequest[IndividualEnrollmentArgs]) (infer.CreateResponse[IndividualEnrollmentState], error) {
 	var response infer.CreateResponse[IndividualEnrollmentState]
 	if req.DryRun {
@@ -85,7 +86,7 @@ func (IndividualEnrollment) Create(ctx context.Context, req infer.CreateRequest[
 
 // WireDependencies leaves it to previews to say which outputs they know.
 func (IndividualEnrollment) WireDependencies(f infer.FieldSelector, _ *IndividualEnrollmentArgs, state *IndividualEnrollmentState) {
-	wire(f, &state.Record)
+	wire(f, &state.Record, &state.Life)
 }
 
 // Update sends the whole entry on condition that nobody changed it since the state was written.
@@ -139,16 +140,17 @@ func (IndividualEnrollment) Check(ctx context.Context, req infer.CheckRequest) (
 	if args.DeviceID != nil {
 		faults = append(faults, enrollment.CheckDeviceID("deviceId", *args.DeviceID)...)
 	}
+	faults = append(faults, declareOne(ctx, "registrationId", individualsName, args.RegistrationID)...)
 	faults = append(faults, faultsOf(args.RegistrationID, args.Settings, false, time.Now())...)
 	return infer.CheckResponse[IndividualEnrollmentArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
 }
 
-// Delete removes the enrollment; one that is gone already is no error.
+// Delete removes the enrollment, unless another resource has it by now; one that is gone already is no error.
 func (IndividualEnrollment) Delete(ctx context.Context, req infer.DeleteRequest[IndividualEnrollmentState]) (infer.DeleteResponse, error) {
 	return infer.DeleteResponse{}, deleteEntry(ctx, individualsName, req.ID, req.State.held(), req.State.forgetsRegistrations(ctx))
 }
 
 // Diff compares the inputs with what the service holds, as the state knows it.
 func (IndividualEnrollment) Diff(ctx context.Context, req infer.DiffRequest[IndividualEnrollmentArgs, IndividualEnrollmentState]) (infer.DiffResponse, error) {
-	return diff(ctx, "registrationId", req.Inputs.declared(), req.State.held()), nil
+	return diff(ctx, individualsName, "registrationId", req.Inputs.declared(), req.State.held()), nil
 }

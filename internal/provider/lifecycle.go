@@ -19,6 +19,8 @@ type lifecycle struct {
 	host, collection string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
 	urn, token, name string
+	// claims say who else declares or holds an entry in this run.
+	claims *claims
 	// advice says what to do about an error; nothing when there is no more to say.
 	advice func(error) string
 }
@@ -30,7 +32,7 @@ func begin(ctx context.Context, collection string) (lifecycle, error) {
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{client: client, host: client.Host(), collection: collection, advice: config.advice}
+	l := lifecycle{client: client, host: client.Host(), collection: collection, claims: claimsFrom(ctx), advice: config.advice}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
 		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
 	}
@@ -76,11 +78,26 @@ func (l lifecycle) fetch(ctx context.Context, id string) (held, error) {
 	return h, nil
 }
 
-// create makes the entry, or takes over the one that an interrupted creation of the same resource left.
+// create makes the entry. One that exists already is taken over when it is this resource's own: a replaced one, or one that an interrupted
+// creation left.
 func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
+	done, err := l.claims.turn(ctx, claimOf(l.collection, want.ID))
+	if err != nil {
+		return held{}, l.failure("create", want.ID, err)
+	}
+	defer done()
+	made, err := l.makeEntry(ctx, want)
+	if made.ID != "" { // perhaps made only, as err then says
+		made.Instance = newInstance()
+		l.claims.hold(owner{l.urn, *made.Instance}, claimOf(l.collection, want.ID))
+	}
+	return made, err
+}
+
+func (l lifecycle) makeEntry(ctx context.Context, want declared) (held, error) {
 	found, err := l.fetch(ctx, want.ID)
 	if err == nil {
-		return l.takeOver(want, found)
+		return l.takeOver(ctx, want, found)
 	}
 	if !errors.Is(err, dpsapi.ErrNotFound) {
 		return held{}, l.failure("create", want.ID, err)
@@ -101,30 +118,6 @@ func (l lifecycle) create(ctx context.Context, want declared) (held, error) {
 		return held{}, l.failure("create", want.ID, err)
 	}
 	return l.settle(want, stored, keys), nil
-}
-
-// takeOver decides on an entry that stands where one is to be created.
-func (l lifecycle) takeOver(want declared, found held) (held, error) {
-	difference := l.difference(want, found)
-	if difference == "" {
-		found.declared = reconcile(want, found)
-		return found, nil
-	}
-	id := resourceID(l.host, l.collection, found.ID)
-	return held{}, fmt.Errorf("create enrollment %q: %s exists already; %s. To manage it with this resource, import it: "+
-		"pulumi import %s %s %s (with --provider when the resource names one)", want.ID, id, difference, l.token, l.name, id)
-}
-
-// difference says why an entry is not the one that an interrupted creation of this resource left; nothing when it is. Only keys can show
-// who made it: an entry without them is never this resource's, though it may be equal.
-func (l lifecycle) difference(want declared, found held) string {
-	if changed := changes(want, found); len(changed) > 0 {
-		return "it differs from the declared one in " + paths(changed)
-	}
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
-		return ""
-	}
-	return "it equals the declared one, but nothing shows that this resource created it"
 }
 
 // afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
@@ -172,6 +165,7 @@ func (l lifecycle) settle(want declared, stored dpsapi.IndividualEnrollment, key
 func (l lifecycle) read(ctx context.Context, id string, want declared, known held) (held, bool, error) {
 	if known.isUnconfirmed() {
 		found, ours, err := l.confirm(ctx, known)
+		found.Instance = known.Instance
 		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
 			return held{}, false, l.failure("read", id, err)
 		}
@@ -189,6 +183,9 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 		return known, true, nil
 	}
 	found := heldBy(l.host, entry)
+	if found.Instance = known.Instance; known.Etag == "" { // an import
+		found.Instance = newInstance()
+	}
 	if kindOf(found.Attestation) == dpsapi.SymmetricKeyAttestation {
 		attestation, err := l.attestation(ctx, id)
 		if errors.Is(err, dpsapi.ErrNotFound) {
@@ -208,9 +205,24 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 
 // update sends the whole entry with the keys it holds, on condition that it is still the version of the state.
 func (l lifecycle) update(ctx context.Context, want declared, known held) (held, error) {
-	if known.isUnconfirmed() {
-		return l.finish(ctx, want, known)
+	key := claimOf(l.collection, want.ID)
+	done, err := l.claims.turn(ctx, key)
+	if err != nil {
+		return held{}, l.failure("update", want.ID, err)
 	}
+	defer done()
+	l.claims.hold(owner{l.urn, text(known.Instance)}, key)
+	var updated held
+	if known.isUnconfirmed() {
+		updated, err = l.finish(ctx, want, known)
+	} else {
+		updated, err = l.change(ctx, want, known)
+	}
+	updated.Instance = known.Instance
+	return updated, err
+}
+
+func (l lifecycle) change(ctx context.Context, want declared, known held) (held, error) {
 	keys := keysOf(want.Attestation)
 	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
 		var err error
@@ -279,14 +291,6 @@ func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsapi.Symmetr
 		given.SecondaryKey = own.SecondaryKey
 	}
 	return given, nil
-}
-
-// delete removes the entry, whatever version it is; it may be gone already.
-func (l lifecycle) delete(ctx context.Context, id string) error {
-	if err := l.remove(ctx, id); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
-		return l.failure("delete", id, err)
-	}
-	return nil
 }
 
 // sameID reports whether two ids name the same entry: the service has no regard for letter case.

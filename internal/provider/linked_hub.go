@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
@@ -42,6 +43,7 @@ type LinkedHubArgs struct {
 // LinkedHubState is the state of a LinkedHub. The service tells no key, so the state's is the one that was sent last.
 type LinkedHubState struct {
 	LinkedHubArgs
+	Life
 }
 
 // Annotate describes the resource in the schema.
@@ -62,6 +64,11 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.Location, "Location of the hub.")
 	an.Describe(&a.AllocationWeight, "Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.")
 	an.Describe(&a.ApplyAllocationPolicy, "Whether the hub takes devices by allocation policy. True when left out.")
+}
+
+// claim names the link: a hub has one at a service.
+func (a LinkedHubArgs) claim() claimKey {
+	return claimOf("linkedHubs", linkID(a.ProvisioningServiceID, a.HubHostName))
 }
 
 // linkedHubs stands in the id between the service's resource id and the hub's host name.
@@ -107,7 +114,7 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 // Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
-	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args}}
+	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args, Life{new(string)}}}
 	if args.Key == nil && !isPartlyUnknown(ctx) {
 		return response, args.failure("link", errors.New("a new link needs the property key"))
 	}
@@ -118,12 +125,24 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	if err != nil {
 		return response, args.failure("link", err)
 	}
+	claims := claimsFrom(ctx)
+	done, err := claims.turn(ctx, args.claim())
+	if err != nil {
+		return response, args.failure("link", err)
+	}
+	defer done()
 	sent, err := client.Create(ctx, args.ProvisioningServiceID, args.link())
 	var exists *hublink.ExistsError
 	if errors.As(err, &exists) {
 		urn := urnFrom(ctx)
-		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared; to manage that link with this resource, import it: "+
-			"pulumi import %s %s %s (with --provider when the resource names one)", err, exists.Present.PolicyName, urn.Type(), urn.Name(), response.ID))
+		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared. Nothing was changed. "+
+			"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, or by `pulumi state rename`; "+
+			"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
+			"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
+	}
+	if response.Output.Instance = newInstance(); err == nil || sent {
+		claims.hold(owner{string(urnFrom(ctx)), *response.Output.Instance}, args.claim())
 	}
 	return response, args.outcome("link", sent, err)
 }
@@ -132,6 +151,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state *LinkedHubState) {
 	for _, output := range []any{
 		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location, &state.AllocationWeight, &state.ApplyAllocationPolicy,
+		&state.Instance,
 	} {
 		f.OutputField(output).AlwaysKnown()
 	}
@@ -143,7 +163,7 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	if args.Key == nil {
 		args.Key = req.State.Key // what is left out is kept
 	}
-	response := infer.UpdateResponse[LinkedHubState]{Output: LinkedHubState{args}}
+	response := infer.UpdateResponse[LinkedHubState]{Output: LinkedHubState{args, req.State.Life}}
 	if req.DryRun {
 		return response, nil
 	}
@@ -151,6 +171,13 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
+	claims := claimsFrom(ctx)
+	done, err := claims.turn(ctx, args.claim())
+	if err != nil {
+		return response, args.failure("change the link of", err)
+	}
+	defer done()
+	claims.hold(owner{string(urnFrom(ctx)), text(req.State.Instance)}, args.claim())
 	sent, err := client.Update(ctx, args.ProvisioningServiceID, args.link())
 	return response, args.outcome("change the link of", sent, err)
 }
@@ -176,7 +203,11 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, 
 	}
 	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName, link.Location, link.Weight, link.Apply
 	response.ID = req.ID
-	response.Inputs, response.State = found.spelledAs(req.Inputs), LinkedHubState{found.spelledAs(req.State.LinkedHubArgs)}
+	life := req.State.Life
+	if req.State.ProvisioningServiceID == "" { // an import
+		life.Instance = newInstance()
+	}
+	response.Inputs, response.State = found.spelledAs(req.Inputs), LinkedHubState{found.spelledAs(req.State.LinkedHubArgs), life}
 	return response, nil
 }
 
@@ -222,19 +253,36 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if args.AllocationWeight != nil {
 		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
 	}
+	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
+		faults = append(faults, declareOne(ctx, "hubHostName", "linkedHubs", linkID(args.ProvisioningServiceID, args.HubHostName))...)
+	}
 	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
 }
 
-// Delete removes this link and no other; one that is gone already is no error.
+// Delete removes this link and no other, unless another resource has it by now; one that is gone already is no error.
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
+	var response infer.DeleteResponse
+	claims, key := claimsFrom(ctx), req.State.claim()
+	done, err := claims.turn(ctx, key)
+	if err != nil {
+		return response, req.State.failure("unlink", err)
+	}
+	defer done()
+	if rival := claims.rivalOf(owner{string(urnFrom(ctx)), text(req.State.Instance)}, key); rival != nil {
+		if !rival.holds {
+			return response, req.State.failure("unlink", errors.New(declaredInVain(rival.urn)))
+		}
+		p.GetLogger(ctx).Infof("the link of hub %s is kept for %s", req.State.HubHostName, rival.urn)
+		return response, nil
+	}
 	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
 	if err == nil {
 		err = client.Remove(ctx, req.State.ProvisioningServiceID, req.State.HubHostName)
 	}
 	if err != nil {
-		return infer.DeleteResponse{}, req.State.failure("unlink", err)
+		return response, req.State.failure("unlink", err)
 	}
-	return infer.DeleteResponse{}, nil
+	return response, nil
 }
 
 // Diff compares the inputs with the link as the state knows it. An imported link's key is unknown: then a key counts as changed only
@@ -242,7 +290,7 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse, error) {
 	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	want, known := req.Inputs, req.State.LinkedHubArgs
-	spelled := known.spelledAs(want)
+	spelled, isReplaced := known.spelledAs(want), false
 	before := known.Key
 	if before == nil {
 		before = oldKey(ctx)
@@ -266,9 +314,14 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		}
 		if property.changed {
 			response.DetailedDiff[property.name] = p.PropertyDiff{Kind: kind, InputDiff: true}
+			isReplaced = isReplaced || property.replaces
 		}
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0
+	// A replacement of the same link comes after the deletion, also one that the program asks for by replaceOnChanges.
+	if response.DeleteBeforeReplace = !isReplaced; !isReplaced {
+		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), text(req.State.Instance)}, slices.Values([]claimKey{known.claim()}))
+	}
 	return response, nil
 }
 

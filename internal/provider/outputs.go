@@ -55,7 +55,7 @@ func markSecretsOf(list property.Array) property.Array {
 // a creation unknown, and none of an update whose new inputs were absent before.)
 var unknownWhenEmpty = []string{
 	"serviceHost", "etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "primaryCertificate", "secondaryCertificate",
-	"primaryKey", "secondaryKey", "activeKey", "nextKey", "digestKey", "devices",
+	"primaryKey", "secondaryKey", "activeKey", "nextKey", "digestKey", "devices", "instance",
 }
 
 // markUnknown marks the outputs that a preview does not know.

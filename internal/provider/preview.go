@@ -12,9 +12,9 @@ import (
 
 // preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
 func preview(ctx context.Context, want declared, known held) held {
-	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}}
-	if h.ServiceHost == "" {
-		h.ServiceHost = infer.GetConfig[*Config](ctx).host()
+	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}, Life: known.Life}
+	if known.ServiceHost == "" { // a creation
+		h.ServiceHost, h.Instance = infer.GetConfig[*Config](ctx).host(), new(string)
 	}
 	switch kindOf(want.Attestation) {
 	case dpsapi.SymmetricKeyAttestation:
@@ -36,10 +36,10 @@ func preview(ctx context.Context, want declared, known held) held {
 }
 
 // wire tells the framework that outputs follow no rule of its own: preview leaves empty what is not known, and markUnknown says so.
-func wire(f infer.FieldSelector, r *Record) {
+func wire(f infer.FieldSelector, r *Record, l *Life) {
 	for _, output := range []any{
 		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,
-		&r.PrimaryCertificate, &r.SecondaryCertificate,
+		&r.PrimaryCertificate, &r.SecondaryCertificate, &l.Instance,
 	} {
 		f.OutputField(output).AlwaysKnown()
 	}

@@ -71,27 +71,31 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
+	claims := newClaims()
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
+		claims.reset()
 		return served.Configure(withVariables(ctx, variables), req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
 	manifests := &sync.Map{}
 	adapted.Invoke = invokeWithSecrets(served)
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(withManifests(ctx, manifests), req)
+		response, err := served.Check(withClaims(withManifests(withURN(ctx, req.Urn), manifests), claims), req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		response, err := served.Diff(withUnknown(withOldInputs(withManifests(withURN(ctx, req.Urn), manifests), req.OldInputs), property.New(req.Inputs).HasComputed()), req)
+		ctx = withClaims(withOldInputs(withManifests(withURN(ctx, req.Urn), manifests), req.OldInputs), claims)
+		response, err := served.Diff(withUnknown(ctx, property.New(req.Inputs).HasComputed()), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}
 		return response, err
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
-		response, err := served.Create(withUnknown(withURN(ctx, req.Urn), property.New(req.Properties).HasComputed()), req)
+		ctx = withClaims(withURN(ctx, req.Urn), claims)
+		response, err := served.Create(withUnknown(ctx, property.New(req.Properties).HasComputed()), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
 		}
@@ -107,7 +111,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), req)
+		response, err := served.Update(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -115,7 +119,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
-		return served.Delete(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), req)
+		return served.Delete(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
 	}
 	return adapted
 }

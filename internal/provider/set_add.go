@@ -13,6 +13,15 @@ import (
 // add creates up to a bulk of enrollments, in smaller ones when the service refuses one as a whole. One that exists is taken over when this
 // creation made it, now or in an interrupted run.
 func (r *setRun) add(ctx context.Context, want []declared) {
+	done, err := r.claims.turn(ctx, r.keys(idsOf(want))...)
+	if err != nil {
+		return // cancelled, which apply tells
+	}
+	defer done()
+	r.addBulk(ctx, want)
+}
+
+func (r *setRun) addBulk(ctx context.Context, want []declared) {
 	entries, sent := make([]dpsapi.IndividualEnrollment, len(want)), make([]record, len(want))
 	for i, w := range want {
 		keys, err := r.keysFor(w)
@@ -24,8 +33,8 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 	}
 	result, err := r.entries.Bulk(ctx, dpsapi.BulkCreate, entries)
 	if isRefusedWhole(err) && len(want) > 1 {
-		r.add(ctx, want[:len(want)/2])
-		r.add(ctx, want[len(want)/2:])
+		r.addBulk(ctx, want[:len(want)/2])
+		r.addBulk(ctx, want[len(want)/2:])
 		return
 	}
 	if err != nil {
@@ -40,8 +49,7 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 		f, is := failed[strings.ToLower(w.ID)]
 		switch {
 		case !is:
-			r.note(w.ID, sent[i])
-			r.done(&r.added, 1)
+			r.made(w.ID, sent[i])
 		case f.Code/1000 == 409:
 			if !result.Repeated {
 				sent[i] = record{} // it was there before
@@ -90,16 +98,44 @@ func (r *setRun) adopt(ctx context.Context, want declared, sent record) {
 		r.fail(ctx, l.failure("create", want.ID, err))
 		return
 	}
-	now := r.reread(found, sent)
-	if !now.same(sent) {
-		if difference := l.difference(want, found); difference != "" {
-			id := resourceID(r.host, individualsName, found.ID)
-			r.fail(ctx, fmt.Errorf("create enrollment %q: %s exists already; %s. Delete it there, or leave it out here and manage it on its own: "+
-				"pulumi import azure-dps:index:IndividualEnrollment %s %s", want.ID, id, difference, want.ID, id))
-			return
-		}
-		now = r.record(want, foundKeys(found), found.Etag)
+	if now := r.reread(found, sent); now.same(sent) {
+		r.made(want.ID, now)
+		return
 	}
-	r.note(want.ID, now)
+	if difference := l.difference(want, found); difference != "" {
+		r.fail(ctx, r.existsAlready(want, found.ID, difference))
+		return
+	}
+	keys, err := r.keysFor(want)
+	if err != nil {
+		r.fail(ctx, err)
+		return
+	}
+	stored, err := l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+	if err != nil {
+		r.doubt(want.ID, r.record(want, keys, ""), err)
+		r.fail(ctx, l.failure("create", want.ID, err))
+		return
+	}
+	r.made(want.ID, r.answered(want, keys, stored))
+	r.tookOver(want.ID)
+}
+
+// made notes an enrollment that is this set's from now on.
+func (r *setRun) made(id string, current record) {
+	r.note(id, current)
+	r.claims.hold(r.owner, r.key(id))
 	r.done(&r.added, 1)
+}
+
+// existsAlready is the refusal to create an enrollment over one that is not this set's own, with the ways to go on.
+func (r *setRun) existsAlready(want declared, foundID, difference string) error {
+	id := resourceID(r.host, individualsName, foundID)
+	way := "delete it there first, as by a `pulumi up` without the resource that declares it"
+	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+		way = "give it the primaryKey and secondaryKey that it has, and it is taken over with them"
+	}
+	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed of it. "+
+		"hint: %s; or leave it out here and manage it alone: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
+		want.ID, id, difference, way, want.ID, id)
 }

@@ -10,6 +10,12 @@ import (
 
 // change sends an enrollment with the keys that it holds, on condition that it is still the version of the state.
 func (r *setRun) change(ctx context.Context, want declared) error {
+	done, err := r.claims.turn(ctx, r.key(want.ID))
+	if err != nil {
+		return err
+	}
+	defer done()
+	r.claims.hold(r.owner, r.key(want.ID))
 	l, known := r.of(want.ID), r.known(want.ID)
 	if !known.isSettled() {
 		return r.movedMeanwhile(want.ID) // settle left it alone
@@ -31,8 +37,13 @@ func (r *setRun) change(ctx context.Context, want declared) error {
 	if err != nil {
 		return r.updateFailure(want.ID, err)
 	}
-	r.note(want.ID, r.record(want, keys, stored.Etag))
+	r.note(want.ID, r.answered(want, keys, stored))
 	return nil
+}
+
+// answered is the record of an enrollment that the service accepted with these keys.
+func (r *setRun) answered(want declared, keys dpsapi.SymmetricKey, stored dpsapi.IndividualEnrollment) record {
+	return r.stamped(r.record(want, keys, ""), stored.Etag, stored.CreatedDateTimeUtc, stored.LastUpdatedDateTimeUtc)
 }
 
 // putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
@@ -43,7 +54,9 @@ func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys 
 	case err != nil:
 		return dpsapi.IndividualEnrollment{}, err
 	case l.isExactly(want, keys, found):
-		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{Etag: found.Etag}}, nil
+		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{
+			Etag: found.Etag, CreatedDateTimeUtc: found.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: found.LastUpdatedDateTimeUtc,
+		}}, nil
 	case !r.reread(found, known).same(known):
 		return dpsapi.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
 	}
@@ -64,8 +77,9 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 			return err
 		}
 	}
-	if err := l.delete(ctx, want.ID); err != nil {
-		return err
+	// The version that was compared: what somebody else makes of it meanwhile stays.
+	if err := l.remove(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		return r.updateFailure(want.ID, err)
 	}
 	r.forget(want.ID)
 	keys, err := r.keysFor(want)
@@ -77,7 +91,7 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 		r.doubt(want.ID, r.record(want, keys, ""), err)
 		return l.failure("create", want.ID, err)
 	}
-	r.note(want.ID, r.record(want, keys, stored.Etag))
+	r.note(want.ID, r.answered(want, keys, stored))
 	return nil
 }
 

@@ -51,6 +51,7 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
 	case known:
 		faults = append(faults, setFaults(ctx, told, unknownOf(req.NewInputs), time.Now())...)
+		faults = append(faults, declareSet(ctx, told)...)
 	}
 	if len(args.Items) > manyItems {
 		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
@@ -137,6 +138,30 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 			if faults = append(faults, item.place(f, path, i)); len(faults) == maxFaults {
 				return append(faults, enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
 			}
+		}
+	}
+	return faults
+}
+
+// declareSet declares the ids of the items, and returns the faults of those that another resource of the stack declares.
+func declareSet(ctx context.Context, args EnrollmentSetArgs) []enrollment.Fault {
+	path, items, err := args.rows(ctx)
+	if err != nil {
+		return nil // told already
+	}
+	prefix, keys := text(args.IDPrefix), make([]claimKey, 0, len(items))
+	for _, item := range items {
+		if item.RegistrationID != "" {
+			keys = append(keys, claimOf(individualsName, prefix+item.RegistrationID))
+		}
+	}
+	taken := claimsFrom(ctx).declare(string(urnFrom(ctx)), keys)
+	var faults []enrollment.Fault
+	for i, item := range items {
+		other, is := taken[claimOf(individualsName, prefix+item.RegistrationID)]
+		if is && len(faults) < maxFaults {
+			fault := enrollment.Fault{Path: "registrationId", Message: declaredTwice(prefix+item.RegistrationID, other)}
+			faults = append(faults, item.place(fault, path, i))
 		}
 	}
 	return faults

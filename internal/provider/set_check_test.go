@@ -129,7 +129,7 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 		"items":        func(n, changed int) object { return object{"items": numbered(n, changed)} },
 		"manifestText": func(n, changed int) object { return object{"manifestText": numberedText(n, changed)} },
 	} {
-		set := manage(t, server, "EnrollmentSet", "counted-"+name)
+		set := manage(t, nextRun(t, server), "EnrollmentSet", "counted-"+name)
 		set.up(source(12, 0))
 		if got := set.messages(); got != nil {
 			t.Errorf("%s: creation: got %q, want nothing", name, got)

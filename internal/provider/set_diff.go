@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"strings"
 
@@ -14,9 +15,9 @@ import (
 // Diff compares each enrollment with what the service holds, as the state knows it. Inline items have paths of their own; a manifest is
 // one property. A message counts the devices.
 func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
-	diff := map[string]p.PropertyDiff{}
+	diff, isMoved := map[string]p.PropertyDiff{}, false
 	if host := infer.GetConfig[*Config](ctx).host(); host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
-		diff["serviceHost"] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
+		diff["serviceHost"], isMoved = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}, true
 	}
 	if !isPartlyUnknown(ctx) {
 		devices, err := devicesDiff(ctx, req.Inputs, req.State)
@@ -25,7 +26,22 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 		}
 		maps.Copy(diff, devices)
 	}
-	return infer.DiffResponse{HasChanges: len(diff) > 0, DetailedDiff: diff}, nil
+	if !isMoved {
+		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), req.State.DigestKey}, heldKeys(req.State.Devices))
+	}
+	// A replacement has the same ids, so it comes after the deletion.
+	return infer.DiffResponse{HasChanges: len(diff) > 0, DetailedDiff: diff, DeleteBeforeReplace: !isMoved}, nil
+}
+
+// heldKeys are the claims of a set on the enrollments that are at the service by its records.
+func heldKeys(devices map[string]string) iter.Seq[claimKey] {
+	return func(yield func(claimKey) bool) {
+		for id, text := range devices {
+			if parseRecord(text).isMade() && !yield(claimOf(individualsName, id)) {
+				return
+			}
+		}
+	}
 }
 
 func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state EnrollmentSetState) (map[string]p.PropertyDiff, error) {

@@ -23,7 +23,13 @@ type record struct {
 	etag string
 	// kind is the type of the attestation, as the service names it.
 	kind, settings, primary, secondary, webhook string
+	// created and updated are digests of when the service says that it created and last wrote the enrollment; empty when that is not known,
+	// as in states of older versions.
+	created, updated string
 }
+
+// olderParts is how many parts records of older versions have: all but the times.
+const olderParts = 6
 
 const (
 	// absent stands for a part that a record does not have.
@@ -38,16 +44,16 @@ const (
 	unseen = "*"
 	// doubted stands for the digest of such a webhook when the manifest that was believed to have its query is another one now.
 	doubted = "?"
-	// digestBytes is how much of a MAC is kept.
-	digestBytes = 15
+	// digestBytes is how much of a MAC is kept, and timeBytes how much of one of a time.
+	digestBytes, timeBytes = 15, 3
 )
 
-func (r *record) parts() [6]*string {
-	return [...]*string{&r.etag, &r.kind, &r.settings, &r.primary, &r.secondary, &r.webhook}
+func (r *record) parts() [olderParts + 2]*string {
+	return [...]*string{&r.etag, &r.kind, &r.settings, &r.primary, &r.secondary, &r.webhook, &r.created, &r.updated}
 }
 
 func (r record) String() string {
-	var parts [6]string
+	var parts [olderParts + 2]string
 	for i, part := range r.parts() {
 		if parts[i] = *part; *part == "" {
 			parts[i] = absent
@@ -59,7 +65,7 @@ func (r record) String() string {
 func parseRecord(s string) record {
 	var r record
 	parts, into := strings.Split(s, " "), r.parts()
-	if len(parts) != len(into) {
+	if len(parts) != len(into) && len(parts) != olderParts {
 		return record{} // equal to nothing, so it is read anew
 	}
 	for i, part := range parts {
@@ -78,7 +84,7 @@ func (r record) isMade() bool { return r.etag != unanswered && r.etag != gone }
 
 // same reports whether both records are of the same enrollment, in whatever versions.
 func (r record) same(other record) bool {
-	other.etag = r.etag
+	other.etag, other.created, other.updated = r.etag, r.created, r.updated
 	return r == other && r.settings != ""
 }
 
@@ -148,6 +154,17 @@ func (d digester) sum(kind, value string) string {
 	mac.Reset()
 	mac.Write([]byte(kind + "\n" + value))
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:digestBytes])
+}
+
+// stamped returns the record with the version that the service answered: its etag and its times.
+func (d digester) stamped(r record, etag, created, updated string) record {
+	r.etag, r.created, r.updated = etag, d.timeDigest(created), d.timeDigest(updated)
+	return r
+}
+
+func (d digester) timeDigest(text string) string {
+	digest := d.sum("time", text)
+	return digest[:min(len(digest), base64.RawURLEncoding.EncodedLen(timeBytes))]
 }
 
 // record returns the record of an enrollment that the service holds with these keys.
@@ -238,7 +255,8 @@ func (d digester) agrees(want declared, known record) bool {
 // reread returns the record of what the service answered. The webhook's query is never told, so it is believed to be the known one; and
 // which keys the program gives is known from before.
 func (d digester) reread(found held, known record) record {
-	r := d.record(found.declared, foundKeys(found), found.Etag)
+	r := d.record(found.declared, foundKeys(found), "")
+	r = d.stamped(r, found.Etag, found.CreatedDateTimeUtc, found.LastUpdatedDateTimeUtc)
 	if known.primary != "" && !strings.HasPrefix(known.primary, made) {
 		r.primary = strings.TrimPrefix(r.primary, made)
 	}

@@ -77,7 +77,7 @@ func TestAnotherPrefixRenamesEveryDevice(t *testing.T) {
 			[]string{"idPrefix", "manifestText"}, []string{"two-a", "two-b"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			set := manage(t, server, "EnrollmentSet", "renamed "+name)
+			set := manage(t, nextRun(t, server), "EnrollmentSet", "renamed "+name)
 			set.up(test.first)
 			if got := set.up(test.then); !slices.Equal(got, test.want) {
 				t.Errorf("got changes in %v, want %v", got, test.want)

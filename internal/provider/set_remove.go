@@ -13,6 +13,12 @@ import (
 // the records go first, so that a failure leaves the enrollment for the next try, and once more afterwards: a device may have
 // registered in between. Those of which only the second is left to do are kept as gone.
 func (r *setRun) removal(ctx context.Context, ids []string) {
+	done, err := r.claims.turn(ctx, r.keys(ids)...)
+	if err != nil {
+		return // cancelled, which apply tells
+	}
+	defer done()
+	ids = r.unclaimed(ctx, ids)
 	there, left := parted(ids, func(id string) bool { return r.known(id).etag != gone })
 	if r.dropsRecords {
 		there = r.withoutRecords(ctx, there)

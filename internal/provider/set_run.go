@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"evenkeel/internal/dpsapi"
@@ -26,6 +27,8 @@ type setRun struct {
 	lifecycle
 	digester
 	entries dpsapi.Collection[dpsapi.IndividualEnrollment]
+	// owner is the set in this life of it: the key of its digests is made with it.
+	owner owner
 	// dropsRecords says that the registration record of a device goes with its enrollment.
 	dropsRecords bool
 
@@ -37,6 +40,8 @@ type setRun struct {
 	failures []string
 	// added, changed and removed count what was done.
 	added, changed, removed int
+	// kept are enrollments that left the set and stay at the service, and taken those that were there and are the set's from now on.
+	kept, taken []string
 }
 
 func beginSet(ctx context.Context, key string, devices map[string]string) (*setRun, error) {
@@ -52,7 +57,7 @@ func beginSet(ctx context.Context, key string, devices map[string]string) (*setR
 	if err != nil {
 		return nil, err
 	}
-	r := &setRun{lifecycle: l, digester: digests, entries: client.Individuals(), devices: map[string]string{}, spelled: map[string]string{}}
+	r := &setRun{lifecycle: l, digester: digests, entries: client.Individuals(), owner: owner{l.urn, key}, devices: map[string]string{}, spelled: map[string]string{}}
 	for id, text := range devices {
 		r.devices[id], r.spelled[strings.ToLower(id)] = text, id
 	}
@@ -100,7 +105,8 @@ func (r *setRun) fail(ctx context.Context, err error) {
 
 // apply does what is planned. Its error, if any, tells what was done and every failure; the devices are what was achieved.
 func (r *setRun) apply(ctx context.Context, plan setPlan) error {
-	inParallel(ctx, slices.Collect(slices.Chunk(plan.removed, dpsapi.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
+	going := r.own(ctx, plan.removed)
+	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsapi.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
 	inParallel(ctx, plan.changed, func(want declared) {
 		if err := r.change(ctx, want); err != nil {
 			r.fail(ctx, err)
@@ -112,6 +118,7 @@ func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 	if err := r.learnEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
 		r.failures = append(r.failures, fmt.Sprintf("read the etags of new enrollments: %v", err))
 	}
+	r.report(ctx)
 	if ctx.Err() != nil {
 		r.failures = append(r.failures, "interrupted: the next pulumi up goes on from here")
 	}
@@ -126,6 +133,33 @@ func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 		reasons = append(reasons, fmt.Sprintf("and %d more", more))
 	}
 	return infer.ResourceInitFailedError{Reasons: reasons}
+}
+
+// report tells of enrollments whose owner changed.
+func (r *setRun) report(ctx context.Context) {
+	for what, ids := range map[string][]string{
+		"kept at the service for another resource": r.kept, "existed already and are managed by this set now": r.taken,
+	} {
+		if slices.Sort(ids); len(ids) > 0 {
+			p.GetLogger(ctx).Info("enrollments: " + counted(what, ids))
+		}
+	}
+}
+
+func (r *setRun) tookOver(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.taken = append(r.taken, id)
+}
+
+func (r *setRun) key(id string) claimKey { return claimOf(individualsName, id) }
+
+func (r *setRun) keys(ids []string) []claimKey {
+	keys := make([]claimKey, len(ids))
+	for i, id := range ids {
+		keys[i] = r.key(id)
+	}
+	return keys
 }
 
 // total is the error of an operation that leaves nothing half done, with its reasons.

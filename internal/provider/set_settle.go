@@ -74,8 +74,7 @@ func (r *setRun) learnEtags(ctx context.Context, ids []string) error {
 	}
 	return r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
 		if made := r.known(id); r.settings(heldBy(r.host, entry).declared) == made.settings {
-			made.etag = entry.Etag
-			r.note(id, made)
+			r.note(id, r.stamped(made, entry.Etag, entry.CreatedDateTimeUtc, entry.LastUpdatedDateTimeUtc))
 		}
 	})
 }
@@ -100,8 +99,7 @@ func (r *setRun) settle(ctx context.Context, needs func(record) bool) error {
 		// Nobody changed it since it was made, so its keys are those that were sent.
 		untouched := entry.CreatedDateTimeUtc != "" && entry.CreatedDateTimeUtc == entry.LastUpdatedDateTimeUtc
 		if made.etag == "" && untouched && r.settings(heldBy(r.host, entry).declared) == made.settings {
-			made.etag = entry.Etag
-			r.note(id, made)
+			r.note(id, r.stamped(made, entry.Etag, entry.CreatedDateTimeUtc, entry.LastUpdatedDateTimeUtc))
 			return
 		}
 		doubtful = append(doubtful, id)

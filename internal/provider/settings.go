@@ -46,13 +46,24 @@ type Record struct {
 // Annotate describes the properties in the schema.
 func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.ServiceHost, "Host name of the provisioning service that holds the enrollment.")
-	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.")
+	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the enrollment was created, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the enrollment was last changed, in UTC.")
 	an.Describe(&r.PrimaryKey, "The primary symmetric key in force, given or made.")
 	an.Describe(&r.SecondaryKey, "The secondary symmetric key in force, given or made.")
 	an.Describe(&r.PrimaryCertificate, "The primary certificate that the service holds.")
 	an.Describe(&r.SecondaryCertificate, "The secondary certificate that the service holds.")
+}
+
+// Life tells a resource from the one that it replaced. See claims.
+type Life struct {
+	Instance *string `pulumi:"instance,optional"`
+}
+
+// Annotate describes the property in the schema.
+func (l *Life) Annotate(an infer.Annotator) {
+	an.Describe(&l.Instance, "Tells this resource from the one that it replaced, which has the same name and may have the same id. "+
+		"It means nothing to the service; resources of older versions have none.")
 }
 
 // Capabilities are a device's capabilities.

@@ -11,7 +11,7 @@ import (
 type store interface {
 	get(ctx context.Context, id string) (dpsapi.IndividualEnrollment, error)
 	put(ctx context.Context, id string, entry dpsapi.IndividualEnrollment, etag string) (dpsapi.IndividualEnrollment, error)
-	remove(ctx context.Context, id string) error
+	remove(ctx context.Context, id, etag string) error
 	attestation(ctx context.Context, id string) (dpsapi.Attestation, error)
 }
 
@@ -30,8 +30,8 @@ func (s individuals) put(ctx context.Context, id string, entry dpsapi.Individual
 	return s.Put(ctx, id, entry, etag)
 }
 
-func (s individuals) remove(ctx context.Context, id string) error {
-	return s.Delete(ctx, id, anyVersion)
+func (s individuals) remove(ctx context.Context, id, etag string) error {
+	return s.Delete(ctx, id, etag)
 }
 
 func (s individuals) attestation(ctx context.Context, id string) (dpsapi.Attestation, error) {
@@ -52,7 +52,7 @@ func (s groups) put(ctx context.Context, id string, entry dpsapi.IndividualEnrol
 	return fromGroup(group), err
 }
 
-func (s groups) remove(ctx context.Context, id string) error { return s.Delete(ctx, id, anyVersion) }
+func (s groups) remove(ctx context.Context, id, etag string) error { return s.Delete(ctx, id, etag) }
 
 func (s groups) attestation(ctx context.Context, id string) (dpsapi.Attestation, error) {
 	return s.AttestationMechanism(ctx, id)

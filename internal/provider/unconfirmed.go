@@ -40,13 +40,13 @@ func (l lifecycle) finish(ctx context.Context, want declared, known held) (held,
 	found, ours, err := l.confirm(ctx, known)
 	switch {
 	case errors.Is(err, dpsapi.ErrNotFound):
-		return l.create(ctx, want)
+		return l.makeEntry(ctx, want)
 	case err != nil:
 		return held{}, l.failure("create", want.ID, err)
 	case ours:
-		return l.update(ctx, want, found)
+		return l.change(ctx, want, found)
 	}
-	taken, err := l.takeOver(want, found)
+	taken, err := l.takeOver(ctx, want, found)
 	if err != nil {
 		err = fmt.Errorf("%w; before that, pulumi refresh takes the resource out of the stack", err)
 	}

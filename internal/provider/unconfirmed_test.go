@@ -53,7 +53,7 @@ func TestACreationWithoutAnAnswerIsBroughtToItsEnd(t *testing.T) {
 					}
 					m.server = direct
 					if fate == "foreign" {
-						other := manage(t, direct, made.kind, "somebody-else-"+id)
+						other := manage(t, nextRun(t, direct), made.kind, "somebody-else-"+id)
 						other.up(object{made.idName: id, "provisioningStatus": "disabled"})
 						defer func() {
 							if got := other.refresh(); got != nil {

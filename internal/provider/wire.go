@@ -20,6 +20,7 @@ type declared struct {
 type held struct {
 	declared
 	Record
+	Life
 }
 
 // kindOf returns the type of an attestation as the service names it.

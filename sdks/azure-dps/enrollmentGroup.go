@@ -53,10 +53,12 @@ type EnrollmentGroup struct {
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringOutput `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
+	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
@@ -303,7 +305,7 @@ func (o EnrollmentGroupOutput) EnrollmentGroupId() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 func (o EnrollmentGroupOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
@@ -311,6 +313,11 @@ func (o EnrollmentGroupOutput) Etag() pulumi.StringOutput {
 // Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 func (o EnrollmentGroupOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) InitialTwinPtrOutput { return v.InitialTwin }).(InitialTwinPtrOutput)
+}
+
+// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+func (o EnrollmentGroupOutput) Instance() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
 // The older way to name the one hub of the policy `static`; use `iotHubs`.

@@ -57,10 +57,12 @@ type LookupEnrollmentGroupResult struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 	Etag string `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
+	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	Instance *string `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
@@ -150,7 +152,7 @@ func (o LookupEnrollmentGroupResultOutput) EnrollmentGroupId() pulumi.StringOutp
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 func (o LookupEnrollmentGroupResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.Etag }).(pulumi.StringOutput)
 }
@@ -158,6 +160,11 @@ func (o LookupEnrollmentGroupResultOutput) Etag() pulumi.StringOutput {
 // Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 func (o LookupEnrollmentGroupResultOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
+}
+
+// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+func (o LookupEnrollmentGroupResultOutput) Instance() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
 // The older way to name the one hub of the policy `static`; use `iotHubs`.

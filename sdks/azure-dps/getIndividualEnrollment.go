@@ -57,10 +57,12 @@ type LookupIndividualEnrollmentResult struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 	Etag string `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
+	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	Instance *string `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
@@ -154,7 +156,7 @@ func (o LookupIndividualEnrollmentResultOutput) DeviceId() pulumi.StringPtrOutpu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 func (o LookupIndividualEnrollmentResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.Etag }).(pulumi.StringOutput)
 }
@@ -162,6 +164,11 @@ func (o LookupIndividualEnrollmentResultOutput) Etag() pulumi.StringOutput {
 // Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 func (o LookupIndividualEnrollmentResultOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
+}
+
+// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+func (o LookupIndividualEnrollmentResultOutput) Instance() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
 // The older way to name the one hub of the policy `static`; use `iotHubs`.

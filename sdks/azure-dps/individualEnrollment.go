@@ -55,10 +55,12 @@ type IndividualEnrollment struct {
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
+	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
@@ -317,7 +319,7 @@ func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update names it, so that nobody's change is overwritten unseen; a deletion does not. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
 func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
@@ -325,6 +327,11 @@ func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 // Twin that a device gets when it is first assigned to a hub, or when its data are reset.
 func (o IndividualEnrollmentOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) InitialTwinPtrOutput { return v.InitialTwin }).(InitialTwinPtrOutput)
+}
+
+// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+func (o IndividualEnrollmentOutput) Instance() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
 // The older way to name the one hub of the policy `static`; use `iotHubs`.

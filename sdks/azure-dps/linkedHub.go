@@ -47,6 +47,8 @@ type LinkedHub struct {
 	ApplyAllocationPolicy pulumi.BoolPtrOutput `pulumi:"applyAllocationPolicy"`
 	// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringOutput `pulumi:"hubHostName"`
+	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
 	// Location of the hub.
@@ -255,6 +257,11 @@ func (o LinkedHubOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 // Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
 func (o LinkedHubOutput) HubHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.HubHostName }).(pulumi.StringOutput)
+}
+
+// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+func (o LinkedHubOutput) Instance() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
 // A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.

@@ -1,0 +1,116 @@
+package provider
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	p "github.com/pulumi/pulumi-go-provider"
+
+	"evenkeel/internal/dpsapi"
+)
+
+// own returns the enrollments that are to be removed and are still this set's. The others leave the set and stay at the service, or are
+// failures when nobody can tell whose they are.
+func (r *setRun) own(ctx context.Context, ids []string) []string {
+	ids = r.unclaimed(ctx, ids)
+	versioned := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.known(id).isSettled() })
+	if len(versioned) == 0 {
+		return ids
+	}
+	var moved []string
+	err := r.survey(ctx, versioned, func(id string, entry dpsapi.IndividualEnrollment) {
+		if entry.Etag != r.known(id).etag {
+			moved = append(moved, id)
+		}
+	})
+	others := map[string]bool{}
+	if err == nil {
+		err = r.readAll(ctx, moved, func(id string, found held, known record) {
+			others[id] = r.isLost(ctx, id, found, known)
+		})
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return nil // of none is known that it may go
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return others[id] })
+}
+
+// isLost decides on an enrollment of which there is another version than that of the state, as lifecycle.ownVersion does.
+func (r *setRun) isLost(ctx context.Context, id string, found held, known record) bool {
+	now, urn := r.reread(found, known), r.of(id).urn
+	isNew := func(key, digest, slot string) bool {
+		return digest != "" && !r.agreesKey(key, digest) && isMadeFor(key, urn, slot)
+	}
+	keys, why := foundKeys(found), ""
+	switch {
+	case known.created != "" && now.created != known.created:
+		why = createdAgain
+	case isNew(keys.PrimaryKey, known.primary, primarySlot), isNew(keys.SecondaryKey, known.secondary, secondarySlot):
+		why = keysRenewed
+	}
+	if why != "" {
+		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and leaves this stack: %s", id, r.host, why)
+		r.forget(id)
+		return true
+	}
+	if known.updated != "" && now.updated != known.updated && now.same(known) {
+		r.fail(ctx, r.rewritten(id))
+		return true
+	}
+	return false
+}
+
+// unclaimed returns the enrollments on which no other resource of this run has a claim. Those that another one has leave the set; those
+// that another one declares and has not got are failures.
+func (r *setRun) unclaimed(ctx context.Context, ids []string) []string {
+	var free []string
+	for _, id := range ids {
+		switch rival := r.claims.rivalOf(r.owner, r.key(id)); {
+		case rival == nil:
+			free = append(free, id)
+		case rival.holds:
+			r.forget(id)
+			r.keep(id)
+		default:
+			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s", id, declaredInVain(rival.urn)))
+		}
+	}
+	return free
+}
+
+func (r *setRun) keep(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = append(r.kept, id)
+	r.removed++
+}
+
+// refuseUnkeyed fails a creation of the set, before it changes anything, when there are enrollments already that it could not take over: those
+// without symmetric keys, which cannot show who made them. A set that replaces another one would else be left half made.
+func (r *setRun) refuseUnkeyed(ctx context.Context, want []declared) error {
+	var unkeyed []string
+	for _, w := range want {
+		if kindOf(w.Attestation) != dpsapi.SymmetricKeyAttestation {
+			unkeyed = append(unkeyed, w.ID)
+		}
+	}
+	if len(unkeyed) == 0 {
+		return nil
+	}
+	var there []string
+	if err := r.survey(ctx, unkeyed, func(id string, _ dpsapi.IndividualEnrollment) { there = append(there, id) }); err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	slices.Sort(there)
+	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set made them. Nothing was changed. "+
+		"hint: if another resource declares them, remove them there first; if this set is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
+		"deleteBeforeReplace; if they were made elsewhere or by an interrupted run, import them: "+
+		"pulumi import azure-dps:index:EnrollmentSet %s %s/enrollments/%s --generate-code=false",
+		counted("exist already", there), r.host, r.urn, r.name, r.host, strings.Join(there, ","))
+}
