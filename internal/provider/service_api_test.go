@@ -34,6 +34,21 @@ func openService(t *testing.T) (serviceAPI, integration.Server) {
 // call sends a request and returns the object in the answer.
 func (s serviceAPI) call(t *testing.T, method, path string, body map[string]any) map[string]any {
 	t.Helper()
+	var object map[string]any
+	s.send(t, method, path, body, &object)
+	return object
+}
+
+// list returns what a query finds, all of which is on its first page.
+func (s serviceAPI) list(t *testing.T, path string) []map[string]any {
+	t.Helper()
+	var found []map[string]any
+	s.send(t, http.MethodPost, path, map[string]any{"query": "SELECT *"}, &found)
+	return found
+}
+
+func (s serviceAPI) send(t *testing.T, method, path string, body map[string]any, into any) {
+	t.Helper()
 	var content []byte
 	if body != nil {
 		var err error
@@ -54,13 +69,11 @@ func (s serviceAPI) call(t *testing.T, method, path string, body map[string]any)
 	must(t, err)
 	defer answer.Body.Close()
 	if answer.StatusCode == http.StatusNoContent {
-		return nil
+		return
 	}
-	var object map[string]any
-	if err := json.NewDecoder(answer.Body).Decode(&object); err != nil || answer.StatusCode != http.StatusOK {
-		t.Fatalf("%s %s: %s %v %v", method, path, answer.Status, object, err)
+	if err := json.NewDecoder(answer.Body).Decode(into); err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatalf("%s %s: %s %v %v", method, path, answer.Status, into, err)
 	}
-	return object
 }
 
 // entry returns an entry with its keys.
