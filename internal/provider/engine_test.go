@@ -308,6 +308,13 @@ func (s *stack) taint(urn resource.URN) {
 	s.t.Fatalf("taint %s: the state has no such resource", urn)
 }
 
+// untaint takes every such mark away, as `pulumi state untaint --all` does.
+func (s *stack) untaint() {
+	for _, r := range s.state.Resources {
+		r.Taint = false
+	}
+}
+
 // output returns a text output of a resource in the state.
 func (s *stack) output(urn resource.URN, name resource.PropertyKey) string {
 	for _, r := range s.state.Resources {
