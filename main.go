@@ -60,13 +60,16 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 	if err != nil {
 		return err
 	}
+	single := first                 // a device that moves from the manifest to an enrollment of its own is taken over before the manifest drops it
 	for _, d := range cfg.Devices { // device-1 and device-2 by default
-		if _, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within); err != nil {
+		device, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within)
+		if err != nil {
 			return err
 		}
+		single = append(single, device)
 	}
 	if cfg.Manifest != nil { // manifest: thousands of devices in a file
-		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(first), service.Within); err != nil {
+		if _, err := azuredps.NewEnrollmentSet(ctx, "manifest", cfg.Manifest.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(single), service.Within); err != nil {
 			return err
 		}
 	}

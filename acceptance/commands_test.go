@@ -132,12 +132,14 @@ func findEmulator(folder string) (whereabouts, error) {
 	return whereabouts{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
 }
 
-func dial(folder string) (service, error) {
+func dial(folder string) (service, error) { return dialStack(folder, own.Stack) }
+
+func dialStack(folder, stack string) (service, error) {
 	at, err := findEmulator(folder)
 	if err != nil {
 		return service{}, err
 	}
-	out, err := own.Keel(folder, "exec", "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
+	out, err := own.Keel(folder, "exec", "-s", stack, "--", "pulumi", "stack", "output", "serviceConnectionString", "--show-secrets")
 	if err != nil {
 		return service{}, err
 	}

@@ -72,6 +72,35 @@ var questions = []question{
 	{14, "a consumer group that is not there cannot be deleted", func(c *cloud, t *testing.T) {
 		c.must(t, "DELETE", c.hubPath+"/eventHubEndpoints/events/ConsumerGroups/absent"+hubVersion, "", 404)
 	}},
+	{15, "a registration leaves the etag and the time of update of its enrollment", func(c *cloud, t *testing.T) {
+		key := c.enrolled(t, "question-15")
+		before := c.as(t, "owner", "GET", "/enrollments/question-15", "").want(t, 200, "")
+		c.register(t, c.scope, "question-15", key).want(t, 200, "")
+		after := c.as(t, "owner", "GET", "/enrollments/question-15", "").want(t, 200, "")
+		for _, name := range []string{"etag", "lastUpdatedDateTimeUtc"} {
+			if before.text(name) != after.text(name) {
+				t.Errorf("%s: got %s, want %s as before the registration", name, after.text(name), before.text(name))
+			}
+		}
+	}},
+	{16, "an identical PUT moves the etag and the time of update of an enrollment, and not its creation time", func(c *cloud, t *testing.T) {
+		key := c.enrolled(t, "question-16")
+		before := c.as(t, "owner", "GET", "/enrollments/question-16", "").want(t, 200, "")
+		after := c.as(t, "owner", "PUT", "/enrollments/question-16", fmt.Sprintf(`{"registrationId":"question-16",
+			"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":%q,"secondaryKey":%q}}}`, key, key), "If-Match", "*").want(t, 200, "")
+		for name, moves := range map[string]bool{"etag": true, "lastUpdatedDateTimeUtc": true, "createdDateTimeUtc": false} {
+			if moved := before.text(name) != after.text(name); moved != moves {
+				t.Errorf("%s moved: %t, want %t", name, moved, moves)
+			}
+		}
+	}},
+	{17, "a bulk deletion compares no etags", func(c *cloud, t *testing.T) {
+		c.enrolled(t, "question-17")
+		got := c.as(t, "owner", "POST", "/enrollments", `{"mode":"delete","enrollments":[{"registrationId":"question-17","etag":"AAAAAAAAAAA="}]}`).want(t, 200, "")
+		if !strings.Contains(got.body, `"isSuccessful":true`) {
+			t.Errorf("got %s, want success", got.body)
+		}
+	}},
 }
 
 // hubAnswers calls the hub as its operator and wants that status, and that code in the body.
