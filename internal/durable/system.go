@@ -1,0 +1,45 @@
+package durable
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+)
+
+type linkError = os.LinkError
+
+// system is the operating system's file system.
+type system struct{}
+
+func (system) Create(name string, perm fs.FileMode) (File, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, perm)
+}
+
+func (system) Open(name string) (io.ReadCloser, error)   { return os.Open(name) }
+func (system) Stat(name string) (fs.FileInfo, error)     { return os.Stat(name) }
+func (system) Mkdir(name string, perm fs.FileMode) error { return os.Mkdir(name, perm) }
+func (system) Rename(from, to string) error              { return os.Rename(from, to) }
+func (system) Link(from, to string) error                { return os.Link(from, to) }
+func (system) Remove(name string) error                  { return os.Remove(name) }
+
+func (system) ReadDir(name string) ([]string, error) {
+	entries, err := os.ReadDir(name)
+	names := make([]string, len(entries))
+	for i, entry := range entries {
+		names[i] = entry.Name()
+	}
+	return names, err
+}
+
+func (system) SyncFolder(name string) error {
+	if runtime.GOOS == "windows" {
+		return nil // folders cannot be synced there; NTFS keeps names in a journal
+	}
+	folder, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}
