@@ -18,3 +18,6 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	}
 	return s.store.commitDevices(b)
 }
+
+// Look looks at the files of the store, as the state does now and then.
+func (s *State) Look() error { return s.store.look() }

@@ -78,9 +78,10 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	open(t, state.Options{Dir: dir})
 }
 
-// setRows writes to a store that is closed, past the state.
+// setRows writes to a store that is closed, past the state, as another version would.
 func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	t.Helper()
+	must(t, os.Remove(filepath.Join(dir, "closed.json")))
 	db, err := pebble.Open(dir, &pebble.Options{Logger: silent{}})
 	must(t, err)
 	for key, value := range rows {

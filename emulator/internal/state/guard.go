@@ -1,0 +1,194 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// fail makes the store take no more changes, for the first reason that it is given. What it holds can still be read, as far as the disk lets it.
+func (s *store) fail(cause error) {
+	err := stopped(cause)
+	if !s.failed.CompareAndSwap(nil, &err) {
+		return
+	}
+	close(s.broken)
+	s.logger.Error("the emulator changes nothing more", "error", err)
+}
+
+// stopped says by one of our sentences why the store takes no more.
+func stopped(cause error) error {
+	switch {
+	case Stopped(cause) != nil:
+		return cause
+	case errors.Is(cause, fs.ErrNotExist):
+		return fmt.Errorf("%w (%w)", ErrRemoved, cause)
+	case isCorrupt(cause):
+		return fmt.Errorf("%w (%w)", ErrCorrupt, cause)
+	}
+	return fmt.Errorf("%w (%w)", ErrUnwritable, cause)
+}
+
+// Stopped is the reason, with what to do, for which a state takes no more changes, when err says so: ErrUnwritable, ErrRemoved or ErrCorrupt.
+// Otherwise it is nil.
+func Stopped(err error) error {
+	for _, reason := range []error{ErrUnwritable, ErrRemoved, ErrCorrupt} {
+		if errors.Is(err, reason) {
+			return reason
+		}
+	}
+	return nil
+}
+
+// guard runs a write. It returns an error when the store takes no more, also while the write itself waits for ever.
+func (s *store) guard(write func() error) error {
+	if failed := s.failed.Load(); failed != nil {
+		return *failed
+	}
+	if s.busy.Load() > 0 {
+		return s.apart(write)
+	}
+	return s.caught(write)
+}
+
+// apart runs a write on a goroutine of its own, which is left behind when the store takes no more.
+func (s *store) apart(write func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		err := errors.New("the database ended the write")
+		defer func() { done <- err }() // also when the goroutine is ended, see quiet
+		err = s.caught(write)
+	}()
+	select {
+	case err := <-done:
+		if failed := s.failed.Load(); err != nil && failed != nil {
+			return *failed
+		}
+		return err
+	case <-s.broken:
+		return *s.failed.Load()
+	}
+}
+
+// caught runs a write and turns the database's way of giving up into an error.
+func (s *store) caught(write func() error) (err error) {
+	defer func() {
+		switch cause := recover().(type) {
+		case nil:
+		case fatal:
+			s.fail(cause.err)
+			err = *s.failed.Load()
+		default:
+			panic(cause)
+		}
+	}()
+	return explain(write())
+}
+
+// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which caught reports, or the
+// goroutine of the database's own that gave up. Either way nothing that was acknowledged is lost, and nothing more can be acknowledged.
+type quiet struct{ s *store }
+
+type fatal struct{ err error }
+
+// fatalCommit begins the message with which the database gives up on the goroutine of a commit.
+const fatalCommit = "pebble: fatal commit error"
+
+func (quiet) Infof(string, ...any)  {}
+func (quiet) Errorf(string, ...any) {}
+func (q quiet) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	for _, arg := range args { // the format keeps none
+		if cause, ok := arg.(error); ok {
+			err = cause
+		}
+	}
+	if strings.HasPrefix(format, fatalCommit) {
+		panic(fatal{err})
+	}
+	q.s.fail(err)
+	runtime.Goexit()
+}
+
+// listener hears of the database's own work. The default one would end the process for a damaged block, which the read that met it reports.
+func (s *store) listener() *pebble.EventListener {
+	return &pebble.EventListener{
+		DataCorruption: func(pebble.DataCorruptionInfo) {},
+		// The database would try again at once and for ever.
+		BackgroundError: func(err error) {
+			s.fail(err)
+			runtime.Goexit()
+		},
+		FlushBegin:      func(pebble.FlushInfo) { s.busy.Add(1) },
+		FlushEnd:        func(pebble.FlushInfo) { s.busy.Add(-1) },
+		CompactionBegin: func(pebble.CompactionInfo) { s.busy.Add(1) },
+		CompactionEnd:   func(pebble.CompactionInfo) { s.busy.Add(-1) },
+	}
+}
+
+// unreadable explains the error of a read. After a damaged or missing file the store takes no more changes.
+func (s *store) unreadable(err error) error {
+	if isCorrupt(err) || errors.Is(err, fs.ErrNotExist) {
+		s.fail(err)
+		return *s.failed.Load()
+	}
+	return explain(err)
+}
+
+// explain gives the database's errors our words.
+func explain(err error) error {
+	switch {
+	case err == nil, errors.Is(err, ErrCorrupt):
+		return err
+	case isCorrupt(err):
+		return fmt.Errorf("%w (%s)", ErrCorrupt, firstLine(err))
+	case errors.Is(err, pebble.ErrClosed):
+		return ErrClosed
+	}
+	return err
+}
+
+func isCorrupt(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// explainOpen gives errors of opening our words. What is neither a refusal of the operating system nor our own is damage: the database expected
+// other files, or another content.
+func (s *store) explainOpen(err error) error {
+	if failed := s.failed.Load(); failed != nil {
+		return *failed
+	}
+	refused, system := s.disk.refusal(), syscall.Errno(0)
+	switch {
+	case Stopped(err) != nil, errors.Is(err, ErrNewer), errors.Is(err, fs.ErrPermission):
+		return err
+	case refused != nil:
+		return stopped(refused)
+	case unwritable(err):
+		return stopped(err)
+	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	return fmt.Errorf("%w (%s)", ErrCorrupt, firstLine(err))
+}
+
+// unwritable reports whether the operating system refused a write for want of room, or because the disk is broken or cannot be written.
+func unwritable(err error) bool {
+	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
+		if errors.Is(err, reason) {
+			return true
+		}
+	}
+	return false
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
