@@ -12,54 +12,80 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk is the file system that the database sees. It remembers the first write that was refused, and checks after each sync of the log that the
-// log is still where a restart looks for it: what is synced to a file that was removed is not acknowledged.
+// disk is the file system that the database sees. The first write that the real one refuses fails the store; from then on disk is dead: what the
+// database writes goes to memory and nothing is removed, so that the files stay as they were while the database, which knows no way to give up
+// but to try for ever or to end the process, can be read and closed. What it then takes for synced is not acknowledged: see store.guard.
+//
+// After each sync of the log it checks that the log is still where a restart looks for it.
 type disk struct {
 	vfs.FS
-	refused atomic.Pointer[error]
+	store *store
+	// memory holds what is made once the disk is dead.
+	memory *vfs.MemFS
+	// open says that the database has been opened: until then it waits for compactions, from then on they wait for closing.
+	open    atomic.Bool
+	closing chan struct{}
 
 	mu sync.Mutex
 	// manifest is the path of the manifest made last, log the log; empty before the first.
 	manifest string
 	log      *diskFile
+	// later are logs to be removed once the database is open: it removes the old ones before it makes a new one, and a store without any has lost
+	// one.
+	later []string
 }
 
-// remember keeps the first error of a write.
-func (d *disk) remember(err error) error {
-	if err != nil && !errors.Is(err, fs.ErrExist) {
-		d.refused.CompareAndSwap(nil, &err)
-	}
-	return err
-}
+// compactionWrites are the writes of compactions, as the database names them. They would fill the memory, and failing, be tried for ever.
+const compactionWrites = "pebble-compaction"
 
-// refusal is the first error of a write, nil while there is none.
-func (d *disk) refusal() error {
-	if refused := d.refused.Load(); refused != nil {
-		return *refused
+var errDead = errors.New("the disk refused an earlier write")
+
+func (d *disk) dead() bool { return d.store.failed.Load() != nil }
+
+// refused fails the store for an error of a write, and keeps it from the database.
+func (d *disk) refused(err error) error {
+	if err != nil {
+		d.store.fail(err)
 	}
 	return nil
 }
 
-func (d *disk) wrap(name string, f vfs.File, err error) (vfs.File, error) {
-	if d.remember(err) != nil {
+// Create implements vfs.FS.
+func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if !d.dead() {
+		f, err := d.FS.Create(name, category)
+		if err == nil {
+			return d.wrap(name, f), nil
+		}
+		d.store.fail(err)
+	}
+	if category == compactionWrites && d.open.Load() {
+		<-d.closing
+		return nil, errDead
+	}
+	if err := d.memory.MkdirAll(d.PathDir(name), 0o700); err != nil {
 		return nil, err
 	}
+	return d.memory.Create(name, category)
+}
+
+func (d *disk) wrap(name string, f vfs.File) vfs.File {
 	wrapped := &diskFile{File: f, disk: d, name: name}
-	switch base := filepath.Base(name); {
+	base := filepath.Base(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case strings.HasSuffix(base, tableSuffix):
+		wrapped.table = true
 	case strings.HasSuffix(base, logSuffix):
-		wrapped.log = true
 		if info, err := f.Stat(); err == nil {
 			wrapped.id = identity(info)
 		}
-		d.mu.Lock()
-		d.log = wrapped
-		d.mu.Unlock()
+		wrapped.log, d.log = true, wrapped
 	case strings.HasPrefix(base, manifestPrefix):
-		d.mu.Lock()
 		d.manifest = name
-		d.mu.Unlock()
 	}
-	return wrapped, nil
+	return wrapped
 }
 
 // isLog and isManifest report whether none has followed.
@@ -75,22 +101,10 @@ func (d *disk) isManifest(name string) bool {
 	return d.manifest == name
 }
 
-// Create implements vfs.FS.
-func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	f, err := d.FS.Create(name, category)
-	return d.wrap(name, f, err)
-}
-
-// OpenReadWrite implements vfs.FS.
-func (d *disk) OpenReadWrite(name string, category vfs.DiskWriteCategory, o ...vfs.OpenOption) (vfs.File, error) {
-	f, err := d.FS.OpenReadWrite(name, category, o...)
-	return d.wrap(name, f, err)
-}
-
 // ReuseForWrite implements vfs.FS. It makes a new file, as it may: the end of a reused log holds parts of older changes, which cannot be told
 // from a damaged end of the newer ones.
 func (d *disk) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
-	if err := d.FS.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := d.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	return d.Create(to, category)
@@ -105,15 +119,88 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return &diskFile{File: f, disk: d, name: name}, nil
 }
 
+// Open implements vfs.FS.
+func (d *disk) Open(name string, o ...vfs.OpenOption) (vfs.File, error) {
+	if d.dead() {
+		if f, err := d.memory.Open(name, o...); err == nil {
+			return f, nil
+		}
+	}
+	return d.FS.Open(name, o...)
+}
+
+// Stat implements vfs.FS.
+func (d *disk) Stat(name string) (vfs.FileInfo, error) {
+	if d.dead() {
+		if info, err := d.memory.Stat(name); err == nil {
+			return info, nil
+		}
+	}
+	return d.FS.Stat(name)
+}
+
 // Rename implements vfs.FS.
-func (d *disk) Rename(from, to string) error { return d.remember(d.FS.Rename(from, to)) }
+func (d *disk) Rename(from, to string) error {
+	if d.dead() {
+		_ = d.memory.Rename(from, to) // what is not there is on the disk, and stays as it is
+		return nil
+	}
+	return d.refused(d.FS.Rename(from, to))
+}
 
 // Link implements vfs.FS.
-func (d *disk) Link(from, to string) error { return d.remember(d.FS.Link(from, to)) }
+func (d *disk) Link(from, to string) error {
+	if d.dead() {
+		_ = d.memory.Link(from, to)
+		return nil
+	}
+	return d.refused(d.FS.Link(from, to))
+}
+
+// Remove implements vfs.FS.
+func (d *disk) Remove(name string) error {
+	if d.dead() {
+		_ = d.memory.Remove(name)
+		return nil
+	}
+	if strings.HasSuffix(name, logSuffix) && d.postpone(name) {
+		return nil
+	}
+	return d.FS.Remove(name)
+}
+
+// postpone keeps a removal for when the database is open, and reports whether it is not yet.
+func (d *disk) postpone(name string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open.Load() {
+		return false
+	}
+	d.later = append(d.later, name)
+	return true
+}
+
+// opened is called once the database is open.
+func (d *disk) opened() error {
+	d.mu.Lock()
+	later := d.later
+	d.open.Store(true)
+	d.mu.Unlock()
+	var failures []error
+	for _, name := range later {
+		if err := d.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(failures...)
+}
 
 // MkdirAll implements vfs.FS.
 func (d *disk) MkdirAll(name string, perm fs.FileMode) error {
-	return d.remember(d.FS.MkdirAll(name, perm))
+	if d.dead() {
+		return nil
+	}
+	return d.refused(d.FS.MkdirAll(name, perm))
 }
 
 // GetDiskUsage implements vfs.FS. The database only reports it, and would take a failure for one of its own work.
@@ -124,50 +211,75 @@ func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 // Unwrap implements vfs.FS.
 func (d *disk) Unwrap() vfs.FS { return d.FS }
 
-// diskFile is a file that the database writes.
+// diskFile is a file that the database writes, or a folder that it syncs.
 type diskFile struct {
 	vfs.File
 	disk *disk
 	name string
-	// log says that it is checked after each sync; id is what tells it from another file of that name.
+	// table says that the file is read after it was written: the database is told that it failed, and writes another one.
+	table bool
+	// log says that the file is checked after each sync; id is what tells it from another file of that name.
 	log bool
 	id  any
 }
 
-// Write implements vfs.File.
-func (f *diskFile) Write(p []byte) (int, error) {
-	n, err := f.File.Write(p)
-	return n, f.disk.remember(err)
+// do runs a write, and keeps its failure from the database.
+func (f *diskFile) do(write func() error) error {
+	if f.disk.dead() {
+		if f.table {
+			return errDead
+		}
+		return nil
+	}
+	err := write()
+	if err != nil {
+		f.disk.store.fail(err)
+		if f.table {
+			return err
+		}
+	}
+	return nil
 }
 
-// WriteAt implements vfs.File.
-func (f *diskFile) WriteAt(p []byte, at int64) (int, error) {
-	n, err := f.File.WriteAt(p, at)
-	return n, f.disk.remember(err)
+// Write implements vfs.File.
+func (f *diskFile) Write(p []byte) (int, error) {
+	return len(p), f.do(func() error {
+		_, err := f.File.Write(p)
+		return err
+	})
 }
 
 // Sync implements vfs.File.
-func (f *diskFile) Sync() error { return f.synced(f.File.Sync()) }
+func (f *diskFile) Sync() error { return f.do(func() error { return f.synced(f.File.Sync()) }) }
 
 // SyncData implements vfs.File.
-func (f *diskFile) SyncData() error { return f.synced(f.File.SyncData()) }
+func (f *diskFile) SyncData() error { return f.do(func() error { return f.synced(f.File.SyncData()) }) }
 
 // SyncTo implements vfs.File.
-func (f *diskFile) SyncTo(length int64) (bool, error) {
-	full, err := f.File.SyncTo(length)
-	return full, f.disk.remember(err)
+func (f *diskFile) SyncTo(length int64) (full bool, err error) {
+	err = f.do(func() error {
+		full, err = f.File.SyncTo(length)
+		return err
+	})
+	return full, err
+}
+
+// Close implements vfs.File.
+func (f *diskFile) Close() error {
+	err := f.File.Close()
+	return f.do(func() error { return err })
 }
 
 func (f *diskFile) synced(err error) error {
 	if err == nil && f.log {
-		err = f.present()
+		return f.present()
 	}
-	return f.disk.remember(err)
+	return err
 }
 
 // present fails when a restart would not find the file under its name.
 func (f *diskFile) present() error {
-	info, err := f.disk.Stat(f.name)
+	info, err := f.disk.FS.Stat(f.name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("%w (%s)", ErrRemoved, filepath.Base(f.name))

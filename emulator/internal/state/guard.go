@@ -18,7 +18,6 @@ func (s *store) fail(cause error) {
 	if !s.failed.CompareAndSwap(nil, &err) {
 		return
 	}
-	close(s.broken)
 	s.logger.Error("the emulator changes nothing more", "error", err)
 }
 
@@ -46,53 +45,28 @@ func Stopped(err error) error {
 	return nil
 }
 
-// guard runs a write. It returns an error when the store takes no more, also while the write itself waits for ever.
-func (s *store) guard(write func() error) error {
-	if failed := s.failed.Load(); failed != nil {
-		return *failed
-	}
-	if s.busy.Load() > 0 {
-		return s.apart(write)
-	}
-	return s.caught(write)
-}
-
-// apart runs a write on a goroutine of its own, which is left behind when the store takes no more.
-func (s *store) apart(write func() error) error {
-	done := make(chan error, 1)
-	go func() {
-		err := errors.New("the database ended the write")
-		defer func() { done <- err }() // also when the goroutine is ended, see quiet
-		err = s.caught(write)
-	}()
-	select {
-	case err := <-done:
-		if failed := s.failed.Load(); err != nil && failed != nil {
-			return *failed
-		}
-		return err
-	case <-s.broken:
-		return *s.failed.Load()
-	}
-}
-
-// caught runs a write and turns the database's way of giving up into an error.
-func (s *store) caught(write func() error) (err error) {
+// guard runs a write. What the database did while or after the store failed it may have done in memory: it does not count.
+func (s *store) guard(write func() error) (err error) {
 	defer func() {
 		switch cause := recover().(type) {
 		case nil:
 		case fatal:
 			s.fail(cause.err)
-			err = *s.failed.Load()
 		default:
 			panic(cause)
 		}
+		if failed := s.failed.Load(); failed != nil {
+			err = *failed
+		}
 	}()
+	if s.failed.Load() != nil {
+		return nil // the deferred function has the reason
+	}
 	return explain(write())
 }
 
-// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which caught reports, or the
-// goroutine of the database's own that gave up. Either way nothing that was acknowledged is lost, and nothing more can be acknowledged.
+// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which guard reports, or the
+// goroutine of the database's own that gave up. Refused writes do not get here, see disk.
 type quiet struct{ s *store }
 
 type fatal struct{ err error }
@@ -104,11 +78,6 @@ func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (q quiet) Fatalf(format string, args ...any) {
 	err := fmt.Errorf(format, args...)
-	for _, arg := range args { // the format keeps none
-		if cause, ok := arg.(error); ok {
-			err = cause
-		}
-	}
 	if strings.HasPrefix(format, fatalCommit) {
 		panic(fatal{err})
 	}
@@ -118,18 +87,7 @@ func (q quiet) Fatalf(format string, args ...any) {
 
 // listener hears of the database's own work. The default one would end the process for a damaged block, which the read that met it reports.
 func (s *store) listener() *pebble.EventListener {
-	return &pebble.EventListener{
-		DataCorruption: func(pebble.DataCorruptionInfo) {},
-		// The database would try again at once and for ever.
-		BackgroundError: func(err error) {
-			s.fail(err)
-			runtime.Goexit()
-		},
-		FlushBegin:      func(pebble.FlushInfo) { s.busy.Add(1) },
-		FlushEnd:        func(pebble.FlushInfo) { s.busy.Add(-1) },
-		CompactionBegin: func(pebble.CompactionInfo) { s.busy.Add(1) },
-		CompactionEnd:   func(pebble.CompactionInfo) { s.busy.Add(-1) },
-	}
+	return &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}, BackgroundError: s.fail}
 }
 
 // unreadable explains the error of a read. After a damaged or missing file the store takes no more changes.
@@ -164,12 +122,10 @@ func (s *store) explainOpen(err error) error {
 	if failed := s.failed.Load(); failed != nil {
 		return *failed
 	}
-	refused, system := s.disk.refusal(), syscall.Errno(0)
+	system := syscall.Errno(0)
 	switch {
 	case Stopped(err) != nil, errors.Is(err, ErrNewer), errors.Is(err, fs.ErrPermission):
 		return err
-	case refused != nil:
-		return stopped(refused)
 	case unwritable(err):
 		return stopped(err)
 	case errors.As(err, &system) && !errors.Is(err, fs.ErrNotExist):

@@ -55,11 +55,8 @@ type store struct {
 	revision atomic.Uint64
 	// unsynced counts the commits that readers may see already though they are not on disk yet.
 	unsynced atomic.Int64
-	// failed is set by the first failure after which the store takes no more, see fail; broken is closed then.
+	// failed is set by the first failure after which the store takes no more, see fail.
 	failed atomic.Pointer[error]
-	broken chan struct{}
-	// busy counts what the database does in the background: only then can a commit wait for the disk without writing itself.
-	busy atomic.Int64
 	// stopLooking ends the watch over the files.
 	stopLooking func()
 }
@@ -67,6 +64,9 @@ type store struct {
 // openStore opens or makes the store in dir.
 func openStore(dir string, files vfs.FS, logger *slog.Logger) (*store, error) {
 	if err := files.MkdirAll(dir, 0o700); err != nil {
+		if unwritable(err) {
+			err = stopped(err)
+		}
 		return nil, fmt.Errorf("make store folder %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, files)
@@ -74,27 +74,18 @@ func openStore(dir string, files vfs.FS, logger *slog.Logger) (*store, error) {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
 	if unwritable(err) {
-		return nil, fmt.Errorf("open store %s: %w (%w)", dir, ErrUnwritable, err)
+		return nil, fmt.Errorf("open store %s: %w", dir, stopped(err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w (%v)", dir, ErrInUse, err)
 	}
-	s := &store{
-		dir: dir, lock: lock, disk: &disk{FS: files}, logger: logger, cache: pebble.NewCache(cacheSize), broken: make(chan struct{}),
-		stopLooking: func() {},
-	}
-	if err = s.open(); err == nil {
-		return s, nil
-	}
-	err = fmt.Errorf("open store %s: %w", dir, s.explainOpen(err))
-	if s.db != nil {
+	s := &store{dir: dir, lock: lock, logger: logger, cache: pebble.NewCache(cacheSize), stopLooking: func() {}}
+	s.disk = &disk{FS: files, store: s, memory: vfs.NewMem(), closing: make(chan struct{})}
+	if err = s.open(); err != nil {
+		err = fmt.Errorf("open store %s: %w", dir, s.explainOpen(err))
 		return nil, errors.Join(err, s.close())
 	}
-	if s.failed.Load() == nil { // else the database may wait for ever
-		s.cache.Unref()
-		_ = lock.Close()
-	}
-	return nil, err
+	return s, nil
 }
 
 // open checks the files that lie there, and lets the database open them.
@@ -108,15 +99,13 @@ func (s *store) open() error {
 			return err
 		}
 	}
-	// The database tries for ever to write what the log holds to a table; it is left to that when it cannot.
-	err = s.apart(func() (err error) {
-		s.db, err = pebble.Open(s.dir, s.options())
-		return err
-	})
-	if err != nil {
+	if s.db, err = pebble.Open(s.dir, s.options()); err != nil {
 		return err
 	}
-	return s.checkFormat(hasTables(names))
+	if err := s.disk.opened(); err != nil {
+		return err
+	}
+	return s.guard(func() error { return s.checkFormat(hasTables(names)) })
 }
 
 func (s *store) options() *pebble.Options {
@@ -142,7 +131,7 @@ func (s *store) checkFormat(used bool) error {
 		if used {
 			return fmt.Errorf("%w (its format is missing)", ErrCorrupt)
 		}
-		return s.guard(func() error { return s.db.Set(formatKey, binary.AppendUvarint(nil, storeFormat), pebble.Sync) })
+		return s.db.Set(formatKey, binary.AppendUvarint(nil, storeFormat), pebble.Sync)
 	}
 	if err != nil {
 		return err
@@ -192,15 +181,18 @@ func (s *store) upgrade(found uint64) error {
 // close ends the store, and notes how its files are, so that damage to them is found by the next start.
 func (s *store) close() error {
 	s.stopLooking()
-	if s.failed.Load() == nil {
-		err := s.apart(s.db.Close)
-		if s.failed.Load() == nil {
-			s.cache.Unref()
-			return errors.Join(err, s.writeNote(), s.lock.Close())
+	close(s.disk.closing)
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
+		if s.failed.Load() != nil {
+			err = nil // it is known
+		} else {
+			err = errors.Join(err, s.writeNote())
 		}
 	}
-	// The database waits for ever for a write that failed; the operating system ends its file lock with the process.
-	return nil
+	s.cache.Unref()
+	return errors.Join(err, s.lock.Close())
 }
 
 // get fills row with the row at key and reports whether there is one.

@@ -21,9 +21,10 @@ func (s *store) watch(beside func() error) {
 			select {
 			case <-stop:
 				return
-			case <-s.broken:
-				return
 			case <-tick.C:
+			}
+			if s.failed.Load() != nil {
+				return
 			}
 			if err := errors.Join(s.look(), beside()); err != nil {
 				s.fail(err)
@@ -32,9 +33,6 @@ func (s *store) watch(beside func() error) {
 	}()
 	s.stopLooking = sync.OnceFunc(func() {
 		close(stop)
-		select {
-		case <-ended:
-		case <-s.broken: // a look may wait for the database
-		}
+		<-ended
 	})
 }
