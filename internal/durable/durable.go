@@ -159,6 +159,20 @@ func (d Disk) ReadFile(name string) ([]byte, error) {
 // Stat describes the file.
 func (d Disk) Stat(name string) (fs.FileInfo, error) { return d.files().Stat(name) }
 
+// ReadOrMake returns what the file holds, and makes it when it is missing. One that is blank is made again, which again reports: nothing is lost that
+// the file could have said.
+func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool, err error) {
+	data, err = d.ReadFile(name)
+	again = err == nil && IsBlank(data)
+	if !again && !errors.Is(err, fs.ErrNotExist) {
+		return data, false, err
+	}
+	if data, err = content(); err != nil {
+		return nil, false, err
+	}
+	return data, again, d.WriteFile(name, data, perm)
+}
+
 // Open opens the file for reading.
 func (d Disk) Open(name string) (io.ReadCloser, error) { return d.files().Open(name) }
 

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
@@ -38,6 +40,12 @@ type disk struct {
 // compactionWrites are the writes of compactions, as the database names them. They would fill the memory, and failing, be tried for ever.
 const compactionWrites = "pebble-compaction"
 
+// How often, and after which pause, a file is made again while too many are open.
+const (
+	createTries = 100
+	createPause = 50 * time.Millisecond
+)
+
 var errDead = errors.New("the disk refused an earlier write")
 
 func (d *disk) dead() bool { return d.store.failed.Load() != nil }
@@ -53,7 +61,7 @@ func (d *disk) refused(err error) error {
 // Create implements vfs.FS.
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if !d.dead() {
-		f, err := d.FS.Create(name, category)
+		f, err := d.create(name, category)
 		if err == nil {
 			return d.wrap(name, f), nil
 		}
@@ -67,6 +75,17 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 		return nil, err
 	}
 	return d.memory.Create(name, category)
+}
+
+// create waits a while for others to close files when too many are open: clients hold connections.
+func (d *disk) create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	for try := 0; ; try++ {
+		f, err := d.FS.Create(name, category)
+		if try == createTries || !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+			return f, err
+		}
+		time.Sleep(createPause)
+	}
 }
 
 func (d *disk) wrap(name string, f vfs.File) vfs.File {
@@ -281,12 +300,13 @@ func (f *diskFile) synced(err error) error {
 func (f *diskFile) present() error {
 	info, err := f.disk.FS.Stat(f.name)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case isGone(err):
 		return fmt.Errorf("%w (%s)", ErrRemoved, filepath.Base(f.name))
-	case err != nil:
-		return err
-	case identity(info) != f.id:
+	case err == nil && identity(info) != f.id:
 		return fmt.Errorf("%w (%s was replaced)", ErrRemoved, filepath.Base(f.name))
 	}
-	return nil
+	return nil // or nobody can tell
 }
+
+// isGone reports whether err says that a file, or a folder above it, is not there.
+func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }

@@ -19,12 +19,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// FS is a file system that a store can be in.
+type FS = vfs.FS
+
 // Options say where the state lives and where its time and chance come from.
 type Options struct {
 	// Dir is the store's folder, made when absent. Empty: the state lives in memory and ends with Close.
 	Dir string
 	// FS replaces the file system under Dir; tests use one that forgets what was not synced.
-	FS vfs.FS
+	FS FS
 	// Now is the clock; time.Now when nil. Times are kept in UTC. Clock takes its place, for a time that can be moved.
 	Now   func() time.Time
 	Clock *Clock

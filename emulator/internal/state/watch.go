@@ -26,7 +26,8 @@ func (s *store) watch(beside func() error) {
 			if s.failed.Load() != nil {
 				return
 			}
-			if err := errors.Join(s.look(), beside()); err != nil {
+			// Another error says nothing of the files: too many may be open.
+			if err := errors.Join(s.look(), beside()); errors.Is(err, ErrRemoved) {
 				s.fail(err)
 			}
 		}
