@@ -82,7 +82,14 @@ func (d Disk) CreateFile(name string, data []byte, perm fs.FileMode) error {
 		_, err := w.Write(data)
 		return err
 	}, func(files FS, temp, name string) error {
-		return errors.Join(files.Link(temp, name), files.Remove(temp))
+		err := files.Link(temp, name)
+		if err == nil {
+			return files.Remove(temp)
+		}
+		if _, statErr := files.Stat(name); errors.Is(err, fs.ErrExist) || statErr == nil {
+			return fs.ErrExist
+		}
+		return files.Rename(temp, name) // a file system without hard links
 	})
 }
 

@@ -33,6 +33,19 @@ func (system) ReadDir(name string) ([]string, error) {
 	return names, err
 }
 
+// SyncFile makes durable what another program wrote to a file.
+func SyncFile(name string) error {
+	file, err := os.Open(name)
+	if err != nil {
+		return explain("sync", name, err)
+	}
+	err = file.Sync()
+	if runtime.GOOS == "windows" {
+		err = nil // which syncs no file that is open for reading
+	}
+	return explain("sync", name, errors.Join(err, file.Close()))
+}
+
 func (system) SyncFolder(name string) error {
 	if runtime.GOOS == "windows" {
 		return nil // folders cannot be synced there; NTFS keeps names in a journal
