@@ -180,6 +180,32 @@ func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 	}
 }
 
+// TestAStopOnAFullDiskIsCleanWithoutItsNote has no room for the note of the stop.
+func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	var on atomic.Bool
+	faults := &full{chosen: func(op errorfs.Op) bool { return on.Load() && strings.Contains(op.Path, "closed.json") }}
+	var told journal
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+	must(t, err)
+	must(t, s.PutAsync(state.Async{ID: "op", Due: s.Now()}))
+	on.Store(true)
+	must(t, s.Close())
+	if text := told.String(); !strings.Contains(text, "level=WARN") || strings.Contains(text, "level=ERROR") {
+		t.Errorf("got the log %q, want a warning and no error", text)
+	}
+	for name := range filesOf(t, disk) {
+		if strings.HasPrefix(name, "closed.json") {
+			t.Errorf("got the file %s, want neither a note nor a part of one", name)
+		}
+	}
+	s = open(t, state.Options{Dir: "store", FS: disk})
+	if _, err := s.Async("op"); err != nil {
+		t.Errorf("got %v, want the operation", err)
+	}
+}
+
 // TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log nothing more is acknowledged at all.
 func TestRemovedFilesStopChanges(t *testing.T) {
 	t.Parallel()

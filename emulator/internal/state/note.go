@@ -36,8 +36,8 @@ func (n note) sum() (uint32, error) {
 	return crc32.ChecksumIEEE(data), err
 }
 
-// writeNote notes how the files of the closed database are.
-func (s *store) writeNote() error {
+// writeNote notes how the files of the closed database are. Without the note, of which a full disk deprives it, the store is as after a kill.
+func (s *store) writeNote() {
 	n := note{Files: map[string]fileNote{}}
 	names, err := s.disk.List(s.dir)
 	for _, name := range names {
@@ -56,9 +56,8 @@ func (s *store) writeNote() error {
 		err = s.writeDurably(noteFile, data)
 	}
 	if err != nil {
-		return fmt.Errorf("note the end of store %s: %w", s.dir, err)
+		s.logger.Warn("how the store's files are cannot be noted: the next start finds less damage to them", "error", err)
 	}
-	return nil
 }
 
 // checkNote compares the files with the note of the last stop, if it was a clean one, and removes the note.
@@ -84,7 +83,7 @@ func (s *store) checkNote(names []string) error {
 			return err
 		}
 	}
-	return errors.Join(s.disk.Remove(s.disk.PathJoin(s.dir, noteFile)), s.syncFolder())
+	return errors.Join(s.disk.FS.Remove(s.disk.PathJoin(s.dir, noteFile)), s.syncFolder())
 }
 
 func (s *store) compare(n note, names []string) error {
@@ -132,21 +131,25 @@ func (s *store) read(name string) ([]byte, error) {
 
 // writeDurably writes a file of the store's folder; it is whole or not there.
 func (s *store) writeDurably(name string, data []byte) error {
-	path := s.disk.PathJoin(s.dir, name)
+	files, path := s.disk.FS, s.disk.PathJoin(s.dir, name)
 	temp := path + ".new"
-	f, err := s.disk.Create(temp, vfs.WriteCategoryUnspecified)
+	f, err := files.Create(temp, vfs.WriteCategoryUnspecified)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(data)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = files.Rename(temp, path)
+	}
+	if err != nil {
+		_ = files.Remove(temp)
 		return err
 	}
-	return errors.Join(s.disk.Rename(temp, path), s.syncFolder())
+	return s.syncFolder()
 }
 
 func (s *store) syncFolder() error {
-	folder, err := s.disk.OpenDir(s.dir)
+	folder, err := s.disk.FS.OpenDir(s.dir)
 	if err != nil {
 		return err
 	}

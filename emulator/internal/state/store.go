@@ -185,10 +185,11 @@ func (s *store) close() error {
 	var err error
 	if s.db != nil {
 		err = s.db.Close()
-		if s.failed.Load() != nil {
+		switch {
+		case s.failed.Load() != nil:
 			err = nil // it is known
-		} else {
-			err = errors.Join(err, s.writeNote())
+		case err == nil:
+			s.writeNote()
 		}
 	}
 	s.cache.Unref()
