@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"evenkeel/emulator"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/durable/durabletest"
 )
@@ -67,5 +70,21 @@ func TestAPortOfThePluginThatCannotBeReadIsChosenAgain(t *testing.T) {
 		if !strings.Contains(told.String(), "level=WARN") {
 			t.Errorf("%q: got the log %q, want a warning", text, told.String())
 		}
+	}
+}
+
+// TestAStartThatHangsEndsWithAnInterrupt waits for a disk that never answers.
+func TestAStartThatHangsEndsWithAnInterrupt(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	answer := make(chan struct{})
+	defer close(answer)
+	_, err := until(ctx, func() (*emulator.Emulator, error) {
+		interrupt()
+		<-answer
+		return nil, nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, context.Canceled)
 	}
 }

@@ -76,7 +76,7 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	if err != nil {
 		return err
 	}
-	emu, err := startUntil(ctx, f, logger)
+	emu, err := until(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
 	if err != nil {
 		forget()
 		return err
@@ -113,15 +113,15 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	return nil
 }
 
-// startUntil starts the emulator of a checkout. A start that ctx ends is left alone: the process ends, and a file is whole at every moment.
-func startUntil(ctx context.Context, f environment.Folder, logger *slog.Logger) (*emulator.Emulator, error) {
+// until starts the emulator. A start that ctx ends is left alone: the process ends, and its files are whole at every moment.
+func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
 	type result struct {
 		emu *emulator.Emulator
 		err error
 	}
 	started := make(chan result, 1)
 	go func() {
-		emu, err := startIn(f, logger)
+		emu, err := start()
 		started <- result{emu, err}
 	}()
 	select {
