@@ -156,7 +156,7 @@ func readPorts(o Options, file string) (Ports, error) {
 	case err != nil:
 		return p, fmt.Errorf("read remembered ports: %w", err)
 	case durable.IsBlank(data):
-		o.Logger.Warn("new ports are chosen, because the file that remembered them is empty: clients need the new ones", "file", file)
+		o.Logger.Warn("new ports are chosen, because their file is empty: clients need the new ones", "file", file)
 		return p, nil
 	}
 	err = json.Unmarshal(data, &p)
@@ -166,7 +166,8 @@ func readPorts(o Options, file string) (Ports, error) {
 		}
 	}
 	if err != nil {
-		return p, hint.To(fmt.Errorf("read remembered ports: %s: %w", file, err), "remove the file to have new ports chosen, which clients must then use")
+		return p, hint.To(fmt.Errorf("read remembered ports: %s: %w", file, err),
+			"remove the file to have new ports chosen, which clients must then use")
 	}
 	return p, nil
 }

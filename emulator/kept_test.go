@@ -24,7 +24,8 @@ import (
 )
 
 // keptFiles are those of the data folder that clients depend on.
-var keptFiles = []string{"ca.pem", "ca-key.pem", "client-secret", "token-key.pem", "client-certificate.pem", "endpoints.json"}
+var keptFiles = []string{"ca.pem", "ca-key.pem", "client-secret", "token-key.pem", "client-certificate.pem",
+	"endpoints.json"}
 
 // given is what a client has of an emulator.
 type given struct {
@@ -75,8 +76,8 @@ func (g given) differs(from given) string {
 	return strings.Join(differences, ", ")
 }
 
-// TestWhatAClientWasGivenSurvivesALossOfPower cuts the power right after a start and a snapshot, with nothing kept that was not synced and with some
-// of it: the CA, every key, the secret and the ports are the same afterwards.
+// TestWhatAClientWasGivenSurvivesALossOfPower cuts the power right after a start and a snapshot, with nothing kept that
+// was not synced and with some of it: the CA, every key, the secret and the ports are the same afterwards.
 func TestWhatAClientWasGivenSurvivesALossOfPower(t *testing.T) {
 	t.Parallel()
 	files := durabletest.New()
@@ -107,7 +108,8 @@ func TestWhatAClientWasGivenSurvivesALossOfPower(t *testing.T) {
 		if changed := before.differs(after); changed != "" {
 			t.Errorf("cut %d: got other %s, want what was given", n, changed)
 		}
-		if got, err := emulator.AddressOf(cut, "deep/data/addresses.json", "hub-2.azure-devices.net"); err != nil || got != address {
+		if got, err := emulator.AddressOf(cut, "deep/data/addresses.json", "hub-2.azure-devices.net"); err != nil ||
+			got != address {
 			t.Errorf("cut %d: got the address %s, %v; want %s", n, got, err, address)
 		}
 		if _, err := (durable.Disk{FS: cut}).Stat("deep/data/snapshots/kept.json"); err != nil {
@@ -116,7 +118,8 @@ func TestWhatAClientWasGivenSurvivesALossOfPower(t *testing.T) {
 	}
 }
 
-// TestAFirstStartThatIsCutShortBeginsAgain cuts the power before each change that the first start makes to files: the next start needs no help.
+// TestAFirstStartThatIsCutShortBeginsAgain cuts the power before each change that the first start makes to files: the
+// next start needs no help.
 func TestAFirstStartThatIsCutShortBeginsAgain(t *testing.T) {
 	t.Parallel()
 	files := durabletest.New()
@@ -156,7 +159,8 @@ func TestEachDamagedFileIsMadeAgainOrNamed(t *testing.T) {
 	check(t, e.Close())
 	const again, refused = "made again", "refused"
 	for name, want := range map[string]struct{ missing, blank, damaged string }{
-		"ca.pem":                 {again, refused, refused}, // without its certificate nobody trusts a CA, so a first start was cut short
+		// without its certificate nobody trusts a CA, so a first start was cut short
+		"ca.pem":                 {again, refused, refused},
 		"ca-key.pem":             {refused, refused, refused},
 		"client-secret":          {again, again, refused},
 		"token-key.pem":          {again, again, again},
@@ -181,7 +185,8 @@ func TestEachDamagedFileIsMadeAgainOrNamed(t *testing.T) {
 				check(t, os.CopyFS(dir, os.DirFS(origin)))
 				file := filepath.Join(dir, name)
 				if name == "addresses.json" {
-					check(t, os.WriteFile(file, []byte(`{"hub-1.azure-devices.net": "127.0.0.11", "hub-2.azure-devices.net": "127.0.0.12"}`), 0o600))
+					text := `{"hub-1.azure-devices.net": "127.0.0.11", "hub-2.azure-devices.net": "127.0.0.12"}`
+					check(t, os.WriteFile(file, []byte(text), 0o600))
 				}
 				data, err := os.ReadFile(file)
 				check(t, err)
@@ -200,7 +205,8 @@ func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 	t.Helper()
 	before := dataFiles(t, dir)
 	var told strings.Builder
-	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil)), Ports: emulator.Ports{}})
+	e, err := emulator.New(emulator.Options{Dir: dir, Logger: slog.New(slog.NewTextHandler(&told, nil)),
+		Ports: emulator.Ports{}})
 	if err == nil {
 		err = e.Start()
 		check(t, e.Close())
@@ -209,7 +215,8 @@ func damagedStart(t *testing.T, dir, name, harm string, again bool) {
 		if err != nil && !isTaken(err) {
 			t.Fatalf("got %v, want a start", err)
 		}
-		if warned := strings.Contains(told.String(), "level=WARN") && strings.Contains(told.String(), name); warned != (harm != "missing") && name != "ca.pem" {
+		if warned := strings.Contains(told.String(), "level=WARN") &&
+			strings.Contains(told.String(), name); warned != (harm != "missing") && name != "ca.pem" {
 			t.Errorf("got the log %q, want a warning that names the file: %v", told.String(), harm != "missing")
 		}
 		return
@@ -285,7 +292,8 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestRemovedFilesAreTold removes files under a running emulator: readyz and the log say it, health and reading go on, and nothing is changed any more.
+// TestRemovedFilesAreTold removes files under a running emulator: readyz and the log say it, health and reading go on,
+// and nothing is changed any more.
 func TestRemovedFilesAreTold(t *testing.T) {
 	t.Parallel()
 	for _, name := range append(slices.Clone(keptFiles), "store", ".") {
@@ -306,8 +314,10 @@ func TestRemovedFilesAreTold(t *testing.T) {
 			if status, text := get(t, http.DefaultClient, y.e.Endpoints().Control+"/healthz"); status != http.StatusOK {
 				t.Errorf("healthz: got %d %s, want 200: the process answers", status, text)
 			}
-			status, body := y.on(serviceHost, "PUT", "/enrollments/late?api-version=2021-10-01", fmt.Sprintf(`{"registrationId":"late",%s}`, keyed), y.owner)
-			if message, _ := body["message"].(string); status != http.StatusInternalServerError || !strings.Contains(message, "were removed") {
+			status, body := y.on(serviceHost, "PUT", "/enrollments/late?api-version=2021-10-01",
+				fmt.Sprintf(`{"registrationId":"late",%s}`, keyed), y.owner)
+			if message, _ := body["message"].(string); status != http.StatusInternalServerError ||
+				!strings.Contains(message, "were removed") {
 				t.Errorf("a change: got %d %v, want 500 with the reason", status, body)
 			}
 			check(t, y.e.Close())

@@ -79,7 +79,7 @@ func (a *addresses) load() error {
 	case err != nil:
 		return fmt.Errorf("read remembered addresses: %w", err)
 	case durable.IsBlank(data):
-		a.logger.Warn("new addresses are chosen, because the file that remembered them is empty: clients need the new ones", "file", a.file)
+		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones", "file", a.file)
 		return nil
 	}
 	err = json.Unmarshal(data, &a.byHost)
@@ -89,7 +89,8 @@ func (a *addresses) load() error {
 		}
 	}
 	if err != nil {
-		return hint.To(fmt.Errorf("read remembered addresses: %s: %w", a.file, err), "remove the file to have new addresses chosen, which clients must then use")
+		return hint.To(fmt.Errorf("read remembered addresses: %s: %w", a.file, err),
+			"remove the file to have new addresses chosen, which clients must then use")
 	}
 	if a.byHost == nil { // the file says null
 		a.byHost = map[string]string{}

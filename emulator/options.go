@@ -75,7 +75,8 @@ type Options struct {
 	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
 	X25519Only bool
 
-	// disk and storeDisk replace the operating system's files under Dir: tests have files that forget what was not synced.
+	// disk and storeDisk replace the operating system's files under Dir: tests have files that forget what was not
+	// synced.
 	disk      durable.Disk
 	storeDisk state.FS
 }

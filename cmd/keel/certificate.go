@@ -53,7 +53,8 @@ func (a *app) printServerAuthority() error {
 		return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
 	}
 	if err == nil && durable.IsBlank(text) {
-		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()), "start the emulator, which makes it again or says what to do: keel emulator start")
+		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()),
+			"start the emulator, which makes it again or says what to do: keel emulator start")
 	}
 	if err != nil {
 		return fmt.Errorf("read the emulator's certificate: %w", err)

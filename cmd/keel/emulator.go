@@ -89,7 +89,8 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 			return hint.To(errors.New("choose new ports: the emulator runs"), "stop it first: keel emulator stop")
 		}
 		for _, name := range portFiles {
-			if err := durable.OS.Remove(filepath.Join(folder.Emulator(), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := durable.OS.Remove(filepath.Join(folder.Emulator(), name)); err != nil &&
+				!errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("choose new ports: %w", err)
 			}
 		}

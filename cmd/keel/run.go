@@ -113,7 +113,8 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	return nil
 }
 
-// until starts the emulator. A start that ctx ends is left alone: the process ends, and its files are whole at every moment.
+// until starts the emulator. A start that ctx ends is left alone: the process ends, and its files are whole at every
+// moment.
 func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
 	type result struct {
 		emu *emulator.Emulator
@@ -162,8 +163,8 @@ func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) e
 	}
 }
 
-// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers. Nobody but keel knows the port: another one is
-// chosen when the file cannot be understood.
+// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers. Nobody but keel
+// knows the port: another one is chosen when the file cannot be understood.
 func listenPlugin(disk durable.Disk, file string, logger *slog.Logger) (net.Listener, error) {
 	text, err := disk.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

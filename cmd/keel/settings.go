@@ -232,7 +232,8 @@ func unreadableSettings(err error) error {
 	if err == nil {
 		return nil
 	}
-	return hint.To(fmt.Errorf("read the emulator's settings: %w", err), "forget them with: keel emulator start --default-settings")
+	return hint.To(fmt.Errorf("read the emulator's settings: %w", err),
+		"forget them with: keel emulator start --default-settings")
 }
 
 func writeEmulatorSettings(f environment.Folder, s emulatorSettings) error {

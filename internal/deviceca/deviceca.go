@@ -54,7 +54,8 @@ func Open(dir string, now time.Time) (*Authority, error) {
 	}
 	if err != nil {
 		return nil, hint.To(fmt.Errorf("read the authority of devices in %s: %w", dir, err),
-			"put %s and %s back from a copy, or remove that folder for a new authority, which must then be enrolled", CertFile, KeyFile)
+			"put %s and %s back from a copy, or remove that folder for a new authority, which must then be enrolled",
+			CertFile, KeyFile)
 	}
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok {

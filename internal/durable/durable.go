@@ -1,5 +1,6 @@
-// Package durable writes small files so that they survive a loss of power: a file has its old or its new content, whole, at every moment, and
-// the new one from the moment that the write returned. It is for whatever a later start or a client depends on: keys, ports, settings, snapshots.
+// Package durable writes small files so that they survive a loss of power: a file has its old or its new content,
+// whole, at every moment, and the new one from the moment that the write returned. It is for whatever a later start or
+// a client depends on: keys, ports, settings, snapshots.
 //
 // It does not append, lock or watch, and does not read what it wrote into anything but bytes.
 package durable
@@ -56,7 +57,8 @@ func (d Disk) files() FS {
 	return d.FS
 }
 
-// TempPrefix begins the names of files that are not whole yet. One that is left belongs to a write that was cut short, and can be removed.
+// TempPrefix begins the names of files that are not whole yet. One that is left belongs to a write that was cut short,
+// and can be removed.
 const TempPrefix = ".new-"
 
 // Write replaces the file by what write writes. When it fails, the file is as it was.
@@ -72,7 +74,8 @@ func (d Disk) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// CreateFile makes a file that holds data. One that exists is left alone, and the error is fs.ErrExist: of two at once, one makes it.
+// CreateFile makes a file that holds data. One that exists is left alone, and the error is fs.ErrExist: of two at once,
+// one makes it.
 func (d Disk) CreateFile(name string, data []byte, perm fs.FileMode) error {
 	files := d.files()
 	if _, err := files.Stat(name); err == nil {
@@ -94,7 +97,8 @@ func (d Disk) CreateFile(name string, data []byte, perm fs.FileMode) error {
 }
 
 // put writes a file under another name, and gives it its own by publish once it is on the disk.
-func (d Disk) put(name string, perm fs.FileMode, write func(io.Writer) error, publish func(files FS, temp, name string) error) error {
+func (d Disk) put(name string, perm fs.FileMode, write func(io.Writer) error,
+	publish func(files FS, temp, name string) error) error {
 	files := d.files()
 	temp := filepath.Join(filepath.Dir(name), TempPrefix+filepath.Base(name)+"-"+random())
 	file, err := files.Create(temp, perm)
@@ -166,9 +170,10 @@ func (d Disk) ReadFile(name string) ([]byte, error) {
 // Stat describes the file.
 func (d Disk) Stat(name string) (fs.FileInfo, error) { return d.files().Stat(name) }
 
-// ReadOrMake returns what the file holds, and makes it when it is missing. One that is blank is made again, which again reports: nothing is lost that
-// the file could have said.
-func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool, err error) {
+// ReadOrMake returns what the file holds, and makes it when it is missing. One that is blank is made again, which again
+// reports: nothing is lost that the file could have said.
+func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool,
+	err error) {
 	data, err = d.ReadFile(name)
 	again = err == nil && IsBlank(data)
 	if !again && !errors.Is(err, fs.ErrNotExist) {
@@ -203,8 +208,8 @@ func (d Disk) Clean(folder string) error {
 	return explain("clean", folder, err)
 }
 
-// IsBlank reports whether a file's content says nothing: it is empty, or zeros alone. That is what a loss of power leaves of a file that was not
-// synced. Nothing of what it held can be recovered from it.
+// IsBlank reports whether a file's content says nothing: it is empty, or zeros alone. That is what a loss of power
+// leaves of a file that was not synced. Nothing of what it held can be recovered from it.
 func IsBlank(data []byte) bool { return strings.Trim(string(data), "\x00") == "" }
 
 func explain(verb, name string, err error) error {

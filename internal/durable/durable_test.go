@@ -19,8 +19,8 @@ import (
 
 var errCut = errors.New("cut")
 
-// TestAFileIsWholeWheneverThePowerIsCut cuts the power before every operation of a write: before it returns, the old or the new content is there,
-// and afterwards the new one.
+// TestAFileIsWholeWheneverThePowerIsCut cuts the power before every operation of a write: before it returns, the old or
+// the new content is there, and afterwards the new one.
 func TestAFileIsWholeWheneverThePowerIsCut(t *testing.T) {
 	t.Parallel()
 	for _, unsynced := range []bool{false, true} {
@@ -175,7 +175,8 @@ func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			info, err := os.Stat(file)
-			if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil || info.Mode().Perm() != perm || string(data) != text {
+			if data, readErr := durable.OS.ReadFile(file); err != nil || readErr != nil ||
+				info.Mode().Perm() != perm || string(data) != text {
 				t.Errorf("got %q with mode %v, %v, %v; want %q with %v", data, info.Mode(), err, readErr, text, perm)
 			}
 		}

@@ -10,11 +10,13 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// TestAFileThatALossOfPowerEmptiedIsNamed empties what cannot be made again: the passphrase and the identity of a backend.
+// TestAFileThatALossOfPowerEmptiedIsNamed empties what cannot be made again: the passphrase and the identity of a
+// backend.
 func TestAFileThatALossOfPowerEmptiedIsNamed(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: myproject\nruntime: go\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(root, "Pulumi.yaml"), []byte("name: myproject\nruntime: go\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	folder := environment.Folder{Root: root}

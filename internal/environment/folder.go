@@ -109,11 +109,13 @@ func (f Folder) Prepare() (fresh bool, err error) {
 	return true, nil
 }
 
-// checkPassphrase refuses a passphrase file that a loss of power left empty: Pulumi would take it for a passphrase that is wrong.
+// checkPassphrase refuses a passphrase file that a loss of power left empty: Pulumi would take it for a passphrase that
+// is wrong.
 func (f Folder) checkPassphrase() error {
 	text, err := os.ReadFile(f.Passphrase())
 	if err == nil && durable.IsBlank(text) {
-		err = hint.To(fmt.Errorf("%s is empty, and with it the key to the secrets of local stacks is lost", f.Passphrase()),
+		err = hint.To(fmt.Errorf("%s is empty, and with it the key to the secrets of local stacks is lost",
+			f.Passphrase()),
 			"put it back from a copy, or start again without these stacks: keel emulator stop, and remove .evenkeel")
 	}
 	return err

@@ -49,7 +49,7 @@ func identify(folder string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err == nil && durable.IsBlank(text) {
 		err = hint.To(fmt.Errorf("%s is empty", file),
-			"put it back from a copy, or remove it: resource groups made before are foreign until the next keel up of their environment")
+			"put it back from a copy, or remove it: until the next keel up, resource groups made before are foreign")
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return strings.TrimSpace(string(text)), wrapIdentity(err)

@@ -138,7 +138,8 @@ func TestFilesAreWrittenDurably(t *testing.T) {
 				if pkg, ok := sel.X.(*ast.Ident); ok && banned[pkg.Name+"."+sel.Sel.Name] {
 					delete(unused, f.path)
 					if writers[f.path] == "" {
-						t.Errorf("%s uses %s.%s: use internal/durable, or say in this test why not", f.fset.Position(n.Pos()), pkg.Name, sel.Sel.Name)
+						t.Errorf("%s uses %s.%s: use internal/durable, or say in this test why not",
+							f.fset.Position(n.Pos()), pkg.Name, sel.Sel.Name)
 					}
 				}
 			}

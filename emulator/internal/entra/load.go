@@ -20,9 +20,10 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Load reads the client's secret, its certificate and the signing key from dir, and makes them there at the first start, so that tokens stay valid
-// over a restart. A file that a loss of power left blank holds nothing that could be kept: it is made again, and the logger warned. What is damaged
-// otherwise is left alone where clients have it, and made again where only the emulator does.
+// Load reads the client's secret, its certificate and the signing key from dir, and makes them there at the first
+// start, so that tokens stay valid over a restart. A file that a loss of power left blank holds nothing that could be
+// kept: it is made again, and the logger warned. What is damaged otherwise is left alone where clients have it, and
+// made again where only the emulator does.
 func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logger) (*Authority, error) {
 	l := loader{disk, dir, logger}
 	secret, err := l.file(SecretFile, "clients need the new secret", newSecretFile)
@@ -73,7 +74,8 @@ func (l loader) file(name, follows string, content func() ([]byte, error)) ([]by
 
 // damaged is the error of a file that clients have.
 func (l loader) damaged(name string, cause error) error {
-	return hint.To(fmt.Errorf("read %s: %w", l.path(name), cause), "put the file back from a copy, or remove it for a new one, which clients must then use")
+	return hint.To(fmt.Errorf("read %s: %w", l.path(name), cause),
+		"put the file back from a copy, or remove it for a new one, which clients must then use")
 }
 
 // key reads the key that tokens are signed with, or makes it. Nobody but the emulator has it; tokens live for an hour.
@@ -85,7 +87,8 @@ func (l loader) key() (*rsa.PrivateKey, error) {
 	if key, err := jwt.ParseRSAPrivateKeyFromPEM(text); err == nil {
 		return key, nil
 	}
-	l.logger.Warn("a file is made again, because it was damaged: tokens given out before are refused", "file", l.path(KeyFile))
+	l.logger.Warn("a file is made again, because it was damaged: tokens given out before are refused", "file",
+		l.path(KeyFile))
 	if text, err = newKey(); err == nil {
 		err = l.disk.WriteFile(l.path(KeyFile), text, 0o600)
 	}

@@ -71,9 +71,9 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(der, key, now)
 }
 
-// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files that a loss of power left
-// blank hold nothing that could be kept: the authority is made again, and the logger warned. One that is damaged otherwise is left alone, because
-// clients trust it.
+// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files
+// that a loss of power left blank hold nothing that could be kept: the authority is made again, and the logger warned.
+// One that is damaged otherwise is left alone, because clients trust it.
 func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logger) (*Authority, error) {
 	certPEM, certErr := disk.ReadFile(filepath.Join(dir, CertFile))
 	keyPEM, keyErr := disk.ReadFile(filepath.Join(dir, KeyFile))
@@ -84,7 +84,8 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 	}
 	if certErr != nil || durable.IsBlank(certPEM) && durable.IsBlank(keyPEM) {
 		if certErr == nil || keyErr == nil {
-			logger.Warn("the CA is made again, because its files are empty or missing: clients must trust the new one", "file", filepath.Join(dir, CertFile))
+			logger.Warn("the CA is made again, because its files are empty or missing: clients must trust the new one",
+				"file", filepath.Join(dir, CertFile))
 		}
 		return create(disk, dir, now)
 	}
@@ -112,7 +113,8 @@ func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
 	return a, err
 }
 
-// create writes the key before the certificate, each durably: Load looks for the certificate, so that a start cut short begins again.
+// create writes the key before the certificate, each durably: Load looks for the certificate, so that a start cut short
+// begins again.
 func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
 	a, err := New(now)
 	if err != nil {

@@ -93,7 +93,8 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 	}
 }
 
-// TestADiskThatRefusesTablesStopsChangesNotReads lets every write succeed but those of tables, which the database would try for ever.
+// TestADiskThatRefusesTablesStopsChangesNotReads lets every write succeed but those of tables, which the database would
+// try for ever.
 func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
@@ -114,7 +115,8 @@ func TestADiskThatRefusesTablesStopsChangesNotReads(t *testing.T) {
 			writers.Go(func() {
 				for i := 0; ; i++ {
 					name := fmt.Sprintf("device-%d-%d", writer, i)
-					_, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name, Settings: state.Settings{InitialTwin: twin}}, "")
+					_, _, err := s.PutEnrollment(w.scope,
+						state.Enrollment{RegistrationID: name, Settings: state.Settings{InitialTwin: twin}}, "")
 					if err != nil {
 						if !errors.Is(err, state.ErrUnwritable) {
 							t.Errorf("got %v, want %v", err, state.ErrUnwritable)
@@ -161,7 +163,8 @@ func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 		kept := within(t, "writes on a disk that fills", func() (kept []string) {
 			for i := 0; ; i++ {
 				name := fmt.Sprint("device-", i)
-				if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name, Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
+				if _, _, err := s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: name,
+					Settings: state.Settings{InitialTwin: twin}}, ""); err != nil {
 					return kept
 				}
 				kept = append(kept, name)
@@ -174,7 +177,8 @@ func TestADiskThatRefusesAnythingStopsChanges(t *testing.T) {
 		after := open(t, state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{})})
 		for _, name := range kept {
 			if _, err := after.Enrollment(w.scope, name); err != nil {
-				t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from, name, err)
+				t.Fatalf("full from write %d on: %s: got %v after a restart, want what was acknowledged", from,
+					name, err)
 			}
 		}
 	}
@@ -206,7 +210,8 @@ func TestAStopOnAFullDiskIsCleanWithoutItsNote(t *testing.T) {
 	}
 }
 
-// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log nothing more is acknowledged at all.
+// TestRemovedFilesStopChanges removes or replaces files of a running store. Without its log nothing more is
+// acknowledged at all.
 func TestRemovedFilesStopChanges(t *testing.T) {
 	t.Parallel()
 	remove := func(patterns ...string) func(dir string) error {
@@ -309,7 +314,8 @@ func TestAQuietStoreIsNotCalledRemoved(t *testing.T) {
 	}
 }
 
-// TestADamagedTableThatIsReadStopsChanges damages a table of a store after a clean stop in many places, some of which only a read meets.
+// TestADamagedTableThatIsReadStopsChanges damages a table of a store after a clean stop in many places, some of which
+// only a read meets.
 func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewMem()
@@ -321,7 +327,8 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 	rows, err := w.Rows()
 	must(t, err)
 	must(t, w.Close())
-	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now}) // moves what the logs hold into tables
+	// moves what the logs hold into tables
+	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now})
 	must(t, err)
 	must(t, s.Close())
 	whole, found := filesOf(t, disk), 0
@@ -343,8 +350,10 @@ func TestADamagedTableThatIsReadStopsChanges(t *testing.T) {
 				continue
 			}
 			found++
-			if !errors.Is(err, state.ErrCorrupt) || !errors.Is(s.Err(), state.ErrCorrupt) || !strings.Contains(told.String(), "the store is damaged") {
-				t.Errorf("%s: got %v, the state's %v and the log %q; want %v in each", name, err, s.Err(), told.String(), state.ErrCorrupt)
+			if !errors.Is(err, state.ErrCorrupt) || !errors.Is(s.Err(), state.ErrCorrupt) ||
+				!strings.Contains(told.String(), "the store is damaged") {
+				t.Errorf("%s: got %v, the state's %v and the log %q; want %v in each", name, err, s.Err(),
+					told.String(), state.ErrCorrupt)
 			}
 			if err := s.PutAsync(state.Async{ID: "late", Due: s.Now()}); !errors.Is(err, state.ErrCorrupt) {
 				t.Errorf("%s: a change afterwards: got %v, want %v", name, err, state.ErrCorrupt)

@@ -14,9 +14,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk is the file system that the database sees. The first write that the real one refuses fails the store; from then on disk is dead: what the
-// database writes goes to memory and nothing is removed, so that the files stay as they were while the database, which knows no way to give up
-// but to try for ever or to end the process, can be read and closed. What it then takes for synced is not acknowledged: see store.guard.
+// disk is the file system that the database sees. The first write that the real one refuses fails the store; from then
+// on disk is dead: what the database writes goes to memory and nothing is removed, so that the files stay as they were
+// while the database, which knows no way to give up but to try for ever or to end the process, can be read and closed.
+// What it then takes for synced is not acknowledged: see store.guard.
 //
 // After each sync of the log it checks that the log is still where a restart looks for it.
 type disk struct {
@@ -24,7 +25,8 @@ type disk struct {
 	store *store
 	// memory holds what is made once the disk is dead.
 	memory *vfs.MemFS
-	// open says that the database has been opened: until then it waits for compactions, from then on they wait for closing.
+	// open says that the database has been opened: until then it waits for compactions, from then on they wait for
+	// closing.
 	open    atomic.Bool
 	closing chan struct{}
 
@@ -32,12 +34,13 @@ type disk struct {
 	// manifest is the path of the manifest made last, log the log; empty before the first.
 	manifest string
 	log      *diskFile
-	// later are logs to be removed once the database is open: it removes the old ones before it makes a new one, and a store without any has lost
-	// one.
+	// later are logs to be removed once the database is open: it removes the old ones before it makes a new one, and a
+	// store without any has lost one.
 	later []string
 }
 
-// compactionWrites are the writes of compactions, as the database names them. They would fill the memory, and failing, be tried for ever.
+// compactionWrites are the writes of compactions, as the database names them. They would fill the memory, and failing,
+// be tried for ever.
 const compactionWrites = "pebble-compaction"
 
 // How often, and after which pause, a file is made again while too many are open.
@@ -120,8 +123,8 @@ func (d *disk) isManifest(name string) bool {
 	return d.manifest == name
 }
 
-// ReuseForWrite implements vfs.FS. It makes a new file, as it may: the end of a reused log holds parts of older changes, which cannot be told
-// from a damaged end of the newer ones.
+// ReuseForWrite implements vfs.FS. It makes a new file, as it may: the end of a reused log holds parts of older
+// changes, which cannot be told from a damaged end of the newer ones.
 func (d *disk) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := d.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -235,7 +238,8 @@ type diskFile struct {
 	vfs.File
 	disk *disk
 	name string
-	// table says that the file is read after it was written: the database is told that it failed, and writes another one.
+	// table says that the file is read after it was written: the database is told that it failed, and writes another
+	// one.
 	table bool
 	// log says that the file is checked after each sync; id is what tells it from another file of that name.
 	log bool

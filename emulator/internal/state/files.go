@@ -45,8 +45,9 @@ func anyPrefix(names []string, prefix string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, prefix) })
 }
 
-// checkComplete refuses a store of which files are missing. The database would take it for a new one, and delete the tables. What the first
-// start of all leaves when it is cut short is complete: the marker of the manifest comes before logs and tables, and a log before the options.
+// checkComplete refuses a store of which files are missing. The database would take it for a new one, and delete the
+// tables. What the first start of all leaves when it is cut short is complete: the marker of the manifest comes before
+// logs and tables, and a log before the options.
 func (s *store) checkComplete(names []string) error {
 	missing := func(what string) error { return fmt.Errorf("%w (%s missing)", ErrCorrupt, what) }
 	logs, tables := anySuffix(names, logSuffix), hasTables(names)
@@ -73,8 +74,8 @@ func parseFormat(text string) (n uint64, err error) {
 	return n, err
 }
 
-// checkLogEnd warns when the log ends with something that cannot be read, which the database drops: after a kill or a loss of power it is a
-// change that was not acknowledged. Damage before the end is found by the database.
+// checkLogEnd warns when the log ends with something that cannot be read, which the database drops: after a kill or a
+// loss of power it is a change that was not acknowledged. Damage before the end is found by the database.
 func (s *store) checkLogEnd([]string) error {
 	logs, err := wal.Scan(wal.Dir{FS: s.disk, Dirname: s.dir})
 	if err != nil || len(logs) == 0 {
@@ -93,8 +94,8 @@ func (s *store) checkLogEnd([]string) error {
 		}
 		dropped, err := s.contentAfter(at.PhysicalFile, at.Physical)
 		if dropped > 0 {
-			s.logger.Warn("the end of the store's log cannot be read and is dropped: after a kill or a loss of power it is a change that was not "+
-				"acknowledged, otherwise the file was damaged", "file", at.PhysicalFile, "bytes", dropped)
+			s.logger.Warn("the end of the store's log cannot be read and is dropped: after a kill or a loss of power "+
+				"it is a change that was not acknowledged, otherwise the file was damaged", "file", at.PhysicalFile, "bytes", dropped)
 		}
 		return err
 	}

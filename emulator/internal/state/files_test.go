@@ -83,10 +83,12 @@ func someStore(t *testing.T) (stopped, killed files, rows map[string]string) {
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 1)
 	for i := range 300 {
-		w.putEnrollment(fmt.Sprint("device-", i), state.Settings{InitialTwin: []byte(fmt.Sprintf(`{"tags":{"n":"%040d"}}`, i))})
+		w.putEnrollment(fmt.Sprint("device-", i),
+			state.Settings{InitialTwin: []byte(fmt.Sprintf(`{"tags":{"n":"%040d"}}`, i))})
 	}
 	must(t, w.Close())
-	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now}) // moves what the log holds into a table
+	// moves what the log holds into a table
+	s, err := state.Open(state.Options{Dir: "store", FS: disk, Now: w.clock.Now})
 	must(t, err)
 	for i := range 40 {
 		must(t, second(s.PutEnrollment(w.scope, state.Enrollment{RegistrationID: fmt.Sprint("late-", i)}, "")))
@@ -113,8 +115,8 @@ func outcome(t *testing.T, f files, want map[string]string) error {
 	return err
 }
 
-// TestAfterACleanStopDamageToAnyFileIsFound flips bits all over each file of a store, cuts it, empties it, and removes it. Either the store is
-// refused as damaged, when it is opened or read, or everything is there.
+// TestAfterACleanStopDamageToAnyFileIsFound flips bits all over each file of a store, cuts it, empties it, and removes
+// it. Either the store is refused as damaged, when it is opened or read, or everything is there.
 func TestAfterACleanStopDamageToAnyFileIsFound(t *testing.T) {
 	t.Parallel()
 	whole, _, rows := someStore(t)
@@ -171,7 +173,8 @@ func offsets(size int) []int {
 	return at
 }
 
-// TestMissingFilesAreNamedWithoutANoteToo removes files from the store of a killed emulator, which left no note of how they were.
+// TestMissingFilesAreNamedWithoutANoteToo removes files from the store of a killed emulator, which left no note of how
+// they were.
 func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
@@ -187,7 +190,8 @@ func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
 			t.Errorf("without %s: got %v, want %v", gone, err, state.ErrCorrupt)
 		}
 		if after := filesOf(t, disk); len(after) < len(left) {
-			t.Errorf("without %s: got %d files after the refusal, want those %d that were there", gone, len(after), len(left))
+			t.Errorf("without %s: got %d files after the refusal, want those %d that were there", gone, len(after),
+				len(left))
 		}
 	}
 }
@@ -207,7 +211,8 @@ func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 		t.Fatalf("got the files %q, want a marker of the format", slices.Sorted(maps.Keys(whole)))
 	}
 	disk := left.disk(t)
-	if _, err := state.Open(state.Options{Dir: "store", FS: disk}); !errors.Is(err, state.ErrNewer) || !strings.Contains(err.Error(), "999") {
+	if _, err := state.Open(state.Options{Dir: "store", FS: disk}); !errors.Is(err, state.ErrNewer) ||
+		!strings.Contains(err.Error(), "999") {
 		t.Errorf("got %v, want %v with the format", err, state.ErrNewer)
 	}
 	if after := filesOf(t, disk); !maps.EqualFunc(after, left.with("LOCK", after["LOCK"]), bytes.Equal) {
@@ -219,7 +224,8 @@ func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 func TestADroppedEndOfTheLogIsTold(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
-	log := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(killed)), func(n string) bool { return !strings.HasSuffix(n, ".log") }))
+	log := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(killed)),
+		func(n string) bool { return !strings.HasSuffix(n, ".log") }))
 	data := killed[log]
 	flipped := slices.Clone(data)
 	flipped[len(flipped)-200] ^= 4
@@ -245,13 +251,15 @@ func TestADroppedEndOfTheLogIsTold(t *testing.T) {
 		if lost := len(rows) - len(got); lost > 0 && !c.dropped {
 			t.Errorf("%s: got %d rows lost, want none", name, lost)
 		}
-		if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped || strings.Contains(line, "bytes=") != c.dropped {
+		if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped ||
+			strings.Contains(line, "bytes=") != c.dropped {
 			t.Errorf("%s: got the log %q, want a warning with the bytes: %v", name, line, c.dropped)
 		}
 	}
 }
 
-// TestAKilledStoreIsNotCalledDamaged kills a store whose log was followed by others, which leave nothing of theirs in it.
+// TestAKilledStoreIsNotCalledDamaged kills a store whose log was followed by others, which leave nothing of theirs in
+// it.
 func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
@@ -263,10 +271,12 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 			continue
 		}
 		var told journal
-		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}), Logger: told.logger(), Now: w.clock.Now})
+		after, err := state.Open(state.Options{Dir: "store", FS: disk.CrashClone(vfs.CrashCloneCfg{}),
+			Logger: told.logger(), Now: w.clock.Now})
 		must(t, err)
 		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || told.String() != "" {
-			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err, told.String())
+			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
+				told.String())
 		}
 		must(t, after.Close())
 	}
@@ -285,11 +295,13 @@ func TestADamagedNoteOfTheStopIsNoDamageToTheStore(t *testing.T) {
 	must(t, err)
 	must(t, s.Close())
 	if !maps.Equal(got, rows) || !strings.Contains(told.String(), "closed.json") {
-		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), told.String(), len(rows))
+		t.Errorf("got %d rows and the log %q, want %d and a warning about closed.json", len(got), told.String(),
+			len(rows))
 	}
 }
 
-// TestTheNoteOfAStopEndsWithTheNextStart kills a store that was started after a clean stop: the old note says nothing of its files.
+// TestTheNoteOfAStopEndsWithTheNextStart kills a store that was started after a clean stop: the old note says nothing
+// of its files.
 func TestTheNoteOfAStopEndsWithTheNextStart(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()

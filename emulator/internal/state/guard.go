@@ -12,7 +12,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// fail makes the store take no more changes, for the first reason that it is given. What it holds can still be read, as far as the disk lets it.
+// fail makes the store take no more changes, for the first reason that it is given. What it holds can still be read, as
+// far as the disk lets it.
 func (s *store) fail(cause error) {
 	err := stopped(cause)
 	if !s.failed.CompareAndSwap(nil, &err) {
@@ -34,8 +35,8 @@ func stopped(cause error) error {
 	return fmt.Errorf("%w (%w)", ErrUnwritable, cause)
 }
 
-// Stopped is the reason, with what to do, for which a state takes no more changes, when err says so: ErrUnwritable, ErrRemoved or ErrCorrupt.
-// Otherwise it is nil.
+// Stopped is the reason, with what to do, for which a state takes no more changes, when err says so: ErrUnwritable,
+// ErrRemoved or ErrCorrupt. Otherwise it is nil.
 func Stopped(err error) error {
 	for _, reason := range []error{ErrUnwritable, ErrRemoved, ErrCorrupt} {
 		if errors.Is(err, reason) {
@@ -45,7 +46,8 @@ func Stopped(err error) error {
 	return nil
 }
 
-// guard runs a write. What the database did while or after the store failed it may have done in memory: it does not count.
+// guard runs a write. What the database did while or after the store failed it may have done in memory: it does not
+// count.
 func (s *store) guard(write func() error) (err error) {
 	defer func() {
 		switch cause := recover().(type) {
@@ -65,8 +67,8 @@ func (s *store) guard(write func() error) (err error) {
 	return explain(write())
 }
 
-// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which guard reports, or the
-// goroutine of the database's own that gave up. Refused writes do not get here, see disk.
+// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which
+// guard reports, or the goroutine of the database's own that gave up. Refused writes do not get here, see disk.
 type quiet struct{ s *store }
 
 type fatal struct{ err error }
@@ -85,7 +87,8 @@ func (q quiet) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// listener hears of the database's own work. The default one would end the process for a damaged block, which the read that met it reports.
+// listener hears of the database's own work. The default one would end the process for a damaged block, which the read
+// that met it reports.
 func (s *store) listener() *pebble.EventListener {
 	return &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}, BackgroundError: s.fail}
 }
@@ -116,8 +119,8 @@ func isCorrupt(err error) bool {
 	return pebble.IsCorruptionError(err) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// explainOpen gives errors of opening our words. What is neither a refusal of the operating system nor our own is damage: the database expected
-// other files, or another content.
+// explainOpen gives errors of opening our words. What is neither a refusal of the operating system nor our own is
+// damage: the database expected other files, or another content.
 func (s *store) explainOpen(err error) error {
 	if failed := s.failed.Load(); failed != nil {
 		return *failed
@@ -134,7 +137,8 @@ func (s *store) explainOpen(err error) error {
 	return fmt.Errorf("%w (%s)", ErrCorrupt, firstLine(err))
 }
 
-// unwritable reports whether the operating system refused a write for want of room, or because the disk is broken or cannot be written.
+// unwritable reports whether the operating system refused a write for want of room, or because the disk is broken or
+// cannot be written.
 func unwritable(err error) bool {
 	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
 		if errors.Is(err, reason) {

@@ -13,8 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// noteFile is the note of a clean stop: how the store's files were. The next start compares them with it and removes it, for from then on they
-// change. Without it, damage to the end of the log looks like a write that a kill cut short.
+// noteFile is the note of a clean stop: how the store's files were. The next start compares them with it and removes
+// it, for from then on they change. Without it, damage to the end of the log looks like a write that a kill cut short.
 const noteFile = "closed.json"
 
 // note is its content.
@@ -27,7 +27,8 @@ type note struct {
 // fileNote is how a file was.
 type fileNote struct {
 	Bytes int64 `json:"bytes"`
-	// Sum is the checksum of its content; tables, which are most of a store, have checksums of their own for every block, which reads check.
+	// Sum is the checksum of its content; tables, which are most of a store, have checksums of their own for every
+	// block, which reads check.
 	Sum uint32 `json:"sum,omitempty"`
 }
 
@@ -36,7 +37,8 @@ func (n note) sum() (uint32, error) {
 	return crc32.ChecksumIEEE(data), err
 }
 
-// writeNote notes how the files of the closed database are. Without the note, of which a full disk deprives it, the store is as after a kill.
+// writeNote notes how the files of the closed database are. Without the note, of which a full disk deprives it, the
+// store is as after a kill.
 func (s *store) writeNote() {
 	n := note{Files: map[string]fileNote{}}
 	names, err := s.disk.List(s.dir)
@@ -56,7 +58,8 @@ func (s *store) writeNote() {
 		err = s.writeDurably(noteFile, data)
 	}
 	if err != nil {
-		s.logger.Warn("how the store's files are cannot be noted: the next start finds less damage to them", "error", err)
+		s.logger.Warn("how the store's files are cannot be noted: the next start finds less damage to them",
+			"error", err)
 	}
 }
 
@@ -75,7 +78,8 @@ func (s *store) checkNote(names []string) error {
 		sum, err = n.sum()
 	}
 	if err != nil || sum != n.Sum {
-		s.logger.Warn("the note of the last stop is damaged: the store's files are not compared with it", "file", s.disk.PathJoin(s.dir, noteFile))
+		s.logger.Warn("the note of the last stop is damaged: the store's files are not compared with it", "file",
+			s.disk.PathJoin(s.dir, noteFile))
 		n.Files = nil
 	}
 	if n.Files != nil {
@@ -100,7 +104,8 @@ func (s *store) compare(n note, names []string) error {
 		case err != nil:
 			return err
 		case is.Bytes != was.Bytes:
-			return fmt.Errorf("%w (%s has %d bytes, and had %d when the emulator stopped)", ErrCorrupt, name, is.Bytes, was.Bytes)
+			return fmt.Errorf("%w (%s has %d bytes, and had %d when the emulator stopped)", ErrCorrupt, name,
+				is.Bytes, was.Bytes)
 		case is.Sum != was.Sum:
 			return fmt.Errorf("%w (%s has changed since the emulator stopped)", ErrCorrupt, name)
 		}

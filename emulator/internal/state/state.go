@@ -38,7 +38,8 @@ type Options struct {
 	Latencies map[string]time.Duration
 	// Logger hears why the state takes no more changes, and what a start had to drop; nobody does when nil.
 	Logger *slog.Logger
-	// Beside is called now and then, and looks at the files that are kept beside the store: its error ends all changes. Nil looks at none.
+	// Beside is called now and then, and looks at the files that are kept beside the store: its error ends all changes.
+	// Nil looks at none.
 	Beside func() error
 }
 

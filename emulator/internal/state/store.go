@@ -37,7 +37,8 @@ var (
 	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
 	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: make room on the disk, or mend it, and start the emulator again; all that was acknowledged is kept")
 	// ErrRemoved: files were removed under the running emulator. Nothing is changed any more.
-	ErrRemoved = errors.New("files of the emulator were removed while it runs, and it changes nothing more: stop it, then put the data folder back from a copy, or start it again with what is left")
+	ErrRemoved = errors.New("files of the emulator were removed while it runs, and it changes nothing more: " +
+		"stop it, then put the data folder back from a copy, or start it again with what is left")
 	// ErrClosed: the state was closed.
 	ErrClosed = errors.New("the state is closed")
 )

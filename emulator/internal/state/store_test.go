@@ -86,7 +86,8 @@ func TestAStoreWhoseFormatCannotBeReadIsRefused(t *testing.T) {
 		must(t, err)
 		must(t, s.Close())
 		setRows(t, dir, map[string][]byte{"!format": format})
-		if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) || !strings.Contains(err.Error(), "format") {
+		if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
+			!strings.Contains(err.Error(), "format") {
 			t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
 		}
 	}

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// lookEvery is how often the files are looked at, beside the log, which is looked at after every sync: what is acknowledged in between may be lost
-// with a file that was removed.
+// lookEvery is how often the files are looked at, beside the log, which is looked at after every sync: what is
+// acknowledged in between may be lost with a file that was removed.
 const lookEvery = time.Second
 
-// watch looks at the store's files now and then, and at those that beside looks at, until the store is closed or takes no more.
+// watch looks at the store's files now and then, and at those that beside looks at, until the store is closed or takes
+// no more.
 func (s *store) watch(beside func() error) {
 	stop, ended := make(chan struct{}), make(chan struct{})
 	tick := time.NewTicker(lookEvery)

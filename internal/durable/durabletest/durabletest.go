@@ -1,5 +1,5 @@
-// Package durabletest has a file system for tests of what survives a loss of power: it forgets everything that was not synced, and can refuse
-// writes as a full disk does.
+// Package durabletest has a file system for tests of what survives a loss of power: it forgets everything that was not
+// synced, and can refuse writes as a full disk does.
 //
 // It is no fake of one file system's faults: what is kept of unsynced data is nothing at all, or seeded chance.
 package durabletest
@@ -50,7 +50,8 @@ func (f *FS) Fill(full bool) {
 	})
 }
 
-// Crash returns what a loss of power leaves at this moment. With chance, some of what was not synced is kept, and some is not.
+// Crash returns what a loss of power leaves at this moment. With chance, some of what was not synced is kept, and some
+// is not.
 func (f *FS) Crash(chance *rand.Rand) *FS {
 	config := vfs.CrashCloneCfg{}
 	if chance != nil {
