@@ -102,8 +102,8 @@ func (e *Emulator) open() (err error) {
 	}
 	// First, for it locks the folder: nobody else makes keys there meanwhile.
 	e.state, err = state.Open(state.Options{
-		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random, Latencies: e.options.Latencies,
-		Logger: e.options.Logger, Beside: e.lookForFiles,
+		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
+		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles,
 	})
 	if err != nil {
 		return err

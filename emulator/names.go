@@ -79,7 +79,8 @@ func (a *addresses) load() error {
 	case err != nil:
 		return fmt.Errorf("read remembered addresses: %w", err)
 	case durable.IsBlank(data):
-		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones", "file", a.file)
+		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones",
+			"file", a.file)
 		return nil
 	}
 	err = json.Unmarshal(data, &a.byHost)

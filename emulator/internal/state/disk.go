@@ -84,7 +84,7 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 func (d *disk) create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	for try := 0; ; try++ {
 		f, err := d.FS.Create(name, category)
-		if try == createTries || !errors.Is(err, syscall.EMFILE) && !errors.Is(err, syscall.ENFILE) {
+		if try == createTries || !tooManyOpen(err) {
 			return f, err
 		}
 		time.Sleep(createPause)
@@ -310,6 +310,10 @@ func (f *diskFile) present() error {
 		return fmt.Errorf("%w (%s was replaced)", ErrRemoved, filepath.Base(f.name))
 	}
 	return nil // or nobody can tell
+}
+
+func tooManyOpen(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
 // isGone reports whether err says that a file, or a folder above it, is not there.

@@ -95,7 +95,8 @@ func (s *store) checkLogEnd([]string) error {
 		dropped, err := s.contentAfter(at.PhysicalFile, at.Physical)
 		if dropped > 0 {
 			s.logger.Warn("the end of the store's log cannot be read and is dropped: after a kill or a loss of power "+
-				"it is a change that was not acknowledged, otherwise the file was damaged", "file", at.PhysicalFile, "bytes", dropped)
+				"it is a change that was not acknowledged, otherwise the file was damaged",
+				"file", at.PhysicalFile, "bytes", dropped)
 		}
 		return err
 	}

@@ -90,7 +90,14 @@ func (q quiet) Fatalf(format string, args ...any) {
 // listener hears of the database's own work. The default one would end the process for a damaged block, which the read
 // that met it reports.
 func (s *store) listener() *pebble.EventListener {
-	return &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}, BackgroundError: s.fail}
+	return &pebble.EventListener{
+		DataCorruption: func(pebble.DataCorruptionInfo) {},
+		BackgroundError: func(err error) {
+			if !tooManyOpen(err) { // then the database tries again
+				s.fail(err)
+			}
+		},
+	}
 }
 
 // unreadable explains the error of a read. After a damaged or missing file the store takes no more changes.
