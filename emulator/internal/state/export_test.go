@@ -19,5 +19,8 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	return s.store.commitDevices(b)
 }
 
+// HearFailure is what the state does when the database fails in its own work.
+func (s *State) HearFailure(err error) { s.store.listener().BackgroundError(err) }
+
 // Look looks at the files of the store, as the state does now and then.
 func (s *State) Look() error { return s.store.look() }

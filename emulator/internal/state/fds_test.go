@@ -1,6 +1,7 @@
 package state_test
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -38,5 +39,19 @@ func TestTooManyOpenFilesForAWhileFailNothing(t *testing.T) {
 	}
 	if left.Load() >= 0 {
 		t.Errorf("got %d refusals left, want the store to have met them", left.Load()+1)
+	}
+}
+
+// TestAFailureOfTheDatabasesOwnWorkStopsChanges tells the state of one that passes, and of one that does not.
+func TestAFailureOfTheDatabasesOwnWorkStopsChanges(t *testing.T) {
+	t.Parallel()
+	s := open(t, state.Options{Dir: "store", FS: vfs.NewMem()})
+	s.HearFailure(fmt.Errorf("open a table: %w", syscall.EMFILE))
+	if err := s.Err(); err != nil {
+		t.Errorf("too many open files: got %v, want nothing", err)
+	}
+	s.HearFailure(fmt.Errorf("write a table: %w", syscall.EIO))
+	if err := s.Err(); !errors.Is(err, state.ErrUnwritable) || !errors.Is(err, syscall.EIO) {
+		t.Errorf("a broken disk: got %v, want %v", err, state.ErrUnwritable)
 	}
 }

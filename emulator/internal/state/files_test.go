@@ -11,8 +11,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -264,10 +266,10 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 1)
-	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
+	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 60_000) + `"}}`)
 	for i := range 600 {
 		w.putEnrollment(fmt.Sprint("device-", i), state.Settings{InitialTwin: twin})
-		if i%40 != 17 {
+		if i < 400 || i%50 != 17 { // until then no log is old enough to be used again
 			continue
 		}
 		var told journal
@@ -275,11 +277,52 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 			Logger: told.logger(), Now: w.clock.Now})
 		must(t, err)
 		if _, err := after.Enrollment(w.scope, fmt.Sprint("device-", i)); err != nil || told.String() != "" {
-			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err,
-				told.String())
+			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err, told.String())
 		}
 		must(t, after.Close())
 	}
+}
+
+// TestAStartThatIsKilledLosesNothing kills a start before each of its writes. The old log stays until there is a new one:
+// a store without any is refused.
+func TestAStartThatIsKilledLosesNothing(t *testing.T) {
+	t.Parallel()
+	_, killed, rows := someStore(t)
+	disk := killed.disk(t)
+	removed := make(chan struct{}, 100)
+	var mu sync.Mutex
+	var cuts []files
+	faults := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if op.Kind == errorfs.OpRemove && strings.HasSuffix(op.Path, ".log") {
+			defer func() { removed <- struct{}{} }()
+		}
+		if op.Kind == errorfs.OpCreate && strings.HasSuffix(op.Path, ".log") {
+			select { // the database removes files beside its other work
+			case <-removed:
+			case <-time.After(300 * time.Millisecond):
+			}
+		}
+		if op.Kind.ReadOrWrite() == errorfs.OpIsWrite {
+			mu.Lock()
+			defer mu.Unlock()
+			cuts = append(cuts, filesOf(t, disk))
+		}
+		return nil
+	})
+	s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Now: newClock().Now})
+	must(t, err)
+	mu.Lock()
+	taken := cuts
+	mu.Unlock()
+	if len(taken) < 10 {
+		t.Errorf("got %d writes of a start, want more", len(taken))
+	}
+	for n, cut := range taken {
+		if err := outcome(t, cut, rows); err != nil {
+			t.Errorf("killed before write %d: %v", n, err)
+		}
+	}
+	must(t, s.Close())
 }
 
 // TestADamagedNoteOfTheStopIsNoDamageToTheStore damages the note alone.
