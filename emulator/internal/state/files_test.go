@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"slices"
@@ -266,10 +267,10 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 1)
-	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 60_000) + `"}}`)
+	twin := []byte(`{"tags":{"n":"` + strings.Repeat("x", 8000) + `"}}`)
 	for i := range 600 {
 		w.putEnrollment(fmt.Sprint("device-", i), state.Settings{InitialTwin: twin})
-		if i < 400 || i%50 != 17 { // until then no log is old enough to be used again
+		if i%40 != 17 {
 			continue
 		}
 		var told journal
@@ -280,6 +281,24 @@ func TestAKilledStoreIsNotCalledDamaged(t *testing.T) {
 			t.Errorf("killed after %d: got %v and the log %q, want the enrollment and not a word", i, err, told.String())
 		}
 		must(t, after.Close())
+	}
+}
+
+// TestALogIsNeverWrittenOverAnotherOne has the database use an old log again, whose end would look like a damaged one.
+func TestALogIsNeverWrittenOverAnotherOne(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	s := open(t, state.Options{Dir: "store", FS: disk})
+	old, err := disk.Create("store/000777.log", vfs.WriteCategoryUnspecified)
+	must(t, err)
+	must(t, last(old.Write([]byte("older changes"))))
+	must(t, old.Close())
+	must(t, s.Reuse("store/000777.log", "store/000778.log"))
+	if data := filesOf(t, disk)["000778.log"]; len(data) != 0 {
+		t.Errorf("got %q in the new log, want nothing", data)
+	}
+	if _, err := disk.Stat("store/000777.log"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old log: got %v, want it gone", err)
 	}
 }
 
