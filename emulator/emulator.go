@@ -21,6 +21,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"evenkeel/emulator/internal/broker"
@@ -60,6 +61,8 @@ type Emulator struct {
 	broker  *broker.Broker
 	// addresses are those of hubs, with NamesLoopback.
 	addresses *addresses
+	// kept are the names of the files in the data folder that clients depend on, from when they are there.
+	kept atomic.Pointer[[]string]
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -91,24 +94,50 @@ func (e *Emulator) open() (err error) {
 	// Certificates follow the real clock, because clients check them with theirs.
 	e.clock = state.NewClock(e.options.Now)
 	stateDir, shelfDir := "", ""
-	if dir := e.options.Dir; dir == "" {
+	if dir := e.options.Dir; dir != "" {
+		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
+		if err := e.options.disk.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+	}
+	// First, for it locks the folder: nobody else makes keys there meanwhile.
+	e.state, err = state.Open(state.Options{
+		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
+		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles,
+	})
+	if err != nil {
+		return err
+	}
+	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
+	e.shelf = shelf.New(e.options.disk, shelfDir)
+	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
+	for _, step := range []func() error{e.openAuthorities, e.seedEmpty, e.addresses.load, e.openSurfaces} {
+		if err := step(); err != nil {
+			return errors.Join(err, e.state.Close())
+		}
+	}
+	return nil
+}
+
+// openAuthorities reads the CA and the client's credentials from the data folder, or makes them.
+func (e *Emulator) openAuthorities() (err error) {
+	dir, disk, logger := e.options.Dir, e.options.disk, e.options.Logger
+	if dir == "" {
 		if e.ca, err = localca.New(time.Now); err != nil {
 			return err
 		}
-		if e.entra, err = entra.New(e.clock.Now); err != nil {
-			return err
-		}
+		e.entra, err = entra.New(e.clock.Now)
 	} else {
-		if err = os.MkdirAll(dir, 0o700); err != nil {
-			return fmt.Errorf("make data folder: %w", err)
-		}
-		if e.ca, err = localca.Load(dir, time.Now); err != nil {
+		if err = errors.Join(disk.Clean(dir), disk.Clean(filepath.Join(dir, snapshotsDir))); err != nil {
 			return err
 		}
-		if e.entra, err = entra.Load(dir, e.clock.Now); err != nil {
+		if e.ca, err = localca.Load(disk, dir, time.Now, logger); err != nil {
 			return err
 		}
-		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
+		e.entra, err = entra.Load(disk, dir, e.clock.Now, logger)
+	}
+	if err != nil {
+		return err
 	}
 	for _, certificate := range e.options.ClientCertificates {
 		e.entra.TrustCertificate(certificate)
@@ -116,16 +145,7 @@ func (e *Emulator) open() (err error) {
 	for _, f := range e.options.Federations {
 		e.entra.Trust(entra.Federation(f))
 	}
-	e.state, err = state.Open(state.Options{Dir: stateDir, Clock: e.clock, Random: e.options.Random, Latencies: e.options.Latencies})
-	if err != nil {
-		return err
-	}
-	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
-	e.shelf = shelf.New(shelfDir)
-	e.addresses = &addresses{file: e.options.addressesPath()}
-	if err := errors.Join(e.seedEmpty(), e.addresses.load(), e.openSurfaces()); err != nil {
-		return errors.Join(err, e.state.Close())
-	}
+	e.keep(localca.CertFile, localca.KeyFile, entra.SecretFile, entra.KeyFile, entra.CertificateFile)
 	return nil
 }
 
@@ -149,6 +169,7 @@ func (e *Emulator) Start() error {
 		TenantID: entra.TenantID, ClientID: entra.ClientID, ClientSecret: e.entra.Secret(), SubscriptionID: SubscriptionID,
 	}
 	if e.options.Dir != "" {
+		e.keep(endpointsFile)
 		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}

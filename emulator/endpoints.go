@@ -7,10 +7,12 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
-	"os"
 	"path/filepath"
 	"strconv"
 	"syscall"
+
+	"evenkeel/internal/durable"
+	"evenkeel/internal/hint"
 )
 
 // endpointsFile remembers the ports in the data folder.
@@ -76,7 +78,7 @@ func listen(o Options) (*listeners, error) {
 	if o.Dir != "" {
 		file = filepath.Join(o.Dir, endpointsFile)
 		var err error
-		if remembered, err = readPorts(file); err != nil {
+		if remembered, err = readPorts(o, file); err != nil {
 			return nil, err
 		}
 	}
@@ -106,7 +108,7 @@ func listen(o Options) (*listeners, error) {
 		*s.port = listener.Addr().(*net.TCPAddr).Port
 	}
 	if file != "" && used != remembered {
-		if err := writePorts(file, used); err != nil {
+		if err := writePorts(o.disk, file, used); err != nil {
 			l.close()
 			return nil, err
 		}
@@ -145,30 +147,37 @@ func listenOn(surface, host string, port int, remembered string) (net.Listener, 
 	return listener, nil
 }
 
-func readPorts(file string) (Ports, error) {
+func readPorts(o Options, file string) (Ports, error) {
 	var p Ports
-	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := o.disk.ReadFile(file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return p, nil
+	case err != nil:
+		return p, fmt.Errorf("read remembered ports: %w", err)
+	case durable.IsBlank(data):
+		o.Logger.Warn("new ports are chosen, because their file is empty: clients need the new ones", "file", file)
 		return p, nil
 	}
-	if err != nil {
-		return p, fmt.Errorf("read remembered ports: %w", err)
+	err = json.Unmarshal(data, &p)
+	for _, port := range []int{p.ARM, p.Data, p.MQTT, p.Control} {
+		if err == nil && (port < 0 || port > 65535) {
+			err = fmt.Errorf("%d is not a port", port)
+		}
 	}
-	if err := json.Unmarshal(data, &p); err != nil {
-		return p, fmt.Errorf("read remembered ports: %s: %w; remove the file to have new ports chosen", file, err)
+	if err != nil {
+		return p, hint.To(fmt.Errorf("read remembered ports: %s: %w", file, err),
+			"remove the file to have new ports chosen, which clients must then use")
 	}
 	return p, nil
 }
 
-func writePorts(file string, p Ports) error {
+func writePorts(disk durable.Disk, file string, p Ports) error {
 	data, err := json.MarshalIndent(p, "", "  ")
+	if err == nil {
+		err = disk.WriteFile(file, append(data, '\n'), 0o644)
+	}
 	if err != nil {
-		return fmt.Errorf("remember ports: %w", err)
-	}
-	if err := os.WriteFile(file+".new", append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("remember ports: %w", err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
 		return fmt.Errorf("remember ports: %w", err)
 	}
 	return nil

@@ -7,16 +7,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
+
+	"evenkeel/internal/durable"
+	"evenkeel/internal/hint"
 )
 
 // Names says under which names, and on which ports, clients reach the emulated hosts beside the emulator's own ports.
@@ -51,7 +54,9 @@ const firstAddress, lastAddress = 11, 254
 // addresses are the loopback addresses of hubs and provisioning services; with other Names there are none.
 type addresses struct {
 	// file is empty for an emulator in memory.
-	file string
+	file   string
+	disk   durable.Disk
+	logger *slog.Logger
 	// serve listens on an address and serves it until the listeners are closed.
 	serve func(address string) ([]net.Listener, error)
 
@@ -67,15 +72,29 @@ func (a *addresses) load() error {
 	if a.file == "" {
 		return nil
 	}
-	data, err := os.ReadFile(a.file)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := a.disk.ReadFile(a.file)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("read remembered addresses: %w", err)
+	case durable.IsBlank(data):
+		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones",
+			"file", a.file)
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(data, &a.byHost)
+	err = json.Unmarshal(data, &a.byHost)
+	for host, address := range a.byHost {
+		if ip := net.ParseIP(address); err == nil && (ip == nil || !ip.IsLoopback()) {
+			err = fmt.Errorf("the address %q of %s is not a loopback address", address, host)
+		}
 	}
 	if err != nil {
-		return fmt.Errorf("read remembered addresses: %s: %w; remove the file to have new addresses chosen", a.file, err)
+		return hint.To(fmt.Errorf("read remembered addresses: %s: %w", a.file, err),
+			"remove the file to have new addresses chosen, which clients must then use")
+	}
+	if a.byHost == nil { // the file says null
+		a.byHost = map[string]string{}
 	}
 	return nil
 }
@@ -138,13 +157,10 @@ func (a *addresses) remember() error {
 		return nil
 	}
 	data, err := json.MarshalIndent(a.byHost, "", "  ")
+	if err == nil {
+		err = a.disk.WriteFile(a.file, append(data, '\n'), 0o644)
+	}
 	if err != nil {
-		return fmt.Errorf("remember addresses: %w", err)
-	}
-	if err := os.WriteFile(a.file+".new", append(data, '\n'), 0o644); err != nil {
-		return fmt.Errorf("remember addresses: %w", err)
-	}
-	if err := os.Rename(a.file+".new", a.file); err != nil {
 		return fmt.Errorf("remember addresses: %w", err)
 	}
 	return nil

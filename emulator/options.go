@@ -9,6 +9,9 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/durable"
 )
 
 // SubscriptionID is the only subscription of the emulated cloud.
@@ -71,6 +74,11 @@ type Options struct {
 	Bounds Bounds
 	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
 	X25519Only bool
+
+	// disk and storeDisk replace the operating system's files under Dir: tests have files that forget what was not
+	// synced.
+	disk      durable.Disk
+	storeDisk state.FS
 }
 
 // Federation is trust in another issuer: a token with this subject, for the audience api://AzureADTokenExchange, is exchanged for one of

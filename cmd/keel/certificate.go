@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel/internal/deviceca"
+	"evenkeel/internal/durable"
 	"evenkeel/internal/enrollment"
 	"evenkeel/internal/hint"
 )
@@ -50,6 +51,10 @@ func (a *app) printServerAuthority() error {
 	text, err := os.ReadFile(folder.Authority())
 	if errors.Is(err, fs.ErrNotExist) {
 		return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
+	}
+	if err == nil && durable.IsBlank(text) {
+		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()),
+			"start the emulator, which makes it again or says what to do: keel emulator start")
 	}
 	if err != nil {
 		return fmt.Errorf("read the emulator's certificate: %w", err)
@@ -154,13 +159,13 @@ func issue(authority string, to issued, now time.Time) (expires time.Time, err e
 	}
 	chain, key, err := signer.Issue(to.Device, now)
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(to.CertFile), 0o700)
+		err = durable.OS.MkdirAll(filepath.Dir(to.CertFile), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(to.KeyFile, key, 0o600)
+		err = durable.OS.WriteFile(to.KeyFile, key, 0o600)
 	}
 	if err == nil {
-		err = os.WriteFile(to.CertFile, chain, 0o644)
+		err = durable.OS.WriteFile(to.CertFile, chain, 0o644)
 	}
 	if err != nil {
 		return time.Time{}, fmt.Errorf("make the certificate of %q: %w", to.Device, err)

@@ -131,6 +131,9 @@ func (d *examination) passphrase(ctx context.Context) finding {
 			"put it back, or begin anew: keel emulator stop, and remove .evenkeel")
 	case err != nil:
 		return wrong(fmt.Errorf("look at the passphrase: %w", err), "")
+	case info.Size() == 0:
+		return wrong(fmt.Errorf("%s is empty", d.folder.Passphrase()),
+			"put it back, or begin again: keel emulator stop, and remove .evenkeel")
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
 		return wrong(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(), info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
 	}

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"evenkeel/internal/background"
+	"evenkeel/internal/durable"
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/toolchain"
@@ -88,7 +89,8 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 			return hint.To(errors.New("choose new ports: the emulator runs"), "stop it first: keel emulator stop")
 		}
 		for _, name := range portFiles {
-			if err := os.Remove(filepath.Join(folder.Emulator(), name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := durable.OS.Remove(filepath.Join(folder.Emulator(), name)); err != nil &&
+				!errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("choose new ports: %w", err)
 			}
 		}
@@ -158,6 +160,11 @@ func (a *app) emulatorStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return a.emulatorStatusIn(ctx, folder)
+}
+
+// emulatorStatusIn prints the status of the emulator of a checkout.
+func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) error {
 	record, err := a.process(folder).Find()
 	if err == nil {
 		err = record.Check(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/background"
+	"evenkeel/internal/durable"
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
 )
@@ -37,12 +39,10 @@ func newEmulatorRun(a *app) *cobra.Command {
 		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms\n" +
 			"  keel emulator run --seed before.json --azure-limits",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			folder := environment.Folder{Root: checkout}
-			if checkout == "" {
-				var err error
-				if folder, err = a.checkout(); err != nil {
-					return err
-				}
+			// Before anything is made there.
+			folder, err := environment.Find(checkout) // the current folder when empty
+			if err != nil {
+				return err
 			}
 			return a.emulatorRun(cmd.Context(), folder, settings, debug)
 		},
@@ -76,13 +76,13 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	if err != nil {
 		return err
 	}
-	emu, err := startIn(f, logger)
+	emu, err := until(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
 	if err != nil {
 		forget()
 		return err
 	}
 	defer func() { _ = emu.Close() }() // Run closes it too, and reports
-	listener, err := listenPlugin(filepath.Join(f.Emulator(), pluginPortFile))
+	listener, err := listenPlugin(durable.OS, filepath.Join(f.Emulator(), pluginPortFile), logger)
 	if err != nil {
 		return portTaken(err)
 	}
@@ -99,7 +99,7 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 		return err
 	}
 	if a.json {
-		if err := a.emulatorStatus(ctx); err != nil {
+		if err := a.emulatorStatusIn(ctx, f); err != nil {
 			return err
 		}
 	}
@@ -111,6 +111,26 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	}
 	logger.Info("stopped")
 	return nil
+}
+
+// until starts the emulator. A start that ctx ends is left alone: the process ends, and its files are whole at every
+// moment.
+func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
+	type result struct {
+		emu *emulator.Emulator
+		err error
+	}
+	started := make(chan result, 1)
+	go func() {
+		emu, err := start()
+		started <- result{emu, err}
+	}()
+	select {
+	case r := <-started:
+		return r.emu, r.err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("start the emulator: %w", context.Cause(ctx))
+	}
 }
 
 // startIn starts the emulator of a checkout with the settings that are remembered there.
@@ -143,23 +163,27 @@ func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) e
 	}
 }
 
-// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers.
-func listenPlugin(file string) (net.Listener, error) {
-	port := "0"
-	text, err := os.ReadFile(file)
-	switch {
-	case err == nil:
-		port = strings.TrimSpace(string(text))
-	case !errors.Is(err, os.ErrNotExist):
+// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers. Nobody but keel
+// knows the port: another one is chosen when the file cannot be understood.
+func listenPlugin(disk durable.Disk, file string, logger *slog.Logger) (net.Listener, error) {
+	text, err := disk.ReadFile(file)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("read the remembered port of the plugin: %w", err)
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(emulator.DefaultHost, port))
+	known := err == nil
+	port, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 16)
+	if err != nil || port == 0 {
+		if port = 0; known {
+			logger.Warn("a new port of the plugin is chosen, because the remembered one cannot be read", "file", file)
+		}
+	}
+	listener, err := net.Listen("tcp", net.JoinHostPort(emulator.DefaultHost, strconv.FormatUint(port, 10)))
 	if err != nil {
 		return nil, fmt.Errorf("listen for the local plugin: %w", err)
 	}
-	if port == "0" {
-		port = strconv.Itoa(listener.Addr().(*net.TCPAddr).Port)
-		if err := os.WriteFile(file, []byte(port+"\n"), 0o600); err != nil {
+	if port == 0 {
+		text := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port) + "\n"
+		if err := disk.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, errors.Join(fmt.Errorf("remember the port of the plugin: %w", err), listener.Close())
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/durable"
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
 )
@@ -91,7 +92,7 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 	given := f.cmd.Flags().Changed
 	if given("names") {
 		names := emulator.Names(f.names)
-		if !slices.Contains([]emulator.Names{emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names) {
+		if names == "" || !knownNames(names) {
 			return s, usageError{fmt.Errorf("--names %q: use map, loopback or azure", f.names)}
 		}
 		s.Names = names
@@ -131,6 +132,10 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 		return s, err
 	}
 	return s, nil
+}
+
+func knownNames(names emulator.Names) bool {
+	return slices.Contains([]emulator.Names{"", emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names)
 }
 
 // held puts what the command line says of what the emulator holds, and may hold, into the settings.
@@ -179,15 +184,15 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 		err = errors.Join(err, parseErr)
 		return span
 	}
+	if !knownNames(s.Names) {
+		err = fmt.Errorf("names %q: use map, loopback or azure", s.Names)
+	}
 	o.WebhookTimeout, o.LRODelay = parse(s.WebhookTimeout), parse(s.LRODelay)
 	o.Latencies = map[string]time.Duration{}
 	for location, text := range s.Latencies {
 		o.Latencies[location] = parse(text)
 	}
-	if err != nil {
-		return fmt.Errorf("read the emulator's settings: %w", err)
-	}
-	return nil
+	return unreadableSettings(err)
 }
 
 // lines are the settings as people read them: name and value.
@@ -219,19 +224,25 @@ func readEmulatorSettings(f environment.Folder) (s emulatorSettings, err error) 
 	if err == nil {
 		err = json.Unmarshal(text, &s)
 	}
-	if err != nil {
-		return s, hint.To(fmt.Errorf("read the emulator's settings: %w", err), "forget them with: keel emulator start --default-settings")
+	return s, unreadableSettings(err)
+}
+
+// unreadableSettings says what to do about an error of reading the settings.
+func unreadableSettings(err error) error {
+	if err == nil {
+		return nil
 	}
-	return s, nil
+	return hint.To(fmt.Errorf("read the emulator's settings: %w", err),
+		"forget them with: keel emulator start --default-settings")
 }
 
 func writeEmulatorSettings(f environment.Folder, s emulatorSettings) error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err == nil {
-		err = os.MkdirAll(filepath.Dir(f.EmulatorSettings()), 0o700)
+		err = durable.OS.MkdirAll(filepath.Dir(f.EmulatorSettings()), 0o700)
 	}
 	if err == nil {
-		err = os.WriteFile(f.EmulatorSettings(), append(text, '\n'), 0o600)
+		err = durable.OS.WriteFile(f.EmulatorSettings(), append(text, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("remember the emulator's settings: %w", err)

@@ -23,6 +23,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
 
@@ -88,8 +89,7 @@ func (p Process) Announce(ready string, detail any) error {
 	if err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
-	temp := p.recordFile() + ".new"
-	if err := errors.Join(os.WriteFile(temp, text, 0o600), os.Rename(temp, p.recordFile())); err != nil {
+	if err := durable.OS.WriteFile(p.recordFile(), text, 0o600); err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
 	return nil

@@ -21,6 +21,9 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"evenkeel/internal/durable"
+	"evenkeel/internal/hint"
 )
 
 // File names in the authority's folder.
@@ -50,7 +53,9 @@ func Open(dir string, now time.Time) (*Authority, error) {
 		return create(dir, now)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read the authority of devices in %s: %w", dir, err)
+		return nil, hint.To(fmt.Errorf("read the authority of devices in %s: %w", dir, err),
+			"put %s and %s back from a copy, or remove that folder for a new authority, which must then be enrolled",
+			CertFile, KeyFile)
 	}
 	key, ok := pair.PrivateKey.(crypto.Signer)
 	if !ok {
@@ -87,14 +92,14 @@ func create(dir string, now time.Time) (*Authority, error) {
 	a := &Authority{root, key}
 	keyPEM, err := encodeKey(key)
 	if err == nil {
-		err = os.MkdirAll(dir, 0o700)
+		err = durable.OS.MkdirAll(dir, 0o700)
 	}
 	// The key first: Open makes both anew as long as there is no certificate.
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600)
+		err = durable.OS.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600)
 	}
 	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644)
+		err = durable.OS.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keep the devices' authority: %w", err)

@@ -19,6 +19,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
 
@@ -89,8 +90,8 @@ func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel
 // Prepare makes the folders and, at first, the passphrase; it reports whether the passphrase is new.
 func (f Folder) Prepare() (fresh bool, err error) {
 	for _, folder := range []string{f.Bin(), f.PulumiHome(), f.Backend()} {
-		if err := os.MkdirAll(folder, 0o700); err != nil {
-			return false, fmt.Errorf("prepare %s: %w", folder, err)
+		if err := durable.OS.MkdirAll(folder, 0o700); err != nil {
+			return false, err
 		}
 	}
 	if err := f.quietLogs(); err != nil {
@@ -98,18 +99,26 @@ func (f Folder) Prepare() (fresh bool, err error) {
 	}
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
-	file, err := os.OpenFile(f.Passphrase(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = durable.OS.CreateFile(f.Passphrase(), []byte(hex.EncodeToString(random[:])+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return false, nil
+		return false, f.checkPassphrase()
 	}
 	if err != nil {
 		return false, fmt.Errorf("make the passphrase file: %w", err)
 	}
-	_, err = file.WriteString(hex.EncodeToString(random[:]) + "\n")
-	if err := errors.Join(err, file.Close()); err != nil {
-		return false, fmt.Errorf("make the passphrase file: %w", err)
-	}
 	return true, nil
+}
+
+// checkPassphrase refuses a passphrase file that a loss of power left empty: Pulumi would take it for a passphrase that
+// is wrong.
+func (f Folder) checkPassphrase() error {
+	text, err := os.ReadFile(f.Passphrase())
+	if err == nil && durable.IsBlank(text) {
+		err = hint.To(fmt.Errorf("%s is empty, and with it the key to the secrets of local stacks is lost",
+			f.Passphrase()),
+			"put it back from a copy, or start again without these stacks: keel emulator stop, and remove .evenkeel")
+	}
+	return err
 }
 
 // noLogs is what stands where Pulumi would keep the logs of local environments.
@@ -118,15 +127,8 @@ const noLogs = "Pulumi's automatic logs are off for local environments. A folder
 // quietLogs keeps Pulumi from logging every property of a local stack, which fills up to 500 MB and is half of what a set of thousands adds
 // to a preview. Pulumi (3.250) has no setting for it, and goes on without logs where it cannot make their folder.
 func (f Folder) quietLogs() error {
-	file, err := os.OpenFile(filepath.Join(f.PulumiHome(), "logs"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) { // or the folder of somebody who wants them
-		return nil
-	}
-	if err == nil {
-		_, err = file.WriteString(noLogs)
-		err = errors.Join(err, file.Close())
-	}
-	if err != nil {
+	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogs), 0o600)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // what exists may be the folder of somebody who wants them
 		return fmt.Errorf("turn Pulumi's logs off: %w", err)
 	}
 	return nil

@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"evenkeel/internal/durable"
+	"evenkeel/internal/hint"
 )
 
 // OriginKey is the key of the configuration, and the tag of the resource group, that name the backend and the project of an
@@ -44,21 +47,20 @@ func originOf(backend, project string) string {
 func identify(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)
+	if err == nil && durable.IsBlank(text) {
+		err = hint.To(fmt.Errorf("%s is empty", file),
+			"put it back from a copy, or remove it: until the next keel up, resource groups made before are foreign")
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return strings.TrimSpace(string(text)), wrapIdentity(err)
 	}
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
-	whole := file + "." + hex.EncodeToString(random[:4])
-	err = errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(whole, []byte(hex.EncodeToString(random[:])+"\n"), 0o600))
-	if err == nil {
-		defer func() { _ = os.Remove(whole) }()
-		// Of two that make it at once, one wins, and nobody reads half of it.
-		if err = os.Link(whole, file); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
+	// Of two that make it at once, one wins, and nobody reads half of it.
+	if err = durable.OS.MkdirAll(folder, 0o700); err == nil {
+		err = durable.OS.CreateFile(file, []byte(hex.EncodeToString(random[:])+"\n"), 0o600)
 	}
-	if err == nil {
+	if err == nil || errors.Is(err, fs.ErrExist) {
 		text, err = os.ReadFile(file)
 	}
 	return strings.TrimSpace(string(text)), wrapIdentity(err)

@@ -112,3 +112,41 @@ func TestPackageNamesSayWhatTheyAreFor(t *testing.T) {
 		}
 	}
 }
+
+// writers may write files past internal/durable, and say why.
+var writers = map[string]string{
+	"internal/durable/system.go":  "it is what the others are to use",
+	"emulator/runt.go":            "the folder of a test ends with it",
+	"cmd/keel/ci.go":              "the file is the user's, and may be a pipe",
+	"internal/toolchain/build.go": "programs are built by another program, and synced before they get their names",
+}
+
+// TestFilesAreWrittenDurably keeps a write that a loss of power undoes, or leaves empty, out of the product.
+func TestFilesAreWrittenDurably(t *testing.T) {
+	t.Parallel()
+	banned := map[string]bool{"os.WriteFile": true, "os.Create": true, "os.Rename": true, "os.Link": true}
+	unused := map[string]bool{}
+	for name := range writers {
+		unused[name] = true
+	}
+	for _, f := range files(t) {
+		if f.test || under(f.dir, "acceptance") || under(f.dir, "tools") {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok {
+				if pkg, ok := sel.X.(*ast.Ident); ok && banned[pkg.Name+"."+sel.Sel.Name] {
+					delete(unused, f.path)
+					if writers[f.path] == "" {
+						t.Errorf("%s uses %s.%s: use internal/durable, or say in this test why not",
+							f.fset.Position(n.Pos()), pkg.Name, sel.Sel.Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+	for name := range unused {
+		t.Errorf("%s writes no file any more: take it from the list", name)
+	}
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
 
@@ -55,7 +56,11 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 		if err := goBuild(ctx, o, s.what, s.folder, log, append([]string{"-o", temp}, s.args...)); err != nil {
 			return err
 		}
-		if err := os.Rename(temp, s.out); err != nil {
+		err := durable.SyncFile(temp)
+		if err == nil {
+			err = os.Rename(temp, s.out)
+		}
+		if err != nil {
 			return fmt.Errorf("build %s: %w", s.what, err)
 		}
 	}

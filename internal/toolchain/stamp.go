@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"strings"
 
 	"golang.org/x/mod/modfile"
+
+	"evenkeel/internal/durable"
 )
 
 // stampFile lies beside the project's built programs and tells from what they were built. Asking the go command the same takes it
@@ -29,14 +32,24 @@ func Fresh(o Options, bin string) bool {
 	return err == nil && string(have) == want && built(bin)
 }
 
-// built reports whether every program of the project lies in bin.
+// built reports whether every program of the project lies in bin. One that a loss of power left blank does not.
 func built(bin string) bool {
 	for _, name := range []string{"keel", "pulumi-resource-azure-dps", "program"} {
-		if _, err := os.Stat(filepath.Join(bin, executable(name))); err != nil {
+		if begins, err := beginning(filepath.Join(bin, executable(name))); err != nil || durable.IsBlank(begins) {
 			return false
 		}
 	}
 	return true
+}
+
+// beginning returns the first bytes of a file.
+func beginning(name string) ([]byte, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return io.ReadAll(io.LimitReader(file, 64))
 }
 
 // stamp digests what the project's programs are built from: sources, modules and embedded tables below the root, the go command, and
@@ -137,7 +150,7 @@ func setStamp(bin, text string) error {
 		}
 		return nil
 	}
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := durable.OS.WriteFile(file, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("note what was built: %w", err)
 	}
 	return nil

@@ -52,6 +52,10 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 		"a program is gone": {func(_ *bench, bin string) error {
 			return os.Remove(filepath.Join(bin, "pulumi-resource-azure-dps"))
 		}, false},
+		"a program is blank": {func(_ *bench,
+			bin string) error {
+			return os.Truncate(filepath.Join(bin, "program"), 0)
+		}, false},
 		"another Go": {func(b *bench, _ string) error {
 			b.options.Env = append(b.options.Env, "PATH="+b.install("newer", "go"))
 			return nil

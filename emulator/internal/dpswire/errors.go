@@ -81,8 +81,8 @@ func From(err error) *Error {
 	}
 	var refused *state.Error
 	switch {
-	case errors.Is(err, state.ErrUnwritable):
-		return &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: sentence(state.ErrUnwritable)}
+	case state.Stopped(err) != nil:
+		return &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: sentence(state.Stopped(err))}
 	case !errors.As(err, &refused):
 		return internal
 	}

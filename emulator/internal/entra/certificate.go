@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"math/big"
 	"time"
@@ -48,18 +47,4 @@ func newCertificate() ([]byte, error) {
 		}
 	}
 	return text.Bytes(), nil
-}
-
-// trustOwn registers the certificate of such a text.
-func (a *Authority) trustOwn(text []byte) error {
-	block, _ := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" {
-		return errors.New("it holds no certificate")
-	}
-	certificate, err := x509.ParseCertificate(block.Bytes)
-	if err != nil {
-		return err
-	}
-	a.TrustCertificate(certificate)
-	return nil
 }

@@ -12,13 +12,9 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/big"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -43,6 +39,8 @@ const (
 const (
 	tokenLife = 3599 * time.Second // what Entra gives
 	keyBits   = 2048
+	// secretBytes are those behind the text of a secret.
+	secretBytes = 30
 )
 
 // ManagementAudience is what clients of Azure's public cloud ask for; it is taken beside the emulator's own ARM address.
@@ -87,58 +85,8 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(key, secret, now), nil
 }
 
-// Load reads the client's secret, its certificate and the signing key from dir, and makes them there at the first start, so that
-// tokens stay valid over a restart.
-func Load(dir string, now func() time.Time) (*Authority, error) {
-	secret, err := readOrMake(filepath.Join(dir, SecretFile), func() ([]byte, error) {
-		secret, err := newSecret()
-		return []byte(secret + "\n"), err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("client secret: %w", err)
-	}
-	keyPEM, err := readOrMake(filepath.Join(dir, KeyFile), func() ([]byte, error) {
-		key, err := rsa.GenerateKey(rand.Reader, keyBits)
-		if err != nil {
-			return nil, fmt.Errorf("make: %w", err)
-		}
-		return pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}), nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("token key: %w", err)
-	}
-	key, err := jwt.ParseRSAPrivateKeyFromPEM(keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("token key %s: %w", filepath.Join(dir, KeyFile), err)
-	}
-	certificate, err := readOrMake(filepath.Join(dir, CertificateFile), newCertificate)
-	if err != nil {
-		return nil, fmt.Errorf("client certificate: %w", err)
-	}
-	a := fromParts(key, strings.TrimSpace(string(secret)), now)
-	if err := a.trustOwn(certificate); err != nil {
-		return nil, fmt.Errorf("client certificate %s: %w", filepath.Join(dir, CertificateFile), err)
-	}
-	return a, nil
-}
-
-// readOrMake writes through a second name, so that a start cut short leaves no half file.
-func readOrMake(path string, make func() ([]byte, error)) ([]byte, error) {
-	data, err := os.ReadFile(path)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return data, err
-	}
-	if data, err = make(); err != nil {
-		return nil, err
-	}
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
-		return nil, err
-	}
-	return data, os.Rename(path+".new", path)
-}
-
 func newSecret() (string, error) {
-	raw := make([]byte, 30)
+	raw := make([]byte, secretBytes)
 	if _, err := rand.Read(raw); err != nil {
 		return "", fmt.Errorf("make client secret: %w", err)
 	}

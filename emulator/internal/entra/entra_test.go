@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math/big"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"evenkeel/emulator/internal/entra"
+	"evenkeel/internal/durable"
 )
 
 const base = "https://127.0.0.1:1"
@@ -138,12 +140,12 @@ func TestCheck(t *testing.T) {
 func TestSecretsAreKeptToTheirOwner(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := entra.Load(dir, time.Now)
+	first, err := entra.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.SetBase(base)
-	second, err := entra.Load(dir, time.Now)
+	second, err := entra.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

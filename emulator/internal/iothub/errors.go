@@ -47,8 +47,8 @@ func wire(err error) (e *wireError, fault bool) {
 	}
 	var refusal *state.Error
 	switch {
-	case errors.Is(err, state.ErrUnwritable):
-		return &wireError{500001, "ServerError", state.ErrUnwritable.Error()}, true
+	case state.Stopped(err) != nil:
+		return &wireError{500001, "ServerError", state.Stopped(err).Error()}, true
 	case !errors.As(err, &refusal):
 		return errServer, true
 	}

@@ -17,13 +17,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math/big"
 	"net"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
+
+	"evenkeel/internal/durable"
+	"evenkeel/internal/hint"
 )
 
 // File names in the data folder.
@@ -68,40 +71,51 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(der, key, now)
 }
 
-// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only.
-func Load(dir string, now func() time.Time) (*Authority, error) {
-	certPEM, err := os.ReadFile(filepath.Join(dir, CertFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return create(dir, now)
+// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files
+// that a loss of power left blank hold nothing that could be kept: the authority is made again, and the logger warned.
+// One that is damaged otherwise is left alone, because clients trust it.
+func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logger) (*Authority, error) {
+	certPEM, certErr := disk.ReadFile(filepath.Join(dir, CertFile))
+	keyPEM, keyErr := disk.ReadFile(filepath.Join(dir, KeyFile))
+	for _, err := range []error{certErr, keyErr} {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("read the CA: %w", err)
+		}
 	}
+	if certErr != nil || durable.IsBlank(certPEM) && durable.IsBlank(keyPEM) {
+		if certErr == nil || keyErr == nil {
+			logger.Warn("the CA is made again, because its files are empty or missing: clients must trust the new one",
+				"file", filepath.Join(dir, CertFile))
+		}
+		return create(disk, dir, now)
+	}
+	a, err := read(certPEM, keyPEM, now)
 	if err != nil {
-		return nil, fmt.Errorf("read CA certificate: %w", err)
-	}
-	keyPEM, err := os.ReadFile(filepath.Join(dir, KeyFile))
-	if err != nil {
-		return nil, fmt.Errorf("read CA key: %w", err)
-	}
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
-	if err != nil {
-		return nil, fmt.Errorf("read CA of %s: %w", dir, err)
-	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok {
-		return nil, fmt.Errorf("read CA of %s: its key cannot sign", dir)
-	}
-	a, err := fromParts(pair.Certificate[0], key, now)
-	if err != nil {
-		return nil, err
-	}
-	if now().After(a.root.NotAfter) {
-		return nil, fmt.Errorf("read CA of %s: it ended on %s; remove %s and %s to have a new one made",
-			dir, a.root.NotAfter.Format(time.DateOnly), CertFile, KeyFile)
+		return nil, hint.To(fmt.Errorf("read the CA, %s and %s in %s: %w", CertFile, KeyFile, dir, err),
+			"put both files back from a copy, or remove both for a new CA, which clients must then trust")
 	}
 	return a, nil
 }
 
-// create writes the key before the certificate: Load looks for the certificate, so that a start cut short begins anew.
-func create(dir string, now func() time.Time) (*Authority, error) {
+func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, err
+	}
+	key, ok := pair.PrivateKey.(crypto.Signer)
+	if !ok {
+		return nil, errors.New("its key cannot sign")
+	}
+	a, err := fromParts(pair.Certificate[0], key, now)
+	if err == nil && now().After(a.root.NotAfter) {
+		err = fmt.Errorf("it ended on %s", a.root.NotAfter.Format(time.DateOnly))
+	}
+	return a, err
+}
+
+// create writes the key before the certificate, each durably: Load looks for the certificate, so that a start cut short
+// begins again.
+func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
 	a, err := New(now)
 	if err != nil {
 		return nil, err
@@ -111,11 +125,11 @@ func create(dir string, now func() time.Time) (*Authority, error) {
 		return nil, fmt.Errorf("encode CA key: %w", err)
 	}
 	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := os.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
-		return nil, fmt.Errorf("write CA key: %w", err)
+	if err := disk.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
+		return nil, fmt.Errorf("make the CA: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644); err != nil {
-		return nil, fmt.Errorf("write CA certificate: %w", err)
+	if err := disk.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644); err != nil {
+		return nil, fmt.Errorf("make the CA: %w", err)
 	}
 	return a, nil
 }

@@ -4,12 +4,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"evenkeel/emulator/internal/localca"
+	"evenkeel/internal/durable"
 )
 
 func pool(t *testing.T, a *localca.Authority) *x509.CertPool {
@@ -65,7 +67,7 @@ func TestNamesOutsideTheConstraintsAreRefused(t *testing.T) {
 func TestRootIsConstrained(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	a, err := localca.Load(dir, time.Now)
+	a, err := localca.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,11 +99,11 @@ func TestRootIsConstrained(t *testing.T) {
 func TestAuthorityIsKept(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	first, err := localca.Load(dir, time.Now)
+	first, err := localca.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := localca.Load(dir, time.Now)
+	second, err := localca.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,17 +6,17 @@ package shelf
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"evenkeel/internal/durable"
 )
 
 // extension is that of the files.
@@ -43,7 +43,8 @@ type Entry struct {
 
 // Shelf is a set of documents. Its methods may be called concurrently.
 type Shelf struct {
-	dir string
+	disk durable.Disk
+	dir  string
 
 	mu     sync.Mutex
 	memory map[string]document // without dir
@@ -55,13 +56,15 @@ type document struct {
 }
 
 // New returns the shelf in dir, which is made when something is put there; in memory when dir is empty.
-func New(dir string) *Shelf { return &Shelf{dir: dir, memory: map[string]document{}} }
+func New(disk durable.Disk, dir string) *Shelf {
+	return &Shelf{disk: disk, dir: dir, memory: map[string]document{}}
+}
 
 func (s *Shelf) file(name string) string { return filepath.Join(s.dir, name+extension) }
 
 // Put keeps what write writes, in the place of what has that name. When write fails, what was there stays. It returns when the
 // document would survive a loss of power.
-func (s *Shelf) Put(name string, write func(io.Writer) error) (err error) {
+func (s *Shelf) Put(name string, write func(io.Writer) error) error {
 	if !nameForm.MatchString(name) {
 		return ErrName
 	}
@@ -75,34 +78,10 @@ func (s *Shelf) Put(name string, write func(io.Writer) error) (err error) {
 		s.memory[name] = document{b.Bytes(), time.Now()}
 		return nil
 	}
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder: %w", err)
-	}
-	f, err := os.CreateTemp(s.dir, ".new-*") // with mode 0600
-	if err != nil {
+	if err := s.disk.MkdirAll(s.dir, 0o700); err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(f.Name()) // nothing more to be done about it
-		}
-	}()
-	if err := errors.Join(write(f), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), s.file(name)); err != nil {
-		return err
-	}
-	return syncFolder(s.dir)
-}
-
-// syncFolder makes a rename in it durable.
-func syncFolder(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return s.disk.Write(s.file(name), 0o600, write)
 }
 
 // Open reads a document; the caller closes it.
@@ -119,7 +98,7 @@ func (s *Shelf) Open(name string) (io.ReadCloser, error) {
 		}
 		return io.NopCloser(bytes.NewReader(d.data)), nil
 	}
-	f, err := os.Open(s.file(name))
+	f, err := s.disk.Open(s.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrAbsent
 	}
@@ -140,7 +119,7 @@ func (s *Shelf) Delete(name string) error {
 		delete(s.memory, name)
 		return nil
 	}
-	err := os.Remove(s.file(name))
+	err := s.disk.Remove(s.file(name))
 	if errors.Is(err, fs.ErrNotExist) {
 		return ErrAbsent
 	}
@@ -159,16 +138,16 @@ func (s *Shelf) List() ([]Entry, error) {
 		}
 		return entries, nil
 	}
-	files, err := os.ReadDir(s.dir)
+	files, err := s.disk.ReadDir(s.dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	for _, f := range files {
-		name, ok := strings.CutSuffix(f.Name(), extension)
+		name, ok := strings.CutSuffix(f, extension)
 		if !ok || !nameForm.MatchString(name) {
 			continue
 		}
-		info, err := f.Info()
+		info, err := s.disk.Stat(s.file(name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // deleted meanwhile
 		}

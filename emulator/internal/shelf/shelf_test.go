@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"evenkeel/emulator/internal/shelf"
+	"evenkeel/internal/durable"
 )
 
 func write(text string) func(io.Writer) error {
@@ -20,7 +21,7 @@ func write(text string) func(io.Writer) error {
 func TestDocumentsAreKeptByName(t *testing.T) {
 	t.Parallel()
 	for place, dir := range map[string]string{"in memory": "", "in a folder": filepath.Join(t.TempDir(), "shelf")} {
-		s := shelf.New(dir)
+		s := shelf.New(durable.OS, dir)
 		if list, err := s.List(); err != nil || list == nil || len(list) != 0 {
 			t.Errorf("%s: got %v, %v at first, want an empty list", place, list, err)
 		}
@@ -59,7 +60,7 @@ func TestDocumentsAreKeptByName(t *testing.T) {
 func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "shelf")
-	if err := shelf.New(dir).Put("a", write("secret")); err != nil {
+	if err := shelf.New(durable.OS, dir).Put("a", write("secret")); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, filepath.Join(dir, "a.json"): 0o600} {
@@ -74,7 +75,7 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 
 func TestNamesCannotLeaveTheFolder(t *testing.T) {
 	t.Parallel()
-	s := shelf.New(t.TempDir())
+	s := shelf.New(durable.OS, t.TempDir())
 	for _, name := range []string{"", ".", "..", "../a", "a/b", `a\b`, ".hidden", "a\x00", "ä"} {
 		_, err := s.Open(name)
 		for _, err := range []error{err, s.Put(name, write("x")), s.Delete(name)} {

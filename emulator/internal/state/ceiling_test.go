@@ -2,6 +2,7 @@ package state
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +13,7 @@ import (
 // CommitCeiling measures the store alone: how long callers together take for n synced commits of one row of size bytes each, in a new
 // store in dir. Benchmarks put what the state reaches beside it.
 func CommitCeiling(dir string, callers, n, size int) (time.Duration, error) {
-	st, err := openStore(dir, vfs.Default)
+	st, err := openStore(dir, vfs.Default, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return 0, err
 	}

@@ -1,5 +1,7 @@
 package state
 
+import "github.com/cockroachdb/pebble/v2/vfs"
+
 // Rows are all rows of the store, by key.
 func (s *State) Rows() (map[string]string, error) {
 	rows := map[string]string{}
@@ -18,3 +20,18 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	}
 	return s.store.commitDevices(b)
 }
+
+// HearFailure is what the state does when the database fails in its own work.
+func (s *State) HearFailure(err error) { s.store.listener().BackgroundError(err) }
+
+// Reuse makes a log out of an old one, as the database does.
+func (s *State) Reuse(from, to string) error {
+	f, err := s.store.disk.ReuseForWrite(from, to, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// Look looks at the files of the store, as the state does now and then.
+func (s *State) Look() error { return s.store.look() }

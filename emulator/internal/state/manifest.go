@@ -3,13 +3,13 @@ package state
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
-	"strings"
+	"io/fs"
 
 	"github.com/cockroachdb/pebble/v2"
-	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // Layout of the database's manifest: chunks of checksum (4 bytes), length (2), type (1 to 4) and payload, none across a block's end
@@ -22,12 +22,15 @@ const (
 // checkManifest refuses a store whose manifest is damaged. The database itself takes a damaged chunk for the end of the manifest, as
 // after a torn write, and then deletes the tables that the lost part named; so it must not see one. A last chunk that is cut short is
 // left to it.
-func checkManifest(files vfs.FS, dir string) error {
-	found, err := pebble.Peek(dir, files)
-	if err != nil || !found.Exists || found.ManifestFilename == "" {
+func (s *store) checkManifest([]string) error {
+	found, err := pebble.Peek(s.dir, s.disk)
+	if err != nil || !found.Exists {
 		return err
 	}
-	f, err := files.Open(found.ManifestFilename)
+	f, err := s.disk.Open(found.ManifestFilename)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w (its manifest is missing)", ErrCorrupt)
+	}
 	if err != nil {
 		return err
 	}
@@ -58,22 +61,10 @@ func checkManifest(files vfs.FS, dir string) error {
 	return nil
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
 // checksum is LevelDB's masked CRC-32C.
 func checksum(data []byte) uint32 {
-	sum := crc32.Checksum(data, crc32.MakeTable(crc32.Castagnoli))
+	sum := crc32.Checksum(data, castagnoli)
 	return (sum>>15 | sum<<17) + 0xa282ead8
-}
-
-// hasTables reports whether dir holds rows written long ago; a store that was never finished holds none.
-func hasTables(files vfs.FS, dir string) (bool, error) {
-	names, err := files.List(dir)
-	if err != nil {
-		return false, err
-	}
-	for _, name := range names {
-		if strings.HasSuffix(name, ".sst") {
-			return true, nil
-		}
-	}
-	return false, nil
 }

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -18,12 +19,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
+// FS is a file system that a store can be in.
+type FS = vfs.FS
+
 // Options say where the state lives and where its time and chance come from.
 type Options struct {
 	// Dir is the store's folder, made when absent. Empty: the state lives in memory and ends with Close.
 	Dir string
 	// FS replaces the file system under Dir; tests use one that forgets what was not synced.
-	FS vfs.FS
+	FS FS
 	// Now is the clock; time.Now when nil. Times are kept in UTC. Clock takes its place, for a time that can be moved.
 	Now   func() time.Time
 	Clock *Clock
@@ -32,6 +36,11 @@ type Options struct {
 	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one.
 	Latencies map[string]time.Duration
+	// Logger hears why the state takes no more changes, and what a start had to drop; nobody does when nil.
+	Logger *slog.Logger
+	// Beside is called now and then, and looks at the files that are kept beside the store: its error ends all changes.
+	// Nil looks at none.
+	Beside func() error
 }
 
 // State is the emulated cloud.
@@ -86,14 +95,23 @@ func Open(o Options) (*State, error) {
 	for location, latency := range o.Latencies {
 		s.latencies[locationName(location)] = latency
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Beside == nil {
+		o.Beside = func() error { return nil }
+	}
 	var err error
-	if s.store, err = openStore(dir, files); err != nil {
+	if s.store, err = openStore(dir, files, o.Logger); err != nil {
 		return nil, err
 	}
 	if err := s.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("load store %s: %w", dir, err), s.store.close())
 	}
 	s.desired = newFeed()
+	if o.Dir != "" {
+		s.store.watch(o.Beside)
+	}
 	return s, nil
 }
 
@@ -109,7 +127,7 @@ func (s *State) Close() error {
 	return s.store.close()
 }
 
-// Err says why the state can be changed no more: ErrUnwritable and the disk's own words. It is nil while it can.
+// Err says why the state can be changed no more, see Stopped, and the cause's own words. It is nil while it can.
 func (s *State) Err() error {
 	if failed := s.store.failed.Load(); failed != nil {
 		return *failed

@@ -4,10 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"log/slog"
 	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,68 +36,88 @@ var (
 	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
 	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
 	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: make room on the disk, or mend it, and start the emulator again; all that was acknowledged is kept")
+	// ErrRemoved: files were removed under the running emulator. Nothing is changed any more.
+	ErrRemoved = errors.New("files of the emulator were removed while it runs, and it changes nothing more: " +
+		"stop it, then put the data folder back from a copy, or start it again with what is left")
 	// ErrClosed: the state was closed.
 	ErrClosed = errors.New("the state is closed")
 )
 
 // store owns the embedded database. Every commit is synced before commit returns; concurrent commits share one sync.
 type store struct {
-	db   *pebble.DB
-	lock *pebble.Lock
+	dir    string
+	db     *pebble.DB
+	lock   *pebble.Lock
+	disk   *disk
+	logger *slog.Logger
 	// cache is ours to release.
 	cache *pebble.Cache
 	// revision counts the commits by which the answers of others than registrations, devices and twins may have changed.
 	revision atomic.Uint64
 	// unsynced counts the commits that readers may see already though they are not on disk yet.
 	unsynced atomic.Int64
-	// failed is set by the first write that the disk refused; the store then takes no more.
+	// failed is set by the first failure after which the store takes no more, see fail.
 	failed atomic.Pointer[error]
+	// stopLooking ends the watch over the files.
+	stopLooking func()
 }
 
 // openStore opens or makes the store in dir.
-func openStore(dir string, files vfs.FS) (*store, error) {
+func openStore(dir string, files vfs.FS, logger *slog.Logger) (*store, error) {
 	if err := files.MkdirAll(dir, 0o700); err != nil {
+		if unwritable(err) {
+			err = stopped(err)
+		}
 		return nil, fmt.Errorf("make store folder %s: %w", dir, err)
 	}
 	lock, err := pebble.LockDirectory(dir, files)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("open store %s: %w", dir, err)
 	}
+	if unwritable(err) {
+		return nil, fmt.Errorf("open store %s: %w", dir, stopped(err))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w (%v)", dir, ErrInUse, err)
 	}
-	s := &store{lock: lock, cache: pebble.NewCache(cacheSize)}
-	used, err := hasTables(files, dir)
-	if err == nil {
-		err = checkManifest(files, dir)
-	}
-	if err == nil {
-		s.db, err = pebble.Open(dir, s.options(files, lock))
-	}
-	if err == nil {
-		err = s.checkFormat(used)
-	}
-	if err != nil {
-		if s.db != nil {
-			_ = s.db.Close()
-		}
-		s.cache.Unref()
-		_ = lock.Close()
-		return nil, fmt.Errorf("open store %s: %w", dir, explain(err))
+	s := &store{dir: dir, lock: lock, logger: logger, cache: pebble.NewCache(cacheSize), stopLooking: func() {}}
+	s.disk = &disk{FS: files, store: s, memory: vfs.NewMem(), closing: make(chan struct{})}
+	if err = s.open(); err != nil {
+		err = fmt.Errorf("open store %s: %w", dir, s.explainOpen(err))
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
-func (s *store) options(files vfs.FS, lock *pebble.Lock) *pebble.Options {
+// open checks the files that lie there, and lets the database open them.
+func (s *store) open() error {
+	names, err := s.disk.List(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, check := range []func([]string) error{s.checkComplete, s.checkNote, s.checkManifest, s.checkLogEnd} {
+		if err := check(names); err != nil {
+			return err
+		}
+	}
+	if s.db, err = pebble.Open(s.dir, s.options()); err != nil {
+		return err
+	}
+	if err := s.disk.opened(); err != nil {
+		return err
+	}
+	return s.guard(func() error { return s.checkFormat(hasTables(names)) })
+}
+
+func (s *store) options() *pebble.Options {
 	o := &pebble.Options{
-		FS:                 files,
-		Lock:               lock,
+		FS:                 s.disk,
+		Lock:               s.lock,
 		Cache:              s.cache,
 		MemTableSize:       memTableSize,
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		Logger:             quiet{s},
-		// The default listener would end the process; a damaged block is reported to the read that met it.
-		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
+		EventListener:      s.listener(),
 	}
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
@@ -160,12 +179,20 @@ func (s *store) upgrade(found uint64) error {
 	return s.commit(b)
 }
 
+// close ends the store, and notes how its files are, so that damage to them is found by the next start.
 func (s *store) close() error {
-	if s.failed.Load() != nil {
-		// The database waits for ever for a write that failed; the operating system ends its file lock with the process.
-		return nil
+	s.stopLooking()
+	close(s.disk.closing)
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
+		switch {
+		case s.failed.Load() != nil:
+			err = nil // it is known
+		case err == nil:
+			s.writeNote()
+		}
 	}
-	err := s.db.Close()
 	s.cache.Unref()
 	return errors.Join(err, s.lock.Close())
 }
@@ -177,7 +204,7 @@ func (s *store) get(key []byte, row row) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, explain(err)
+		return false, s.unreadable(err)
 	}
 	defer closer.Close()
 	return true, decode(value, row)
@@ -188,7 +215,7 @@ func (s *store) get(key []byte, row row) (bool, error) {
 func (s *store) scan(start, end []byte, each func(key, value []byte) (bool, error)) error {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
-		return explain(err)
+		return s.unreadable(err)
 	}
 	defer it.Close()
 	if err := s.settle(); err != nil {
@@ -197,13 +224,13 @@ func (s *store) scan(start, end []byte, each func(key, value []byte) (bool, erro
 	for ok := it.First(); ok; ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
-			return explain(err)
+			return s.unreadable(err)
 		}
 		if more, err := each(it.Key(), value); err != nil || !more {
 			return err
 		}
 	}
-	return explain(it.Error())
+	return s.unreadable(it.Error())
 }
 
 // settle returns when every commit that can be seen now is synced.
@@ -231,24 +258,6 @@ func (s *store) commitDevices(b *batch) error {
 	return s.guard(func() error { return errors.Join(b.Commit(pebble.Sync), b.Close()) })
 }
 
-// guard runs a write, and turns the database's way of giving up (see quiet) into an error.
-func (s *store) guard(write func() error) (err error) {
-	defer func() {
-		switch cause := recover().(type) {
-		case nil:
-		case fatal:
-			err = fmt.Errorf("%w (%w)", ErrUnwritable, cause.err)
-			s.failed.CompareAndSwap(nil, &err)
-		default:
-			panic(cause)
-		}
-	}()
-	if failed := s.failed.Load(); failed != nil {
-		return *failed
-	}
-	return explain(write())
-}
-
 // batch is a set of changes that becomes true as a whole.
 type batch struct{ *pebble.Batch }
 
@@ -259,29 +268,3 @@ func (b *batch) put(key []byte, row row) { _ = b.Set(key, encode(row), nil) }
 func (b *batch) delete(key []byte) { _ = b.Delete(key, nil) }
 
 func (b *batch) deleteRange(start, end []byte) { _ = b.DeleteRange(start, end, nil) }
-
-// explain gives the database's errors our words.
-func explain(err error) error {
-	switch {
-	case err == nil, errors.Is(err, ErrCorrupt):
-		return err
-	case pebble.IsCorruptionError(err), errors.Is(err, io.ErrUnexpectedEOF):
-		detail, _, _ := strings.Cut(err.Error(), "\n")
-		return fmt.Errorf("%w (%s)", ErrCorrupt, detail)
-	case errors.Is(err, pebble.ErrClosed):
-		return ErrClosed
-	}
-	return err
-}
-
-// quiet is the database's logger. It says nothing; Fatalf must not return and ends the write under way, which guard reports. On a
-// goroutine of the database's own it ends the process: nothing acknowledged is lost, and nothing more can be acknowledged.
-type quiet struct{ s *store }
-
-type fatal struct{ err error }
-
-func (quiet) Infof(string, ...any)  {}
-func (quiet) Errorf(string, ...any) {}
-func (quiet) Fatalf(format string, args ...any) {
-	panic(fatal{fmt.Errorf(format, args...)})
-}

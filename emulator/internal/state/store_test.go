@@ -78,9 +78,25 @@ func TestAStoreOfANewerFormatIsRefusedAndLeftAlone(t *testing.T) {
 	open(t, state.Options{Dir: dir})
 }
 
-// setRows writes to a store that is closed, past the state.
+func TestAStoreWhoseFormatCannotBeReadIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, format := range [][]byte{{}, {0}, {0x80}} {
+		dir := t.TempDir()
+		s, err := state.Open(state.Options{Dir: dir})
+		must(t, err)
+		must(t, s.Close())
+		setRows(t, dir, map[string][]byte{"!format": format})
+		if s, err := state.Open(state.Options{Dir: dir}); !errors.Is(err, state.ErrCorrupt) ||
+			!strings.Contains(err.Error(), "format") {
+			t.Errorf("format %v: got %v, %v; want %v", format, s, err, state.ErrCorrupt)
+		}
+	}
+}
+
+// setRows writes to a store that is closed, past the state, as another version would.
 func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	t.Helper()
+	must(t, os.Remove(filepath.Join(dir, "closed.json")))
 	db, err := pebble.Open(dir, &pebble.Options{Logger: silent{}})
 	must(t, err)
 	for key, value := range rows {
