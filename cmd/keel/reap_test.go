@@ -78,11 +78,11 @@ func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 const held = "held"
 
 // claim NAME: the test itself takes an environment, as another keel would, until release.
-func claim(ts *testscript.TestScript, neg bool, args []string) {
+func claimed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: claim NAME")
 	}
-	e := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
+	e := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0], Command: "keel up " + args[0]}
 	free, err := e.Claim(context.Background())
 	ts.Check(err)
 	ts.Value(held).(chan func()) <- free

@@ -12,24 +12,40 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// underLock runs work while Pulumi holds the lock of the stack: Pulumi refreshes no resource, with work in the place of the program. A
-// refresh changes nothing in the cloud, whatever work does or however it ends. args are further ones of `pulumi refresh`.
-func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context, *pulumirpc.RunRequest) error, args ...string) error {
+// underLock runs work while Pulumi holds the lock of the stack, whatever its backend is, and returns its error; a refusal, because somebody
+// else has the lock, runs nothing. Pulumi refreshes no resource meanwhile, with work in the place of the program: that changes nothing
+// in the cloud, however work ends.
+func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context) error) error {
+	return e.refresh(ctx, why, func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }, "--exclude", "**")
+}
+
+// refresh runs `pulumi refresh` with work in the place of the stack's program. args say what it refreshes.
+func (e *Environment) refresh(ctx context.Context, why string, work func(context.Context, *pulumirpc.RunRequest) error, args ...string) error {
+	_, err := e.refused(ctx, func() error { return e.refreshOnce(ctx, why, work, args) })
+	return err
+}
+
+func (e *Environment) refreshOnce(ctx context.Context, why string, work func(context.Context, *pulumirpc.RunRequest) error, args []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for Pulumi: %w", err)
 	}
-	program := &program{work: work}
+	program := &program{work: func(running context.Context, request *pulumirpc.RunRequest) error {
+		running, cancel := context.WithCancel(running) // it ends with Pulumi, and with keel
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		return work(running, request)
+	}}
 	server := grpc.NewServer()
 	pulumirpc.RegisterLanguageRuntimeServer(server, program)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	_, err = e.output(ctx, append([]string{
 		"refresh", "--yes", "--skip-preview", "--run-program", "--client", listener.Addr().String(), "--stack", e.Stack, "--message", why,
+		"--skip-config-validation", "--skip-plugin-pre-install",
 	}, args...)...)
-	server.Stop()
-	err = errors.Join(err, <-served)
-	return program.result(err)
+	server.Stop() // ends the context of work that Pulumi has left behind
+	return program.result(errors.Join(err, <-served))
 }
 
 // program plays the language host of the stack's program: Pulumi runs it while it holds the lock.
@@ -56,12 +72,15 @@ func (p *program) Run(ctx context.Context, request *pulumirpc.RunRequest) (*pulu
 	return &pulumirpc.RunResponse{}, nil
 }
 
-// result is what came of it: the error of work itself, where that is what Pulumi ended for.
+// result is what came of the operation, which has ended with err: the error of work, where there is one.
 func (p *program) result(err error) error {
-	p.mu.Lock()
+	p.mu.Lock() // work may still be ending
 	defer p.mu.Unlock()
-	if p.err != nil {
+	switch {
+	case p.err != nil:
 		return p.err
+	case err == nil && !p.ran:
+		return errors.New("pulumi refresh did not run the program")
 	}
 	return err
 }

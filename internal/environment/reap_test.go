@@ -62,7 +62,7 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 	}()
 	select {
 	case text := <-told:
-		if !strings.Contains(text, "another keel works on environment local") {
+		if !strings.Contains(text, "environment local is in use by another keel (process ") {
 			t.Errorf("got notice %q", text)
 		}
 	case err := <-got:
