@@ -160,7 +160,15 @@ func (a *app) also() string {
 func (a *app) argument() string { return strings.TrimPrefix(a.also(), " -s") }
 
 // command is what this process does, for those who wait for it.
-func (a *app) command() string { return a.verb + a.argument() }
+func (a *app) command() string {
+	switch a.verb {
+	case "keel up", "keel down", "keel extend":
+		return a.verb + " " + a.stack
+	case "keel exec":
+		return a.verb + " -s " + a.stack
+	}
+	return a.verb
+}
 
 // named takes the environment's name from the arguments, when there is one.
 func (a *app) named(args []string) error {

@@ -28,8 +28,10 @@ type ResourceManager struct {
 	// pipeline sends what no client of the SDK has.
 	pipeline     *arm.Client
 	subscription string
-	// retry is the time between two tries while a resource is in transition, patience how long it may stay so.
-	retry, patience time.Duration
+	// retry is the time between two tries while a resource is in transition.
+	retry time.Duration
+	// Patience is how long a deletion waits for a resource in transition.
+	Patience time.Duration
 	// Notice receives a line when a deletion has to wait. Nil drops it.
 	Notice func(text string)
 }
@@ -54,7 +56,7 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 	}
 	return &ResourceManager{
 		groups: groups, resources: resources, providers: providers, pipeline: pipeline, subscription: subscription,
-		retry: retry, patience: transitionPatience,
+		retry: retry, Patience: transitionPatience,
 	}, nil
 }
 

@@ -45,7 +45,7 @@ const scopeLocked = "ScopeLocked"
 // Delete implements Cloud. It waits for a resource that is still being made or changed; whatever else keeps Azure from deleting it is an
 // error at once.
 func (m *ResourceManager) Delete(ctx context.Context, id string) error {
-	deadline, told := time.Now().Add(m.patience), false
+	deadline, told := time.Now().Add(m.Patience), false
 	for {
 		err := m.delete(ctx, id)
 		answer := (*azcore.ResponseError)(nil)
@@ -61,7 +61,7 @@ func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 		case answer.StatusCode != http.StatusConflict || !slices.Contains(transitions, code):
 			return err
 		case time.Now().After(deadline):
-			return hint.To(fmt.Errorf("it has been in transition for %s: %w", m.patience, err),
+			return hint.To(fmt.Errorf("it has been in transition for %s: %w", m.Patience, err),
 				"see its state with: az resource show --ids %s --query properties", id)
 		}
 		if !told && m.Notice != nil {

@@ -76,6 +76,40 @@ func TestThePassphraseIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
 	}
 }
 
+func TestAnEmptyPassphraseOrIdentityIsNamed(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	write(t, e.Folder.Passphrase(), "\n")
+	if _, err := e.Folder.Prepare(); err == nil || !strings.Contains(err.Error(), e.Folder.Passphrase()) || hint.Of(err) == "" {
+		t.Errorf("got %v, want the file named", err)
+	}
+	write(t, filepath.Join(e.Folder.Backend(), "evenkeel-origin"), "")
+	if origin, err := e.Origin(t.Context()); err == nil || !strings.Contains(err.Error(), "evenkeel-origin is empty") || hint.Of(err) == "" {
+		t.Errorf("got %q, %v, want the file named: all empty ones would be one origin", origin, err)
+	}
+}
+
+func TestAStackFileIsReplacedAndNotWrittenInPlace(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
+	const old = "encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"
+	write(t, file, old)
+	before := filepath.Join(t.TempDir(), "before")
+	if err := os.Link(file, before); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || strings.Contains(string(text), "encryptionsalt") {
+		t.Errorf("got %q, %v, want no salt", text, err)
+	}
+	if text, err := os.ReadFile(before); err != nil || string(text) != old {
+		t.Errorf("got %q, %v, want the old file as it was", text, err)
+	}
+}
+
 func TestChildrenGetABuiltEnvironment(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)

@@ -6,6 +6,7 @@
 package environment
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"evenkeel/internal/hint"
+	"evenkeel/internal/wholefile"
 )
 
 // Folder is a checkout of the project. Everything a local run makes lies in its ignored .evenkeel, so that removing that forgets it.
@@ -96,17 +98,17 @@ func (f Folder) Prepare() (fresh bool, err error) {
 	if err := f.quietLogs(); err != nil {
 		return false, err
 	}
+	if text, err := os.ReadFile(f.Passphrase()); err == nil && len(bytes.TrimSpace(text)) == 0 {
+		return false, hint.To(fmt.Errorf("the passphrase file %s is empty", f.Passphrase()),
+			"put it back from a copy; without one the secrets of local stacks are lost: begin again with keel emulator stop, and remove .evenkeel")
+	}
 	var random [32]byte
 	_, _ = rand.Read(random[:]) // never fails
-	file, err := os.OpenFile(f.Passphrase(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	err = wholefile.Create(f.Passphrase(), []byte(hex.EncodeToString(random[:])+"\n"), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("make the passphrase file: %w", err)
-	}
-	_, err = file.WriteString(hex.EncodeToString(random[:]) + "\n")
-	if err := errors.Join(err, file.Close()); err != nil {
 		return false, fmt.Errorf("make the passphrase file: %w", err)
 	}
 	return true, nil

@@ -11,6 +11,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"evenkeel/internal/hint"
+	"evenkeel/internal/wholefile"
 )
 
 // OriginKey is the key of the configuration, and the tag of the resource group, that name the backend and the project of an
@@ -44,24 +47,19 @@ func originOf(backend, project string) string {
 func identify(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return strings.TrimSpace(string(text)), wrapIdentity(err)
-	}
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails
-	whole := file + "." + hex.EncodeToString(random[:4])
-	err = errors.Join(os.MkdirAll(folder, 0o700), os.WriteFile(whole, []byte(hex.EncodeToString(random[:])+"\n"), 0o600))
-	if err == nil {
-		defer func() { _ = os.Remove(whole) }()
-		// Of two that make it at once, one wins, and nobody reads half of it.
-		if err = os.Link(whole, file); errors.Is(err, fs.ErrExist) {
-			err = nil
+	if errors.Is(err, fs.ErrNotExist) {
+		var random [16]byte
+		_, _ = rand.Read(random[:]) // never fails
+		err = errors.Join(os.MkdirAll(folder, 0o700), wholefile.Create(file, []byte(hex.EncodeToString(random[:])+"\n"), 0o600))
+		if err == nil || errors.Is(err, fs.ErrExist) { // of two that make it at once, one wins
+			text, err = os.ReadFile(file)
 		}
 	}
-	if err == nil {
-		text, err = os.ReadFile(file)
+	id := strings.TrimSpace(string(text))
+	if err == nil && id == "" { // every empty one would be the same
+		err = hint.To(fmt.Errorf("%s is empty", file), "remove it for a new identity; resource groups from before are foreign until the next keel up")
 	}
-	return strings.TrimSpace(string(text)), wrapIdentity(err)
+	return id, wrapIdentity(err)
 }
 
 func wrapIdentity(err error) error {

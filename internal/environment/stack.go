@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"evenkeel/internal/hint"
+	"evenkeel/internal/wholefile"
 )
 
 // Setting is one configuration value that a command writes. Keep leaves a value that is already there alone, unless Born is set too
@@ -134,10 +135,7 @@ func writeStackFile(file string, config any) error {
 	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(file+".new", text.Bytes(), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+".new", file)
+	return wholefile.Write(file, text.Bytes(), 0o600)
 }
 
 // prepare makes what a local run needs; fresh says that the passphrase is new. A run on Azure uses what is the user's.
@@ -291,8 +289,5 @@ func dropSalt(file string) error {
 	if len(kept) == len(lines) {
 		return nil
 	}
-	if err := os.WriteFile(file, bytes.Join(kept, nil), 0o600); err != nil {
-		return fmt.Errorf("write the stack file: %w", err)
-	}
-	return nil
+	return wholefile.Write(file, bytes.Join(kept, nil), 0o600)
 }

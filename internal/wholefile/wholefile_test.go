@@ -1,9 +1,14 @@
 package wholefile_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
 	"evenkeel/internal/wholefile"
@@ -43,6 +48,30 @@ func TestAFailedWriteChangesNothing(t *testing.T) {
 	if err := wholefile.Write(filepath.Join(folder, "absent", "file"), []byte("text"), 0o600); err == nil {
 		t.Error("got no error for a folder that does not exist")
 	}
+}
+
+func TestOfManyThatCreateAFileOneDoes(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	path := filepath.Join(folder, "file")
+	texts := make(chan string, 8)
+	var creating sync.WaitGroup
+	for i := range 8 {
+		creating.Go(func() {
+			text := strings.Repeat(strconv.Itoa(i), 100)
+			switch err := wholefile.Create(path, []byte(text), 0o600); {
+			case err == nil:
+				texts <- text
+			case !errors.Is(err, fs.ErrExist):
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	creating.Wait()
+	if got, err := os.ReadFile(path); err != nil || len(texts) != 1 || string(got) != <-texts {
+		t.Errorf("got %q, %v, want what one of them wrote", got, err)
+	}
+	wantOnly(t, folder, "file")
 }
 
 func wantOnly(t *testing.T, folder, name string) {
