@@ -18,3 +18,10 @@ func (s *State) Commit(rows map[string]string, suffix string) error {
 	}
 	return s.store.commitDevices(b)
 }
+
+// CommandLocks are how many messages are locked and how many queues have a number, in memory.
+func (s *State) CommandLocks() (locks, numbers int) {
+	s.locks.mu.Lock()
+	defer s.locks.mu.Unlock()
+	return len(s.locks.locks), len(s.locks.last)
+}
