@@ -192,19 +192,20 @@ func stacksIn(f Folder, backend string) ([]string, error) {
 	return names, nil
 }
 
-// lastSucceeded reports whether the newest operation of the stack ended well, by Pulumi's history; true when there was none.
-func (e *Environment) lastSucceeded(ctx context.Context) (bool, error) {
+// newestByPulumi returns the newest entry of the stack's history as Pulumi tells it.
+func (e *Environment) newestByPulumi(ctx context.Context) (update, error) {
 	text, err := e.output(ctx, "stack", "history", "--stack", e.Stack, "--json", "--page-size", "1")
 	if err != nil {
-		return false, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
+		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
 	}
-	var updates []struct {
-		Result string `json:"result"`
-	}
+	var updates []update
 	if err := json.Unmarshal(text, &updates); err != nil {
-		return false, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
+		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
 	}
-	return len(updates) == 0 || updates[0].Result == "succeeded", nil
+	if len(updates) == 0 {
+		return update{}, nil
+	}
+	return updates[0], nil
 }
 
 // holder is how Pulumi's complaint names who holds a lock (pkg/v3/backend/diy/lock.go of v3.250.0).

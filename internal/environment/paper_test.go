@@ -62,7 +62,9 @@ func (p paper) run(args []string) int {
 		_, _ = os.Stdout.Write(text)
 	case "stack ls", "stack history", "whoami --json", "org get-default":
 		var text []byte
-		text, err = os.ReadFile(p.file(args[0] + args[1]))
+		if text, err = os.ReadFile(p.file(args[0] + args[1])); args[1] == "history" && errors.Is(err, fs.ErrNotExist) {
+			text, err = []byte("[]"), nil
+		}
 		_, _ = os.Stdout.Write(text)
 	case "cancel --yes":
 		err = os.Remove(p.file("complaint"))
@@ -92,7 +94,10 @@ func (p paper) operate(args []string) int {
 	p.must(os.WriteFile(p.file("lock"), []byte(strconv.Itoa(os.Getpid())), 0o600))
 	defer func() { p.must(os.Remove(p.file("lock"))) }()
 	if next, err := os.ReadFile(p.file("export-by-then")); err == nil { // somebody else's operation has ended just before
-		p.must(os.WriteFile(p.file("export"), next, 0o600))
+		p.must(errors.Join(os.WriteFile(p.file("export"), next, 0o600), os.Remove(p.file("export-by-then"))))
+	}
+	if text, err := os.ReadFile(p.file("history-by-then")); err == nil {
+		p.must(os.WriteFile(p.file("stackhistory"), text, 0o600))
 	}
 	at := slices.Index(args, "--client")
 	if at < 0 {

@@ -12,6 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"evenkeel/internal/hint"
 )
 
 // Cloud is what an environment needs of Azure's management API, or of the emulator's.
@@ -125,12 +129,21 @@ func (o operation) creating() bool { return o.Type == "creating" }
 
 // clearPending has Pulumi take the pending creates out of the state. Pulumi refreshes no resource with that: an up compares its inputs
 // with what it knows, as ever. (Its --import-pending-creates does not help: Pulumi 3.250 forgets the creates that are to be imported.)
+//
+// Pulumi reads the state a moment before it takes the lock and writes the edited one. What another operation has written in that moment
+// is lost then, which nobody can keep from happening; the history tells, once the lock is held.
 func (e *Environment) clearPending(ctx context.Context) error {
-	_, err := e.refused(ctx, func() error {
-		_, err := e.output(ctx, "refresh", "--yes", "--skip-preview", "--clear-pending-creates", "--exclude", "**", "--stack", e.Stack,
-			"--skip-config-validation", "--run-program=false", "--message", "keel: clear pending creates")
-		return err
-	})
+	before, err := e.newest(ctx)
+	if err == nil {
+		err = e.refresh(ctx, "keel: clear pending creates", func(ctx context.Context, _ *pulumirpc.RunRequest) error {
+			after, err := e.newest(ctx)
+			if err == nil && after != before {
+				err = hint.To(errors.New("another operation ended at the same moment, and the state may lack what it did"),
+					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh", e.Stack)
+			}
+			return err
+		}, "--exclude", "**", "--clear-pending-creates")
+	}
 	if err != nil {
 		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
 	}
@@ -161,22 +174,41 @@ func readState(file string) (deployment, error) {
 // endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes none at all, but leaves its
 // lock; one that was interrupted or failed writes its result.
 func (e *Environment) endedWell(ctx context.Context) (bool, error) {
-	backend := e.fileBackend()
-	if backend == "" {
-		return e.lastSucceeded(ctx)
+	newest, err := e.newest(ctx)
+	return newest == (update{}) || newest.Result == "succeeded", err
+}
+
+// update is an entry of a stack's history.
+type update struct {
+	Result string `json:"result"`
+	// Start and Message tell it from others.
+	Start   any    `json:"startTime"`
+	Message string `json:"message"`
+	// file is where a file backend keeps it.
+	file string
+}
+
+// newest returns the newest entry of the stack's history; the zero value when there is none.
+func (e *Environment) newest(ctx context.Context) (update, error) {
+	if e.fileBackend() == "" {
+		return e.newestByPulumi(ctx)
 	}
 	project, _, err := e.Folder.Project()
 	if err != nil {
-		return false, err
+		return update{}, err
 	}
-	folder := filepath.Join(backend, ".pulumi", "history", project, e.Stack)
+	folder := filepath.Join(e.fileBackend(), ".pulumi", "history", project, e.Stack)
 	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.history.json"))
 	if err != nil || len(files) == 0 {
-		return true, err
+		return update{}, err
 	}
-	var update struct {
-		Result string `json:"result"`
+	newest := update{file: slices.Max(files)} // the names hold the time in nanoseconds
+	text, err := os.ReadFile(newest.file)
+	if err == nil {
+		err = json.Unmarshal(text, &newest)
 	}
-	text, err := os.ReadFile(slices.Max(files)) // the names hold the time in nanoseconds
-	return err == nil && json.Unmarshal(text, &update) == nil && update.Result == "succeeded", nil
+	if err != nil { // a Pulumi was killed while it wrote it
+		return update{file: newest.file}, nil
+	}
+	return newest, nil
 }

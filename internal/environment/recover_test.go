@@ -319,6 +319,18 @@ func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	}
 }
 
+// TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from undoing it.
+func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
+	t.Parallel()
+	s := remoteScene(t, creating(hubType, "gone"))
+	s.fail(t)
+	write(t, filepath.Join(filepath.Dir(s.Pulumi), "history-by-then"), `[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`)
+	err := s.Recover(t.Context(), s.cloud)
+	if err == nil || !strings.Contains(err.Error(), "may lack what it did") || !strings.Contains(hint.Of(err), "pulumi stack history") {
+		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
+	}
+}
+
 func TestAResourceUnderALockIsToldAndKeepsItsPendingCreate(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"))
