@@ -3,6 +3,8 @@ package main
 import (
 	"slices"
 	"strings"
+
+	"evenkeel/internal/environment"
 )
 
 // readers are the commands of Pulumi (3.250) that change neither a stack nor its configuration, by their words; one of two words goes
@@ -40,6 +42,23 @@ func changesStack(args []string) bool {
 		return strings.HasPrefix(arg, "-c") || arg == "--config" || strings.HasPrefix(arg, "--config=") // kept in the stack's configuration
 	})
 	return saves || !slices.Contains(readers, command)
+}
+
+// toldStack is the stack that arguments of pulumi name with --stack; "" when they name none that keel can.
+func toldStack(args []string) string {
+	name := ""
+	for i, arg := range args {
+		switch value, ok := strings.CutPrefix(arg, "--stack="); {
+		case ok:
+			name = value
+		case (arg == "--stack" || arg == "-s") && i+1 < len(args):
+			name = args[i+1]
+		}
+	}
+	if !environment.ValidName(name) {
+		return ""
+	}
+	return name
 }
 
 // words are the arguments that are neither flags nor their values.

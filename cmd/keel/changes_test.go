@@ -5,6 +5,17 @@ import (
 	"testing"
 )
 
+func TestTheStackThatPulumiIsToldIsFound(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"up": "", "up -s other": "other", "--stack other up": "other", "up --stack=other --yes": "other", "up -s": "", "up -s Not/Ours": "",
+	} {
+		if got := toldStack(strings.Fields(line)); got != want {
+			t.Errorf("pulumi %s: got %q, want %q", line, got, want)
+		}
+	}
+}
+
 func TestCommandsOfPulumiThatOnlyReadAreToldFromThoseThatChange(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]bool{

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,8 +86,12 @@ func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Envir
 		there, err = e.Exists(ctx)
 	}
 	if err == nil && !there {
+		stack := e.Stack
+		if changes {
+			stack = cmp.Or(toldStack(args[1:]), stack)
+		}
 		var free func()
-		if free, err = e.Claim(ctx); err == nil {
+		if free, err = e.ClaimOther(ctx, stack); err == nil {
 			release = func() { free(); done() }
 		}
 	}

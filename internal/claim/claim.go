@@ -149,8 +149,8 @@ func (c *Claim) Release() {
 	if c.lock == nil {
 		return
 	}
-	c.note.remove()
 	_ = c.alive.Unlock()
+	c.note.remove()
 	_ = c.lock.Unlock()
 }
 
@@ -199,8 +199,9 @@ func (n note) read() (Holder, bool) {
 	look := flock.New(n.lock())
 	dead, err := look.TryRLock()
 	if dead {
-		n.remove()
-		return Holder{}, look.Unlock() != nil
+		_ = look.Unlock()
+		n.remove() // names are used once: nobody is signing it
+		return Holder{}, false
 	}
 	var h Holder
 	return h, err == nil && json.Unmarshal(text, &h) == nil

@@ -23,26 +23,31 @@ const claimPatience = 30 * time.Minute
 // up after half an hour. A process that dies loses its claim, and one that works on behalf of the claim's holder (see ClaimsVariable)
 // does not wait. What is returned gives it back.
 func (e *Environment) Claim(ctx context.Context) (release func(), err error) {
-	return e.claim(ctx, claimPatience)
+	return e.claim(ctx, e.Stack, claimPatience)
+}
+
+// ClaimOther is Claim for another environment of the checkout, which a child of this process is to change.
+func (e *Environment) ClaimOther(ctx context.Context, stack string) (release func(), err error) {
+	return e.claim(ctx, stack, claimPatience)
 }
 
 // ClaimNow is Claim without waiting: the cause of the error is a claim.BusyError where another command works on the environment.
 func (e *Environment) ClaimNow(ctx context.Context) (release func(), err error) {
-	return e.claim(ctx, 0)
+	return e.claim(ctx, e.Stack, 0)
 }
 
-func (e *Environment) claim(ctx context.Context, patience time.Duration) (release func(), err error) {
-	c, err := claim.Take(ctx, filepath.Join(e.Folder.Claims(), e.Stack+".lock"), claim.Options{
+func (e *Environment) claim(ctx context.Context, stack string, patience time.Duration) (release func(), err error) {
+	c, err := claim.Take(ctx, filepath.Join(e.Folder.Claims(), stack+".lock"), claim.Options{
 		Command: cmp.Or(e.Command, "another keel"), Patience: patience, Inherited: e.inheritedClaims(),
 		Waiting: func(holders []claim.Holder) {
-			e.notice("environment %s is in use by %s; waiting for it", e.Stack, claim.Names(holders))
+			e.notice("environment %s is in use by %s; waiting for it", stack, claim.Names(holders))
 		},
 	})
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-		return nil, hint.To(fmt.Errorf("claim environment %q: %w", e.Stack, err), "run the command again once that one has ended; if it hangs, end that process")
+		return nil, hint.To(fmt.Errorf("claim environment %q: %w", stack, err), "run the command again once that one has ended; if it hangs, end that process")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("claim environment %q: %w", e.Stack, err)
+		return nil, fmt.Errorf("claim environment %q: %w", stack, err)
 	}
 	before := e.claimed
 	e.claimed = append(e.claimed, c.Token())
