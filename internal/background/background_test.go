@@ -19,6 +19,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"evenkeel/internal/background"
 )
 
@@ -183,6 +185,27 @@ func TestANumberThatSomebodyElseHasIsNeverTakenForTheProcess(t *testing.T) {
 	}
 }
 
+// TestSomebodyWhoLooksIsNotTakenForTheProcess: the lock that is shared for a moment is no proof of life.
+func TestSomebodyWhoLooksIsNotTakenForTheProcess(t *testing.T) {
+	t.Parallel()
+	p := newProcess(t)
+	leave(t, p, os.Getpid())
+	look := flock.New(filepath.Join(p.Folder, "lock"))
+	if ok, err := look.TryRLock(); err != nil || !ok {
+		t.Fatalf("got %v, %v, want the lock shared", ok, err)
+	}
+	if record, err := p.Find(); !errors.Is(err, background.ErrStopped) {
+		t.Errorf("got %+v, %v, want ErrStopped", record, err)
+	}
+	leave(t, p, os.Getpid())
+	if stopped, err := p.Stop(t.Context(), time.Second); err != nil || stopped {
+		t.Errorf("got %v, %v, want nothing to stop", stopped, err)
+	}
+	if err := look.Unlock(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestThoseWhoLookAtOnceNeverFindADeadProcess: many look while its record is left over, and again and again.
 func TestThoseWhoLookAtOnceNeverFindADeadProcess(t *testing.T) {
 	t.Parallel()
@@ -274,8 +297,8 @@ func TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_, _ = p.Stop(context.Background(), 10*time.Second)
-		_ = first.Wait()
+		_ = first.Process.Kill()
+		_ = first.Wait() // it was killed
 	})
 	record, started, err := start(t, p, "slow")
 	if err != nil {

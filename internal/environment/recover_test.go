@@ -319,6 +319,29 @@ func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	}
 }
 
+// TestADeletionEndsWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not begin.
+func TestADeletionEndsWithKeel(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
+	s.OwnInterrupts = true // Pulumi, of paper, does not get it
+	ctx, cancel := context.WithCancel(t.Context())
+	s.cloud.deleting = func(ctx context.Context, _ string) error {
+		cancel()
+		select {
+		case <-ctx.Done():
+			return nil // this one is done all the same
+		case <-time.After(time.Minute):
+			return errors.New("the deletion goes on for a minute after the interrupt")
+		}
+	}
+	if err := s.Recover(ctx, s.cloud); !errors.Is(err, context.Canceled) || len(s.cloud.deleted) != 1 {
+		t.Errorf("got %v, %v deleted, want it to end after the one that was under way", err, s.cloud.deleted)
+	}
+	if got := s.pending(t); len(got) != 2 {
+		t.Errorf("got %v pending, want both creates still there", got)
+	}
+}
+
 // TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from undoing it.
 func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 	t.Parallel()
