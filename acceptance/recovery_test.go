@@ -22,8 +22,9 @@ func inBlobs(t *testing.T) *blobs {
 	return storage
 }
 
-// TestARecoveryBesideAColleaguesUpdateHarmsNothing: a colleague's Pulumi, which takes no turn with keel, is making a hub, which is a pending
-// create in the state as after a crash. keel is refused, and what the colleague makes is there afterwards.
+// TestARecoveryBesideAColleaguesUpdateHarmsNothing: a colleague's Pulumi, which takes no turn with keel, is making a
+// hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
+// afterwards.
 func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
 	for name, backend := range map[string]func(*testing.T){"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
 		t.Run(name, func(t *testing.T) {
@@ -59,7 +60,8 @@ func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
 	}
 }
 
-// TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator: whichever comes first, the emulator is there for the one that is up in the end.
+// TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator: whichever comes first, the emulator is there for the one that is
+// up in the end.
 func TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator(t *testing.T) {
 	startEmulator(t)
 	must(t, "up", "first")

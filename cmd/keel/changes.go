@@ -7,8 +7,9 @@ import (
 	"evenkeel/internal/environment"
 )
 
-// readers are the commands of Pulumi (3.250) that change neither a stack nor its configuration, by their words; one of two words goes
-// before one of one. What is not listed changes something. `cancel` is listed for what it is for: it ends somebody else's turn.
+// readers are the commands of Pulumi (3.250) that change neither a stack nor its configuration, by their words; one of
+// two words goes before one of one. What is not listed changes something. `cancel` is listed for what it is for: it
+// ends somebody else's turn.
 var readers = []string{
 	"about", "cancel", "console", "convert-trace", "gen-completion", "help", "install", "login", "logout", "logs", "plugin", "pre",
 	"preview", "schema", "version", "view-trace", "whoami",

@@ -67,9 +67,9 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	return e.Exec(ctx, here, name, args[1:]...)
 }
 
-// readyFor returns the environment, configured, for a command to be run on it. A pulumi that changes something takes the environment's
-// turn, and keeps the emulator running, until release; any other command, which may last and may itself be keel, takes neither, but for
-// the moment in which its stack is made.
+// readyFor returns the environment, configured, for a command to be run on it. A pulumi that changes something takes
+// the environment's turn, and keeps the emulator running, until release; any other command, which may last and may
+// itself be keel, takes neither, but for the moment in which its stack is made.
 func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Environment, release func(), err error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// useEmulator keeps other commands from stopping the emulator of the checkout until release; nothing is to be kept where the environment
-// is on Azure. A command that starts to work with the emulator calls it before it looks for one.
+// useEmulator keeps other commands from stopping the emulator of the checkout until release; nothing is to be kept
+// where the environment is on Azure. A command that starts to work with the emulator calls it before it looks for one.
 func (a *app) useEmulator(ctx context.Context) (release func(), err error) {
 	folder, azure, err := a.place()
 	if err != nil || azure {
@@ -21,7 +21,8 @@ func (a *app) useEmulator(ctx context.Context) (release func(), err error) {
 	return folder.ClaimEmulator(ctx, a.command())
 }
 
-// stopUnused stops the emulator unless an environment is on it or another command works with it. users are what keeps it running.
+// stopUnused stops the emulator unless an environment is on it or another command works with it. users are what keeps
+// it running.
 func (a *app) stopUnused(ctx context.Context, e *environment.Environment) (stopped bool, users []string, err error) {
 	release, err := e.Folder.ClaimEmulatorAlone(ctx, a.command(), time.Second, nil)
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {

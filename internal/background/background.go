@@ -2,9 +2,9 @@
 // command, and ends it.
 //
 // The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number that was given
-// to somebody else is never taken for it. Those who look share the lock for a moment: they never take one another for the process. A
-// record is only there while its writer holds the lock, or until somebody finds the lock free. The package does not know what the process
-// does.
+// to somebody else is never taken for it. Those who look share the lock for a moment: they never take one another for
+// the process. A record is only there while its writer holds the lock, or until somebody finds the lock free. The
+// package does not know what the process does.
 package background
 
 import (
@@ -149,8 +149,8 @@ func (p Process) Find() (Record, error) {
 	return record, nil
 }
 
-// free reports whether no process runs. A record that is left over from one that died is removed: while the lock is shared nobody can
-// be announcing itself.
+// free reports whether no process runs. A record that is left over from one that died is removed: while the lock is
+// shared nobody can be announcing itself.
 func (p Process) free() (bool, error) {
 	if !exists(p.lockFile()) {
 		return true, nil

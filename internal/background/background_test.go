@@ -24,8 +24,9 @@ import (
 	"evenkeel/internal/background"
 )
 
-// TestMain lets the test binary play the background process: "serve" announces itself and ends on SIGTERM, "slow" does so half a second
-// later than a claim is waited for, "stubborn" does not end, "mute" claims the folder and never announces itself, "fail" complains and dies.
+// TestMain lets the test binary play the background process: "serve" announces itself and ends on SIGTERM, "slow" does
+// so half a second later than a claim is waited for, "stubborn" does not end, "mute" claims the folder and never
+// announces itself, "fail" complains and dies.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Getenv("BACKGROUND_TEST") != "" {
 		os.Exit(play(os.Args[1], os.Args[2]))
@@ -282,8 +283,8 @@ func TestOfTwoThatStartItAtOnceTheSecondWaitsForTheFirst(t *testing.T) {
 	}
 }
 
-// TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt: that one was started in another way, as by hand, and takes longer than its rival's
-// child tries to get the claim.
+// TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt: that one was started in another way, as by hand, and takes
+// longer than its rival's child tries to get the claim.
 func TestAStartBesideAProcessThatIsNotReadyYetWaitsForIt(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)

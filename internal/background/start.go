@@ -21,9 +21,10 @@ const (
 	endPatience = 10 * time.Second
 )
 
-// Start runs the command detached from this process and its terminal, with its output in Log, and returns once it is ready. When
-// the process ends before, the error holds the end of its log. A process that already runs is returned as it is. Of two that start it at
-// once the second waits for the first. A start that fails or is interrupted leaves no process behind.
+// Start runs the command detached from this process and its terminal, with its output in Log, and returns once it is
+// ready. When the process ends before, the error holds the end of its log. A process that already runs is returned as
+// it is. Of two that start it at once the second waits for the first. A start that fails or is interrupted leaves no
+// process behind.
 func (p Process) Start(ctx context.Context, name string, args, env []string) (record Record, started bool, err error) {
 	if record, err := p.Find(); err == nil && record.Check(ctx) == nil {
 		return record, false, nil
@@ -81,8 +82,8 @@ func (c *child) end(process *os.Process) {
 	}
 }
 
-// await returns the record of the process that is ready: the child's, or another's that was started at the same time in another way,
-// beside which the child has ended.
+// await returns the record of the process that is ready: the child's, or another's that was started at the same time in
+// another way, beside which the child has ended.
 func (p Process) await(ctx context.Context, c *child, begin int64) (Record, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, startPatience, errors.New("it is not ready after a minute"))
 	defer cancel()

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Stop asks the process to end and waits until it has; one that does not within the time is killed. Nothing running is no error:
-// stopped is false then.
+// Stop asks the process to end and waits until it has; one that does not within the time is killed. Nothing running is
+// no error: stopped is false then.
 func (p Process) Stop(ctx context.Context, patience time.Duration) (stopped bool, err error) {
 	process, err := p.open()
 	if errors.Is(err, ErrStopped) {
@@ -36,8 +36,9 @@ func (p Process) Stop(ctx context.Context, patience time.Duration) (stopped bool
 	return err == nil, err
 }
 
-// open returns the running process. The record is looked at once more after the process was opened: it was the process's own then, and
-// what is opened stays the same process (where the system has handles of processes), whoever gets its number afterwards.
+// open returns the running process. The record is looked at once more after the process was opened: it was the
+// process's own then, and what is opened stays the same process (where the system has handles of processes), whoever
+// gets its number afterwards.
 func (p Process) open() (*os.Process, error) {
 	record, err := p.Find()
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package claim lets commands of one machine take turns: a claim is a lock on a file that says who holds it. The operating system frees
-// the claim of a process that dies.
+// Package claim lets commands of one machine take turns: a claim is a lock on a file that says who holds it. The
+// operating system frees the claim of a process that dies.
 //
 // It knows neither what is claimed nor who claims.
 package claim
@@ -63,7 +63,8 @@ type Options struct {
 	Patience time.Duration
 	// Waiting is called once when the caller has to wait longer than a moment. Nil is allowed.
 	Waiting func([]Holder)
-	// Inherited are the tokens of claims that ancestors of this process hold: it works on their behalf and does not wait for them.
+	// Inherited are the tokens of claims that ancestors of this process hold: it works on their behalf and does not
+	// wait for them.
 	Inherited []string
 }
 
@@ -80,8 +81,8 @@ type Claim struct {
 // moment is how long a caller waits without being told; it outlasts those who only look.
 const moment = time.Second
 
-// Take takes the claim of a path, whose folder is made when needed. The error is a BusyError when others keep it for longer than the
-// caller's patience.
+// Take takes the claim of a path, whose folder is made when needed. The error is a BusyError when others keep it for
+// longer than the caller's patience.
 func Take(ctx context.Context, path string, o Options) (*Claim, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
@@ -154,7 +155,8 @@ func (c *Claim) Release() {
 	_ = c.lock.Unlock()
 }
 
-// Holders returns who holds the claim of a path, as far as they can be found out, the eldest first. Notes of the dead are removed.
+// Holders returns who holds the claim of a path, as far as they can be found out, the eldest first. Notes of the dead
+// are removed.
 func Holders(path string) []Holder {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -174,7 +176,8 @@ func Holders(path string) []Holder {
 	return holders
 }
 
-// note says who holds a claim. It consists of a text and of a lock that its writer keeps: one that is free is a dead process's.
+// note says who holds a claim. It consists of a text and of a lock that its writer keeps: one that is free is a dead
+// process's.
 type note string
 
 func (n note) text() string { return string(n) + ".json" }
@@ -190,7 +193,8 @@ func (n note) hold() (*flock.Flock, error) {
 	return alive, nil
 }
 
-// read returns what a note says, when its writer lives. Readers share the lock, so that none takes another for the writer.
+// read returns what a note says, when its writer lives. Readers share the lock, so that none takes another for the
+// writer.
 func (n note) read() (Holder, bool) {
 	text, err := os.ReadFile(n.text())
 	if err != nil {

@@ -25,8 +25,8 @@ var deleteVersions = map[string]string{
 }
 
 const (
-	// transitionPatience is how long a resource may be in transition before its deletion is given up: a hub takes minutes to make, and a
-	// failover of one "2 to 15 minutes" (learn.microsoft.com/azure/iot-hub/iot-hub-ha-dr).
+	// transitionPatience is how long a resource may be in transition before its deletion is given up: a hub takes
+	// minutes to make, and a failover of one "2 to 15 minutes" (learn.microsoft.com/azure/iot-hub/iot-hub-ha-dr).
 	transitionPatience = 20 * time.Minute
 	// deletePatience is how long one deletion may take once Azure has accepted it.
 	deletePatience = time.Hour
@@ -39,11 +39,12 @@ var transitions = []string{
 	"AnotherOperationInProgress", // Resource Manager: the resource is being updated by an operation of somebody else
 }
 
-// scopeLocked is the code of a 409 for a scope that a lock keeps from being deleted (hashicorp/terraform-provider-azurerm 17478).
+// scopeLocked is the code of a 409 for a scope that a lock keeps from being deleted
+// (hashicorp/terraform-provider-azurerm 17478).
 const scopeLocked = "ScopeLocked"
 
-// Delete implements Cloud. It waits for a resource that is still being made or changed; whatever else keeps Azure from deleting it is an
-// error at once.
+// Delete implements Cloud. It waits for a resource that is still being made or changed; whatever else keeps Azure from
+// deleting it is an error at once.
 func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 	deadline, told := time.Now().Add(m.Patience), false
 	for {
@@ -76,7 +77,8 @@ func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 	}
 }
 
-// codeOf is the code of an error: that of Resource Manager is a text, that of Microsoft.Devices a number, which the SDK passes over.
+// codeOf is the code of an error: that of Resource Manager is a text, that of Microsoft.Devices a number, which the SDK
+// passes over.
 func codeOf(answer *azcore.ResponseError) string {
 	if answer.ErrorCode != "" || answer.RawResponse == nil {
 		return answer.ErrorCode
@@ -164,7 +166,7 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, deletePatience, fmt.Errorf("Azure is not done after %s", deletePatience))
+	ctx, cancel := context.WithTimeoutCause(ctx, deletePatience, fmt.Errorf("the deletion takes longer than %s", deletePatience))
 	defer cancel()
 	wait := &runtime.PollUntilDoneOptions{Frequency: time.Second} // the least that azcore takes; retry-after-ms may shorten it
 	if strings.EqualFold(id.ResourceType.String(), "Microsoft.Resources/resourceGroups") {
@@ -193,7 +195,8 @@ func late(ctx context.Context, err error) error {
 	return err
 }
 
-// version returns an api-version with which a resource type can be deleted; Azure is asked about types that the program never makes.
+// version returns an api-version with which a resource type can be deleted; Azure is asked about types that the program
+// never makes.
 func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (string, error) {
 	if version := deleteVersions[strings.ToLower(kind.String())]; version != "" {
 		return version, nil

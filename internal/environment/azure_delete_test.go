@@ -27,7 +27,8 @@ type refusal struct {
 	body   string
 }
 
-// manager is a Resource Manager that refuses deletions, each with the next refusal and then with the last one, and lists locks.
+// manager is a Resource Manager that refuses deletions, each with the next refusal and then with the last one, and
+// lists locks.
 type manager struct {
 	mu       sync.Mutex
 	refusals []refusal

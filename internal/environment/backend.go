@@ -118,8 +118,8 @@ func Redacted(text string) string {
 	return u.Redacted()
 }
 
-// noSuchStack is Pulumi's one sentence, for every kind of backend, about a stack that is not there (StackNotFoundError of
-// pkg/v3/backend/backenderr of v3.250.0). A container, an object or a login that is "not found" is another matter.
+// noSuchStack is Pulumi's one sentence, for every kind of backend, about a stack that is not there (StackNotFoundError
+// of pkg/v3/backend/backenderr of v3.250.0). A container, an object or a login that is "not found" is another matter.
 var noSuchStack = regexp.MustCompile(`(?m)error: no stack named '[^']*' found$`)
 
 // load reads the stack's state. fs.ErrNotExist is the cause of the error when there is no such stack.

@@ -19,9 +19,9 @@ const ClaimsVariable = "EVENKEEL_CLAIMS"
 // claimPatience is how long another command is waited for: longer than any up on Azure that still gets on.
 const claimPatience = 30 * time.Minute
 
-// Claim takes the environment for this process: of two commands that change one environment the second waits, says for whom, and gives
-// up after half an hour. A process that dies loses its claim, and one that works on behalf of the claim's holder (see ClaimsVariable)
-// does not wait. What is returned gives it back.
+// Claim takes the environment for this process: of two commands that change one environment the second waits, says for
+// whom, and gives up after half an hour. A process that dies loses its claim, and one that works on behalf of the
+// claim's holder (see ClaimsVariable) does not wait. What is returned gives it back.
 func (e *Environment) Claim(ctx context.Context) (release func(), err error) {
 	return e.claim(ctx, e.Stack, claimPatience)
 }
@@ -31,7 +31,8 @@ func (e *Environment) ClaimOther(ctx context.Context, stack string) (release fun
 	return e.claim(ctx, stack, claimPatience)
 }
 
-// ClaimNow is Claim without waiting: the cause of the error is a claim.BusyError where another command works on the environment.
+// ClaimNow is Claim without waiting: the cause of the error is a claim.BusyError where another command works on the
+// environment.
 func (e *Environment) ClaimNow(ctx context.Context) (release func(), err error) {
 	return e.claim(ctx, e.Stack, 0)
 }
@@ -76,20 +77,21 @@ func (e *Environment) claims() string {
 	return strings.Join(tokens, ",")
 }
 
-// ClaimEmulator makes the emulator of the checkout stay up for as long as this command works with it; others may do so at the same time.
-// It waits for a command that is just stopping the emulator.
+// ClaimEmulator makes the emulator of the checkout stay up for as long as this command works with it; others may do so
+// at the same time. It waits for a command that is just stopping the emulator.
 func (f Folder) ClaimEmulator(ctx context.Context, command string) (release func(), err error) {
 	return f.claimEmulator(ctx, claim.Options{Command: command, Shared: true, Patience: 2 * time.Minute})
 }
 
-// ClaimEmulatorAlone keeps other commands from beginning to work with the emulator, for whoever stops it. waiting is told for whom it
-// waits, when its patience is more than a moment. The cause of the error is a claim.BusyError when others keep working with it.
+// ClaimEmulatorAlone keeps other commands from beginning to work with the emulator, for whoever stops it. waiting is
+// told for whom it waits, when its patience is more than a moment. The cause of the error is a claim.BusyError when
+// others keep working with it.
 func (f Folder) ClaimEmulatorAlone(ctx context.Context, command string, patience time.Duration, waiting func([]claim.Holder)) (release func(), err error) {
 	return f.claimEmulator(ctx, claim.Options{Command: command, Patience: patience, Waiting: waiting})
 }
 
-// ClaimReaping lets one command at a time go over the environments of the checkout. The cause of the error is a claim.BusyError when
-// another is at it.
+// ClaimReaping lets one command at a time go over the environments of the checkout. The cause of the error is a
+// claim.BusyError when another is at it.
 func (f Folder) ClaimReaping(ctx context.Context, command string) (release func(), err error) {
 	c, err := claim.Take(ctx, f.in("reaping"), claim.Options{Command: command})
 	if err != nil {

@@ -18,8 +18,8 @@ type Tagger interface {
 }
 
 // Extend moves the end of the environment's life: in the stack's configuration, in the tag of its resource group, and in what the
-// state knows of that tag. It does so while Pulumi holds the stack's lock: Pulumi reads the resource group again, and no program runs, so
-// that whatever else has been edited stays as it is.
+// state knows of that tag. It does so while Pulumi holds the stack's lock: Pulumi reads the resource group again, and
+// no program runs, so that whatever else has been edited stays as it is.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
 	if _, err := e.unlock(); err != nil {
 		return err
@@ -81,7 +81,8 @@ const (
 	groupType = "azure-native:resources:ResourceGroup"
 	stackType = "pulumi:pulumi:Stack"
 
-	// secretSignature marks an object of Pulumi's wire and state formats as a secret (sdk/go/common/resource/sig of v3.250.0).
+	// secretSignature marks an object of Pulumi's wire and state formats as a secret (sdk/go/common/resource/sig of
+	// v3.250.0).
 	signatureKey    = "4dabf18193072939515e22adb298388d"
 	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
 )
@@ -114,8 +115,8 @@ func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) 
 	return outputs, nil
 }
 
-// onTheWire changes a value of the state to what it is on the wire: the two differ in secrets, which the state holds as the text of their
-// JSON.
+// onTheWire changes a value of the state to what it is on the wire: the two differ in secrets, which the state holds as
+// the text of their JSON.
 func onTheWire(value any) (any, error) {
 	var err error
 	switch v := value.(type) {

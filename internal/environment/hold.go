@@ -12,9 +12,9 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// underLock runs work while Pulumi holds the lock of the stack, whatever its backend is, and returns its error; a refusal, because somebody
-// else has the lock, runs nothing. Pulumi refreshes no resource meanwhile, with work in the place of the program: that changes nothing
-// in the cloud, however work ends.
+// underLock runs work while Pulumi holds the lock of the stack, whatever its backend is, and returns its error; a
+// refusal, because somebody else has the lock, runs nothing. Pulumi refreshes no resource meanwhile, with work in the
+// place of the program: that changes nothing in the cloud, however work ends.
 func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context) error) error {
 	return e.refresh(ctx, why, func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }, "--exclude", "**")
 }

@@ -13,13 +13,14 @@ type remains struct {
 	group Tagged
 	// known says that the state knows the group itself, named that a pending create names it.
 	known, named bool
-	// orphans are the resources that pending creates name, others all those that the state says nothing of: resources with the
-	// environment's tags, which an interrupted run may have made or somebody may have taken out of the state, and those of others.
+	// orphans are the resources that pending creates name, others all those that the state says nothing of: resources
+	// with the environment's tags, which an interrupted run may have made or somebody may have taken out of the state,
+	// and those of others.
 	orphans, others []Tagged
 }
 
-// armNames are the types of ARM that the program declares, with the input that holds their name. Pulumi's provider fills it in before it
-// records the pending create.
+// armNames are the types of ARM that the program declares, with the input that holds their name. Pulumi's provider
+// fills it in before it records the pending create.
 var armNames = map[string]struct{ kind, name string }{
 	groupType:                             {"Microsoft.Resources/resourceGroups", "resourceGroupName"},
 	"azure-native:devices:IotHubResource": {"Microsoft.Devices/IotHubs", "resourceName"},
@@ -97,8 +98,8 @@ func (r remains) due(agreed map[string]bool) []Tagged {
 	return slices.Concat(r.orphans, others)
 }
 
-// deleteOrphans deletes what a pending create of the state names, and what else the user agrees to. A look without the lock finds out
-// whether there is anything; what counts is the look and the state under the lock.
+// deleteOrphans deletes what a pending create of the state names, and what else the user agrees to. A look without the
+// lock finds out whether there is anything; what counts is the look and the state under the lock.
 func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state deployment) error {
 	all, err := e.remains(ctx, azure, state)
 	if err != nil {

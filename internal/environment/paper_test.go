@@ -31,8 +31,9 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// paper is a pulumi that keeps everything in its own folder, because the environment of children is under test. It logs its arguments in
-// "log". "export" is the state, "lock" there while an operation runs, "complaint" what an operation is refused for.
+// paper is a pulumi that keeps everything in its own folder, because the environment of children is under test. It logs
+// its arguments in "log". "export" is the state, "lock" there while an operation runs, "complaint" what an operation is
+// refused for.
 type paper string
 
 func (p paper) file(name string) string { return filepath.Join(string(p), name) }
@@ -81,8 +82,8 @@ func (p paper) run(args []string) int {
 	return 0
 }
 
-// operate runs an operation under the lock, as far as there is something to do: the program that --client leads to. Before it takes the
-// lock it clears the pending creates, when it is told so, as the real one does.
+// operate runs an operation under the lock, as far as there is something to do: the program that --client leads to.
+// Before it takes the lock it clears the pending creates, when it is told so, as the real one does.
 func (p paper) operate(args []string) int {
 	if slices.Contains(args, "--clear-pending-creates") {
 		p.must(p.change(func(d map[string]any) { delete(d, "pending_operations") }))

@@ -91,8 +91,9 @@ type operation struct {
 // Recover mends what an interrupted Pulumi has left: a lock of a dead process, resources that were created though the state never
 // heard of them, and pending creates in the state. It looks for such resources only when the last operation did not end well.
 //
-// An orphan is what a pending create of the state names. It is deleted while Pulumi holds the stack's lock for it, so that nobody can be
-// making it, and the state is read again before each deletion. About anything else that the state does not know the user is asked.
+// An orphan is what a pending create of the state names. It is deleted while Pulumi holds the stack's lock for it, so
+// that nobody can be making it, and the state is read again before each deletion. About anything else that the state
+// does not know the user is asked.
 func (e *Environment) Recover(ctx context.Context, azure Cloud) error {
 	stale, err := e.unlock()
 	if err != nil {
@@ -127,11 +128,12 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 
 func (o operation) creating() bool { return o.Type == "creating" }
 
-// clearPending has Pulumi take the pending creates out of the state. Pulumi refreshes no resource with that: an up compares its inputs
-// with what it knows, as ever. (Its --import-pending-creates does not help: Pulumi 3.250 forgets the creates that are to be imported.)
+// clearPending has Pulumi take the pending creates out of the state. Pulumi refreshes no resource with that: an up
+// compares its inputs with what it knows, as ever. (Its --import-pending-creates does not help: Pulumi 3.250 forgets
+// the creates that are to be imported.)
 //
-// Pulumi reads the state a moment before it takes the lock and writes the edited one. What another operation has written in that moment
-// is lost then, which nobody can keep from happening; the history tells, once the lock is held.
+// Pulumi reads the state a moment before it takes the lock and writes the edited one. What another operation has
+// written in that moment is lost then, which nobody can keep from happening; the history tells, once the lock is held.
 func (e *Environment) clearPending(ctx context.Context) error {
 	before, err := e.newest(ctx)
 	if err == nil {

@@ -134,8 +134,8 @@ func (s scene) fail(t *testing.T) {
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "stackhistory"), `[{"kind":"update","result":"failed"}]`)
 }
 
-// newScene has two hubs in the group mine that the state does not know, orphan and leftover, and a group mine-too; all with the
-// environment's tags.
+// newScene has two hubs in the group mine that the state does not know, orphan and leftover, and a group mine-too; all
+// with the environment's tags.
 func newScene(t *testing.T, pending ...string) scene {
 	t.Helper()
 	e := newEnvironment(t)
@@ -213,7 +213,8 @@ func TestAStackThatEndedWellIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatAPendingCreateNamesIsDeletedUnasked: the rest may have been taken out of the state on purpose, or be somebody else's.
+// TestOnlyWhatAPendingCreateNamesIsDeletedUnasked: the rest may have been taken out of the state on purpose, or be
+// somebody else's.
 func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 	t.Parallel()
 	mineToo := subscription + "mine-too"
@@ -272,8 +273,8 @@ func TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere(t *testing.T
 	}
 }
 
-// TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted: somebody else's operation is at work at the first look, and ends before
-// the recovery has the lock, or between its looks.
+// TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted: somebody else's operation is at work at the first look,
+// and ends before the recovery has the lock, or between its looks.
 func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	made := fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+orphan+`","custom":true}`, "")
@@ -301,7 +302,8 @@ func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) 
 	}
 }
 
-// TestNothingThatWasFinishedMeanwhileIsRolledBack: the state that somebody else's operation leaves is there after the recovery.
+// TestNothingThatWasFinishedMeanwhileIsRolledBack: the state that somebody else's operation leaves is there after the
+// recovery.
 func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
@@ -319,7 +321,8 @@ func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	}
 }
 
-// TestADeletionEndsWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not begin.
+// TestADeletionEndsWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not
+// begin.
 func TestADeletionEndsWithKeel(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
@@ -342,7 +345,8 @@ func TestADeletionEndsWithKeel(t *testing.T) {
 	}
 }
 
-// TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from undoing it.
+// TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from
+// undoing it.
 func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "gone"))

@@ -1,5 +1,5 @@
-// Package wholefile writes small files in one piece: whoever reads one finds what was there before or what is there now, and never half
-// of it, whatever is killed, whatever disk is full and whenever the power fails.
+// Package wholefile writes small files in one piece: whoever reads one finds what was there before or what is there
+// now, and never half of it, whatever is killed, whatever disk is full and whenever the power fails.
 package wholefile
 
 import (
@@ -10,8 +10,8 @@ import (
 	"runtime"
 )
 
-// Write makes text the content of the file at path, whose folder must exist, and returns once that survives a power cut. A failed write
-// leaves the file as it was.
+// Write makes text the content of the file at path, whose folder must exist, and returns once that survives a power
+// cut. A failed write leaves the file as it was.
 func Write(path string, text []byte, mode os.FileMode) error {
 	return write(path, text, mode, os.Rename)
 }
@@ -48,7 +48,8 @@ func write(path string, text []byte, mode os.FileMode, place func(temp, path str
 	return nil
 }
 
-// syncFolder makes a rename in a folder survive a power cut. Windows opens no folder for that, and keeps a rename by itself.
+// syncFolder makes a rename in a folder survive a power cut. Windows opens no folder for that, and keeps a rename by
+// itself.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil

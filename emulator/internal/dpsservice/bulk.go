@@ -68,7 +68,8 @@ func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 	return dpswire.OK(k.bulkReply(entries, failed)), nil
 }
 
-// atOnce runs something for all entries at once and returns their errors. A panic of one becomes the caller's, where panics are caught.
+// atOnce runs something for all entries at once and returns their errors. A panic of one becomes the caller's, where
+// panics are caught.
 func atOnce[T any](entries []T, run func(T) error) []error {
 	failed, faults := make([]error, len(entries)), make([]any, len(entries))
 	var running sync.WaitGroup
