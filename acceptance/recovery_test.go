@@ -15,7 +15,12 @@ func inBlobs(t *testing.T) *blobs {
 	storage := &blobs{held: map[string]blob{}}
 	server := httptest.NewServer(storage)
 	t.Cleanup(server.Close)
-	options := url.Values{"storage_account": {"story"}, "protocol": {"http"}, "domain": {strings.TrimPrefix(server.URL, "http://")}, "localemu": {"true"}}
+	options := url.Values{
+		"storage_account": {"story"},
+		"protocol":        {"http"},
+		"domain":          {strings.TrimPrefix(server.URL, "http://")},
+		"localemu":        {"true"},
+	}
 	t.Setenv("EVENKEEL_BACKEND", "azblob://states?"+options.Encode())
 	t.Setenv("AZURE_STORAGE_ACCOUNT", "story")
 	t.Setenv("AZURE_STORAGE_KEY", "c3Rvcnk=")
@@ -42,7 +47,8 @@ func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
 			}
 			for _, command := range [][]string{{"up", "far"}, {"extend", "far"}, {"down", "far"}} {
 				refused, said := start(t, command...)
-				if err := refused.Wait(); err == nil || !strings.Contains(said.String(), "locked") || strings.Contains(said.String(), "deleted") {
+				if err := refused.Wait(); err == nil || !strings.Contains(said.String(), "locked") ||
+					strings.Contains(said.String(), "deleted") {
 					t.Errorf("keel %v beside the update: got %v\n%s", command, err, said)
 				}
 			}

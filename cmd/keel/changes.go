@@ -11,17 +11,55 @@ import (
 // two words goes before one of one. What is not listed changes something. `cancel` is listed for what it is for: it
 // ends somebody else's turn.
 var readers = []string{
-	"about", "cancel", "console", "convert-trace", "gen-completion", "help", "install", "login", "logout", "logs", "plugin", "pre",
-	"preview", "schema", "version", "view-trace", "whoami",
-	"config", "config get", "config list",
-	"stack", "stack export", "stack graph", "stack history", "stack ls", "stack output", "stack select", "stack unselect", "stack tag get", "stack tag ls",
+	"about",
+	"cancel",
+	"console",
+	"convert-trace",
+	"gen-completion",
+	"help",
+	"install",
+	"login",
+	"logout",
+	"logs",
+	"plugin",
+	"pre",
+	"preview",
+	"schema",
+	"version",
+	"view-trace",
+	"whoami",
+	"config",
+	"config get",
+	"config list",
+	"stack",
+	"stack export",
+	"stack graph",
+	"stack history",
+	"stack ls",
+	"stack output",
+	"stack select",
+	"stack unselect",
+	"stack tag get",
+	"stack tag ls",
 }
 
 // groups are the commands of Pulumi that have subcommands, some of which change something.
 var groups = []string{"config", "stack", "stack tag"}
 
 // valued are the flags of Pulumi that may come before its command and have a value that is a word of its own.
-var valued = []string{"--color", "--cwd", "-C", "--memprofilerate", "--otel-traces", "--profiling", "--stack", "-s", "--tracing", "--verbose", "-v"}
+var valued = []string{
+	"--color",
+	"--cwd",
+	"-C",
+	"--memprofilerate",
+	"--otel-traces",
+	"--profiling",
+	"--stack",
+	"-s",
+	"--tracing",
+	"--verbose",
+	"-v",
+}
 
 // changesStack reports whether arguments of pulumi may change a stack or its configuration.
 func changesStack(args []string) bool {
@@ -40,7 +78,8 @@ func changesStack(args []string) bool {
 		command += " " + word
 	}
 	saves := strings.HasPrefix(command, "pre") && slices.ContainsFunc(args, func(arg string) bool {
-		return strings.HasPrefix(arg, "-c") || arg == "--config" || strings.HasPrefix(arg, "--config=") // kept in the stack's configuration
+		return strings.HasPrefix(arg, "-c") || arg == "--config" ||
+			strings.HasPrefix(arg, "--config=") // kept in the stack's configuration
 	})
 	return saves || !slices.Contains(readers, command)
 }

@@ -110,7 +110,8 @@ func TestAProcessIsStartedOnceFoundAndStopped(t *testing.T) {
 		t.Errorf("got %+v, want the child's record", record)
 	}
 	self, err := os.Executable()
-	if err != nil || record.Build == "" || record.Build != background.Fingerprint(self) || record.Build == background.Fingerprint("/bin/sh") {
+	if err != nil || record.Build == "" || record.Build != background.Fingerprint(self) ||
+		record.Build == background.Fingerprint("/bin/sh") {
 		t.Errorf("got build %q, %v, want that of the test alone", record.Build, err)
 	}
 	again, started, err := start(t, p, "serve")

@@ -29,7 +29,11 @@ func (p Process) Start(ctx context.Context, name string, args, env []string) (re
 	if record, err := p.Find(); err == nil && record.Check(ctx) == nil {
 		return record, false, nil
 	}
-	turn, err := claim.Take(ctx, filepath.Join(p.Folder, "start"), claim.Options{Command: "a start", Patience: startPatience + endPatience})
+	turn, err := claim.Take(
+		ctx,
+		filepath.Join(p.Folder, "start"),
+		claim.Options{Command: "a start", Patience: startPatience + endPatience},
+	)
 	if err != nil {
 		return Record{}, false, fmt.Errorf("start the background process: %w", err)
 	}
@@ -107,7 +111,14 @@ func (p Process) await(ctx context.Context, c *child, begin int64) (Record, erro
 		}
 		if free, err := p.free(); err != nil || free {
 			return Record{}, errors.Join(
-				fmt.Errorf("start the background process: it ended at once (%v); its log %s ends with\n%s", c.err, p.Log, p.since(begin)), err)
+				fmt.Errorf(
+					"start the background process: it ended at once (%v); its log %s ends with\n%s",
+					c.err,
+					p.Log,
+					p.since(begin),
+				),
+				err,
+			)
 		}
 		select { // somebody else's is not ready yet
 		case <-ctx.Done():

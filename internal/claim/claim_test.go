@@ -26,7 +26,11 @@ func TestMain(m *testing.M) {
 }
 
 func hold(path string) int {
-	c, err := claim.Take(context.Background(), path, claim.Options{Command: "keel up", Shared: os.Getenv("CLAIM_SHARED") != ""})
+	c, err := claim.Take(
+		context.Background(),
+		path,
+		claim.Options{Command: "keel up", Shared: os.Getenv("CLAIM_SHARED") != ""},
+	)
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -78,7 +82,8 @@ func TestABusyClaimNamesItsHolderAndIsFreeWhenThatDies(t *testing.T) {
 	_, kill := holder(t, path)
 	_, err := claim.Take(t.Context(), path, soon)
 	busy := (*claim.BusyError)(nil)
-	if !errors.As(err, &busy) || len(busy.Holders) != 1 || !strings.Contains(err.Error(), "in use by keel up (process ") {
+	if !errors.As(err, &busy) || len(busy.Holders) != 1 ||
+		!strings.Contains(err.Error(), "in use by keel up (process ") {
 		t.Errorf("got %v, want it busy, with its holder", err)
 	}
 	kill()
@@ -132,7 +137,11 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	waits := make(chan []claim.Holder, 1)
 	got := make(chan error, 1)
 	go func() {
-		c, err := claim.Take(t.Context(), path, claim.Options{Patience: time.Minute, Waiting: func(h []claim.Holder) { waits <- h }})
+		c, err := claim.Take(
+			t.Context(),
+			path,
+			claim.Options{Patience: time.Minute, Waiting: func(h []claim.Holder) { waits <- h }},
+		)
 		if err == nil {
 			c.Release()
 		}
@@ -156,7 +165,14 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	}
 	defer c.Release()
 	busy := (*claim.BusyError)(nil)
-	if _, err := claim.Take(t.Context(), path, claim.Options{Patience: 1100 * time.Millisecond}); !errors.As(err, &busy) {
+	if _, err := claim.Take(
+		t.Context(),
+		path,
+		claim.Options{Patience: 1100 * time.Millisecond},
+	); !errors.As(
+		err,
+		&busy,
+	) {
 		t.Errorf("with little patience: got %v, want it busy", err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
@@ -203,7 +219,10 @@ func TestThoseWhoLookDoNotDisturbEachOther(t *testing.T) {
 	for range 8 {
 		looking.Go(func() {
 			for range 200 {
-				if got := claim.Holders(path); len(got) != 1 || !slices.ContainsFunc(got, func(h claim.Holder) bool { return h.Token == c.Token() }) {
+				if got := claim.Holders(
+					path,
+				); len(got) != 1 ||
+					!slices.ContainsFunc(got, func(h claim.Holder) bool { return h.Token == c.Token() }) {
 					t.Errorf("got %v, want the one holder", got)
 					return
 				}

@@ -107,9 +107,17 @@ func (m *ResourceManager) explainLock(ctx context.Context, id string, err error)
 		locks = append(locks, m.locks(ctx, scope)...)
 	}
 	if locks == nil {
-		return hint.To(fmt.Errorf("a lock on %s forbids it: %w", strings.Join(scopes, ", "), err), "%s", lockHint(scopes[0]))
+		return hint.To(
+			fmt.Errorf("a lock on %s forbids it: %w", strings.Join(scopes, ", "), err),
+			"%s",
+			lockHint(scopes[0]),
+		)
 	}
-	return hint.To(fmt.Errorf("the lock %s forbids it: %w", strings.Join(locks, ", "), err), "az lock delete --ids %s", strings.Join(locks, " "))
+	return hint.To(
+		fmt.Errorf("the lock %s forbids it: %w", strings.Join(locks, ", "), err),
+		"az lock delete --ids %s",
+		strings.Join(locks, " "),
+	)
 }
 
 // scopesIn returns the scopes that a message of Resource Manager calls locked.
@@ -127,8 +135,12 @@ func scopesIn(message string) []string {
 
 // lockHint is how to find and remove the lock of a scope whose locks are not known.
 func lockHint(scope string) string {
-	return fmt.Sprintf("find the lock with: az rest --url '%s/providers/Microsoft.Authorization/locks?api-version=%s' --query value[].id; "+
-		"remove it with: az lock delete --ids ID", scope, locksVersion)
+	return fmt.Sprintf(
+		"find the lock with: az rest --url '%s/providers/Microsoft.Authorization/locks?api-version=%s' --query value[].id; "+
+			"remove it with: az lock delete --ids ID",
+		scope,
+		locksVersion,
+	)
 }
 
 // locksVersion is the api-version with which locks are listed.
@@ -136,7 +148,11 @@ const locksVersion = "2016-09-01"
 
 // locks returns the ids of the locks that hold for a scope; none when the caller may not see them.
 func (m *ResourceManager) locks(ctx context.Context, scope string) []string {
-	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(m.pipeline.Endpoint(), scope, "providers/Microsoft.Authorization/locks"))
+	request, err := runtime.NewRequest(
+		ctx,
+		http.MethodGet,
+		runtime.JoinPaths(m.pipeline.Endpoint(), scope, "providers/Microsoft.Authorization/locks"),
+	)
 	if err != nil {
 		return nil
 	}
@@ -166,9 +182,15 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, deletePatience, fmt.Errorf("the deletion takes longer than %s", deletePatience))
+	ctx, cancel := context.WithTimeoutCause(
+		ctx,
+		deletePatience,
+		fmt.Errorf("the deletion takes longer than %s", deletePatience),
+	)
 	defer cancel()
-	wait := &runtime.PollUntilDoneOptions{Frequency: time.Second} // the least that azcore takes; retry-after-ms may shorten it
+	wait := &runtime.PollUntilDoneOptions{
+		Frequency: time.Second,
+	} // the least that azcore takes; retry-after-ms may shorten it
 	if strings.EqualFold(id.ResourceType.String(), "Microsoft.Resources/resourceGroups") {
 		poller, err := m.groups.BeginDelete(ctx, id.ResourceGroupName, nil)
 		if err == nil {

@@ -113,7 +113,14 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 				t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
 			}
 			if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
-				t.Errorf("%s, %s: got %d tries and notices %q, want %d and a word about waiting", name, id, m.tried, notices, tc.tries)
+				t.Errorf(
+					"%s, %s: got %d tries and notices %q, want %d and a word about waiting",
+					name,
+					id,
+					m.tried,
+					notices,
+					tc.tries,
+				)
 			}
 		}
 	}
@@ -124,7 +131,11 @@ func TestATransitionThatDoesNotEndIsGivenUp(t *testing.T) {
 	m := &manager{refusals: []refusal{{409, notActive}}}
 	azure := azureOf(t, m)
 	azure.Patience = 20 * time.Millisecond
-	if err := azure.Delete(t.Context(), orphan); err == nil || !strings.Contains(err.Error(), "in transition for") || hint.Of(err) == "" || m.tried < 2 {
+	if err := azure.Delete(
+		t.Context(),
+		orphan,
+	); err == nil || !strings.Contains(err.Error(), "in transition for") || hint.Of(err) == "" ||
+		m.tried < 2 {
 		t.Errorf("got %v after %d tries, want it given up", err, m.tried)
 	}
 	azure.Patience = time.Hour
@@ -155,8 +166,12 @@ func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
 func TestALockThatPulumiMeetsIsExplained(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
-	write(t, folder+"/complaint", "error: deleting urn: Status=409 Code=\"ScopeLocked\" Message=\"The scope 'x' cannot perform delete operation because "+
-		"following scope(s) are locked: '/subscriptions/0/resourceGroups/mine', '/subscriptions/0'. Please remove the lock and try again.\"\n")
+	write(
+		t,
+		folder+"/complaint",
+		"error: deleting urn: Status=409 Code=\"ScopeLocked\" Message=\"The scope 'x' cannot perform delete operation because "+
+			"following scope(s) are locked: '/subscriptions/0/resourceGroups/mine', '/subscriptions/0'. Please remove the lock and try again.\"\n",
+	)
 	err := e.Operate(t.Context(), nil, "up", "--yes")
 	if err == nil || !slices.ContainsFunc(strings.Split(hint.Of(err), "'"), func(s string) bool {
 		return strings.HasPrefix(s, "/subscriptions/0/resourceGroups/mine/providers/Microsoft.Authorization/locks")

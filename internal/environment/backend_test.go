@@ -34,7 +34,15 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 	} {
 		e.Target, e.Backend = tc.target, tc.backend
 		if e.InFiles() != tc.files || e.OwnsBackend() != tc.own {
-			t.Errorf("%s %q: got files %v, own %v, want %v, %v", tc.target, tc.backend, e.InFiles(), e.OwnsBackend(), tc.files, tc.own)
+			t.Errorf(
+				"%s %q: got files %v, own %v, want %v, %v",
+				tc.target,
+				tc.backend,
+				e.InFiles(),
+				e.OwnsBackend(),
+				tc.files,
+				tc.own,
+			)
 		}
 	}
 }
@@ -105,8 +113,12 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 func TestAStateThatIsNotInFilesIsSummedUpByPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
-	write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"resources":[{"urn":"a","type":"pulumi:pulumi:Stack"},
- {"urn":"d","type":"azure-native:devices:IotHubResource","custom":true,"id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1"}]}}`)
+	write(
+		t,
+		filepath.Join(folder, "export"),
+		`{"version":3,"deployment":{"resources":[{"urn":"a","type":"pulumi:pulumi:Stack"},
+ {"urn":"d","type":"azure-native:devices:IotHubResource","custom":true,"id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1"}]}}`,
+	)
 	got, err := e.Summary(t.Context())
 	if err != nil || got.Name != "local" || got.Resources != 1 || !slices.Equal(got.Hubs, []string{"hub-1"}) {
 		t.Errorf("got %+v, %v, want the one hub", got, err)
@@ -181,13 +193,26 @@ func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *tes
 		_, locked := os.Stat(filepath.Join(folder, "complaint"))
 		if !tc.broken {
 			if err == nil || !strings.Contains(hint.Of(err), "pulumi cancel") || locked != nil {
-				t.Errorf("%s: got %v, hint %q, lock %v, want it refused and the lock there", name, err, hint.Of(err), locked)
+				t.Errorf(
+					"%s: got %v, hint %q, lock %v, want it refused and the lock there",
+					name,
+					err,
+					hint.Of(err),
+					locked,
+				)
 			}
 			continue
 		}
 		calls := ran(t, e)
 		if err != nil || locked == nil || len(notices) != 1 || calls[len(calls)-1] != "up --yes" {
-			t.Errorf("%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done", name, err, locked, calls, notices)
+			t.Errorf(
+				"%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done",
+				name,
+				err,
+				locked,
+				calls,
+				notices,
+			)
 		}
 	}
 }
@@ -196,7 +221,14 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	e.Target, e.Backend = environment.Azure, ""
-	e.Inherited = []string{"PATH=/bin", "PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_DEBUG_PROVIDERS=azure-native:1", "PULUMI_STACK=theirs", "PULUMI_HOME=/h"}
+	e.Inherited = []string{
+		"PATH=/bin",
+		"PULUMI_ACCESS_TOKEN=t",
+		"ARM_CLIENT_ID=c",
+		"PULUMI_DEBUG_PROVIDERS=azure-native:1",
+		"PULUMI_STACK=theirs",
+		"PULUMI_HOME=/h",
+	}
 	write(t, filepath.Join(folder, "whoami--json"), `{"user":"me","url":"azblob://states"}`)
 	if err := e.Login(t.Context()); err != nil || e.Backend != "azblob://states" {
 		t.Fatalf("got backend %q, %v, want that of the login", e.Backend, err)
@@ -208,7 +240,9 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 		}
 	}
 	if slices.ContainsFunc(env, func(pair string) bool {
-		return strings.HasPrefix(pair, "PULUMI_DEBUG_PROVIDERS") || strings.HasPrefix(pair, "PULUMI_CONFIG_PASSPHRASE_FILE") || pair == "PULUMI_STACK=theirs"
+		return strings.HasPrefix(pair, "PULUMI_DEBUG_PROVIDERS") ||
+			strings.HasPrefix(pair, "PULUMI_CONFIG_PASSPHRASE_FILE") ||
+			pair == "PULUMI_STACK=theirs"
 	}) || e.Dropped() != nil {
 		t.Errorf("got %q, dropped %v, want nothing of local runs", env, e.Dropped())
 	}
@@ -232,9 +266,16 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
-	write(t, filepath.Join(filepath.Dir(s.Pulumi), "complaint"),
-		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@elsewhere (pid 1) at 2026-01-02T03:04:05Z\n")
-	if err := s.Recover(t.Context(), s.cloud); err == nil || !strings.Contains(hint.Of(err), "another Pulumi works on stack local") || s.cloud.deleted != nil {
+	write(
+		t,
+		filepath.Join(filepath.Dir(s.Pulumi), "complaint"),
+		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@elsewhere (pid 1) at 2026-01-02T03:04:05Z\n",
+	)
+	if err := s.Recover(
+		t.Context(),
+		s.cloud,
+	); err == nil || !strings.Contains(hint.Of(err), "another Pulumi works on stack local") ||
+		s.cloud.deleted != nil {
 		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
 	}
 	if got := s.pending(t); !slices.Equal(got, []string{"creating"}) {
@@ -255,7 +296,10 @@ func TestALockOfTheDeadIsBrokenForTheRecoveryToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "complaint"), fmt.Sprintf(
-		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n", host, dead.Process.Pid))
+		"error: the stack is currently locked by 1 lock(s).\n  x: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n",
+		host,
+		dead.Process.Pid,
+	))
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}

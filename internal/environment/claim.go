@@ -45,7 +45,10 @@ func (e *Environment) claim(ctx context.Context, stack string, patience time.Dur
 		},
 	})
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-		return nil, hint.To(fmt.Errorf("claim environment %q: %w", stack, err), "run the command again once that one has ended; if it hangs, end that process")
+		return nil, hint.To(
+			fmt.Errorf("claim environment %q: %w", stack, err),
+			"run the command again once that one has ended; if it hangs, end that process",
+		)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("claim environment %q: %w", stack, err)
@@ -86,7 +89,12 @@ func (f Folder) ClaimEmulator(ctx context.Context, command string) (release func
 // ClaimEmulatorAlone keeps other commands from beginning to work with the emulator, for whoever stops it. waiting is
 // told for whom it waits, when its patience is more than a moment. The cause of the error is a claim.BusyError when
 // others keep working with it.
-func (f Folder) ClaimEmulatorAlone(ctx context.Context, command string, patience time.Duration, waiting func([]claim.Holder)) (release func(), err error) {
+func (f Folder) ClaimEmulatorAlone(
+	ctx context.Context,
+	command string,
+	patience time.Duration,
+	waiting func([]claim.Holder),
+) (release func(), err error) {
 	return f.claimEmulator(ctx, claim.Options{Command: command, Patience: patience, Waiting: waiting})
 }
 

@@ -38,9 +38,13 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 	if targets == nil {
 		err = e.configureEnd(ctx, value)
 	} else {
-		err = e.refresh(ctx, "keel: extend until "+value, func(ctx context.Context, request *pulumirpc.RunRequest) error {
-			return e.extend(ctx, azure, value, request)
-		}, targets...)
+		err = e.refresh(
+			ctx,
+			"keel: extend until "+value,
+			func(ctx context.Context, request *pulumirpc.RunRequest) error {
+				return e.extend(ctx, azure, value, request)
+			},
+			targets...)
 	}
 	if err != nil {
 		return fmt.Errorf("extend stack %q: %w", e.Stack, err)
@@ -150,20 +154,29 @@ func registerOutputs(ctx context.Context, request *pulumirpc.RunRequest, outputs
 	if err != nil {
 		return fmt.Errorf("register the outputs: %w", err)
 	}
-	connection, err := grpc.NewClient(request.GetMonitorAddress(), grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wireLimit), grpc.MaxCallSendMsgSize(wireLimit)))
+	connection, err := grpc.NewClient(
+		request.GetMonitorAddress(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wireLimit), grpc.MaxCallSendMsgSize(wireLimit)),
+	)
 	if err != nil {
 		return fmt.Errorf("connect to Pulumi: %w", err)
 	}
 	defer func() { _ = connection.Close() }()
 	monitor := pulumirpc.NewResourceMonitorClient(connection)
 	stack, err := monitor.RegisterResource(ctx, &pulumirpc.RegisterResourceRequest{
-		Type: stackType, Name: request.GetProject() + "-" + request.GetStack(), AcceptSecrets: true, AcceptResources: true,
+		Type:            stackType,
+		Name:            request.GetProject() + "-" + request.GetStack(),
+		AcceptSecrets:   true,
+		AcceptResources: true,
 	})
 	if err != nil {
 		return fmt.Errorf("register the stack: %w", err)
 	}
-	if _, err := monitor.RegisterResourceOutputs(ctx, &pulumirpc.RegisterResourceOutputsRequest{Urn: stack.GetUrn(), Outputs: values}); err != nil {
+	if _, err := monitor.RegisterResourceOutputs(
+		ctx,
+		&pulumirpc.RegisterResourceOutputsRequest{Urn: stack.GetUrn(), Outputs: values},
+	); err != nil {
 		return fmt.Errorf("register the outputs: %w", err)
 	}
 	return nil

@@ -16,16 +16,20 @@ import (
 // refusal, because somebody else has the lock, runs nothing. Pulumi refreshes no resource meanwhile, with work in the
 // place of the program: that changes nothing in the cloud, however work ends.
 func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context) error) error {
-	return e.refresh(ctx, why, func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }, "--exclude", "**")
+	program := func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }
+	return e.refresh(ctx, why, program, "--exclude", "**")
 }
 
+// work is what keel does in the place of a program.
+type work func(context.Context, *pulumirpc.RunRequest) error
+
 // refresh runs `pulumi refresh` with work in the place of the stack's program. args say what it refreshes.
-func (e *Environment) refresh(ctx context.Context, why string, work func(context.Context, *pulumirpc.RunRequest) error, args ...string) error {
-	_, err := e.refused(ctx, func() error { return e.refreshOnce(ctx, why, work, args) })
+func (e *Environment) refresh(ctx context.Context, why string, do work, args ...string) error {
+	_, err := e.refused(ctx, func() error { return e.refreshOnce(ctx, why, do, args) })
 	return err
 }
 
-func (e *Environment) refreshOnce(ctx context.Context, why string, work func(context.Context, *pulumirpc.RunRequest) error, args []string) error {
+func (e *Environment) refreshOnce(ctx context.Context, why string, do work, args []string) error {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for Pulumi: %w", err)
@@ -34,15 +38,15 @@ func (e *Environment) refreshOnce(ctx context.Context, why string, work func(con
 		running, cancel := context.WithCancel(running) // it ends with Pulumi, and with keel
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
-		return work(running, request)
+		return do(running, request)
 	}}
 	server := grpc.NewServer()
 	pulumirpc.RegisterLanguageRuntimeServer(server, program)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	_, err = e.output(ctx, append([]string{
-		"refresh", "--yes", "--skip-preview", "--run-program", "--client", listener.Addr().String(), "--stack", e.Stack, "--message", why,
-		"--skip-config-validation", "--skip-plugin-pre-install",
+		"refresh", "--yes", "--skip-preview", "--run-program", "--client", listener.Addr().String(),
+		"--stack", e.Stack, "--message", why, "--skip-config-validation", "--skip-plugin-pre-install",
 	}, args...)...)
 	server.Stop() // ends the context of work that Pulumi has left behind
 	return program.result(errors.Join(err, <-served))
@@ -51,7 +55,7 @@ func (e *Environment) refreshOnce(ctx context.Context, why string, work func(con
 // program plays the language host of the stack's program: Pulumi runs it while it holds the lock.
 type program struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
-	work func(context.Context, *pulumirpc.RunRequest) error
+	work work
 
 	mu  sync.Mutex
 	ran bool
@@ -86,7 +90,10 @@ func (p *program) result(err error) error {
 }
 
 // GetRequiredPackages implements the language host: the program needs no plugin.
-func (p *program) GetRequiredPackages(context.Context, *pulumirpc.GetRequiredPackagesRequest) (*pulumirpc.GetRequiredPackagesResponse, error) {
+func (p *program) GetRequiredPackages(
+	context.Context,
+	*pulumirpc.GetRequiredPackagesRequest,
+) (*pulumirpc.GetRequiredPackagesResponse, error) {
 	return &pulumirpc.GetRequiredPackagesResponse{}, nil
 }
 

@@ -35,7 +35,11 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	stackFile := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
-	write(t, stackFile, "config:\n  myproject:createdAt: \"2020-01-01T00:00:00Z\"\n  myproject:expiresAt: \"2020-01-02T00:00:00Z\"\n")
+	write(
+		t,
+		stackFile,
+		"config:\n  myproject:createdAt: \"2020-01-01T00:00:00Z\"\n  myproject:expiresAt: \"2020-01-02T00:00:00Z\"\n",
+	)
 	life := []environment.Setting{
 		{Key: "createdAt", Value: "2026-01-01T00:00:00Z", Born: true}, {Key: "expiresAt", Born: true},
 	}
@@ -43,7 +47,9 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"stack init local --secrets-provider passphrase", "config set-all --plaintext createdAt=2026-01-01T00:00:00Z", "config rm-all expiresAt",
+		"stack init local --secrets-provider passphrase",
+		"config set-all --plaintext createdAt=2026-01-01T00:00:00Z",
+		"config rm-all expiresAt",
 	}
 	if got := ran(t, e); !slices.Equal(got, want) {
 		t.Errorf("new stack: got %q run, want %q", got, want)
@@ -62,7 +68,15 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 	if err := e.Ensure(t.Context(), later...); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := ran(t, e), []string{"config set-all --plaintext expiresAt=2026-02-03T00:00:00Z"}; !slices.Equal(got, want) {
+	if got, want := ran(
+		t,
+		e,
+	), []string{
+		"config set-all --plaintext expiresAt=2026-02-03T00:00:00Z",
+	}; !slices.Equal(
+		got,
+		want,
+	) {
 		t.Errorf("a stack without an end: got %q run, want %q", got, want)
 	}
 	l, err := e.Lifetime()
@@ -96,17 +110,28 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 		e := newEnvironment(t)
 		folder := filepath.Dir(e.Pulumi)
 		state := fmt.Sprintf(lived, "2020-01-01T00:00:00Z", "")
-		write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":`+state+`}}`)
+		write(
+			t,
+			filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"),
+			`{"checkpoint":{"latest":`+state+`}}`,
+		)
 		write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":`+state+`}`)
 		if ended {
-			state = strings.ReplaceAll(fmt.Sprintf(lived, "2020-01-01T00:00:00Z", `,{"urn":"urn:new","id":"/new","custom":true}`), `"weight":1`, `"weight":2`)
+			state = strings.ReplaceAll(
+				fmt.Sprintf(lived, "2020-01-01T00:00:00Z", `,{"urn":"urn:new","id":"/new","custom":true}`),
+				`"weight":1`,
+				`"weight":2`,
+			)
 			write(t, filepath.Join(folder, "export-by-then"), `{"version":3,"deployment":`+state+`}`)
 		}
 		tagged := tags{pulumi: e.Pulumi}
 		if err := e.Extend(t.Context(), &tagged, time.Date(2026, 5, 4, 3, 2, 1, 9, time.UTC)); err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{"/subscriptions/0/resourceGroups/mine expiresAt=2026-05-04T03:02:01Z"}; !slices.Equal(tagged.noted, want) || tagged.unlocked {
+		if want := []string{
+			"/subscriptions/0/resourceGroups/mine expiresAt=2026-05-04T03:02:01Z",
+		}; !slices.Equal(tagged.noted, want) ||
+			tagged.unlocked {
 			t.Errorf("got %q tagged, without the lock %v, want %q with it", tagged.noted, tagged.unlocked, want)
 		}
 		if !slices.Contains(ran(t, e), "config set-all --plaintext expiresAt=2026-05-04T03:02:01Z") {
@@ -128,13 +153,25 @@ func TestExtendingMovesTheSettingTheTagAndTheOutputUnderTheLock(t *testing.T) {
 			weight = 2
 		}
 		want := map[string]any{
-			"expiresAt": "2026-05-04T03:02:01Z", "hubs": []any{map[string]any{"weight": weight}}, "n": nil,
-			"key": map[string]any{"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", "value": []any{"a", map[string]any{"b": true}}},
+			"expiresAt": "2026-05-04T03:02:01Z",
+			"hubs":      []any{map[string]any{"weight": weight}},
+			"n":         nil,
+			"key": map[string]any{
+				"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270",
+				"value":                            []any{"a", map[string]any{"b": true}},
+			},
 		}
-		if diff := cmp.Diff(want, registered.Outputs); diff != "" || registered.URN != "pulumi:pulumi:Stack::myproject-local" {
+		if diff := cmp.Diff(
+			want,
+			registered.Outputs,
+		); diff != "" ||
+			registered.URN != "pulumi:pulumi:Stack::myproject-local" {
 			t.Errorf("got outputs of %s:\n%s", registered.URN, diff)
 		}
-		if text, err := os.ReadFile(filepath.Join(folder, "export")); err != nil || strings.Contains(string(text), "urn:new") != ended {
+		if text, err := os.ReadFile(
+			filepath.Join(folder, "export"),
+		); err != nil ||
+			strings.Contains(string(text), "urn:new") != ended {
 			t.Errorf("got the state %s, %v, want nothing of it rolled back", text, err)
 		}
 	}
@@ -145,7 +182,11 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 	e := newEnvironment(t)
 	folder := filepath.Dir(e.Pulumi)
 	state := fmt.Sprintf(lived, "2020-01-01T00:00:00Z", "")
-	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":`+state+`}}`)
+	write(
+		t,
+		filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"),
+		`{"checkpoint":{"latest":`+state+`}}`,
+	)
 	write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":`+state+`}`)
 	write(t, filepath.Join(folder, "complaint"), "error: [409] Conflict: Another update is currently in progress.\n")
 	tagged := tags{pulumi: e.Pulumi}
@@ -161,14 +202,28 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
-	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":{"resources":[
+	write(
+		t,
+		filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"),
+		`{"checkpoint":{"latest":{"resources":[
  {"urn":"a","type":"pulumi:pulumi:Stack"},{"urn":"b","type":"pulumi:providers:azure-native","custom":true},
  {"urn":"c","type":"azure-native:resources:ResourceGroup","custom":true},{"urn":"d","type":"azure-native:devices:IotHubResource","custom":true,
-  "id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1a2b"}]}}}`)
+  "id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/IotHubs/hub-1a2b"}]}}}`,
+	)
 	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json.bak"), `x`)
-	write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:owner: me\n  myproject:target: local\n")
+	write(
+		t,
+		filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"),
+		"config:\n  myproject:owner: me\n  myproject:target: local\n",
+	)
 	got, err := e.Summary(t.Context())
-	want := environment.Summary{Name: "local", Target: "local", Lifetime: environment.Lifetime{Owner: "me"}, Hubs: []string{"hub-1a2b"}, Resources: 2}
+	want := environment.Summary{
+		Name:      "local",
+		Target:    "local",
+		Lifetime:  environment.Lifetime{Owner: "me"},
+		Hubs:      []string{"hub-1a2b"},
+		Resources: 2,
+	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}

@@ -116,8 +116,12 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state depl
 				agreed[t.ID] = yes
 			}
 			if !yes {
-				e.notice("left alone in resource group %s, though stack %s does not know it: %s; to delete it, answer yes or use --yes",
-					r.group.Name(), e.Stack, namesOf(asked))
+				e.notice(
+					"left alone in resource group %s, though stack %s does not know it: %s; to delete it, answer yes or use --yes",
+					r.group.Name(),
+					e.Stack,
+					namesOf(asked),
+				)
 			}
 		}
 		due = due || len(r.due(agreed)) > 0

@@ -51,8 +51,17 @@ func (p paper) run(args []string) int {
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 	case "stack init":
 		backend, _, _ := strings.Cut(strings.TrimPrefix(os.Getenv("PULUMI_BACKEND_URL"), "file://"), "?")
-		file := filepath.Join(strings.ReplaceAll(backend, "%20", " "), ".pulumi", "stacks", "myproject", args[2]+".json")
-		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(`{"checkpoint":{}}`), 0o600))
+		file := filepath.Join(
+			strings.ReplaceAll(backend, "%20", " "),
+			".pulumi",
+			"stacks",
+			"myproject",
+			args[2]+".json",
+		)
+		err = errors.Join(
+			os.MkdirAll(filepath.Dir(file), 0o700),
+			os.WriteFile(file, []byte(`{"checkpoint":{}}`), 0o600),
+		)
 	case "stack export":
 		if text, err := os.ReadFile(p.file("unreadable")); err == nil {
 			_, _ = os.Stderr.Write(text)
@@ -94,7 +103,9 @@ func (p paper) operate(args []string) int {
 	}
 	p.must(os.WriteFile(p.file("lock"), []byte(strconv.Itoa(os.Getpid())), 0o600))
 	defer func() { p.must(os.Remove(p.file("lock"))) }()
-	if next, err := os.ReadFile(p.file("export-by-then")); err == nil { // somebody else's operation has ended just before
+	if next, err := os.ReadFile(
+		p.file("export-by-then"),
+	); err == nil { // somebody else's operation has ended just before
 		p.must(errors.Join(os.WriteFile(p.file("export"), next, 0o600), os.Remove(p.file("export-by-then"))))
 	}
 	if text, err := os.ReadFile(p.file("history-by-then")); err == nil {
@@ -169,11 +180,17 @@ type monitor struct {
 	paper
 }
 
-func (monitor) RegisterResource(_ context.Context, r *pulumirpc.RegisterResourceRequest) (*pulumirpc.RegisterResourceResponse, error) {
+func (monitor) RegisterResource(
+	_ context.Context,
+	r *pulumirpc.RegisterResourceRequest,
+) (*pulumirpc.RegisterResourceResponse, error) {
 	return &pulumirpc.RegisterResourceResponse{Urn: r.GetType() + "::" + r.GetName()}, nil
 }
 
-func (m monitor) RegisterResourceOutputs(_ context.Context, r *pulumirpc.RegisterResourceOutputsRequest) (*emptypb.Empty, error) {
+func (m monitor) RegisterResourceOutputs(
+	_ context.Context,
+	r *pulumirpc.RegisterResourceOutputsRequest,
+) (*emptypb.Empty, error) {
 	text, err := protojson.Marshal(r)
 	if err != nil {
 		return nil, err

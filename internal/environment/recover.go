@@ -140,8 +140,11 @@ func (e *Environment) clearPending(ctx context.Context) error {
 		err = e.refresh(ctx, "keel: clear pending creates", func(ctx context.Context, _ *pulumirpc.RunRequest) error {
 			after, err := e.newest(ctx)
 			if err == nil && after != before {
-				err = hint.To(errors.New("another operation ended at the same moment, and the state may lack what it did"),
-					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh", e.Stack)
+				err = hint.To(
+					errors.New("another operation ended at the same moment, and the state may lack what it did"),
+					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh",
+					e.Stack,
+				)
 			}
 			return err
 		}, "--exclude", "**", "--clear-pending-creates")

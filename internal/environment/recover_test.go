@@ -94,7 +94,12 @@ func creating(kind, name string) string {
 	if kind == "azure-native:resources:ResourceGroup" {
 		inputs = fmt.Sprintf(`{"resourceGroupName":%q}`, name)
 	}
-	return fmt.Sprintf(`{"resource":{"urn":"urn:%s","type":%q,"custom":true,"inputs":%s},"type":"creating"}`, name, kind, inputs)
+	return fmt.Sprintf(
+		`{"resource":{"urn":"urn:%s","type":%q,"custom":true,"inputs":%s},"type":"creating"}`,
+		name,
+		kind,
+		inputs,
+	)
 }
 
 const (
@@ -105,7 +110,11 @@ const (
 // setState makes what is inside the braces of a deployment the state, wherever it is read.
 func (s scene) setState(t *testing.T, inside string) {
 	t.Helper()
-	write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":{`+inside+`}}}`)
+	write(
+		t,
+		filepath.Join(s.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"),
+		`{"checkpoint":{"latest":{`+inside+`}}}`,
+	)
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "export"), `{"version":3,"deployment":{`+inside+`}}`)
 }
 
@@ -130,7 +139,11 @@ func (s scene) pending(t *testing.T) (types []string) {
 // fail makes the newest operation of the history one that failed.
 func (s scene) fail(t *testing.T) {
 	t.Helper()
-	write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"), `{"result":"failed"}`)
+	write(
+		t,
+		filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"),
+		`{"result":"failed"}`,
+	)
 	write(t, filepath.Join(filepath.Dir(s.Pulumi), "stackhistory"), `[{"kind":"update","result":"failed"}]`)
 }
 
@@ -151,7 +164,10 @@ func newScene(t *testing.T, pending ...string) scene {
 	theirs["stack"], elsewhere["origin"] = "other", "myproject@0123456789abcdef"
 	s := scene{e, &cloud{
 		groups: map[string]map[string]string{
-			subscription + "mine": mine, subscription + "mine-too": mine, subscription + "theirs": theirs, subscription + "untagged": nil,
+			subscription + "mine":      mine,
+			subscription + "mine-too":  mine,
+			subscription + "theirs":    theirs,
+			subscription + "untagged":  nil,
 			subscription + "elsewhere": elsewhere,
 		},
 		holds: map[string][]environment.Tagged{
@@ -252,7 +268,11 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 			if got := s.pending(t); slices.Contains(got, "creating") {
 				t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
 			}
-			if told := strings.Join(*s.notices, "\n"); tc.consent == nil && !strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
+			if told := strings.Join(
+				*s.notices,
+				"\n",
+			); tc.consent == nil &&
+				!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
 				t.Errorf("%s: got notices %q, want it told what stays", name, told)
 			}
 		}
@@ -262,9 +282,16 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 // TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere: its own resources go, it and the others stay.
 func TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, creating(groupType, "mine-too"), strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`, `"mine-too"`))
+	s := newScene(
+		t,
+		creating(groupType, "mine-too"),
+		strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`, `"mine-too"`),
+	)
 	inside := subscription + "mine-too" + hubs + "orphan"
-	s.cloud.holds[subscription+"mine-too"] = []environment.Tagged{{ID: inside, Tags: s.cloud.groups[subscription+"mine"]}, stranger("mine-too")}
+	s.cloud.holds[subscription+"mine-too"] = []environment.Tagged{
+		{ID: inside, Tags: s.cloud.groups[subscription+"mine"]},
+		stranger("mine-too"),
+	}
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}
@@ -296,7 +323,10 @@ func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) 
 		if err := s.Recover(t.Context(), s.cloud); err != nil {
 			t.Fatal(err)
 		}
-		if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) || !strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
+		if want := []string{
+			orphan,
+		}; !slices.Equal(s.cloud.deleted, want) ||
+			!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
 			t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
 		}
 	}
@@ -316,7 +346,10 @@ func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	if err != nil || !strings.Contains(string(text), "urn:new") {
 		t.Errorf("got the state %s, %v, want what was made meanwhile in it", text, err)
 	}
-	if slices.ContainsFunc(ran(t, s.Environment), func(call string) bool { return strings.HasPrefix(call, "stack import") }) {
+	if slices.ContainsFunc(
+		ran(t, s.Environment),
+		func(call string) bool { return strings.HasPrefix(call, "stack import") },
+	) {
 		t.Error("a state was imported: that rolls back whatever has ended since it was exported")
 	}
 }
@@ -351,9 +384,14 @@ func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "gone"))
 	s.fail(t)
-	write(t, filepath.Join(filepath.Dir(s.Pulumi), "history-by-then"), `[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`)
+	write(
+		t,
+		filepath.Join(filepath.Dir(s.Pulumi), "history-by-then"),
+		`[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`,
+	)
 	err := s.Recover(t.Context(), s.cloud)
-	if err == nil || !strings.Contains(err.Error(), "may lack what it did") || !strings.Contains(hint.Of(err), "pulumi stack history") {
+	if err == nil || !strings.Contains(err.Error(), "may lack what it did") ||
+		!strings.Contains(hint.Of(err), "pulumi stack history") {
 		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
 	}
 }
@@ -481,7 +519,10 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 
 // stranger is what somebody has put into a group of the environment by hand.
 func stranger(group string) environment.Tagged {
-	return environment.Tagged{ID: subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group, Tags: map[string]string{"purpose": "mine"}}
+	return environment.Tagged{
+		ID:   subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group,
+		Tags: map[string]string{"purpose": "mine"},
+	}
 }
 
 func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T) {
@@ -497,7 +538,8 @@ func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T
 		}
 		s.Consent = consent
 		err := s.RefuseStrangers(t.Context(), s.cloud)
-		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") && hint.Of(err) != ""; refused == (name == "yes") {
+		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
+			hint.Of(err) != ""; refused == (name == "yes") {
 			t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
 		}
 	}
@@ -509,7 +551,11 @@ func TestAnAnswerThatCannotBeReadStopsTheRecovery(t *testing.T) {
 	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))
 	broken := errors.New("no terminal")
 	s.Consent = func([]string) (bool, error) { return false, broken }
-	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, broken) || s.cloud.deleted != nil || ran(t, s.Environment) != nil {
+	if err := s.Recover(
+		t.Context(),
+		s.cloud,
+	); !errors.Is(err, broken) || s.cloud.deleted != nil ||
+		ran(t, s.Environment) != nil {
 		t.Errorf("got %v, %v deleted, want nothing touched", err, s.cloud.deleted)
 	}
 }
