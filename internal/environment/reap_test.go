@@ -56,8 +56,9 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 	}
 	releaseOther()
 	got := make(chan error, 1)
+	second := *e
 	go func() {
-		again, err := e.Claim(t.Context())
+		again, err := second.Claim(t.Context())
 		if err == nil {
 			again()
 		}
