@@ -4,8 +4,6 @@ package acceptance_test
 
 import (
 	"maps"
-	"net/http/httptest"
-	"net/url"
 	"slices"
 	"strings"
 	"syscall"
@@ -23,13 +21,7 @@ func (b *blobs) names(prefix string) []string {
 // killed engine leaves is broken by the next command.
 func TestStatesLiveInAzureBlobStorage(t *testing.T) {
 	s := startEmulator(t)
-	storage := &blobs{held: map[string]blob{}}
-	server := httptest.NewServer(storage)
-	defer server.Close()
-	options := url.Values{"storage_account": {"story"}, "protocol": {"http"}, "domain": {strings.TrimPrefix(server.URL, "http://")}, "localemu": {"true"}}
-	t.Setenv("EVENKEEL_BACKEND", "azblob://states?"+options.Encode())
-	t.Setenv("AZURE_STORAGE_ACCOUNT", "story")
-	t.Setenv("AZURE_STORAGE_KEY", "c3Rvcnk=")
+	storage := inBlobs(t)
 
 	must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
 	must(t, "up", "far", "--ttl", "1h")

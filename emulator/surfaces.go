@@ -86,7 +86,7 @@ func devicePath(path string) bool {
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
 	e.devices = registration.New(e.state, registration.Options{
-		Recorder: e.log, Gate: e.gate, Names: e.told,
+		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
 		Webhooks: registration.Webhooks{
 			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
 		},

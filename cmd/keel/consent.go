@@ -10,7 +10,7 @@ import (
 
 // addYes gives a command the flag that answers what it would ask.
 func (a *app) addYes(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "delete without asking what lies in the environment's resource group and does not belong to it")
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "delete without asking what is in the environment's resource group and unknown to its stack")
 }
 
 // consent returns how the user is asked whether things in the environment's resource group may be deleted; nil when nobody can be asked.
@@ -25,7 +25,7 @@ func (a *app) consent() func([]string) (bool, error) {
 }
 
 func (a *app) ask(ids []string) (bool, error) {
-	a.say("In the resource group of environment %s lies what neither it nor its tags know:\n  %s", a.stack, strings.Join(ids, "\n  "))
+	a.say("Environment %s does not know this, which is in its resource group:\n  %s", a.stack, strings.Join(ids, "\n  "))
 	fmt.Fprint(a.stderr, "Delete that, for good? [y/N] ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && line == "" {

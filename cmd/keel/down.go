@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -17,7 +16,8 @@ func newDown(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Remove an environment, and stop the emulator when it was the last",
-		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it.\n" +
+		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it\n" +
+			"or another command is just bringing one up.\n" +
 			"What somebody else has put into its resource group would go too: that is asked about, or refused without --yes.\n" +
 			"Its configuration is kept for the next up, but for the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
@@ -45,22 +45,16 @@ func (a *app) down(ctx context.Context) error {
 		return err
 	}
 	if destroyed {
-		if err := a.destroy(ctx); err != nil {
+		if destroyed, err = a.destroy(ctx); err != nil {
 			return err
 		}
 	}
 	if outline.Target == environment.Azure {
 		return a.goneOnAzure(destroyed)
 	}
-	others, err := a.onEmulator(ctx, outline)
+	stopped, others, err := a.stopUnused(ctx, outline)
 	if err != nil {
 		return err
-	}
-	var stopped bool
-	if len(others) == 0 {
-		if stopped, err = a.process(outline.Folder).Stop(ctx, stopPatience); err != nil {
-			return fmt.Errorf("stop the emulator: %w", err)
-		}
 	}
 	if a.json {
 		return a.printJSON(broughtDown{destroyed, stopped})
@@ -73,7 +67,7 @@ func (a *app) down(ctx context.Context) error {
 	case stopped:
 		a.say("the emulator has stopped; there was no stack %s", a.stack)
 	case len(others) > 0:
-		a.say("nothing to do: there is no stack %s; those there are: %s", a.stack, strings.Join(others, ", "))
+		a.say("nothing to do: there is no stack %s; the emulator goes on for: %s", a.stack, strings.Join(others, ", "))
 	default:
 		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
 	}
@@ -104,17 +98,27 @@ func (a *app) goneOnAzure(destroyed bool) error {
 	return nil
 }
 
-func (a *app) destroy(ctx context.Context) error {
+// destroy removes the environment, unless another command has removed it while this one waited for its turn.
+func (a *app) destroy(ctx context.Context) (destroyed bool, err error) {
+	done, err := a.useEmulator(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer done()
 	e, err := a.open(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	release, err := e.Claim(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer release()
-	return a.destroyClaimed(ctx, e)
+	there, err := e.Exists(ctx)
+	if err != nil || !there {
+		return false, err
+	}
+	return true, a.destroyClaimed(ctx, e)
 }
 
 func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) error {

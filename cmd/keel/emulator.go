@@ -33,7 +33,8 @@ func newEmulator(a *app) *cobra.Command {
 	group(cmd)
 	stop := &cobra.Command{
 		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
-		Long:    "Stop the emulator. Whatever it holds is on disk and there again at the next start.",
+		Long: "Stop the emulator. Whatever it holds is on disk and there again at the next start. A keel up, or another command that\n" +
+			"changes an environment, is waited for.",
 		Example: "  keel emulator stop\n  keel emulator stop --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
 	}
@@ -130,9 +131,9 @@ func (a *app) emulatorStop(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ended, err := a.process(folder).Stop(ctx, stopPatience)
+	ended, err := a.stopWhenUnused(ctx, folder)
 	if err != nil {
-		return fmt.Errorf("stop the emulator: %w", err)
+		return err
 	}
 	if a.json {
 		return a.printJSON(stopped{ended})

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +23,10 @@ func newExec(a *app) *cobra.Command {
 		Short: "Run a command, such as pulumi preview, on the local stack",
 		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the attached plugin, and\n" +
 			"Pulumi on PATH. The emulator is started when it does not run. The exit code is that of the command. With\n" +
-			"--json, what it writes is gathered and printed as JSON with its exit code.",
+			"--json, what it writes is gathered and printed as JSON with its exit code.\n\n" +
+			"A pulumi command that changes something, such as pulumi up or pulumi config set, takes turns with keel up, keel down and\n" +
+			"others on the environment. One that only reads, such as pulumi preview or pulumi stack output, pulumi cancel, and anything\n" +
+			"else, such as a shell or a script, runs at once.",
 		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output\n  keel exec --json -- pulumi stack ls",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -29,37 +34,75 @@ func newExec(a *app) *cobra.Command {
 			}
 			return hint.To(usageError{fmt.Errorf("no command given")}, "for example: keel exec -- pulumi preview")
 		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			e, err := a.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if err := a.configure(cmd.Context(), e); err != nil {
-				return err
-			}
-			if err := a.warn(e); err != nil {
-				return err
-			}
-			here, err := os.Getwd()
-			if err != nil {
-				return fmt.Errorf("run %s: %w", args[0], err)
-			}
-			name := args[0]
-			if !isPulumi(name) || elsewhere(args[1:]) {
-				e.Program = "" // a shell may live longer than the program, and another project has another
-			}
-			if isPulumi(name) {
-				name = e.Pulumi
-			}
-			a.transparent = true
-			if a.json {
-				return a.gather(e, args, func() error { return e.Exec(cmd.Context(), here, name, args[1:]...) })
-			}
-			return e.Exec(cmd.Context(), here, name, args[1:]...)
-		},
+		RunE: func(cmd *cobra.Command, args []string) error { return a.exec(cmd.Context(), args) },
 	}
 	a.addJSON(cmd)
 	return cmd
+}
+
+func (a *app) exec(ctx context.Context, args []string) error {
+	e, release, err := a.readyFor(ctx, args)
+	if err != nil {
+		return err
+	}
+	defer release()
+	if err := a.warn(e); err != nil {
+		return err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return fmt.Errorf("run %s: %w", args[0], err)
+	}
+	name := args[0]
+	if !isPulumi(name) || elsewhere(args[1:]) {
+		e.Program = "" // a shell may live longer than the program, and another project has another
+	}
+	if isPulumi(name) {
+		name = e.Pulumi
+	}
+	a.transparent = true
+	if a.json {
+		return a.gather(e, args, func() error { return e.Exec(ctx, here, name, args[1:]...) })
+	}
+	return e.Exec(ctx, here, name, args[1:]...)
+}
+
+// readyFor returns the environment, configured, for a command to be run on it. A pulumi that changes something takes
+// the environment's turn, and keeps the emulator running, until release; any other command, which may last and may
+// itself be keel, takes neither, but for the moment in which its stack is made.
+func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Environment, release func(), err error) {
+	done, err := a.useEmulator(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e, err = a.open(ctx); err != nil {
+		done()
+		return nil, nil, err
+	}
+	release = done
+	changes := isPulumi(args[0]) && changesStack(args[1:])
+	there := false
+	if !changes {
+		there, err = e.Exists(ctx)
+	}
+	if err == nil && !there {
+		stack := e.Stack
+		if changes {
+			stack = cmp.Or(toldStack(args[1:]), stack)
+		}
+		var free func()
+		if free, err = e.ClaimOther(ctx, stack); err == nil {
+			release = func() { free(); done() }
+		}
+	}
+	if err == nil {
+		err = a.configure(ctx, e)
+	}
+	if err != nil || !changes {
+		release()
+		release = func() {}
+	}
+	return e, release, err
 }
 
 // gather runs a command and prints as JSON what it wrote and how it ended, which is returned too.

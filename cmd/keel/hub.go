@@ -78,7 +78,13 @@ func (a *app) setHub(ctx context.Context, o hubOptions) error {
 		return err
 	}
 	if flags[o.hub][o.flag] == o.undo { // else it is so already
-		if err := e.SetHub(ctx, o.hub, o.flag, !o.undo); err != nil {
+		release, err := e.Claim(ctx)
+		if err != nil {
+			return err
+		}
+		err = e.SetHub(ctx, o.hub, o.flag, !o.undo)
+		release()
+		if err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 			"unexpire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
 			"tag":        tag,
 			"azurelogin": azureLogin,
-			"claim":      claim,
+			"claim":      claimed,
 			"release":    release,
 			"await":      await,
 		},

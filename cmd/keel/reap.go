@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/internal/claim"
 	"evenkeel/internal/environment"
 )
 
@@ -21,7 +22,8 @@ func newReap(a *app) *cobra.Command {
 			"Environments of others, those without a creation time or an end, and those that are to be kept (keep: true in their\n" +
 			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
 			"is gone are orphans, and removed likewise; those of other backends are listed as foreign and never removed.\n" +
-			"The emulator is left running; an environment that is extended meanwhile stays.\n\n" +
+			"The emulator is left running. An environment that another command works on, or that is extended meanwhile, stays; a second\n" +
+			"keel reap --yes in one checkout ends at once. So hourly runs never pile up.\n\n" +
 			"To run it every hour, by cron (crontab -e), or by a workflow with `schedule`:\n" +
 			"  0 * * * *  cd /path/to/checkout && .evenkeel/bin/keel reap --yes",
 		Example: "  keel reap\n  keel reap --yes\n  keel reap --all-owners --json",
@@ -67,6 +69,17 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 			return fmt.Errorf("find out who you are: %w", err)
 		}
 		r.owner = u.Username
+	}
+	if yes {
+		release, err := folder.ClaimReaping(ctx, a.command())
+		if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
+			a.say("nothing to do: %s is at it", claim.Names(busy.Holders))
+			return a.printReaped([]reaped{}, yes)
+		}
+		if err != nil {
+			return err
+		}
+		defer release()
 	}
 	list, failures := r.run(ctx)
 	if err := a.printReaped(list, yes); err != nil {
@@ -151,7 +164,11 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 	if err != nil || e == nil {
 		return told, err
 	}
-	release, err := e.Claim(ctx)
+	release, err := e.ClaimNow(ctx)
+	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
+		told.Expire, told.Reason = false, busy.Error() // the next run looks again
+		return told, nil
+	}
 	if err != nil {
 		return told, err
 	}

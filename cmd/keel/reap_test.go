@@ -77,13 +77,17 @@ func azureLogin(ts *testscript.TestScript, neg bool, args []string) {
 // held is the key under which a story keeps the claim that it holds.
 const held = "held"
 
-// claim NAME: the test itself takes an environment, as another keel would, until release.
-func claim(ts *testscript.TestScript, neg bool, args []string) {
+// claim NAME: the test itself takes an environment, as another keel would, until release; all is what keel reap takes.
+func claimed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: claim NAME")
 	}
-	e := environment.Environment{Folder: environment.Folder{Root: ts.Getenv("CHECKOUT")}, Stack: args[0]}
+	folder := environment.Folder{Root: ts.Getenv("CHECKOUT")}
+	e := environment.Environment{Folder: folder, Stack: args[0], Command: "keel up " + args[0]}
 	free, err := e.Claim(context.Background())
+	if args[0] == "all" { // the right to reap
+		free, err = folder.ClaimReaping(context.Background(), "keel reap")
+	}
 	ts.Check(err)
 	ts.Value(held).(chan func()) <- free
 }

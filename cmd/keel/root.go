@@ -46,6 +46,7 @@ type app struct {
 	pulumi string // --pulumi
 	stack  string // --stack, or the argument of a verb that names an environment
 	untold string // the environment that commands work on which are told none
+	verb   string // the command that runs, as `keel up`
 	json   bool   // --json
 	yes    bool   // --yes
 
@@ -72,7 +73,8 @@ func newRoot(a *app) *cobra.Command {
 		"use this pulumi and no other (or EVENKEEL_PULUMI); "+toolchain.MinVersion+" or newer, below "+toolchain.EndVersion)
 	root.PersistentFlags().StringVarP(&a.stack, "stack", "s", "",
 		"the environment to work on, or EVENKEEL_STACK (default: local where there is one, else one named after you)")
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		a.verb = cmd.CommandPath()
 		a.untold = a.defaultStack()
 		a.stack = cmp.Or(a.stack, a.untold)
 		return checkName(a.stack)
@@ -156,6 +158,17 @@ func (a *app) also() string {
 
 // argument is what a suggested command that takes a name needs to reach the same environment.
 func (a *app) argument() string { return strings.TrimPrefix(a.also(), " -s") }
+
+// command is what this process does, for those who wait for it.
+func (a *app) command() string {
+	switch a.verb {
+	case "keel up", "keel down", "keel extend":
+		return a.verb + " " + a.stack
+	case "keel exec":
+		return a.verb + " -s " + a.stack
+	}
+	return a.verb
+}
 
 // named takes the environment's name from the arguments, when there is one.
 func (a *app) named(args []string) error {
@@ -277,7 +290,7 @@ func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints
 	e := &environment.Environment{
 		Folder: f, Stack: a.stack, Pulumi: tools.Pulumi, Endpoints: endpoints, Inherited: a.environ,
 		Stdin: a.stdin, Stdout: a.stdout, Stderr: a.stderr, OwnInterrupts: a.interactive,
-		Notice: func(text string) { a.say("%s", text) }, Consent: a.consent(), Backend: a.backend,
+		Notice: func(text string) { a.say("%s", text) }, Consent: a.consent(), Backend: a.backend, Command: a.command(),
 	}
 	if tools.Built {
 		e.Program = toolchain.Program(f.Bin())

@@ -102,8 +102,13 @@ func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
 
 // cloud returns the management API of the environment's target.
 func (a *app) cloud(ctx context.Context, e *environment.Environment) (*environment.ResourceManager, error) {
+	open := func() (*environment.ResourceManager, error) { return environment.Emulator(e.Endpoints) }
 	if e.Target == environment.Azure {
-		return e.Subscription(ctx)
+		open = func() (*environment.ResourceManager, error) { return e.Subscription(ctx) }
 	}
-	return environment.Emulator(e.Endpoints)
+	azure, err := open()
+	if err == nil {
+		azure.Notice = e.Notice
+	}
+	return azure, err
 }

@@ -86,6 +86,11 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 
 // bringUp makes everything ready and runs Pulumi, one command at a time on an environment.
 func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
+	done, err := a.useEmulator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	e, err := a.open(ctx)
 	if err != nil {
 		return nil, err

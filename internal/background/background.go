@@ -2,7 +2,9 @@
 // command, and ends it.
 //
 // The process proves that it is alive by a file lock it holds, which a crash or kill -9 releases, so a process number that was given
-// to somebody else is never taken for it. The package does not know what the process does.
+// to somebody else is never taken for it. Those who look share the lock for a moment: they never take one another for
+// the process. A record is only there while its writer holds the lock, or until somebody finds the lock free. The
+// package does not know what the process does.
 package background
 
 import (
@@ -16,7 +18,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -58,21 +59,35 @@ func (p Process) Claim() (release func(), err error) {
 	if err := os.MkdirAll(p.Folder, 0o700); err != nil {
 		return nil, fmt.Errorf("claim %s: %w", p.Folder, err)
 	}
-	// Those who look whether somebody runs hold the lock for a moment: so try for a while.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	lock := flock.New(p.lockFile())
-	ok, err := lock.TryLockContext(ctx, 10*time.Millisecond)
-	if err != nil && ctx.Err() == nil {
-		return nil, fmt.Errorf("claim %s: %w", p.Folder, err)
+	deadline := time.Now().Add(claimPatience)
+	for {
+		// Whatever record is there goes before the lock is taken: whoever finds the lock taken believes the record.
+		free, err := p.free()
+		lock := flock.New(p.lockFile())
+		if err == nil && free {
+			free, err = lock.TryLock()
+		}
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("claim %s: %w", p.Folder, err)
+		case free && !exists(p.recordFile()):
+			return func() { _, _ = os.Remove(p.recordFile()), lock.Unlock() }, nil
+		case free: // of a process that came and died in between
+			err = lock.Unlock()
+		}
+		if err != nil || time.Now().After(deadline) {
+			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process runs there", p.Folder), err), "see it with: keel emulator status")
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	if !ok {
-		return nil, hint.To(fmt.Errorf("claim %s: another process runs there", p.Folder), "see it with: keel emulator status")
-	}
-	if err := os.Remove(p.recordFile()); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.Join(fmt.Errorf("claim %s: %w", p.Folder, err), lock.Unlock())
-	}
-	return func() { _, _ = os.Remove(p.recordFile()), lock.Unlock() }, nil
+}
+
+// claimPatience is how long a process tries to get the lock: those who look hold it for a moment.
+const claimPatience = time.Second
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // Announce writes the record of the calling process, which has claimed the folder: from now on others find it.
@@ -134,20 +149,25 @@ func (p Process) Find() (Record, error) {
 	return record, nil
 }
 
-// free reports whether nobody holds the lock.
+// free reports whether no process runs. A record that is left over from one that died is removed: while the lock is
+// shared nobody can be announcing itself.
 func (p Process) free() (bool, error) {
-	if _, err := os.Stat(p.lockFile()); errors.Is(err, fs.ErrNotExist) {
+	if !exists(p.lockFile()) {
 		return true, nil
 	}
-	lock := flock.New(p.lockFile())
-	ok, err := lock.TryLock()
+	look := flock.New(p.lockFile())
+	ok, err := look.TryRLock()
 	if err != nil {
 		return false, fmt.Errorf("look for the background process: %w", err)
 	}
-	if ok {
-		return true, lock.Unlock()
+	if !ok {
+		return false, nil
 	}
-	return false, nil
+	err = os.Remove(p.recordFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return true, errors.Join(err, look.Unlock())
 }
 
 // Check asks the running process whether it works.
@@ -170,115 +190,4 @@ func (r Record) Check(ctx context.Context) error {
 		return fmt.Errorf("ask whether it is ready: %s: %s", response.Status, strings.TrimSpace(string(text)))
 	}
 	return nil
-}
-
-// Start runs the command detached from this process and its terminal, with its output in Log, and returns once it is ready. When
-// the process ends before, the error holds the end of its log. A process that already runs is returned as it is.
-func (p Process) Start(ctx context.Context, name string, args, env []string) (record Record, started bool, err error) {
-	if record, err := p.Find(); err == nil && record.Check(ctx) == nil {
-		return record, false, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(p.Log), 0o700); err != nil {
-		return Record{}, false, fmt.Errorf("start the background process: %w", err)
-	}
-	log, err := os.OpenFile(p.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return Record{}, false, fmt.Errorf("start the background process: %w", err)
-	}
-	defer func() { _ = log.Close() }()
-	begin, _ := log.Seek(0, io.SeekEnd)
-	cmd := exec.Command(name, args...) // no context: it outlives this command
-	cmd.Stdout, cmd.Stderr, cmd.Env, cmd.SysProcAttr = log, log, env, detached()
-	if err := cmd.Start(); err != nil {
-		return Record{}, false, fmt.Errorf("start the background process: %w", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	record, err = p.await(ctx, cmd.Process.Pid, ended, begin)
-	return record, err == nil, err
-}
-
-func (p Process) await(ctx context.Context, pid int, ended <-chan error, begin int64) (Record, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it is not ready after a minute"))
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return Record{}, fmt.Errorf("start the background process: %w\n%s", context.Cause(ctx), p.since(begin))
-		case err := <-ended:
-			// Another command may have won the race to start it: then that one's process is as good.
-			if record, findErr := p.Find(); findErr == nil && record.Check(ctx) == nil {
-				return record, nil
-			}
-			return Record{}, fmt.Errorf("start the background process: it ended at once (%v); its log %s ends with\n%s", err, p.Log, p.since(begin))
-		case <-tick.C:
-			if record, err := p.Find(); err == nil && record.PID == pid && record.Check(ctx) == nil {
-				return record, nil
-			}
-		}
-	}
-}
-
-// since returns what the log holds after an offset: its last 2,000 bytes.
-func (p Process) since(begin int64) string {
-	log, err := os.Open(p.Log)
-	if err != nil {
-		return ""
-	}
-	defer func() { _ = log.Close() }()
-	if info, err := log.Stat(); err == nil {
-		begin = max(begin, info.Size()-2000)
-	}
-	text, _ := io.ReadAll(io.NewSectionReader(log, begin, 2000))
-	return strings.TrimSpace(string(text))
-}
-
-// Stop asks the process to end and waits until it has; one that does not within the time is killed. Nothing running is no error:
-// stopped is false then.
-func (p Process) Stop(ctx context.Context, patience time.Duration) (stopped bool, err error) {
-	record, err := p.Find()
-	if errors.Is(err, ErrStopped) {
-		return false, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	process, err := os.FindProcess(record.PID)
-	if err != nil {
-		return false, fmt.Errorf("stop process %d: %w", record.PID, err)
-	}
-	defer func() { _ = process.Release() }()
-	if err := process.Signal(terminate); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return false, fmt.Errorf("stop process %d: %w", record.PID, err)
-	}
-	gentle, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	if err = p.awaitEnd(gentle); err == nil || ctx.Err() != nil {
-		return err == nil, err
-	}
-	if err := process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return false, fmt.Errorf("kill process %d: %w", record.PID, err)
-	}
-	last, cancelLast := context.WithTimeout(ctx, patience)
-	defer cancelLast()
-	err = p.awaitEnd(last)
-	return err == nil, err
-}
-
-// awaitEnd returns when the lock is free.
-func (p Process) awaitEnd(ctx context.Context) error {
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if free, err := p.free(); err != nil || free {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the end of the background process: %w", ctx.Err())
-		case <-tick.C:
-		}
-	}
 }

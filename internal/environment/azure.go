@@ -16,16 +16,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
-	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 )
-
-// The api-versions with which recovery deletes what it finds: those of azure-native 2.92.3, with which it was created.
-var deleteVersions = map[string]string{
-	"microsoft.devices/iothubs":              "2022-04-30-preview",
-	"microsoft.devices/provisioningservices": "2022-12-12",
-}
 
 // ResourceManager is Azure over the management API.
 type ResourceManager struct {
@@ -37,6 +30,10 @@ type ResourceManager struct {
 	subscription string
 	// retry is the time between two tries while a resource is in transition.
 	retry time.Duration
+	// Patience is how long a deletion waits for a resource in transition.
+	Patience time.Duration
+	// Notice receives a line when a deletion has to wait. Nil drops it.
+	Notice func(text string)
 }
 
 // NewResourceManager returns Azure for a subscription; options lead the same calls to Azure or to the emulator.
@@ -57,7 +54,10 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 	if err != nil {
 		return nil, fmt.Errorf("make the management client: %w", err)
 	}
-	return &ResourceManager{groups, resources, providers, pipeline, subscription, retry}, nil
+	return &ResourceManager{
+		groups: groups, resources: resources, providers: providers, pipeline: pipeline, subscription: subscription,
+		retry: retry, Patience: transitionPatience,
+	}, nil
 }
 
 // Emulator returns Azure as the emulator at the endpoints plays it.
@@ -192,73 +192,4 @@ func (m *ResourceManager) Tag(ctx context.Context, group, name, value string) er
 	tags[name] = &value
 	_, err = m.groups.Update(ctx, id.ResourceGroupName, armresources.ResourceGroupPatchable{Tags: tags}, nil)
 	return err
-}
-
-// Delete implements Cloud. A resource that is still being made answers 409 until it is ready; Delete waits for that.
-func (m *ResourceManager) Delete(ctx context.Context, id string) error {
-	for {
-		err := m.delete(ctx, id)
-		var answer *azcore.ResponseError
-		if !errors.As(err, &answer) {
-			return err
-		}
-		if answer.StatusCode == http.StatusNotFound {
-			return nil
-		}
-		if answer.StatusCode != http.StatusConflict {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(m.retry):
-		}
-	}
-}
-
-func (m *ResourceManager) delete(ctx context.Context, text string) error {
-	id, err := arm.ParseResourceID(text)
-	if err != nil {
-		return err
-	}
-	wait := &runtime.PollUntilDoneOptions{Frequency: time.Second} // the least that azcore takes; retry-after-ms may shorten it
-	if strings.EqualFold(id.ResourceType.String(), "Microsoft.Resources/resourceGroups") {
-		poller, err := m.groups.BeginDelete(ctx, id.ResourceGroupName, nil)
-		if err == nil {
-			_, err = poller.PollUntilDone(ctx, wait)
-		}
-		return err
-	}
-	version, err := m.version(ctx, id.ResourceType)
-	if err != nil {
-		return err
-	}
-	poller, err := m.resources.BeginDeleteByID(ctx, text, version, nil)
-	if err == nil {
-		_, err = poller.PollUntilDone(ctx, wait)
-	}
-	return err
-}
-
-// version returns an api-version with which a resource type can be deleted; Azure is asked about types that the program never makes.
-func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (string, error) {
-	if version := deleteVersions[strings.ToLower(kind.String())]; version != "" {
-		return version, nil
-	}
-	provider, err := m.providers.Get(ctx, kind.Namespace, nil)
-	if err != nil {
-		return "", fmt.Errorf("look for the api-versions of %s: %w", kind, err)
-	}
-	for _, known := range provider.ResourceTypes {
-		if known.ResourceType == nil || !strings.EqualFold(*known.ResourceType, kind.Type) {
-			continue
-		}
-		if known.DefaultAPIVersion != nil {
-			return *known.DefaultAPIVersion, nil
-		}
-		if len(known.APIVersions) > 0 && known.APIVersions[0] != nil {
-			return *known.APIVersions[0], nil
-		}
-	}
-	return "", fmt.Errorf("no api-version is known for type %s", kind)
 }

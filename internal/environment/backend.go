@@ -118,6 +118,10 @@ func Redacted(text string) string {
 	return u.Redacted()
 }
 
+// noSuchStack is Pulumi's one sentence, for every kind of backend, about a stack that is not there (StackNotFoundError
+// of pkg/v3/backend/backenderr of v3.250.0). A container, an object or a login that is "not found" is another matter.
+var noSuchStack = regexp.MustCompile(`(?m)error: no stack named '[^']*' found$`)
+
 // load reads the stack's state. fs.ErrNotExist is the cause of the error when there is no such stack.
 func (e *Environment) load(ctx context.Context) (deployment, error) {
 	if e.fileBackend() != "" {
@@ -129,7 +133,7 @@ func (e *Environment) load(ctx context.Context) (deployment, error) {
 	}
 	text, err := e.output(ctx, "stack", "export", "--stack", e.Stack)
 	if err != nil {
-		if strings.Contains(err.Error(), "no stack named") || strings.Contains(err.Error(), "not found") {
+		if noSuchStack.MatchString(err.Error()) {
 			err = fmt.Errorf("%w (%w)", fs.ErrNotExist, err)
 		}
 		return deployment{}, fmt.Errorf("read the state: %w", err)
@@ -188,19 +192,20 @@ func stacksIn(f Folder, backend string) ([]string, error) {
 	return names, nil
 }
 
-// lastSucceeded reports whether the newest operation of the stack ended well, by Pulumi's history; true when there was none.
-func (e *Environment) lastSucceeded(ctx context.Context) (bool, error) {
+// newestByPulumi returns the newest entry of the stack's history as Pulumi tells it.
+func (e *Environment) newestByPulumi(ctx context.Context) (update, error) {
 	text, err := e.output(ctx, "stack", "history", "--stack", e.Stack, "--json", "--page-size", "1")
 	if err != nil {
-		return false, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
+		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
 	}
-	var updates []struct {
-		Result string `json:"result"`
-	}
+	var updates []update
 	if err := json.Unmarshal(text, &updates); err != nil {
-		return false, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
+		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
 	}
-	return len(updates) == 0 || updates[0].Result == "succeeded", nil
+	if len(updates) == 0 {
+		return update{}, nil
+	}
+	return updates[0], nil
 }
 
 // holder is how Pulumi's complaint names who holds a lock (pkg/v3/backend/diy/lock.go of v3.250.0).
@@ -236,6 +241,14 @@ func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) 
 	return e.Run(ctx, args...)
 }
 
+// refused does something, and once more when it was refused for a lock that a dead process has left; broken says so.
+func (e *Environment) refused(ctx context.Context, do func() error) (broken bool, err error) {
+	if broken, err = e.breakLock(ctx, do()); broken {
+		err = do()
+	}
+	return broken, err
+}
+
 // breakLock removes the locks that an operation was refused for, when all of their holders are dead. Any other refusal it returns.
 func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool, err error) {
 	stale := (*staleLockError)(nil)
@@ -247,22 +260,6 @@ func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool
 	}
 	e.notice("removed the lock of a Pulumi that is no more (%s)", strings.Join(stale.holders, "; "))
 	return true, nil
-}
-
-// probeLock makes sure that nobody else works on the stack, where locks cannot be read: it gives the backend the state that it has, which
-// is refused while somebody does.
-func (e *Environment) probeLock(ctx context.Context) error {
-	if e.InFiles() {
-		return nil
-	}
-	text, err := e.output(ctx, "stack", "export", "--stack", e.Stack)
-	if err == nil {
-		err = e.importState(ctx, text)
-	}
-	if err != nil {
-		return fmt.Errorf("look whether stack %q is locked: %w", e.Stack, err)
-	}
-	return nil
 }
 
 // staleLockError is the refusal of an operation because of locks whose holders are dead.

@@ -15,7 +15,7 @@ import (
 // live returns a scene whose state has the resource group "mine".
 func live(t *testing.T) scene {
 	t.Helper()
-	s := newScene(t, "")
+	s := newScene(t)
 	write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), fmt.Sprintf(
 		`{"checkpoint":{"latest":{"resources":[{"urn":"urn:g","id":"%smine","custom":true,"type":"azure-native:resources:ResourceGroup"}]}}}`, subscription))
 	return s

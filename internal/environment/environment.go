@@ -46,6 +46,8 @@ type Environment struct {
 	// Consent asks the user whether what lies in the environment's resource group, though neither its state nor its tags know it, may
 	// be deleted. Nil: nobody can be asked, and it stays.
 	Consent func(ids []string) (bool, error)
+	// Command is what this process does, as `keel up`, for others who wait for it.
+	Command string
 	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
 	// as the order to stop at once. Otherwise it is kept out of the process group, whose interrupts it would get beside the one it is sent.
 	OwnInterrupts bool
@@ -53,6 +55,8 @@ type Environment struct {
 	// page is the user's page of the Pulumi Cloud that the user's Pulumi is logged in to, after Login; owner is whose stacks are worked
 	// on there, once it was asked for.
 	page, owner string
+	// claimed are the tokens of the claims that this process holds.
+	claimed []string
 }
 
 // ExitError is the end of a child process with a code other than zero. The child has said why.
@@ -134,6 +138,10 @@ func (e *Environment) advise(err error, complaint string) error {
 		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's words
 		return hint.To(err, "somebody else works on stack %s; wait for them; if nobody does any more: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+	case strings.Contains(complaint, scopeLocked):
+		if scopes := scopesIn(complaint); scopes != nil {
+			return hint.To(err, "%s", lockHint(scopes[0]))
+		}
 	}
 	return err
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -15,68 +14,6 @@ import (
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
 )
-
-// TestMain lets the test binary play pulumi, under whose name the tests link it.
-func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "pulumi" {
-		os.Exit(fakePulumi(os.Args[1:]))
-	}
-	os.Exit(m.Run())
-}
-
-// fakePulumi logs its arguments beside itself and does just enough of what they say. It knows nothing but its own folder, because
-// the environment of children is under test.
-func fakePulumi(args []string) int {
-	folder := filepath.Dir(os.Args[0])
-	log, err := os.OpenFile(filepath.Join(folder, "log"), os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
-	if err != nil {
-		return 3
-	}
-	fmt.Fprintln(log, strings.Join(args, " "))
-	switch strings.Join(args[:min(2, len(args))], " ") {
-	case "wait":
-		_, err = io.Copy(io.Discard, os.Stdin)
-	case "env":
-		fmt.Println(strings.Join(os.Environ(), "\n"))
-	case "stack init":
-		backend, _, _ := strings.Cut(strings.TrimPrefix(os.Getenv("PULUMI_BACKEND_URL"), "file://"), "?")
-		file := filepath.Join(strings.ReplaceAll(backend, "%20", " "), ".pulumi", "stacks", "myproject", args[2]+".json")
-		err = errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(`{"checkpoint":{}}`), 0o600))
-	case "stack export":
-		var text []byte
-		text, err = os.ReadFile(filepath.Join(folder, "export"))
-		_, _ = os.Stdout.Write(text)
-	case "stack import":
-		if complaint, err := os.ReadFile(filepath.Join(folder, "complaint")); err == nil {
-			_, _ = os.Stderr.Write(complaint)
-			return 255
-		}
-		var text []byte
-		text, err = os.ReadFile(args[3])
-		err = errors.Join(err, os.WriteFile(filepath.Join(folder, "imported"), text, 0o600))
-	case "stack ls", "stack history", "whoami --json", "org get-default":
-		var text []byte
-		text, err = os.ReadFile(filepath.Join(folder, args[0]+args[1]))
-		_, _ = os.Stdout.Write(text)
-	case "cancel --yes":
-		err = os.Remove(filepath.Join(folder, "complaint"))
-	case "up", "up --yes":
-		text, absent := os.ReadFile(filepath.Join(folder, "complaint"))
-		if absent != nil && len(args) > 1 {
-			break
-		}
-		if absent != nil {
-			text = []byte("error: incorrect passphrase\n")
-		}
-		_, _ = os.Stderr.Write(text)
-		return 255
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 4
-	}
-	return 0
-}
 
 // newEnvironment returns an environment in a checkout of its own, with spaces in its path, and the paper pulumi.
 func newEnvironment(t *testing.T) *environment.Environment {
@@ -136,6 +73,40 @@ func TestThePassphraseIsMadeOnceAndForItsOwnerOnly(t *testing.T) {
 	info, err := os.Stat(e.Folder.Passphrase())
 	if err != nil || info.Mode().Perm() != 0o600 || info.Size() < 64 {
 		t.Errorf("got %v, %v, want 64 characters with mode 0600", info, err)
+	}
+}
+
+func TestAnEmptyPassphraseOrIdentityIsNamed(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	write(t, e.Folder.Passphrase(), "\n")
+	if _, err := e.Folder.Prepare(); err == nil || !strings.Contains(err.Error(), e.Folder.Passphrase()) || hint.Of(err) == "" {
+		t.Errorf("got %v, want the file named", err)
+	}
+	write(t, filepath.Join(e.Folder.Backend(), "evenkeel-origin"), "")
+	if origin, err := e.Origin(t.Context()); err == nil || !strings.Contains(err.Error(), "evenkeel-origin is empty") || hint.Of(err) == "" {
+		t.Errorf("got %q, %v, want the file named: all empty ones would be one origin", origin, err)
+	}
+}
+
+func TestAStackFileIsReplacedAndNotWrittenInPlace(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
+	const old = "encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"
+	write(t, file, old)
+	before := filepath.Join(t.TempDir(), "before")
+	if err := os.Link(file, before); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Ensure(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || strings.Contains(string(text), "encryptionsalt") {
+		t.Errorf("got %q, %v, want no salt", text, err)
+	}
+	if text, err := os.ReadFile(before); err != nil || string(text) != old {
+		t.Errorf("got %q, %v, want the old file as it was", text, err)
 	}
 }
 

@@ -5,6 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/types/known/structpb"
 )
 
 // Tagger sets one tag of a resource group, by its ARM id, and leaves the others.
@@ -13,9 +18,10 @@ type Tagger interface {
 }
 
 // Extend moves the end of the environment's life: in the stack's configuration, in the tag of its resource group, and in what the
-// state knows of that tag. It runs no program: whatever else has been edited stays as it is.
+// state knows of that tag. It does so while Pulumi holds the stack's lock: Pulumi reads the resource group again, and
+// no program runs, so that whatever else has been edited stays as it is.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
-	if _, err := e.unlock(); err != nil { // a running Pulumi would write its own view over the state
+	if _, err := e.unlock(); err != nil {
 		return err
 	}
 	state, err := e.load(ctx)
@@ -23,28 +29,22 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 		return fmt.Errorf("extend stack %q: %w", e.Stack, err)
 	}
 	value := Stamp(until)
-	if _, err := e.output(ctx, "config", "set-all", "--plaintext", ExpiresKey+"="+value); err != nil {
-		return fmt.Errorf("extend stack %q: %w", e.Stack, err)
-	}
-	var groups int
+	var targets []string
 	for _, r := range state.Resources {
-		if r.Type != groupType || !r.Custom {
-			continue
+		if r.Type == groupType && r.Custom {
+			targets = append(targets, "--target", r.URN)
 		}
-		if err := azure.Tag(ctx, r.ID, ExpiresKey, value); err != nil {
-			return fmt.Errorf("extend stack %q: tag %s: %w", e.Stack, r.ID, err)
-		}
-		groups++
 	}
-	if groups == 0 {
-		return nil
-	}
-	text, err := e.output(ctx, "stack", "export")
-	if err == nil {
-		text, err = withTag(text, ExpiresKey, value)
-	}
-	if err == nil {
-		err = e.importState(ctx, text)
+	if targets == nil {
+		err = e.configureEnd(ctx, value)
+	} else {
+		err = e.refresh(
+			ctx,
+			"keel: extend until "+value,
+			func(ctx context.Context, request *pulumirpc.RunRequest) error {
+				return e.extend(ctx, azure, value, request)
+			},
+			targets...)
 	}
 	if err != nil {
 		return fmt.Errorf("extend stack %q: %w", e.Stack, err)
@@ -52,78 +52,135 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 	return nil
 }
 
+// extend is what Extend does in the place of the program, under the lock.
+func (e *Environment) extend(ctx context.Context, azure Tagger, value string, request *pulumirpc.RunRequest) error {
+	state, err := e.load(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range state.groups() {
+		if err := azure.Tag(ctx, id, ExpiresKey, value); err != nil {
+			return fmt.Errorf("tag %s: %w", id, err)
+		}
+	}
+	if err := e.configureEnd(ctx, value); err != nil {
+		return err
+	}
+	outputs, err := e.plainOutputs(ctx)
+	if err != nil {
+		return err
+	}
+	if outputs[ExpiresKey] != nil {
+		outputs[ExpiresKey] = value
+	}
+	return registerOutputs(ctx, request, outputs)
+}
+
+func (e *Environment) configureEnd(ctx context.Context, value string) error {
+	_, err := e.output(ctx, "config", "set-all", "--plaintext", ExpiresKey+"="+value)
+	return err
+}
+
 const (
 	groupType = "azure-native:resources:ResourceGroup"
 	stackType = "pulumi:pulumi:Stack"
+
+	// secretSignature marks an object of Pulumi's wire and state formats as a secret (sdk/go/common/resource/sig of
+	// v3.250.0).
+	signatureKey    = "4dabf18193072939515e22adb298388d"
+	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
 )
 
-// withTag sets a tag of the resource groups of an exported deployment, where it stands among inputs and outputs, and the stack's output
-// of the same name. All else is kept as raw text.
-func withTag(text []byte, name, value string) ([]byte, error) {
-	return edit(text, "deployment", func(deployment json.RawMessage) (json.RawMessage, error) {
-		return edit(deployment, "resources", func(list json.RawMessage) (json.RawMessage, error) {
-			var all []json.RawMessage
-			if err := json.Unmarshal(list, &all); err != nil {
+// plainOutputs reads the outputs of the stack as Pulumi's wire format has them, secrets marked as such.
+func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) {
+	text, err := e.output(ctx, "stack", "export", "--show-secrets", "--stack", e.Stack)
+	if err != nil {
+		return nil, fmt.Errorf("read the outputs: %w", err)
+	}
+	var exported struct {
+		Deployment deployment `json:"deployment"`
+	}
+	if err := json.Unmarshal(text, &exported); err != nil {
+		return nil, fmt.Errorf("read the outputs: %w", err)
+	}
+	outputs := map[string]any{}
+	for _, r := range exported.Deployment.Resources {
+		if r.Type == stackType && len(r.Outputs) > 0 {
+			if err := json.Unmarshal(r.Outputs, &outputs); err != nil {
+				return nil, fmt.Errorf("read the outputs: %w", err)
+			}
+		}
+	}
+	for name, value := range outputs {
+		if outputs[name], err = onTheWire(value); err != nil {
+			return nil, fmt.Errorf("read the output %s: %w", name, err)
+		}
+	}
+	return outputs, nil
+}
+
+// onTheWire changes a value of the state to what it is on the wire: the two differ in secrets, which the state holds as
+// the text of their JSON.
+func onTheWire(value any) (any, error) {
+	var err error
+	switch v := value.(type) {
+	case []any:
+		for i := range v {
+			if v[i], err = onTheWire(v[i]); err != nil {
 				return nil, err
 			}
-			for i, raw := range all {
-				var r resource
-				if err := json.Unmarshal(raw, &r); err != nil {
-					return nil, err
-				}
-				if r.Type == stackType && len(r.Outputs) > 0 {
-					var err error
-					if all[i], err = edit(raw, "outputs", replace(name, value)); err != nil {
-						return nil, err
-					}
-				}
-				if r.Type != groupType || !r.Custom {
-					continue
-				}
-				for _, side := range []string{"inputs", "outputs"} {
-					var err error
-					if raw, err = edit(raw, side, setTag(name, value)); err != nil {
-						return nil, err
-					}
-				}
-				all[i] = raw
+		}
+	case map[string]any:
+		if text, ok := v["plaintext"].(string); ok && v[signatureKey] == secretSignature {
+			var plain any
+			if err := json.Unmarshal([]byte(text), &plain); err != nil {
+				return nil, err
 			}
-			return json.Marshal(all)
-		})
-	})
-}
-
-// replace sets a member that is there, and makes none.
-func replace(name, value string) func(json.RawMessage) (json.RawMessage, error) {
-	return func(object json.RawMessage) (json.RawMessage, error) {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(object, &members); err != nil || members[name] == nil {
-			return object, err
+			plain, err = onTheWire(plain)
+			return map[string]any{signatureKey: secretSignature, "value": plain}, err
 		}
-		return edit(object, name, func(json.RawMessage) (json.RawMessage, error) { return json.Marshal(value) })
-	}
-}
-
-func setTag(name, value string) func(json.RawMessage) (json.RawMessage, error) {
-	return func(properties json.RawMessage) (json.RawMessage, error) {
-		return edit(properties, "tags", func(tags json.RawMessage) (json.RawMessage, error) {
-			return edit(tags, name, func(json.RawMessage) (json.RawMessage, error) { return json.Marshal(value) })
-		})
-	}
-}
-
-// edit changes one member of a JSON object.
-func edit(text json.RawMessage, member string, change func(json.RawMessage) (json.RawMessage, error)) (json.RawMessage, error) {
-	object := map[string]json.RawMessage{}
-	if len(text) > 0 {
-		if err := json.Unmarshal(text, &object); err != nil {
-			return nil, err
+		for name := range v {
+			if v[name], err = onTheWire(v[name]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	changed, err := change(object[member])
+	return value, nil
+}
+
+// registerOutputs gives the stack its outputs, as a program does at its end.
+func registerOutputs(ctx context.Context, request *pulumirpc.RunRequest, outputs map[string]any) error {
+	values, err := structpb.NewStruct(outputs)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", member, err)
+		return fmt.Errorf("register the outputs: %w", err)
 	}
-	object[member] = changed
-	return json.Marshal(object)
+	connection, err := grpc.NewClient(
+		request.GetMonitorAddress(),
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(wireLimit), grpc.MaxCallSendMsgSize(wireLimit)),
+	)
+	if err != nil {
+		return fmt.Errorf("connect to Pulumi: %w", err)
+	}
+	defer func() { _ = connection.Close() }()
+	monitor := pulumirpc.NewResourceMonitorClient(connection)
+	stack, err := monitor.RegisterResource(ctx, &pulumirpc.RegisterResourceRequest{
+		Type:            stackType,
+		Name:            request.GetProject() + "-" + request.GetStack(),
+		AcceptSecrets:   true,
+		AcceptResources: true,
+	})
+	if err != nil {
+		return fmt.Errorf("register the stack: %w", err)
+	}
+	if _, err := monitor.RegisterResourceOutputs(
+		ctx,
+		&pulumirpc.RegisterResourceOutputsRequest{Urn: stack.GetUrn(), Outputs: values},
+	); err != nil {
+		return fmt.Errorf("register the outputs: %w", err)
+	}
+	return nil
 }
+
+// wireLimit bounds messages to Pulumi, as Pulumi's own SDKs do.
+const wireLimit = 400 << 20

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"evenkeel/internal/claim"
 	"evenkeel/internal/environment"
+	"evenkeel/internal/hint"
 )
 
 func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
@@ -53,8 +56,9 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 	}
 	releaseOther()
 	got := make(chan error, 1)
+	second := *e
 	go func() {
-		again, err := e.Claim(t.Context())
+		again, err := second.Claim(t.Context())
 		if err == nil {
 			again()
 		}
@@ -62,7 +66,7 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 	}()
 	select {
 	case text := <-told:
-		if !strings.Contains(text, "another keel works on environment local") {
+		if !strings.Contains(text, "environment local is in use by another keel (process ") {
 			t.Errorf("got notice %q", text)
 		}
 	case err := <-got:
@@ -81,6 +85,44 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 	}
 	if _, err := e.Claim(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("ended meanwhile: got %v, want it to give up", err)
+	}
+}
+
+func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
+	t.Parallel()
+	e := newEnvironment(t)
+	e.Command = "keel exec"
+	release, err := e.Claim(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := *e
+	child.Inherited = e.Environ()
+	free, err := child.ClaimNow(t.Context())
+	if err != nil {
+		t.Fatalf("on behalf of the holder: got %v", err)
+	}
+	free()
+	busy := (*claim.BusyError)(nil)
+	if _, err := e.ClaimNow(t.Context()); !errors.As(err, &busy) || !strings.Contains(err.Error(), "keel exec (process ") || hint.Of(err) == "" {
+		t.Errorf("anybody else: got %v, hint %q, want the holder named", err, hint.Of(err))
+	}
+	release()
+	if env := e.Environ(); slices.ContainsFunc(env, func(pair string) bool { return strings.HasPrefix(pair, environment.ClaimsVariable) }) {
+		t.Errorf("after the release: got %q", env)
+	}
+	for _, claims := range []func() (func(), error){
+		func() (func(), error) { return e.Folder.ClaimReaping(t.Context(), "keel reap") },
+		func() (func(), error) { return e.Folder.ClaimEmulatorAlone(t.Context(), "keel down", 0, nil) },
+	} {
+		release, err := claims()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := claims(); !errors.As(err, &busy) {
+			t.Errorf("a second: got %v, want it busy", err)
+		}
+		release()
 	}
 }
 

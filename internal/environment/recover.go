@@ -12,6 +12,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+
+	"evenkeel/internal/hint"
 )
 
 // Cloud is what an environment needs of Azure's management API, or of the emulator's.
@@ -52,7 +56,7 @@ func (t Tagged) carries(want map[string]string) bool {
 // Purpose is the tag on everything that the program makes, whoever runs it.
 var Purpose = map[string]string{"purpose": "evenkeel"}
 
-// Tags are the tags of the environment's own resource group; only what lies in a group with them is ever deleted by recovery.
+// Tags are the tags of the environment's own resource group. Recovery deletes only what is in a group with them.
 func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
 	origin, err := e.Origin(ctx)
 	if err != nil {
@@ -86,6 +90,10 @@ type operation struct {
 
 // Recover mends what an interrupted Pulumi has left: a lock of a dead process, resources that were created though the state never
 // heard of them, and pending creates in the state. It looks for such resources only when the last operation did not end well.
+//
+// An orphan is what a pending create of the state names. It is deleted while Pulumi holds the stack's lock for it, so
+// that nobody can be making it, and the state is read again before each deletion. About anything else that the state
+// does not know the user is asked.
 func (e *Environment) Recover(ctx context.Context, azure Cloud) error {
 	stale, err := e.unlock()
 	if err != nil {
@@ -109,9 +117,6 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 			return err
 		}
 	}
-	if err := e.probeLock(ctx); err != nil { // before anything is deleted that somebody may just be making
-		return err
-	}
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
@@ -123,119 +128,32 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 
 func (o operation) creating() bool { return o.Type == "creating" }
 
-// deleteOrphans deletes what lies in the environment's own resource groups but not in the state. What carries the environment's tags the
-// program has made, in a run that was interrupted; about anything else the user is asked.
-func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state deployment) error {
-	groups, err := e.ownGroups(ctx, azure)
-	if err != nil {
-		return err
-	}
-	for _, group := range groups {
-		made, strangers, err := e.unknown(ctx, azure, group, state)
-		if err != nil {
-			return err
-		}
-		agreed, err := len(strangers) == 0, error(nil)
-		if !agreed {
-			if agreed, err = e.consent(strangers); err != nil {
-				return err
-			}
-		}
-		switch {
-		case agreed && !state.knows(group.ID):
-			made = []Tagged{group}
-		case agreed:
-			made = append(made, strangers...)
-		default:
-			e.notice("left alone in resource group %s, though stack %s does not know it: %s", group.Name(), e.Stack, namesOf(strangers))
-		}
-		for _, orphan := range made {
-			if err := azure.Delete(ctx, orphan.ID); err != nil {
-				return fmt.Errorf("delete %s, which the stack does not know: %w", orphan.ID, err)
-			}
-			e.notice("deleted %s, which the stack did not know", orphan.ID)
-		}
-	}
-	return nil
-}
-
-// clearPending takes the pending creates out of the state; everything else stays as it is, byte for byte where JSON allows.
+// clearPending has Pulumi take the pending creates out of the state. Pulumi refreshes no resource with that: an up
+// compares its inputs with what it knows, as ever. (Its --import-pending-creates does not help: Pulumi 3.250 forgets
+// the creates that are to be imported.)
+//
+// Pulumi reads the state a moment before it takes the lock and writes the edited one. What another operation has
+// written in that moment is lost then, which nobody can keep from happening; the history tells, once the lock is held.
 func (e *Environment) clearPending(ctx context.Context) error {
-	text, err := e.output(ctx, "stack", "export")
-	if err != nil {
-		return fmt.Errorf("export stack %q: %w", e.Stack, err)
+	before, err := e.newest(ctx)
+	if err == nil {
+		err = e.refresh(ctx, "keel: clear pending creates", func(ctx context.Context, _ *pulumirpc.RunRequest) error {
+			after, err := e.newest(ctx)
+			if err == nil && after != before {
+				err = hint.To(
+					errors.New("another operation ended at the same moment, and the state may lack what it did"),
+					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh",
+					e.Stack,
+				)
+			}
+			return err
+		}, "--exclude", "**", "--clear-pending-creates")
 	}
-	text, count, err := withoutPendingCreates(text)
 	if err != nil {
 		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
 	}
-	if err := e.importState(ctx, text); err != nil {
-		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
-	}
-	e.notice("cleared %d pending creates that an interrupted run has left in the state", count)
+	e.notice("cleared the pending creates that an interrupted run has left in the state")
 	return nil
-}
-
-// importState makes an edited export the stack's state.
-func (e *Environment) importState(ctx context.Context, text []byte) error {
-	if err := os.MkdirAll(e.Folder.PulumiHome(), 0o700); err != nil {
-		return err
-	}
-	file, err := os.CreateTemp(e.Folder.PulumiHome(), "state-*.json") // 0600; secrets in it are encrypted
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(file.Name()) }()
-	_, err = file.Write(text)
-	if err := errors.Join(err, file.Close()); err != nil {
-		return err
-	}
-	take := func() error {
-		_, err := e.output(ctx, "stack", "import", "--file", file.Name())
-		return err
-	}
-	broken, err := e.breakLock(ctx, take())
-	if broken {
-		err = take()
-	}
-	if err != nil {
-		return fmt.Errorf("import the state: %w", err)
-	}
-	return nil
-}
-
-// withoutPendingCreates edits an exported deployment. Values are kept as raw text, so that no number is rounded.
-func withoutPendingCreates(text []byte) (edited []byte, cleared int, err error) {
-	var outer, inner map[string]json.RawMessage
-	var pending, kept []json.RawMessage
-	if err := errors.Join(json.Unmarshal(text, &outer), json.Unmarshal(outer["deployment"], &inner)); err != nil {
-		return nil, 0, err
-	}
-	if raw := inner["pending_operations"]; raw != nil {
-		if err := json.Unmarshal(raw, &pending); err != nil {
-			return nil, 0, err
-		}
-	}
-	for _, raw := range pending {
-		var o operation
-		if err := json.Unmarshal(raw, &o); err != nil {
-			return nil, 0, err
-		}
-		if !o.creating() {
-			kept = append(kept, raw)
-		}
-	}
-	delete(inner, "pending_operations")
-	if len(kept) > 0 {
-		if inner["pending_operations"], err = json.Marshal(kept); err != nil {
-			return nil, 0, err
-		}
-	}
-	if outer["deployment"], err = json.Marshal(inner); err != nil {
-		return nil, 0, err
-	}
-	edited, err = json.Marshal(outer)
-	return edited, len(pending) - len(kept), err
 }
 
 // readState reads the checkpoint of the file backend, as it lies on disk.
@@ -261,22 +179,41 @@ func readState(file string) (deployment, error) {
 // endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes none at all, but leaves its
 // lock; one that was interrupted or failed writes its result.
 func (e *Environment) endedWell(ctx context.Context) (bool, error) {
-	backend := e.fileBackend()
-	if backend == "" {
-		return e.lastSucceeded(ctx)
+	newest, err := e.newest(ctx)
+	return newest == (update{}) || newest.Result == "succeeded", err
+}
+
+// update is an entry of a stack's history.
+type update struct {
+	Result string `json:"result"`
+	// Start and Message tell it from others.
+	Start   any    `json:"startTime"`
+	Message string `json:"message"`
+	// file is where a file backend keeps it.
+	file string
+}
+
+// newest returns the newest entry of the stack's history; the zero value when there is none.
+func (e *Environment) newest(ctx context.Context) (update, error) {
+	if e.fileBackend() == "" {
+		return e.newestByPulumi(ctx)
 	}
 	project, _, err := e.Folder.Project()
 	if err != nil {
-		return false, err
+		return update{}, err
 	}
-	folder := filepath.Join(backend, ".pulumi", "history", project, e.Stack)
+	folder := filepath.Join(e.fileBackend(), ".pulumi", "history", project, e.Stack)
 	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.history.json"))
 	if err != nil || len(files) == 0 {
-		return true, err
+		return update{}, err
 	}
-	var update struct {
-		Result string `json:"result"`
+	newest := update{file: slices.Max(files)} // the names hold the time in nanoseconds
+	text, err := os.ReadFile(newest.file)
+	if err == nil {
+		err = json.Unmarshal(text, &newest)
 	}
-	text, err := os.ReadFile(slices.Max(files)) // the names hold the time in nanoseconds
-	return err == nil && json.Unmarshal(text, &update) == nil && update.Result == "succeeded", nil
+	if err != nil { // a Pulumi was killed while it wrote it
+		return update{file: newest.file}, nil
+	}
+	return newest, nil
 }

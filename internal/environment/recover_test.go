@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,11 +22,14 @@ import (
 
 const subscription = "/subscriptions/0/resourceGroups/"
 
-// cloud is an Azure of maps.
+// cloud is an Azure of maps. Its hooks let things happen while a command is at work.
 type cloud struct {
 	groups  map[string]map[string]string    // tags by group id
 	holds   map[string][]environment.Tagged // resources by group id
 	deleted []string
+
+	listed   func() // after a list of resources
+	deleting func(ctx context.Context, id string) error
 }
 
 func (c *cloud) Groups(_ context.Context, tags map[string]string) ([]environment.Tagged, error) {
@@ -47,54 +52,161 @@ func (c *cloud) Group(_ context.Context, id string) (environment.Tagged, bool, e
 }
 
 func (c *cloud) Resources(_ context.Context, group string) ([]environment.Tagged, error) {
-	return c.holds[group], nil
+	found := slices.Clone(c.holds[group])
+	if c.listed != nil {
+		c.listed()
+	}
+	return found, nil
 }
 
-func (c *cloud) Delete(_ context.Context, id string) error {
+func (c *cloud) Delete(ctx context.Context, id string) error {
+	if c.deleting != nil {
+		if err := c.deleting(ctx, id); err != nil {
+			return err
+		}
+	}
 	c.deleted = append(c.deleted, id)
+	delete(c.groups, id)
+	for group, inside := range c.holds {
+		c.holds[group] = slices.DeleteFunc(inside, func(t environment.Tagged) bool { return t.ID == id })
+	}
 	return nil
 }
 
 // scene is a stack in a certain state, and a cloud with more in it than the state knows.
 type scene struct {
 	*environment.Environment
-	cloud *cloud
+	cloud   *cloud
+	notices *[]string
 }
 
-const state = `{"resources":[{"urn":"urn:g","id":"/subscriptions/0/resourceGroups/mine","custom":true,"type":"t"},
+const (
+	hubs = "/providers/Microsoft.Devices/IotHubs/"
+	// known is what the state of a scene knows, with more of it and pending operations to be added.
+	known = `"resources":[{"urn":"urn:g","id":"/subscriptions/0/resourceGroups/mine","custom":true,"type":"azure-native:resources:ResourceGroup"},
  {"urn":"urn:h","id":"/subscriptions/0/resourcegroups/mine/providers/Microsoft.Devices/IotHubs/known","custom":true},
- {"urn":"urn:s","custom":false}],"big":12345678901234567890%s}`
+ {"urn":"urn:s","custom":false}%s],"big":12345678901234567890,"pending_operations":[%s]`
+)
 
-func newScene(t *testing.T, pending string) scene {
+// creating is a pending create: of a hub in the group mine, or of a group.
+func creating(kind, name string) string {
+	inputs := fmt.Sprintf(`{"resourceGroupName":"mine","resourceName":%q}`, name)
+	if kind == "azure-native:resources:ResourceGroup" {
+		inputs = fmt.Sprintf(`{"resourceGroupName":%q}`, name)
+	}
+	return fmt.Sprintf(
+		`{"resource":{"urn":"urn:%s","type":%q,"custom":true,"inputs":%s},"type":"creating"}`,
+		name,
+		kind,
+		inputs,
+	)
+}
+
+const (
+	hubType   = "azure-native:devices:IotHubResource"
+	groupType = "azure-native:resources:ResourceGroup"
+)
+
+// setState makes what is inside the braces of a deployment the state, wherever it is read.
+func (s scene) setState(t *testing.T, inside string) {
+	t.Helper()
+	write(
+		t,
+		filepath.Join(s.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"),
+		`{"checkpoint":{"latest":{`+inside+`}}}`,
+	)
+	write(t, filepath.Join(filepath.Dir(s.Pulumi), "export"), `{"version":3,"deployment":{`+inside+`}}`)
+}
+
+// pending returns the types of the operations that are pending in the state of the paper pulumi.
+func (s scene) pending(t *testing.T) (types []string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(s.Pulumi), "export"))
+	var exported struct {
+		Deployment struct {
+			Pending []struct{ Type string } `json:"pending_operations"`
+		}
+	}
+	if err := errors.Join(err, json.Unmarshal(text, &exported)); err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range exported.Deployment.Pending {
+		types = append(types, o.Type)
+	}
+	return types
+}
+
+// fail makes the newest operation of the history one that failed.
+func (s scene) fail(t *testing.T) {
+	t.Helper()
+	write(
+		t,
+		filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"),
+		`{"result":"failed"}`,
+	)
+	write(t, filepath.Join(filepath.Dir(s.Pulumi), "stackhistory"), `[{"kind":"update","result":"failed"}]`)
+}
+
+// newScene has two hubs in the group mine that the state does not know, orphan and leftover, and a group mine-too; all
+// with the environment's tags.
+func newScene(t *testing.T, pending ...string) scene {
 	t.Helper()
 	e := newEnvironment(t)
 	if err := e.Ensure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	ran(t, e)
-	body := fmt.Sprintf(state, pending)
-	write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), `{"checkpoint":{"latest":`+body+`}}`)
-	write(t, filepath.Join(filepath.Dir(e.Pulumi), "export"), `{"version":3,"deployment":`+body+`}`)
 	mine, err := e.Tags(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	theirs, elsewhere := maps.Clone(mine), maps.Clone(mine)
 	theirs["stack"], elsewhere["origin"] = "other", "myproject@0123456789abcdef"
-	return scene{e, &cloud{
+	s := scene{e, &cloud{
 		groups: map[string]map[string]string{
-			subscription + "mine": mine, subscription + "mine-too": mine, subscription + "theirs": theirs, subscription + "untagged": nil,
+			subscription + "mine":      mine,
+			subscription + "mine-too":  mine,
+			subscription + "theirs":    theirs,
+			subscription + "untagged":  nil,
 			subscription + "elsewhere": elsewhere,
 		},
 		holds: map[string][]environment.Tagged{
 			subscription + "mine": {
-				{ID: subscription + "mine/providers/Microsoft.Devices/IotHubs/Known"},
-				{ID: subscription + "mine/providers/Microsoft.Devices/IotHubs/orphan", Tags: mine},
+				{ID: subscription + "mine" + hubs + "Known"}, {ID: orphan, Tags: mine}, {ID: leftover, Tags: mine},
 			},
-			subscription + "theirs": {{ID: subscription + "theirs/providers/Microsoft.Devices/IotHubs/x", Tags: mine}},
+			subscription + "theirs": {{ID: subscription + "theirs" + hubs + "orphan", Tags: mine}},
 		},
-	}}
+	}, new([]string)}
+	e.Notice = func(text string) { *s.notices = append(*s.notices, text) }
+	s.cloud.deleting = func(_ context.Context, id string) error {
+		if !holds(e.Pulumi) {
+			t.Errorf("%s is deleted without the lock", id)
+		}
+		return nil
+	}
+	s.setState(t, fmt.Sprintf(known, "", strings.Join(pending, ",")))
+	return s
 }
+
+// remoteScene is a scene whose backend is no folder.
+func remoteScene(t *testing.T, pending ...string) scene {
+	t.Helper()
+	s := newScene(t, pending...)
+	s.Backend = "azblob://states?storage_account=mine"
+	mine, err := s.Tags(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range []string{"mine", "mine-too"} {
+		s.cloud.groups[subscription+group] = mine
+	}
+	return s
+}
+
+const (
+	orphan   = subscription + "mine" + hubs + "orphan"
+	leftover = subscription + "mine" + hubs + "leftover"
+)
 
 func write(t *testing.T, file, text string) {
 	t.Helper()
@@ -103,11 +215,9 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-var orphans = []string{subscription + "mine/providers/Microsoft.Devices/IotHubs/orphan", subscription + "mine-too"}
-
 func TestAStackThatEndedWellIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "")
+	s := newScene(t)
 	history := filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local")
 	write(t, filepath.Join(history, "local-100.history.json"), `{"result":"failed"}`)
 	write(t, filepath.Join(history, "local-200.history.json"), `{"result":"succeeded"}`)
@@ -119,44 +229,224 @@ func TestAStackThatEndedWellIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestAfterAFailureOnlyOrphansOfTheOwnGroupsAreDeleted(t *testing.T) {
+// TestOnlyWhatAPendingCreateNamesIsDeletedUnasked: the rest may have been taken out of the state on purpose, or be
+// somebody else's.
+func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "")
-	write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"), `{"result":"failed"}`)
-	if err := s.Recover(t.Context(), s.cloud); err != nil {
-		t.Fatal(err)
-	}
-	if !slices.Equal(s.cloud.deleted, orphans) {
-		t.Errorf("got %v deleted, want %v", s.cloud.deleted, orphans)
-	}
-	if got := ran(t, s.Environment); got != nil {
-		t.Errorf("got %q run, want nothing: no create was pending", got)
+	mineToo := subscription + "mine-too"
+	inMine := stranger("mine")
+	for name, tc := range map[string]struct {
+		pending []string
+		consent func([]string) (bool, error)
+		want    []string
+	}{
+		"a hub":                        {[]string{creating(hubType, "orphan")}, nil, []string{orphan}},
+		"a hub, in other letters":      {[]string{creating(hubType, "ORPHAN")}, nil, []string{orphan}},
+		"a group":                      {[]string{creating(groupType, "mine-too")}, nil, []string{mineToo}},
+		"both":                         {[]string{creating(hubType, "orphan"), creating(groupType, "mine-too")}, nil, []string{orphan, mineToo}},
+		"a hub of another group":       {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`, `"theirs"`)}, nil, nil},
+		"a hub that the state knows":   {[]string{creating(hubType, "Known")}, nil, nil},
+		"a type that we do not know":   {[]string{creating("azure-native:storage:StorageAccount", "orphan")}, nil, nil},
+		"a name that is not told":      {[]string{strings.ReplaceAll(creating(hubType, "orphan"), `"orphan"}`, `{"4dabf18193072939515e22adb298388d":"x"}}`)}, nil, nil},
+		"an update":                    {[]string{strings.ReplaceAll(creating(hubType, "orphan"), "creating", "updating")}, nil, nil},
+		"nothing, after a failure":     {nil, nil, nil},
+		"the user says no":             {[]string{creating(hubType, "orphan")}, func([]string) (bool, error) { return false, nil }, []string{orphan}},
+		"the user says yes":            {[]string{creating(hubType, "orphan")}, func([]string) (bool, error) { return true, nil }, []string{orphan, leftover, inMine.ID, mineToo}},
+		"the user says yes to a group": {nil, func(ids []string) (bool, error) { return slices.Contains(ids, mineToo), nil }, []string{mineToo}},
+	} {
+		scenes := []scene{newScene(t, tc.pending...)}
+		if len(tc.want) > 1 { // each paper pulumi takes its time
+			scenes = append(scenes, remoteScene(t, tc.pending...))
+		}
+		for _, s := range scenes {
+			s.fail(t)
+			s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], inMine)
+			s.Consent = tc.consent
+			if err := s.Recover(t.Context(), s.cloud); err != nil {
+				t.Fatalf("%s, backend %q: %v", name, s.Backend, err)
+			}
+			slices.Sort(tc.want)
+			if got := slices.Sorted(slices.Values(s.cloud.deleted)); !slices.Equal(got, tc.want) {
+				t.Errorf("%s, backend %q: got %v deleted, want %v", name, s.Backend, got, tc.want)
+			}
+			if got := s.pending(t); slices.Contains(got, "creating") {
+				t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
+			}
+			if told := strings.Join(
+				*s.notices,
+				"\n",
+			); tc.consent == nil &&
+				!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
+				t.Errorf("%s: got notices %q, want it told what stays", name, told)
+			}
+		}
 	}
 }
 
-func TestPendingCreatesAreDeletedInTheCloudThenClearedInTheState(t *testing.T) {
+// TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere: its own resources go, it and the others stay.
+func TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, `,"pending_operations":[{"resource":{"urn":"urn:n"},"type":"creating"},{"resource":{"urn":"urn:u"},"type":"updating"}]`)
-	var notices []string
-	s.Notice = func(text string) { notices = append(notices, text) }
+	s := newScene(
+		t,
+		creating(groupType, "mine-too"),
+		strings.ReplaceAll(creating(hubType, "orphan"), `"mine"`, `"mine-too"`),
+	)
+	inside := subscription + "mine-too" + hubs + "orphan"
+	s.cloud.holds[subscription+"mine-too"] = []environment.Tagged{
+		{ID: inside, Tags: s.cloud.groups[subscription+"mine"]},
+		stranger("mine-too"),
+	}
 	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(s.cloud.deleted, orphans) {
-		t.Errorf("got %v deleted, want %v", s.cloud.deleted, orphans)
+	if want := []string{inside}; !slices.Equal(s.cloud.deleted, want) {
+		t.Errorf("got %v deleted, want %v", s.cloud.deleted, want)
 	}
-	text, err := os.ReadFile(filepath.Join(filepath.Dir(s.Pulumi), "imported"))
-	if err != nil {
+}
+
+// TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted: somebody else's operation is at work at the first look,
+// and ends before the recovery has the lock, or between its looks.
+func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) {
+	t.Parallel()
+	made := fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+orphan+`","custom":true}`, "")
+	for name, open := range map[string]func(*testing.T, ...string) scene{"folder": newScene, "no folder": remoteScene} {
+		s := open(t, creating(hubType, "orphan"))
+		s.cloud.listed = sync.OnceFunc(func() { s.setState(t, made) })
+		if err := s.Recover(t.Context(), s.cloud); err != nil {
+			t.Fatal(err)
+		}
+		if s.cloud.deleted != nil {
+			t.Errorf("%s: got %v deleted, which is in the state by now", name, s.cloud.deleted)
+		}
+		// The lock was removed by force while it was held.
+		s = open(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
+		s.cloud.deleting = func(context.Context, string) error {
+			s.setState(t, fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+leftover+`","custom":true}`, ""))
+			return nil
+		}
+		if err := s.Recover(t.Context(), s.cloud); err != nil {
+			t.Fatal(err)
+		}
+		if want := []string{
+			orphan,
+		}; !slices.Equal(s.cloud.deleted, want) ||
+			!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
+			t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
+		}
+	}
+}
+
+// TestNothingThatWasFinishedMeanwhileIsRolledBack: the state that somebody else's operation leaves is there after the
+// recovery.
+func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
+	t.Parallel()
+	s := remoteScene(t, creating(hubType, "orphan"))
+	by := fmt.Sprintf(known, `,{"urn":"urn:new","id":"/new","custom":true}`, creating(hubType, "orphan"))
+	write(t, filepath.Join(filepath.Dir(s.Pulumi), "export-by-then"), `{"version":3,"deployment":{`+by+`}}`)
+	if err := s.Recover(t.Context(), s.cloud); err != nil {
 		t.Fatal(err)
 	}
-	if got := string(text); strings.Contains(got, "urn:n") || !strings.Contains(got, "urn:u") || !strings.Contains(got, "12345678901234567890") {
-		t.Errorf("got %s imported, want the update still pending and numbers as they were", got)
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(s.Pulumi), "export"))
+	if err != nil || !strings.Contains(string(text), "urn:new") {
+		t.Errorf("got the state %s, %v, want what was made meanwhile in it", text, err)
 	}
-	if len(notices) != 3 {
-		t.Errorf("got notices %q, want one for each orphan and one for the state", notices)
+	if slices.ContainsFunc(
+		ran(t, s.Environment),
+		func(call string) bool { return strings.HasPrefix(call, "stack import") },
+	) {
+		t.Error("a state was imported: that rolls back whatever has ended since it was exported")
 	}
-	if left, _ := filepath.Glob(filepath.Join(s.Folder.PulumiHome(), "state-*")); left != nil {
-		t.Errorf("got %v left over", left)
+}
+
+// TestADeletionEndsWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not
+// begin.
+func TestADeletionEndsWithKeel(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
+	s.OwnInterrupts = true // Pulumi, of paper, does not get it
+	ctx, cancel := context.WithCancel(t.Context())
+	s.cloud.deleting = func(ctx context.Context, _ string) error {
+		cancel()
+		select {
+		case <-ctx.Done():
+			return nil // this one is done all the same
+		case <-time.After(time.Minute):
+			return errors.New("the deletion goes on for a minute after the interrupt")
+		}
+	}
+	if err := s.Recover(ctx, s.cloud); !errors.Is(err, context.Canceled) || len(s.cloud.deleted) != 1 {
+		t.Errorf("got %v, %v deleted, want it to end after the one that was under way", err, s.cloud.deleted)
+	}
+	if got := s.pending(t); len(got) != 2 {
+		t.Errorf("got %v pending, want both creates still there", got)
+	}
+}
+
+// TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from
+// undoing it.
+func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
+	t.Parallel()
+	s := remoteScene(t, creating(hubType, "gone"))
+	s.fail(t)
+	write(
+		t,
+		filepath.Join(filepath.Dir(s.Pulumi), "history-by-then"),
+		`[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`,
+	)
+	err := s.Recover(t.Context(), s.cloud)
+	if err == nil || !strings.Contains(err.Error(), "may lack what it did") ||
+		!strings.Contains(hint.Of(err), "pulumi stack history") {
+		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
+	}
+}
+
+func TestAResourceUnderALockIsToldAndKeepsItsPendingCreate(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, creating(hubType, "orphan"))
+	s.cloud.deleting = func(context.Context, string) error {
+		return hint.To(errors.New("the lock forbids it"), "az lock delete --ids x")
+	}
+	err := s.Recover(t.Context(), s.cloud)
+	if err == nil || !strings.Contains(err.Error(), "the lock forbids it") || hint.Of(err) != "az lock delete --ids x" {
+		t.Errorf("got %v, hint %q, want the lock told", err, hint.Of(err))
+	}
+	if got := s.pending(t); !slices.Equal(got, []string{"creating"}) || holds(s.Pulumi) {
+		t.Errorf("got %v pending, held %v, want the create still pending and the stack free", got, holds(s.Pulumi))
+	}
+}
+
+// TestADeletionEndsWithThePulumiThatHoldsTheLock: it was killed, and the next deletion must not begin.
+func TestADeletionEndsWithThePulumiThatHoldsTheLock(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
+	s.cloud.deleting = func(ctx context.Context, _ string) error {
+		text, err := os.ReadFile(filepath.Join(filepath.Dir(s.Pulumi), "lock"))
+		if err != nil {
+			return err
+		}
+		pid, err := strconv.Atoi(string(text))
+		if err != nil {
+			return err
+		}
+		holder, err := os.FindProcess(pid)
+		if err != nil {
+			return err
+		}
+		if err := holder.Kill(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil // this one is done all the same
+		case <-time.After(time.Minute):
+			return errors.New("the deletion goes on for a minute without the lock")
+		}
+	}
+	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want it to end with the lock", err)
+	}
+	if len(s.cloud.deleted) != 1 {
+		t.Errorf("got %v deleted, want the one that was under way alone", s.cloud.deleted)
 	}
 }
 
@@ -174,7 +464,7 @@ func lock(t *testing.T, e *environment.Environment, pid int, host string) string
 
 func TestTheLockOfADeadPulumiIsRemovedAndOrphansAreSought(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "")
+	s := newScene(t, creating(hubType, "orphan"))
 	host, _ := os.Hostname()
 	dead := exec.Command(s.Pulumi, "version")
 	if err := dead.Run(); err != nil {
@@ -192,14 +482,14 @@ func TestTheLockOfADeadPulumiIsRemovedAndOrphansAreSought(t *testing.T) {
 	if _, err := os.Stat(half); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want the half-written lock gone", err)
 	}
-	if !slices.Equal(s.cloud.deleted, orphans) {
-		t.Errorf("got %v deleted, want %v", s.cloud.deleted, orphans)
+	if want := []string{orphan}; !slices.Equal(s.cloud.deleted, want) {
+		t.Errorf("got %v deleted, want %v", s.cloud.deleted, want)
 	}
 }
 
 func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, "")
+	s := newScene(t)
 	host, _ := os.Hostname()
 	living := exec.Command(s.Pulumi, "wait")
 	stdin, err := living.StdinPipe()
@@ -233,41 +523,27 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 
 // stranger is what somebody has put into a group of the environment by hand.
 func stranger(group string) environment.Tagged {
-	return environment.Tagged{ID: subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group, Tags: map[string]string{"purpose": "mine"}}
+	return environment.Tagged{
+		ID:   subscription + group + "/providers/Microsoft.Storage/storageAccounts/" + group,
+		Tags: map[string]string{"purpose": "mine"},
+	}
 }
 
-func TestWhatSomebodyElseHasMadeIsDeletedOnlyByConsent(t *testing.T) {
+func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T) {
 	t.Parallel()
-	inMine, inRest := stranger("mine"), stranger("mine-too")
-	for name, tc := range map[string]struct {
-		consent func(ids []string) (bool, error)
-		want    []string
-	}{
-		"nobody to ask": {nil, []string{orphans[0]}},
-		"no":            {func([]string) (bool, error) { return false, nil }, []string{orphans[0]}},
-		"yes":           {func([]string) (bool, error) { return true, nil }, []string{orphans[0], inMine.ID, orphans[1]}},
+	for name, consent := range map[string]func(ids []string) (bool, error){
+		"nobody to ask": nil,
+		"no":            func([]string) (bool, error) { return false, nil },
+		"yes":           func([]string) (bool, error) { return true, nil },
 	} {
-		s := newScene(t, "")
-		write(t, filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local", "local-100.history.json"), `{"result":"failed"}`)
-		for _, x := range []environment.Tagged{inMine, inRest} {
-			group := x.ID[:strings.Index(x.ID, "/providers/")]
-			s.cloud.holds[group] = append(s.cloud.holds[group], x)
+		s := newScene(t)
+		for _, group := range []string{"mine", "mine-too"} {
+			s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
 		}
-		var notices []string
-		s.Notice = func(text string) { notices = append(notices, text) }
-		s.Consent = tc.consent
-		if err := s.Recover(t.Context(), s.cloud); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(s.cloud.deleted, tc.want) {
-			t.Errorf("%s: got %v deleted, want %v", name, s.cloud.deleted, tc.want)
-		}
-		told := strings.Join(notices, "\n")
-		if left := strings.Contains(told, "left alone in resource group mine-too"); left == (name == "yes") {
-			t.Errorf("%s: got notices %q", name, told)
-		}
+		s.Consent = consent
 		err := s.RefuseStrangers(t.Context(), s.cloud)
-		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") && hint.Of(err) != ""; refused == (name == "yes") {
+		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
+			hint.Of(err) != ""; refused == (name == "yes") {
 			t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
 		}
 	}
@@ -275,11 +551,15 @@ func TestWhatSomebodyElseHasMadeIsDeletedOnlyByConsent(t *testing.T) {
 
 func TestAnAnswerThatCannotBeReadStopsTheRecovery(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, `,"pending_operations":[{"resource":{"urn":"urn:n"},"type":"creating"}]`)
+	s := newScene(t, creating(hubType, "orphan"))
 	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))
 	broken := errors.New("no terminal")
 	s.Consent = func([]string) (bool, error) { return false, broken }
-	if err := s.Recover(t.Context(), s.cloud); !errors.Is(err, broken) || s.cloud.deleted != nil || ran(t, s.Environment) != nil {
+	if err := s.Recover(
+		t.Context(),
+		s.cloud,
+	); !errors.Is(err, broken) || s.cloud.deleted != nil ||
+		ran(t, s.Environment) != nil {
 		t.Errorf("got %v, %v deleted, want nothing touched", err, s.cloud.deleted)
 	}
 }

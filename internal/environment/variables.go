@@ -59,13 +59,18 @@ func (e *Environment) Variables() []Variable {
 func (e *Environment) Environ() []string {
 	env := e.passedOn()
 	path := e.Path()
-	env = slices.DeleteFunc(env, func(pair string) bool { return strings.HasPrefix(pair, "PATH=") })
+	env = slices.DeleteFunc(env, func(pair string) bool {
+		return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, ClaimsVariable+"=")
+	})
 	env = append(env, "PATH="+path)
 	for _, v := range e.Variables() {
 		env = append(env, v.Name+"="+v.Value)
 	}
 	if e.Program != "" {
 		env = append(env, "EVENKEEL_PROGRAM="+e.Program)
+	}
+	if claims := e.claims(); claims != "" {
+		env = append(env, ClaimsVariable+"="+claims)
 	}
 	return env
 }

@@ -485,3 +485,31 @@ func TestTheLogHoldsNoPassword(t *testing.T) {
 		t.Errorf("got log %s", log)
 	}
 }
+
+func TestAListenerThatIsClosedIsForgotten(t *testing.T) {
+	t.Parallel()
+	b, err := broker.New(broker.Options{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- b.Serve(l) }()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-served; err != nil {
+			t.Errorf("serve: %v", err)
+		}
+	}
+	if n := b.Listeners(); n != 0 {
+		t.Errorf("got %d listeners held, want none", n)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("close: %v", err)
+	}
+}

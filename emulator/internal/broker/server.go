@@ -93,6 +93,11 @@ func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
 	}
 	b.listeners[l] = struct{}{}
 	b.mu.Unlock()
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.listeners, l)
+	}()
 	pause := time.Duration(0)
 	for {
 		conn, err := l.Accept()

@@ -64,13 +64,28 @@ func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 		}
 		seen[id] = true
 	}
-	failed := make([]error, len(entries))
+	failed := atOnce(entries, run)
+	return dpswire.OK(k.bulkReply(entries, failed)), nil
+}
+
+// atOnce runs something for all entries at once and returns their errors. A panic of one becomes the caller's, where
+// panics are caught.
+func atOnce[T any](entries []T, run func(T) error) []error {
+	failed, faults := make([]error, len(entries)), make([]any, len(entries))
 	var running sync.WaitGroup
 	for i := range entries {
-		running.Go(func() { failed[i] = run(entries[i]) })
+		running.Go(func() {
+			defer func() { faults[i] = recover() }()
+			failed[i] = run(entries[i])
+		})
 	}
 	running.Wait()
-	return dpswire.OK(k.bulkReply(entries, failed)), nil
+	for _, fault := range faults {
+		if fault != nil {
+			panic(fault)
+		}
+	}
+	return failed
 }
 
 func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {

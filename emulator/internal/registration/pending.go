@@ -2,6 +2,8 @@ package registration
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -81,6 +83,12 @@ func (a *API) begin(ctx context.Context, c caller, request state.RegisterRequest
 	a.pending.add(request.OperationID, r)
 	go func() {
 		defer a.pending.end(request.OperationID)
+		defer func() { // as in a request, a panic costs this registration alone
+			if fault := recover(); fault != nil {
+				a.opts.Log.Error("registration panicked", "device", r.device, "panic", fault, "stack", string(debug.Stack()))
+				failed <- fmt.Errorf("register: panic: %v", fault)
+			}
+		}()
 		_, err := a.st.Register(ctx, request)
 		failed <- err
 	}()

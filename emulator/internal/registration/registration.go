@@ -8,6 +8,7 @@
 package registration
 
 import (
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -25,6 +26,8 @@ type Options struct {
 	RetryAfter time.Duration
 	// Webhooks says how custom allocation asks.
 	Webhooks Webhooks
+	// Log gets what goes wrong after the device was answered; nil: nobody does.
+	Log *slog.Logger
 	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
 	Recorder requestlog.Recorder
 	// Gate is what MQTT operations go through; nil: nothing. HTTPS requests go through one before they come here.
@@ -46,6 +49,9 @@ type API struct {
 func New(st *state.State, opts Options) *API {
 	if opts.Names == nil {
 		opts.Names = func(host string) string { return host }
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &API{st: st, opts: opts}
 }

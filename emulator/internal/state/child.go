@@ -25,7 +25,7 @@ func (a *Async) fields(c *codec) {
 	text(c, "message", &a.Message)
 }
 
-// PutAsync keeps the record of an operation until the first opening of the store a day after Due.
+// PutAsync keeps the record of an operation until a day after Due.
 func (s *State) PutAsync(a Async) error {
 	leave, err := s.alter()
 	if err != nil {
@@ -34,7 +34,15 @@ func (s *State) PutAsync(a Async) error {
 	defer leave()
 	b := s.store.batch()
 	b.put(keyOf(tableAsync, a.ID), &a)
-	return s.store.commit(b)
+	if err := s.store.commit(b); err != nil {
+		return err
+	}
+	now := s.Now()
+	if passed := now.Sub(s.asyncSwept); passed >= 0 && passed < asyncSweep {
+		return nil
+	}
+	s.asyncSwept = now
+	return s.forgetAsync()
 }
 
 // Async returns the record of an operation.
@@ -52,7 +60,7 @@ func (s *State) Async(id string) (Async, error) {
 	return a, err
 }
 
-// forgetAsync deletes the records that ended long ago.
+// forgetAsync deletes the records that ended long ago; the caller holds world.
 func (s *State) forgetAsync() error {
 	b := s.store.batch()
 	err := loadAll(s.store, tableAsync, func(a *Async) {

@@ -64,7 +64,11 @@ func (l *commandLocks) held(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lock, ok := l.locks[key]
-	return ok && (lock.until.IsZero() || now.Before(lock.until))
+	if ok && !lock.until.IsZero() && !now.Before(lock.until) {
+		delete(l.locks, key)
+		return false
+	}
+	return ok
 }
 
 func (l *commandLocks) take(key string, lock commandLock) {
@@ -78,7 +82,11 @@ func (l *commandLocks) free(key, token string, now time.Time) (commandLock, bool
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lock, ok := l.locks[key]
-	if !ok || lock.token != token || !lock.until.IsZero() && !now.Before(lock.until) {
+	if ok && !lock.until.IsZero() && !now.Before(lock.until) {
+		delete(l.locks, key)
+		return lock, false
+	}
+	if !ok || lock.token != token {
 		return lock, false
 	}
 	delete(l.locks, key)
@@ -95,14 +103,19 @@ func (l *commandLocks) number(queue string, waits uint64) uint64 {
 	return next
 }
 
-// drop forgets the locks of a queue, or everything.
+// drop forgets the locks of a queue, whose device goes on.
 func (l *commandLocks) drop(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if prefix == "" {
-		clear(l.last)
-	}
 	maps.DeleteFunc(l.locks, func(key string, _ commandLock) bool { return strings.HasPrefix(key, prefix) })
+}
+
+// forget forgets queues whose devices are no more, with their numbers; everything when the prefix is empty.
+func (l *commandLocks) forget(prefix string) {
+	l.drop(prefix)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	maps.DeleteFunc(l.last, func(queue string, _ uint64) bool { return strings.HasPrefix(queue, prefix) })
 }
 
 func commandKey(hub, id string, sequence uint64) []byte {
@@ -260,19 +273,25 @@ func (s *State) PurgeCommands(hub, id string) (n int, err error) {
 		for _, c := range queue {
 			b.tell(hub, d, c, Purged, now)
 		}
-		return s.dropQueue(b, hub, id)
+		start, _ := under(tableCommand, strings.ToLower(hub), id)
+		s.locks.drop(string(start))
+		return s.emptyQueue(b, hub, id)
 	})
 	return n, err
 }
 
-// dropQueue ends a device's queue; the caller holds the device's lock and commits b.
+// dropQueue ends the queue of a device that is deleted; the caller holds the device's lock and commits b.
 func (s *State) dropQueue(b *batch, hub, id string) error {
+	start, _ := under(tableCommand, strings.ToLower(hub), id)
+	s.locks.forget(string(start))
+	return s.emptyQueue(b, hub, id)
+}
+
+func (s *State) emptyQueue(b *batch, hub, id string) error {
 	queue, err := s.queue(hub, id)
 	for _, c := range queue {
 		b.delete(commandKey(hub, id, c.Sequence))
 	}
-	start, _ := under(tableCommand, strings.ToLower(hub), id)
-	s.locks.drop(string(start))
 	return err
 }
 

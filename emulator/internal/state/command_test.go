@@ -119,3 +119,38 @@ func TestCommandsOutliveTheProcessButLocksDoNot(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsKnownOfAQueueEndsWithItsMessagesAndItsDevice(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 1).withDevice()
+	want := func(what string, locks, numbers int) {
+		t.Helper()
+		if l, n := w.CommandLocks(); l != locks || n != numbers {
+			t.Errorf("%s: got %d locks and %d numbers, want %d and %d", what, l, n, locks, numbers)
+		}
+	}
+	w.queue("a", "b")
+	lock := w.wantTake("a")
+	w.wantTake("b")
+	want("two taken", 2, 1)
+	w.clock.Add(time.Minute)
+	wantKind(t, w.SettleCommand(hub1, "d", lock, state.Success), state.NotFound)
+	want("settled too late", 0, 1) // those that are passed on the way are seen to have ended too
+	w.wantTake("a")
+	w.clock.Add(time.Hour)
+	w.wantTake("")
+	want("both expired", 0, 1)
+	w.queue("c")
+	w.wantTake("c")
+	if _, err := w.PurgeCommands(hub1, "d"); err != nil {
+		t.Fatal(err)
+	}
+	want("purged", 0, 1)
+	w.queue("d")
+	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
+		t.Errorf("got %+v, %v, want the next number after a purge", left, err)
+	}
+	w.wantTake("d")
+	must(t, w.DeleteDevice(hub1, "d", ""))
+	want("device deleted", 0, 0)
+}

@@ -9,6 +9,9 @@ import (
 // asyncKept is how long the record of an operation stays after its end.
 const asyncKept = 24 * time.Hour
 
+// asyncSweep is how often records that have stayed long enough are looked for, while new ones come.
+const asyncSweep = time.Hour
+
 // meta is the one row about the state itself.
 type meta struct{ version uint64 }
 

@@ -48,7 +48,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 		return err
 	}
 	s.presence.replace(in.heard)
-	s.locks.drop("")
+	s.locks.forget("")
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}

@@ -62,7 +62,9 @@ type State struct {
 	scopes   map[string]string   // lower-case ID scope to host
 	nextDue  time.Time           // when the first transition ends; zero when none is under way
 	version  uint64              // of the resource or child changed last
-	onHosts  []func()
+	// asyncSwept is when records of operations were last looked through.
+	asyncSwept time.Time
+	onHosts    []func()
 
 	// dps guards enrollments, groups and registrations by key, devices guards devices and twins.
 	dps, devices *stripes
@@ -180,7 +182,7 @@ func (s *State) Reset() error {
 		return err
 	}
 	s.presence.clear()
-	s.locks.drop("")
+	s.locks.forget("")
 	s.empty()
 	s.tellHosts()
 	return nil

@@ -303,3 +303,22 @@ func TestOldOperationRecordsGoWhenTheStoreIsOpened(t *testing.T) {
 		t.Errorf("got %+v, %v; want the record", a, err)
 	}
 }
+
+func TestOldOperationRecordsGoWhileNewOnesCome(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, state.Options{}, 0)
+	must(t, w.PutAsync(state.Async{ID: "old", Due: w.clock.Now()}))
+	w.clock.Add(23 * time.Hour)
+	must(t, w.PutAsync(state.Async{ID: "young", Due: w.clock.Now()}))
+	if _, err := w.Async("old"); err != nil {
+		t.Errorf("within a day: got %v, want the record", err)
+	}
+	w.clock.Add(2 * time.Hour)
+	must(t, w.PutAsync(state.Async{ID: "new", Due: w.clock.Now()}))
+	wantKind(t, last(w.Async("old")), state.NotFound)
+	for _, id := range []string{"young", "new"} {
+		if _, err := w.Async(id); err != nil {
+			t.Errorf("%s: got %v, want the record", id, err)
+		}
+	}
+}

@@ -87,7 +87,7 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 		s.presence.drop(host)
 		for _, table := range []byte{tableCommand, tableFeedback} {
 			start, _ := under(table, host)
-			s.locks.drop(string(start))
+			s.locks.forget(string(start))
 		}
 	}
 	for _, host := range services {

@@ -1,0 +1,85 @@
+//go:build acceptance
+
+package acceptance_test
+
+import (
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// inBlobs keeps the states of a test in Azure Blob Storage, played by a small server.
+func inBlobs(t *testing.T) *blobs {
+	t.Helper()
+	storage := &blobs{held: map[string]blob{}}
+	server := httptest.NewServer(storage)
+	t.Cleanup(server.Close)
+	options := url.Values{
+		"storage_account": {"story"},
+		"protocol":        {"http"},
+		"domain":          {strings.TrimPrefix(server.URL, "http://")},
+		"localemu":        {"true"},
+	}
+	t.Setenv("EVENKEEL_BACKEND", "azblob://states?"+options.Encode())
+	t.Setenv("AZURE_STORAGE_ACCOUNT", "story")
+	t.Setenv("AZURE_STORAGE_KEY", "c3Rvcnk=")
+	return storage
+}
+
+// TestARecoveryBesideAColleaguesUpdateHarmsNothing: a colleague's Pulumi, which takes no turn with keel, is making a
+// hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
+// afterwards.
+func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
+	for name, backend := range map[string]func(*testing.T){"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
+		t.Run(name, func(t *testing.T) {
+			s := startEmulator(t)
+			backend(t)
+			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+			must(t, "up", "far")
+			must(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			held := setHold(t, s.Endpoints.Control, "arm", 1)
+			colleague, output := start(t, "-s", "far", "exec", "--", "sh", "-c", "pulumi up --yes --skip-preview")
+			ended := make(chan error, 1)
+			go func() { ended <- colleague.Wait() }()
+			if !awaitHeld(t, s.Endpoints.Control, held, ended, output) {
+				t.Fatalf("nothing was changed:\n%s", output)
+			}
+			for _, command := range [][]string{{"up", "far"}, {"extend", "far"}, {"down", "far"}} {
+				refused, said := start(t, command...)
+				if err := refused.Wait(); err == nil || !strings.Contains(said.String(), "locked") ||
+					strings.Contains(said.String(), "deleted") {
+					t.Errorf("keel %v beside the update: got %v\n%s", command, err, said)
+				}
+			}
+			release(t, s.Endpoints.Control, held.ID)
+			if err := <-ended; err != nil {
+				t.Fatalf("the colleague's update: %v\n%s", err, output)
+			}
+			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3})
+			if said := must(t, "up", "far"); strings.Contains(said, "deleted") {
+				t.Errorf("got something deleted:\n%s", said)
+			}
+			must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1})
+		})
+	}
+}
+
+// TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator: whichever comes first, the emulator is there for the one that is
+// up in the end.
+func TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator(t *testing.T) {
+	startEmulator(t)
+	must(t, "up", "first")
+	for _, next := range []struct{ up, down string }{{"second", "first"}, {"first", "second"}} {
+		up, upSaid := start(t, "up", next.up)
+		down, downSaid := start(t, "down", next.down)
+		waits := map[string]func() error{"up": up.Wait, "down": down.Wait}
+		for name, wait := range waits {
+			if err := wait(); err != nil {
+				t.Errorf("%s: %v\nup:\n%s\ndown:\n%s", name, err, upSaid, downSaid)
+			}
+		}
+		must(t, "-s", next.up, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	}
+}
