@@ -118,6 +118,7 @@ var writers = map[string]string{
 	"internal/durable/system.go":  "it is what the others are to use",
 	"emulator/runt.go":            "the folder of a test ends with it",
 	"cmd/keel/ci.go":              "the file is the user's, and may be a pipe",
+	"internal/claim/claim.go":     "a note of a living process, which a loss of power ends too",
 	"internal/toolchain/build.go": "programs are built by another program, and synced before they get their names",
 }
 
