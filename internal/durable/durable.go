@@ -208,9 +208,9 @@ func (d Disk) Clean(folder string) error {
 	return explain("clean", folder, err)
 }
 
-// IsBlank reports whether a file's content says nothing: it is empty, or holds zeros and white space alone. That is what
-// a loss of power leaves of a file that was not synced. Nothing of what it held can be recovered from it.
-func IsBlank(data []byte) bool { return strings.Trim(string(data), "\x00 \t\r\n") == "" }
+// IsBlank reports whether a file's content says nothing: it is empty, or zeros alone. That is what a loss of power
+// leaves of a file that was not synced. Nothing of what it held can be recovered from it.
+func IsBlank(data []byte) bool { return strings.Trim(string(data), "\x00") == "" }
 
 func explain(verb, name string, err error) error {
 	if err == nil {

@@ -6,6 +6,7 @@
 package environment
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -113,7 +114,7 @@ func (f Folder) Prepare() (fresh bool, err error) {
 // is wrong.
 func (f Folder) checkPassphrase() error {
 	text, err := os.ReadFile(f.Passphrase())
-	if err == nil && durable.IsBlank(text) {
+	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
 		err = hint.To(fmt.Errorf("%s is empty, and with it the key to the secrets of local stacks is lost",
 			f.Passphrase()),
 			"put it back from a copy, or start again without these stacks: keel emulator stop, and remove .evenkeel")

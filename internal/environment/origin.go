@@ -1,6 +1,7 @@
 package environment
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -47,7 +48,7 @@ func originOf(backend, project string) string {
 func identify(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)
-	if err == nil && durable.IsBlank(text) {
+	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
 		err = hint.To(fmt.Errorf("%s is empty", file),
 			"put it back from a copy, or remove it: until the next keel up, resource groups made before are foreign")
 	}
