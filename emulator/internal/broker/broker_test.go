@@ -59,7 +59,7 @@ type session struct {
 	events chan string
 }
 
-func (s *session) ID() string { return s.id }
+func (s *session) Name() string { return s.id }
 
 func (s *session) Resumed() bool { return s.id == "resumed" }
 
@@ -361,14 +361,12 @@ func TestASubscriptionToAnUnknownTopicClosesTheConnection(t *testing.T) {
 	s.await(t, "a closed")
 }
 
-func TestANewConnectionOfTheSameSessionClosesTheOldOne(t *testing.T) {
+// TestConnectionsOfOneClientIDLiveBesideEachOther: which of them may stay is the front's to say.
+func TestConnectionsOfOneClientIDLiveBesideEachOther(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	first, other := s.connect(t, "ours/a"), s.connect(t, "ours/b")
-	second := s.connect(t, "ours/a")
-	first.wantClosed("first")
-	s.await(t, "a closed")
-	for _, c := range []client{second, other} { // both have the client id "device"
+	first, second := s.connect(t, "ours/a"), s.connect(t, "ours/a")
+	for _, c := range []client{first, second} {
 		c.publish("echo/1", "x", 0)
 		if _, ok := c.read().(*packets.PublishPacket); !ok {
 			t.Error("a connection that should live does not answer")
@@ -376,6 +374,14 @@ func TestANewConnectionOfTheSameSessionClosesTheOldOne(t *testing.T) {
 	}
 	if got := s.broker.Connections(); got != 2 {
 		t.Errorf("got %d connections, want 2", got)
+	}
+	s.front.mu.Lock()
+	s.front.sessions[0].client.Close(errors.New("as the front says"))
+	s.front.mu.Unlock()
+	first.wantClosed("first")
+	s.await(t, "a closed")
+	if got := s.broker.Connections(); got != 1 {
+		t.Errorf("got %d connections, want 1", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package iothub_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -332,6 +333,7 @@ type fakeClient struct {
 func (c *fakeClient) Send(m broker.Message) error { c.sent = append(c.sent, m); return nil }
 func (c *fakeClient) Close(reason error)          { c.closed = reason }
 func (c *fakeClient) Remote() string              { return "test" }
+func (c *fakeClient) Context() context.Context    { return context.Background() }
 
 func TestCertificatesAreKnownByTheirThumbprint(t *testing.T) {
 	t.Parallel()
