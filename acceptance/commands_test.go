@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -62,7 +63,7 @@ func emulated(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func getJSON(address string, into any) error {
-	response, err := http.Get(address)
+	response, err := await.Client.Get(address)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 )
 
 // hold is a request that the emulator keeps waiting, as its control port tells of it.
@@ -245,7 +246,7 @@ func exchange(t *testing.T, method, address string, body []byte) hold {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := await.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // client trusts the emulator's CA and sends every request to its data port, whatever the host.
@@ -23,7 +24,7 @@ func client(t *testing.T, e *emulator.Emulator) *http.Client {
 	}
 	transport := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: pool}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport}
+	return &http.Client{Transport: transport, Timeout: await.Limit}
 }
 
 func get(t *testing.T, c *http.Client, url string) (int, string) {
@@ -43,7 +44,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 func TestControlPortSaysReady(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
-	status, body := get(t, http.DefaultClient, e.Endpoints().Control+"/readyz")
+	status, body := get(t, await.Client, e.Endpoints().Control+"/readyz")
 	var ready struct{ Status, ARM, Data, MQTT string }
 	if err := json.Unmarshal([]byte(body), &ready); err != nil {
 		t.Fatal(err)
@@ -51,7 +52,7 @@ func TestControlPortSaysReady(t *testing.T) {
 	if status != http.StatusOK || ready.Status != "ready" || ready.ARM != e.Endpoints().ARM {
 		t.Errorf("got %d %s, want 200, ready and the ARM address %s", status, body, e.Endpoints().ARM)
 	}
-	if status, _ := get(t, http.DefaultClient, e.Endpoints().Control+"/healthz"); status != http.StatusOK {
+	if status, _ := get(t, await.Client, e.Endpoints().Control+"/healthz"); status != http.StatusOK {
 		t.Errorf("got %d from /healthz, want 200", status)
 	}
 }

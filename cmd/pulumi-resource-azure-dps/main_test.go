@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"evenkeel/internal/await"
 )
 
 // asPlugin in the environment makes the test binary the plugin itself.
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 
 func TestThePluginEndsWithItsEngine(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	plugin := exec.CommandContext(ctx, os.Args[0], "127.0.0.1:1") // the address of an engine that is not there
 	plugin.Env = append(os.Environ(), asPlugin+"=1")

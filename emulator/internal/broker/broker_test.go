@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,11 +17,11 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/internal/await"
 )
 
 const (
-	patience = time.Minute
-	secret   = "SharedAccessSignature sr=x&sig=y&se=1"
+	secret = "SharedAccessSignature sr=x&sig=y&se=1"
 )
 
 // front accepts user names that begin with "ours/" with the right password; what follows names the session.
@@ -139,7 +140,7 @@ func serve(t testing.TB, change func(*broker.Options)) server {
 		if err := b.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := <-served; err != nil {
+		if err := await.Next(t, served, "the end of Serve"); err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
@@ -148,7 +149,7 @@ func serve(t testing.TB, change func(*broker.Options)) server {
 
 func (s server) await(t testing.TB, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	for {
 		select {
@@ -175,7 +176,7 @@ func (s server) dial(t testing.TB) client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(await.Limit))
 	return client{conn, t}
 }
 
@@ -415,8 +416,8 @@ func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 		}
 		_ = c.Close()
 		var got []string
-		for got = append(got, <-s.front.events); !slices.Contains(got, "a closed"); {
-			got = append(got, <-s.front.events)
+		for !slices.Contains(got, "a closed") {
+			got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
 		}
 		if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
 			t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
@@ -467,7 +468,7 @@ func TestCloseEndsEverySession(t *testing.T) {
 	if err := s.broker.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := []string{<-s.front.events, <-s.front.events}
+	got := []string{await.Next(t, s.front.events, "the first end"), await.Next(t, s.front.events, "the second end")}
 	if slices.Sort(got); !slices.Equal(got, []string{"a closed", "b closed"}) {
 		t.Errorf("got %q", got)
 	}

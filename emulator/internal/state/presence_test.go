@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 // connection notes how it was ended.
@@ -221,7 +222,7 @@ func TestNobodyConnectsPastAChange(t *testing.T) {
 		must(t, last(w.PutDevice(hub1, d, state.Unconditional, false)))
 	}
 	close(stop)
-	connecting.Wait()
+	await.Return(t, "the connecting devices", connecting.Wait)
 	d, err := w.Device(hub1, "d")
 	must(t, err)
 	d.Key.Primary = "last"

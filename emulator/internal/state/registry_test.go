@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 func TestEnrollments(t *testing.T) {
@@ -258,7 +259,7 @@ func TestListenersHearDesiredChangesInOrder(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	await.Return(t, "the changes", all.Wait)
 	next := make(map[string]int64)
 	for range devices * changes {
 		select {
