@@ -40,7 +40,7 @@ func (f *front) Accept(c broker.Connect) (broker.Session, error) {
 	if c.Password != secret {
 		return nil, errors.New("wrong password")
 	}
-	s := &session{id: name, client: c.Client, events: f.events}
+	s := &session{id: name, client: c.Client, events: f.events, goOn: make(chan struct{})}
 	if welcome, ok := strings.CutPrefix(name, "welcome "); ok {
 		if err := c.Client.Send(broker.Message{Topic: "welcome", Payload: []byte(welcome)}); err != nil {
 			return nil, err
@@ -58,6 +58,8 @@ type session struct {
 	id     string
 	client broker.Client
 	events chan string
+	// goOn ends what waits when it is closed.
+	goOn chan struct{}
 }
 
 func (s *session) Name() string { return s.id }
@@ -84,6 +86,15 @@ func (s *session) Publish(m broker.Message) error {
 		return errors.New("unknown topic")
 	case "panic":
 		panic("as asked")
+	case "wait":
+		s.events <- s.id + " waits"
+		select {
+		case <-s.client.Context().Done():
+			s.events <- s.id + " waited: " + s.client.Context().Err().Error()
+			return s.client.Context().Err()
+		case <-s.goOn:
+			return nil
+		}
 	}
 	s.events <- s.id + " published " + m.Topic + " " + string(m.Payload)
 	if strings.HasPrefix(m.Topic, "echo/") {
