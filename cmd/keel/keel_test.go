@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			"azurelogin": azureLogin,
 			"claim":      claim,
 			"release":    release,
-			"await":      await,
+			"await":      awaitLine,
 		},
 	})
 }

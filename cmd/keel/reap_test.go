@@ -92,8 +92,8 @@ func release(ts *testscript.TestScript, _ bool, _ []string) {
 	(<-ts.Value(held).(chan func()))()
 }
 
-// await FILE PATTERN: waits until a line of a file matches.
-func await(ts *testscript.TestScript, neg bool, args []string) {
+// awaitLine is the command await FILE PATTERN: waits until a line of a file matches.
+func awaitLine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE PATTERN")
 	}
