@@ -35,7 +35,7 @@ func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: kill9, with an emulator running")
 	}
 	ts.Check(syscall.Kill(s.PID, syscall.SIGKILL))
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(await.Limit)
 	for syscall.Kill(s.PID, 0) == nil {
 		if time.Now().After(deadline) {
 			ts.Fatalf("the emulator, process %d, does not end", s.PID)
@@ -155,7 +155,7 @@ func dial(folder string) (service, error) {
 	}
 	return service{
 		host: parts["HostName"], policy: parts["SharedAccessKeyName"], key: parts["SharedAccessKey"],
-		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		client: &http.Client{Transport: transport, Timeout: await.Limit},
 	}, nil
 }
 
