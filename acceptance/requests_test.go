@@ -4,7 +4,6 @@ package acceptance_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
