@@ -15,8 +15,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestAddressesOfHostsThatAreGoneAreGivenAgain: there are 244; the next host gets that of whichever has been gone for the longest time, and
-// nobody who is there ever loses theirs.
+// TestAddressesOfHostsThatAreGoneAreGivenAgain: there are 244; the next host gets that of whichever has been gone for
+// the longest time, and nobody who is there ever loses theirs.
 func TestAddressesOfHostsThatAreGoneAreGivenAgain(t *testing.T) {
 	t.Parallel()
 	const all = 244
@@ -41,7 +41,8 @@ func TestAddressesOfHostsThatAreGoneAreGivenAgain(t *testing.T) {
 	if len(given) != all {
 		t.Fatalf("got %d addresses, want %d", len(given), all)
 	}
-	if err := follow(append([]string{"one.azure-devices.net"}, hosts...)); err == nil || !strings.Contains(err.Error(), "all 244 are in use") {
+	err = follow(append([]string{"one.azure-devices.net"}, hosts...))
+	if err == nil || !strings.Contains(err.Error(), "all 244 are in use") {
 		t.Errorf("one too many: got %v, want that all are in use", err)
 	}
 	seventh, third := address(hosts[7]), address(hosts[3])
@@ -72,7 +73,8 @@ func TestAddressesOfHostsThatAreGoneAreGivenAgain(t *testing.T) {
 	}
 }
 
-// TestAHostIsServedWhenItsChangeIsAnswered, or as soon as somebody asks where it is; and no longer when its group is gone.
+// TestAHostIsServedWhenItsChangeIsAnswered, or as soon as somebody asks where it is; and no longer when its group is
+// gone.
 func TestAHostIsServedWhenItsChangeIsAnswered(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -88,7 +90,8 @@ func TestAHostIsServedWhenItsChangeIsAnswered(t *testing.T) {
 		if address == "" {
 			t.Fatalf("got the addresses %v, want one of %s, which was made before", addresses, host)
 		}
-		conn, err := (&net.Dialer{}).DialContext(await.Context(t), "tcp", net.JoinHostPort(address, strconv.Itoa(ports.HTTPS)))
+		at := net.JoinHostPort(address, strconv.Itoa(ports.HTTPS))
+		conn, err := (&net.Dialer{}).DialContext(await.Context(t), "tcp", at)
 		if err == nil {
 			_ = conn.Close()
 		}

@@ -37,8 +37,8 @@ func dialRaw(t *testing.T, address string) net.Conn {
 	return conn
 }
 
-// secure is a connection on which the handshake is done; of the control port it is the bare one. A handshake that a busy machine does not
-// end in the time that the emulator gives to it is tried again.
+// secure is a connection on which the handshake is done; of the control port it is the bare one. A handshake that a
+// busy machine does not end in the time that the emulator gives to it is tried again.
 func secure(t *testing.T, e *emulator.Emulator, surface, address string) (made net.Conn) {
 	t.Helper()
 	if surface == "control" {

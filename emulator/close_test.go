@@ -26,13 +26,14 @@ func (w *wire) met(n int) {
 	})
 }
 
-// TestNothingWaitsForADelayedOperation: an injected delay of two minutes ends with the client that it meets, and with the emulator, whatever
-// operation it is.
+// TestNothingWaitsForADelayedOperation: an injected delay of two minutes ends with the client that it meets, and with
+// the emulator, whatever operation it is.
 func TestNothingWaitsForADelayedOperation(t *testing.T) {
 	t.Parallel()
 	request := func(base, method, path, body string) func(*yard, string) {
 		return func(y *yard, _ string) {
-			url := map[string]string{"arm": y.e.Endpoints().ARM, "data": y.e.Endpoints().Data}[base] + strings.ReplaceAll(path, "SCOPE", y.scope)
+			bases := map[string]string{"arm": y.e.Endpoints().ARM, "data": y.e.Endpoints().Data}
+			url := bases[base] + strings.ReplaceAll(path, "SCOPE", y.scope)
 			r, err := http.NewRequestWithContext(y.t.Context(), method, url, strings.NewReader(body))
 			check(y.t, err)
 			r.Host = map[string]string{"data": globalHost}[base]
@@ -45,11 +46,13 @@ func TestNothingWaitsForADelayedOperation(t *testing.T) {
 		}
 	}
 	// Over MQTT an operation is begun by the first that is delayed; those before it are answered.
-	over := func(address func(*yard) string, user func(*yard, string) (name, password string), filter, topic string) func(*yard, string) {
+	type login func(*yard, string) (name, password string)
+	over := func(address func(*yard) string, user login, filter, topic string) func(*yard, string) {
 		return func(y *yard, host string) {
 			name, password := user(y, host)
-			o := mqtt.NewClientOptions().AddBroker(address(y)).SetClientID("device-1").SetUsername(name).SetPassword(password).SetProtocolVersion(4).
-				SetAutoReconnect(false).SetConnectRetry(false).SetTLSConfig(y.tls(device{})).SetHTTPHeaders(http.Header{"Host": {globalHost}})
+			o := mqtt.NewClientOptions().AddBroker(address(y)).SetClientID("device-1").SetUsername(name).
+				SetPassword(password).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).
+				SetTLSConfig(y.tls(device{})).SetHTTPHeaders(http.Header{"Host": {globalHost}})
 			c := mqtt.NewClient(o)
 			y.t.Cleanup(func() { c.Disconnect(0) })
 			connecting := c.Connect()
@@ -75,19 +78,21 @@ func TestNothingWaitsForADelayedOperation(t *testing.T) {
 		return host + "/device-1/?api-version=2021-04-12", token(y.t, host+"/devices/device-1", "", primary)
 	}
 	const register, twin = "$dps/registrations/PUT/iotdps-register/?$rid=1", "$iothub/twin/GET/?$rid=1"
+	const registering = "/SCOPE/registrations/device-1/register?api-version=2019-03-31"
+	on := func(surface, method string) emulator.Match { return emulator.Match{Surface: surface, Method: method} }
 	for name, tc := range map[string]struct {
 		match emulator.Match
 		begin func(y *yard, host string)
 	}{
-		"ARM":                  {emulator.Match{Surface: "arm", Method: "PATCH"}, request("arm", "PATCH", groupPath+groupVersion, `{"tags":{}}`)},
-		"registration":         {emulator.Match{Surface: "dps-device"}, request("data", "PUT", "/SCOPE/registrations/device-1/register?api-version=2019-03-31", "{}")},
-		"DPS, connecting":      {emulator.Match{Surface: "mqtt-dps", Method: "CONNECT"}, over(port, dps, "", "")},
-		"DPS, subscribing":     {emulator.Match{Surface: "mqtt-dps", Method: "SUBSCRIBE"}, over(port, dps, "$dps/registrations/res/#", "")},
-		"DPS, by WebSocket":    {emulator.Match{Surface: "mqtt-dps", Method: "PUBLISH"}, over(socket, dps, "", register)},
-		"a hub, connecting":    {emulator.Match{Surface: "mqtt-hub", Method: "CONNECT"}, over(port, hub, "", "")},
-		"a hub, subscribing":   {emulator.Match{Surface: "mqtt-hub", Method: "SUBSCRIBE"}, over(port, hub, "$iothub/twin/res/#", "")},
-		"a hub, by WebSocket":  {emulator.Match{Surface: "mqtt-hub", Method: "PUBLISH"}, over(socket, hub, "", twin)},
-		"a hub, over the port": {emulator.Match{Surface: "mqtt-hub", Method: "PUBLISH"}, over(port, hub, "", twin)},
+		"ARM":                  {on("arm", "PATCH"), request("arm", "PATCH", groupPath+groupVersion, `{"tags":{}}`)},
+		"registration":         {on("dps-device", ""), request("data", "PUT", registering, "{}")},
+		"DPS, connecting":      {on("mqtt-dps", "CONNECT"), over(port, dps, "", "")},
+		"DPS, subscribing":     {on("mqtt-dps", "SUBSCRIBE"), over(port, dps, "$dps/registrations/res/#", "")},
+		"DPS, by WebSocket":    {on("mqtt-dps", "PUBLISH"), over(socket, dps, "", register)},
+		"a hub, connecting":    {on("mqtt-hub", "CONNECT"), over(port, hub, "", "")},
+		"a hub, subscribing":   {on("mqtt-hub", "SUBSCRIBE"), over(port, hub, "$iothub/twin/res/#", "")},
+		"a hub, by WebSocket":  {on("mqtt-hub", "PUBLISH"), over(socket, hub, "", twin)},
+		"a hub, over the port": {on("mqtt-hub", "PUBLISH"), over(port, hub, "", twin)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -111,7 +116,8 @@ func TestADelayEndsWithTheClientThatItMeets(t *testing.T) {
 	w := plain(t, emulator.RunT(t))
 	withHub(t, w, "")
 	c := w.device1(make(chan string, 1))
-	_, err := w.e.Inject(emulator.Fault{Match: emulator.Match{Surface: "mqtt-hub", Method: "PUBLISH"}, Delay: 2 * time.Minute})
+	publishing := emulator.Match{Surface: "mqtt-hub", Method: "PUBLISH"}
+	_, err := w.e.Inject(emulator.Fault{Match: publishing, Delay: 2 * time.Minute})
 	check(t, err)
 	c.Publish("devices/device-1/messages/events/", 1, false, "x")
 	w.met(1)
@@ -134,7 +140,9 @@ func TestABodyThatStallsHoldsUpNobodyElse(t *testing.T) {
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	for _, path := range []string{groupPath + groupVersion, hubPath + hubVersion, servicePath + serviceVersion} {
 		conn := secure(t, w.e, "arm", listenersOf(w.e)["arm"])
-		_, err := fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", path, w.token)
+		const begun = "PUT %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n" +
+			"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+		_, err := fmt.Fprintf(conn, begun, path, w.token)
 		check(t, err)
 	}
 	for range 20 {
@@ -144,7 +152,8 @@ func TestABodyThatStallsHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsInTheLogBeforeItsClientHasIt, even a large one, of which a client has every byte while the handler still runs.
+// TestAnAnswerIsInTheLogBeforeItsClientHasIt, even a large one, of which a client has every byte while the handler
+// still runs.
 func TestAnAnswerIsInTheLogBeforeItsClientHasIt(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
@@ -158,7 +167,8 @@ func TestAnAnswerIsInTheLogBeforeItsClientHasIt(t *testing.T) {
 		await.Held(t, read)
 	})))
 	defer close(read)
-	if status, body := get(t, await.Client, address+"/large"); status != http.StatusAccepted || len(body) != len(large) {
+	status, body := get(t, await.Client, address+"/large")
+	if status != http.StatusAccepted || len(body) != len(large) {
 		t.Fatalf("got %d and %d bytes", status, len(body))
 	}
 	if got := e.Requests("arm", ""); len(got) != 1 || got[0].Path != "/large" || got[0].Status != http.StatusAccepted {

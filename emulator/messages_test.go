@@ -111,7 +111,8 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 		}
 	}
 	send("before")
-	all, fresh, other := w.follow("follow"), w.follow("follow=true&tail=0&device=device-1&hub="+strings.ToUpper(hubHost)), w.follow("follow&device=device-2&hub=hub-1")
+	all, other := w.follow("follow"), w.follow("follow&device=device-2&hub=hub-1")
+	fresh := w.follow("follow=true&tail=0&device=device-1&hub=" + strings.ToUpper(hubHost))
 	send("after")
 	wantLine(t, all, "before")
 	wantLine(t, all, "after")
@@ -143,8 +144,8 @@ func wantLine(t *testing.T, lines *await.Lines, want string) {
 	}
 }
 
-// TestWhoFollowsMissesNothing: whoever has the headers of their answer has every message that is sent from then on, once, beside what was
-// there before.
+// TestWhoFollowsMissesNothing: whoever has the headers of their answer has every message that is sent from then on,
+// once, beside what was there before.
 func TestWhoFollowsMissesNothing(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))

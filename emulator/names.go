@@ -59,7 +59,8 @@ type addresses struct {
 	mu     sync.Mutex
 	byHost map[string]string
 	open   map[string][]net.Listener // by host
-	// present are the hosts that there are, as far as follow was told; gone those that were served and went, the first first.
+	// present are the hosts that there are, as far as follow was told; gone those that were served and went, the
+	// first first.
 	present []string
 	gone    []string
 	closed  bool
@@ -142,7 +143,8 @@ func (a *addresses) free() (string, error) {
 		}
 	}
 	if len(absent) == 0 || a.closed {
-		return "", fmt.Errorf("give a loopback address: all %d are in use by hubs and provisioning services", lastAddress-firstAddress+1)
+		const all = lastAddress - firstAddress + 1
+		return "", fmt.Errorf("give a loopback address: all %d are in use by hubs and provisioning services", all)
 	}
 	// Hosts that were gone before this process began are in no order; they come first.
 	longest := slices.MinFunc(absent, func(x, y string) int {
@@ -171,8 +173,8 @@ func (a *addresses) remember() error {
 	return nil
 }
 
-// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they come back, until
-// there is no other.
+// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they
+// come back, until there is no other.
 func (a *addresses) follow(hosts []string) error {
 	a.leave(hosts)
 	var failures []error
@@ -351,7 +353,8 @@ func (e *Emulator) HubAddress(host string) string { return e.told(host) }
 // Names says how clients find the hosts.
 func (e *Emulator) Names() Names { return e.options.Names }
 
-// dialable are the addresses by host; nil but for NamesLoopback. A host that was made before the call is served when it returns.
+// dialable are the addresses by host; nil but for NamesLoopback. A host that was made before the call is served when
+// it returns.
 func (e *Emulator) dialable() map[string]string {
 	if e.options.Names != NamesLoopback {
 		return nil

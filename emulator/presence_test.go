@@ -25,7 +25,8 @@ func (w *wire) written() string {
 	return b.String()
 }
 
-// TestASnapshotEqualsItselfAfterARestoreWithConnectedDevices: devices lose their connections, and what these do in their end leaves no trace.
+// TestASnapshotEqualsItselfAfterARestoreWithConnectedDevices: devices lose their connections, and what these do in
+// their end leaves no trace.
 func TestASnapshotEqualsItselfAfterARestoreWithConnectedDevices(t *testing.T) {
 	t.Parallel()
 	l := newLived(t)
@@ -84,7 +85,8 @@ func TestAResetLeavesNothingOfAConnectedDevice(t *testing.T) {
 	}
 }
 
-// TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne, by whatever way it is rotated; the new one lets the device in.
+// TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne, by whatever way it is rotated; the new one lets the
+// device in.
 func TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
@@ -95,7 +97,8 @@ func TestARotatedCertificateEndsTheConnectionMadeWithTheOldOne(t *testing.T) {
 		return strings.ToUpper(hex.EncodeToString(sum[:]))
 	}
 	entry := func(leaf tls.Certificate) string {
-		return `{"id":"x","deviceId":"x","importMode":"update","authentication":{"type":"selfSigned","x509Thumbprint":{"primaryThumbprint":"` + print(leaf) + `"}}}`
+		return `{"id":"x","deviceId":"x","importMode":"update","authentication":{"type":"selfSigned",` +
+			`"x509Thumbprint":{"primaryThumbprint":"` + print(leaf) + `"}}}`
 	}
 	connect := func(leaf tls.Certificate) (mqtt.Client, error) {
 		config := w.http.Transport.(*http.Transport).TLSClientConfig.Clone()

@@ -74,8 +74,8 @@ type child struct {
 	stderr bytes.Buffer
 }
 
-// startChild starts one and returns when it serves or has ended; the latter is an error. It waits for ports that another process took while
-// no emulator was up: those who follow the fleet know no others.
+// startChild starts one and returns when it serves or has ended; the latter is an error. It waits for ports that
+// another process took while no emulator was up: those who follow the fleet know no others.
 func startChild(t *testing.T, dir string, more ...string) (c *child, err error) {
 	t.Helper()
 	await.Until(t, "the ports that the folder remembers", func() error {

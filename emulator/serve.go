@@ -49,7 +49,8 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		keep := sync.OnceFunc(func() {
 			record.Status, record.Duration = sw.status, time.Since(start)
 			e.log.Record(record)
-			e.options.Logger.Debug("request", "surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
+			e.options.Logger.Debug("request",
+				"surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
 		})
 		sw.before = keep
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)

@@ -11,8 +11,8 @@ type Crowd struct {
 	Registrations float64 `json:"registrations"`
 }
 
-// measureCrowd connects more and more devices, and registers new ones beside each crowd: registering n beside n costs n times what one
-// does when the rates are alike.
+// measureCrowd connects more and more devices, and registers new ones beside each crowd: registering n beside n costs
+// n times what one does when the rates are alike.
 func measureCrowd(ctx context.Context, o options, s *stacks, report *Report) error {
 	crowds, newcomers := []int{0, 500, 1_000, 2_000}, 2_000
 	if o.quick {

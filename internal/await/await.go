@@ -1,8 +1,8 @@
-// Package await bounds the waits of tests: nothing that a test waits for can keep it for longer than Limit, and a failure says what the
-// test waited for and what it had by then.
+// Package await bounds the waits of tests: nothing that a test waits for can keep it for longer than Limit, and a
+// failure says what the test waited for and what it had by then.
 //
-// It is for tests alone. A wait that a test expects to end in time is none of its business: every bound here is one that only a failure
-// reaches, so that tests hold on a machine that does much else.
+// It is for tests alone. A wait that a test expects to end in time is none of its business: every bound here is one
+// that only a failure reaches, so that tests hold on a machine that does much else.
 package await
 
 import (
@@ -199,8 +199,8 @@ func goroutines() string {
 	return string(text[:runtime.Stack(text, true)])
 }
 
-// Held keeps a server's handler, or another goroutine that a test started, until released gives something or is closed; false when the test
-// has ended before, so that a test that failed does not wait for its own server.
+// Held keeps a server's handler, or another goroutine that a test started, until released gives something or is
+// closed; false when the test has ended before, so that a test that failed does not wait for its own server.
 func Held[V any](t testing.TB, released <-chan V) bool {
 	select {
 	case <-released:

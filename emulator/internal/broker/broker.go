@@ -71,8 +71,8 @@ type Client interface {
 	Close(reason error)
 	// Remote is the client's network address.
 	Remote() string
-	// Context ends with the connection: when the client goes, and when Close is called. What Accept, Subscribe and Publish wait for
-	// should end with it.
+	// Context ends with the connection: when the client goes, and when Close is called. What Accept, Subscribe and
+	// Publish wait for should end with it.
 	Context() context.Context
 }
 

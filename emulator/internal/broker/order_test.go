@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestWhatASubscriptionBringsNeverPrecedesItsSuback, though others send to the client all the while: a client may drop what it has no
-// subscription for yet.
+// TestWhatASubscriptionBringsNeverPrecedesItsSuback, though others send to the client all the while: a client may
+// drop what it has no subscription for yet.
 func TestWhatASubscriptionBringsNeverPrecedesItsSuback(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
@@ -65,7 +65,8 @@ func TestWhatASubscriptionBringsNeverPrecedesItsSuback(t *testing.T) {
 	}
 }
 
-// TestAWaitOfASessionEndsWithItsClient: while a session works, nobody reads what the client sends, and yet its end is noticed.
+// TestAWaitOfASessionEndsWithItsClient: while a session works, nobody reads what the client sends, and yet its end is
+// noticed.
 func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]func(server, client){

@@ -32,8 +32,8 @@ type readAhead struct {
 	err  error
 }
 
-// watched is a connection's context. The library reads nothing while a session works, so nobody would notice that the client has gone:
-// the first who waits for the context's end begins to look.
+// watched is a connection's context. The library reads nothing while a session works, so nobody would notice that the
+// client has gone: the first who waits for the context's end begins to look.
 type watched struct {
 	context.Context
 	wire *wire
@@ -45,7 +45,8 @@ func (w watched) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// watch reads one byte ahead, and ends the connection's context when there is none; unless somebody reads already, and would notice too.
+// watch reads one byte ahead, and ends the connection's context when there is none; unless somebody reads already,
+// and would notice too.
 func (w *wire) watch() {
 	w.reads.Lock()
 	defer w.reads.Unlock()

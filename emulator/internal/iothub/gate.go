@@ -17,8 +17,8 @@ func (h *Hubs) Refuse(w http.ResponseWriter, r *traffic.Refusal) { h.writeError(
 
 func refused(r *traffic.Refusal) *wireError { return &wireError{r.Code, r.Name, r.Message} }
 
-// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait. HTTP requests have
-// passed it before they come here.
+// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
+// HTTP requests have passed it before they come here.
 func (h *Hubs) pass(ctx context.Context, method, path string, key deviceKey, bytes int) error {
 	err := h.gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTHub, Method: method, Path: path}, Host: key.host, Device: key.id, Bytes: int64(bytes),

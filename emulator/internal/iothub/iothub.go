@@ -87,7 +87,8 @@ func New(o Options) *Hubs {
 		o.Names = noNames{}
 	}
 	h := &Hubs{
-		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log, inbox: newInbox(), listening: make(chan struct{}),
+		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log,
+		inbox: newInbox(), listening: make(chan struct{}),
 	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)
@@ -106,8 +107,9 @@ func (h *Hubs) Messages(host, device string) []Message {
 // ErrBehind ends the Each of a Follower that does not keep up with what comes in.
 var ErrBehind = errors.New("telemetry comes in faster than it is read")
 
-// Follow returns a follower of the telemetry that hubs take in. It has every message that comes in after Follow has returned, and before
-// those the messages that are still remembered when fromStart. Host and device are as in Messages. The caller must Stop it.
+// Follow returns a follower of the telemetry that hubs take in. It has every message that comes in after Follow has
+// returned, and before those the messages that are still remembered when fromStart. Host and device are as in
+// Messages. The caller must Stop it.
 func (h *Hubs) Follow(host, device string, fromStart bool) *Follower {
 	return h.inbox.follow(h.hostOf(host), device, fromStart)
 }

@@ -127,9 +127,11 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 	return nil
 }
 
-// callWhenConnected calls a method of a device, or waits until its connection takes methods and calls it then. A connection that has
-// ended already counts as none: the device may be on its way back.
-func (h *Hubs) callWhenConnected(ctx context.Context, key deviceKey, call methodCall, wait, respond time.Duration) (methodAnswer, error) {
+// callWhenConnected calls a method of a device, or waits until its connection takes methods and calls it then. A
+// connection that has ended already counts as none: the device may be on its way back.
+func (h *Hubs) callWhenConnected(
+	ctx context.Context, key deviceKey, call methodCall, wait, respond time.Duration,
+) (methodAnswer, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -154,7 +156,8 @@ func (h *Hubs) callWhenConnected(ctx context.Context, key deviceKey, call method
 	}
 }
 
-// listener returns the device's connection when it takes methods, or nil; and what is closed when a device begins to take them.
+// listener returns the device's connection when it takes methods, or nil; and what is closed when a device begins to
+// take them.
 func (h *Hubs) listener(key deviceKey) (*session, <-chan struct{}) {
 	h.mu.Lock()
 	changed := h.listening
@@ -177,7 +180,8 @@ func (h *Hubs) announceListener() {
 	h.listening = make(chan struct{})
 }
 
-// call sends a method call to the device and waits for its answer; broker.ErrClosed when the connection has ended before.
+// call sends a method call to the device and waits for its answer; broker.ErrClosed when the connection has ended
+// before.
 func (s *session) call(ctx context.Context, name string, payload []byte, wait time.Duration) (methodAnswer, error) {
 	if !present(payload) {
 		payload = []byte("null")

@@ -90,8 +90,9 @@ func (b *bare) message() *packets.PublishPacket {
 	return p
 }
 
-// TestADeviceMissesNothingAfterItsSuback: what is sent to a device at the very moment at which its subscription is acknowledged reaches it,
-// method, twin change, answer and message alike; so it does at the CONNACK of a session that goes on.
+// TestADeviceMissesNothingAfterItsSuback: what is sent to a device at the very moment at which its subscription is
+// acknowledged reaches it, method, twin change, answer and message alike; so it does at the CONNACK of a session that
+// goes on.
 func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 	t.Parallel()
 	version := 1
@@ -101,10 +102,12 @@ func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 		send func(f *fixture, b *bare, n int)
 		want func(n int) string
 	}{
-		"a message": {"devices/d1/messages/devicebound/#", func(f *fixture, _ *bare, n int) { f.command(fmt.Sprint(n)) },
-			func(n int) string { return fmt.Sprint(n) }},
+		"a message": {"devices/d1/messages/devicebound/#", func(f *fixture, _ *bare, n int) {
+			f.command(fmt.Sprint(n))
+		}, func(n int) string { return fmt.Sprint(n) }},
 		"a twin change": {"$iothub/twin/PATCH/properties/desired/#", func(f *fixture, _ *bare, n int) {
-			f.owner("PATCH", "/twins/d1", fmt.Sprintf(`{"properties":{"desired":{"n":%d}}}`, n)).want(f.T, "patch", http.StatusOK)
+			change := fmt.Sprintf(`{"properties":{"desired":{"n":%d}}}`, n)
+			f.owner("PATCH", "/twins/d1", change).want(f.T, "patch", http.StatusOK)
 		}, func(n int) string { return fmt.Sprintf(`{"n":%d,"$version":%d}`, n, version+n) }},
 		"an answer": {"$iothub/twin/res/#", func(_ *fixture, b *bare, n int) {
 			p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
@@ -137,13 +140,14 @@ func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 	}
 }
 
-// TestNoMethodIsLostAfterTheSuback: a call that waits for a device, or comes at the moment of its SUBACK, reaches the connection that is there,
-// though the device has only just left the one before.
+// TestNoMethodIsLostAfterTheSuback: a call that waits for a device, or comes at the moment of its SUBACK, reaches the
+// connection that is there, though the device has only just left the one before.
 func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key, address := f.device("d1"), f.listen()
-	const filter, body = "$iothub/methods/POST/#", `{"methodName":"m","connectTimeoutInSeconds":60,"responseTimeoutInSeconds":60}`
+	const filter = "$iothub/methods/POST/#"
+	const body = `{"methodName":"m","connectTimeoutInSeconds":60,"responseTimeoutInSeconds":60}`
 	answers := make(chan answer, 1)
 	n := 0
 	for begun := time.Now(); n < 1000 && time.Since(begun) < 2*time.Second; n++ {
@@ -160,13 +164,15 @@ func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 		p := packets.NewControlPacket(packets.Publish).(*packets.PublishPacket)
 		p.TopicName, p.Payload = "$iothub/methods/res/200/?$rid="+rid, []byte(fmt.Sprint(n))
 		b.send(p)
-		await.Next(t, answers, fmt.Sprint("the answer to call ", n)).want(t, "call", http.StatusOK).wantField(t, "payload", n)
+		a := await.Next(t, answers, fmt.Sprint("the answer to call ", n))
+		a.want(t, "call", http.StatusOK).wantField(t, "payload", n)
 		_ = b.Close() // the next one connects while this one ends
 	}
 	t.Logf("%d calls", n)
 }
 
-// TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded: the device is on its way back, and the call said that it waits.
+// TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded: the device is on its way back, and the call said that
+// it waits.
 func TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -177,16 +183,19 @@ func TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.Close(errors.New("the network is gone")) // the session has not heard of it yet
-	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"echo"}`).want(t, "a call that does not wait", http.StatusNotFound)
+	a := f.owner("POST", "/twins/d1/methods", `{"methodName":"echo"}`)
+	a.want(t, "a call that does not wait", http.StatusNotFound)
 	if got := a.header.Get("iothub-errorcode"); got != "DeviceNotOnline" {
 		t.Errorf("got code %q, want DeviceNotOnline", got)
 	}
 	answers := make(chan answer, 1)
 	go func() {
-		answers <- f.owner("POST", "/twins/d1/methods", `{"methodName":"echo","payload":7,"connectTimeoutInSeconds":60}`)
+		const waiting = `{"methodName":"echo","payload":7,"connectTimeoutInSeconds":60}`
+		answers <- f.owner("POST", "/twins/d1/methods", waiting)
 	}()
 	f.again(f.listen(), key) // takes the kept subscription up
-	await.Next(t, answers, "the answer of the next connection").want(t, "call", http.StatusOK).wantField(t, "payload", 7)
+	a = await.Next(t, answers, "the answer of the next connection")
+	a.want(t, "call", http.StatusOK).wantField(t, "payload", 7)
 	first.Closed()
 }
 

@@ -77,8 +77,8 @@ type Follower struct {
 	messages chan Message
 }
 
-// Each calls use with the messages, in the order in which they came in, until ctx ends or use fails, and returns that error; ErrBehind
-// when too many wait.
+// Each calls use with the messages, in the order in which they came in, until ctx ends or use fails, and returns that
+// error; ErrBehind when too many wait.
 func (f *Follower) Each(ctx context.Context, use func(Message) error) error {
 	for {
 		select {

@@ -17,8 +17,8 @@ func (a *API) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
 	dpswire.Serve(w, a.st.Now, func() (dpswire.Reply, error) { return dpswire.Reply{}, dpswire.Refused(r) })
 }
 
-// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait. HTTPS requests have
-// passed it before they come here.
+// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
+// HTTPS requests have passed it before they come here.
 func (a *API) pass(ctx context.Context, method, path string, who caller) error {
 	err := a.opts.Gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTDPS, Method: method, Path: path}, Host: who.scope, Device: who.id,

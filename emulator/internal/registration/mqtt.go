@@ -94,8 +94,8 @@ func callerOf(c broker.Connect) (caller, bool) {
 	return who, true
 }
 
-// Name implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device that starts twice is assigned
-// twice; whether Azure ends the first, as MQTT wants, is unsure.
+// Name implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device
+// that starts twice is assigned twice; whether Azure ends the first, as MQTT wants, is unsure.
 func (s *session) Name() string {
 	return fmt.Sprintf("dps %s/%s %d", strings.ToLower(s.caller.scope), strings.ToLower(s.caller.id), s.number)
 }

@@ -189,8 +189,8 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	return d, nil
 }
 
-// expelChanged ends the connection of a device that may no longer have it after the change from old, which is synced. The caller holds
-// the device's lock.
+// expelChanged ends the connection of a device that may no longer have it after the change from old, which is synced.
+// The caller holds the device's lock.
 func (s *State) expelChanged(hub string, old, d *Device) {
 	if d.Disabled || !d.sameCredentials(old) {
 		s.presence.expel(hub, d.ID, s.Now())
@@ -199,7 +199,8 @@ func (s *State) expelChanged(hub string, old, d *Device) {
 
 // sameCredentials reports whether what one device proves itself with is what the other does.
 func (d *Device) sameCredentials(other *Device) bool {
-	return d.Auth == other.Auth && d.Key == other.Key && strings.EqualFold(d.PrimaryThumbprint, other.PrimaryThumbprint) &&
+	return d.Auth == other.Auth && d.Key == other.Key &&
+		strings.EqualFold(d.PrimaryThumbprint, other.PrimaryThumbprint) &&
 		strings.EqualFold(d.SecondaryThumbprint, other.SecondaryThumbprint)
 }
 

@@ -46,7 +46,8 @@ func TestWhoFollowsTheHostsHearsOfEachChange(t *testing.T) {
 		services, err := w.Services("", "")
 		must(t, err)
 		if heard == 0 || len(hubs)+len(services) != tc.hosts {
-			t.Errorf("%s: got told %d times, %d hosts left; want told, and %d", name, heard, len(hubs)+len(services), tc.hosts)
+			t.Errorf("%s: got told %d times, %d hosts left; want told, and %d",
+				name, heard, len(hubs)+len(services), tc.hosts)
 		}
 	}
 }

@@ -23,8 +23,9 @@ var (
 
 // presence is the one place that knows who is connected, and when it was last heard of. It is of this process alone.
 //
-// An entry is of one generation of a device and goes with it: whoever deletes the device, its hub or everything removes the entry while
-// nobody can connect, and ends its connection. What a connection does after its end leaves no trace, because it is no longer the entry's.
+// An entry is of one generation of a device and goes with it: whoever deletes the device, its hub or everything
+// removes the entry while nobody can connect, and ends its connection. What a connection does after its end leaves no
+// trace, because it is no longer the entry's.
 type presence struct {
 	mu   sync.Mutex
 	hubs map[string]map[string]*seen // by host, then device id
@@ -175,9 +176,9 @@ func end(reason error, all ...Connection) {
 	}
 }
 
-// Connect makes c the connection of a device that proved itself as authenticated, and ends the one that it had. It refuses with
-// ErrDeviceChanged a device that has changed since: disabled, deleted or given other credentials. From here until Disconnect, c is ended
-// when that happens, or when the hub goes.
+// Connect makes c the connection of a device that proved itself as authenticated, and ends the one that it had. It
+// refuses with ErrDeviceChanged a device that has changed since: disabled, deleted or given other credentials. From
+// here until Disconnect, c is ended when that happens, or when the hub goes.
 func (s *State) Connect(hub string, authenticated Device, c Connection) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -238,7 +239,8 @@ func (s *State) Heard(hub, id string, c Connection) bool {
 	return true
 }
 
-// activitiesOf are those of a snapshot, without those of devices that it does not have. The caller holds world for writing.
+// activitiesOf are those of a snapshot, without those of devices that it does not have. The caller holds world for
+// writing.
 func (s *State) activitiesOf(heard map[string]activity) (map[deviceName]activity, error) {
 	out := make(map[deviceName]activity, len(heard))
 	for name, a := range heard {

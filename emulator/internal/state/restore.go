@@ -29,8 +29,8 @@ func rowKey(table byte, name string) ([]byte, error) {
 	return keyOf(table, parts...), nil
 }
 
-// ReadSnapshot replaces the whole state by a snapshot, in one change: it is there as a whole or not at all, whatever happens. Every
-// connection is ended. A document that is no snapshot is Invalid and changes nothing.
+// ReadSnapshot replaces the whole state by a snapshot, in one change: it is there as a whole or not at all, whatever
+// happens. Every connection is ended. A document that is no snapshot is Invalid and changes nothing.
 func (s *State) ReadSnapshot(r io.Reader) error {
 	b := s.store.batch()
 	b.deleteRange(following(formatKey), []byte{0xff})
