@@ -199,6 +199,24 @@ func TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded(t *testing.T) {
 	first.Closed()
 }
 
+// TestAMessageWhoseLockEndsReachesTheConnectedDevice: it took the message over HTTPS, did not settle it and connected over MQTT.
+func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key := f.device("d1")
+	f.command("a")
+	f.do(call{
+		method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key),
+		header: map[string]string{"iothub-messagelocktimeout": "1"},
+	}).want(t, "take", http.StatusOK)
+	b := f.bare(f.listen(), key, true)
+	b.subscribe("devices/d1/messages/devicebound/#")
+	f.clock.advance(time.Second)
+	if got := string(b.message().Payload); got != "a" {
+		t.Errorf("got %q, want the message", got)
+	}
+}
+
 // TestTheConnectionOfTheLastToConnectIsTheDevices: whoever comes last stays, in whatever order connections end.
 func TestTheConnectionOfTheLastToConnectIsTheDevices(t *testing.T) {
 	t.Parallel()
