@@ -3,6 +3,7 @@
 package acceptance_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -106,6 +108,16 @@ func setup(env *testscript.Env) error {
 	env.Setenv("PATH", filepath.Join(checkout, ".evenkeel", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))
 	env.Cd = checkout
 	return nil
+}
+
+// bounded is a command that is ended after own.Limit, or with the test.
+func bounded(t *testing.T, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), own.Limit)
+	t.Cleanup(cancel)
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.WaitDelay = time.Minute // its children may hold its output open
+	return cmd
 }
 
 func goEnv(name string) string {

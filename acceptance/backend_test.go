@@ -44,7 +44,7 @@ func TestStatesLiveInAzureBlobStorage(t *testing.T) {
 	endEngine(t, running.Process.Pid, syscall.SIGKILL)
 	awaitEnd(t, ended, output)
 	release(t, s.Endpoints.Control, held.ID)
-	getHold(t, s.Endpoints.Control, held.ID, "done")
+	getHold(t, s.Endpoints.Control, held.ID, "done&timeout=1m")
 	if len(storage.names(".pulumi/locks/")) == 0 {
 		t.Fatal("the killed engine left no lock")
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -34,7 +35,7 @@ func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: kill9, with an emulator running")
 	}
 	ts.Check(syscall.Kill(s.PID, syscall.SIGKILL))
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(await.Limit)
 	for syscall.Kill(s.PID, 0) == nil {
 		if time.Now().After(deadline) {
 			ts.Fatalf("the emulator, process %d, does not end", s.PID)
@@ -62,7 +63,7 @@ func emulated(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func getJSON(address string, into any) error {
-	response, err := http.Get(address)
+	response, err := await.Client.Get(address)
 	if err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func dialStack(folder, stack string) (service, error) {
 	}
 	return service{
 		host: parts["HostName"], policy: parts["SharedAccessKeyName"], key: parts["SharedAccessKey"],
-		client: &http.Client{Transport: transport, Timeout: 30 * time.Second},
+		client: &http.Client{Transport: transport, Timeout: await.Limit},
 	}, nil
 }
 

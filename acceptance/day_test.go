@@ -5,7 +5,6 @@ package acceptance_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -30,7 +29,7 @@ func TestTheREADMEsDay(t *testing.T) {
 		"keel hub remove hub-1 --up": func(t *testing.T, s shownState) { wantState(t, s, 2, 300) },
 	}
 	for _, command := range dayCommands(t) {
-		cmd := exec.Command("sh", "-e", "-c", command)
+		cmd := bounded(t, "sh", "-e", "-c", command)
 		cmd.Dir = checkout
 		cmd.Env = append(os.Environ(), "EVENKEEL_STACK="+own.Stack,
 			"PATH="+filepath.Join(checkout, ".evenkeel", "bin")+string(os.PathListSeparator)+os.Getenv("PATH"))

@@ -6,12 +6,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	own "evenkeel/acceptance/checkout"
 	"evenkeel/dpsdevice"
+	"evenkeel/internal/await"
 )
 
 // deviceSide is what devices know of the deployed provisioning service, and the key of the stack's enrollment group.
@@ -39,7 +39,7 @@ func dialDevices(folder string) (deviceSide, error) {
 
 // register registers a device with its own symmetric key.
 func (d deviceSide) register(ctx context.Context, id, key string) (dpsdevice.Registration, error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, await.Limit)
 	defer cancel()
 	return dpsdevice.Register(ctx, dpsdevice.Options{
 		Host: d.host, IDScope: d.scope, RegistrationID: id, Credential: dpsdevice.SymmetricKey(key), Network: d.network, Transport: dpsdevice.HTTPS,

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 )
 
 // hold is a request that the emulator keeps waiting, as its control port tells of it.
@@ -88,7 +89,7 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 	endEngine(t, running.Process.Pid, signal)
 	awaitEnd(t, ended, output) // whoever is interrupted does not wait for the answer
 	release(t, s.Endpoints.Control, held.ID)
-	if state := getHold(t, s.Endpoints.Control, held.ID, "done").State; state != "done" {
+	if state := getHold(t, s.Endpoints.Control, held.ID, "done&timeout=1m").State; state != "done" {
 		t.Fatalf("the held request is %s, want done", state)
 	}
 	i.finish(t, s)
@@ -245,7 +246,7 @@ func exchange(t *testing.T, method, address string, body []byte) hold {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := await.Client.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package acceptance_test
 
 import (
 	"encoding/json"
-	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 )
 
 // The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
@@ -88,7 +88,7 @@ var (
 // and status.
 func requestLog(t *testing.T, control string) []string {
 	t.Helper()
-	response, err := http.Get(control + "/requests?surface=arm")
+	response, err := await.Client.Get(control + "/requests?surface=arm")
 	if err != nil {
 		t.Fatal(err)
 	}

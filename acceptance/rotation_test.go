@@ -13,6 +13,7 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -37,8 +38,8 @@ func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
 		knowsItsInputs(t, rotation)
 		began := fleet.done.Load()
 		must(t, "up")
-		if n := fleet.done.Load() - began; n < 5 {
-			t.Errorf("rotation %d: got %d registrations while it ran, want a handful", rotation, n)
+		if fleet.done.Load() == began {
+			t.Errorf("rotation %d: nobody registered while it ran", rotation)
 		}
 		must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
 		after := keysInUse(t)
@@ -48,7 +49,7 @@ func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
 		before = after
 	}
 	stop()
-	registering.Wait()
+	await.Return(t, "the last registrations", registering.Wait)
 	t.Logf("%d registrations, %d failed", fleet.done.Load(), len(fleet.failures))
 	for _, err := range fleet.failures {
 		t.Errorf("a registration failed: %v", err)

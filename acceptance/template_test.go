@@ -5,7 +5,6 @@ package acceptance_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,7 +28,7 @@ func TestAProjectOfAnotherNameIsMadeFromTheClone(t *testing.T) {
 		t.Fatal(err)
 	}
 	project := filepath.Join(t.TempDir(), "my iot")
-	cmd := exec.Command(built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev", "--dir", project, "--yes", "--offline")
+	cmd := bounded(t, built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev", "--dir", project, "--yes", "--offline")
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(built.Pulumi)+string(os.PathListSeparator)+os.Getenv("PATH"), "PULUMI_HOME="+home,
 		"PULUMI_BACKEND_URL=file://"+home, "PULUMI_CONFIG_PASSPHRASE=mine", "PULUMI_SKIP_UPDATE_CHECK=true")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -58,7 +57,7 @@ func TestAProjectOfAnotherNameIsMadeFromTheClone(t *testing.T) {
 		t.Errorf("got %v and configuration\n%swant it under the project's name", err, config)
 	}
 	// Plain pulumi, in a shell that has evaluated keel env: another hub count, and nothing left over.
-	shell := exec.Command("sh", "-e", "-c", `eval "$(.evenkeel/bin/keel env -s dev)"; pulumi config set hubs 2; pulumi up --yes --skip-preview; pulumi preview --expect-no-changes`)
+	shell := bounded(t, "sh", "-e", "-c", `eval "$(.evenkeel/bin/keel env -s dev)"; pulumi config set hubs 2; pulumi up --yes --skip-preview; pulumi preview --expect-no-changes`)
 	shell.Dir = project
 	if out, err := shell.CombinedOutput(); err != nil {
 		t.Fatalf("plain pulumi: %v\n%s", err, out)

@@ -5,7 +5,6 @@ package acceptance_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,7 +51,7 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 				continue
 			}
 			ran++
-			cmd := exec.Command("bash", "-e", "-c", step.Run)
+			cmd := bounded(t, "bash", "-e", "-c", step.Run)
 			cmd.Dir = checkout
 			cmd.Env = append(os.Environ(), "CI=true", "GITHUB_ACTIONS=true", "GITHUB_REF=refs/heads/main", "GITHUB_EVENT_PATH="+event,
 				"GITHUB_OUTPUT="+file("output"), "GITHUB_ENV="+file("env"))

@@ -25,6 +25,7 @@ import (
 
 	"evenkeel/dpsdevice"
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/dpsapi"
 	"evenkeel/internal/sas"
 )
@@ -58,7 +59,7 @@ func newField(t *testing.T) *field {
 		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: f.ends.ARM, Services: map[cloud.ServiceName]cloud.ServiceConfiguration{
 			cloud.ResourceManager: {Audience: f.ends.ARM, Endpoint: f.ends.ARM},
 		}},
-		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: f.tls()}},
+		Transport: &http.Client{Transport: &http.Transport{TLSClientConfig: f.tls()}, Timeout: await.Limit},
 	}
 	credential := must(azidentity.NewClientSecretCredential(f.ends.TenantID, f.ends.ClientID, f.ends.ClientSecret,
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: client, DisableInstanceDiscovery: true}))(t)
@@ -165,7 +166,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	digest := sha256.Sum256([]byte("another key"))
 	other := must(sas.DeriveDeviceKey(key, string(digest[:])))(t)
 	for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 		defer cancel()
 		_, err := dpsdevice.Register(ctx, f.options("known", dpsdevice.SymmetricKey(other), transport))
 		var refused *dpsdevice.Error

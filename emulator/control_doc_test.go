@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"evenkeel/internal/await"
 )
 
 // TestTheExamplesOfTheControlPortRun runs every sh block of docs/CONTROL.md, in its order and line by line, and looks for what the
@@ -35,7 +37,7 @@ func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 				}
 				continue
 			}
-			command := exec.CommandContext(t.Context(), "sh", "-c", line)
+			command := exec.CommandContext(await.Context(t), "sh", "-c", line)
 			command.Dir, command.WaitDelay = folder, time.Second
 			command.Env = append(os.Environ(), "CONTROL="+l.e.Endpoints().Control)
 			out, err := command.CombinedOutput()

@@ -13,13 +13,16 @@ import (
 )
 
 // on sends a request to the data port under an Azure host name.
-func (w *wire) on(host, method, path, body, authorization string) (int, map[string]any) {
+func (w *wire) on(host, method, path, body, authorization string, header ...string) (int, map[string]any) {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.e.Endpoints().Data+path, strings.NewReader(body))
 	check(w.t, err)
 	r.Host = host
 	r.Header.Set("Content-Type", "application/json")
 	r.Header.Set("Authorization", authorization)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
 	response, err := w.http.Do(r)
 	check(w.t, err)
 	return answer(w.t, response)

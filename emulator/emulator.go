@@ -63,6 +63,8 @@ type Emulator struct {
 	addresses *addresses
 	// kept are the names of the files in the data folder that clients depend on, from when they are there.
 	kept atomic.Pointer[[]string]
+	// following is held by whoever looks which hosts there are and serves them.
+	following sync.Mutex
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -71,6 +73,8 @@ type Emulator struct {
 	endpoints Endpoints
 	listeners *listeners
 	servers   []*http.Server
+	// endRequests ends the contexts of the requests to them.
+	endRequests context.CancelFunc
 	// azure are the listeners on Azure's ports that no hub has for itself; stopNames ends the watch for hubs.
 	azure     []net.Listener
 	stopNames func()
@@ -194,10 +198,12 @@ func (e *Emulator) serve(l *listeners) error {
 	arm := e.server(e.armHandler())
 	arm.TLSConfig = e.tlsConfig(tls.NoClientCert)
 	management := e.server(e.controlHandler())
-	// Requests that wait or follow end with the server.
+	// Requests that wait or follow, or are delayed by a fault, end with the servers.
 	running, end := context.WithCancel(context.Background())
-	management.BaseContext = func(net.Listener) context.Context { return running }
-	management.RegisterOnShutdown(end)
+	e.endRequests = end
+	for _, server := range []*http.Server{arm, data, management} {
+		server.BaseContext = func(net.Listener) context.Context { return running }
+	}
 	if err := e.openNames(data); err != nil {
 		return err
 	}
@@ -277,6 +283,9 @@ func (e *Emulator) Close() error {
 		open.close() // a server that has not begun yet would close its own later
 	}
 	e.closeNames()
+	if e.endRequests != nil {
+		e.endRequests()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	var ending sync.WaitGroup

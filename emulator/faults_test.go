@@ -10,6 +10,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // refusedAs asks and returns what came: status, Retry-After and body; a lost connection is status 0.
@@ -114,25 +115,20 @@ func TestFaultsMeetDevicesOfAHub(t *testing.T) {
 	l.wait(c.Subscribe("$iothub/twin/res/#", 1, func(_ mqtt.Client, m mqtt.Message) { replies <- m.Topic() + string(m.Payload()) }))
 	remove := inject(emulator.Fault{Match: emulator.Match{Method: "PUBLISH"}, Status: 429})
 	l.wait(c.Publish("$iothub/twin/GET/?$rid=9", 1, false, ""))
-	select {
-	case got := <-replies:
-		if !strings.HasPrefix(got, "$iothub/twin/res/429/?$rid=9") || !strings.Contains(got, "429001") {
-			t.Errorf("got %s, want 429 for the request", got)
-		}
-	case <-time.After(patience):
-		t.Fatal("got no answer to a refused request")
+	if got := await.Next(t, replies, "the answer to a refused request"); !strings.HasPrefix(got, "$iothub/twin/res/429/?$rid=9") || !strings.Contains(got, "429001") {
+		t.Errorf("got %s, want 429 for the request", got)
 	}
 	remove()
 
 	inject(emulator.Fault{Match: emulator.Match{Method: "SUBSCRIBE"}, Count: 1, Status: 503})
 	subscribing := c.Subscribe("$iothub/methods/POST/#", 0, nil)
-	subscribing.WaitTimeout(patience)
+	subscribing.WaitTimeout(await.Limit)
 	if granted := subscribing.(*mqtt.SubscribeToken).Result()["$iothub/methods/POST/#"]; granted != 0x80 {
 		t.Errorf("got %d for a refused subscription, want 128", granted)
 	}
 	inject(emulator.Fault{Match: emulator.Match{Method: "PUBLISH"}, Count: 1, Drop: true})
 	c.Publish("devices/device-1/messages/events/", 1, false, "lost")
-	await(t, func() error {
+	await.Until(t, "the end of the connection", func() error {
 		if c.IsConnectionOpen() {
 			return fmt.Errorf("the device is still connected")
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 func TestHeldRequestIsCarriedOutThoughItsClientHasGone(t *testing.T) {
@@ -34,7 +35,7 @@ func TestHeldRequestIsCarriedOutThoughItsClientHasGone(t *testing.T) {
 		t.Errorf("got %d groups, %v while the request was held, want 0", counts.Groups, err)
 	}
 	kill()
-	if err := <-gone; !errors.Is(err, context.Canceled) {
+	if err := await.Next(t, gone, "the client's end"); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that the client has gone", err)
 	}
 	h.Release()
@@ -64,7 +65,7 @@ func TestHoldChoosesByMethodPathAndNumber(t *testing.T) {
 	defer cancel()
 	check(t, h.Held(wait))
 	h.Release()
-	if status := <-done; status != http.StatusOK {
+	if status := await.Next(t, done, "the answer to the held PUT"); status != http.StatusOK {
 		t.Errorf("got %d for the second PUT, want 200", status)
 	}
 }
@@ -74,7 +75,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	dir := t.TempDir()
 	e, err := emulator.New(emulator.Options{Dir: dir})
 	check(t, err)
-	check(t, e.Start())
+	check(t, emulator.StartAnew(e))
 	w := plain(t, e)
 	h := e.Hold(emulator.Match{Mutating: true})
 	gone := make(chan error, 1)
@@ -86,7 +87,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	defer cancel()
 	check(t, h.Held(wait))
 	check(t, e.Close())
-	if err := <-gone; err == nil {
+	if err := await.Next(t, gone, "the end of the dropped request"); err == nil {
 		t.Error("got an answer to a dropped request, want none")
 	}
 	counts, err := emulator.RunT(t, emulator.Options{Dir: dir}).Counts()
@@ -101,7 +102,7 @@ func controlCall(t *testing.T, e *emulator.Emulator, method, path, body string) 
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), method, e.Endpoints().Control+path, bytes.NewReader([]byte(body)))
 	check(t, err)
-	response, err := http.DefaultClient.Do(r)
+	response, err := await.Client.Do(r)
 	check(t, err)
 	return answer(t, response)
 }
@@ -120,12 +121,12 @@ func TestHoldsOverTheControlPort(t *testing.T) {
 		defer close(done)
 		w.call("PUT", groupPath+groupVersion, groupJSON)
 	}()
-	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=held&timeout=10s", ""); hold["state"] != "held" || hold["request"].(map[string]any)["path"] != groupPath {
+	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=held&timeout=1m", ""); hold["state"] != "held" || hold["request"].(map[string]any)["path"] != groupPath {
 		t.Errorf("got %v, want the PUT held", hold)
 	}
 	controlCall(t, e, "POST", "/holds/"+id+"/release", "")
-	<-done
-	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=done&timeout=10s", ""); hold["state"] != "done" {
+	await.Closed(t, done, "the answer to the held PUT")
+	if _, hold := controlCall(t, e, "GET", "/holds/"+id+"?await=done&timeout=1m", ""); hold["state"] != "done" {
 		t.Errorf("got %v, want done", hold)
 	}
 	for path, want := range map[string]int{"/holds/99": 404, "/holds/" + id + "?await=x": 400, "/holds/" + id + "?timeout=x": 400} {
@@ -183,7 +184,7 @@ func TestControlPortRefusesWebPages(t *testing.T) {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", e.Endpoints().Control+"/reset", nil)
 		check(t, err)
 		change(r)
-		response, err := http.DefaultClient.Do(r)
+		response, err := await.Client.Do(r)
 		check(t, err)
 		response.Body.Close()
 		if response.StatusCode != http.StatusForbidden {
@@ -198,7 +199,7 @@ func TestTokensAndOperationsSurviveARestart(t *testing.T) {
 	options := emulator.Options{Dir: dir, LRODelay: time.Hour}
 	first, err := emulator.New(options)
 	check(t, err)
-	check(t, first.Start())
+	check(t, emulator.StartAnew(first))
 	w := plain(t, first)
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	response, err := w.do(t.Context(), "PUT", hubPath+hubVersion, hubJSON)

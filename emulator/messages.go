@@ -39,7 +39,9 @@ func (e *Emulator) Messages(hubHost, device string) []Message {
 
 // Follow calls each with the telemetry of Messages and then with what comes in, until ctx ends or each fails, and returns that error.
 func (e *Emulator) Follow(ctx context.Context, hubHost, device string, each func(Message) error) error {
-	return e.hubs.Follow(ctx, hubHost, device, true, func(m iothub.Message) error { return each(showMessage(m)) })
+	follower := e.hubs.Follow(hubHost, device, true)
+	defer follower.Stop()
+	return follower.Each(ctx, func(m iothub.Message) error { return each(showMessage(m)) })
 }
 
 // Command is a cloud-to-device message.
@@ -71,11 +73,19 @@ func (e *Emulator) Purge(hubHost, device string) (int, error) {
 	return n, nil
 }
 
+// follower shows the control port the messages that a hub's follower receives.
+type follower struct{ *iothub.Follower }
+
+// Each implements control.Follower.
+func (f follower) Each(ctx context.Context, use func(any) error) error {
+	return f.Follower.Each(ctx, func(m iothub.Message) error { return use(showMessage(m)) })
+}
+
 // messageOptions are what the control port needs of messages.
 func (e *Emulator) messageOptions(o control.Options) control.Options {
 	o.Messages = func(hubHost, device string) any { return e.Messages(hubHost, device) }
-	o.Follow = func(ctx context.Context, hubHost, device string, fromStart bool, each func(any) error) error {
-		return e.hubs.Follow(ctx, hubHost, device, fromStart, func(m iothub.Message) error { return each(showMessage(m)) })
+	o.Follow = func(hubHost, device string, fromStart bool) control.Follower {
+		return follower{e.hubs.Follow(hubHost, device, fromStart)}
 	}
 	o.Send = func(c control.Command) (uint64, error) {
 		body, err := c.Content()

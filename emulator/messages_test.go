@@ -3,12 +3,15 @@ package emulator_test
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 const (
@@ -36,7 +39,7 @@ func (w *wire) control(method, path, body string) (int, string) {
 	w.t.Helper()
 	r, err := http.NewRequestWithContext(w.t.Context(), method, w.e.Endpoints().Control+path, strings.NewReader(body))
 	check(w.t, err)
-	response, err := http.DefaultClient.Do(r)
+	response, err := await.Client.Do(r)
 	check(w.t, err)
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -108,17 +111,8 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 		}
 	}
 	send("before")
-	follow := func(query string) *bufio.Scanner {
-		t.Helper()
-		response, err := http.Get(w.e.Endpoints().Control + "/messages?" + query)
-		check(t, err)
-		t.Cleanup(func() { response.Body.Close() })
-		if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/x-ndjson" {
-			t.Fatalf("follow: got %d %s", response.StatusCode, response.Header.Get("Content-Type"))
-		}
-		return bufio.NewScanner(response.Body)
-	}
-	all, fresh, other := follow("follow"), follow("follow=true&tail=0&device=device-1&hub="+strings.ToUpper(hubHost)), follow("follow&device=device-2&hub=hub-1")
+	all, other := w.follow("follow"), w.follow("follow&device=device-2&hub=hub-1")
+	fresh := w.follow("follow=true&tail=0&device=device-1&hub=" + strings.ToUpper(hubHost))
 	send("after")
 	wantLine(t, all, "before")
 	wantLine(t, all, "after")
@@ -126,19 +120,70 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 
 	// An emulator that ends tells those who follow, rather than to cut them off after its grace.
 	check(t, w.e.Close())
-	if other.Scan() || other.Err() != nil {
-		t.Errorf("got %q for another device, %v, want the end", other.Text(), other.Err())
+	other.End()
+}
+
+// follow begins to follow telemetry at the control port.
+func (w *wire) follow(query string) *await.Lines {
+	w.t.Helper()
+	response, err := await.Client.Get(w.e.Endpoints().Control + "/messages?" + query)
+	check(w.t, err)
+	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/x-ndjson" {
+		w.t.Fatalf("follow: got %d %s", response.StatusCode, response.Header.Get("Content-Type"))
+	}
+	return await.NewLines(w.t, query, response.Body, func() { response.Body.Close() })
+}
+
+func wantLine(t *testing.T, lines *await.Lines, want string) {
+	t.Helper()
+	var m emulator.Message
+	line := lines.Next()
+	check(t, json.Unmarshal([]byte(line), &m))
+	if string(m.Body) != want || m.DeviceID != "device-1" || m.HubHost != hubHost {
+		t.Errorf("got %s, want body %q", line, want)
 	}
 }
 
-func wantLine(t *testing.T, lines *bufio.Scanner, want string) {
-	t.Helper()
-	var m emulator.Message
-	if !lines.Scan() {
-		t.Fatalf("got no line, want %q: %v", want, lines.Err())
+// TestWhoFollowsMissesNothing: whoever has the headers of their answer has every message that is sent from then on,
+// once, beside what was there before.
+func TestWhoFollowsMissesNothing(t *testing.T) {
+	t.Parallel()
+	w := plain(t, emulator.RunT(t))
+	withHub(t, w, "")
+	device := token(t, hubHost+"/devices/device-1", "", knownKey)
+	send := func(body string) {
+		t.Helper()
+		if status, answer := w.on(hubHost, "POST", "/devices/device-1/messages/events"+apiVersion, body, device); status != http.StatusNoContent {
+			t.Fatalf("send: got %d %v", status, answer)
+		}
 	}
-	check(t, json.Unmarshal(lines.Bytes(), &m))
-	if string(m.Body) != want || m.DeviceID != "device-1" || m.HubHost != hubHost {
-		t.Errorf("got %s, want body %q", lines.Bytes(), want)
+	send("before")
+	for i, begun := 0, time.Now(); i < 3000 && time.Since(begun) < 3*time.Second; i++ {
+		query, tail := "follow&tail=0", i%10 == 9
+		if tail {
+			query = "follow"
+			check(t, w.e.Reset())
+			withHub(t, w, "")
+			send("before")
+		}
+		response, err := await.Client.Get(w.e.Endpoints().Control + "/messages?" + query)
+		check(t, err)
+		body := fmt.Sprint("message ", i)
+		send(body)
+		lines := bufio.NewScanner(response.Body) // the client's deadline is the reader's
+		for _, want := range []string{"before", body} {
+			if want == "before" && !tail {
+				continue
+			}
+			var m emulator.Message
+			if !lines.Scan() {
+				t.Fatalf("follower %d: got no line, want %q: %v", i, want, lines.Err())
+			}
+			check(t, json.Unmarshal(lines.Bytes(), &m))
+			if string(m.Body) != want {
+				t.Fatalf("follower %d: got %q, want %q", i, m.Body, want)
+			}
+		}
+		response.Body.Close()
 	}
 }

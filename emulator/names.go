@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -63,7 +64,11 @@ type addresses struct {
 	mu     sync.Mutex
 	byHost map[string]string
 	open   map[string][]net.Listener // by host
-	closed bool
+	// present are the hosts that there are, as far as follow was told; gone those that were served and went, the
+	// first first.
+	present []string
+	gone    []string
+	closed  bool
 }
 
 // load reads what is remembered.
@@ -133,6 +138,7 @@ func (a *addresses) ensure(host string) (address string, err error) {
 		if a.open[host], err = a.serve(address); err != nil {
 			return address, fmt.Errorf("serve %s: %w", host, err)
 		}
+		a.gone = slices.DeleteFunc(a.gone, func(other string) bool { return other == host })
 	}
 	if !known {
 		a.byHost[host] = address
@@ -141,7 +147,7 @@ func (a *addresses) ensure(host string) (address string, err error) {
 	return address, err
 }
 
-// free is an address that no host has; a.mu is held.
+// free is an address that no host has, or else that of the host that has been gone for the longest time; a.mu is held.
 func (a *addresses) free() (string, error) {
 	taken := slices.Collect(maps.Values(a.byHost))
 	for n := firstAddress; n <= lastAddress; n++ {
@@ -149,7 +155,24 @@ func (a *addresses) free() (string, error) {
 			return address, nil
 		}
 	}
-	return "", fmt.Errorf("all loopback addresses are given to hubs and provisioning services, some of which may be gone: stop the emulator and remove %s", a.file)
+	var absent []string
+	for host := range a.byHost {
+		if a.open[host] == nil && !slices.Contains(a.present, host) {
+			absent = append(absent, host)
+		}
+	}
+	if len(absent) == 0 || a.closed {
+		const all = lastAddress - firstAddress + 1
+		return "", fmt.Errorf("give a loopback address: all %d are in use by hubs and provisioning services", all)
+	}
+	// Hosts that were gone before this process began are in no order; they come first.
+	longest := slices.MinFunc(absent, func(x, y string) int {
+		return cmp.Or(cmp.Compare(slices.Index(a.gone, x), slices.Index(a.gone, y)), cmp.Compare(x, y))
+	})
+	address := a.byHost[longest]
+	delete(a.byHost, longest)
+	a.gone = slices.DeleteFunc(a.gone, func(host string) bool { return host == longest })
+	return address, nil
 }
 
 func (a *addresses) remember() error {
@@ -166,23 +189,31 @@ func (a *addresses) remember() error {
 	return nil
 }
 
-// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they come back.
+// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they
+// come back, until there is no other.
 func (a *addresses) follow(hosts []string) error {
+	a.leave(hosts)
 	var failures []error
 	for _, host := range hosts {
 		if _, err := a.ensure(host); err != nil {
 			failures = append(failures, err)
 		}
 	}
+	return errors.Join(failures...)
+}
+
+// leave ends the serving of hosts that are not among those that there are.
+func (a *addresses) leave(present []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.present = present
 	for host, listeners := range a.open {
-		if !slices.Contains(hosts, host) {
+		if !slices.Contains(present, host) {
 			closeAll(listeners)
 			delete(a.open, host)
+			a.gone = append(a.gone, host)
 		}
 	}
-	return errors.Join(failures...)
 }
 
 func (a *addresses) close() {
@@ -286,7 +317,10 @@ func (e *Emulator) openNames(data *http.Server) error {
 	return nil
 }
 
+// followHosts serves the hosts that there are now. An older look never undoes a newer one.
 func (e *Emulator) followHosts() error {
+	e.following.Lock()
+	defer e.following.Unlock()
 	hubs, err := e.state.Hubs("", "")
 	if err != nil {
 		return err
@@ -335,10 +369,14 @@ func (e *Emulator) HubAddress(host string) string { return e.told(host) }
 // Names says how clients find the hosts.
 func (e *Emulator) Names() Names { return e.options.Names }
 
-// dialable are the addresses by host; nil but for NamesLoopback.
+// dialable are the addresses by host; nil but for NamesLoopback. A host that was made before the call is served when
+// it returns.
 func (e *Emulator) dialable() map[string]string {
 	if e.options.Names != NamesLoopback {
 		return nil
+	}
+	if err := e.followHosts(); err != nil {
+		e.options.Logger.Error("some hosts cannot be reached by their loopback addresses", "error", err)
 	}
 	e.addresses.mu.Lock()
 	defer e.addresses.mu.Unlock()

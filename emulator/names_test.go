@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"runtime"
@@ -18,18 +19,41 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
-// azurePorts are ports that are free now, in the place of 443, 8883 and 5671.
+// azurePorts are ports that are free now, in the place of 443, 8883 and 5671. They are below those that the system
+// gives to connections.
 func azurePorts(t *testing.T) (ports emulator.AzurePorts) {
 	t.Helper()
 	for _, port := range []*int{&ports.HTTPS, &ports.MQTT, &ports.AMQP} {
-		l, err := net.Listen("tcp", "0.0.0.0:0")
-		check(t, err)
-		defer l.Close()
-		*port = l.Addr().(*net.TCPAddr).Port
+		var held net.Listener
+		await.Until(t, "a free port", func() (err error) {
+			held, err = net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", 10_000+rand.IntN(10_000)))
+			return err
+		})
+		defer held.Close()
+		*port = held.Addr().(*net.TCPAddr).Port
 	}
 	return ports
+}
+
+// runNamed is RunT on such ports: others than those tried first when somebody took them between the look and the start.
+func runNamed(t *testing.T, o emulator.Options) (*emulator.Emulator, emulator.AzurePorts) {
+	t.Helper()
+	var started *emulator.Emulator
+	await.Until(t, "an emulator on free ports", func() error {
+		o.AzurePorts = azurePorts(t)
+		e, err := emulator.New(o)
+		check(t, err)
+		if err := emulator.StartAnew(e); err != nil {
+			return errors.Join(err, e.Close())
+		}
+		started = e
+		return nil
+	})
+	t.Cleanup(func() { check(t, started.Close()) })
+	return started, o.AzurePorts
 }
 
 // withService makes a provisioning service linked to hub-1, with an enrollment of device-1; it returns the ID scope.
@@ -90,26 +114,13 @@ func dial(w *wire, address, name string) error {
 	return connect.Error()
 }
 
-// await polls until check returns nil.
-func await(t *testing.T, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for err := check(); err != nil; err = check() {
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func TestEachHostHasALoopbackAddress(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has all of 127.0.0.0/8 without set-up")
 	}
-	ports, dir := azurePorts(t), t.TempDir()
-	options := emulator.Options{Dir: dir, Names: emulator.NamesLoopback, AzurePorts: ports}
-	e := emulator.RunT(t, options)
+	options := emulator.Options{Dir: t.TempDir(), Names: emulator.NamesLoopback}
+	e, ports := runNamed(t, options)
 	w := plain(t, e)
 	owner := withHub(t, w, "")
 	scope := withService(t, w)
@@ -167,7 +178,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 		t.Error("two hubs have one address")
 	}
 	w.must("DELETE", second+hubVersion, "")
-	await(t, func() error {
+	await.Until(t, "the end of the deleted hub", func() error {
 		if c, err := net.Dial("tcp", https(other)); !errors.Is(err, syscall.ECONNREFUSED) {
 			if err == nil {
 				_ = c.Close()
@@ -177,7 +188,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 		return nil
 	})
 	check(t, e.Close())
-	e = emulator.RunT(t, options)
+	e, ports = runNamed(t, options)
 	if got := e.HubAddress(hubHost); got != address {
 		t.Errorf("got %s after a restart, want %s", got, address)
 	}
@@ -186,8 +197,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 
 func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 	t.Parallel()
-	ports := azurePorts(t)
-	e := emulator.RunT(t, emulator.Options{Names: emulator.NamesAzure, AzurePorts: ports})
+	e, ports := runNamed(t, emulator.Options{Names: emulator.NamesAzure})
 	w := plain(t, e)
 	withHub(t, w, "")
 	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.HTTPS))

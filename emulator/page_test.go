@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // browse gets a page of the control port as a browser does.
@@ -22,7 +23,7 @@ func browse(t *testing.T, e *emulator.Emulator, path string, header ...string) (
 		}
 		r.Header.Set(header[i], header[i+1])
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := await.Client.Do(r)
 	check(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)

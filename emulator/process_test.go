@@ -18,12 +18,12 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/dpsdevice"
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -74,8 +74,21 @@ type child struct {
 	stderr bytes.Buffer
 }
 
-// startChild starts one and returns when it serves or has ended; the latter is an error.
-func startChild(t *testing.T, dir string, more ...string) (*child, error) {
+// startChild starts one and returns when it serves or has ended; the latter is an error. It waits for ports that
+// another process took while no emulator was up: those who follow the fleet know no others.
+func startChild(t *testing.T, dir string, more ...string) (c *child, err error) {
+	t.Helper()
+	await.Until(t, "the ports that the folder remembers", func() error {
+		c, err = startOne(t, dir, more...)
+		if err != nil && strings.Contains(err.Error(), "in use by another process") {
+			return err
+		}
+		return nil
+	})
+	return c, err
+}
+
+func startOne(t *testing.T, dir string, more ...string) (*child, error) {
 	t.Helper()
 	c := &child{cmd: exec.CommandContext(t.Context(), os.Args[0])}
 	c.cmd.Env = append(append(os.Environ(), serveVariable+"="+dir), more...)
@@ -83,7 +96,12 @@ func startChild(t *testing.T, dir string, more ...string) (*child, error) {
 	out, err := c.cmd.StdoutPipe()
 	check(t, err)
 	check(t, c.cmd.Start())
-	if _, err := out.Read(make([]byte, len("ready\n"))); err != nil {
+	ready := make(chan error, 1)
+	go func() {
+		_, err := out.Read(make([]byte, len("ready\n")))
+		ready <- err
+	}()
+	if err := await.Next(t, ready, "the child's first word"); err != nil {
 		return c, errors.Join(c.cmd.Wait(), errors.New(c.stderr.String()))
 	}
 	t.Cleanup(c.kill)
@@ -194,9 +212,8 @@ func TestWhoWasAssignedStaysSoWhenTheEmulatorIsKilled(t *testing.T) {
 	}
 	f := newFleet(t)
 	chance := rand.New(rand.NewPCG(20, 1))
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
 	for round := range rounds {
+		ctx := await.Context(t)
 		c, err := startChild(t, f.dir)
 		check(t, err)
 		told := f.registerUntil(ctx, c, round, 1+chance.IntN(200))
@@ -268,7 +285,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "", f.owner); status != http.StatusOK {
 		t.Errorf("reading: got %d %v, want what was acknowledged", status, body)
 	}
-	if status, text := get(t, http.DefaultClient, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "make room on the disk") {
+	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "make room on the disk") {
 		t.Errorf("readiness: got %d %s, want 503 and the reason", status, text)
 	}
 	c.kill()

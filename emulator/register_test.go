@@ -11,6 +11,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"evenkeel/internal/await"
 )
 
 // TestAChainIsJudgedByWhatARMHolds uploads a CA over ARM and lets devices come with chains of every length.
@@ -57,9 +59,9 @@ func TestAHubIsReachedOverWebSocket(t *testing.T) {
 		o := mqtt.NewClientOptions().AddBroker(strings.Replace(y.e.Endpoints().Data, "https://", "wss://", 1) + "/$iothub/websocket").
 			SetHTTPHeaders(http.Header{"Host": {hub}}).SetTLSConfig(&tls.Config{RootCAs: y.roots, ServerName: hub}).
 			SetClientID("ws-1").SetUsername(hub + "/ws-1/?api-version=2021-04-12").SetPassword(token(t, hub+"/devices/ws-1", "", key)).
-			SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(patience)
+			SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit)
 		c := mqtt.NewClient(o)
-		if connecting := c.Connect(); !connecting.WaitTimeout(patience) || connecting.Error() != nil {
+		if connecting := c.Connect(); !connecting.WaitTimeout(await.Limit) || connecting.Error() != nil {
 			return connecting.Error()
 		}
 		defer c.Disconnect(0)

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -16,8 +17,9 @@ type T interface {
 	TempDir() string
 }
 
-// RunT starts an emulator for a test, in memory on free ports unless the options (at most one) say otherwise, and closes it with the
-// test. Its endpoints name a CA file.
+// RunT starts an emulator for a test, in memory on free ports unless the options (at most one) say otherwise, and
+// closes it with the test. Ports that Options.Dir remembers are chosen again when another process has taken them. Its
+// endpoints name a CA file.
 func RunT(t T, options ...Options) *Emulator {
 	t.Helper()
 	if len(options) > 1 {
@@ -43,8 +45,23 @@ func RunT(t T, options ...Options) *Emulator {
 		}
 		e.endpoints.CAFile = file
 	}
-	if err := e.Start(); err != nil {
+	if err := startAnew(e); err != nil {
 		t.Fatalf("run emulator: %v", err)
 	}
 	return e
+}
+
+// startAnew starts an emulator, on other ports when another process has those that its folder remembers: nobody else
+// keeps a test's ports for it while its emulator is down.
+func startAnew(e *Emulator) error {
+	for {
+		err := e.Start()
+		taken := (*PortTakenError)(nil)
+		if !errors.As(err, &taken) || taken.Remembered == "" {
+			return err
+		}
+		if err := os.Remove(taken.Remembered); err != nil {
+			return err
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strings"
+	"sync"
 	"time"
 
 	"evenkeel/emulator/internal/hold"
@@ -44,6 +45,14 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 			Surface: surface, Method: r.Method, Host: hostOf(r), Path: requestlog.Redact(r.URL.RequestURI()), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
+		// Before the answer: who has it finds the request in the log, however large the answer is.
+		keep := sync.OnceFunc(func() {
+			record.Status, record.Duration = sw.status, time.Since(start)
+			e.log.Record(record)
+			e.options.Logger.Debug("request",
+				"surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
+		})
+		sw.before = keep
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
 		done := func() {}
 		defer func() { done() }() // after the record: who waits for a held request finds it in the log
@@ -55,9 +64,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				sw.fault()
 			}
-			record.Status, record.Duration = sw.status, time.Since(start)
-			e.log.Record(record)
-			e.options.Logger.Debug("request", "surface", surface, "method", record.Method, "path", record.Path, "status", record.Status)
+			keep() // unless an answer did
 		}()
 		if e.stopped(surface, next, sw, r) {
 			return
@@ -125,25 +132,32 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-// statusWriter remembers the status that was sent.
+// statusWriter remembers the status that is sent.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	// before is called when the status is known, before anything is sent.
+	before func()
 }
 
 // WriteHeader remembers the first final status.
 func (w *statusWriter) WriteHeader(status int) {
-	if w.status == 0 && status >= http.StatusOK {
-		w.status = status
+	if status >= http.StatusOK {
+		w.answer(status)
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
+func (w *statusWriter) answer(status int) {
+	if w.status == 0 {
+		w.status = status
+		w.before()
+	}
+}
+
 // Write implies status 200.
 func (w *statusWriter) Write(p []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.answer(http.StatusOK)
 	return w.ResponseWriter.Write(p)
 }
 

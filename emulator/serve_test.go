@@ -10,6 +10,14 @@ import (
 	"evenkeel/emulator"
 )
 
+// serveOn serves a handler until the test has ended, and returns its URL.
+func serveOn(t *testing.T, h http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
 func TestPanicOfASurfaceIsAnInternalError(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)

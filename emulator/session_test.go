@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
-	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // device1 connects device-1 of hub-1 over MQTT without a clean session; what comes for it goes to arrived.
@@ -25,7 +25,7 @@ func (w *wire) device1(arrived chan<- string) mqtt.Client {
 
 func wait(t *testing.T, token mqtt.Token) {
 	t.Helper()
-	if !token.WaitTimeout(20 * time.Second) {
+	if !token.WaitTimeout(await.Limit) {
 		t.Fatal("no answer over MQTT")
 	}
 	check(t, token.Error())
@@ -37,13 +37,8 @@ func TestASessionSurvivesARestart(t *testing.T) {
 	arrived := make(chan string, 10)
 	want := func(body string) {
 		t.Helper()
-		select {
-		case got := <-arrived:
-			if got != body {
-				t.Errorf("got %q, want %q", got, body)
-			}
-		case <-time.After(20 * time.Second):
-			t.Fatalf("%q did not come", body)
+		if got := await.Next(t, arrived, body); got != body {
+			t.Errorf("got %q, want %q", got, body)
 		}
 	}
 	run := func(use func(*wire)) {
@@ -51,7 +46,7 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		e, err := emulator.New(emulator.Options{Dir: dir})
 		check(t, err)
 		defer func() { check(t, e.Close()) }()
-		check(t, e.Start())
+		check(t, emulator.StartAnew(e))
 		use(plain(t, e))
 	}
 	run(func(w *wire) {
@@ -61,7 +56,7 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("at once")}))
 		want("at once")
 		// The client hands a message out before it acknowledges it, and what is not acknowledged comes again.
-		await(t, func() error {
+		await.Until(t, "the acknowledgement", func() error {
 			if _, device := w.on(hubHost, "GET", "/devices/device-1"+apiVersion, "", owner); device["cloudToDeviceMessageCount"] != 0.0 {
 				return fmt.Errorf("got %v, want the first message acknowledged", device)
 			}

@@ -18,6 +18,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -197,7 +198,7 @@ func TestASeedIsForAnEmptyState(t *testing.T) {
 	check(t, os.WriteFile(seed, []byte(`{"format":1}`), 0o600))
 	e, err := emulator.New(emulator.Options{Dir: dir, Seed: seed})
 	check(t, err)
-	check(t, e.Start())
+	check(t, emulator.StartAnew(e))
 	plain(t, e).must("PUT", groupPath+groupVersion, groupJSON)
 	check(t, e.Close())
 	again := emulator.RunT(t, emulator.Options{Dir: dir, Seed: seed})
@@ -295,7 +296,7 @@ func TestAConnectionEndsWithItsTokenWhenTheClockIsMoved(t *testing.T) {
 	hub := l.overHTTPS(l.holding("device-1", primary)).state("assignedHub")
 	device := l.connect(hub, "device-1", token(t, hub+"/devices/device-1", "", primary))
 	l.e.MoveClock(366 * 24 * time.Hour)
-	await(t, func() error {
+	await.Until(t, "the end of the connection", func() error {
 		if device.IsConnectionOpen() {
 			return fmt.Errorf("the device is connected with a token that has expired")
 		}
@@ -320,7 +321,7 @@ func (y *yard) connect(hub, id, password string) mqtt.Client {
 	y.t.Helper()
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tls://" + y.e.Endpoints().MQTT).SetClientID(id).
 		SetUsername(hub + "/" + id + "/?api-version=2021-04-12").SetPassword(password).SetProtocolVersion(4).
-		SetAutoReconnect(false).SetConnectTimeout(patience).SetTLSConfig(y.tls(device{})))
+		SetAutoReconnect(false).SetConnectTimeout(await.Limit).SetTLSConfig(y.tls(device{})))
 	y.wait(c.Connect())
 	y.t.Cleanup(func() { c.Disconnect(0) })
 	return c

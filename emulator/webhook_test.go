@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // hook is a webhook that answers what it is told to and keeps what it is asked.
@@ -73,7 +74,7 @@ func (h *hook) custom() string {
 
 func TestAWebhookChoosesTheHub(t *testing.T) {
 	t.Parallel()
-	y, h := newYard(t), newHook(t)
+	y, h := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	for name, register := range fronts {
 		id := "sn-" + strings.ToLower(strings.ReplaceAll(name, " ", "-"))
 		y.enroll(id, keyed+`,"iotHubs":["`+hub2+`","`+hub1+`"],"initialTwin":{"tags":{"from":"entry"}},`+h.custom())
@@ -130,10 +131,12 @@ func TestAWebhookChoosesTheHub(t *testing.T) {
 // TestASlowWebhookKeepsNobodyWaiting: the device is answered, and may leave, while the webhook thinks.
 func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 	t.Parallel()
-	y, decide, asked := newYard(t), make(chan struct{}), make(chan struct{}, 1)
+	y, decide, asked := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), make(chan struct{}), make(chan struct{}, 1)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked <- struct{}{}
-		<-decide
+		if !await.Held(t, decide) {
+			return
+		}
 		_, _ = io.WriteString(w, `{"iotHubHostName":"`+hub2+`"}`)
 	}))
 	t.Cleanup(slow.Close)
@@ -142,7 +145,7 @@ func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 	d := y.holding("sn-slow", primary)
 	path := "/" + y.scope + "/registrations/sn-slow"
 	status, started := y.on(globalHost, "PUT", path+"/register?api-version=2021-10-01", "{}", d.token)
-	<-asked
+	await.Next(t, asked, "the call of the webhook")
 	if status != http.StatusAccepted || started["status"] != "assigning" {
 		t.Fatalf("got %d %v, want the registration to be under way", status, started)
 	}
@@ -155,7 +158,7 @@ func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 		t.Errorf("got %d %v for another device, want it not to be found", status, got)
 	}
 	close(decide)
-	for deadline := time.Now().Add(patience); status == http.StatusAccepted && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(await.Limit); status == http.StatusAccepted && time.Now().Before(deadline); {
 		status, started = y.on(globalHost, "GET", path+operation, "", d.token)
 	}
 	if got := (result{status, started}); status != http.StatusOK || got.state("assignedHub") != hub2 {
@@ -166,7 +169,7 @@ func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 // TestAWebhookIsToldOfGroupsAndCertificates: the other shapes of the request.
 func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
 	t.Parallel()
-	y, h := newYard(t), newHook(t)
+	y, h := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	root := issue(t, nil, "root", true)
 	y.must("PUT", servicePath+"/certificates/root"+serviceVersion, `{"properties":{"certificate":"`+root.base64()+`","isVerified":true}}`)
 	y.service("PUT", "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":{"type":"x509","x509":{"caReferences":{"primary":"root"}}},`+h.custom()+`}`)
@@ -191,7 +194,8 @@ func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
 
 func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 	t.Parallel()
-	y, h := newYard(t, emulator.Options{WebhookTimeout: 200 * time.Millisecond}), newHook(t)
+	patient, h := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
+	hurried := newYard(t, emulator.Options{WebhookTimeout: 200 * time.Millisecond}) // for the webhook that is silent
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
 	tests := []struct {
@@ -217,9 +221,10 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 	}
 	for i, test := range tests {
 		id := fmt.Sprintf("sn-%d", i)
-		custom := h.custom()
+		custom, y := h.custom(), patient
 		switch test.status {
 		case 0:
+			y = hurried
 			h.mu.Lock()
 			h.hang = true
 			h.mu.Unlock()

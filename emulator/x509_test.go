@@ -17,6 +17,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 // newChain makes an authority and a device's certificate that it signed.
@@ -63,7 +64,7 @@ func TestAHubKnowsDevicesByItsAuthorities(t *testing.T) {
 		c.Disconnect(0)
 		return token.Error()
 	}
-	device := &wire{t: t, e: e, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config}}}
+	device := &wire{t: t, e: e, http: &http.Client{Transport: &http.Transport{TLSClientConfig: config}, Timeout: await.Limit}}
 	t.Cleanup(device.http.CloseIdleConnections)
 	send := func() int {
 		r, err := http.NewRequestWithContext(t.Context(), "POST", e.Endpoints().Data+"/devices/device-2/messages/events"+apiVersion, strings.NewReader("x"))

@@ -22,6 +22,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -31,7 +32,6 @@ const (
 	hub1, hub2  = "hub-1.azure-devices.net", "hub-2.azure-devices.net"
 	primary     = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE="
 	secondary   = "OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2NTQzMjEwOTg="
-	patience    = 20 * time.Second
 )
 
 // yard is an emulated cloud with two hubs linked to one provisioning service, made over ARM, for devices that come over the wire.
@@ -195,13 +195,13 @@ func (y *yard) overHTTPS(d device) result {
 		if d.token != "" {
 			r.Header.Set("Authorization", d.token)
 		}
-		response, err := (&http.Client{Transport: transport}).Do(r)
+		response, err := (&http.Client{Transport: transport, Timeout: await.Limit}).Do(r)
 		check(y.t, err)
 		status, body_ := answer(y.t, response)
 		return result{status, body_}
 	}
 	got := send("PUT", "/register", d.body)
-	for deadline := time.Now().Add(patience); got.status == http.StatusAccepted && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(await.Limit); got.status == http.StatusAccepted && time.Now().Before(deadline); {
 		got = send("GET", "/operations/"+fmt.Sprint(got.body["operationId"]), "")
 	}
 	return got
@@ -226,11 +226,11 @@ func (y *yard) overWebSocket(d device) result {
 func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 	y.t.Helper()
 	o := mqtt.NewClientOptions().SetClientID(d.id).SetUsername(d.scope + "/registrations/" + d.id + "/api-version=" + d.apiVersion()).
-		SetPassword(d.token).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(patience).SetTLSConfig(y.tls(d))
+		SetPassword(d.token).SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit).SetTLSConfig(y.tls(d))
 	dial(o)
 	c := mqtt.NewClient(o)
 	connecting := c.Connect()
-	if !connecting.WaitTimeout(patience) {
+	if !connecting.WaitTimeout(await.Limit) {
 		y.t.Fatalf("%s: no answer to CONNECT", d.id)
 	}
 	if connecting.Error() != nil {
@@ -245,20 +245,15 @@ func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 	y.wait(c.Subscribe("$dps/registrations/res/#", 1, func(_ mqtt.Client, m mqtt.Message) { replies <- m }))
 	ask := func(topic, body string) result {
 		y.wait(c.Publish(topic, 1, false, body))
-		select {
-		case m := <-replies:
-			status, err := strconv.Atoi(strings.Split(m.Topic(), "/")[3])
-			check(y.t, err)
-			got := result{status: status}
-			check(y.t, json.Unmarshal(m.Payload(), &got.body))
-			return got
-		case <-time.After(patience):
-			y.t.Fatalf("%s: no reply to %s", d.id, topic)
-			return result{}
-		}
+		m := await.Next(y.t, replies, d.id+": the reply to "+topic)
+		status, err := strconv.Atoi(strings.Split(m.Topic(), "/")[3])
+		check(y.t, err)
+		got := result{status: status}
+		check(y.t, json.Unmarshal(m.Payload(), &got.body))
+		return got
 	}
 	got := ask("$dps/registrations/PUT/iotdps-register/?$rid=1", d.body)
-	for deadline := time.Now().Add(patience); got.status == http.StatusAccepted && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(await.Limit); got.status == http.StatusAccepted && time.Now().Before(deadline); {
 		got = ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid=2&operationId="+fmt.Sprint(got.body["operationId"]), " ")
 	}
 	return got
@@ -266,7 +261,7 @@ func (y *yard) mqtt(d device, dial func(*mqtt.ClientOptions)) result {
 
 func (y *yard) wait(token mqtt.Token) {
 	y.t.Helper()
-	if !token.WaitTimeout(patience) || token.Error() != nil {
+	if !token.WaitTimeout(await.Limit) || token.Error() != nil {
 		y.t.Fatalf("no acknowledgement: %v", token.Error())
 	}
 }

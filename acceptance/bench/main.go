@@ -128,7 +128,7 @@ type part struct {
 
 var parts = []part{
 	{"pulumi", measurePulumi}, {"environments", measureEnvironments}, {"enrollments", measureEnrolling}, {"registrations", measureRegistrations},
-	{"visits", measureVisits}, {"sets", measureSets}, {"population", measurePopulation},
+	{"visits", measureVisits}, {"crowd", measureCrowd}, {"sets", measureSets}, {"population", measurePopulation},
 }
 
 func partNames() string {

@@ -25,6 +25,7 @@ type Report struct {
 	Commit        *CommitSize  `json:"commit,omitempty"`
 	Registrations []Rate       `json:"registrations,omitempty"`
 	Visits        *Visits      `json:"visits,omitempty"`
+	Crowds        []Crowd      `json:"crowds,omitempty"`
 	Enrolling     *Enrolling   `json:"enrolling,omitempty"`
 	Singles       *Comparison  `json:"singles,omitempty"`
 	Sets          []SetSize    `json:"sets,omitempty"`
@@ -126,6 +127,12 @@ func (r Report) print(w io.Writer) error {
 	if v := r.Visits; v != nil {
 		fmt.Fprintf(t, "\nConnect, subscribe, publish, disconnect; per second, %s\tmosquitto\ta hub\treached\n", v.KeyExchange)
 		fmt.Fprintf(t, "%s\t%.0f\t%.0f\t%.0f %%\n", v.Version, v.Mosquitto, v.Emulator, v.Percent)
+	}
+	if len(r.Crowds) > 0 {
+		fmt.Fprintf(t, "\nFirst registrations/s over MQTT, beside\tconnected devices\n")
+		for _, c := range r.Crowds {
+			fmt.Fprintf(t, "\t%d\t%.0f\n", c.Connected, c.Registrations)
+		}
 	}
 	r.printEnrollments(t)
 	if len(r.Population) > 0 {

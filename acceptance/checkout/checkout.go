@@ -6,6 +6,7 @@ package checkout
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"evenkeel/internal/environment"
 )
@@ -82,14 +84,23 @@ func Build(folder string, progress io.Writer) error {
 // Stack is the environment that stories and benchmarks work on when they name none, whoever runs them.
 const Stack = "local"
 
-// Keel runs the built keel in a checkout and returns its standard output.
+// Limit is how long a command may take; the longest need a minute on an idle machine.
+const Limit = 15 * time.Minute
+
+// Keel runs the built keel in a checkout and returns its standard output. One that does not end in time is killed.
 func Keel(folder string, args ...string) ([]byte, error) {
-	cmd := exec.Command(filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
+	ctx, cancel := context.WithTimeoutCause(context.Background(), Limit, fmt.Errorf("it has not ended after %s", Limit))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(folder, ".evenkeel", "bin", "keel"), args...)
 	cmd.Dir = folder
 	cmd.Env = append(os.Environ(), "EVENKEEL_STACK="+Stack)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	cmd.WaitDelay = time.Minute // its children may hold its output open
 	out, err := cmd.Output()
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keel %s: %w\n%s%s", strings.Join(args, " "), err, out, stderr.Bytes())
 	}

@@ -3,11 +3,13 @@
 package node_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
+	"time"
 
 	own "evenkeel/acceptance/checkout"
 )
@@ -31,7 +33,9 @@ func TestAzuresSDKsForNodeOnLoopbackNeedNothingButKeelEnv(t *testing.T) {
 	}
 	// Twice as a device: before it has a hub, and after.
 	for _, c := range []struct{ flags, passed string }{{"--device device-1", "1"}, {"--device device-1", "2"}, {"--admin", "1"}} {
-		run := exec.CommandContext(t.Context(), "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+`)"; exec node --test --test-reporter=tap env.test.js`)
+		ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+		defer cancel()
+		run := exec.CommandContext(ctx, "sh", "-c", `eval "$(cd "$CHECKOUT" && .evenkeel/bin/keel env `+c.flags+`)"; exec node --test --test-reporter=tap env.test.js`)
 		run.Env = append(os.Environ(), "CHECKOUT="+folder)
 		out, err := run.CombinedOutput()
 		t.Logf("%s", out)

@@ -46,7 +46,7 @@ func TestScripts(t *testing.T) {
 			"azurelogin": azureLogin,
 			"claim":      claimed,
 			"release":    release,
-			"await":      await,
+			"await":      awaitLine,
 		},
 	})
 }

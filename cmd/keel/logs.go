@@ -23,41 +23,117 @@ func (a *app) emulatorLogs(ctx context.Context, follow bool) error {
 	if err != nil {
 		return err
 	}
-	file, err := os.Open(folder.Log())
+	log, err := openLog(folder.Log())
 	if errors.Is(err, os.ErrNotExist) {
 		return hint.To(errors.New("there is no log: the emulator has not run here"), "start it with: keel emulator start")
 	}
 	if err != nil {
 		return fmt.Errorf("print the log: %w", err)
 	}
-	defer func() { _ = file.Close() }()
+	defer func() { _ = log.file.Close() }()
 	write := func(line string) error { _, err := io.WriteString(a.stdout, line); return err }
 	if a.json {
 		encoder := json.NewEncoder(a.stdout)
 		write = func(line string) error { return encoder.Encode(parseLog(strings.TrimRight(line, "\r\n"))) }
 	}
-	lines, begun := bufio.NewReader(file), ""
+	if follow {
+		err = log.follow(ctx, write)
+	} else {
+		err = log.print(write)
+	}
+	if err != nil {
+		return fmt.Errorf("print the log: %w", err)
+	}
+	return nil
+}
+
+// logFile is a log that may grow while it is read.
+type logFile struct {
+	path  string
+	file  *os.File
+	lines *bufio.Reader
+	// read is how many bytes were read, begun the part of a line among them that has no end yet.
+	read  int64
+	begun string
+}
+
+func openLog(path string) (*logFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return &logFile{path: path, file: file, lines: bufio.NewReader(file)}, nil
+}
+
+// print calls write with the lines that there are, the last one with or without its end.
+func (l *logFile) print(write func(line string) error) error {
+	if err := l.rest(write); err != nil || l.begun == "" {
+		return err
+	}
+	return write(l.begun)
+}
+
+// rest calls write with the whole lines that were not read yet.
+func (l *logFile) rest(write func(line string) error) error {
 	for {
-		text, err := lines.ReadString('\n')
-		begun += text // the end of the file may be in the middle of a line that is being written
-		switch {
-		case err == nil || !follow && begun != "":
-			if writeErr := write(begun); writeErr != nil {
-				return fmt.Errorf("print the log: %w", writeErr)
-			}
-			begun = ""
-		case err != io.EOF:
-			return fmt.Errorf("print the log: %w", err)
-		case !follow:
+		text, err := l.lines.ReadString('\n')
+		l.read += int64(len(text))
+		l.begun += text
+		if err == io.EOF {
 			return nil
-		default:
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-time.After(logPoll):
-			}
+		}
+		if err != nil {
+			return err
+		}
+		line := l.begun
+		l.begun = ""
+		if err := write(line); err != nil {
+			return err
 		}
 	}
+}
+
+// follow calls write with the lines that there are and then with those that come, until ctx ends. A log that is
+// removed or emptied goes on with the file that takes its place.
+func (l *logFile) follow(ctx context.Context, write func(line string) error) error {
+	for {
+		// The look comes first: what was written to the file until it was replaced is read before the new one is.
+		next, replaced := l.replacement()
+		err := l.rest(write)
+		if replaced {
+			if err == nil && l.begun != "" {
+				err = write(l.begun + "\n")
+			}
+			_ = l.file.Close()
+			*l = *next
+		}
+		if err != nil {
+			return err
+		}
+		if replaced {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(logPoll):
+		}
+	}
+}
+
+// replacement opens the log again when its file is another one by now, or holds less than was read.
+func (l *logFile) replacement() (next *logFile, replaced bool) {
+	next, err := openLog(l.path)
+	if err != nil {
+		return nil, false // it has not come back yet
+	}
+	before, errBefore := l.file.Stat()
+	now, errNow := next.file.Stat()
+	if errBefore == nil && errNow == nil && (!os.SameFile(before, now) || now.Size() < l.read) {
+		return next, true
+	}
+	_ = next.file.Close()
+	return nil, false
 }
 
 // parseLog takes a line of the log apart: pairs as key=value, with values in quotes where they need them. A line that is none of the

@@ -96,14 +96,14 @@ func release(ts *testscript.TestScript, _ bool, _ []string) {
 	(<-ts.Value(held).(chan func()))()
 }
 
-// await FILE PATTERN: waits until a line of a file matches.
-func await(ts *testscript.TestScript, neg bool, args []string) {
+// awaitLine is the command await FILE PATTERN: waits until a line of a file matches.
+func awaitLine(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: await FILE PATTERN")
 	}
 	pattern := regexp.MustCompile("(?m)" + args[1])
 	var text []byte
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		text, _ = os.ReadFile(ts.MkAbs(args[0])) // absent: not yet
 		if pattern.Match(text) {
 			return

@@ -11,7 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"evenkeel/internal/await"
 )
 
 // asPlugin in the environment makes the test binary the plugin itself.
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 
 func TestThePluginEndsWithItsEngine(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	plugin := exec.CommandContext(ctx, os.Args[0], "127.0.0.1:1") // the address of an engine that is not there
 	plugin.Env = append(os.Environ(), asPlugin+"=1")
@@ -69,13 +70,13 @@ func TestTheScriptHandsOverOrNamesTheBuild(t *testing.T) {
 	}
 	write(t, script, string(text))
 
-	output, err := exec.Command(script, "127.0.0.1:1").CombinedOutput()
+	output, err := exec.CommandContext(await.Context(t), script, "127.0.0.1:1").CombinedOutput()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(string(output), "run 'make build' (or 'go run ./cmd/keel build') in "+root) {
 		t.Errorf("without the binary: got %v, %q, want exit code 1 and the command that builds it", err, output)
 	}
 	write(t, filepath.Join(root, ".evenkeel", "bin", "pulumi-resource-azure-dps"), "#!/bin/sh\necho \"$#: $1\"\nexit 7\n")
-	output, err = exec.Command(script, "127.0.0.1:1 x").Output()
+	output, err = exec.CommandContext(await.Context(t), script, "127.0.0.1:1 x").Output()
 	if !errors.As(err, &exit) || exit.ExitCode() != 7 || string(output) != "1: 127.0.0.1:1 x\n" {
 		t.Errorf("with the binary: got %v, %q, want its own output and exit code", err, output)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
 	"evenkeel/internal/armapi"
+	"evenkeel/internal/await"
 )
 
 // tenantsOf is a credential whose tokens tell the tenant that they were asked of.
@@ -135,15 +136,10 @@ func TestAWaitThatWasToldEndsWithTheCaller(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
-		<-answered
+		await.Next(t, answered, "an answer")
 		cancel()
-		select {
-		case err := <-ended:
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("%d: got %v, want the cancellation", status, err)
-			}
-		case <-time.After(time.Minute):
-			t.Fatalf("%d: the request goes on waiting", status)
+		if err := await.Next(t, ended, "the end of the request"); !errors.Is(err, context.Canceled) {
+			t.Errorf("%d: got %v, want the cancellation", status, err)
 		}
 	}
 }

@@ -8,14 +8,15 @@ import (
 	"net/http"
 	"testing"
 
-	"evenkeel/emulator"
-	"evenkeel/internal/armplugin"
-
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"evenkeel/emulator"
+	"evenkeel/internal/armplugin"
+	"evenkeel/internal/await"
 )
 
 // serveEmulated starts the plugin in front of an emulator and returns its address.
@@ -26,7 +27,7 @@ func serveEmulated(t *testing.T) string {
 	if !roots.AppendCertsFromPEM(at.CAPEM) {
 		t.Fatal("the emulator's CA is no certificate")
 	}
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
+	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}}
 	credential, err := azidentity.NewClientSecretCredential(at.TenantID, at.ClientID, at.ClientSecret, &azidentity.ClientSecretCredentialOptions{
 		ClientOptions:            policy.ClientOptions{Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: at.ARM}, Transport: client},
 		DisableInstanceDiscovery: true,
@@ -47,7 +48,7 @@ func serveEmulated(t *testing.T) string {
 	}()
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
+		if err := await.Next(t, ended, "the end of Serve"); err != nil {
 			t.Errorf("Serve ended with %v", err)
 		}
 	})

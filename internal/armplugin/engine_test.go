@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"evenkeel/internal/armplugin"
-
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/golang-jwt/jwt/v5"
@@ -20,6 +18,9 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+
+	"evenkeel/internal/armplugin"
+	"evenkeel/internal/await"
 )
 
 const (
@@ -63,7 +64,7 @@ func servePlugin(t *testing.T, endpoint string, transport *http.Client) string {
 	}()
 	t.Cleanup(func() {
 		stop()
-		if err := <-ended; err != nil {
+		if err := await.Next(t, ended, "the end of Serve"); err != nil {
 			t.Errorf("Serve ended with %v", err)
 		}
 	})

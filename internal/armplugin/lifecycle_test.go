@@ -4,11 +4,12 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/resource/plugin"
+
+	"evenkeel/internal/await"
 )
 
 func groupInputs() resource.PropertyMap {
@@ -327,16 +328,11 @@ func TestCancelEndsAHangingRequestAndRecordsWhatMayExist(t *testing.T) {
 		got, err := e.Create(context.Background(), plugin.CreateRequest{URN: urn(hubType, "hub-1"), Properties: hubInputs()})
 		created <- outcome{got, err}
 	}()
-	<-arm.held
+	await.Next(t, arm.held, "the held request")
 	if err := e.SignalCancellation(context.Background()); err != nil {
 		t.Fatalf("Cancel: %v", err)
 	}
-	var o outcome
-	select {
-	case o = <-created: // the request is still held
-	case <-time.After(time.Minute):
-		t.Fatal("the operation goes on after it was cancelled")
-	}
+	o := await.Next(t, created, "the end of the cancelled operation") // the request is still held
 	if o.err == nil || o.got.Status != resource.StatusPartialFailure || o.got.ID != hubID {
 		t.Errorf("got %+v and %v, want a partial failure of %s", o.got, o.err, hubID)
 	}
@@ -358,11 +354,11 @@ func TestACancelledUpdateKeepsTheOutputsAndTheNewInputs(t *testing.T) {
 		got, err := e.Update(context.Background(), plugin.UpdateRequest{URN: made.urn, ID: made.id, OldInputs: made.inputs, OldOutputs: made.outputs, NewInputs: news})
 		updated <- outcome{got, err}
 	}()
-	<-arm.held
+	await.Next(t, arm.held, "the held request")
 	if err := e.SignalCancellation(context.Background()); err != nil {
 		t.Fatalf("Cancel: %v", err)
 	}
-	o := <-updated
+	o := await.Next(t, updated, "the end of the cancelled operation")
 	if o.err == nil || o.got.Status != resource.StatusPartialFailure {
 		t.Fatalf("got %+v and %v, want a partial failure", o.got, o.err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/dpsapi"
 )
 
@@ -147,7 +148,7 @@ func endsWhenCancelled(t *testing.T, arrived <-chan struct{}, call func(context.
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- call(ctx) }()
-	enough := time.After(30 * time.Second)
+	enough := time.After(await.Limit)
 	select {
 	case <-arrived:
 	case <-enough:

@@ -3,7 +3,6 @@
 package environment_test
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/environment"
 )
 
@@ -42,12 +42,8 @@ func TestAChildIsInterruptedOnce(t *testing.T) {
 				ended <- e.Exec(ctx, t.TempDir(), "sh", "-c", "trap 'echo interrupted' INT; echo $$; read line; read line; echo end")
 				into.Close()
 			}()
-			lines := bufio.NewReader(output)
-			first, err := lines.ReadString('\n')
-			if err != nil {
-				t.Fatal(err)
-			}
-			pid, err := strconv.Atoi(strings.TrimSpace(first))
+			lines := await.NewLines(t, "the child", output, func() { _ = output.Close() })
+			pid, err := strconv.Atoi(strings.TrimSpace(lines.Next()))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -60,17 +56,17 @@ func TestAChildIsInterruptedOnce(t *testing.T) {
 			}
 			cancel()
 			if test.sent != "" {
-				if line, err := lines.ReadString('\n'); err != nil || line != test.sent {
-					t.Errorf("after the interrupt: got %q, %v, want %q", line, err, test.sent)
+				if line := lines.Next() + "\n"; line != test.sent {
+					t.Errorf("after the interrupt: got %q, want %q", line, test.sent)
 				}
 			}
 			_, _ = io.Copy(end, bytes.NewBufferString("\n\n"))
 			end.Close()
-			rest, err := io.ReadAll(lines)
-			if err != nil || string(rest) != "end\n" {
-				t.Errorf("in the end: got %q, %v", rest, err)
+			if line := lines.Next(); line != "end" {
+				t.Errorf("in the end: got %q", line)
 			}
-			<-ended
+			lines.End()
+			await.Next(t, ended, "the end of the child")
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/claim"
 	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
@@ -73,7 +74,7 @@ func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
 		t.Fatalf("got %v at once, want it to wait", err)
 	}
 	release()
-	if err := <-got; err != nil {
+	if err := await.Next(t, got, "the claim"); err != nil {
 		t.Errorf("after the release: got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -193,9 +194,9 @@ func TestABackendHasOneOriginForEachProject(t *testing.T) {
 			seen <- origin + strings.Repeat("!", len(errorText(err)))
 		}()
 	}
-	first := <-seen
+	first := await.Next(t, seen, "an origin")
 	for range cap(seen) - 1 {
-		if got := <-seen; got != first {
+		if got := await.Next(t, seen, "an origin"); got != first {
 			t.Errorf("got %q and %q, want one", got, first)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/hublink"
 )
 
@@ -66,7 +67,7 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			ended := start(ctx, f.client(t, pace))
-			<-answered
+			await.Next(t, answered, "an answer")
 			cancel()
 			got := wait(t, ended)
 			if !errors.Is(got.err, context.Canceled) || test.sent && !got.sent {
@@ -83,14 +84,14 @@ func TestWhoWaitsForAnotherEndsBeforeIt(t *testing.T) {
 	f.before = func(http.ResponseWriter, *http.Request) bool {
 		select {
 		case arrived <- struct{}{}:
-			<-release
+			await.Held(t, release)
 		default:
 		}
 		return false
 	}
 	client := f.client(t, quick)
 	first := start(t.Context(), client)
-	<-arrived
+	await.Next(t, arrived, "the first change")
 	ctx, cancel := context.WithCancel(t.Context())
 	second := start(ctx, client)
 	cancel()
@@ -120,11 +121,5 @@ func start(ctx context.Context, client *hublink.Client) <-chan outcome {
 
 func wait(t *testing.T, ended <-chan outcome) outcome {
 	t.Helper()
-	select {
-	case got := <-ended:
-		return got
-	case <-time.After(time.Minute):
-		t.Fatal("the change goes on waiting")
-		panic("unreachable")
-	}
+	return await.Next(t, ended, "the end of the change")
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/hublink"
 )
 
@@ -176,7 +177,7 @@ func TestChangesByOneClientDoNotCollide(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	await.Return(t, "the links", all.Wait)
 	puts := 0
 	for _, method := range f.log {
 		if method == http.MethodPut {

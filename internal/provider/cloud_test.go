@@ -22,6 +22,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -48,7 +49,7 @@ func newAzure(t *testing.T, options ...emulator.Options) *azure {
 	a.roots.AppendCertsFromPEM(ends.CAPEM)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: a.roots}}
 	t.Cleanup(transport.CloseIdleConnections)
-	a.devices = &http.Client{Transport: transport}
+	a.devices = &http.Client{Transport: transport, Timeout: await.Limit}
 	client := policy.ClientOptions{
 		Transport: a.devices,
 		Cloud: cloud.Configuration{

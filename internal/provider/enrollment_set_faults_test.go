@@ -17,6 +17,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 func TestASetThatIsInterruptedKeepsWhatWasDone(t *testing.T) {
@@ -266,11 +267,11 @@ func TestASetThatWaitsIsInterruptedAtOnce(t *testing.T) {
 		defer close(done)
 		set.tryCreate(inputs)
 	}()
-	<-waiting
+	await.Closed(t, waiting, "the first pause")
 	must(t, server.Cancel())
 	select {
 	case <-done:
-	case <-time.After(long / 2):
+	case <-time.After(long):
 		t.Fatal("the creation goes on waiting after it was cancelled")
 	}
 	if got := len(devicesOf(set)) - len(unansweredOf(set)); got != 30 {

@@ -12,6 +12,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 )
 
 const servicePath = "/subscriptions/" + emulator.SubscriptionID + "/resourceGroups/rg-1/providers/Microsoft.Devices/provisioningServices/dps-1"
@@ -209,10 +210,10 @@ func race(t *testing.T, s *shared) {
 		first.id, first.inputs, first.state = created.ID, checked, created.Properties
 		done <- err
 	}()
-	must(t, hold.Held(t.Context()))
+	must(t, hold.Held(await.Context(t)))
 	second.up(s.link("hub-3", nil))
 	hold.Release()
-	must(t, <-done)
+	must(t, await.Next(t, done, "the first link"))
 	if got := first.refresh(); got != nil {
 		t.Errorf("the first stack: refresh got %v, want none", got)
 	}

@@ -11,6 +11,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
 
@@ -82,7 +83,7 @@ func TestRotationsNeverFailADevice(t *testing.T) {
 	})
 	awaitOne := func() {
 		for range 2 { // the second began after the first was done, so after the deployment
-			if err := <-registrations; err != nil {
+			if err := await.Next(t, registrations, "a registration"); err != nil {
 				t.Errorf("a registration failed: %v", err)
 			}
 		}
@@ -94,7 +95,7 @@ func TestRotationsNeverFailADevice(t *testing.T) {
 		awaitOne()
 	}
 	stop()
-	registering.Wait()
+	await.Return(t, "the registrations", registering.Wait)
 	close(registrations)
 	for err := range registrations {
 		if err != nil {

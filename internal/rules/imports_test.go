@@ -31,6 +31,7 @@ var owned = []struct {
 	{module + "/internal/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
 	{module + "/internal/login", []string{"internal/provider", "internal/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
+	{module + "/internal/await", nil, "it is for tests"},
 	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
 	{module + "/internal/deviceca", []string{"cmd", "acceptance"}, "certificates of devices are made for people and tests; the program is given them"},
 	{module + "/internal/controlapi", []string{"cmd"}, "only keel steers the emulator"},

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/internal/await"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/toolchain"
 )
@@ -197,7 +198,7 @@ func TestMissingToolsAreBuiltOnceByTwoAtATime(t *testing.T) {
 			}
 		})
 	}
-	wait.Wait()
+	await.Return(t, "both builds", wait.Wait)
 	if got := b.builds(); got != 3 {
 		t.Errorf("got %d builds, want 3: host, wrapper, CLI", got)
 	}

@@ -5,8 +5,10 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"evenkeel/emulator/internal/amqp"
+	"evenkeel/internal/await"
 )
 
 // What clients begin with: the header, a frame with the performative open of the container "c", and one with sasl-init for PLAIN.
@@ -22,6 +24,7 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 	t.Helper()
 	client, server := net.Pipe()
 	defer client.Close()
+	_ = client.SetDeadline(time.Now().Add(await.Limit))
 	refused := make(chan error, 1)
 	go func() { refused <- amqp.Refuse(server) }()
 	go func() {
@@ -41,7 +44,7 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 		}
 	}
 	_ = client.Close()
-	return heard, <-refused
+	return heard, await.Next(t, refused, "the end of Refuse")
 }
 
 func TestClientsAreToldThatThereIsNoAMQP(t *testing.T) {

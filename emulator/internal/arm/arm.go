@@ -64,6 +64,9 @@ type call struct {
 	// values are the path's variables, as spelled in the request.
 	values  map[string]string
 	version string
+	// content is the body, once it was read.
+	content []byte
+	whole   bool
 }
 
 // New returns the handler of the ARM surface.
@@ -98,6 +101,10 @@ func (s *surface) route(pattern string, h handler) {
 // change is route for an operation that changes something.
 func (s *surface) change(pattern string, h handler) {
 	s.route(pattern, func(c *call) error {
+		// Before the lock: a client that sends its body slowly holds up nobody.
+		if err := c.read(); err != nil {
+			return err
+		}
 		c.changes.Lock()
 		defer c.changes.Unlock()
 		return h(c)
@@ -189,10 +196,12 @@ func (c *call) resource() state.ResourceID {
 	return state.ResourceID{Subscription: c.values["subscription"], Group: c.values["group"], Name: c.values["name"]}
 }
 
-// body decodes the request's JSON. Unknown members are passed over, as Azure does.
-func (c *call) body(into any) error {
-	data, err := io.ReadAll(c.r.Body)
-	if err != nil {
+// read reads the body to its end, once.
+func (c *call) read() (err error) {
+	if c.whole {
+		return nil
+	}
+	if c.content, err = io.ReadAll(c.r.Body); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return armError(http.StatusRequestEntityTooLarge, "RequestContentTooLarge",
@@ -200,7 +209,16 @@ func (c *call) body(into any) error {
 		}
 		return armError(http.StatusBadRequest, "InvalidRequestContent", "The request content could not be read.")
 	}
-	if err := json.Unmarshal(data, into); err != nil {
+	c.whole = true
+	return nil
+}
+
+// body decodes the request's JSON. Unknown members are passed over, as Azure does.
+func (c *call) body(into any) error {
+	if err := c.read(); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(c.content, into); err != nil {
 		return armError(http.StatusBadRequest, "InvalidRequestContent",
 			"The request content was invalid and could not be deserialized: '%s'.", describeJSON(err))
 	}

@@ -7,6 +7,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 )
@@ -70,13 +71,15 @@ type Client interface {
 	Close(reason error)
 	// Remote is the client's network address.
 	Remote() string
+	// Context ends with the connection: when the client goes, and when Close is called. What Accept, Subscribe and
+	// Publish wait for should end with it.
+	Context() context.Context
 }
 
 // Session is one accepted connection. Subscribe, Unsubscribe and Publish are called one after the other, in the client's order.
 type Session interface {
-	// ID names the client among all of the broker. When a second connection is accepted with it, the first is closed. Fronts begin it
-	// with a word of their own.
-	ID() string
+	// Name names the connection in the log. Whether one client may have two connections is the front's affair.
+	Name() string
 	// Subscribe is asked for each filter, with qos at most MaxQoS; it returns the granted one, or Refused. An error closes the
 	// connection.
 	Subscribe(filter string, qos byte) (granted byte, err error)

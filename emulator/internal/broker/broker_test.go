@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -16,11 +17,11 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/internal/await"
 )
 
 const (
-	patience = time.Minute
-	secret   = "SharedAccessSignature sr=x&sig=y&se=1"
+	secret = "SharedAccessSignature sr=x&sig=y&se=1"
 )
 
 // front accepts user names that begin with "ours/" with the right password; what follows names the session.
@@ -39,7 +40,7 @@ func (f *front) Accept(c broker.Connect) (broker.Session, error) {
 	if c.Password != secret {
 		return nil, errors.New("wrong password")
 	}
-	s := &session{id: name, client: c.Client, events: f.events}
+	s := &session{id: name, client: c.Client, events: f.events, goOn: make(chan struct{})}
 	if welcome, ok := strings.CutPrefix(name, "welcome "); ok {
 		if err := c.Client.Send(broker.Message{Topic: "welcome", Payload: []byte(welcome)}); err != nil {
 			return nil, err
@@ -57,9 +58,11 @@ type session struct {
 	id     string
 	client broker.Client
 	events chan string
+	// goOn ends what waits when it is closed.
+	goOn chan struct{}
 }
 
-func (s *session) ID() string { return s.id }
+func (s *session) Name() string { return s.id }
 
 func (s *session) Resumed() bool { return s.id == "resumed" }
 
@@ -83,6 +86,15 @@ func (s *session) Publish(m broker.Message) error {
 		return errors.New("unknown topic")
 	case "panic":
 		panic("as asked")
+	case "wait":
+		s.events <- s.id + " waits"
+		select {
+		case <-s.client.Context().Done():
+			s.events <- s.id + " waited: " + s.client.Context().Err().Error()
+			return s.client.Context().Err()
+		case <-s.goOn:
+			return nil
+		}
 	}
 	s.events <- s.id + " published " + m.Topic + " " + string(m.Payload)
 	if strings.HasPrefix(m.Topic, "echo/") {
@@ -139,7 +151,7 @@ func serve(t testing.TB, change func(*broker.Options)) server {
 		if err := b.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		if err := <-served; err != nil {
+		if err := await.Next(t, served, "the end of Serve"); err != nil {
 			t.Errorf("serve: %v", err)
 		}
 	})
@@ -148,7 +160,7 @@ func serve(t testing.TB, change func(*broker.Options)) server {
 
 func (s server) await(t testing.TB, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
 	defer cancel()
 	for {
 		select {
@@ -175,7 +187,7 @@ func (s server) dial(t testing.TB) client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(await.Limit))
 	return client{conn, t}
 }
 
@@ -361,14 +373,12 @@ func TestASubscriptionToAnUnknownTopicClosesTheConnection(t *testing.T) {
 	s.await(t, "a closed")
 }
 
-func TestANewConnectionOfTheSameSessionClosesTheOldOne(t *testing.T) {
+// TestConnectionsOfOneClientIDLiveBesideEachOther: which of them may stay is the front's to say.
+func TestConnectionsOfOneClientIDLiveBesideEachOther(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
-	first, other := s.connect(t, "ours/a"), s.connect(t, "ours/b")
-	second := s.connect(t, "ours/a")
-	first.wantClosed("first")
-	s.await(t, "a closed")
-	for _, c := range []client{second, other} { // both have the client id "device"
+	first, second := s.connect(t, "ours/a"), s.connect(t, "ours/a")
+	for _, c := range []client{first, second} {
 		c.publish("echo/1", "x", 0)
 		if _, ok := c.read().(*packets.PublishPacket); !ok {
 			t.Error("a connection that should live does not answer")
@@ -376,6 +386,14 @@ func TestANewConnectionOfTheSameSessionClosesTheOldOne(t *testing.T) {
 	}
 	if got := s.broker.Connections(); got != 2 {
 		t.Errorf("got %d connections, want 2", got)
+	}
+	s.front.mu.Lock()
+	s.front.sessions[0].client.Close(errors.New("as the front says"))
+	s.front.mu.Unlock()
+	first.wantClosed("first")
+	s.await(t, "a closed")
+	if got := s.broker.Connections(); got != 1 {
+		t.Errorf("got %d connections, want 1", got)
 	}
 }
 
@@ -409,8 +427,8 @@ func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 		}
 		_ = c.Close()
 		var got []string
-		for got = append(got, <-s.front.events); !slices.Contains(got, "a closed"); {
-			got = append(got, <-s.front.events)
+		for !slices.Contains(got, "a closed") {
+			got = append(got, await.Next(t, s.front.events, fmt.Sprintf("the end of a after %q", got)))
 		}
 		if published := slices.Contains(got, "a published will "+tc.will); published == tc.polite {
 			t.Errorf("will %q, goodbye %v: got %q", tc.will, tc.polite, got)
@@ -461,7 +479,7 @@ func TestCloseEndsEverySession(t *testing.T) {
 	if err := s.broker.Close(); err != nil {
 		t.Fatal(err)
 	}
-	got := []string{<-s.front.events, <-s.front.events}
+	got := []string{await.Next(t, s.front.events, "the first end"), await.Next(t, s.front.events, "the second end")}
 	if slices.Sort(got); !slices.Equal(got, []string{"a closed", "b closed"}) {
 		t.Errorf("got %q", got)
 	}

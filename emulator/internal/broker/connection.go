@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -19,15 +20,18 @@ const maxQueued = 1024
 
 // Reasons for which a connection ends.
 var (
-	errShutdown  = errors.New("broker is shutting down")
-	errTakenOver = errors.New("a new connection of the same client took over")
-	errSlow      = errors.New("client does not take its messages")
+	errShutdown = errors.New("broker is shutting down")
+	errSlow     = errors.New("client does not take its messages")
 )
 
 // connection is the Client of a session.
 type connection struct {
 	conn   net.Conn
+	wire   *wire
 	broker *Broker
+	// running is not done while the connection lasts.
+	running context.Context
+	ended   context.CancelFunc
 	// name is the library's client id: unique, because what is one client is decided by Session.ID.
 	name    string
 	closing atomic.Bool
@@ -49,6 +53,16 @@ type connection struct {
 	unacked map[uint16]func()
 	lastID  uint16
 }
+
+func newConnection(b *Broker, conn net.Conn, name string) *connection {
+	c := &connection{conn: conn, broker: b, name: name}
+	c.wire = &wire{Conn: conn, owner: c}
+	c.running, c.ended = context.WithCancel(context.Background())
+	return c
+}
+
+// Context implements Client.
+func (c *connection) Context() context.Context { return watched{c.running, c.wire} }
 
 // Send implements Client.
 func (c *connection) Send(m Message) error {
@@ -91,12 +105,14 @@ func (c *connection) release() {
 	}
 }
 
-// drain writes the queue until it is empty; the caller has set draining.
+// drain writes the queue until it is empty, or has to wait for an acknowledgement; the caller has set draining.
 func (c *connection) drain() {
 	for {
 		c.mu.Lock()
-		batch := c.queue
-		c.queue = nil
+		var batch []Message
+		if !c.answering {
+			batch, c.queue = c.queue, nil
+		}
 		c.draining = len(batch) > 0
 		c.mu.Unlock()
 		if len(batch) == 0 {
@@ -174,6 +190,7 @@ func (c *connection) stop(reason error) bool {
 		return false
 	}
 	c.cause.Store(&reason)
+	c.ended()
 	return true
 }
 
@@ -187,11 +204,11 @@ func (c *connection) reason(err error) error {
 	return err
 }
 
-func (c *connection) sessionID() string {
+func (c *connection) sessionName() string {
 	if c.session == nil {
 		return ""
 	}
-	return c.session.ID()
+	return c.session.Name()
 }
 
 // finish ends the session; the network connection is closed already, or never led to a session.
@@ -199,7 +216,7 @@ func (c *connection) finish() {
 	c.shut()
 	graceful := c.client != nil && errors.Is(c.client.StopCause(), packets.CodeDisconnect)
 	c.stop(ErrClosed)
-	c.broker.leave(c, c.sessionID())
+	c.broker.leave(c)
 	if c.session == nil {
 		return
 	}

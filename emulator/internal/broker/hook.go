@@ -81,7 +81,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 		return false
 	}
 	c.session = session
-	h.broker.enter(c, session.ID())
+	h.broker.enter()
 	return true
 }
 

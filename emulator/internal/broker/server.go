@@ -47,7 +47,7 @@ type Broker struct {
 	closed    bool
 	listeners map[net.Listener]struct{}
 	conns     map[*connection]struct{}
-	sessions  map[string]*connection
+	sessions  int
 }
 
 // New returns a broker that waits for Serve or ServeConn.
@@ -70,7 +70,7 @@ func New(o Options) (*Broker, error) {
 		fronts: o.Fronts, log: o.Log, timeout: o.ConnectTimeout,
 		// The server's own Serve is never called: it would publish $SYS topics and expire sessions, and we have neither.
 		server:    mqtt.New(&mqtt.Options{Capabilities: limits, Logger: quiet(o.Log)}),
-		listeners: map[net.Listener]struct{}{}, conns: map[*connection]struct{}{}, sessions: map[string]*connection{},
+		listeners: map[net.Listener]struct{}{}, conns: map[*connection]struct{}{},
 	}
 	if err := b.server.AddHook(&hook{broker: b}, nil); err != nil {
 		return nil, fmt.Errorf("set up the MQTT server: %w", err)
@@ -121,7 +121,7 @@ func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
 // ServeConn serves one connection, of any kind that carries MQTT packets as a stream, and returns when it has ended. When the
 // connection or what it wraps has a method ConnectionState, as *tls.Conn has, the peer certificates come from there.
 func (b *Broker) ServeConn(conn net.Conn) {
-	c := &connection{conn: conn, broker: b, name: strconv.FormatUint(b.names.Add(1), 10)}
+	c := newConnection(b, conn, strconv.FormatUint(b.names.Add(1), 10))
 	if !b.add(c) {
 		_ = conn.Close()
 		return
@@ -130,8 +130,8 @@ func (b *Broker) ServeConn(conn net.Conn) {
 	defer b.guard(c.finish)
 	b.guard(func() {
 		_ = conn.SetDeadline(time.Now().Add(b.timeout))
-		err := b.server.EstablishConnection("", &wire{Conn: conn, owner: c})
-		b.log.Debug("MQTT connection ended", "remote", c.Remote(), "session", c.sessionID(), "reason", c.reason(err))
+		err := b.server.EstablishConnection("", c.wire)
+		b.log.Debug("MQTT connection ended", "remote", c.Remote(), "session", c.sessionName(), "reason", c.reason(err))
 	})
 }
 
@@ -171,7 +171,7 @@ func (b *Broker) Close() error {
 func (b *Broker) Connections() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.sessions)
+	return b.sessions
 }
 
 func (b *Broker) add(c *connection) bool {
@@ -185,23 +185,19 @@ func (b *Broker) add(c *connection) bool {
 	return true
 }
 
-// enter makes c the connection of its session's id, and closes the one that had it.
-func (b *Broker) enter(c *connection, id string) {
+// enter counts a connection that has a session.
+func (b *Broker) enter() {
 	b.mu.Lock()
-	old := b.sessions[id]
-	b.sessions[id] = c
-	b.mu.Unlock()
-	if old != nil {
-		old.Close(errTakenOver)
-	}
+	defer b.mu.Unlock()
+	b.sessions++
 }
 
-func (b *Broker) leave(c *connection, id string) {
+func (b *Broker) leave(c *connection) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.conns, c)
-	if id != "" && b.sessions[id] == c {
-		delete(b.sessions, id)
+	if c.session != nil {
+		b.sessions--
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/internal/await"
 )
 
 func TestClientCertificatesReachTheFront(t *testing.T) {
@@ -40,7 +41,7 @@ func TestClientCertificatesReachTheFront(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = conn.SetDeadline(time.Now().Add(patience))
+		_ = conn.SetDeadline(time.Now().Add(await.Limit))
 		c := client{conn, t}
 		c.send(hello("ours/a"))
 		if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != packets.Accepted {

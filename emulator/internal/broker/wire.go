@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"net"
 	"sync"
 )
@@ -16,6 +17,72 @@ type wire struct {
 	mu        sync.Mutex
 	gathering bool
 	waiting   []byte
+
+	// ahead is a read that watch began and nobody has taken yet; reading says that the library reads.
+	reads   sync.Mutex
+	ahead   *readAhead
+	reading bool
+}
+
+// readAhead is a read of one byte that nobody asked for yet. byte, n and err are set when done is closed.
+type readAhead struct {
+	done chan struct{}
+	byte [1]byte
+	n    int
+	err  error
+}
+
+// watched is a connection's context. The library reads nothing while a session works, so nobody would notice that the
+// client has gone: the first who waits for the context's end begins to look.
+type watched struct {
+	context.Context
+	wire *wire
+}
+
+// Done implements context.Context.
+func (w watched) Done() <-chan struct{} {
+	w.wire.watch()
+	return w.Context.Done()
+}
+
+// watch reads one byte ahead, and ends the connection's context when there is none; unless somebody reads already,
+// and would notice too.
+func (w *wire) watch() {
+	w.reads.Lock()
+	defer w.reads.Unlock()
+	if w.reading || w.ahead != nil {
+		return
+	}
+	r := &readAhead{done: make(chan struct{})}
+	w.ahead = r
+	go func() {
+		defer close(r.done)
+		if r.n, r.err = w.Conn.Read(r.byte[:]); r.err != nil {
+			w.owner.ended()
+		}
+	}()
+}
+
+// Read implements net.Conn; it returns what was read ahead first.
+func (w *wire) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	w.reads.Lock()
+	r := w.ahead
+	w.ahead = nil
+	w.reading = true
+	w.reads.Unlock()
+	defer func() {
+		w.reads.Lock()
+		w.reading = false
+		w.reads.Unlock()
+	}()
+	if r == nil {
+		return w.Conn.Read(p)
+	}
+	<-r.done // the deadline of the connection is that of this read too
+	return copy(p, r.byte[:r.n]), r.err
 }
 
 // gather keeps what is written from now on until send, so that an acknowledgement and the answer behind it leave as one TLS record and

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"evenkeel/internal/await"
 )
 
 // writes tells the size of each write.
@@ -25,13 +27,13 @@ func TestAnAcknowledgementAndItsAnswerLeaveTogether(t *testing.T) {
 	s := serve(t, nil)
 	ours, theirs := net.Pipe()
 	t.Cleanup(func() { _ = theirs.Close() })
-	_ = theirs.SetDeadline(time.Now().Add(patience))
+	_ = theirs.SetDeadline(time.Now().Add(await.Limit))
 	sizes := make(chan int, 100)
 	go s.broker.ServeConn(writes{ours, sizes})
 	c := client{theirs, t}
 	c.send(hello("ours/a"))
 	c.read()
-	if got := <-sizes; got != 4 {
+	if got := await.Next(t, sizes, "the first write"); got != 4 {
 		t.Fatalf("got a first write of %d bytes, want a CONNACK", got)
 	}
 	for _, length := range []int{0, 5, 20 << 10, 5} { // the third is too long to wait for anything
@@ -42,12 +44,12 @@ func TestAnAcknowledgementAndItsAnswerLeaveTogether(t *testing.T) {
 		if got, ok := c.read().(*packets.PublishPacket); !ok || len(got.Payload) != length {
 			t.Fatalf("%d bytes: got %v, want the answer", length, got)
 		}
-		got, alone := <-sizes, 4 // a PUBACK
+		got, alone := await.Next(t, sizes, "a write"), 4 // a PUBACK
 		if together := got > alone; together != (length < 16<<10) {
 			t.Errorf("%d bytes: got a first write of %d bytes", length, got)
 		}
 		if got == alone {
-			<-sizes
+			await.Next(t, sizes, "the answer behind the acknowledgement")
 		}
 	}
 }

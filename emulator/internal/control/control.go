@@ -46,9 +46,8 @@ type Options struct {
 	Devices func(hubHost string) ([]string, error)
 	// Messages returns the telemetry of a hub and a device; empty ones match all.
 	Messages func(hubHost, device string) any
-	// Follow calls each with the telemetry of a hub and a device, what is remembered first when fromStart, until ctx ends or each
-	// fails.
-	Follow func(ctx context.Context, hubHost, device string, fromStart bool, each func(any) error) error
+	// Follow follows the telemetry of a hub and a device, what is remembered first when fromStart.
+	Follow func(hubHost, device string, fromStart bool) Follower
 	// Send sends a message to a device, and returns its place in the device's queue; Purge drops what waits for a device.
 	Send  func(Command) (sequence uint64, err error)
 	Purge func(hubHost, device string) (dropped int, err error)
@@ -64,6 +63,13 @@ type Options struct {
 	Gate *traffic.Gate
 	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
 	AnyHost bool
+}
+
+// Follower has everything that comes in from its making until Stop.
+type Follower interface {
+	// Each calls use with it, in order, until ctx ends or use fails.
+	Each(ctx context.Context, use func(any) error) error
+	Stop()
 }
 
 type surface struct {

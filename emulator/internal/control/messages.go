@@ -59,13 +59,16 @@ func (s surface) messages(w http.ResponseWriter, r *http.Request) {
 	answer := http.NewResponseController(w)
 	_ = answer.SetReadDeadline(time.Time{})
 	_ = answer.SetWriteDeadline(time.Time{})
+	// A client that has its answer may send the next message: it has to be followed by then.
+	follower := s.Follow(hub, device, q.Get("tail") != "0")
+	defer follower.Stop()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	if answer.Flush() != nil {
 		return
 	}
 	lines := json.NewEncoder(w)
-	err := s.Follow(r.Context(), hub, device, q.Get("tail") != "0", func(message any) error {
+	err := follower.Each(r.Context(), func(message any) error {
 		if err := lines.Encode(message); err != nil {
 			return err
 		}

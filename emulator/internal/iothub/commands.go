@@ -130,10 +130,7 @@ func (h *Hubs) hostOf(name string) string {
 
 // deliver sends a device what waits for it, if it is connected over MQTT.
 func (h *Hubs) deliver(key deviceKey) {
-	h.mu.Lock()
-	s := h.sessions[key]
-	h.mu.Unlock()
-	if s != nil {
+	if s := h.session(key); s != nil {
 		s.deliver()
 	}
 }

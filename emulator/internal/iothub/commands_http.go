@@ -45,6 +45,9 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
+	// A device that has come back over MQTT by then gets what it did not settle; nothing else would tell it.
+	key := deviceKey{hub.Host(), r.PathValue("id")}
+	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
 	for name, value := range c.System {
 		header.Set(commandHeaders[name], value)

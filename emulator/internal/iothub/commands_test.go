@@ -13,6 +13,7 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 // command sends a message with that body to d1.
@@ -28,7 +29,7 @@ func (f *fixture) command(bodies ...string) {
 // waiting is how many messages wait for d1, as the registry shows it.
 func (f *fixture) waiting(want int) {
 	f.Helper()
-	await(f.T, fmt.Sprintf("a queue of %d messages", want), func() bool {
+	await.True(f.T, fmt.Sprintf("a queue of %d messages", want), func() bool {
 		return fmt.Sprint(f.owner("GET", "/devices/d1", "").field(f.T, "cloudToDeviceMessageCount")) == fmt.Sprint(want)
 	})
 }

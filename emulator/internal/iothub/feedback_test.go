@@ -129,7 +129,7 @@ func TestConnectionsEndWithTheirDeviceOrHub(t *testing.T) {
 	if err := f.state.DeleteDevice(host, "d1", ""); err != nil { // as a provisioning service does that moves it
 		t.Fatal(err)
 	}
-	if first.closed == nil {
+	if first.end() == nil {
 		t.Error("the connection of a deleted device is open")
 	}
 	_, second := f.accept(f.device("d1"), true)
@@ -140,7 +140,7 @@ func TestConnectionsEndWithTheirDeviceOrHub(t *testing.T) {
 	if _, err := f.state.DeleteHub(hub.ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	if second.closed == nil {
+	if second.end() == nil {
 		t.Error("the connection to a deleted hub is open")
 	}
 }

@@ -61,6 +61,7 @@ type deaf struct{}
 func (deaf) Send(broker.Message) error { return nil }
 func (deaf) Close(error)               {}
 func (deaf) Remote() string            { return "fuzz" }
+func (deaf) Context() context.Context  { return context.Background() }
 
 // FuzzTopic: whatever a device subscribes to or publishes is answered or ends its connection; no topic reaches beyond the device.
 func FuzzTopic(f *testing.F) {

@@ -17,9 +17,10 @@ func (h *Hubs) Refuse(w http.ResponseWriter, r *traffic.Refusal) { h.writeError(
 
 func refused(r *traffic.Refusal) *wireError { return &wireError{r.Code, r.Name, r.Message} }
 
-// pass asks the gate whether an MQTT operation may be carried out. HTTP requests have passed it before they come here.
-func (h *Hubs) pass(method, path string, key deviceKey, bytes int) error {
-	err := h.gate.Pass(context.Background(), traffic.Call{
+// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
+// HTTP requests have passed it before they come here.
+func (h *Hubs) pass(ctx context.Context, method, path string, key deviceKey, bytes int) error {
+	err := h.gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTHub, Method: method, Path: path}, Host: key.host, Device: key.id, Bytes: int64(bytes),
 	})
 	if refusal := (*traffic.Refusal)(nil); errors.As(err, &refusal) {
@@ -30,7 +31,7 @@ func (h *Hubs) pass(method, path string, key deviceKey, bytes int) error {
 
 // passConnect is pass for a connection: one that is refused may come again, one that is dropped hears nothing.
 func (h *Hubs) passConnect(c broker.Connect, key deviceKey) error {
-	err := h.pass("CONNECT", key.id, key, 0)
+	err := h.pass(c.Client.Context(), "CONNECT", key.id, key, 0)
 	switch {
 	case errors.Is(err, traffic.ErrDropped):
 		c.Client.Close(err)
@@ -44,7 +45,7 @@ func (h *Hubs) passConnect(c broker.Connect, key deviceKey) error {
 // ends the connection: MQTT 3.1.1 has no way to say no.
 // Fidelity: what IoT Hub does with telemetry that it throttles over MQTT is not documented.
 func (s *session) passPublish(m broker.Message) (ok bool, err error) {
-	err = s.hubs.pass("PUBLISH", m.Topic, s.key, len(m.Payload))
+	err = s.hubs.pass(s.client.Context(), "PUBLISH", m.Topic, s.key, len(m.Payload))
 	refusal := (*wireError)(nil)
 	if !errors.As(err, &refusal) {
 		return err == nil, err

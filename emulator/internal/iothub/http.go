@@ -176,7 +176,7 @@ func (h *Hubs) putDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	return nil
 }
 
-// saveDevice creates or updates a device. A connected device that may no longer be loses its connection.
+// saveDevice creates or updates a device.
 func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create bool) (state.Device, error) {
 	if !deviceIDForm.MatchString(id) {
 		return state.Device{}, invalid("device id %q has a character that is not allowed, or more than 128", id)
@@ -201,14 +201,7 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 			return state.Device{}, cmp.Or(err, error(errTier))
 		}
 	}
-	saved, err := h.state.PutDevice(host, wanted, etag, create)
-	if err != nil {
-		return state.Device{}, err
-	}
-	if saved.Disabled || saved.Key != before.Key || saved.Auth != before.Auth {
-		h.disconnect(deviceKey{host, id}, errRegistry)
-	}
-	return saved, nil
+	return h.state.PutDevice(host, wanted, etag, create)
 }
 
 // deleteDevice: Devices_DeleteIdentity, 2021-04-12. If-Match may be left out.

@@ -9,11 +9,11 @@
 package iothub
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/requestlog"
@@ -62,10 +62,10 @@ type Hubs struct {
 	routes   *routes.Mux
 	inbox    *inbox
 	stop     func()
+	// connections counts the connections of devices so far.
+	connections atomic.Uint64
 
 	mu sync.Mutex
-	// sessions are the devices connected over MQTT.
-	sessions map[deviceKey]*session
 	// listening is closed, and replaced, when a device begins to take methods.
 	listening chan struct{}
 }
@@ -87,11 +87,11 @@ func New(o Options) *Hubs {
 		o.Names = noNames{}
 	}
 	h := &Hubs{
-		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log, inbox: newInbox(), sessions: map[deviceKey]*session{}, listening: make(chan struct{}),
+		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log,
+		inbox: newInbox(), listening: make(chan struct{}),
 	}
 	h.routes = h.newRoutes()
 	h.stop = o.State.OnDesired(h.pushDesired)
-	o.State.OnGone(h.disconnectGone)
 	return h
 }
 
@@ -104,62 +104,24 @@ func (h *Hubs) Messages(host, device string) []Message {
 	return h.inbox.messages(h.hostOf(host), device)
 }
 
-// ErrBehind ends a Follow that does not keep up with what comes in.
+// ErrBehind ends the Each of a Follower that does not keep up with what comes in.
 var ErrBehind = errors.New("telemetry comes in faster than it is read")
 
-// Follow calls each with the telemetry that hubs take in, in their order, until ctx ends or each fails, and returns that error. It
-// begins with the messages that are still remembered when fromStart, else with the next one. Host and device are as in Messages.
-func (h *Hubs) Follow(ctx context.Context, host, device string, fromStart bool, each func(Message) error) error {
-	messages, stop := h.inbox.follow(h.hostOf(host), device, fromStart)
-	defer stop()
-	for {
-		select {
-		case m, ok := <-messages:
-			if !ok {
-				return ErrBehind
-			}
-			if err := each(m); err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+// Follow returns a follower of the telemetry that hubs take in. It has every message that comes in after Follow has
+// returned, and before those the messages that are still remembered when fromStart. Host and device are as in
+// Messages. The caller must Stop it.
+func (h *Hubs) Follow(host, device string, fromStart bool) *Follower {
+	return h.inbox.follow(h.hostOf(host), device, fromStart)
 }
 
 // Received is how many messages a hub has taken in since the emulator started, remembered or not.
 func (h *Hubs) Received(host string) uint64 { return h.inbox.received(host) }
 
-// Reset forgets the telemetry and closes the connections of devices.
-func (h *Hubs) Reset() {
-	h.inbox.reset()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, s := range h.sessions {
-		s.client.Close(errReset)
-	}
-}
+// Reset forgets the telemetry.
+func (h *Hubs) Reset() { h.inbox.reset() }
 
-// disconnectGone closes the connection of a device that was deleted, or all of a hub that was.
-func (h *Hubs) disconnectGone(host, id string) {
-	if id != "" {
-		h.disconnect(deviceKey{host, id}, errRegistry)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for key, s := range h.sessions {
-		if key.host == host {
-			s.client.Close(errHubGone)
-		}
-	}
-}
-
-// disconnect closes the device's connection, if it has one.
-func (h *Hubs) disconnect(key deviceKey, reason error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s := h.sessions[key]; s != nil {
-		s.client.Close(reason)
-	}
+// session is the device's connection over MQTT, or nil.
+func (h *Hubs) session(key deviceKey) *session {
+	s, _ := h.state.Connection(key.host, key.id).(*session)
+	return s
 }

@@ -1,7 +1,6 @@
 package iothub_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -188,19 +187,5 @@ func (a answer) wantField(t *testing.T, path string, want any) {
 	t.Helper()
 	if got := a.field(t, path); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%s: got %v, want %v, in %s", path, got, want, a.body)
-	}
-}
-
-// await polls until check holds.
-func await(t *testing.T, what string, check func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for !check() {
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%s did not happen", what)
-		case <-time.After(time.Millisecond):
-		}
 	}
 }

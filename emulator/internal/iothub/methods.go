@@ -119,11 +119,7 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Time{})
 	_ = deadlines.SetWriteDeadline(time.Now().Add(connect + respond + methodMargin))
-	s, err := h.awaitSession(r.Context(), deviceKey{hub.Host(), id}, connect)
-	if err != nil {
-		return err
-	}
-	answer, err := s.call(r.Context(), call.Name, call.Payload, respond)
+	answer, err := h.callWhenConnected(r.Context(), deviceKey{hub.Host(), id}, call, connect, respond)
 	if err != nil {
 		return err
 	}
@@ -131,30 +127,49 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 	return nil
 }
 
-// awaitSession returns the device's connection when it takes methods, or waits until it does.
-func (h *Hubs) awaitSession(ctx context.Context, key deviceKey, wait time.Duration) (*session, error) {
+// callWhenConnected calls a method of a device, or waits until its connection takes methods and calls it then. A
+// connection that has ended already counts as none: the device may be on its way back.
+func (h *Hubs) callWhenConnected(
+	ctx context.Context, key deviceKey, call methodCall, wait, respond time.Duration,
+) (methodAnswer, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		h.mu.Lock()
-		s, changed := h.sessions[key], h.listening
-		h.mu.Unlock()
+		// What changes from here on closes this channel: no connection is missed between the look and the wait.
+		s, changed := h.listener(key)
 		if s != nil {
-			if _, ok := s.subscribed(state.WishMethods); ok {
-				return s, nil
+			answer, err := s.call(ctx, call.Name, call.Payload, respond)
+			if !errors.Is(err, broker.ErrClosed) {
+				return answer, err
 			}
 		}
 		if wait <= 0 {
-			return nil, notOnline(wait)
+			return methodAnswer{}, notOnline(wait)
 		}
 		select {
 		case <-changed:
 		case <-timer.C:
-			return nil, notOnline(wait)
+			return methodAnswer{}, notOnline(wait)
 		case <-ctx.Done():
-			return nil, notOnline(wait)
+			return methodAnswer{}, notOnline(wait)
 		}
 	}
+}
+
+// listener returns the device's connection when it takes methods, or nil; and what is closed when a device begins to
+// take them.
+func (h *Hubs) listener(key deviceKey) (*session, <-chan struct{}) {
+	h.mu.Lock()
+	changed := h.listening
+	h.mu.Unlock()
+	s := h.session(key)
+	if s == nil {
+		return nil, changed
+	}
+	if _, ok := s.subscribed(state.WishMethods); !ok {
+		return nil, changed
+	}
+	return s, changed
 }
 
 // announceListener wakes the calls that wait for a device to take methods.
@@ -165,7 +180,8 @@ func (h *Hubs) announceListener() {
 	h.listening = make(chan struct{})
 }
 
-// call sends a method call to the device and waits for its answer.
+// call sends a method call to the device and waits for its answer; broker.ErrClosed when the connection has ended
+// before.
 func (s *session) call(ctx context.Context, name string, payload []byte, wait time.Duration) (methodAnswer, error) {
 	if !present(payload) {
 		payload = []byte("null")
@@ -186,7 +202,7 @@ func (s *session) call(ctx context.Context, name string, payload []byte, wait ti
 	}()
 	topic := "$iothub/methods/POST/" + url.PathEscape(name) + "/?$rid=" + rid
 	if err := s.client.Send(broker.Message{Topic: topic, Payload: payload}); err != nil {
-		return methodAnswer{}, notOnline(0)
+		return methodAnswer{}, broker.ErrClosed
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -219,9 +235,9 @@ func (s *session) methodAnswered(m broker.Message, rest string) error {
 	waiting := s.calls[requestID(query)]
 	delete(s.calls, requestID(query))
 	s.mu.Unlock()
+	s.record("PUBLISH", m.Topic, 204) // first: who gets the answer finds it in the log
 	if waiting != nil {
 		waiting <- methodAnswer{status, payload}
 	}
-	s.record("PUBLISH", m.Topic, 204)
 	return nil
 }

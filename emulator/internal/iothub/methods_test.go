@@ -6,9 +6,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"evenkeel/internal/await"
 )
 
 var methodTopic = regexp.MustCompile(`^\$iothub/methods/POST/([^/]+)/\?\$rid=([0-9a-f]+)$`)
@@ -94,14 +95,9 @@ func TestAMethodOfADeviceThatIsNotThereIsRefused(t *testing.T) {
 		answers <- f.owner("POST", "/twins/d1/methods", `{"methodName":"m","connectTimeoutInSeconds":60}`)
 	}()
 	answering(t, c, func(string, string) (string, string) { return "200", `"here"` })
-	select {
-	case a := <-answers:
-		a.want(t, "call that waits", 200).wantField(t, "payload", "here")
-	case <-time.After(patience):
-		t.Error("the call that waits for the device does not end")
-	}
+	await.Next(t, answers, "the answer to the call that waits for the device").want(t, "call that waits", 200).wantField(t, "payload", "here")
 	c.Disconnect(0)
-	await(t, "the disconnection", func() bool {
+	await.True(t, "the disconnection", func() bool {
 		d, err := f.state.Device(host, "d1")
 		return err == nil && !d.Connected
 	})

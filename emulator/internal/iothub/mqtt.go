@@ -12,13 +12,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Reasons for which a device's connection is ended.
-var (
-	errExpired  = errors.New("the shared access signature has expired")
-	errReset    = errors.New("the emulator was reset")
-	errHubGone  = errors.New("the hub was deleted")
-	errRegistry = errors.New("the device was disabled, deleted or given other credentials")
-)
+// errExpired is a reason for which a device's connection is ended; the others are the state's.
+var errExpired = errors.New("the shared access signature has expired")
 
 // Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
 // Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
@@ -72,65 +67,54 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 		return nil, err
 	}
 	s := &session{
-		hubs: h, key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID, version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
+		hubs: h, number: h.connections.Add(1), key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID,
+		version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
 		clean: c.CleanSession, rules: rules, granted: state.Subscriptions{}, taken: map[string]struct{}{},
 	}
-	if err := h.resume(s); err != nil {
+	// From here on the device's changes end the connection, and what is sent to the device reaches it.
+	if err := h.state.Connect(s.key.host, granted.device, s); err != nil {
 		return nil, err
 	}
-	if s.model != "" {
-		if err := h.state.SetModelID(s.key.host, id, s.model); err != nil {
-			return nil, err
-		}
+	if err := s.begin(); err != nil {
+		h.state.Disconnect(s.key.host, id, s)
+		return nil, err
 	}
 	if !granted.expiry.IsZero() {
-		s.unwatch = h.state.At(granted.expiry, func() { s.client.Close(errExpired) })
+		s.unwatch = h.state.At(granted.expiry, func() { s.End(errExpired) })
 	}
-	h.mu.Lock()
-	h.sessions[s.key] = s
-	h.mu.Unlock()
-	h.state.SetConnected(s.key.host, id, true)
 	s.serveWishes()
 	return s, nil
+}
+
+// begin takes up what an earlier connection left, and notes the device's model.
+func (s *session) begin() error {
+	if err := s.resume(); err != nil || s.model == "" {
+		return err
+	}
+	return s.hubs.state.SetModelID(s.key.host, s.key.id, s.model)
 }
 
 // resume gives a device that connects without a clean session the subscriptions that it had. The documentation promises this of messages alone,
 // but the Node SDK connects anew with each token and subscribes to nothing again (Azure/iotedge issue 3214). Fidelity: that kept subscriptions
 // are what makes a session present in the CONNACK is unsure.
-func (h *Hubs) resume(s *session) error {
+func (s *session) resume() error {
 	if s.clean {
-		return h.state.DropSubscriptions(s.key.host, s.key.id)
+		return s.hubs.state.DropSubscriptions(s.key.host, s.key.id)
 	}
-	kept, err := h.state.Subscriptions(s.key.host, s.key.id)
+	kept, err := s.hubs.state.Subscriptions(s.key.host, s.key.id)
 	if err != nil {
 		return err
 	}
 	s.resumed = len(kept) > 0
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	maps.Copy(s.granted, kept)
 	return nil
 }
 
-// closed forgets a session, unless a newer one of the same device has taken its place.
-func (h *Hubs) closed(s *session) {
-	h.mu.Lock()
-	current := h.sessions[s.key] == s
-	if current {
-		delete(h.sessions, s.key)
-	}
-	h.mu.Unlock()
-	if current {
-		h.state.SetConnected(s.key.host, s.key.id, false)
-	} else {
-		h.deliver(s.key) // what this connection gave back
-	}
-}
-
 // pushDesired sends a change of desired properties to the device, if it is connected and wants it.
 func (h *Hubs) pushDesired(change state.DesiredChange) {
-	h.mu.Lock()
-	s := h.sessions[deviceKey{strings.ToLower(change.Hub), change.DeviceID}]
-	h.mu.Unlock()
-	if s != nil {
+	if s := h.session(deviceKey{strings.ToLower(change.Hub), change.DeviceID}); s != nil {
 		s.pushDesired(change)
 	}
 }

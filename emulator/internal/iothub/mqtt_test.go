@@ -1,6 +1,7 @@
 package iothub_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,10 +26,9 @@ import (
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 	"evenkeel/internal/sas"
 )
-
-const patience = time.Minute
 
 // listen puts the hubs behind a broker, without TLS, and returns its address.
 func (f *fixture) listen() string {
@@ -68,7 +69,7 @@ func (f *fixture) connect(o *mqtt.ClientOptions) mqtt.Client {
 
 func done(t *testing.T, what string, token mqtt.Token) {
 	t.Helper()
-	if !token.WaitTimeout(patience) {
+	if !token.WaitTimeout(await.Limit) {
 		t.Fatalf("%s: no answer", what)
 	}
 	if err := token.Error(); err != nil {
@@ -86,13 +87,7 @@ func subscribe(t *testing.T, c mqtt.Client, filter string) <-chan string {
 
 func next(t *testing.T, from <-chan string) string {
 	t.Helper()
-	select {
-	case m := <-from:
-		return m
-	case <-time.After(patience):
-		t.Fatal("nothing came")
-		return ""
-	}
+	return await.Next(t, from, "the next message")
 }
 
 func TestTelemetryComesInWithItsProperties(t *testing.T) {
@@ -103,7 +98,7 @@ func TestTelemetryComesInWithItsProperties(t *testing.T) {
 	done(t, "publish", c.Publish(topic+"%24.mid=a%26b&%24.ct=application%2Fjson&room=boiler%2F1&plus=1%2B1&empty", 1, false, `{"t":1}`))
 	done(t, "publish", c.Publish(topic, 0, true, "kept"))
 	done(t, "publish", c.Publish("devices/d1/messages/events", 1, false, "no slash"))
-	await(t, "the third message", func() bool { return f.hubs.Received(host) == 3 })
+	await.True(t, "the third message", func() bool { return f.hubs.Received(host) == 3 })
 	got := f.hubs.Messages(host, "d1")
 	if first := fmt.Sprintf("%v %v %s %s", got[0].System, got[0].Properties, got[0].Body, got[0].Protocol); first !=
 		`map[ct:application/json mid:a&b] map[empty: plus:1+1 room:boiler/1] {"t":1} mqtt` {
@@ -191,7 +186,7 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 	} {
 		c := mqtt.NewClient(f.options(address, tc.id, key).SetUsername(tc.user).SetPassword(tc.password))
 		token := c.Connect()
-		token.WaitTimeout(patience)
+		token.WaitTimeout(await.Limit)
 		switch err := token.Error(); {
 		case tc.ok && err != nil:
 			t.Errorf("%s: %v", name, err)
@@ -258,11 +253,7 @@ func TestConnectionsEndWhenTheyMayNoLongerBe(t *testing.T) {
 		o, gone := lost(f.options(address, id, key))
 		c := f.connect(o)
 		do(id, key, c)
-		select {
-		case <-gone:
-		case <-time.After(patience):
-			t.Errorf("%s: the connection stays", name)
-		}
+		await.Closed(t, gone, name+": the end of the connection")
 	}
 	if got := f.hubs.Received(host); got != 0 {
 		t.Errorf("got %d messages, want none", got)
@@ -277,17 +268,22 @@ func TestAConnectionEndsWithItsToken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, gone := lost(f.options(f.listen(), "d1", key).SetPassword(soon))
-	f.connect(o)
-	select {
-	case <-gone:
-	case <-time.After(patience):
-		t.Error("the connection outlives its token")
+	// Past the wire, where the second could be over before the client has its CONNACK.
+	c := &fakeClient{}
+	session, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: soon, Client: c})
+	if err != nil {
+		t.Fatal(err)
 	}
-	await(t, "the device's disconnection", func() bool {
-		d, err := f.state.Device(host, "d1")
-		return err == nil && !d.Connected
+	await.Until(t, "the end of the connection with its token", func() error {
+		if c.end() == nil {
+			return errors.New("the connection outlives its token")
+		}
+		return nil
 	})
+	session.Closed()
+	if d, err := f.state.Device(host, "d1"); err != nil || d.Connected {
+		t.Errorf("got connected %t, %v after the end", d.Connected, err)
+	}
 }
 
 func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
@@ -318,20 +314,43 @@ func TestTheLastWillIsTelemetry(t *testing.T) {
 	address := f.listen()
 	f.connect(f.options(address, "d1", key).SetWill("devices/d1/messages/events/", "gone", 1, false))
 	f.connect(f.options(address, "d1", key)) // takes the place of the first, which had no chance to say goodbye
-	await(t, "the last will", func() bool {
+	await.True(t, "the last will", func() bool {
 		return slices.ContainsFunc(f.hubs.Messages(host, "d1"), func(m iothub.Message) bool { return string(m.Body) == "gone" })
 	})
 }
 
 // fakeClient is a client of the broker that keeps what it is sent.
 type fakeClient struct {
-	sent   []broker.Message
-	closed error
+	sent []broker.Message
+
+	mu     sync.Mutex
+	reason error
 }
 
-func (c *fakeClient) Send(m broker.Message) error { c.sent = append(c.sent, m); return nil }
-func (c *fakeClient) Close(reason error)          { c.closed = reason }
-func (c *fakeClient) Remote() string              { return "test" }
+// Send fails after Close, as that of a connection does.
+func (c *fakeClient) Send(m broker.Message) error {
+	if c.end() != nil {
+		return broker.ErrClosed
+	}
+	c.sent = append(c.sent, m)
+	return nil
+}
+
+func (c *fakeClient) Close(reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reason = reason
+}
+
+func (c *fakeClient) Remote() string           { return "test" }
+func (c *fakeClient) Context() context.Context { return context.Background() }
+
+// end is the reason for which the connection was closed, nil while it is open.
+func (c *fakeClient) end() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reason
+}
 
 func TestCertificatesAreKnownByTheirThumbprint(t *testing.T) {
 	t.Parallel()

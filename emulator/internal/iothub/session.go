@@ -61,6 +61,8 @@ var topics = []struct {
 type session struct {
 	hubs *Hubs
 	key  deviceKey
+	// number tells connections of one device apart.
+	number uint64
 	// generation tells the device from one deleted and made again under the same id.
 	generation string
 	version    string
@@ -87,8 +89,11 @@ type session struct {
 	ended bool
 }
 
-// ID implements broker.Session.
-func (s *session) ID() string { return "hub " + s.key.host + " " + s.key.id }
+// Name implements broker.Session.
+func (s *session) Name() string { return fmt.Sprintf("hub %s %s %d", s.key.host, s.key.id, s.number) }
+
+// End implements state.Connection.
+func (s *session) End(reason error) { s.client.Close(reason) }
 
 // Resumed implements broker.Resumer.
 func (s *session) Resumed() bool { return s.resumed }
@@ -99,7 +104,9 @@ func (s *session) Closed() {
 		s.unwatch()
 	}
 	s.giveBack()
-	s.hubs.closed(s)
+	if !s.hubs.state.Disconnect(s.key.host, s.key.id, s) {
+		s.hubs.deliver(s.key) // to the connection that took over: what this one gave back
+	}
 }
 
 // Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
@@ -109,7 +116,7 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 		s.record("SUBSCRIBE", filter, 400)
 		return 0, errors.New("unknown topic")
 	}
-	if err := s.hubs.pass("SUBSCRIBE", filter, s.key, 0); errors.Is(err, traffic.ErrDropped) {
+	if err := s.hubs.pass(s.client.Context(), "SUBSCRIBE", filter, s.key, 0); errors.Is(err, traffic.ErrDropped) {
 		return 0, err
 	} else if err != nil {
 		return broker.Refused, nil
@@ -158,10 +165,14 @@ func (s *session) Unsubscribe(filter string) {
 
 // Publish implements broker.Session. A will can only be telemetry.
 func (s *session) Publish(m broker.Message) error {
-	if err := s.stillRegistered(); err != nil {
-		return err
+	if m.Will {
+		// The connection has ended, and another may have taken over: a will is the device's own even so.
+		if err := s.stillRegistered(); err != nil {
+			return err
+		}
+	} else if !s.hubs.state.Heard(s.key.host, s.key.id, s) {
+		return broker.ErrClosed
 	}
-	s.hubs.state.Touch(s.key.host, s.key.id)
 	if ok, err := s.passPublish(m); !ok {
 		return err
 	}
@@ -185,14 +196,14 @@ func (s *session) Publish(m broker.Message) error {
 	return errors.New("unknown topic")
 }
 
-// stillRegistered ends connections of devices that were disabled or removed by whatever way since they connected.
+// stillRegistered says why the device is no longer the one that connected.
 func (s *session) stillRegistered() error {
 	device, err := s.hubs.state.Device(s.key.host, s.key.id)
 	if err != nil {
 		return fmt.Errorf("find device: %w", err)
 	}
 	if device.Disabled || device.GenerationID != s.generation {
-		return errRegistry
+		return state.ErrDeviceChanged
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package iothub
 
 import (
+	"context"
 	"fmt"
 	"net/url"
 	"strings"
@@ -62,25 +63,52 @@ type inbox struct {
 	bytes  int
 	counts map[string]uint64
 	// followers get what comes in; one that does not keep up is closed.
-	followers map[*follower]struct{}
+	followers map[*Follower]struct{}
 }
 
 // maxBehind is how many messages may wait for a follower.
 const maxBehind = 10_000
 
-// follower gets the messages of a hub and a device, or of all.
-type follower struct {
+// Follower receives the messages of a hub and a device, or of all.
+type Follower struct {
+	inbox        *inbox
 	host, device string
-	messages     chan Message
+	// messages is closed when the follower lags behind.
+	messages chan Message
+}
+
+// Each calls use with the messages, in the order in which they came in, until ctx ends or use fails, and returns that
+// error; ErrBehind when too many wait.
+func (f *Follower) Each(ctx context.Context, use func(Message) error) error {
+	for {
+		select {
+		case m, ok := <-f.messages:
+			if !ok {
+				return ErrBehind
+			}
+			if err := use(m); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Stop ends the following; stopping again does nothing.
+func (f *Follower) Stop() {
+	f.inbox.mu.Lock()
+	defer f.inbox.mu.Unlock()
+	delete(f.inbox.followers, f)
 }
 
 func newInbox() *inbox {
-	return &inbox{counts: map[string]uint64{}, followers: map[*follower]struct{}{}}
+	return &inbox{counts: map[string]uint64{}, followers: map[*Follower]struct{}{}}
 }
 
-// follow begins with the messages that are remembered, or with the next one. The channel is closed when the follower lags behind.
-func (b *inbox) follow(host, device string, fromStart bool) (messages <-chan Message, stop func()) {
-	f := &follower{host, device, make(chan Message, keptMessages+maxBehind)}
+// follow begins with the messages that are remembered, or with the next one.
+func (b *inbox) follow(host, device string, fromStart bool) *Follower {
+	f := &Follower{b, host, device, make(chan Message, keptMessages+maxBehind)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if fromStart {
@@ -91,11 +119,7 @@ func (b *inbox) follow(host, device string, fromStart bool) (messages <-chan Mes
 		}
 	}
 	b.followers[f] = struct{}{}
-	return f.messages, func() {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		delete(b.followers, f)
-	}
+	return f
 }
 
 // tell gives a message to the followers; b.mu is held.

@@ -15,9 +15,8 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
-
-const patience = time.Minute
 
 // serve puts the device API behind a broker and returns its address.
 func serve(t *testing.T, api *registration.API) string {
@@ -37,16 +36,16 @@ func serve(t *testing.T, api *registration.API) string {
 			t.Errorf("close the broker: %v", err)
 		}
 		_ = listener.Close()
-		<-served
+		await.Next(t, served, "the end of Serve")
 	})
 	return listener.Addr().String()
 }
 
 func dial(address, id, user, password string) (mqtt.Client, error) {
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker("tcp://" + address).SetClientID(id).SetUsername(user).SetPassword(password).
-		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(patience))
+		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(await.Limit))
 	connecting := c.Connect()
-	if !connecting.WaitTimeout(patience) {
+	if !connecting.WaitTimeout(await.Limit) {
 		return nil, errors.New("no answer to CONNECT")
 	}
 	return c, connecting.Error()
@@ -75,7 +74,7 @@ func TestAnMQTTClientRegisters(t *testing.T) {
 	answers := make(chan mqtt.Message, 4)
 	wait := func(what string, token mqtt.Token) {
 		t.Helper()
-		if !token.WaitTimeout(patience) || token.Error() != nil {
+		if !token.WaitTimeout(await.Limit) || token.Error() != nil {
 			t.Fatalf("%s: no acknowledgement, %v", what, token.Error())
 		}
 	}
@@ -85,7 +84,7 @@ func TestAnMQTTClientRegisters(t *testing.T) {
 		select {
 		case m := <-answers:
 			return m.Topic() + " " + string(m.Payload())
-		case <-time.After(patience):
+		case <-time.After(await.Limit):
 			t.Fatalf("%s: no reply", topic)
 			return ""
 		}

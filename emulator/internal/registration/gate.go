@@ -17,9 +17,10 @@ func (a *API) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
 	dpswire.Serve(w, a.st.Now, func() (dpswire.Reply, error) { return dpswire.Reply{}, dpswire.Refused(r) })
 }
 
-// pass asks the gate whether an MQTT operation may be carried out. HTTPS requests have passed it before they come here.
-func (a *API) pass(method, path string, who caller) error {
-	err := a.opts.Gate.Pass(context.Background(), traffic.Call{
+// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
+// HTTPS requests have passed it before they come here.
+func (a *API) pass(ctx context.Context, method, path string, who caller) error {
+	err := a.opts.Gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTDPS, Method: method, Path: path}, Host: who.scope, Device: who.id,
 	})
 	if refusal := (*traffic.Refusal)(nil); errors.As(err, &refusal) {
@@ -30,7 +31,7 @@ func (a *API) pass(method, path string, who caller) error {
 
 // connected is pass for a connection: one that is refused may come again, one that is dropped hears nothing.
 func (a *API) connected(c broker.Connect, path string, who caller) error {
-	err := a.pass("CONNECT", path, who)
+	err := a.pass(c.Client.Context(), "CONNECT", path, who)
 	switch {
 	case errors.Is(err, traffic.ErrDropped):
 		c.Client.Close(err)

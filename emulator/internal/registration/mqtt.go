@@ -94,9 +94,9 @@ func callerOf(c broker.Connect) (caller, bool) {
 	return who, true
 }
 
-// ID implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device that starts twice is assigned
-// twice; whether Azure ends the first, as MQTT wants, is unsure.
-func (s *session) ID() string {
+// Name implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device
+// that starts twice is assigned twice; whether Azure ends the first, as MQTT wants, is unsure.
+func (s *session) Name() string {
 	return fmt.Sprintf("dps %s/%s %d", strings.ToLower(s.caller.scope), strings.ToLower(s.caller.id), s.number)
 }
 
@@ -105,7 +105,7 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	if filter != filterReplies {
 		return 0, fmt.Errorf("subscribe to %q: %w", filter, errTopic)
 	}
-	if err := s.api.pass("SUBSCRIBE", filter, s.caller); errors.Is(err, traffic.ErrDropped) {
+	if err := s.api.pass(s.client.Context(), "SUBSCRIBE", filter, s.caller); errors.Is(err, traffic.ErrDropped) {
 		return 0, err
 	} else if err != nil {
 		return broker.Refused, nil
@@ -133,7 +133,7 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	rid := query["$rid"]
 	var reply operationReply
-	err := s.api.pass("PUBLISH", m.Topic, s.caller)
+	err := s.api.pass(s.client.Context(), "PUBLISH", m.Topic, s.caller)
 	if errors.Is(err, traffic.ErrDropped) {
 		return err
 	}

@@ -1,6 +1,7 @@
 package registration_test
 
 import (
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -33,6 +34,8 @@ func (c *client) Send(m broker.Message) error {
 func (c *client) Close(error) {}
 
 func (c *client) Remote() string { return "127.0.0.1:1" }
+
+func (c *client) Context() context.Context { return context.Background() }
 
 // take returns what was sent since the last call.
 func (c *client) take() []broker.Message {

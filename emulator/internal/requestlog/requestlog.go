@@ -29,7 +29,7 @@ var Surfaces = []Surface{ARM, Entra, DPSService, DPSDevice, Hub, MQTTDPS, MQTTHu
 
 // Record is one request and how it was answered.
 type Record struct {
-	// Seq counts from 1 in the order of the answers and has no gaps until a Reset.
+	// Seq counts from 1 in the order of the answers, without gaps, for as long as the process runs.
 	Seq     uint64  `json:"seq"`
 	Surface Surface `json:"surface"`
 	// Method is the HTTP method, or CONNECT, SUBSCRIBE, PUBLISH of MQTT.
@@ -102,9 +102,9 @@ func (l *Log) Records(f Filter) []Record {
 	return found
 }
 
-// Reset forgets every record and counts from 1 again.
+// Reset forgets every record. It counts on, so that whoever asks for what came After a record they know misses nothing.
 func (l *Log) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ring, l.next, l.count = l.ring[:0], 0, 0
+	l.ring, l.next = l.ring[:0], 0
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 // ledger is what callers were told, by the thing it is about.
@@ -97,7 +98,7 @@ func TestWhatWasAcknowledgedSurvivesALossOfEverythingUnsynced(t *testing.T) {
 			for caller := range callers {
 				running.Go(func() error { return w.work(l, group, caller, rounds) })
 			}
-			must(t, running.Wait())
+			await.Return(t, "the callers", func() { must(t, running.Wait()) })
 			if len(taken) == 0 {
 				t.Fatal("got no cut, want some")
 			}

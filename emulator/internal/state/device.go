@@ -184,8 +184,24 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	if err := s.store.commitDevices(b); err != nil {
 		return Device{}, err
 	}
+	s.expelChanged(hub, &old, &d)
 	s.presence.fill(hub, &d)
 	return d, nil
+}
+
+// expelChanged ends the connection of a device that may no longer have it after the change from old, which is synced.
+// The caller holds the device's lock.
+func (s *State) expelChanged(hub string, old, d *Device) {
+	if d.Disabled || !d.sameCredentials(old) {
+		s.presence.expel(hub, d.ID, s.Now())
+	}
+}
+
+// sameCredentials reports whether what one device proves itself with is what the other does.
+func (d *Device) sameCredentials(other *Device) bool {
+	return d.Auth == other.Auth && d.Key == other.Key &&
+		strings.EqualFold(d.PrimaryThumbprint, other.PrimaryThumbprint) &&
+		strings.EqualFold(d.SecondaryThumbprint, other.SecondaryThumbprint)
 }
 
 // succeedDevice completes a new version of a device; old is nil on creation.

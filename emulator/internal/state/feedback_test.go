@@ -137,15 +137,3 @@ func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
 	wantKind(t, w.PutSubscription(hub1, "never", state.WishMessages, 1), state.NotFound)
 	must(t, w.DropSubscriptions(hub1, "never"))
 }
-
-func TestDevicesThatGoAreAnnounced(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, state.Options{}, 1).withDevice()
-	var gone []string
-	w.OnGone(func(hub, id string) { gone = append(gone, hub+"/"+id) })
-	must(t, w.DeleteDevice(hub1, "d", ""))
-	must(t, last(w.DeleteHub(id("hub-1"), 0)))
-	if len(gone) != 2 || gone[0] != hub1+"/d" || gone[1] != hub1+"/" {
-		t.Errorf("got %q, want the device and then the hub", gone)
-	}
-}

@@ -201,25 +201,37 @@ func (r *registering) place(hub string) (Registration, error) {
 	var refused *Error
 	if errors.As(err, &refused) {
 		r.batch.Reset()
+		r.settled = nil
 		return r.twinRefused(refused), nil
 	}
 	if err != nil {
 		return Registration{}, err
 	}
 	if changed {
-		var old *Device
-		if there {
-			old = &device
-		}
-		if err := r.s.succeedDevice(&next, old); err != nil {
+		if err := r.putDevice(hub, device, &next, there); err != nil {
 			return Registration{}, err
 		}
-		r.batch.put(deviceKey(hub, r.deviceID), &next)
 	}
 	if twin.changed() {
 		r.batch.put(twinKey(hub, r.deviceID), &twin)
 	}
 	return result, nil
+}
+
+// putDevice keeps the hub device as it is to be, old being what it was if it was there.
+func (r *registering) putDevice(hub string, old Device, next *Device, there bool) error {
+	if !there {
+		if err := r.s.succeedDevice(next, nil); err != nil {
+			return err
+		}
+	} else {
+		if err := r.s.succeedDevice(next, &old); err != nil {
+			return err
+		}
+		r.settled = append(r.settled, func() { r.s.expelChanged(hub, &old, next) })
+	}
+	r.batch.put(deviceKey(hub, r.deviceID), next)
+	return nil
 }
 
 // twinRefused is the end of a registration whose initial twin is none, or too large.
@@ -290,6 +302,7 @@ func (r *registering) move(next *Device, target Twin, there bool) (Twin, bool, e
 	}
 	reachable := found && r.hubRefusal(r.prior.hub) == nil
 	if reachable {
+		r.settled = append(r.settled, func() { r.s.presence.forget(r.prior.hub, r.prior.device) })
 		r.batch.delete(deviceKey(r.prior.hub, r.prior.device))
 		r.batch.delete(twinKey(r.prior.hub, r.prior.device))
 		r.batch.delete(subscriptionKey(r.prior.hub, r.prior.device))

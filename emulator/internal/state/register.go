@@ -65,6 +65,8 @@ type registering struct {
 	known   bool
 	now     time.Time
 	batch   *batch
+	// settled is done when the batch is synced, before the locks are given back.
+	settled []func()
 }
 
 // failure ends a registration with an Azure code inside a result, not as an error of the call.
@@ -229,8 +231,8 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	if err := r.s.store.commitDevices(r.batch); err != nil {
 		return Operation{}, fmt.Errorf("register %q: %w", r.request.RegistrationID, err)
 	}
-	if next.hub != r.prior.hub || next.device != r.prior.device {
-		r.s.presence.forget(r.prior.hub, r.prior.device)
+	for _, settle := range r.settled {
+		settle()
 	}
 	operation.Payload = slices.Clone(operation.Payload)
 	return operation, nil

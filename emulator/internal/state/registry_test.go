@@ -2,6 +2,7 @@ package state_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 func TestEnrollments(t *testing.T) {
@@ -105,16 +107,24 @@ func TestDevices(t *testing.T) {
 		t.Errorf("etag moved %v (-want +got):\n%s", next.ETag != first.ETag, diff)
 	}
 
-	w.SetConnected(hub1, "Dev", true)
+	refused := w.Connect(hub1, next, &connection{})
+	if !errors.Is(refused, state.ErrDeviceChanged) {
+		t.Errorf("a disabled device connects: got %v, want %v", refused, state.ErrDeviceChanged)
+	}
+	next, err = w.PutDevice(hub1, state.Device{ID: "Dev"}, next.ETag, false)
+	must(t, err)
+	c := w.connect(hub1, "Dev")
 	w.clock.Add(time.Minute)
-	w.Touch(hub1, "Dev")
+	if !w.Heard(hub1, "Dev", c) {
+		t.Error("got that the connection is not the device's, want it so")
+	}
 	d, err := w.Device(hub1, "Dev")
 	must(t, err)
 	if !d.Connected || !d.LastActivity.Equal(w.clock.Now()) || !d.ConnectionTime.Equal(w.clock.Now().Add(-time.Minute)) {
 		t.Errorf("got connected %v since %v, heard of %v; want it connected and just heard of", d.Connected, d.ConnectionTime, d.LastActivity)
 	}
-	if n, err := w.Statistics(hub1); err != nil || n != (state.Statistics{Total: 1, Disabled: 1, Connected: 1}) {
-		t.Errorf("got %+v, %v; want one, disabled, connected", n, err)
+	if n, err := w.Statistics(hub1); err != nil || n != (state.Statistics{Total: 1, Enabled: 1, Connected: 1}) {
+		t.Errorf("got %+v, %v; want one, enabled, connected", n, err)
 	}
 	wantKind(t, w.DeleteDevice(hub1, "Dev", first.ETag), state.Precondition)
 	must(t, w.DeleteDevice(hub1, "Dev", next.ETag))
@@ -249,7 +259,7 @@ func TestListenersHearDesiredChangesInOrder(t *testing.T) {
 			}
 		})
 	}
-	all.Wait()
+	await.Return(t, "the changes", all.Wait)
 	next := make(map[string]int64)
 	for range devices * changes {
 		select {

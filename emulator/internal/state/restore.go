@@ -29,8 +29,8 @@ func rowKey(table byte, name string) ([]byte, error) {
 	return keyOf(table, parts...), nil
 }
 
-// ReadSnapshot replaces the whole state by a snapshot, in one change: it is there as a whole or not at all, whatever happens. What is
-// connected counts as disconnected. A document that is no snapshot is Invalid and changes nothing.
+// ReadSnapshot replaces the whole state by a snapshot, in one change: it is there as a whole or not at all, whatever
+// happens. Every connection is ended. A document that is no snapshot is Invalid and changes nothing.
 func (s *State) ReadSnapshot(r io.Reader) error {
 	b := s.store.batch()
 	b.deleteRange(following(formatKey), []byte{0xff})
@@ -47,8 +47,12 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	if err := s.store.commit(b); err != nil {
 		return err
 	}
-	s.presence.replace(in.heard)
 	s.locks.forget("")
+	heard, err := s.activitiesOf(in.heard)
+	s.presence.replace(heard) // whatever went wrong: connections are of devices that are no more
+	if err != nil {
+		return fmt.Errorf("restore when devices were heard of: %w", err)
+	}
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
 	}

@@ -33,7 +33,7 @@ func inhabited(t *testing.T, o state.Options) *world {
 			Body: []byte(body), Properties: map[string]string{}, Expiry: w.clock.Now().Add(time.Hour),
 		})))
 	}
-	w.SetConnected(hub, "own#1", true)
+	w.connect(hub, "own#1")
 	child := state.Child{Parent: hub, Kind: state.CertificateKind, Name: "CA.1"}
 	must(t, child.SetCertificate(state.Certificate{DER: []byte{1, 2, 3}, Verified: true, Updated: w.clock.Now()}))
 	must(t, second(w.PutChild(child, state.Unconditional)))

@@ -168,7 +168,7 @@ func (s *State) tellHosts() {
 	}
 }
 
-// Reset removes everything; what is connected counts as disconnected.
+// Reset removes everything, and ends every connection.
 func (s *State) Reset() error {
 	leave, err := s.alter()
 	if err != nil {
@@ -181,7 +181,7 @@ func (s *State) Reset() error {
 	if err := s.store.commit(b); err != nil {
 		return err
 	}
-	s.presence.clear()
+	s.presence.replace(nil)
 	s.locks.forget("")
 	s.empty()
 	s.tellHosts()

@@ -31,7 +31,7 @@ func TestEverythingIsThereAfterClosingAndOpening(t *testing.T) {
 	r := w.register(e)
 	service, err := w.Service(id("dps"))
 	must(t, err)
-	w.SetConnected(hub2, "device", true)
+	w.connect(hub2, "device")
 	before, err := w.Counts()
 	must(t, err)
 	must(t, s.Close())
@@ -274,7 +274,7 @@ func TestResetLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
 	w.register(w.putEnrollment("device", only(hub1)))
-	w.SetConnected(hub1, "device", true)
+	w.connect(hub1, "device")
 	must(t, w.PutAsync(state.Async{ID: "op", Due: w.Now()}))
 	must(t, w.Reset())
 	if c, err := w.Counts(); err != nil || c != (state.Counts{}) {

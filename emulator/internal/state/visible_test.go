@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/internal/await"
 )
 
 // gate lets syncs wait.
@@ -16,9 +17,10 @@ type gate struct {
 	mu      sync.Mutex
 	shut    chan struct{} // nil while open
 	reached chan struct{} // gets one token for each sync that waits
+	t       *testing.T
 }
 
-func newGate() *gate { return &gate{reached: make(chan struct{}, 16)} }
+func newGate(t *testing.T) *gate { return &gate{reached: make(chan struct{}, 16), t: t} }
 
 func (g *gate) MaybeError(op errorfs.Op) error {
 	if op.Kind != errorfs.OpFileSync && op.Kind != errorfs.OpFileSyncData {
@@ -29,7 +31,7 @@ func (g *gate) MaybeError(op errorfs.Op) error {
 	g.mu.Unlock()
 	if shut != nil {
 		g.reached <- struct{}{}
-		<-shut
+		await.Held(g.t, shut)
 	}
 	return nil
 }
@@ -58,7 +60,7 @@ func (g *gate) isOpen() bool {
 // TestNobodyIsShownAChangeBeforeItIsSynced holds the sync of a change and reads what it changes, in every way there is.
 func TestNobodyIsShownAChangeBeforeItIsSynced(t *testing.T) {
 	t.Parallel()
-	g := newGate()
+	g := newGate(t)
 	w := newWorld(t, state.Options{Dir: "store", FS: errorfs.Wrap(vfs.NewMem(), g)}, 1)
 	hub := w.links[0].HubHost
 	group := w.putGroupEntry("group", state.Settings{})
@@ -95,11 +97,7 @@ func TestNobodyIsShownAChangeBeforeItIsSynced(t *testing.T) {
 		g.close()
 		var all sync.WaitGroup
 		all.Go(func() { must(t, test.write()) })
-		select {
-		case <-g.reached:
-		case <-time.After(time.Minute):
-			t.Fatalf("%s: got no sync, want one", test.name)
-		}
+		await.Next(t, g.reached, test.name+": the sync")
 		for name, shown := range test.shown {
 			all.Go(func() {
 				if shown() && !g.isOpen() {
@@ -110,6 +108,6 @@ func TestNobodyIsShownAChangeBeforeItIsSynced(t *testing.T) {
 		// Gives a reader that does not wait the time to be caught; one that waits is released by the gate.
 		time.Sleep(20 * time.Millisecond)
 		g.open()
-		all.Wait()
+		await.Return(t, test.name+": the write and the readers", all.Wait)
 	}
 }

@@ -1,0 +1,135 @@
+package broker_test
+
+import (
+	"errors"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/eclipse/paho.mqtt.golang/packets"
+
+	"evenkeel/emulator/internal/broker"
+	"evenkeel/internal/await"
+)
+
+// TestWhatASubscriptionBringsNeverPrecedesItsSuback, though others send to the client all the while: a client may
+// drop what it has no subscription for yet.
+func TestWhatASubscriptionBringsNeverPrecedesItsSuback(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	s.front.mu.Lock()
+	session := s.front.sessions[0]
+	s.front.mu.Unlock()
+	slots := make(chan struct{}, 32) // as many as the client has not read yet
+	go func() {
+		for {
+			select {
+			case slots <- struct{}{}:
+			case <-t.Context().Done():
+				return
+			}
+			if session.client.Send(broker.Message{Topic: "echo/noise"}) != nil {
+				return
+			}
+		}
+	}()
+	begun := time.Now()
+	for n := range 3000 {
+		p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+		p.MessageID, p.Topics, p.Qoss = 1, []string{"last"}, []byte{1}
+		c.send(p)
+		acknowledged := false
+		for done := false; !done; {
+			switch p := c.read().(type) {
+			case *packets.SubackPacket:
+				acknowledged = true
+			case *packets.PublishPacket:
+				if p.TopicName != "last" {
+					<-slots
+					continue
+				}
+				if !acknowledged {
+					t.Fatalf("subscription %d: what it brings came before its SUBACK", n)
+				}
+				done = true
+				ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+				ack.MessageID = p.MessageID
+				c.send(ack)
+			}
+		}
+		await.Next(t, s.front.events, "the acknowledgement")
+		if time.Since(begun) > 2*time.Second {
+			break
+		}
+	}
+}
+
+// TestAWaitOfASessionEndsWithItsClient: while a session works, nobody reads what the client sends, and yet its end is
+// noticed.
+func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(server, client){
+		"the client goes": func(_ server, c client) { _ = c.Close() },
+		"the broker ends": func(s server, _ client) { _ = s.broker.Close() },
+	} {
+		for _, over := range []string{"TCP", "WebSocket"} {
+			t.Run(name+" over "+over, func(t *testing.T) {
+				t.Parallel()
+				s := serve(t, nil)
+				c := s.dial(t)
+				if over == "WebSocket" {
+					address, b := sockets(t, s.front)
+					socket := open(t, address, dialer("mqtt"))
+					s.broker = b
+					c = client{webSocketConn{socket}, t}
+				}
+				c.send(hello("ours/a"))
+				c.read()
+				c.publish("wait", "", 1)
+				s.await(t, "a waits")
+				end(s, c)
+				s.await(t, "a waited: context canceled")
+				s.await(t, "a closed")
+			})
+		}
+	}
+}
+
+// TestWhatIsSentDuringAWaitIsReadAfterIt: the look for the client's end takes no byte of the next packet.
+func TestWhatIsSentDuringAWaitIsReadAfterIt(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	c := s.connect(t, "ours/a")
+	c.publish("wait", "", 1)
+	s.await(t, "a waits")
+	for range 3 {
+		c.publish("echo/1", "hello", 0)
+	}
+	s.front.mu.Lock()
+	close(s.front.sessions[0].goOn)
+	s.front.mu.Unlock()
+	if _, ok := c.read().(*packets.PubackPacket); !ok {
+		t.Fatal("got another packet, want the acknowledgement of the one that had to wait")
+	}
+	for range 3 {
+		if got, ok := c.read().(*packets.PublishPacket); !ok || string(got.Payload) != "hello" {
+			t.Fatalf("got %v, want the echo", got)
+		}
+	}
+}
+
+// webSocketConn is a test's WebSocket as a connection.
+type webSocketConn struct{ *socket }
+
+func (c webSocketConn) Read(p []byte) (int, error) { return c.socket.Read(p) }
+
+func (c webSocketConn) Write(p []byte) (int, error) {
+	if err := c.socket.WriteMessage(2, p); err != nil {
+		return 0, errors.Join(io.ErrClosedPipe, err)
+	}
+	return len(p), nil
+}
+
+func (c webSocketConn) Close() error                { return c.socket.UnderlyingConn().Close() }
+func (c webSocketConn) SetDeadline(time.Time) error { return nil }
