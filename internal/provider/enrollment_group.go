@@ -131,6 +131,7 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 	if err != nil {
 		return infer.CheckResponse[EnrollmentGroupArgs]{}, err
 	}
+	args.cleanKeys()
 	faults := enrollment.CheckGroupID("enrollmentGroupId", args.EnrollmentGroupID)
 	faults = append(faults, faultsOf(args.EnrollmentGroupID, args.Settings, true, time.Now())...)
 	return infer.CheckResponse[EnrollmentGroupArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil

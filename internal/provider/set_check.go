@@ -31,6 +31,9 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 	if err != nil {
 		return infer.CheckResponse[EnrollmentSetArgs]{}, err
 	}
+	for i := range args.Items {
+		args.Items[i].cleanKeys()
+	}
 	faults := args.defaults().faults("defaults.", time.Now())
 	given, known := 0, true
 	for _, name := range setSources {
@@ -112,7 +115,7 @@ func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool 
 // setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
 // none; those of a manifest at the manifest, with the row. Nothing is said of what is decided by what is unknown.
 func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts, now time.Time) []enrollment.Fault {
-	path, items, err := args.rows(ctx)
+	path, m, err := args.read(ctx)
 	if rows := (rowFaults)(nil); errors.As(err, &rows) {
 		faults := make([]enrollment.Fault, len(rows))
 		for i, row := range rows {
@@ -127,43 +130,76 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 	if unknown.defaults {
 		defaults = SetDefaults{}
 	}
+	c := setChecker{path: path, manifest: m, seen: map[string]int{}, prefix: text(args.IDPrefix), defaults: defaults, unknown: unknown, now: now}
 	var faults []enrollment.Fault
-	seen := map[string]int{}
-	for i, item := range items {
-		for _, f := range item.faults(text(args.IDPrefix), defaults, i, seen, now) {
-			if unknown.decides(f, i, item) {
-				continue
-			}
-			if faults = append(faults, item.place(f, path, i)); len(faults) == maxFaults {
-				return append(faults, enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
-			}
+	for i := range m.items {
+		if faults = append(faults, c.item(i)...); len(faults) >= maxFaults {
+			return append(faults[:maxFaults], enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
 		}
 	}
 	return faults
 }
 
-// faults returns those of one item, by their paths in an enrollment. Seen are the ids of the items before it.
-func (i SetItem) faults(prefix string, d SetDefaults, index int, seen map[string]int, now time.Time) []enrollment.Fault {
-	whole := prefix + i.RegistrationID
-	if i.RegistrationID == "" {
+// setChecker checks the items of a set one after another.
+type setChecker struct {
+	manifest
+	path     string
+	seen     map[string]int // the items before, by their ids in lower case
+	prefix   string
+	defaults SetDefaults
+	unknown  unknownParts
+	now      time.Time
+	reported int // how many faults of the manifest's rows are told
+}
+
+// item returns the faults of the next item: of what could not be read of its row, and of what was.
+func (c *setChecker) item(i int) (faults []enrollment.Fault) {
+	first := c.reported
+	for c.reported < len(c.manifest.faults) && c.manifest.faults[c.reported].item <= i {
+		faults = append(faults, enrollment.Fault{Path: c.path, Message: c.tell(c.manifest.faults[c.reported])})
+		c.reported++
+	}
+	unread := c.manifest.faults[first:c.reported]
+	if slices.ContainsFunc(unread, func(f rowFault) bool { return f.column == "" }) {
+		return faults
+	}
+	item := c.items[i]
+	for _, f := range c.itemFaults(i, item) {
+		property := placeOf(f.Path).property()
+		isUnread := slices.ContainsFunc(unread, func(u rowFault) bool { return u.column == property })
+		if !isUnread && !c.unknown.decides(f, i, item) {
+			faults = append(faults, c.place(f, i))
+		}
+	}
+	return faults
+}
+
+// itemFaults returns those of one item, by their paths in an enrollment.
+func (c *setChecker) itemFaults(index int, item SetItem) []enrollment.Fault {
+	whole := c.prefix + item.RegistrationID
+	if item.RegistrationID == "" {
 		whole = ""
 	}
 	faults := enrollment.CheckRegistrationID("registrationId", whole)
-	id := strings.ToLower(i.RegistrationID)
-	if first, twice := seen[id]; twice {
-		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%q stands twice, first as item %d", i.RegistrationID, first+1)})
+	id := strings.ToLower(item.RegistrationID)
+	if first, twice := c.seen[id]; twice && id != "" {
+		at := fmt.Sprintf("as item %d", first+1)
+		if c.lines != nil {
+			at = fmt.Sprintf("on line %d", c.lines[first])
+		}
+		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%s stands twice, first %s", enrollment.Quote(item.RegistrationID), at)})
 	} else {
-		seen[id] = index
+		c.seen[id] = index
 	}
-	if i.DeviceID != nil {
-		faults = append(faults, enrollment.CheckDeviceID("deviceId", *i.DeviceID)...)
+	if item.DeviceID != nil {
+		faults = append(faults, enrollment.CheckDeviceID("deviceId", *item.DeviceID)...)
 	}
-	return append(faults, faultsOf(whole, i.declared(d).Settings, false, now)...)
+	return append(faults, faultsOf(whole, item.declared(c.defaults).Settings, false, c.now)...)
 }
 
 // place puts a fault of an enrollment where the item, the defaults or the manifest say it.
-func (i SetItem) place(f enrollment.Fault, source string, index int) enrollment.Fault {
-	place := placeOf(f.Path)
+func (c *setChecker) place(f enrollment.Fault, index int) enrollment.Fault {
+	item, place := c.items[index], placeOf(f.Path)
 	said := []string{place.property()}
 	if slices.Contains(allocationNames, said[0]) {
 		said = allocationNames
@@ -172,13 +208,13 @@ func (i SetItem) place(f enrollment.Fault, source string, index int) enrollment.
 	switch {
 	case own == "":
 		own = "registrationId" // the attestation as a whole
-	case place.defaults != "" && !i.says(said...):
+	case place.defaults != "" && !item.says(said...):
 		return enrollment.Fault{Path: "defaults." + place.defaults, Message: f.Message}
 	}
-	if source == "items" {
+	if c.path == "items" {
 		return enrollment.Fault{Path: itemPath(index) + "." + own, Message: f.Message}
 	}
-	return enrollment.Fault{Path: source, Message: fmt.Sprintf("row %d, %q: %s: %s", index+1, i.RegistrationID, own, f.Message)}
+	return enrollment.Fault{Path: c.path, Message: c.tell(rowFault{index, own, c.lines[index], f.Message})}
 }
 
 type unknownKey struct{}
