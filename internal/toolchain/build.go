@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,14 +25,14 @@ type step struct {
 // buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work done.
 func buildTools(ctx context.Context, o Options, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("build Pulumi: %w", err)
+		return hint.To(fmt.Errorf("build Pulumi: %w", err), cacheAdvice)
 	}
 	unlock, err := lock(ctx, filepath.Join(folder, ".lock"), o.Report)
 	if err != nil {
 		return fmt.Errorf("build Pulumi: %w", err)
 	}
 	defer unlock()
-	if Complete(Cached(o.Cache)) {
+	if o.usable(Cached(o.Cache)) {
 		return nil
 	}
 	o.Report.say("building Pulumi " + PinnedVersion + " into " + folder +
@@ -40,14 +41,14 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	host := filepath.Join(o.Root, "tools", "language-go")
 	for _, s := range []step{
 		{"the Pulumi Go language host", host, realHost(folder),
-			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+			[]string{"-tags", pureUser, "-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
-			[]string{"-ldflags", "-s -w", "./wrapper"}},
+			[]string{"-tags", pureUser, "-ldflags", "-s -w", "./wrapper"}},
 		{"the Pulumi CLI " + PinnedVersion,
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
-			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
+			[]string{"-tags", pureUser, "-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
-		if _, err := os.Stat(s.out); err == nil {
+		if _, err := os.Stat(s.out); err == nil && o.runs(s.out) {
 			continue
 		}
 		temp := s.out + ".new"
@@ -58,6 +59,25 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 		if err := os.Rename(temp, s.out); err != nil {
 			return fmt.Errorf("build %s: %w", s.what, err)
 		}
+	}
+	return nil
+}
+
+// CanBuild is an error when the folder of the tools could not be made or written. It leaves nothing there.
+func CanBuild(o Options) error {
+	folder := filepath.Dir(Cached(o.Cache).Pulumi)
+	for {
+		if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) || folder == filepath.Dir(folder) {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	probe, err := os.CreateTemp(folder, ".evenkeel-*")
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		return hint.To(fmt.Errorf("write to the cache folder of Pulumi: %w", err), cacheAdvice)
 	}
 	return nil
 }

@@ -8,12 +8,15 @@ package toolchain
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -47,8 +50,12 @@ type Tools struct {
 type Options struct {
 	// Root is the project's folder, with tools/pulumi and tools/language-go.
 	Root string
-	// Cache is the user's cache folder; the tools go into a folder of their own inside it.
+	// Cache is the user's cache folder; the tools go into a folder of their own inside it. Empty where the user has none: then nothing is
+	// found there or built.
 	Cache string
+	// Nameless says that the system has no entry for the user, as in containers that run under any number (OpenShift, docker run -u). Tools that
+	// ask the C library for the user do not run then.
+	Nameless bool
 	// Path is the list of folders to look for the user's own tools in.
 	Path string
 	// Explicit is the path of a pulumi that the user asked for, or "". Nothing else is tried then.
@@ -85,9 +92,40 @@ func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 	if own != nil {
 		return *own, true, nil
 	}
+	if o.Cache == "" {
+		return Tools{}, false, hint.To(ErrNoCache, cacheAdvice)
+	}
 	tools = Cached(o.Cache)
 	tools.Note = note
-	return tools, Complete(tools), nil
+	return tools, o.usable(tools), nil
+}
+
+// ErrNoCache is the cause when there is no folder for the tools that would have to be built.
+var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
+
+const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
+
+// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where that does not know them,
+// from USER and HOME.
+const pureUser = "osusergo"
+
+// usable reports whether the tools are there and run for this user.
+func (o Options) usable(t Tools) bool {
+	return Complete(t) && o.runs(t.Pulumi) && o.runs(realHost(filepath.Dir(t.Pulumi)))
+}
+
+// runs reports whether a tool that keel built runs for this user: tools of before were built without pureUser.
+func (o Options) runs(file string) bool {
+	if !o.Nameless {
+		return true
+	}
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return true // it tells nothing: it is taken as it is
+	}
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
+		return s.Key == "CGO_ENABLED" && s.Value == "0" || s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), pureUser)
+	})
 }
 
 func explicit(ctx context.Context, o Options) (Tools, error) {
