@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,17 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 	if ctx.Err() != nil {
 		return fmt.Errorf("build %s: %w", what, ctx.Err())
 	}
-	return hint.To(fmt.Errorf("build %s: %w\n%s", what, err, head(logFile, 20)), "the whole output is in %s", logFile)
+	said := head(logFile, 20)
+	err = fmt.Errorf("build %s: %w\n%s", what, err, said)
+	if slices.ContainsFunc(noFolders, func(text string) bool { return strings.Contains(said, text) }) {
+		return hint.To(err, "set HOME, or GOCACHE and GOPATH, to folders that you may write")
+	}
+	return hint.To(err, "the whole output is in %s", logFile)
+}
+
+// noFolders is what the go command says when it has no folders for what it keeps, or may not write them.
+var noFolders = []string{
+	"GOCACHE is not defined", "neither GOMODCACHE nor GOPATH is set", "could not create module cache", "failed to initialize build cache",
 }
 
 // lock takes the file lock, telling the user when somebody else holds it for longer than a moment.

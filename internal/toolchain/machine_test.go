@@ -60,6 +60,26 @@ func TestABuildIsOursWhateverIsAroundIt(t *testing.T) {
 	}
 }
 
+func TestABuildWithoutFoldersForTheGoCommandSaysWhatToSet(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
+		file := filepath.Join(folder, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, env := range map[string][]string{
+		"no HOME": nil, "one that cannot be written": {"HOME=" + filepath.Join(folder, "file", "home")},
+	} {
+		o := toolchain.Options{Root: folder, Env: append(env, "PATH="+os.Getenv("PATH"), "GOENV=off")}
+		err := toolchain.BuildKeel(t.Context(), o, t.TempDir())
+		if err == nil || !strings.Contains(hint.Of(err), "set HOME, or GOCACHE and GOPATH") {
+			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+		}
+	}
+}
+
 // A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi issue 7201).
 func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t *testing.T) {
 	t.Parallel()

@@ -99,6 +99,17 @@ func TestNumbersStandForTexts(t *testing.T) {
 	}
 }
 
+func TestAByteOrderMarkBeforeASettingIsPassedOver(t *testing.T) {
+	t.Parallel()
+	got, err := topology.Parse(local(stack{"devices": "\ufeff[\"a\"]\n", "manifest": "\ufeff[]", "enrollmentGroup": "\ufeff"}), "local")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Devices) != 1 || got.Devices[0].ID != "a" || got.Manifest == nil || got.Fleet.ID != "devices" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestALocationHasOneSpelling(t *testing.T) {
 	t.Parallel()
 	got, err := topology.Parse(local(stack{"location": "West Europe", "hubSettings": `{"hub-2":{"location":" North  Europe "}}`}), "local")

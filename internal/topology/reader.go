@@ -51,11 +51,12 @@ func (r *reader) file(name string) ([]byte, error) {
 }
 
 func (r *reader) text(key, fallback string) string {
-	value, ok := r.source.Get(key)
-	if !ok || strings.TrimSpace(value) == "" {
+	value, _ := r.source.Get(key)
+	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff")) // the mark is of a file that was piped in
+	if value == "" {
 		return fallback
 	}
-	return strings.TrimSpace(value)
+	return value
 }
 
 // choice returns the allowed value that equals the configured one without regard to letter case.
