@@ -40,7 +40,7 @@ func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 	if len(taken) == 0 {
 		return nil
 	}
-	err = fmt.Errorf("bring up environment %s: names of hubs are taken or cannot be had: %s", e.Stack, strings.Join(taken, ", "))
+	err = fmt.Errorf("bring up environment %s: hub names are not available: %s", e.Stack, strings.Join(taken, ", "))
 	return hint.To(err, "choose another name: keel exec -s %s -- pulumi config set --path %s NAME", e.Stack, settings[0])
 }
 

@@ -20,7 +20,7 @@ func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.Check
 	for name, value := range inputs.All {
 		for _, path := range privateKeys(name, name, value) {
 			if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return isWithin(path, f.Property) }) {
-				failures = append(failures, p.CheckFailure{Property: path, Reason: "a private key stands here: take it out, it would be kept in plain"})
+				failures = append(failures, p.CheckFailure{Property: path, Reason: "a private key is here: take it out, the state would keep it in plain text"})
 			}
 		}
 	}

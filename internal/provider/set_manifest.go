@@ -126,7 +126,7 @@ func (m manifest) messages() []string {
 }
 
 // errPrivateKeyCell says that somebody put a private key into a manifest, most likely beside the certificate.
-var errPrivateKeyCell = errors.New("a private key stands here: take it out, it belongs on the device alone")
+var errPrivateKeyCell = errors.New("a private key is here: take it out, it belongs on the device alone")
 
 // rowFaults are what is wrong with single rows of a manifest.
 type rowFaults []string
