@@ -32,7 +32,8 @@ func look(variable func(string) string) who {
 	return who{"user-" + strconv.Itoa(os.Getuid()), true}
 }
 
-// isUnknown reports whether the system has no entry for a user. user.Current does not say so where USER and HOME are set.
+// isUnknown reports whether the system has no entry for a user. user.Current does not say so where USER and HOME are
+// set.
 func isUnknown(id string) bool {
 	_, err := user.LookupId(id)
 	return errors.As(err, new(user.UnknownUserIdError))
@@ -47,10 +48,13 @@ func (a *app) userStack() string {
 	return environment.NameFor(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
 }
 
-// withUser is the environment of keel and its children with USER in it: without an entry of the system, Go programs find out from that and
-// from HOME who runs them.
+// withUser is the environment of keel and its children with USER in it: without an entry of the system, Go programs
+// find out from that and from HOME who runs them.
 func withUser(environ []string) []string {
-	if slices.ContainsFunc(environ, func(pair string) bool { return strings.HasPrefix(pair, "USER=") && pair != "USER=" }) {
+	if slices.ContainsFunc(
+		environ,
+		func(pair string) bool { return strings.HasPrefix(pair, "USER=") && pair != "USER=" },
+	) {
 		return environ
 	}
 	u := look(func(name string) string { return (&app{environ: environ}).variable(name) })

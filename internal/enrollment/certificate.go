@@ -23,23 +23,25 @@ const (
 // ThumbprintMark begins a text that stands for a certificate of which only the SHA-256 thumbprint is known.
 const ThumbprintMark = "sha256:"
 
-// ParseCertificate reads a certificate as the service takes it: PEM text, of which the first certificate counts, or base64 of its DER
-// form. A text that holds a private key is refused, since it would be kept in plain.
+// ParseCertificate reads a certificate as the service takes it: PEM text, of which the first certificate counts, or
+// base64 of its DER form. A text that holds a private key is refused, since it would be kept in plain.
 func ParseCertificate(text string) (*x509.Certificate, error) {
 	text = strings.TrimSpace(CleanCertificate(text))
 	switch {
 	case HoldsPrivateKey(text):
 		return nil, errPrivateKey
 	case strings.HasPrefix(text, ThumbprintMark):
-		return nil, errors.New("a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here")
+		return nil, errors.New(
+			"a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here",
+		)
 	case strings.Contains(text, pemBegin):
 		return firstOfPEM(text)
 	}
 	return fromBase64(text)
 }
 
-// ParseCertificateFile reads a certificate from the content of a file: a text, as ParseCertificate does, or DER. Of a file the first
-// certificate alone is used, so a private key may stand beside it.
+// ParseCertificateFile reads a certificate from the content of a file: a text, as ParseCertificate does, or DER. Of a
+// file the first certificate alone is used, so a private key may stand beside it.
 func ParseCertificateFile(content []byte) (*x509.Certificate, error) {
 	if len(content) > 1 && content[0] == derSequence && content[1] >= derLongLength {
 		return fromDER(content)
@@ -63,8 +65,8 @@ func Thumbprint(certificate *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// CheckCertificate checks a certificate: that it can be read, is not expired at now, and is a certificate authority when it is
-// for signing.
+// CheckCertificate checks a certificate: that it can be read, is not expired at now, and is a certificate authority
+// when it is for signing.
 func CheckCertificate(path, text string, use Use, now time.Time) []Fault {
 	certificate, err := ParseCertificate(text)
 	if err != nil {
@@ -80,7 +82,9 @@ func CheckCertificate(path, text string, use Use, now time.Time) []Fault {
 func CheckAuthority(path string, certificate *x509.Certificate, now time.Time) []Fault {
 	faults := checkLife(path, certificate, now)
 	if !certificate.IsCA {
-		faults = append(faults, fault(path, "the certificate of %q is not a certificate authority", certificate.Subject.CommonName)...)
+		faults = append(
+			faults,
+			fault(path, "the certificate of %q is not a certificate authority", certificate.Subject.CommonName)...)
 	}
 	return faults
 }
@@ -89,21 +93,31 @@ func checkLife(path string, certificate *x509.Certificate, now time.Time) []Faul
 	if !now.After(certificate.NotAfter) {
 		return nil
 	}
-	return fault(path, "the certificate of %q expired on %s", certificate.Subject.CommonName, certificate.NotAfter.UTC().Format(time.DateOnly))
+	return fault(
+		path,
+		"the certificate of %q expired on %s",
+		certificate.Subject.CommonName,
+		certificate.NotAfter.UTC().Format(time.DateOnly),
+	)
 }
 
-// CheckClientName checks that a device's certificate is made out to the registration id: the service refuses any other. A
-// certificate that cannot be read is CheckCertificate's to report.
+// CheckClientName checks that a device's certificate is made out to the registration id: the service refuses any
+// other. A certificate that cannot be read is CheckCertificate's to report.
 func CheckClientName(path, text, registrationID string) []Fault {
 	certificate, err := ParseCertificate(text)
 	if err != nil || strings.EqualFold(certificate.Subject.CommonName, registrationID) {
 		return nil
 	}
-	return fault(path, "the certificate's common name is %q, but the device registers as %q: they have to agree", certificate.Subject.CommonName, registrationID)
+	return fault(
+		path,
+		"the certificate's common name is %q, but the device registers as %q: they have to agree",
+		certificate.Subject.CommonName,
+		registrationID,
+	)
 }
 
-// CheckAuthorityName checks the name of a certificate that was uploaded to the provisioning service. What is not the name but the
-// certificate itself is refused, or it would be looked for as a name.
+// CheckAuthorityName checks the name of a certificate that was uploaded to the provisioning service. What is not the
+// name but the certificate itself is refused, or it would be looked for as a name.
 func CheckAuthorityName(path, name string) []Fault {
 	switch {
 	case name == "":

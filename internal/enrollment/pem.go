@@ -15,14 +15,21 @@ const pemBegin = "-----BEGIN "
 
 var (
 	errNotCertificate = errors.New("the certificate is neither PEM text nor base64 of a DER certificate")
-	errPrivateKey     = errors.New("a private key stands where a certificate should: take it out, only the certificate belongs here")
-	errStray          = errors.New("the PEM text holds a part of a block outside any block: a BEGIN or END line is damaged")
+	errPrivateKey     = errors.New(
+		"a private key stands where a certificate should: take it out, only the certificate belongs here",
+	)
+	errStray = errors.New(
+		"the PEM text holds a part of a block outside any block: a BEGIN or END line is damaged",
+	)
 )
 
 // strayPart is found between the blocks of a PEM text where a line that begins or ends one is damaged.
-var strayPart = regexp.MustCompile(`(?im)-{2,}\s*(begin|end)\b|\b(begin|end) [a-z0-9 ]*certificate\s*-{2,}|^\s*[A-Za-z0-9+/]{48,}=*\s*$`)
+var strayPart = regexp.MustCompile(
+	`(?im)-{2,}\s*(begin|end)\b|\b(begin|end) [a-z0-9 ]*certificate\s*-{2,}|^\s*[A-Za-z0-9+/]{48,}=*\s*$`,
+)
 
-// containers are the types of PEM blocks that hold a certificate in a form which the service does not take, and what to do about them.
+// containers are the types of PEM blocks that hold a certificate in a form which the service does not take, and what
+// to do about them.
 var containers = []struct{ part, told string }{
 	{"PKCS7", "it is a PKCS #7 container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
 	{"CMS", "it is a CMS container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
@@ -30,7 +37,8 @@ var containers = []struct{ part, told string }{
 	{"TRUSTED CERTIFICATE", "it is a certificate in OpenSSL's own form: convert it with `openssl x509 -in FILE`"},
 }
 
-// CleanCertificate takes out of a certificate's text what editors put there: byte order marks, and blanks around its lines.
+// CleanCertificate takes out of a certificate's text what editors put there: byte order marks, and blanks around its
+// lines.
 func CleanCertificate(text string) string {
 	lines := strings.Split(strings.ReplaceAll(text, byteOrderMark, ""), "\n")
 	for i, line := range lines {
@@ -39,8 +47,8 @@ func CleanCertificate(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// firstOfPEM returns the first certificate of a PEM text. Every certificate of it has to be readable: a reader that passes one over
-// trusts the next one instead, which may be the root of everybody.
+// firstOfPEM returns the first certificate of a PEM text. Every certificate of it has to be readable: a reader that
+// passes one over trusts the next one instead, which may be the root of everybody.
 func firstOfPEM(text string) (*x509.Certificate, error) {
 	var first *x509.Certificate
 	other := ""
@@ -59,7 +67,12 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 		label, _, _ := strings.Cut(rest[:next], "-----")
 		block, after := pem.Decode([]byte(pemBegin + rest[:next]))
 		if block == nil {
-			return nil, fmt.Errorf("block %d of the PEM text, %s, cannot be decoded: %s", count, Quote(label), damage(rest[:next]))
+			return nil, fmt.Errorf(
+				"block %d of the PEM text, %s, cannot be decoded: %s",
+				count,
+				Quote(label),
+				damage(rest[:next]),
+			)
 		}
 		text = string(after) + rest[next:]
 		if block.Type != "CERTIFICATE" {
@@ -71,7 +84,10 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 		}
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("block %d of the PEM text says that it is a certificate, but what it holds is not", count)
+			return nil, fmt.Errorf(
+				"block %d of the PEM text says that it is a certificate, but what it holds is not",
+				count,
+			)
 		}
 		if first == nil {
 			first = certificate
@@ -114,7 +130,9 @@ var (
 func fromBase64(text string) (*x509.Certificate, error) {
 	switch {
 	case thumbprintForm.MatchString(text):
-		return nil, errors.New("a thumbprint stands where a certificate should: the text of the certificate has to be put here")
+		return nil, errors.New(
+			"a thumbprint stands where a certificate should: the text of the certificate has to be put here",
+		)
 	case fileNameForm.MatchString(text):
 		return nil, fmt.Errorf("%s is the name of a file: the text of the certificate has to be put here", Quote(text))
 	}
@@ -145,7 +163,8 @@ func notCertificate(der []byte) error {
 		return errPrivateKey
 	}
 	var first struct{ Content asn1.RawValue }
-	if rest, err := asn1.Unmarshal(der, &first.Content); err != nil || len(rest) > 0 || first.Content.Tag != asn1.TagSequence {
+	if rest, err := asn1.Unmarshal(der, &first.Content); err != nil || len(rest) > 0 ||
+		first.Content.Tag != asn1.TagSequence {
 		return errNotCertificate
 	}
 	var kind asn1.ObjectIdentifier
@@ -154,7 +173,9 @@ func notCertificate(der []byte) error {
 	}
 	var version int
 	if _, err := asn1.Unmarshal(first.Content.Bytes, &version); err == nil && version == 3 {
-		return errors.New("it is a PKCS #12 container, which holds a private key too: take the certificate out with `openssl pkcs12 -nokeys -in FILE`")
+		return errors.New(
+			"it is a PKCS #12 container, which holds a private key too: take the certificate out with `openssl pkcs12 -nokeys -in FILE`",
+		)
 	}
 	if _, err := x509.ParseCertificateRequest(der); err == nil {
 		return errors.New(containerOf("CERTIFICATE REQUEST"))

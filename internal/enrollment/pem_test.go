@@ -35,7 +35,9 @@ func newPapers(t *testing.T) papers {
 	}
 	issue := func(name string) []byte {
 		template := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+			SerialNumber: big.NewInt(
+				1,
+			), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 		}
 		der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 		if err != nil {
@@ -188,7 +190,8 @@ func TestTextsOfPeople(t *testing.T) {
 		"Windows-1252":        {[]byte("a\nK\xf6ln\n"), "", "line 2 is not UTF-8"},
 	} {
 		got, err := enrollment.DecodeText(test.content)
-		if got != test.want || (err == nil) != (test.told == "") || err != nil && !strings.Contains(err.Error(), test.told) {
+		if got != test.want || (err == nil) != (test.told == "") ||
+			err != nil && !strings.Contains(err.Error(), test.told) {
 			t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.told)
 		}
 	}

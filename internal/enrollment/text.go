@@ -13,8 +13,8 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// DecodeText returns the text of a file that a person wrote: UTF-8, with a byte order mark or without, or UTF-16 with one. Other
-// encodings are refused, with the first line that shows them, since their letters would be lost.
+// DecodeText returns the text of a file that a person wrote: UTF-8, with a byte order mark or without, or UTF-16 with
+// one. Other encodings are refused, with the first line that shows them, since their letters would be lost.
 func DecodeText(content []byte) (string, error) {
 	switch {
 	case bytes.HasPrefix(content, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(content, []byte{0, 0, 0xfe, 0xff}):
@@ -29,7 +29,10 @@ func DecodeText(content []byte) (string, error) {
 		return "", fmt.Errorf("line %d is not UTF-8: save the file as UTF-8", badLine(text))
 	}
 	if line, _, found := strings.Cut(text, "\x00"); found {
-		return "", fmt.Errorf("line %d holds a NUL character, as UTF-16 text does: save the file as UTF-8", strings.Count(line, "\n")+1)
+		return "", fmt.Errorf(
+			"line %d holds a NUL character, as UTF-16 text does: save the file as UTF-8",
+			strings.Count(line, "\n")+1,
+		)
 	}
 	return text, nil
 }
@@ -44,7 +47,10 @@ func decodeUTF16(content []byte, order binary.ByteOrder) (string, error) {
 	}
 	text := string(utf16.Decode(units))
 	if before, _, found := strings.Cut(text, string(utf8.RuneError)); found {
-		return "", fmt.Errorf("line %d is not UTF-16, as the file's first bytes promise: save the file as UTF-8", strings.Count(before, "\n")+1)
+		return "", fmt.Errorf(
+			"line %d is not UTF-16, as the file's first bytes promise: save the file as UTF-8",
+			strings.Count(before, "\n")+1,
+		)
 	}
 	return strings.TrimPrefix(text, byteOrderMark), nil
 }
@@ -61,13 +67,14 @@ func badLine(text string) int {
 	return line
 }
 
-// CleanKey takes the line breaks out of a key that a tool printed on several lines (openssl rand -base64 64 does), and the blanks around
-// it. Blanks inside stay, and make it invalid: something else was lost there.
+// CleanKey takes the line breaks out of a key that a tool printed on several lines (openssl rand -base64 64 does),
+// and the blanks around it. Blanks inside stay, and make it invalid: something else was lost there.
 func CleanKey(key string) string {
 	return strings.NewReplacer("\r", "", "\n", "").Replace(strings.TrimSpace(key))
 }
 
-// privateKeyText is what the text form of every private key holds. The others are its base64, wherever in a group of three bytes it begins.
+// privateKeyText is what the text form of every private key holds. The others are its base64, wherever in a group of
+// three bytes it begins.
 const privateKeyText = "PRIVATE KEY"
 
 var encodedPrivateKey = func() (needles []string) {
@@ -99,7 +106,8 @@ func HoldsPrivateKey(text string) bool {
 // maxQuoted is how much of a value a message repeats, in characters.
 const maxQuoted = 160
 
-// Quote repeats a value in a message: in quotes, cut where it is long, and never a private key that was put in the wrong place.
+// Quote repeats a value in a message: in quotes, cut where it is long, and never a private key that was put in the
+// wrong place.
 func Quote(value string) string {
 	if HoldsPrivateKey(value) {
 		return "(a private key)"

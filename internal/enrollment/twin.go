@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of the documents in a device's twin ("Understand device twins" and "Understand IoT Hub quotas" of the IoT Hub documentation).
-// Sizes are in bytes.
+// Limits of the documents in a device's twin ("Understand device twins" and "Understand IoT Hub quotas" of the IoT
+// Hub documentation). Sizes are in bytes.
 const (
 	maxTags       = 8 << 10
 	maxProperties = 32 << 10
@@ -28,8 +28,8 @@ const beyondDigits = 1e21
 // maxTwinFaults bounds how many mistakes of one document are told.
 const maxTwinFaults = 10
 
-// CheckTags checks the tags of a twin. A hub refuses what breaks its rules, so every device that starts with such a twin would fail to
-// register.
+// CheckTags checks the tags of a twin. A hub refuses what breaks its rules, so every device that starts with such a
+// twin would fail to register.
 func CheckTags(path string, tags map[string]any) []Fault { return checkTwin(path, tags, maxTags) }
 
 // CheckDesired checks the desired properties of a twin, as CheckTags does tags.

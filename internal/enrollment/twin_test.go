@@ -12,7 +12,8 @@ func nested(depth int) string {
 	return strings.Repeat(`{"a":`, depth) + "{}" + strings.Repeat("}", depth)
 }
 
-// The rules are those of "Understand device twins"; '#' is from the hub's own words (Azure/azure-iot-sdk-java issue 243).
+// The rules are those of "Understand device twins"; '#' is from the hub's own words (Azure/azure-iot-sdk-java issue
+// 243).
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	for document, want := range map[string]string{

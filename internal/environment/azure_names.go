@@ -15,7 +15,14 @@ import (
 
 // HubName implements Registrar (IotHubResource_CheckNameAvailability).
 func (m *ResourceManager) HubName(ctx context.Context, name string) (taken string, err error) {
-	path := runtime.JoinPaths(m.pipeline.Endpoint(), "subscriptions", m.subscription, "providers", namespace, "checkNameAvailability")
+	path := runtime.JoinPaths(
+		m.pipeline.Endpoint(),
+		"subscriptions",
+		m.subscription,
+		"providers",
+		namespace,
+		"checkNameAvailability",
+	)
 	request, err := runtime.NewRequest(ctx, http.MethodPost, path)
 	if err != nil {
 		return "", err

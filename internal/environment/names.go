@@ -18,8 +18,8 @@ type Registrar interface {
 	HubName(ctx context.Context, name string) (taken string, err error)
 }
 
-// CheckNames is an error when a hub that the next up adds has a name that is taken, told before anything is made. Hubs that are named by
-// Pulumi are not asked about.
+// CheckNames is an error when a hub that the next up adds has a name that is taken, told before anything is made.
+// Hubs that are named by Pulumi are not asked about.
 func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 	wanted, err := e.newHubNames(ctx)
 	if err != nil {
@@ -41,7 +41,12 @@ func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 		return nil
 	}
 	err = fmt.Errorf("bring up environment %s: hub names are not available: %s", e.Stack, strings.Join(taken, ", "))
-	return hint.To(err, "choose another name: keel exec -s %s -- pulumi config set --path %s NAME", e.Stack, settings[0])
+	return hint.To(
+		err,
+		"choose another name: keel exec -s %s -- pulumi config set --path %s NAME",
+		e.Stack,
+		settings[0],
+	)
 }
 
 // newHubNames are the names that the configuration gives to hubs which the state does not have, by the hubs' own.

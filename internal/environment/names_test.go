@@ -52,12 +52,17 @@ func TestANameThatIsTakenIsToldBeforeAnythingIsMade(t *testing.T) {
 		if !slices.Equal(r.asked, tc.asked) || (err == nil) != (tc.want == "") {
 			t.Errorf("%s: got %v after asking for %q", name, err, r.asked)
 		}
-		if err != nil && (!strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
+		if err != nil &&
+			(!strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
 			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
 		}
 	}
 	e := newEnvironment(t)
-	write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:hubSettings: {hub-1: {name: x}}\n")
+	write(
+		t,
+		filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"),
+		"config:\n  myproject:hubSettings: {hub-1: {name: x}}\n",
+	)
 	var told []string
 	e.Notice = func(text string) { told = append(told, text) }
 	if err := e.CheckNames(t.Context(), &registrar{err: errors.New("403")}); err != nil || len(told) != 1 {

@@ -10,8 +10,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// RefusePrivateKeys is an error when the configuration of the stack holds a private key in plain, as when somebody gives the file that has a
-// certificate and its key. Pulumi keeps the configuration of every operation in the history of the stack, of one that fails too.
+// RefusePrivateKeys is an error when the configuration of the stack holds a private key in plain, as when somebody
+// gives the file that has a certificate and its key. Pulumi keeps the configuration of every operation in the history
+// of the stack, of one that fails too.
 func (e *Environment) RefusePrivateKeys() error {
 	settings, err := e.rawSettings()
 	if err != nil {
@@ -21,9 +22,17 @@ func (e *Environment) RefusePrivateKeys() error {
 	if len(paths) == 0 {
 		return nil
 	}
-	err = fmt.Errorf("the configuration of environment %s holds a private key in plain, at %s: Pulumi would keep it in the history of the stack",
-		e.Stack, strings.Join(paths, ", "))
-	return hint.To(err, "take it out, only the certificate belongs there: keel exec -s %s -- pulumi config rm --path '%s'", e.Stack, paths[0])
+	err = fmt.Errorf(
+		"the configuration of environment %s holds a private key in plain, at %s: Pulumi would keep it in the history of the stack",
+		e.Stack,
+		strings.Join(paths, ", "),
+	)
+	return hint.To(
+		err,
+		"take it out, only the certificate belongs there: keel exec -s %s -- pulumi config rm --path '%s'",
+		e.Stack,
+		paths[0],
+	)
 }
 
 // privateKeys are the paths, as `pulumi config` takes them, at which a value holds a private key.

@@ -31,7 +31,9 @@ func TestAPrivateKeyInTheConfigurationIsRefusedBeforePulumiKeepsIt(t *testing.T)
 		if err == nil || tc.want == "" {
 			continue
 		}
-		if !strings.Contains(err.Error(), ", at "+tc.want+":") || !strings.Contains(hint.Of(err), "pulumi config rm --path '"+tc.want+"'") || strings.Contains(err.Error(), "c2VjcmV0") {
+		if !strings.Contains(err.Error(), ", at "+tc.want+":") ||
+			!strings.Contains(hint.Of(err), "pulumi config rm --path '"+tc.want+"'") ||
+			strings.Contains(err.Error(), "c2VjcmV0") {
 			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
 		}
 	}

@@ -32,8 +32,8 @@ func newPrivateKey(t *testing.T) (text, mark string) {
 	return text, strings.Split(text, "\n")[1][:32]
 }
 
-// TestNoPrivateKeyIsTaken walks the schema: a private key, alone or beside a certificate, in any form, is refused wherever a text is taken
-// that the state keeps in plain, and nothing that is said of it shows it.
+// TestNoPrivateKeyIsTaken walks the schema: a private key, alone or beside a certificate, in any form, is refused
+// wherever a text is taken that the state keeps in plain, and nothing that is said of it shows it.
 func TestNoPrivateKeyIsTaken(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
@@ -63,10 +63,16 @@ func TestNoPrivateKeyIsTaken(t *testing.T) {
 				for _, text := range []string{key, leaf + key, key + leaf, packed} {
 					value := property.New(text)
 					switch {
-					case is && len(nested.Enum) == 0, described.Type == "boolean", described.Type == "integer", name == "manifest", name == "manifestText":
+					case is && len(nested.Enum) == 0,
+						described.Type == "boolean",
+						described.Type == "integer",
+						name == "manifest",
+						name == "manifestText":
 						continue
 					case described.Type == "array" && described.Items.Ref != "":
-						value = property.New([]property.Value{property.New(object{"registrationId": text}.properties())})
+						value = property.New(
+							[]property.Value{property.New(object{"registrationId": text}.properties())},
+						)
 					case described.Type == "array":
 						value = property.New([]property.Value{value})
 					case described.Type == "object":
@@ -84,7 +90,9 @@ func TestNoPrivateKeyIsTaken(t *testing.T) {
 	for name := range spec.Types["azure-dps:index:EnrollmentSetItem"].Properties {
 		item := object{"registrationId": "device-1"}.edited(object{name: leaf + key})
 		inputs := object{"items": items(item)}.properties()
-		checked, err := server.Check(p.CheckRequest{Urn: "urn:pulumi:test::test::azure-dps:index:EnrollmentSet::x", Inputs: inputs})
+		checked, err := server.Check(
+			p.CheckRequest{Urn: "urn:pulumi:test::test::azure-dps:index:EnrollmentSet::x", Inputs: inputs},
+		)
 		must(t, err)
 		if len(checked.Failures) == 0 {
 			t.Errorf("a private key in an item's %s was taken", name)
@@ -127,14 +135,22 @@ func TestACertificateWithAByteOrderMarkIsEnrolled(t *testing.T) {
 	fake := runFake(t)
 	root := newAuthority(t, "root")
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
-	inputs := object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": object{"primary": "\ufeff" + root.leaf(t, "device-1", time.Hour) + root.PEM}}}}
+	inputs := object{
+		"registrationId": "device-1",
+		"attestation": object{
+			"x509": object{
+				"clientCertificates": object{"primary": "\ufeff" + root.leaf(t, "device-1", time.Hour) + root.PEM},
+			},
+		},
+	}
 	m.up(inputs)
 	if got := m.up(inputs); got != nil {
 		t.Errorf("again: got changes in %v, want none", got)
 	}
 }
 
-// TestKeysWithLineBreaks: `openssl rand -base64 64` prints two lines (Azure/azure-sdk-for-c issue 2352). The break goes wherever keys come in.
+// TestKeysWithLineBreaks: `openssl rand -base64 64` prints two lines (Azure/azure-sdk-for-c issue 2352). The break
+// goes wherever keys come in.
 func TestKeysWithLineBreaks(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, object{})

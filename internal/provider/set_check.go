@@ -18,7 +18,8 @@ import (
 const (
 	// maxFaults bounds how many faults of a set are told.
 	maxFaults = 50
-	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value of its own.
+	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value
+	// of its own.
 	manyItems = 2000
 )
 
@@ -26,7 +27,10 @@ const (
 var setSources = []string{"items", "manifest", "manifestText"}
 
 // Check reports every fault of the inputs at once, those of a manifest by their rows.
-func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[EnrollmentSetArgs], error) {
+func (EnrollmentSet) Check(
+	ctx context.Context,
+	req infer.CheckRequest,
+) (infer.CheckResponse[EnrollmentSetArgs], error) {
 	args, failures, err := infer.DefaultCheck[EnrollmentSetArgs](ctx, req.NewInputs)
 	if err != nil {
 		return infer.CheckResponse[EnrollmentSetArgs]{}, err
@@ -51,14 +55,21 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 	}
 	switch {
 	case given != 1:
-		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
+		faults = append(
+			faults,
+			enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"},
+		)
 	case known:
 		faults = append(faults, setFaults(ctx, told, unknownOf(req.NewInputs), time.Now())...)
 	}
 	if len(args.Items) > manyItems {
-		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
+		p.GetLogger(ctx).
+			Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
 	}
-	return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, distinct(faults))}, nil
+	return infer.CheckResponse[EnrollmentSetArgs]{
+		Inputs:   args,
+		Failures: withFaults(failures, req.NewInputs, distinct(faults)),
+	}, nil
 }
 
 // distinct leaves out faults that are told already.
@@ -104,7 +115,8 @@ func unknownOf(inputs property.Map) unknownParts {
 	return unknown
 }
 
-// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is judged.
+// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is
+// judged.
 func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool {
 	if u.items[index] {
 		return f.Path != "registrationId" || item.RegistrationID == ""
@@ -112,8 +124,9 @@ func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool 
 	return u.defaults && slices.Contains(allocationNames, placeOf(f.Path).property())
 }
 
-// setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
-// none; those of a manifest at the manifest, with the row. Nothing is said of what is decided by what is unknown.
+// setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the
+// defaults' where it has none; those of a manifest at the manifest, with the row. Nothing is said of what is decided
+// by what is unknown.
 func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts, now time.Time) []enrollment.Fault {
 	path, m, err := args.read(ctx)
 	if rows := (rowFaults)(nil); errors.As(err, &rows) {
@@ -130,11 +143,22 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 	if unknown.defaults {
 		defaults = SetDefaults{}
 	}
-	c := setChecker{path: path, manifest: m, seen: map[string]int{}, prefix: text(args.IDPrefix), defaults: defaults, unknown: unknown, now: now}
+	c := setChecker{
+		path:     path,
+		manifest: m,
+		seen:     map[string]int{},
+		prefix:   text(args.IDPrefix),
+		defaults: defaults,
+		unknown:  unknown,
+		now:      now,
+	}
 	var faults []enrollment.Fault
 	for i := range m.items {
 		if faults = append(faults, c.item(i)...); len(faults) >= maxFaults {
-			return append(faults[:maxFaults], enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
+			return append(
+				faults[:maxFaults],
+				enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"},
+			)
 		}
 	}
 	return faults
@@ -187,7 +211,13 @@ func (c *setChecker) itemFaults(index int, item SetItem) []enrollment.Fault {
 		if c.lines != nil {
 			at = fmt.Sprintf("on line %d", c.lines[first])
 		}
-		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%s stands twice, first %s", enrollment.Quote(item.RegistrationID), at)})
+		faults = append(
+			faults,
+			enrollment.Fault{
+				Path:    "registrationId",
+				Message: fmt.Sprintf("%s stands twice, first %s", enrollment.Quote(item.RegistrationID), at),
+			},
+		)
 	} else {
 		c.seen[id] = index
 	}

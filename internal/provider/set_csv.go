@@ -60,21 +60,25 @@ func objectCell[T any](member func(*SetItem) *T) func(*SetItem, string) error {
 	}
 }
 
-// separators are what stands between the cells of a CSV file: spreadsheets of many countries write semicolons, and "Unicode Text" has tabs.
+// separators are what stands between the cells of a CSV file: spreadsheets of many countries write semicolons, and
+// "Unicode Text" has tabs.
 const separators = ",;\t"
 
 // separatorLine is how a file tells a spreadsheet what its separator is, before the line that names the columns.
 var separatorLine = regexp.MustCompile(`^"?sep=(.)"?\s*$`)
 
-// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty cell does not hide
-// the others; a row of empty cells is no row.
+// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty
+// cell does not hide the others; a row of empty cells is no row.
 func readCSV(text string) (manifest, error) {
 	first, rest, _ := strings.Cut(text, "\n")
 	skipped, separator := 0, separatorOf(text)
 	if told := separatorLine.FindStringSubmatch(first); told != nil {
 		text, skipped, separator = rest, 1, rune(told[1][0])
 		if !strings.ContainsRune(separators, separator) {
-			return manifest{}, fmt.Errorf("line 1: the columns are separated by %q: use commas, semicolons or tabs", separator)
+			return manifest{}, fmt.Errorf(
+				"line 1: the columns are separated by %q: use commas, semicolons or tabs",
+				separator,
+			)
 		}
 	}
 	r := rowReader{Reader: csv.NewReader(strings.NewReader(text)), skipped: skipped}
@@ -152,7 +156,14 @@ func (r *rowReader) readRow(row []string) {
 		}
 		switch {
 		case n >= len(r.header):
-			r.m.fault(index, "", r.line(n), "it has %d cells, and the first line names %d columns", len(row), len(r.header))
+			r.m.fault(
+				index,
+				"",
+				r.line(n),
+				"it has %d cells, and the first line names %d columns",
+				len(row),
+				len(r.header),
+			)
 		case r.header[n] == "":
 			r.m.fault(index, "", r.line(n), "column %d has a cell and no name", n+1)
 		case enrollment.HoldsPrivateKey(cell):

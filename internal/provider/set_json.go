@@ -13,8 +13,8 @@ import (
 	"evenkeel/internal/enrollment"
 )
 
-// manifestItem is a SetItem in JSON. The two have the same fields in the same order: infer reads json tags too, and takes them for
-// required properties.
+// manifestItem is a SetItem in JSON. The two have the same fields in the same order: infer reads json tags too, and
+// takes them for required properties.
 type manifestItem struct {
 	RegistrationID            string              `json:"registrationId"`
 	DeviceID                  *string             `json:"deviceId"`
@@ -39,8 +39,10 @@ type manifestItem struct {
 }
 
 // errServiceForm is told once for a manifest that the Azure CLI wrote.
-var errServiceForm = errors.New("the manifest has entries in the form of the service (as `az iot dps enrollment list` prints them): " +
-	`a manifest says everything of a device on one level, as [{"registrationId":"press-1","primaryKey":"…","tags":{}}]`)
+var errServiceForm = errors.New(
+	"the manifest has entries in the form of the service (as `az iot dps enrollment list` prints them): " +
+		`a manifest says everything of a device on one level, as [{"registrationId":"press-1","primaryKey":"…","tags":{}}]`,
+)
 
 // readJSON reads a JSON array row by row, so that one faulty member does not hide the others.
 func readJSON(text string) (manifest, error) {
@@ -71,10 +73,17 @@ func readJSON(text string) (manifest, error) {
 	}
 	if err != nil {
 		offset := brokenAt(text, int(decoder.InputOffset()))
-		return manifest{}, fmt.Errorf("line %d: the manifest is no JSON array of enrollments: %w", lineAt(offset), withoutValue(err))
+		return manifest{}, fmt.Errorf(
+			"line %d: the manifest is no JSON array of enrollments: %w",
+			lineAt(offset),
+			withoutValue(err),
+		)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return manifest{}, fmt.Errorf("line %d: more comes after the manifest's JSON array", lineAt(max(int(decoder.InputOffset()), counted)))
+		return manifest{}, fmt.Errorf(
+			"line %d: more comes after the manifest's JSON array",
+			lineAt(max(int(decoder.InputOffset()), counted)),
+		)
 	}
 	return m, nil
 }

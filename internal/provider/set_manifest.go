@@ -64,7 +64,9 @@ func (a EnrollmentSetArgs) readFile(known *sync.Map) (manifest, error) {
 		return manifest{items: items.([]SetItem)}, nil
 	}
 	if asset == nil || asset.Path == "" {
-		return manifest{}, errors.New("the manifest has to be a file asset: give text as manifestText, and download what is remote")
+		return manifest{}, errors.New(
+			"the manifest has to be a file asset: give text as manifestText, and download what is remote",
+		)
 	}
 	content, err := asset.Bytes()
 	if err != nil {
@@ -137,12 +139,14 @@ func (f rowFaults) Error() string { return strings.Join(f, "; ") }
 // workbooks are how files of spreadsheet programs begin, which are no text.
 var workbooks = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
 
-// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties. The faults of rows are
-// in what it returns; an error is of the manifest as a whole.
+// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties.
+// The faults of rows are in what it returns; an error is of the manifest as a whole.
 func readManifest(content []byte) (manifest, error) {
 	for _, beginning := range workbooks {
 		if bytes.HasPrefix(content, []byte(beginning)) {
-			return manifest{}, errors.New("the manifest is a workbook of a spreadsheet program: save it as \"CSV UTF-8\"")
+			return manifest{}, errors.New(
+				"the manifest is a workbook of a spreadsheet program: save it as \"CSV UTF-8\"",
+			)
 		}
 	}
 	text, err := enrollment.DecodeText(content)
@@ -151,7 +155,9 @@ func readManifest(content []byte) (manifest, error) {
 	}
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == "":
-		return manifest{}, errors.New("the manifest is empty: one without enrollments is a first line that names the columns, or []")
+		return manifest{}, errors.New(
+			"the manifest is empty: one without enrollments is a first line that names the columns, or []",
+		)
 	case trimmed[0] == '[':
 		return readJSON(text)
 	case trimmed[0] == '{':
@@ -193,7 +199,8 @@ func settleNumbers(value any) error {
 	return errors.Join(faults...)
 }
 
-// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left to settleNumbers.
+// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left
+// to settleNumbers.
 func decodeStrictly(raw []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()

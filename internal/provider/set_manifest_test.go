@@ -43,7 +43,8 @@ func utf16Of(order binary.AppendByteOrder, text string) string {
 	return string(out)
 }
 
-// What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250, TheThingsNetwork/lorawan-stack issue 5632.
+// What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
+// TheThingsNetwork/lorawan-stack issue 5632.
 func TestManifestsOfSpreadsheetsAreTaken(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{

@@ -8,8 +8,8 @@ import (
 	"evenkeel/internal/topology"
 )
 
-// keepTiers returns the option with which the engine asks the program before it updates a hub, in previews too: Azure refuses another tier
-// when half of the update is done. A hub that is replaced is not asked about.
+// keepTiers returns the option with which the engine asks the program before it updates a hub, in previews too: Azure
+// refuses another tier when half of the update is done. A hub that is replaced is not asked about.
 func keepTiers(ctx *pulumi.Context) (pulumi.ResourceOption, error) {
 	hook, err := ctx.RegisterResourceHook("keep-tiers", func(update *pulumi.ResourceHookArgs) error {
 		return topology.CheckTier(update.Name, update.OldInputs, update.NewInputs)

@@ -17,13 +17,15 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that looks finished.
+// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that
+// looks finished.
 type step struct {
 	what, folder, out string
 	args              []string
 }
 
-// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work done.
+// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work
+// done.
 func buildTools(ctx context.Context, o Options, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return hint.To(fmt.Errorf("build Pulumi: %w", err), cacheAdvice)
@@ -83,8 +85,8 @@ func CanBuild(o Options) error {
 	return nil
 }
 
-// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go command
-// decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go
+// command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
@@ -131,7 +133,8 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 // Program returns the path of the built program in bin.
 func Program(bin string) string { return filepath.Join(bin, executable("program")) }
 
-// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are shown too.
+// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are
+// shown too.
 func goBuild(ctx context.Context, o Options, what, folder, logFile string, args []string) error {
 	log, err := os.Create(logFile)
 	if err != nil {

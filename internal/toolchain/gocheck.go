@@ -73,8 +73,9 @@ func command(ctx context.Context, folder string, env []string, args ...string) *
 // keptFlags are the parts of GOFLAGS that change how the go command works and not what it builds.
 var keptFlags = []string{"-p=", "-v", "-x", "-modcacherw"}
 
-// OwnGo is an environment in which the go command builds modules of ours for this machine, whatever other project's settings are around
-// it: a workspace above the checkout, GOFLAGS, another system. They are set, not taken away, because `go env -w` may have set them too.
+// OwnGo is an environment in which the go command builds modules of ours for this machine, whatever other project's
+// settings are around it: a workspace above the checkout, GOFLAGS, another system. They are set, not taken away,
+// because `go env -w` may have set them too.
 func OwnGo(env []string) []string {
 	flags := []string{"-mod=readonly"}
 	for _, flag := range strings.Fields(variable(env, "GOFLAGS")) {
@@ -84,8 +85,14 @@ func OwnGo(env []string) []string {
 			flags = append(flags, flag)
 		}
 	}
-	return append(slices.Clone(env),
-		"GOWORK=off", "GO111MODULE=on", "GOFLAGS="+strings.Join(flags, " "), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH)
+	return append(
+		slices.Clone(env),
+		"GOWORK=off",
+		"GO111MODULE=on",
+		"GOFLAGS="+strings.Join(flags, " "),
+		"GOOS="+runtime.GOOS,
+		"GOARCH="+runtime.GOARCH,
+	)
 }
 
 // goCommand returns the path of the go command on env's PATH, or "".

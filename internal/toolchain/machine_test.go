@@ -28,7 +28,10 @@ func TestABuildIsOursWhateverIsAroundIt(t *testing.T) {
 		return file
 	}
 	write("checkout/go.mod", "module x\n\ngo 1.26\n")
-	write("checkout/cmd/keel/main.go", "package main\n\nimport \"runtime\"\n\nfunc main() { print(runtime.GOOS, \"/\", runtime.GOARCH) }\n")
+	write(
+		"checkout/cmd/keel/main.go",
+		"package main\n\nimport \"runtime\"\n\nfunc main() { print(runtime.GOOS, \"/\", runtime.GOARCH) }\n",
+	)
 	elsewhere := write("elsewhere/go.work", "go 1.26\n")
 	write("go.work", "go 1.26\n")
 	set := write("env", "GOFLAGS=-mod=vendor\nGOOS=plan9\nGOARCH=arm\nGO111MODULE=off\n") // as `go env -w` writes it
@@ -53,7 +56,8 @@ func TestABuildIsOursWhateverIsAroundIt(t *testing.T) {
 				t.Errorf("got %q, %v, want %s", out, err, want)
 			}
 			log, err := os.ReadFile(filepath.Join(bin, "build.log"))
-			if traced := strings.Contains(string(log), "WORK="); err != nil || traced != (name == "flags that are kept") {
+			if traced := strings.Contains(string(log), "WORK="); err != nil ||
+				traced != (name == "flags that are kept") {
 				t.Errorf("got the log %q, %v", log, err)
 			}
 		})
@@ -80,11 +84,16 @@ func TestABuildWithoutFoldersForTheGoCommandSaysWhatToSet(t *testing.T) {
 	}
 }
 
-// A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi issue 7201).
+// A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
+// issue 7201).
 func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t *testing.T) {
 	t.Parallel()
 	build, ok := debug.ReadBuildInfo()
-	if !ok || slices.ContainsFunc(build.Settings, func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" }) {
+	if !ok ||
+		slices.ContainsFunc(
+			build.Settings,
+			func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" },
+		) {
 		t.Skip("this test is not linked to the C library")
 	}
 	b := newBench(t)
@@ -131,7 +140,8 @@ func TestACacheFolderIsNeededByWhatIsBuiltThereAlone(t *testing.T) {
 		"look":   func() error { _, _, err := toolchain.Look(t.Context(), b.options); return err }(),
 		"ensure": func() error { _, err := toolchain.Ensure(t.Context(), b.options); return err }(),
 	} {
-		if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") || !strings.Contains(hint.Of(err), "--pulumi") {
+		if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") ||
+			!strings.Contains(hint.Of(err), "--pulumi") {
 			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
 		}
 	}

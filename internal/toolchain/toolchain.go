@@ -1,8 +1,8 @@
-// Package toolchain finds the Pulumi CLI and its Go language host, or builds the pinned ones into a cache folder, and builds the
-// project's own programs.
+// Package toolchain finds the Pulumi CLI and its Go language host, or builds the pinned ones into a cache folder, and
+// builds the project's own programs.
 //
-// It does not run Pulumi for anything but its version, and it reads no environment: the caller gives PATH, folders and the
-// environment of child processes.
+// It does not run Pulumi for anything but its version, and it reads no environment: the caller gives PATH, folders
+// and the environment of child processes.
 package toolchain
 
 import (
@@ -24,7 +24,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// The Pulumi that is built when the user has none, and the range of the user's own that is accepted: MinVersion <= v < EndVersion.
+// The Pulumi that is built when the user has none, and the range of the user's own that is accepted: MinVersion <= v
+// < EndVersion.
 const (
 	PinnedVersion = "v3.250.0"
 	MinVersion    = "v3.250.0"
@@ -50,11 +51,11 @@ type Tools struct {
 type Options struct {
 	// Root is the project's folder, with tools/pulumi and tools/language-go.
 	Root string
-	// Cache is the user's cache folder; the tools go into a folder of their own inside it. Empty where the user has none: then nothing is
-	// found there or built.
+	// Cache is the user's cache folder; the tools go into a folder of their own inside it. Empty where the user has
+	// none: then nothing is found there or built.
 	Cache string
-	// Nameless says that the system has no entry for the user, as in containers that run under any number (OpenShift, docker run -u). Tools that
-	// ask the C library for the user do not run then.
+	// Nameless says that the system has no entry for the user, as in containers that run under any number (OpenShift,
+	// docker run -u). Tools that ask the C library for the user do not run then.
 	Nameless bool
 	// Path is the list of folders to look for the user's own tools in.
 	Path string
@@ -66,8 +67,8 @@ type Options struct {
 	Report Reporter
 }
 
-// Ensure returns tools that are ready to run: the explicit ones, else suitable ones on Path, else the pinned ones, which it builds
-// when the cache lacks them.
+// Ensure returns tools that are ready to run: the explicit ones, else suitable ones on Path, else the pinned ones,
+// which it builds when the cache lacks them.
 func Ensure(ctx context.Context, o Options) (Tools, error) {
 	tools, there, err := Look(ctx, o)
 	if there || err != nil {
@@ -105,8 +106,8 @@ var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_C
 
 const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
 
-// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where that does not know them,
-// from USER and HOME.
+// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where
+// that does not know them, from USER and HOME.
 const pureUser = "osusergo"
 
 // usable reports whether the tools are there and run for this user.
@@ -124,7 +125,8 @@ func (o Options) runs(file string) bool {
 		return true // it tells nothing: it is taken as it is
 	}
 	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
-		return s.Key == "CGO_ENABLED" && s.Value == "0" || s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), pureUser)
+		return s.Key == "CGO_ENABLED" && s.Value == "0" ||
+			s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), pureUser)
 	})
 }
 
@@ -179,7 +181,8 @@ func Cached(cache string) Tools {
 	}
 }
 
-// Complete reports whether every file of the tools is there. Each is put in place whole, so that a file that is there is good.
+// Complete reports whether every file of the tools is there. Each is put in place whole, so that a file that is there
+// is good.
 func Complete(t Tools) bool {
 	files := []string{t.Pulumi, t.LanguageHost}
 	if t.Built {
@@ -195,7 +198,8 @@ func Complete(t Tools) bool {
 
 // Accepted reports whether a Pulumi of that version (as `pulumi version` prints it) may be used.
 func Accepted(version string) bool {
-	return semver.IsValid(version) && semver.Compare(version, MinVersion) >= 0 && semver.Compare(version, EndVersion+"-0") < 0
+	return semver.IsValid(version) && semver.Compare(version, MinVersion) >= 0 &&
+		semver.Compare(version, EndVersion+"-0") < 0
 }
 
 func pulumiVersion(ctx context.Context, path string, env []string) (string, error) {
@@ -231,7 +235,8 @@ func look(path, name string) string {
 			continue // like os/exec: nothing out of the current folder
 		}
 		file := filepath.Join(folder, executable(name))
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && (runtime.GOOS == "windows" || info.Mode()&0o111 != 0) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() &&
+			(runtime.GOOS == "windows" || info.Mode()&0o111 != 0) {
 			return file
 		}
 	}

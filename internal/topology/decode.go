@@ -18,8 +18,9 @@ import (
 // worded is a setting that may be given as a text instead of an object.
 type worded interface{ setText(text string) }
 
-// decode reads a structured setting, strictly: an unknown member is a fault, since it is a misspelt setting. Every fault is named by its
-// path, and none repeats a value, which may be a key. What is right is taken in spite of the others.
+// decode reads a structured setting, strictly: an unknown member is a fault, since it is a misspelt setting. Every
+// fault is named by its path, and none repeats a value, which may be a key. What is right is taken in spite of the
+// others.
 func (r *reader) decode(key, text string, into any) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber() // a number that stands for a text keeps its digits
@@ -142,7 +143,8 @@ func fillScalar(value any, into reflect.Value) bool {
 		into.SetInt(int64(number))
 		return isText && err == nil
 	case reflect.Bool:
-		if _, isString := value.(string); isString && (strings.EqualFold(text, "true") || strings.EqualFold(text, "false")) {
+		if _, isString := value.(string); isString &&
+			(strings.EqualFold(text, "true") || strings.EqualFold(text, "false")) {
 			truth, isTruth = strings.EqualFold(text, "true"), true
 		}
 		into.SetBool(truth)

@@ -76,10 +76,12 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 	}
 }
 
-// `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and 17586).
+// `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and
+// 17586).
 func TestNumbersStandForTexts(t *testing.T) {
 	t.Parallel()
-	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 || !strings.HasPrefix(got[0], "hubSettings.HUB-2: there is no such hub") {
+	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
+		!strings.HasPrefix(got[0], "hubSettings.HUB-2: there is no such hub") {
 		t.Errorf("got %q: names of resources have a letter case", got)
 	}
 	got, err := topology.Parse(local(stack{
@@ -101,7 +103,10 @@ func TestNumbersStandForTexts(t *testing.T) {
 
 func TestAByteOrderMarkBeforeASettingIsPassedOver(t *testing.T) {
 	t.Parallel()
-	got, err := topology.Parse(local(stack{"devices": "\ufeff[\"a\"]\n", "manifest": "\ufeff[]", "enrollmentGroup": "\ufeff"}), "local")
+	got, err := topology.Parse(
+		local(stack{"devices": "\ufeff[\"a\"]\n", "manifest": "\ufeff[]", "enrollmentGroup": "\ufeff"}),
+		"local",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +117,10 @@ func TestAByteOrderMarkBeforeASettingIsPassedOver(t *testing.T) {
 
 func TestALocationHasOneSpelling(t *testing.T) {
 	t.Parallel()
-	got, err := topology.Parse(local(stack{"location": "West Europe", "hubSettings": `{"hub-2":{"location":" North  Europe "}}`}), "local")
+	got, err := topology.Parse(
+		local(stack{"location": "West Europe", "hubSettings": `{"hub-2":{"location":" North  Europe "}}`}),
+		"local",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,8 +164,12 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 			}
 		}
 	}
-	told := faultsOf(t, stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`})
-	if len(told) != 1 || !strings.HasPrefix(told[0], "devices[0].certificate: a private key stands where a certificate should") {
+	told := faultsOf(
+		t,
+		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
+	)
+	if len(told) != 1 ||
+		!strings.HasPrefix(told[0], "devices[0].certificate: a private key stands where a certificate should") {
 		t.Errorf("got %q, want what is wrong with the certificate alone", told)
 	}
 }

@@ -15,7 +15,9 @@ func TestTheTierOfAHubStays(t *testing.T) {
 		if sku == "" {
 			return resource.PropertyMap{}
 		}
-		return resource.PropertyMap{"sku": resource.NewObjectProperty(resource.PropertyMap{"name": resource.NewStringProperty(sku)})}
+		return resource.PropertyMap{
+			"sku": resource.NewObjectProperty(resource.PropertyMap{"name": resource.NewStringProperty(sku)}),
+		}
 	}
 	for _, tc := range []struct {
 		from, to string
@@ -28,7 +30,8 @@ func TestTheTierOfAHubStays(t *testing.T) {
 		if (err != nil) != tc.refused {
 			t.Errorf("%s to %s: got %v", tc.from, tc.to, err)
 		}
-		if err != nil && !strings.Contains(err.Error(), "`keel hub remove hub-2 --up`, then `keel hub remove hub-2 --undo --up`") {
+		if err != nil &&
+			!strings.Contains(err.Error(), "`keel hub remove hub-2 --up`, then `keel hub remove hub-2 --undo --up`") {
 			t.Errorf("%s to %s: got %v, want the way to go", tc.from, tc.to, err)
 		}
 	}

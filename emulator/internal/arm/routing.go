@@ -24,8 +24,8 @@ type routing struct {
 	} `json:"enrichments"`
 }
 
-// builtInEndpoints are there without being declared: the built-in one of messages, and that of routes which Event Grid makes
-// (hashicorp/terraform-provider-azurerm issue 11800).
+// builtInEndpoints are there without being declared: the built-in one of messages, and that of routes which Event
+// Grid makes (hashicorp/terraform-provider-azurerm issue 11800).
 var builtInEndpoints = []string{builtInEndpoint, "eventgrid"}
 
 // reservedEndpoints are names that an endpoint cannot have (IotHub RoutingEventHubProperties, 2023-06-30).
@@ -34,8 +34,9 @@ var reservedEndpoints = []string{builtInEndpoint, "fileNotifications", "$default
 // numberNoEndpoint is Azure's for an enrichment that names no endpoint (Azure/azure-iot-cli-extension issue 650).
 const numberNoEndpoint = 400131
 
-// checkRouting refuses routes, the fallback route and enrichments that name no endpoint, so also an endpoint that is taken away from under
-// them. Fidelity: Azure's number and text are known of enrichments alone (Azure/azure-iot-cli-extension issue 650, pull request 655).
+// checkRouting refuses routes, the fallback route and enrichments that name no endpoint, so also an endpoint that is
+// taken away from under them. Fidelity: Azure's number and text are known of enrichments alone
+// (Azure/azure-iot-cli-extension issue 650, pull request 655).
 func checkRouting(raw json.RawMessage) error {
 	if isNull(raw) {
 		return nil
@@ -48,7 +49,11 @@ func checkRouting(raw json.RawMessage) error {
 	for _, endpoints := range r.Endpoints {
 		for _, endpoint := range endpoints {
 			if endpoint.Name == "" || hasName(reservedEndpoints, endpoint.Name) || hasName(known, endpoint.Name) {
-				return invalid("An endpoint has a name of its own, which is none of %s: '%s'.", strings.Join(reservedEndpoints, ", "), endpoint.Name)
+				return invalid(
+					"An endpoint has a name of its own, which is none of %s: '%s'.",
+					strings.Join(reservedEndpoints, ", "),
+					endpoint.Name,
+				)
 			}
 			known = append(known, endpoint.Name)
 		}
@@ -63,7 +68,12 @@ func checkRouting(raw json.RawMessage) error {
 	}
 	for _, route := range r.Routes {
 		if name := undefined(route.Endpoints); name != "" {
-			return providerError(numberNoEndpoint, "Route has an undefined endpoint, Route Name:%s, EndpointName:%s.", route.Name, name)
+			return providerError(
+				numberNoEndpoint,
+				"Route has an undefined endpoint, Route Name:%s, EndpointName:%s.",
+				route.Name,
+				name,
+			)
 		}
 	}
 	if r.Fallback != nil {
@@ -73,7 +83,12 @@ func checkRouting(raw json.RawMessage) error {
 	}
 	for _, enrichment := range r.Enrichments {
 		if name := undefined(enrichment.Endpoints); name != "" {
-			return providerError(numberNoEndpoint, "Enrichment has an undefined endpoint, Enrichment Key:%s, EndpointName:%s.", enrichment.Key, name)
+			return providerError(
+				numberNoEndpoint,
+				"Enrichment has an undefined endpoint, Enrichment Key:%s, EndpointName:%s.",
+				enrichment.Key,
+				name,
+			)
 		}
 	}
 	return nil

@@ -5,14 +5,19 @@ import (
 	"testing"
 )
 
-// Sources: Azure/azure-iot-cli-extension issue 650 and pull request 655 (routes and enrichments had to be removed before their endpoint).
+// Sources: Azure/azure-iot-cli-extension issue 650 and pull request 655 (routes and enrichments had to be removed
+// before their endpoint).
 func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()
 	const hub = "/providers/Microsoft.Devices/IotHubs/hub-1?api-version=2023-06-30"
 	put := func(routing string) (int, string) {
-		return s.call("PUT", hub, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"routing":`+routing+`}}`)
+		return s.call(
+			"PUT",
+			hub,
+			`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"routing":`+routing+`}}`,
+		)
 	}
 	endpoint := func(name string) string {
 		return `{"name":"` + name + `","connectionString":"Endpoint=sb://x.servicebus.windows.net/;SharedAccessKeyName=send;SharedAccessKey=a;EntityPath=e"}`
@@ -39,7 +44,8 @@ func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
 		{`null`, ""},
 	} {
 		status, body := put(test.routing)
-		if test.want == "" && status != 201 || test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
+		if test.want == "" && status != 201 ||
+			test.want != "" && (status != 400 || !strings.Contains(body, test.want)) {
 			t.Errorf("%s: got %d %s, want %q", test.routing, status, body, test.want)
 		}
 	}
