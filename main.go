@@ -27,7 +27,7 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 		if err != nil {
 			return err
 		}
-		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud.Resources, topology.Anchored)
+		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud.Resources, topology.Anchored, cloud.Tiers)
 		if err != nil {
 			return err
 		}

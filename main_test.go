@@ -86,7 +86,7 @@ func run(t *testing.T, settings config) *cloud {
 	}
 	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Questions: pulumi.CompositeInvoke()})
+		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Tiers: pulumi.Composite(), Questions: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
 	if err != nil {
 		t.Fatal(err)
@@ -153,6 +153,23 @@ func TestADrainedHubStaysLinkedButLeavesTheHubListsOfTheStack(t *testing.T) {
 	hubs := made["azure-dps:index:EnrollmentGroup/devices"]["iotHubs"].ArrayValue()
 	if len(hubs) != 1 || !strings.HasPrefix(hubs[0].StringValue(), "hub-1") {
 		t.Errorf("got group's hubs %v, want hub-1 alone", hubs)
+	}
+}
+
+// Azure takes no hubs without a policy (Azure/azure-sdk-for-python issue 35368), so the service's own is said.
+func TestHubsComeWithAPolicy(t *testing.T) {
+	t.Parallel()
+	made := declared(t, config{
+		"allocationPolicy": "GeoLatency", "enrollmentGroup": `{"id":"devices","hubs":["hub-1"]}`,
+		"devices": `["none", {"id":"service-s","hubs":["hub-2"]}, {"id":"own","hubs":["hub-2"],"allocationPolicy":"static"}]`,
+	})
+	for name, want := range map[string]string{
+		"EnrollmentGroup/devices": "geoLatency", "IndividualEnrollment/service-s": "geoLatency", "IndividualEnrollment/own": "static", "IndividualEnrollment/none": "",
+	} {
+		policy := made["azure-dps:index:"+name]["allocationPolicy"]
+		if (want == "") != policy.IsNull() || want != "" && policy.StringValue() != want {
+			t.Errorf("%s: got the policy %v, want %q", name, policy, want)
+		}
 	}
 }
 

@@ -49,14 +49,14 @@ func TestAllocationFollowsTheServiceAndTheEnrollment(t *testing.T) {
 	if got := y.spread("apart", 20, ""); got[hub1] != 20 {
 		t.Errorf("one hub takes no part: got %v", got)
 	}
-	if got := y.spread("named", 3, `,"iotHubs":["`+hub2+`"]`); got[hub2] != 3 {
+	if got := y.spread("named", 3, `,"allocationPolicy":"hashed","iotHubs":["`+hub2+`"]`); got[hub2] != 3 {
 		t.Errorf("a hub that takes no part, named by the enrollment: got %v", got)
 	}
 	y.relink("Static", map[string]string{hub1: "", hub2: ""})
 	if got := y.spread("static", 3, `,"iotHubHostName":"`+hub2+`"`); got[hub2] != 3 {
 		t.Errorf("static by iotHubHostName: got %v", got)
 	}
-	if got := y.spread("static-list", 3, `,"iotHubs":["`+hub1+`"]`); got[hub1] != 3 {
+	if got := y.spread("static-list", 3, `,"allocationPolicy":"static","iotHubs":["`+hub1+`"]`); got[hub1] != 3 {
 		t.Errorf("static by iotHubs: got %v", got)
 	}
 	if got := y.spread("hashed", 20, `,"allocationPolicy":"hashed"`); got[hub1] == 0 || got[hub2] == 0 || got[hub1]+got[hub2] != 20 {
@@ -69,7 +69,7 @@ func TestAllocationFollowsTheServiceAndTheEnrollment(t *testing.T) {
 	// A hub that is not linked any more cannot be named, and devices that were sent there go to one that is.
 	y.enroll("moved", keyed)
 	y.relink("Hashed", map[string]string{hub1: ""})
-	status, body := y.on(serviceHost, "PUT", "/enrollments/x?api-version=2021-10-01", `{"registrationId":"x",`+keyed+`,"iotHubs":["`+hub2+`"]}`, y.owner)
+	status, body := y.on(serviceHost, "PUT", "/enrollments/x?api-version=2021-10-01", `{"registrationId":"x",`+keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub2+`"]}`, y.owner)
 	if status != http.StatusBadRequest {
 		t.Errorf("got %d %v, want 400 for a hub that is not linked", status, body)
 	}

@@ -49,7 +49,7 @@ func TestReprovisioning(t *testing.T) {
 		for name, register := range fronts {
 			id := fmt.Sprintf("sn-%d-%s", i, strings.ReplaceAll(name, " ", "-"))
 			entry := func(hub string) {
-				y.enroll(id, keyed+`,"iotHubs":["`+hub+`"],"initialTwin":{"tags":`+initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
+				y.enroll(id, keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"],"initialTwin":{"tags":`+initialTags+`,"properties":{"desired":`+initialDesired+`}}`+test.policy)
 			}
 			entry(hub1)
 			d := y.holding(id, primary)
@@ -172,7 +172,7 @@ func TestLinksThatLeadNowhere(t *testing.T) {
 	y := newYard(t, emulator.Options{})
 	for name, register := range fronts {
 		for _, hub := range []string{hub1, hub2} {
-			y.enroll(strings.ReplaceAll(name, " ", "-")+hub[:5], keyed+`,"iotHubs":["`+hub+`"]`)
+			y.enroll(strings.ReplaceAll(name, " ", "-")+hub[:5], keyed+`,"allocationPolicy":"hashed","iotHubs":["`+hub+`"]`)
 			if got := register(y, y.holding(strings.ReplaceAll(name, " ", "-")+hub[:5], primary)); got.state("assignedHub") != hub {
 				t.Fatalf("%s: got %v, want it on %s", name, got, hub)
 			}

@@ -1,6 +1,7 @@
 package emulator_test
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -129,6 +130,12 @@ func TestServiceCertificates(t *testing.T) {
 	w.must("PUT", servicePath+"/certificates/ca-2?api-version=2021-10-15", `{"certificate":"`+base64.StdEncoding.EncodeToString(pemOf(ca.cert))+`"}`)
 	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion, `{"properties":{"certificate":"bm8="}}`); status != http.StatusBadRequest {
 		t.Errorf("got %d %v for a certificate that does not parse, want 400", status, body)
+	}
+	// One that is damaged is not passed over for the next one of its file.
+	damaged := bytes.Replace(pemOf(ca.cert), []byte("\nM"), []byte("\n!"), 1)
+	chain := base64.StdEncoding.EncodeToString(append(damaged, pemOf(newAuthority(t).cert)...))
+	if status, body := w.call("PUT", servicePath+"/certificates/ca-3"+serviceVersion, `{"properties":{"certificate":"`+chain+`"}}`); status != http.StatusBadRequest {
+		t.Errorf("got %d %v for a damaged certificate before another, want 400", status, body)
 	}
 }
 

@@ -15,7 +15,7 @@ func TestATPMRegistersAndUsesItsHub(t *testing.T) {
 	y := newYard(t)
 	tpm, err := softkeys.New()
 	check(t, err)
-	y.enroll("tpm-1", `"iotHubs":["`+hub1+`"],"attestation":{"type":"tpm","tpm":{"endorsementKey":"`+tpm.Endorsement+`"}}`)
+	y.enroll("tpm-1", `"allocationPolicy":"hashed","iotHubs":["`+hub1+`"],"attestation":{"type":"tpm","tpm":{"endorsementKey":"`+tpm.Endorsement+`"}}`)
 	open := func(sealed any) string {
 		t.Helper()
 		text, _ := sealed.(string)

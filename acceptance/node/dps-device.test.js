@@ -61,7 +61,7 @@ for (const [name, Transport] of Object.entries(transports)) {
     const id = `one-${name}`;
     const attestation = keyed();
     const { primaryKey, secondaryKey } = attestation.symmetricKey;
-    await enroll(id, { attestation, deviceId: `${id}-Device`, iotHubs: [hubs[1]] });
+    await enroll(id, { attestation, deviceId: `${id}-Device`, allocationPolicy: 'hashed', iotHubs: [hubs[1]] });
     const first = await register(Transport, withKey(id, primaryKey));
     assert.deepEqual(
       [first.registrationId, first.deviceId, first.assignedHub, first.status, first.substatus],

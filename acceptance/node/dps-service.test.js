@@ -162,7 +162,7 @@ test('bad entries are refused, and nothing is kept of them', async () => {
     'an unknown attestation': { attestation: { type: 'password' } },
     'a key that is no base64': { attestation: { type: 'symmetricKey', symmetricKey: { primaryKey: '?', secondaryKey: '?' } } },
     'a short key': { attestation: keyed(Buffer.alloc(15).toString('base64')) },
-    'a hub that is not linked': { attestation, iotHubs: ['hub-9.azure-devices.net'] },
+    'a hub that is not linked': { attestation, allocationPolicy: 'hashed', iotHubs: ['hub-9.azure-devices.net'] },
     'an unknown policy': { attestation, allocationPolicy: 'random' },
     'an unknown status': { attestation, provisioningStatus: 'paused' },
     'half a reprovisioning policy': { attestation, reprovisionPolicy: { updateHubAssignment: true } },

@@ -72,6 +72,8 @@ func (d *examination) pulumi(ctx context.Context) finding {
 	switch {
 	case err != nil:
 		return wrong(err, "")
+	case !there && toolchain.CanBuild(d.options) != nil:
+		return wrong(toolchain.CanBuild(d.options), "")
 	case !there:
 		return absentYet("keel build makes it; it takes some minutes, once", "%s is not built yet", tools.Pulumi)
 	case tools.Note != "":

@@ -121,7 +121,7 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 			if err != nil {
 				return nil, fmt.Errorf("list the registrations of %q: %w", group.EnrollmentGroupID, err)
 			}
-			found[r.RegistrationID] = newState(r.RegistrationID, group.EnrollmentGroupID, r)
+			found[strings.ToLower(r.RegistrationID)] = newState(r.RegistrationID, group.EnrollmentGroupID, r)
 		}
 	}
 	for entry, err := range client.Individuals().Query(ctx, "SELECT *", 0) {
@@ -132,7 +132,7 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
 			return nil, fmt.Errorf("look for the registration of %q: %w", entry.RegistrationID, err)
 		}
-		found[entry.RegistrationID] = newState(entry.RegistrationID, individual, r)
+		found[strings.ToLower(entry.RegistrationID)] = newState(entry.RegistrationID, individual, r)
 	}
 	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
 }

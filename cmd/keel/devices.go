@@ -177,12 +177,17 @@ func (f *fleet) provision(ctx context.Context, id string) {
 		}
 		return
 	}
-	f.hubs[registration.Hub]++
+	f.count(id, registration)
+}
+
+// count notes where a device went, and whether it was there before.
+func (f *fleet) count(id string, registration dpsdevice.Registration) {
+	f.hubs[hostKey(registration.Hub)]++
 	f.substatus[registration.Substatus]++
-	switch f.before[id] {
-	case "":
+	switch before := f.before[strings.ToLower(id)]; {
+	case before == "":
 		f.fresh++
-	case registration.Hub:
+	case hostKey(before) == hostKey(registration.Hub):
 		f.kept++
 	default:
 		f.moved++
@@ -263,8 +268,8 @@ func (f *fleet) split() []spread.Hub {
 		if h.Drain {
 			weight = 0
 		}
-		hubs = append(hubs, spread.Hub{Name: h.Name, Weight: weight, Devices: rest[h.HostName]})
-		delete(rest, h.HostName)
+		hubs = append(hubs, spread.Hub{Name: h.Name, Weight: weight, Devices: rest[hostKey(h.HostName)]})
+		delete(rest, hostKey(h.HostName))
 	}
 	own := len(hubs)
 	for host, n := range rest {

@@ -49,6 +49,11 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	if err := a.warn(e); err != nil {
 		return err
 	}
+	if isPulumi(args[0]) && operates(args[1:]) {
+		if err := e.RefusePrivateKeys(); err != nil {
+			return err
+		}
+	}
 	here, err := os.Getwd()
 	if err != nil {
 		return fmt.Errorf("run %s: %w", args[0], err)
@@ -124,6 +129,13 @@ func (a *app) gather(e *environment.Environment, command []string, run func() er
 // isPulumi reports whether a command means the pulumi of the environment.
 func isPulumi(name string) bool {
 	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
+}
+
+// operates reports whether arguments of pulumi are an operation that the history of the stack keeps, with the configuration.
+func operates(args []string) bool {
+	return !slices.Contains(args, "config") && slices.ContainsFunc(args, func(arg string) bool {
+		return slices.Contains([]string{"up", "update", "refresh", "destroy", "import", "watch"}, arg)
+	})
 }
 
 // elsewhere reports whether arguments of pulumi lead it to the project of another folder.

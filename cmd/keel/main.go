@@ -24,7 +24,7 @@ func keel() int {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
 	a := &app{
-		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: os.Environ(),
+		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: withUser(os.Environ()),
 		interactive: isatty.IsTerminal(os.Stdin.Fd()),
 	}
 	a.terminal = a.redraws(isatty.IsTerminal(os.Stderr.Fd()))

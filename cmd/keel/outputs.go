@@ -37,6 +37,9 @@ type hubOut struct {
 	Drain    bool   `json:"drain"`
 }
 
+// hostKey is a host name as a key: the names of hubs may have capitals, which Azure and the emulator answer in lower case.
+func hostKey(host string) string { return strings.ToLower(host) }
+
 // outputs starts what is needed and reads the outputs of the local stack, with its secrets.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {
 	e, err := a.open(ctx)
@@ -111,7 +114,7 @@ func (o outputs) service(e environment.Endpoints) (*dpsapi.Client, error) {
 	})
 }
 
-// registrations returns the assigned hub of every device of the group that has registered before.
+// registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
 	if o.ServiceConnectionString == "" {
 		return nil, nil // the stack's way in is Microsoft Entra ID, which keel has no account of
@@ -126,7 +129,7 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 		if err != nil {
 			return nil, fmt.Errorf("list registrations: %w", err)
 		}
-		hubs[registration.RegistrationID] = registration.AssignedHub
+		hubs[strings.ToLower(registration.RegistrationID)] = registration.AssignedHub
 	}
 	return hubs, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/user"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,11 +63,7 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	}
 	r := reaper{app: a, folder: folder, yes: yes}
 	if !all {
-		u, err := user.Current()
-		if err != nil {
-			return fmt.Errorf("find out who you are: %w", err)
-		}
-		r.owner = u.Username
+		r.owner = a.userName()
 	}
 	if yes {
 		release, err := folder.ClaimReaping(ctx, a.command())

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/user"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -141,11 +140,7 @@ func (a *app) defaultStack() string {
 			return environment.Local
 		}
 	}
-	name := a.variable("USER")
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		name = u.Username[strings.LastIndexByte(u.Username, '\\')+1:] // without the domain of Windows
-	}
-	return environment.NameFor(name)
+	return a.userStack()
 }
 
 // also is what a suggested command needs to reach the same environment.
@@ -227,12 +222,12 @@ func (a *app) checkout() (environment.Folder, error) {
 func (a *app) toolOptions(f environment.Folder) (toolchain.Options, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		return toolchain.Options{}, fmt.Errorf("find the cache folder: %w", err)
+		cache = "" // only what is built there needs it
 	}
 	// The version check of a pulumi must not touch the user's own home folder either.
 	env := append(environment.Allowed(a.environ), "PULUMI_HOME="+f.PulumiHome())
 	return toolchain.Options{
-		Root: f.Root, Cache: cache, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
+		Root: f.Root, Cache: cache, Nameless: look(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
 		Report: toolchain.Reporter{Out: a.stderr, Terminal: a.terminal},
 	}, nil
 }
@@ -294,6 +289,8 @@ func (a *app) environment(f environment.Folder, tools toolchain.Tools, endpoints
 	}
 	if tools.Built {
 		e.Program = toolchain.Program(f.Bin())
+	} else { // its language host builds the program itself
+		e.Inherited = toolchain.OwnGo(a.environ)
 	}
 	return e
 }

@@ -62,20 +62,25 @@ func (a *app) showEnvironment(ctx context.Context) error {
 		summary: newSummary(s, now), IDScope: stack.IDScope, ServiceHost: stack.ServiceHost, DeviceHost: stack.DeviceHost,
 		AllocationPolicy: stack.AllocationPolicy,
 	}
-	assigned := map[string]int{}
-	for _, d := range devices {
-		if d.Hub != "" {
-			assigned[d.Hub]++
-			out.Devices++
-		}
-	}
-	for _, h := range stack.Hubs {
-		out.HubList = append(out.HubList, shownHub{h, assigned[h.HostName]})
-	}
+	out.count(stack.Hubs, devices)
 	if a.json {
 		return a.printJSON(out)
 	}
 	return a.printShown(out, now)
+}
+
+// count notes how many devices are assigned, and how many of them to each hub.
+func (s *shown) count(hubs []hubOut, devices []deviceState) {
+	assigned := map[string]int{}
+	for _, d := range devices {
+		if d.Hub != "" {
+			assigned[hostKey(d.Hub)]++
+			s.Devices++
+		}
+	}
+	for _, h := range hubs {
+		s.HubList = append(s.HubList, shownHub{h, assigned[hostKey(h.HostName)]})
+	}
 }
 
 func (a *app) printShown(out shown, now time.Time) error {

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/dpsdevice"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/sas"
 )
@@ -32,6 +33,11 @@ func TestPulumiIsToldApartFromOtherCommandsAndProjects(t *testing.T) {
 	for name, want := range map[string]bool{"pulumi": true, "pulumi.exe": true, "/usr/bin/pulumi": false, "pulumictl": false} {
 		if got := isPulumi(name); got != want {
 			t.Errorf("%q: got %v, want %v", name, got, want)
+		}
+	}
+	for args, want := range map[string]bool{"up --yes": true, "--color always up": true, "--non-interactive refresh": true, "config set x": false, "preview": false, "": false} {
+		if got := operates(strings.Fields(args)); got != want {
+			t.Errorf("%q operates: got %v, want %v", args, got, want)
 		}
 	}
 	for args, want := range map[string]bool{"up": false, "-C /x up": true, "up --cwd /x": true, "up --cwd=/x": true, "up --color always": false} {
@@ -71,6 +77,30 @@ func TestTheKeyOfADeviceIsDerivedAndItsNameChecked(t *testing.T) {
 	}
 	if _, err := stack.deviceKey("no spaces"); err == nil {
 		t.Error("a name with a space got a key")
+	}
+}
+
+// Valid names of hubs hold capitals, and Azure answers them in lower case (pulumi/pulumi-azure-native issues 4007 and 2910).
+func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
+	t.Parallel()
+	hubs := []hubOut{{Name: "hub-1", HostName: "Press-Hub-X1.azure-devices.net", Weight: 1}, {Name: "hub-2", HostName: "b.azure-devices.net", Weight: 1}}
+	f := &fleet{
+		stack: outputs{Hubs: hubs}, hubs: map[string]int{}, substatus: map[string]int{},
+		before: map[string]string{"devices-0001": "press-hub-x1.azure-devices.net", "devices-0002": "b.azure-devices.net"},
+	}
+	for _, id := range []string{"Devices-0001", "Devices-0002", "Devices-0003"} {
+		f.count(id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
+	}
+	if f.fresh != 1 || f.kept != 1 || f.moved != 1 {
+		t.Errorf("got %d new, %d kept, %d moved, want one each", f.fresh, f.kept, f.moved)
+	}
+	if got := f.split(); len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
+		t.Errorf("got %+v, want all three on hub-1", got)
+	}
+	var s shown
+	s.count(hubs, []deviceState{{Device: "a", Hub: "press-hub-x1.azure-devices.net"}, {Device: "b", Hub: "B.azure-devices.net"}, {Device: "c"}})
+	if s.Devices != 2 || s.HubList[0].Devices != 1 || s.HubList[1].Devices != 1 {
+		t.Errorf("got %+v, want one device on each hub", s)
 	}
 }
 

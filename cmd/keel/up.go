@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os/user"
 	"slices"
 	"strconv"
 	"strings"
@@ -140,6 +139,9 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 	if o.hubs > 0 {
 		settings = append(settings, environment.Setting{Key: "hubs", Value: strconv.Itoa(o.hubs)})
 	}
+	if err := e.RefusePrivateKeys(); err != nil {
+		return nil, err
+	}
 	azure, err := a.prepare(ctx, e, settings...)
 	if err != nil {
 		return nil, err
@@ -148,6 +150,9 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 		return nil, err
 	}
 	if err := e.CheckQuota(ctx, azure); err != nil {
+		return nil, err
+	}
+	if err := e.CheckNames(ctx, azure); err != nil {
 		return nil, err
 	}
 	return azure, a.warn(e)
@@ -186,9 +191,7 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	if e.Target != environment.Azure {
 		settings = append(settings, environment.Setting{Key: "endpoint", Value: e.Endpoints.Data}, environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile})
 	}
-	if u, err := user.Current(); err == nil && u.Username != "" {
-		settings = append(settings, environment.Setting{Key: "owner", Value: u.Username, Keep: true})
-	}
+	settings = append(settings, environment.Setting{Key: "owner", Value: a.userName(), Keep: true})
 	authority, err := authoritySettings(e)
 	if err != nil {
 		return err

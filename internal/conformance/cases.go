@@ -68,6 +68,12 @@ func (c *cloud) enrollments(t *testing.T) {
 		c.as(t, "owner", "DELETE", path, "", "If-Match", "*").want(t, 204, "")
 		c.as(t, "owner", "GET", path, "").want(t, 404, "404201")
 		c.as(t, "owner", "PUT", kind.path+"other", body).want(t, 400, "")
+		// Azure/azure-sdk-for-python issue 35368.
+		hubs := fmt.Sprintf(`{%q:"conformance-1",%s,"iotHubs":[%q]}`, kind.id, keyed, c.hub)
+		refused := c.as(t, "owner", "PUT", path, hubs).want(t, 400, "400004")
+		if !strings.Contains(refused.body, "Enrollment allocationPolicy must be specified when iotHubs are specified.") {
+			t.Errorf("%s: got %s of hubs without a policy", path, refused.body)
+		}
 	}
 }
 

@@ -17,8 +17,8 @@ const (
 
 var policies = []string{Hashed, GeoLatency, Static, Custom}
 
-// CanonicalPolicy returns an allocation policy in the service API's spelling, whatever the letter case given (ARM writes Hashed,
-// the service API hashed), and whether there is such a policy.
+// CanonicalPolicy returns an allocation policy in the service API's spelling, whatever the letter case given (ARM
+// writes Hashed, the service API hashed), and whether there is such a policy.
 func CanonicalPolicy(policy string) (string, bool) {
 	for _, known := range policies {
 		if strings.EqualFold(known, policy) {
@@ -31,7 +31,12 @@ func CanonicalPolicy(policy string) (string, bool) {
 // CheckPolicy checks the name of an allocation policy of an enrollment.
 func CheckPolicy(path, policy string) []Fault {
 	if _, ok := CanonicalPolicy(policy); !ok {
-		return fault(path, "there is no allocation policy %q: use one of %s", policy, strings.Join(policies, ", "))
+		return fault(
+			path,
+			"there is no allocation policy %s: use one of %s",
+			Quote(policy),
+			strings.Join(policies, ", "),
+		)
 	}
 	return nil
 }
@@ -39,20 +44,20 @@ func CheckPolicy(path, policy string) []Fault {
 // CheckStatus checks a provisioning status.
 func CheckStatus(path, status string) []Fault {
 	if !strings.EqualFold(status, "enabled") && !strings.EqualFold(status, "disabled") {
-		return fault(path, "there is no provisioning status %q: use enabled or disabled", status)
+		return fault(path, "there is no provisioning status %s: use enabled or disabled", Quote(status))
 	}
 	return nil
 }
 
-// CheckHubs checks the hub list of an enrollment against its allocation policy ("" for the provisioning service's own): static
-// needs exactly one hub. Each is a full host name and stands once.
+// CheckHubs checks the hub list of an enrollment against its allocation policy ("" for the provisioning service's
+// own): static needs exactly one hub. Each is a full host name and stands once.
 func CheckHubs(path, policy string, hubs []string) []Fault {
 	var faults []Fault
 	var seen []string
 	for _, hub := range hubs {
 		name := strings.ToLower(hub)
 		if slices.Contains(seen, name) {
-			faults = append(faults, fault(path, "the hub %q stands twice", hub)...)
+			faults = append(faults, fault(path, "the hub %s stands twice", Quote(hub))...)
 		}
 		seen = append(seen, name)
 		faults = append(faults, CheckHost(path, hub)...)
@@ -63,12 +68,20 @@ func CheckHubs(path, policy string, hubs []string) []Fault {
 	return faults
 }
 
-var hostPattern = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$`)
+// HubsWithoutPolicy is the fault of an enrollment that lists hubs and names no allocation policy, at the policy's
+// path: Azure refuses it (Azure/azure-sdk-for-python issue 35368).
+func HubsWithoutPolicy(path string) []Fault {
+	return fault(path, "it has to be given where hubs are: set it to %s", strings.Join(policies, ", "))
+}
+
+var hostPattern = regexp.MustCompile(
+	`^[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+$`,
+)
 
 // CheckHost checks a host name: the name alone, with its domain, without scheme, port or path.
 func CheckHost(path, host string) []Fault {
 	if !hostPattern.MatchString(host) {
-		return fault(path, "%q is not a full host name such as hub-1.azure-devices.net", host)
+		return fault(path, "%s is not a full host name such as hub-1.azure-devices.net", Quote(host))
 	}
 	return nil
 }
@@ -79,10 +92,14 @@ func IsMasked(address string) bool {
 	return query == "****"
 }
 
-// CheckWebhook checks the address of a custom allocation webhook. The message leaves out the query, where a key may stand.
+// CheckWebhook checks the address of a custom allocation webhook. The message leaves out the query, where a key may
+// stand.
 func CheckWebhook(path, address string) []Fault {
 	if IsMasked(address) {
-		return fault(path, "the webhook's query is masked: the service never tells it, so the whole address has to be put here")
+		return fault(
+			path,
+			"the webhook's query is masked: the service never tells it, so the whole address has to be put here",
+		)
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || (u.Scheme != "https" && u.Scheme != "http") {
@@ -91,7 +108,8 @@ func CheckWebhook(path, address string) []Fault {
 	return nil
 }
 
-// firstWebhookVersion is the oldest form of the entry that webhooks can ask for (service API 2021-10-01, CustomAllocationDefinition).
+// firstWebhookVersion is the oldest form of the entry that webhooks can ask for (service API 2021-10-01,
+// CustomAllocationDefinition).
 const firstWebhookVersion = "2018-09-01-preview"
 
 var versionPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
@@ -99,7 +117,7 @@ var versionPattern = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 // CheckWebhookVersion checks the api version of a custom allocation webhook.
 func CheckWebhookVersion(path, version string) []Fault {
 	if !versionPattern.MatchString(version) || version[:10] < firstWebhookVersion[:10] {
-		return fault(path, "%q is not an api version of %s or later", version, firstWebhookVersion)
+		return fault(path, "%s is not an api version of %s or later", Quote(version), firstWebhookVersion)
 	}
 	return nil
 }

@@ -3,9 +3,7 @@ package enrollment
 import (
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"strings"
 	"time"
@@ -25,40 +23,41 @@ const (
 // ThumbprintMark begins a text that stands for a certificate of which only the SHA-256 thumbprint is known.
 const ThumbprintMark = "sha256:"
 
-var errNotCertificate = errors.New("the certificate is neither PEM text nor base64 of a DER certificate")
-
-// ParseCertificate reads a certificate as the service takes it: PEM text (the first certificate of it) or base64 of its DER form.
+// ParseCertificate reads a certificate as the service takes it: PEM text, of which the first certificate counts, or
+// base64 of its DER form. A text that holds a private key is refused, since it would be kept in plain.
 func ParseCertificate(text string) (*x509.Certificate, error) {
-	rest := []byte(text)
-	for {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type == "CERTIFICATE" {
-			return parseDER(block.Bytes)
-		}
+	text = strings.TrimSpace(CleanCertificate(text))
+	switch {
+	case HoldsPrivateKey(text):
+		return nil, errPrivateKey
+	case strings.HasPrefix(text, ThumbprintMark):
+		return nil, errors.New(
+			"a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here",
+		)
+	case strings.Contains(text, pemBegin):
+		return firstOfPEM(text)
 	}
-	if strings.HasPrefix(text, ThumbprintMark) {
-		return nil, errors.New("a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here")
-	}
-	if strings.Contains(text, "PRIVATE KEY") {
-		return nil, errors.New("a private key stands where a certificate should")
-	}
-	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
-	if err != nil || len(der) == 0 {
-		return nil, errNotCertificate
-	}
-	return parseDER(der)
+	return fromBase64(text)
 }
 
-func parseDER(der []byte) (*x509.Certificate, error) {
-	certificate, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, errNotCertificate
+// ParseCertificateFile reads a certificate from the content of a file: a text, as ParseCertificate does, or DER. Of a
+// file the first certificate alone is used, so a private key may stand beside it.
+func ParseCertificateFile(content []byte) (*x509.Certificate, error) {
+	if len(content) > 1 && content[0] == derSequence && content[1] >= derLongLength {
+		return fromDER(content)
 	}
-	return certificate, nil
+	text, err := DecodeText(content)
+	if err != nil {
+		return nil, err
+	}
+	if text = strings.TrimSpace(CleanCertificate(text)); strings.Contains(text, pemBegin) {
+		return firstOfPEM(text)
+	}
+	return ParseCertificate(text)
 }
+
+// derSequence and derLongLength begin everything in DER that is as long as a certificate, and no text.
+const derSequence, derLongLength = 0x30, 0x80
 
 // Thumbprint returns the SHA-256 thumbprint of a certificate in lower-case hexadecimal digits.
 func Thumbprint(certificate *x509.Certificate) string {
@@ -66,29 +65,65 @@ func Thumbprint(certificate *x509.Certificate) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// CheckCertificate checks a certificate: that it can be read, is not expired at now, and is a certificate authority when it is
-// for signing.
+// CheckCertificate checks a certificate: that it can be read, is not expired at now, and is a certificate authority
+// when it is for signing.
 func CheckCertificate(path, text string, use Use, now time.Time) []Fault {
 	certificate, err := ParseCertificate(text)
 	if err != nil {
 		return fault(path, "%v", err)
 	}
-	var faults []Fault
-	if now.After(certificate.NotAfter) {
-		faults = append(faults, fault(path, "the certificate of %q expired on %s", certificate.Subject.CommonName, certificate.NotAfter.UTC().Format(time.DateOnly))...)
+	if use == Signing {
+		return CheckAuthority(path, certificate, now)
 	}
-	if use == Signing && !certificate.IsCA {
-		faults = append(faults, fault(path, "the certificate of %q is not a certificate authority", certificate.Subject.CommonName)...)
+	return checkLife(path, certificate, now)
+}
+
+// CheckAuthority checks that a certificate is a certificate authority's, and not expired at now.
+func CheckAuthority(path string, certificate *x509.Certificate, now time.Time) []Fault {
+	faults := checkLife(path, certificate, now)
+	if !certificate.IsCA {
+		faults = append(
+			faults,
+			fault(path, "the certificate of %q is not a certificate authority", certificate.Subject.CommonName)...)
 	}
 	return faults
 }
 
-// CheckClientName checks that a device's certificate is made out to the registration id: the service refuses any other. A
-// certificate that cannot be read is CheckCertificate's to report.
+func checkLife(path string, certificate *x509.Certificate, now time.Time) []Fault {
+	if !now.After(certificate.NotAfter) {
+		return nil
+	}
+	return fault(
+		path,
+		"the certificate of %q expired on %s",
+		certificate.Subject.CommonName,
+		certificate.NotAfter.UTC().Format(time.DateOnly),
+	)
+}
+
+// CheckClientName checks that a device's certificate is made out to the registration id: the service refuses any
+// other. A certificate that cannot be read is CheckCertificate's to report.
 func CheckClientName(path, text, registrationID string) []Fault {
 	certificate, err := ParseCertificate(text)
 	if err != nil || strings.EqualFold(certificate.Subject.CommonName, registrationID) {
 		return nil
 	}
-	return fault(path, "the certificate's common name is %q, but the device registers as %q: they have to agree", certificate.Subject.CommonName, registrationID)
+	return fault(
+		path,
+		"the certificate's common name is %q, but the device registers as %q: they have to agree",
+		certificate.Subject.CommonName,
+		registrationID,
+	)
+}
+
+// CheckAuthorityName checks the name of a certificate that was uploaded to the provisioning service. What is not the
+// name but the certificate itself is refused, or it would be looked for as a name.
+func CheckAuthorityName(path, name string) []Fault {
+	switch {
+	case name == "":
+		return fault(path, "the name of the certificate authority is empty")
+	case HoldsPrivateKey(name) || strings.Contains(name, pemBegin):
+		return fault(path, "it is the name of a certificate at the provisioning service, not a certificate or a key")
+	}
+	return nil
 }

@@ -65,7 +65,7 @@ func CheckIDPrefix(path, prefix string) []Fault {
 func checkCharacters(path, what, text, marks, told string) []Fault {
 	for _, r := range text {
 		if !isAlphanumeric(r) && !strings.ContainsRune(marks, r) {
-			return fault(path, "the %s %q holds %q: use letters, digits and %s only", what, text, r, told)
+			return fault(path, "the %s %s holds %q: use letters, digits and %s only", what, Quote(text), r, told)
 		}
 	}
 	return nil
@@ -88,7 +88,7 @@ func checkID(path, what, id string) []Fault {
 	}
 	faults := append(checkLength(path, what, id), checkCharacters(path, what, id, idMarks, toldIDMarks)...)
 	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {
-		faults = append(faults, fault(path, "the %s %q ends in %q: end it in a letter, a digit or -", what, id, last)...)
+		faults = append(faults, fault(path, "the %s %s ends in %q: end it in a letter, a digit or -", what, Quote(id), last)...)
 	}
 	return faults
 }

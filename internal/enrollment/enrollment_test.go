@@ -171,7 +171,7 @@ func TestCertificates(t *testing.T) {
 		{"nonsense", "nonsense", enrollment.Client, "neither PEM"},
 		{"base64 of something else", "bm90aGluZw==", enrollment.Client, "neither PEM"},
 		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "a thumbprint stands"},
-		{"a cut PEM", leaf[:100], enrollment.Client, "neither PEM"},
+		{"a cut PEM", leaf[:100], enrollment.Client, "no END line"},
 		{"a private key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", enrollment.Client, "a private key"},
 	}
 	for _, test := range tests {

@@ -16,8 +16,8 @@ var servicePattern = regexp.MustCompile(`(?i)^/subscriptions/[^/]+/resourceGroup
 // CheckServiceID checks the resource id of a provisioning service.
 func CheckServiceID(path, id string) []Fault {
 	if !servicePattern.MatchString(id) {
-		return fault(path, "%q is not the resource id of a provisioning service: "+
-			"/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…", id)
+		return fault(path, "%s is not the resource id of a provisioning service: "+
+			"/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…", Quote(id))
 	}
 	return nil
 }
@@ -25,7 +25,7 @@ func CheckServiceID(path, id string) []Fault {
 // CheckPolicyName checks the name of a shared access policy, which stands in a connection string.
 func CheckPolicyName(path, name string) []Fault {
 	if strings.TrimSpace(name) == "" || strings.ContainsAny(name, ";=") {
-		return fault(path, "%q is not the name of a shared access policy", name)
+		return fault(path, "%s is not the name of a shared access policy", Quote(name))
 	}
 	return nil
 }

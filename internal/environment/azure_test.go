@@ -91,3 +91,42 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 		t.Errorf("got %v, %v, want the other group untouched", theirs, err)
 	}
 }
+
+func TestAHubsNameIsAskedFor(t *testing.T) {
+	t.Parallel()
+	ends := endpoints(t)
+	azure, err := environment.Emulator(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	credential, options, err := environment.Client(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true}
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := hubs.BeginCreateOrUpdate(t.Context(), "g", "press-x1", armiothub.Description{
+		Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if taken, err := azure.HubName(t.Context(), "Press-X1"); err != nil || taken == "" {
+		t.Errorf("a taken name: got %q, %v", taken, err)
+	}
+	if taken, err := azure.HubName(t.Context(), "press-x2"); err != nil || taken != "" {
+		t.Errorf("a free name: got %q, %v", taken, err)
+	}
+	if taken, err := azure.HubName(t.Context(), "a_b"); err != nil || taken == "" {
+		t.Errorf("a name that is none: got %q, %v", taken, err)
+	}
+}

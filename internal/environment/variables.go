@@ -36,13 +36,13 @@ type Variable struct{ Name, Value string }
 // the attachment of the local plugin. None of them is a key.
 func (e *Environment) Variables() []Variable {
 	if e.Target == Azure { // the rest is the user's own
-		variables := []Variable{{"PULUMI_STACK", e.Stack}}
+		variables := append([]Variable{{"PULUMI_STACK", e.Stack}}, e.ofBuilt()...)
 		if e.Backend != "" {
 			variables = append(variables, Variable{"PULUMI_BACKEND_URL", e.Backend})
 		}
 		return variables
 	}
-	return []Variable{
+	return append([]Variable{
 		{"PULUMI_HOME", e.Folder.PulumiHome()},
 		{"PULUMI_BACKEND_URL", e.backendURL()},
 		{"PULUMI_CONFIG_PASSPHRASE_FILE", e.Folder.Passphrase()},
@@ -51,7 +51,16 @@ func (e *Environment) Variables() []Variable {
 		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
 		{"EVENKEEL_CA_FILE", e.Endpoints.CAFile},
+	}, e.ofBuilt()...)
+}
+
+// ofBuilt is what the Pulumi that keel builds needs: its Go language host writes no programs, and `pulumi import` would end with an error
+// after it has imported.
+func (e *Environment) ofBuilt() []Variable {
+	if e.Program == "" {
+		return nil
 	}
+	return []Variable{{"PULUMI_OPTION_GENERATE_CODE", "false"}}
 }
 
 // Environ returns the whole environment of a child process: what is allowed of the inherited one, then Variables. PATH has the

@@ -24,6 +24,13 @@ func faultsOf(id string, s Settings, group bool, now time.Time) []enrollment.Fau
 		policy = string(*s.AllocationPolicy)
 		faults = append(faults, enrollment.CheckPolicy("allocationPolicy", policy)...)
 	}
+	if s.AllocationPolicy == nil && len(s.IotHubs) > 0 {
+		faults = append(faults, enrollment.HubsWithoutPolicy("allocationPolicy")...)
+	}
+	if t := s.InitialTwin; t != nil {
+		faults = append(faults, enrollment.CheckTags("initialTwin.tags", t.Tags)...)
+		faults = append(faults, enrollment.CheckDesired("initialTwin.desiredProperties", t.DesiredProperties)...)
+	}
 	needsHub := policy
 	if s.IotHubHostName != nil {
 		faults = append(faults, enrollment.CheckHost("iotHubHostName", *s.IotHubHostName)...)
@@ -107,8 +114,9 @@ func x509Faults(id string, x X509Attestation, group bool, now time.Time) []enrol
 	}
 	if c := x.CAReferences; c != nil {
 		members++
-		if c.Primary == "" {
-			faults = append(faults, enrollment.Fault{Path: base + ".caReferences.primary", Message: "the name of the certificate authority is empty"})
+		faults = append(faults, enrollment.CheckAuthorityName(base+".caReferences.primary", c.Primary)...)
+		if text(c.Secondary) != "" {
+			faults = append(faults, enrollment.CheckAuthorityName(base+".caReferences.secondary", *c.Secondary)...)
 		}
 	}
 	if members != 1 {
@@ -190,13 +198,15 @@ func isWithin(path, property string) bool {
 // whole value of a property into its message when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same,
 // and there is no such name.
 func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
+	failures = refusePrivateKeys(inputs, failures)
 	for i, failure := range failures {
 		value, named := inputs.GetOk(failure.Property)
 		if !named {
 			continue
 		}
 		whole := property.NewMap(map[string]property.Value{failure.Property: value})
-		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || property.New(markSecrets(whole)).HasSecrets() {
+		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || len(privateKeys("", "", value)) > 0 ||
+			property.New(markSecrets(whole)).HasSecrets() {
 			failures[i].Property = fmt.Sprintf("[%q]", failure.Property)
 		}
 	}

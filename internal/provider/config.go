@@ -70,6 +70,8 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if err != nil {
 		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
 	}
+	cleanKey(&config.Key)
+	cleanKey(&config.ConnectionString)
 	return infer.CheckResponse[*Config]{Inputs: config, Failures: withFaults(failures, req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
 }
 
@@ -140,7 +142,9 @@ func (c *Config) advice(err error) string {
 	case errors.Is(err, dpsapi.ErrUnauthorized) && c.usesEntra():
 		return "; look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
 	case errors.Is(err, dpsapi.ErrUnauthorized):
-		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite"
+		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite. " +
+			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
+			"and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
 	case errors.Is(err, dpsapi.ErrNoHost):
 		return "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
 			"pulumi state delete makes the stack forget them"

@@ -63,7 +63,7 @@ func drifts(t *testing.T, id string) map[string]drift {
 		"allocationPolicy":                               {inputs: object{"allocationPolicy": "GEOLATENCY"}, edit: set("allocationPolicy", "hashed")},
 		"customAllocation.webhookUrl":                    {inputs: webhook, edit: set("customAllocationDefinition", "webhookUrl", "https://g.example/a?code=1")},
 		"customAllocation.apiVersion":                    {inputs: webhook, edit: set("customAllocationDefinition", "apiVersion", "2019-03-31")},
-		"iotHubs":                                        {inputs: object{"iotHubs": []string{"hub-2.azure-devices.net", emulatedHub}}, edit: set("iotHubs", []any{emulatedHub})},
+		"iotHubs":                                        {inputs: object{"allocationPolicy": "hashed", "iotHubs": []string{"hub-2.azure-devices.net", emulatedHub}}, edit: set("iotHubs", []any{emulatedHub})},
 		"iotHubHostName":                                 {edit: set("iotHubHostName", emulatedHub)},
 		"attestation.symmetricKey.primaryKey":            {inputs: object{"attestation": object{"symmetricKey": object{"primaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "primaryKey", newKey(t))},
 		"attestation.symmetricKey.secondaryKey":          {inputs: object{"attestation": object{"symmetricKey": object{"secondaryKey": newKey(t)}}}, edit: set("attestation", "symmetricKey", "secondaryKey", newKey(t))},

@@ -132,6 +132,7 @@ func (EnrollmentGroup) Check(ctx context.Context, req infer.CheckRequest) (infer
 	if err != nil {
 		return infer.CheckResponse[EnrollmentGroupArgs]{}, err
 	}
+	args.cleanKeys()
 	faults := enrollment.CheckGroupID("enrollmentGroupId", args.EnrollmentGroupID)
 	faults = append(faults, declareOne(ctx, "enrollmentGroupId", groupsName, args.EnrollmentGroupID)...)
 	faults = append(faults, faultsOf(args.EnrollmentGroupID, args.Settings, true, time.Now())...)

@@ -67,6 +67,7 @@ func (r *DeriveDeviceKeyResult) Annotate(an infer.Annotator) {
 // Invoke derives the key (Azure documentation, "Symmetric key attestation").
 func (DeriveDeviceKey) Invoke(_ context.Context, req infer.FunctionRequest[DeriveDeviceKeyArgs]) (infer.FunctionResponse[DeriveDeviceKeyResult], error) {
 	var response infer.FunctionResponse[DeriveDeviceKeyResult]
+	req.Input.GroupKey = enrollment.CleanKey(req.Input.GroupKey)
 	faults := enrollment.CheckRegistrationID("registrationId", req.Input.RegistrationID)
 	faults = append(faults, enrollment.CheckKey("groupKey", req.Input.GroupKey)...)
 	if err := joined(faults); err != nil {

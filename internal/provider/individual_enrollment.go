@@ -136,6 +136,7 @@ func (IndividualEnrollment) Check(ctx context.Context, req infer.CheckRequest) (
 	if err != nil {
 		return infer.CheckResponse[IndividualEnrollmentArgs]{}, err
 	}
+	args.cleanKeys()
 	faults := enrollment.CheckRegistrationID("registrationId", args.RegistrationID)
 	if args.DeviceID != nil {
 		faults = append(faults, enrollment.CheckDeviceID("deviceId", *args.DeviceID)...)

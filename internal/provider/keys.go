@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"evenkeel/internal/dpsapi"
+	"evenkeel/internal/enrollment"
 	"evenkeel/internal/sas"
 )
 
@@ -72,4 +73,29 @@ func isOurs(held, given, urn, slot string) bool {
 		return held == given
 	}
 	return isMadeFor(held, urn, slot)
+}
+
+// cleanKey takes line breaks out of a key that a program or a person gives.
+func cleanKey(key **string) {
+	if *key == nil {
+		return
+	}
+	if clean := enrollment.CleanKey(**key); clean != **key {
+		*key = &clean
+	}
+}
+
+// cleanKeys takes line breaks out of the keys of an enrollment's inputs.
+func (s *Settings) cleanKeys() {
+	if s.Attestation == nil {
+		return
+	}
+	if k := s.Attestation.SymmetricKey; k != nil {
+		cleanKey(&k.PrimaryKey)
+		cleanKey(&k.SecondaryKey)
+	}
+	if t := s.Attestation.TPM; t != nil {
+		t.EndorsementKey = enrollment.CleanKey(t.EndorsementKey)
+		cleanKey(&t.StorageRootKey)
+	}
 }

@@ -355,7 +355,7 @@ func TestAnImportPutsNoMadeKeyIntoInputs(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())
-	inputs := object{"enrollmentGroupId": "devices", "initialTwin": object{"desiredProperties": object{"interval": 5}}, "iotHubs": []string{"hub-1.azure-devices.net"}}
+	inputs := object{"enrollmentGroupId": "devices", "initialTwin": object{"desiredProperties": object{"interval": 5}}, "allocationPolicy": "hashed", "iotHubs": []string{"hub-1.azure-devices.net"}}
 	manage(t, server, "EnrollmentGroup", "made").up(inputs)
 
 	m := manage(t, server, "EnrollmentGroup", "devices")

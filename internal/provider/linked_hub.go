@@ -241,6 +241,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if err != nil {
 		return infer.CheckResponse[LinkedHubArgs]{}, err
 	}
+	cleanKey(&args.Key)
 	faults := enrollment.CheckServiceID("provisioningServiceId", args.ProvisioningServiceID)
 	faults = append(faults, enrollment.CheckHost("hubHostName", args.HubHostName)...)
 	if args.Key != nil {

@@ -50,8 +50,8 @@ func TestTheOrderOfHubsHasNoMeaning(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
-	m.up(object{"enrollmentGroupId": "devices", "iotHubs": []string{"b.azure-devices.net", "a.azure-devices.net"}})
-	if got := m.up(object{"enrollmentGroupId": "devices", "iotHubs": []string{"A.azure-devices.net", "b.azure-devices.net"}}); got != nil {
+	m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": []string{"b.azure-devices.net", "a.azure-devices.net"}})
+	if got := m.up(object{"enrollmentGroupId": "devices", "allocationPolicy": "hashed", "iotHubs": []string{"A.azure-devices.net", "b.azure-devices.net"}}); got != nil {
 		t.Errorf("another order and letter case: got %v, want none", got)
 	}
 }

@@ -18,7 +18,8 @@ import (
 const (
 	// maxFaults bounds how many faults of a set are told.
 	maxFaults = 50
-	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value of its own.
+	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value
+	// of its own.
 	manyItems = 2000
 )
 
@@ -26,10 +27,16 @@ const (
 var setSources = []string{"items", "manifest", "manifestText"}
 
 // Check reports every fault of the inputs at once, those of a manifest by their rows.
-func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[EnrollmentSetArgs], error) {
+func (EnrollmentSet) Check(
+	ctx context.Context,
+	req infer.CheckRequest,
+) (infer.CheckResponse[EnrollmentSetArgs], error) {
 	args, failures, err := infer.DefaultCheck[EnrollmentSetArgs](ctx, req.NewInputs)
 	if err != nil {
 		return infer.CheckResponse[EnrollmentSetArgs]{}, err
+	}
+	for i := range args.Items {
+		args.Items[i].cleanKeys()
 	}
 	faults := args.defaults().faults("defaults.", time.Now())
 	given, known := 0, true
@@ -48,15 +55,21 @@ func (EnrollmentSet) Check(ctx context.Context, req infer.CheckRequest) (infer.C
 	}
 	switch {
 	case given != 1:
-		faults = append(faults, enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"})
+		faults = append(
+			faults,
+			enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"},
+		)
 	case known:
 		faults = append(faults, setFaults(ctx, told, unknownOf(req.NewInputs), time.Now())...)
-		faults = append(faults, declareSet(ctx, told)...)
 	}
 	if len(args.Items) > manyItems {
-		p.GetLogger(ctx).Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
+		p.GetLogger(ctx).
+			Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
 	}
-	return infer.CheckResponse[EnrollmentSetArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, distinct(faults))}, nil
+	return infer.CheckResponse[EnrollmentSetArgs]{
+		Inputs:   args,
+		Failures: withFaults(failures, req.NewInputs, distinct(faults)),
+	}, nil
 }
 
 // distinct leaves out faults that are told already.
@@ -102,7 +115,8 @@ func unknownOf(inputs property.Map) unknownParts {
 	return unknown
 }
 
-// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is judged.
+// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is
+// judged.
 func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool {
 	if u.items[index] {
 		return f.Path != "registrationId" || item.RegistrationID == ""
@@ -110,10 +124,11 @@ func (u unknownParts) decides(f enrollment.Fault, index int, item SetItem) bool 
 	return u.defaults && slices.Contains(allocationNames, placeOf(f.Path).property())
 }
 
-// setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the defaults' where it has
-// none; those of a manifest at the manifest, with the row. Nothing is said of what is decided by what is unknown.
+// setFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the
+// defaults' where it has none; those of a manifest at the manifest, with the row. Nothing is said of what is decided
+// by what is unknown.
 func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts, now time.Time) []enrollment.Fault {
-	path, items, err := args.rows(ctx)
+	path, m, err := args.read(ctx)
 	if rows := (rowFaults)(nil); errors.As(err, &rows) {
 		faults := make([]enrollment.Fault, len(rows))
 		for i, row := range rows {
@@ -128,67 +143,109 @@ func setFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts
 	if unknown.defaults {
 		defaults = SetDefaults{}
 	}
+	c := setChecker{
+		path:     path,
+		manifest: m,
+		seen:     map[string]int{},
+		prefix:   text(args.IDPrefix),
+		defaults: defaults,
+		unknown:  unknown,
+		now:      now,
+		taken:    declareSet(ctx, text(args.IDPrefix), m.items),
+	}
 	var faults []enrollment.Fault
-	seen := map[string]int{}
-	for i, item := range items {
-		for _, f := range item.faults(text(args.IDPrefix), defaults, i, seen, now) {
-			if unknown.decides(f, i, item) {
-				continue
-			}
-			if faults = append(faults, item.place(f, path, i)); len(faults) == maxFaults {
-				return append(faults, enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"})
-			}
+	for i := range m.items {
+		if faults = append(faults, c.item(i)...); len(faults) >= maxFaults {
+			return append(
+				faults[:maxFaults],
+				enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"},
+			)
 		}
 	}
 	return faults
 }
 
-// declareSet declares the ids of the items, and returns the faults of those that another resource of the stack declares.
-func declareSet(ctx context.Context, args EnrollmentSetArgs) []enrollment.Fault {
-	path, items, err := args.rows(ctx)
-	if err != nil {
-		return nil // told already
+// setChecker checks the items of a set one after another.
+type setChecker struct {
+	manifest
+	path     string
+	seen     map[string]int // the items before, by their ids in lower case
+	prefix   string
+	defaults SetDefaults
+	unknown  unknownParts
+	now      time.Time
+	taken    map[claimKey]string // the URNs of other resources of the stack that declare an id
+	reported int                 // how many faults of the manifest's rows are told
+}
+
+// item returns the faults of the next item: of what could not be read of its row, and of what was.
+func (c *setChecker) item(i int) (faults []enrollment.Fault) {
+	first := c.reported
+	for c.reported < len(c.manifest.faults) && c.manifest.faults[c.reported].item <= i {
+		faults = append(faults, enrollment.Fault{Path: c.path, Message: c.tell(c.manifest.faults[c.reported])})
+		c.reported++
 	}
-	prefix, keys := text(args.IDPrefix), make([]claimKey, 0, len(items))
+	unread := c.manifest.faults[first:c.reported]
+	if slices.ContainsFunc(unread, func(f rowFault) bool { return f.column == "" }) {
+		return faults
+	}
+	item := c.items[i]
+	for _, f := range c.itemFaults(i, item) {
+		property := placeOf(f.Path).property()
+		isUnread := slices.ContainsFunc(unread, func(u rowFault) bool { return u.column == property })
+		if !isUnread && !c.unknown.decides(f, i, item) {
+			faults = append(faults, c.place(f, i))
+		}
+	}
+	return faults
+}
+
+// declareSet declares the ids of the items, and returns the URNs of other resources of the stack that declare one of them.
+func declareSet(ctx context.Context, prefix string, items []SetItem) map[claimKey]string {
+	keys := make([]claimKey, 0, len(items))
 	for _, item := range items {
 		if item.RegistrationID != "" {
 			keys = append(keys, claimOf(individualsName, prefix+item.RegistrationID))
 		}
 	}
-	taken := claimsFrom(ctx).declare(string(urnFrom(ctx)), keys)
-	var faults []enrollment.Fault
-	for i, item := range items {
-		other, is := taken[claimOf(individualsName, prefix+item.RegistrationID)]
-		if is && len(faults) < maxFaults {
-			fault := enrollment.Fault{Path: "registrationId", Message: declaredTwice(prefix+item.RegistrationID, other)}
-			faults = append(faults, item.place(fault, path, i))
-		}
-	}
-	return faults
+	return claimsFrom(ctx).declare(string(urnFrom(ctx)), keys)
 }
 
-// faults returns those of one item, by their paths in an enrollment. Seen are the ids of the items before it.
-func (i SetItem) faults(prefix string, d SetDefaults, index int, seen map[string]int, now time.Time) []enrollment.Fault {
-	whole := prefix + i.RegistrationID
-	if i.RegistrationID == "" {
+// itemFaults returns those of one item, by their paths in an enrollment.
+func (c *setChecker) itemFaults(index int, item SetItem) []enrollment.Fault {
+	whole := c.prefix + item.RegistrationID
+	if item.RegistrationID == "" {
 		whole = ""
 	}
 	faults := enrollment.CheckRegistrationID("registrationId", whole)
-	id := strings.ToLower(i.RegistrationID)
-	if first, twice := seen[id]; twice {
-		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: fmt.Sprintf("%q stands twice, first as item %d", i.RegistrationID, first+1)})
+	if other, is := c.taken[claimOf(individualsName, whole)]; is {
+		faults = append(faults, enrollment.Fault{Path: "registrationId", Message: declaredTwice(whole, other)})
+	}
+	id := strings.ToLower(item.RegistrationID)
+	if first, twice := c.seen[id]; twice && id != "" {
+		at := fmt.Sprintf("as item %d", first+1)
+		if c.lines != nil {
+			at = fmt.Sprintf("on line %d", c.lines[first])
+		}
+		faults = append(
+			faults,
+			enrollment.Fault{
+				Path:    "registrationId",
+				Message: fmt.Sprintf("%s stands twice, first %s", enrollment.Quote(item.RegistrationID), at),
+			},
+		)
 	} else {
-		seen[id] = index
+		c.seen[id] = index
 	}
-	if i.DeviceID != nil {
-		faults = append(faults, enrollment.CheckDeviceID("deviceId", *i.DeviceID)...)
+	if item.DeviceID != nil {
+		faults = append(faults, enrollment.CheckDeviceID("deviceId", *item.DeviceID)...)
 	}
-	return append(faults, faultsOf(whole, i.declared(d).Settings, false, now)...)
+	return append(faults, faultsOf(whole, item.declared(c.defaults).Settings, false, c.now)...)
 }
 
 // place puts a fault of an enrollment where the item, the defaults or the manifest say it.
-func (i SetItem) place(f enrollment.Fault, source string, index int) enrollment.Fault {
-	place := placeOf(f.Path)
+func (c *setChecker) place(f enrollment.Fault, index int) enrollment.Fault {
+	item, place := c.items[index], placeOf(f.Path)
 	said := []string{place.property()}
 	if slices.Contains(allocationNames, said[0]) {
 		said = allocationNames
@@ -197,13 +254,13 @@ func (i SetItem) place(f enrollment.Fault, source string, index int) enrollment.
 	switch {
 	case own == "":
 		own = "registrationId" // the attestation as a whole
-	case place.defaults != "" && !i.says(said...):
+	case place.defaults != "" && !item.says(said...):
 		return enrollment.Fault{Path: "defaults." + place.defaults, Message: f.Message}
 	}
-	if source == "items" {
+	if c.path == "items" {
 		return enrollment.Fault{Path: itemPath(index) + "." + own, Message: f.Message}
 	}
-	return enrollment.Fault{Path: source, Message: fmt.Sprintf("row %d, %q: %s: %s", index+1, i.RegistrationID, own, f.Message)}
+	return enrollment.Fault{Path: c.path, Message: c.tell(rowFault{index, own, c.lines[index], f.Message})}
 }
 
 type unknownKey struct{}

@@ -1,14 +1,16 @@
 package provider
 
 import (
-	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+
+	"evenkeel/internal/enrollment"
 )
 
 // cells set a property of an item from the text of a CSV cell.
@@ -58,76 +60,170 @@ func objectCell[T any](member func(*SetItem) *T) func(*SetItem, string) error {
 	}
 }
 
-// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty line does not hide
-// the others.
-func readCSV(content []byte) ([]SetItem, error) {
-	reader := csv.NewReader(bytes.NewReader(content))
-	reader.TrimLeadingSpace, reader.ReuseRecord, reader.FieldsPerRecord = true, true, -1
-	header, err := readHeader(reader)
-	if err != nil {
-		return nil, err
+// separators are what stands between the cells of a CSV file: spreadsheets of many countries write semicolons, and
+// "Unicode Text" has tabs.
+const separators = ",;\t"
+
+// separatorLine is how a file tells a spreadsheet what its separator is, before the line that names the columns.
+var separatorLine = regexp.MustCompile(`^"?sep=(.)"?\s*$`)
+
+// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty
+// cell does not hide the others; a row of empty cells is no row.
+func readCSV(text string) (manifest, error) {
+	first, rest, _ := strings.Cut(text, "\n")
+	skipped, separator := 0, separatorOf(text)
+	if told := separatorLine.FindStringSubmatch(first); told != nil {
+		text, skipped, separator = rest, 1, rune(told[1][0])
+		if !strings.ContainsRune(separators, separator) {
+			return manifest{}, fmt.Errorf(
+				"line 1: the columns are separated by %q: use commas, semicolons or tabs",
+				separator,
+			)
+		}
 	}
-	var items []SetItem
-	var faults rowFaults
-	for {
-		row, err := reader.Read()
+	r := rowReader{Reader: csv.NewReader(strings.NewReader(text)), skipped: skipped}
+	r.Comma, r.ReuseRecord, r.FieldsPerRecord = separator, true, -1
+	r.TrimLeadingSpace = separator != '\t' // it would take tabs for spaces
+	if err := r.readHeader(); err != nil {
+		return manifest{}, err
+	}
+	for len(r.m.faults) < maxFaults {
+		row, err := r.Read()
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		if err == nil && len(row) == 1 && strings.TrimSpace(row[0]) == "" {
-			continue // a line of spaces is as good as an empty one
+		if err != nil {
+			line, cause := r.told(err)
+			r.m.fault(r.m.add(line), "", line, "%v", cause)
+		} else if !isBlank(row) {
+			r.readRow(row)
 		}
-		var item SetItem
-		if item.readRow(reader, header, row, err, &faults); len(faults) >= maxFaults {
-			break
-		}
-		items = append(items, item)
 	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return items, nil
+	return r.m, nil
 }
 
-// readRow takes over the cells of a row that the reader just read, with an error or without.
-func (i *SetItem) readRow(reader *csv.Reader, header, row []string, err error, faults *rowFaults) {
-	if err != nil {
-		faults.add("read the manifest: %v", err)
-		return
+// separatorOf is what separates the names of the columns.
+func separatorOf(text string) rune {
+	for header := range strings.Lines(text) {
+		if strings.Trim(header, separators+" \r\n") == "" {
+			continue
+		}
+		for _, separator := range separators {
+			if strings.ContainsRune(header, separator) {
+				return separator
+			}
+		}
+		break
 	}
-	if line, _ := reader.FieldPos(0); len(row) != len(header) {
-		faults.add("line %d of the manifest: it has %d cells, and the first line names %d columns", line, len(row), len(header))
-		return
+	return ','
+}
+
+func isBlank(row []string) bool {
+	return !slices.ContainsFunc(row, func(cell string) bool { return strings.TrimSpace(cell) != "" })
+}
+
+// rowReader reads a CSV file into a manifest.
+type rowReader struct {
+	*csv.Reader
+	// header are the names of the columns; one without a name has to be empty.
+	header []string
+	// skipped is how many lines of the file the reader has not seen.
+	skipped int
+	m       manifest
+}
+
+// line is that of a cell of the row that was read last.
+func (r *rowReader) line(cell int) int {
+	line, _ := r.FieldPos(cell)
+	return line + r.skipped
+}
+
+// told says where in the file the reader failed, and why.
+func (r *rowReader) told(err error) (line int, cause error) {
+	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
+		return parse.Line + r.skipped, fmt.Errorf("character %d: %w", parse.Column, parse.Err)
 	}
+	return r.skipped + 1, err
+}
+
+// readRow takes over the cells of a row.
+func (r *rowReader) readRow(row []string) {
+	var item SetItem
+	index := r.m.add(r.line(0))
 	for n, cell := range row {
 		if cell = strings.TrimSpace(cell); cell == "" {
 			continue
 		}
-		line, _ := reader.FieldPos(n)
-		if err := cells[header[n]](i, cell); err != nil && !faults.add("line %d of the manifest: %s: %v", line, header[n], err) {
-			return
+		switch {
+		case n >= len(r.header):
+			r.m.fault(
+				index,
+				"",
+				r.line(n),
+				"it has %d cells, and the first line names %d columns",
+				len(row),
+				len(r.header),
+			)
+		case r.header[n] == "":
+			r.m.fault(index, "", r.line(n), "column %d has a cell and no name", n+1)
+		case enrollment.HoldsPrivateKey(cell):
+			r.m.fault(index, r.header[n], r.line(n), "%v", errPrivateKeyCell)
+			continue
+		default:
+			if err := cells[r.header[n]](&item, cell); err != nil {
+				r.m.fault(index, r.header[n], r.line(n), "%v", err)
+			}
+			continue
 		}
+		break
 	}
+	if len(row) < len(r.header) {
+		r.m.fault(index, "", r.line(0), "it has %d cells, and the first line names %d columns", len(row), len(r.header))
+	}
+	item.cleanKeys()
+	r.m.items[index] = item
 }
 
-// readHeader reads the names of the columns.
-func readHeader(reader *csv.Reader) ([]string, error) {
-	header, err := reader.Read()
+// columnNames are the names of columns by their lower case.
+var columnNames = func() map[string]string {
+	names := map[string]string{}
+	for name := range cells {
+		names[strings.ToLower(name)] = name
+	}
+	return names
+}()
+
+// readHeader reads the names of the columns, from the first line that is not empty.
+func (r *rowReader) readHeader() error {
+	row, err := r.Read()
+	for err == nil && isBlank(row) {
+		row, err = r.Read()
+	}
+	if errors.Is(err, io.EOF) {
+		return errors.New("the manifest has no line that names the columns")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the manifest's first line does not name the columns: %w", err)
+		line, cause := r.told(err)
+		return fmt.Errorf("line %d: %w", line, cause)
 	}
-	header = slices.Clone(header)
-	var faults rowFaults
-	if !slices.Contains(header, "registrationId") {
-		faults.add("the manifest has no column registrationId: its first line has to name the columns")
-	}
-	for n, name := range header {
-		if cells[name] == nil || slices.Index(header, name) != n {
-			faults.add("the manifest's column %d, %q, is none that an enrollment has, or stands twice", n+1, name)
+	line := r.line(0)
+	for n, cell := range row {
+		name := strings.TrimSpace(cell)
+		known := columnNames[strings.ToLower(name)]
+		switch {
+		case name == "":
+		case known == "":
+			r.m.fault(-1, "", line, "column %d, %s, is not a property of an enrollment", n+1, enrollment.Quote(name))
+		case slices.Contains(r.header, known):
+			r.m.fault(-1, "", line, "column %d, %q, is there twice", n+1, name)
 		}
+		r.header = append(r.header, known)
 	}
-	if len(faults) > 0 {
-		return nil, faults[:min(len(faults), maxFaults)]
+	if !slices.Contains(r.header, "registrationId") {
+		r.m.fault(-1, "", line, "there is no column registrationId: the first line has to name the columns")
 	}
-	return header, nil
+	if len(r.m.faults) > 0 {
+		return rowFaults(r.m.messages())
+	}
+	return nil
 }

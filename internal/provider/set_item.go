@@ -168,3 +168,10 @@ func itemOf(d declared) SetItem {
 	}
 	return item
 }
+
+// cleanKeys takes line breaks out of the item's keys, wherever they came from.
+func (i *SetItem) cleanKeys() {
+	for _, key := range []**string{&i.PrimaryKey, &i.SecondaryKey, &i.EndorsementKey, &i.StorageRootKey} {
+		cleanKey(key)
+	}
+}

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"evenkeel/internal/enrollment"
 )
 
 // errElided says that an asset came without its path: the engine hands only hashes to Diff.
@@ -32,64 +34,101 @@ func manifestsFrom(ctx context.Context) *sync.Map {
 
 // rows returns the items, wherever they come from, and the property that they come from.
 func (a EnrollmentSetArgs) rows(ctx context.Context) (path string, items []SetItem, err error) {
-	switch {
-	case a.ManifestText != nil:
-		items, err = readManifest([]byte(*a.ManifestText))
-		return "manifestText", items, err
-	case a.Manifest != nil:
-		items, err = a.manifestRows(manifestsFrom(ctx))
-		return "manifest", items, err
+	path, m, err := a.read(ctx)
+	if err == nil && len(m.faults) > 0 {
+		err = rowFaults(m.messages())
 	}
-	return "items", a.Items, nil
+	return path, m.items, err
 }
 
-func (a EnrollmentSetArgs) manifestRows(known *sync.Map) ([]SetItem, error) {
+// read is rows with all that a manifest's rows lack, and where they are.
+func (a EnrollmentSetArgs) read(ctx context.Context) (path string, m manifest, err error) {
+	switch {
+	case a.ManifestText != nil:
+		m, err = readManifest([]byte(*a.ManifestText))
+		return "manifestText", m, err
+	case a.Manifest != nil:
+		m, err = a.readFile(manifestsFrom(ctx))
+		return "manifest", m, err
+	}
+	return "items", manifest{items: a.Items}, nil
+}
+
+func (a EnrollmentSetArgs) readFile(known *sync.Map) (manifest, error) {
 	asset := a.Manifest.Asset
 	if asset != nil && asset.Path == "" && asset.Text == "" && asset.URI == "" && asset.Hash != "" {
 		items, exists := known.Load(asset.Hash)
 		if !exists {
-			return nil, errElided
+			return manifest{}, errElided
 		}
-		return items.([]SetItem), nil
+		return manifest{items: items.([]SetItem)}, nil
 	}
 	if asset == nil || asset.Path == "" {
-		return nil, errors.New("the manifest has to be a file asset: give text as manifestText, and download what is remote")
+		return manifest{}, errors.New(
+			"the manifest has to be a file asset: give text as manifestText, and download what is remote",
+		)
 	}
 	content, err := asset.Bytes()
 	if err != nil {
-		return nil, fmt.Errorf("read the manifest: %w", err)
+		return manifest{}, fmt.Errorf("read the manifest: %w", err)
 	}
-	items, err := readManifest(content)
-	if err == nil {
-		known.Store(asset.Hash, items)
+	m, err := readManifest(content)
+	if err == nil && len(m.faults) == 0 {
+		known.Store(asset.Hash, m.items)
 	}
-	return items, err
+	return m, err
 }
 
-// manifestItem is a SetItem in JSON. The two have the same fields in the same order: infer reads json tags too, and takes them for
-// required properties.
-type manifestItem struct {
-	RegistrationID            string              `json:"registrationId"`
-	DeviceID                  *string             `json:"deviceId"`
-	OptionalDeviceInformation map[string]any      `json:"optionalDeviceInformation"`
-	PrimaryKey                *string             `json:"primaryKey"`
-	SecondaryKey              *string             `json:"secondaryKey"`
-	Certificate               *string             `json:"certificate"`
-	SecondaryCertificate      *string             `json:"secondaryCertificate"`
-	CAReference               *string             `json:"caReference"`
-	SecondaryCAReference      *string             `json:"secondaryCaReference"`
-	EndorsementKey            *string             `json:"endorsementKey"`
-	StorageRootKey            *string             `json:"storageRootKey"`
-	ProvisioningStatus        *ProvisioningStatus `json:"provisioningStatus"`
-	IotEdge                   *bool               `json:"iotEdge"`
-	Tags                      map[string]any      `json:"tags"`
-	DesiredProperties         map[string]any      `json:"desiredProperties"`
-	ReprovisionPolicy         *ReprovisionPolicy  `json:"reprovisionPolicy"`
-	AllocationPolicy          *AllocationPolicy   `json:"allocationPolicy"`
-	CustomAllocation          *CustomAllocation   `json:"customAllocation"`
-	IotHubs                   []string            `json:"iotHubs"`
-	IotHubHostName            *string             `json:"iotHubHostName"`
+// manifest is what was read of a manifest.
+type manifest struct {
+	items []SetItem
+	// lines are where in the file the items begin, counted from 1; nil of items that are in no file.
+	lines  []int
+	faults []rowFault
 }
+
+// rowFault is what is wrong with a row.
+type rowFault struct {
+	// item is the index of the row's item, -1 for a fault of the columns.
+	item int
+	// column is the property that could not be read, empty for the row as a whole.
+	column  string
+	line    int
+	message string
+}
+
+// add makes room for the item of the row that begins at a line, and returns its index.
+func (m *manifest) add(line int) int {
+	m.items, m.lines = append(m.items, SetItem{}), append(m.lines, line)
+	return len(m.items) - 1
+}
+
+func (m *manifest) fault(item int, column string, line int, format string, values ...any) {
+	m.faults = append(m.faults, rowFault{item, column, line, fmt.Sprintf(format, values...)})
+}
+
+// tell says where in the file a fault is, and of which device.
+func (m manifest) tell(f rowFault) string {
+	place := fmt.Sprintf("line %d", f.line)
+	if f.item >= 0 && m.items[f.item].RegistrationID != "" {
+		place += ", " + enrollment.Quote(m.items[f.item].RegistrationID)
+	}
+	if f.column != "" {
+		place += ": " + f.column
+	}
+	return place + ": " + f.message
+}
+
+func (m manifest) messages() []string {
+	messages := make([]string, 0, len(m.faults))
+	for _, f := range m.faults[:min(len(m.faults), maxFaults)] {
+		messages = append(messages, m.tell(f))
+	}
+	return messages
+}
+
+// errPrivateKeyCell says that somebody put a private key into a manifest, most likely beside the certificate.
+var errPrivateKeyCell = errors.New("a private key is here: take it out, it belongs on the device alone")
 
 // rowFaults are what is wrong with single rows of a manifest.
 type rowFaults []string
@@ -97,61 +136,34 @@ type rowFaults []string
 // Error returns the faults on one line.
 func (f rowFaults) Error() string { return strings.Join(f, "; ") }
 
-// add notes a fault, and reports whether there is room for more.
-func (f *rowFaults) add(format string, values ...any) bool {
-	*f = append(*f, fmt.Sprintf(format, values...))
-	return len(*f) < maxFaults
-}
+// workbooks are how files of spreadsheet programs begin, which are no text.
+var workbooks = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
 
-// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties. When rows are
-// faulty, its error is rowFaults, and tells of every one of them.
-func readManifest(content []byte) ([]SetItem, error) {
-	content = bytes.TrimPrefix(content, []byte("\xef\xbb\xbf"))
-	switch trimmed := bytes.TrimSpace(content); {
-	case len(trimmed) == 0:
-		return nil, errors.New("the manifest is empty: one without enrollments is a first line that names the columns, or []")
-	case trimmed[0] == '[':
-		return readJSON(trimmed)
-	case trimmed[0] == '{':
-		return nil, errors.New("the manifest is a JSON object: it has to be an array of them, or CSV")
-	}
-	return readCSV(content)
-}
-
-// readJSON reads a JSON array row by row, so that one faulty row does not hide the others.
-func readJSON(content []byte) ([]SetItem, error) {
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	_, err := decoder.Token()
-	var items []SetItem
-	var faults rowFaults
-	for err == nil && decoder.More() {
-		var raw json.RawMessage
-		if err = decoder.Decode(&raw); err != nil {
-			break
+// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties.
+// The faults of rows are in what it returns; an error is of the manifest as a whole.
+func readManifest(content []byte) (manifest, error) {
+	for _, beginning := range workbooks {
+		if bytes.HasPrefix(content, []byte(beginning)) {
+			return manifest{}, errors.New(
+				"the manifest is a workbook of a spreadsheet program: save it as \"CSV UTF-8\"",
+			)
 		}
-		var row manifestItem
-		fault := decodeStrictly(raw, &row)
-		if fault == nil {
-			fault = errors.Join(settleNumbers(row.Tags), settleNumbers(row.DesiredProperties), settleNumbers(row.OptionalDeviceInformation))
-		}
-		if fault != nil && !faults.add("row %d of the manifest is no enrollment: %v", len(items)+1, withoutValue(fault)) {
-			return nil, faults
-		}
-		items = append(items, SetItem(row))
 	}
-	if err == nil {
-		_, err = decoder.Token()
-	}
+	text, err := enrollment.DecodeText(content)
 	if err != nil {
-		return nil, fmt.Errorf("the manifest is no JSON array of enrollments: %w", withoutValue(err))
+		return manifest{}, fmt.Errorf("the manifest cannot be read: %w (in a spreadsheet: \"CSV UTF-8\")", err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the manifest goes on after its JSON array")
+	switch trimmed := strings.TrimSpace(text); {
+	case trimmed == "":
+		return manifest{}, errors.New(
+			"the manifest is empty: one without enrollments is a first line that names the columns, or []",
+		)
+	case trimmed[0] == '[':
+		return readJSON(text)
+	case trimmed[0] == '{':
+		return manifest{}, errors.New("the manifest is a JSON object: it has to be an array of them, or CSV")
 	}
-	if len(faults) > 0 {
-		return nil, faults
-	}
-	return items, nil
+	return readCSV(text)
 }
 
 // errDigits says that a number would be another one after it was sent: every number of Pulumi is a float64.
@@ -187,7 +199,8 @@ func settleNumbers(value any) error {
 	return errors.Join(faults...)
 }
 
-// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left to settleNumbers.
+// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left
+// to settleNumbers.
 func decodeStrictly(raw []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()

@@ -25,7 +25,7 @@ func (s *Settings) Annotate(an infer.Annotator) {
 	an.Describe(&s.Capabilities, "Capabilities of the devices.")
 	an.Describe(&s.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data are reset.")
 	an.Describe(&s.ReprovisionPolicy, "What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.")
-	an.Describe(&s.AllocationPolicy, "How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.")
+	an.Describe(&s.AllocationPolicy, "How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.")
 	an.Describe(&s.CustomAllocation, "The webhook that decides, for the policy `custom`.")
 	an.Describe(&s.IotHubs, "Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.")
 	an.Describe(&s.IotHubHostName, "The older way to name the one hub of the policy `static`; use `iotHubs`.")
@@ -88,8 +88,8 @@ type InitialTwin struct {
 func (i *InitialTwin) Annotate(an infer.Annotator) {
 	an.SetToken("index", "InitialTwin")
 	an.Describe(i, "The twin that a device starts with.")
-	an.Describe(&i.Tags, "Tags of the twin: any JSON object.")
-	an.Describe(&i.DesiredProperties, "Desired properties of the twin: any JSON object.")
+	an.Describe(&i.Tags, "Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).")
+	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.")
 }
 
 // ReprovisionPolicy says what happens when a device registers again.

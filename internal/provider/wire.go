@@ -101,9 +101,9 @@ func certificatesOf(pair *CertificatePair) *dpsapi.X509Certificates {
 	if pair == nil {
 		return nil
 	}
-	wire := &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: pair.Primary}}
+	wire := &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: enrollment.CleanCertificate(pair.Primary)}}
 	if pair.Secondary != nil {
-		wire.Secondary = &dpsapi.X509Certificate{Certificate: *pair.Secondary}
+		wire.Secondary = &dpsapi.X509Certificate{Certificate: enrollment.CleanCertificate(*pair.Secondary)}
 	}
 	return wire
 }

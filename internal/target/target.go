@@ -1,6 +1,6 @@
 // Package target keeps a stack and the cloud it is meant for together: a local stack deploys to the emulator and nowhere else, and an
 // Azure stack never to the emulator. A mix-up stops the program before the first resource, so that nobody pays for a forgotten variable. It also
-// stands before an update of the provisioning service that would drop links which others made.
+// stands before an update of the provisioning service that would drop links which others made, and before one of a hub to another tier.
 //
 // It decides nothing about what is deployed.
 package target
@@ -38,6 +38,8 @@ type Cloud struct {
 	Resources pulumi.ResourceOption
 	// Links is for the provisioning service: it stops an update that would drop links of others.
 	Links pulumi.ResourceOption
+	// Tiers is for hubs: it stops an update that Azure would refuse in its middle.
+	Tiers pulumi.ResourceOption
 	// Questions is for functions that ask for an existing provisioning service.
 	Questions pulumi.InvokeOption
 }
@@ -58,6 +60,9 @@ func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.T
 			return err
 		}
 		if cloud.Links, err = keepLinks(ctx, t, cloud.Questions); err != nil {
+			return err
+		}
+		if cloud.Tiers, err = keepTiers(ctx); err != nil {
 			return err
 		}
 		return declare(ctx, t, cloud)

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,23 +18,25 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that looks finished.
+// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that
+// looks finished.
 type step struct {
 	what, folder, out string
 	args              []string
 }
 
-// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work done.
+// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work
+// done.
 func buildTools(ctx context.Context, o Options, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("build Pulumi: %w", err)
+		return hint.To(fmt.Errorf("build Pulumi: %w", err), cacheAdvice)
 	}
 	unlock, err := lock(ctx, filepath.Join(folder, ".lock"), o.Report)
 	if err != nil {
 		return fmt.Errorf("build Pulumi: %w", err)
 	}
 	defer unlock()
-	if Complete(Cached(o.Cache)) {
+	if o.usable(Cached(o.Cache)) {
 		return nil
 	}
 	o.Report.say("building Pulumi " + PinnedVersion + " into " + folder +
@@ -41,14 +45,14 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	host := filepath.Join(o.Root, "tools", "language-go")
 	for _, s := range []step{
 		{"the Pulumi Go language host", host, realHost(folder),
-			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+			[]string{"-tags", pureUser, "-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
-			[]string{"-ldflags", "-s -w", "./wrapper"}},
+			[]string{"-tags", pureUser, "-ldflags", "-s -w", "./wrapper"}},
 		{"the Pulumi CLI " + PinnedVersion,
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
-			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
+			[]string{"-tags", pureUser, "-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
-		if _, err := os.Stat(s.out); err == nil {
+		if _, err := os.Stat(s.out); err == nil && o.runs(s.out) {
 			continue
 		}
 		temp := s.out + ".new"
@@ -67,8 +71,27 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	return nil
 }
 
-// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go command
-// decides what is stale. A lock file in bin keeps two commands of one checkout apart.
+// CanBuild is an error when the folder of the tools could not be made or written. It leaves nothing there.
+func CanBuild(o Options) error {
+	folder := filepath.Dir(Cached(o.Cache).Pulumi)
+	for {
+		if _, err := os.Stat(folder); !errors.Is(err, fs.ErrNotExist) || folder == filepath.Dir(folder) {
+			break
+		}
+		folder = filepath.Dir(folder)
+	}
+	probe, err := os.CreateTemp(folder, ".evenkeel-*")
+	if err == nil {
+		err = errors.Join(probe.Close(), os.Remove(probe.Name()))
+	}
+	if err != nil {
+		return hint.To(fmt.Errorf("write to the cache folder of Pulumi: %w", err), cacheAdvice)
+	}
+	return nil
+}
+
+// BuildProject builds the project's own programs into bin: keel, the azure-dps plugin and the program main.go. The go
+// command decides what is stale. A lock file in bin keeps two commands of one checkout apart.
 func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
@@ -115,7 +138,8 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 // Program returns the path of the built program in bin.
 func Program(bin string) string { return filepath.Join(bin, executable("program")) }
 
-// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are shown too.
+// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are
+// shown too.
 func goBuild(ctx context.Context, o Options, what, folder, logFile string, args []string) error {
 	log, err := os.Create(logFile)
 	if err != nil {
@@ -136,7 +160,17 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 	if ctx.Err() != nil {
 		return fmt.Errorf("build %s: %w", what, ctx.Err())
 	}
-	return hint.To(fmt.Errorf("build %s: %w\n%s", what, err, head(logFile, 20)), "the whole output is in %s", logFile)
+	said := head(logFile, 20)
+	err = fmt.Errorf("build %s: %w\n%s", what, err, said)
+	if slices.ContainsFunc(noFolders, func(text string) bool { return strings.Contains(said, text) }) {
+		return hint.To(err, "set HOME, or GOCACHE and GOPATH, to folders that you may write")
+	}
+	return hint.To(err, "the whole output is in %s", logFile)
+}
+
+// noFolders is what the go command says when it has no folders for what it keeps, or may not write them.
+var noFolders = []string{
+	"GOCACHE is not defined", "neither GOMODCACHE nor GOPATH is set", "could not create module cache", "failed to initialize build cache",
 }
 
 // lock takes the file lock, telling the user when somebody else holds it for longer than a moment.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -65,8 +66,33 @@ func command(ctx context.Context, folder string, env []string, args ...string) *
 		name = "go"
 	}
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Dir, cmd.Env = folder, env
+	cmd.Dir, cmd.Env = folder, OwnGo(env)
 	return cmd
+}
+
+// keptFlags are the parts of GOFLAGS that change how the go command works and not what it builds.
+var keptFlags = []string{"-p=", "-v", "-x", "-modcacherw"}
+
+// OwnGo is an environment in which the go command builds modules of ours for this machine, whatever other project's
+// settings are around it: a workspace above the checkout, GOFLAGS, another system. They are set, not taken away,
+// because `go env -w` may have set them too.
+func OwnGo(env []string) []string {
+	flags := []string{"-mod=readonly"}
+	for _, flag := range strings.Fields(variable(env, "GOFLAGS")) {
+		if slices.ContainsFunc(keptFlags, func(kept string) bool {
+			return flag == kept || strings.HasSuffix(kept, "=") && strings.HasPrefix(flag, kept)
+		}) {
+			flags = append(flags, flag)
+		}
+	}
+	return append(
+		slices.Clone(env),
+		"GOWORK=off",
+		"GO111MODULE=on",
+		"GOFLAGS="+strings.Join(flags, " "),
+		"GOOS="+runtime.GOOS,
+		"GOARCH="+runtime.GOARCH,
+	)
 }
 
 // goCommand returns the path of the go command on env's PATH, or "".

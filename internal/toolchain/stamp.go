@@ -17,12 +17,12 @@ import (
 	"evenkeel/internal/durable"
 )
 
-// stampFile lies beside the project's built programs and tells from what they were built. Asking the go command the same takes it
-// one to two seconds.
+// stampFile lies beside the project's built programs and tells from what they were built. Asking the go command the
+// same takes it one to two seconds.
 const stampFile = ".stamp"
 
-// Fresh reports whether bin holds programs built from the project's files as they are now, by the same Go. It runs nothing. It goes
-// by names, sizes and times: what cannot be told counts as stale.
+// Fresh reports whether bin holds programs built from the project's files as they are now, by the same Go. It runs
+// nothing. It goes by names, sizes and times: what cannot be told counts as stale.
 func Fresh(o Options, bin string) bool {
 	have, err := os.ReadFile(filepath.Join(bin, stampFile))
 	if err != nil {
@@ -52,8 +52,21 @@ func beginning(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, 64))
 }
 
-// stamp digests what the project's programs are built from: sources, modules and embedded tables below the root, the go command, and
-// the variables that lead it. Folders of tests, hidden ones and those of other languages are left out.
+// isOurs reports whether a build sets the variable itself, whatever it was.
+func isOurs(pair string) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	return slices.Contains([]string{"GOWORK", "GO111MODULE", "GOFLAGS", "GOOS", "GOARCH"}, name)
+}
+
+// leading reports whether a variable leads the go command in a build of ours.
+func leading(pair string) bool {
+	name, _, _ := strings.Cut(pair, "=")
+	return strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_")
+}
+
+// stamp digests what the project's programs are built from: sources, modules and embedded tables below the root, the
+// go command, and the variables that lead it. Folders of tests, hidden ones and those of other languages are left
+// out.
 func stamp(o Options) (string, error) {
 	hash := sha256.New()
 	if path := goCommand(o.Env); path != "" {
@@ -63,9 +76,10 @@ func stamp(o Options) (string, error) {
 		}
 		fmt.Fprintln(hash, path, info.Size(), info.ModTime().UnixNano())
 	}
-	variables := slices.DeleteFunc(slices.Clone(o.Env), func(pair string) bool {
-		return !strings.HasPrefix(pair, "GO") && !strings.HasPrefix(pair, "CGO_")
-	})
+	variables := slices.DeleteFunc(
+		slices.Clone(o.Env),
+		func(pair string) bool { return !leading(pair) || isOurs(pair) },
+	)
 	slices.Sort(variables)
 	fmt.Fprintln(hash, variables)
 	if err := o.alone(); err != nil {
@@ -99,8 +113,8 @@ func stamp(o Options) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// source reports whether the programs may depend on a file of that name: anything can be embedded, but for what is read by people and
-// by Pulumi.
+// source reports whether the programs may depend on a file of that name: anything can be embedded, but for what is
+// read by people and by Pulumi.
 func source(name string) bool {
 	switch filepath.Ext(name) {
 	case ".md", ".yaml", ".yml", ".txtar", ".png":
@@ -109,22 +123,9 @@ func source(name string) bool {
 	return !strings.HasSuffix(name, "_test.go")
 }
 
-// alone fails when the programs are built from folders that the stamp does not see: by a workspace of several modules, or by a
-// replacement that leads out of the checkout.
+// alone fails when the programs are built from folders that the stamp does not see: by a replacement that leads out
+// of the checkout.
 func (o Options) alone() error {
-	if workspace := variable(o.Env, "GOWORK"); workspace != "off" {
-		if workspace != "" {
-			return errors.New("a Go workspace is in use: " + workspace)
-		}
-		for folder := filepath.Clean(o.Root); ; folder = filepath.Dir(folder) {
-			if _, err := os.Stat(filepath.Join(folder, "go.work")); err == nil {
-				return errors.New("a Go workspace is in use: that of " + folder)
-			}
-			if filepath.Dir(folder) == folder {
-				break
-			}
-		}
-	}
 	text, err := os.ReadFile(filepath.Join(o.Root, "go.mod"))
 	if err != nil {
 		return err

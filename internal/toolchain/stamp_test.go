@@ -38,7 +38,7 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 		"the module":       {func(b *bench, _ string) error { b.put("go.mod", "module x\n\ngo 1.26.1\n"); return nil }, false},
 		"a picture":        {func(b *bench, _ string) error { b.put("docs/images/split.png", ""); return nil }, true},
 		"an embedded page": {func(b *bench, _ string) error { b.put("internal/page.html", "<p>"); return nil }, false},
-		"a workspace":      {func(b *bench, _ string) error { b.put("go.work", "go 1.26\n"); return nil }, false},
+		"a workspace":      {func(b *bench, _ string) error { b.put("../go.work", "go 1.26\n"); return nil }, true},
 		"a module from elsewhere": {func(b *bench, _ string) error {
 			b.put("go.mod", "module x\n\ngo 1.26\n\nrequire y v1.0.0\n\nreplace y => ../y\n")
 			return toolchain.BuildProject(context.Background(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin"))
@@ -46,7 +46,7 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 		"a workspace's own variable": {func(b *bench, _ string) error {
 			b.options.Env = append(b.options.Env, "GOWORK=/elsewhere/go.work")
 			return nil
-		}, false},
+		}, true},
 		"an embedded file": {func(b *bench, _ string) error { b.put("internal/table.json", "[1]"); return nil }, false},
 		"a source is gone": {func(b *bench, _ string) error { return os.Remove(filepath.Join(b.options.Root, "main.go")) }, false},
 		"a program is gone": {func(_ *bench, bin string) error {
@@ -60,7 +60,11 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 			b.options.Env = append(b.options.Env, "PATH="+b.install("newer", "go"))
 			return nil
 		}, false},
-		"a Go variable": {func(b *bench, _ string) error { b.options.Env = append(b.options.Env, "GOFLAGS=-race"); return nil }, false},
+		"a Go variable": {func(b *bench, _ string) error { b.options.Env = append(b.options.Env, "CGO_ENABLED=0"); return nil }, false},
+		"another project's variables": {func(b *bench, _ string) error {
+			b.options.Env = append(b.options.Env, "GOFLAGS=-mod=vendor", "GOOS=plan9", "GOARCH=arm", "GO111MODULE=off")
+			return nil
+		}, true},
 		"keel alone was built": {func(b *bench, bin string) error {
 			return toolchain.BuildKeel(context.Background(), b.options, bin)
 		}, false},

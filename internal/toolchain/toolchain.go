@@ -1,19 +1,22 @@
-// Package toolchain finds the Pulumi CLI and its Go language host, or builds the pinned ones into a cache folder, and builds the
-// project's own programs.
+// Package toolchain finds the Pulumi CLI and its Go language host, or builds the pinned ones into a cache folder, and
+// builds the project's own programs.
 //
-// It does not run Pulumi for anything but its version, and it reads no environment: the caller gives PATH, folders and the
-// environment of child processes.
+// It does not run Pulumi for anything but its version, and it reads no environment: the caller gives PATH, folders
+// and the environment of child processes.
 package toolchain
 
 import (
 	"bytes"
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/semver"
@@ -21,7 +24,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// The Pulumi that is built when the user has none, and the range of the user's own that is accepted: MinVersion <= v < EndVersion.
+// The Pulumi that is built when the user has none, and the range of the user's own that is accepted: MinVersion <= v
+// < EndVersion.
 const (
 	PinnedVersion = "v3.250.0"
 	MinVersion    = "v3.250.0"
@@ -47,8 +51,12 @@ type Tools struct {
 type Options struct {
 	// Root is the project's folder, with tools/pulumi and tools/language-go.
 	Root string
-	// Cache is the user's cache folder; the tools go into a folder of their own inside it.
+	// Cache is the user's cache folder; the tools go into a folder of their own inside it. Empty where the user has
+	// none: then nothing is found there or built.
 	Cache string
+	// Nameless says that the system has no entry for the user, as in containers that run under any number (OpenShift,
+	// docker run -u). Tools that ask the C library for the user do not run then.
+	Nameless bool
 	// Path is the list of folders to look for the user's own tools in.
 	Path string
 	// Explicit is the path of a pulumi that the user asked for, or "". Nothing else is tried then.
@@ -59,8 +67,8 @@ type Options struct {
 	Report Reporter
 }
 
-// Ensure returns tools that are ready to run: the explicit ones, else suitable ones on Path, else the pinned ones, which it builds
-// when the cache lacks them.
+// Ensure returns tools that are ready to run: the explicit ones, else suitable ones on Path, else the pinned ones,
+// which it builds when the cache lacks them.
 func Ensure(ctx context.Context, o Options) (Tools, error) {
 	tools, there, err := Look(ctx, o)
 	if there || err != nil {
@@ -85,9 +93,41 @@ func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 	if own != nil {
 		return *own, true, nil
 	}
+	if o.Cache == "" {
+		return Tools{}, false, hint.To(ErrNoCache, cacheAdvice)
+	}
 	tools = Cached(o.Cache)
 	tools.Note = note
-	return tools, Complete(tools), nil
+	return tools, o.usable(tools), nil
+}
+
+// ErrNoCache is the cause when there is no folder for the tools that would have to be built.
+var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
+
+const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
+
+// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where
+// that does not know them, from USER and HOME.
+const pureUser = "osusergo"
+
+// usable reports whether the tools are there and run for this user.
+func (o Options) usable(t Tools) bool {
+	return Complete(t) && o.runs(t.Pulumi) && o.runs(realHost(filepath.Dir(t.Pulumi)))
+}
+
+// runs reports whether a tool that keel built runs for this user: tools of before were built without pureUser.
+func (o Options) runs(file string) bool {
+	if !o.Nameless {
+		return true
+	}
+	info, err := buildinfo.ReadFile(file)
+	if err != nil {
+		return true // it tells nothing: it is taken as it is
+	}
+	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
+		return s.Key == "CGO_ENABLED" && s.Value == "0" ||
+			s.Key == "-tags" && slices.Contains(strings.Split(s.Value, ","), pureUser)
+	})
 }
 
 func explicit(ctx context.Context, o Options) (Tools, error) {
@@ -141,7 +181,8 @@ func Cached(cache string) Tools {
 	}
 }
 
-// Complete reports whether every file of the tools is there. Each is put in place whole, so that a file that is there is good.
+// Complete reports whether every file of the tools is there. Each is put in place whole, so that a file that is there
+// is good.
 func Complete(t Tools) bool {
 	files := []string{t.Pulumi, t.LanguageHost}
 	if t.Built {
@@ -157,7 +198,8 @@ func Complete(t Tools) bool {
 
 // Accepted reports whether a Pulumi of that version (as `pulumi version` prints it) may be used.
 func Accepted(version string) bool {
-	return semver.IsValid(version) && semver.Compare(version, MinVersion) >= 0 && semver.Compare(version, EndVersion+"-0") < 0
+	return semver.IsValid(version) && semver.Compare(version, MinVersion) >= 0 &&
+		semver.Compare(version, EndVersion+"-0") < 0
 }
 
 func pulumiVersion(ctx context.Context, path string, env []string) (string, error) {
@@ -193,7 +235,8 @@ func look(path, name string) string {
 			continue // like os/exec: nothing out of the current folder
 		}
 		file := filepath.Join(folder, executable(name))
-		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() && (runtime.GOOS == "windows" || info.Mode()&0o111 != 0) {
+		if info, err := os.Stat(file); err == nil && info.Mode().IsRegular() &&
+			(runtime.GOOS == "windows" || info.Mode()&0o111 != 0) {
 			return file
 		}
 	}

@@ -1,7 +1,9 @@
 package topology
 
 import (
+	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"strings"
 	"time"
 
@@ -55,22 +57,14 @@ func (r *reader) authority(attestation, stack string) *Authority {
 			"of a file; `keel up` makes an authority for a local stack that names none")
 		return nil
 	}
-	if !strings.Contains(text, certificateBegin) {
-		content, err := r.file(text)
-		if err != nil {
-			r.fault(key, "is neither the PEM text of a certificate nor a file that can be read: %v", err)
-			return nil
-		}
-		text = string(content)
-	}
-	// Whether it has expired needs a clock: Azure looks at that.
-	if faults := enrollment.CheckCertificate(key, text, enrollment.Signing, time.Time{}); len(faults) > 0 {
-		r.faults = append(r.faults, faults...)
-		return nil
-	}
-	certificate, err := enrollment.ParseCertificate(text)
+	certificate, err := r.signer(text)
 	if err != nil {
 		r.fault(key, "%v", err)
+		return nil
+	}
+	// Whether it has expired needs a clock: Azure looks at that.
+	if faults := enrollment.CheckAuthority(key, certificate, time.Time{}); len(faults) > 0 {
+		r.faults = append(r.faults, faults...)
 		return nil
 	}
 	thumbprint := enrollment.Thumbprint(certificate)
@@ -79,6 +73,25 @@ func (r *reader) authority(attestation, stack string) *Authority {
 		Name: stack[:min(len(stack), maxCertificateName-len(suffix))] + suffix, Thumbprint: thumbprint,
 		text: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})),
 	}
+}
+
+// maxFileName is how long a text may be to name a file.
+const maxFileName = 1024
+
+// signer reads a certificate that is given as a text or as the name of a file. The text must not hold a private key: Pulumi keeps the
+// configuration of every update.
+func (r *reader) signer(text string) (*x509.Certificate, error) {
+	if strings.Contains(text, certificateBegin) || len(text) > maxFileName || enrollment.HoldsPrivateKey(text) {
+		return enrollment.ParseCertificate(text)
+	}
+	content, err := r.file(text)
+	if err == nil {
+		return enrollment.ParseCertificateFile(content)
+	}
+	if certificate, err := enrollment.ParseCertificate(text); err == nil {
+		return certificate, nil
+	}
+	return nil, fmt.Errorf("is neither the PEM text of a certificate nor a file that can be read: %w", err)
 }
 
 // Succeeded replaces a certificate only after those who refer to the old one have been given the new one's name.

@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"encoding/json"
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
@@ -35,7 +34,7 @@ type entry struct {
 	authority *Authority
 	// guest says that the service is another stack's: what registered goes with the entry, or nobody would remove it.
 	guest bool
-	// policy overrides the provisioning service's; empty follows it.
+	// policy overrides the provisioning service's; empty follows it. Where hubs are given it is never empty.
 	policy string
 	// hubs are the resource names of the hubs that may take the device; empty: every linked one. Drained ones are left out.
 	hubs []string
@@ -52,25 +51,23 @@ type entrySettings struct {
 	Hubs             []string `json:"hubs"`
 }
 
-func (s *entrySettings) UnmarshalJSON(data []byte) error {
-	if err := json.Unmarshal(data, &s.ID); err == nil {
-		return nil
-	}
-	type plain entrySettings
-	return decode(string(data), (*plain)(s))
+func (s *entrySettings) setText(text string) { s.ID = text }
+
+// cleanKeys takes out the line breaks with which tools print long keys.
+func (s *entrySettings) cleanKeys() {
+	s.PrimaryKey, s.SecondaryKey = enrollment.CleanKey(s.PrimaryKey), enrollment.CleanKey(s.SecondaryKey)
 }
 
 func (r *reader) group(t *Topology) Group {
 	const key = "enrollmentGroup"
 	set := entrySettings{ID: "devices"}
 	switch value := r.text(key, ""); {
-	case strings.HasPrefix(value, "{"):
-		if err := decode(value, &set); err != nil {
-			r.fault(key, "%v", err)
-		}
+	case strings.HasPrefix(value, "{"), strings.HasPrefix(value, "["):
+		r.decode(key, value, &set)
 	case value != "":
 		set.ID = value
 	}
+	set.cleanKeys()
 	if set.DeviceID != "" || set.Certificate != "" {
 		r.fault(key, "a group has neither deviceId nor certificate; those belong to `devices`")
 	}
@@ -84,15 +81,17 @@ func (r *reader) devices(t *Topology) []Device {
 	sets := []entrySettings{{ID: "device-1"}, {ID: "device-2"}}
 	if value := r.text(key, ""); value != "" {
 		sets = nil
-		if err := decode(value, &sets); err != nil {
-			r.fault(key, "%v", err)
-		}
+		r.decode(key, value, &sets)
 	}
 	seen := map[string]int{}
 	var devices []Device
 	for i, set := range sets {
 		at := index(key, i)
+		set.cleanKeys()
 		set.ID = t.scoped(set.ID)
+		if set.ID == "" && r.isTold(at) { // it could not be read
+			continue
+		}
 		r.faults = append(r.faults, enrollment.CheckRegistrationID(at, set.ID)...)
 		if first, twice := seen[strings.ToLower(set.ID)]; twice {
 			r.fault(at, "%q is enrolled already by %s; ids compare without regard to letter case", set.ID, index(key, first))
@@ -125,18 +124,21 @@ func (r *reader) certificate(key string, set entrySettings) {
 // entry checks what groups and devices share.
 func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil}
-	for name, value := range map[string]string{".primaryKey": set.PrimaryKey, ".secondaryKey": set.SecondaryKey} {
-		if value != "" {
-			r.faults = append(r.faults, enrollment.CheckKey(key+name, value)...)
+	for _, given := range []struct{ name, key string }{{".primaryKey", set.PrimaryKey}, {".secondaryKey", set.SecondaryKey}} {
+		if given.key != "" {
+			r.faults = append(r.faults, enrollment.CheckKey(key+given.name, given.key)...)
 		}
 	}
 	effective := t.Policy
 	if set.AllocationPolicy != "" {
 		match, ok := fold(set.AllocationPolicy, []string{"hashed", "geoLatency", "static"})
 		if !ok {
-			r.fault(key+".allocationPolicy", "%q is not one of hashed, geoLatency, static", set.AllocationPolicy)
+			r.fault(key+".allocationPolicy", "%s is not one of hashed, geoLatency, static", enrollment.Quote(set.AllocationPolicy))
 		}
 		e.policy, effective = match, match
+	}
+	if len(set.Hubs) > 0 && e.policy == "" { // Azure takes no hubs without a policy
+		e.policy, _ = enrollment.CanonicalPolicy(t.Policy)
 	}
 	known := map[string]Hub{}
 	for _, hub := range t.Hubs {
@@ -148,7 +150,7 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	for i, name := range set.Hubs {
 		hub, ok := known[name]
 		if !ok {
-			r.fault(index(key+".hubs", i), "there is no hub %q in this stack", name)
+			r.fault(index(key+".hubs", i), "there is no hub %s in this stack", enrollment.Quote(name))
 		} else if !hub.Drain {
 			e.hubs = append(e.hubs, name)
 		}

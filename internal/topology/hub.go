@@ -10,6 +10,8 @@ import (
 	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
 	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/enrollment"
 )
 
 // Limits of Azure IoT Hub and DPS ("IoT Hub quotas and throttling", "IoT Hub DPS limits").
@@ -55,10 +57,7 @@ func (r *reader) hubs(location string) []Hub {
 	count := r.whole("hubs", 2, 1, maxHubs)
 	settings := map[string]hubSettings{}
 	if value := r.text("hubSettings", ""); value != "" {
-		if err := decode(value, &settings); err != nil {
-			r.fault("hubSettings", "%v", err)
-			settings = nil
-		}
+		r.decode("hubSettings", value, &settings)
 	}
 	var hubs []Hub
 	for i := range count {
@@ -73,6 +72,7 @@ func (r *reader) hubs(location string) []Hub {
 		r.fault("hubSettings."+id, "there is no such hub: `hubs` makes hub-1 to hub-%d", count)
 	}
 	r.someTake(hubs)
+	r.namesDiffer(hubs)
 	return hubs
 }
 
@@ -83,11 +83,11 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	if set.Name != nil {
 		hub.AzureName = *set.Name
 		if !hubName.MatchString(hub.AzureName) {
-			r.fault(key+".name", "%q is not a hub name: 3 to 50 letters, digits and hyphens, with no hyphen at the end", hub.AzureName)
+			r.fault(key+".name", "%s is not a hub name: 3 to 50 letters, digits and hyphens, with no hyphen at the end", enrollment.Quote(hub.AzureName))
 		}
 	}
 	if set.Location != nil {
-		hub.Location = strings.TrimSpace(*set.Location)
+		hub.Location = locationName(*set.Location)
 		if hub.Location == "" {
 			r.fault(key+".location", "is empty; leave it out to use `location`")
 		}
@@ -96,7 +96,7 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 		known := slices.Sorted(maps.Keys(units))
 		match, ok := fold(*set.SKU, known)
 		if !ok {
-			r.fault(key+".sku", "%q is not one of %s", *set.SKU, strings.Join(known, ", "))
+			r.fault(key+".sku", "%s is not one of %s", enrollment.Quote(*set.SKU), strings.Join(known, ", "))
 			match = hub.SKU
 		}
 		hub.SKU = match
@@ -114,6 +114,24 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 		}
 	}
 	return hub
+}
+
+// locationName is a location in Azure's short form: the portal shows "West Europe", which is westeurope. One spelling everywhere, since
+// links compare them letter by letter.
+func locationName(location string) string {
+	return strings.ToLower(strings.Join(strings.Fields(location), ""))
+}
+
+// namesDiffer checks that no two hubs have one name; letter case makes no difference on Azure.
+func (r *reader) namesDiffer(hubs []Hub) {
+	seen := map[string]string{}
+	for _, h := range hubs {
+		name := strings.ToLower(h.AzureName)
+		if first, twice := seen[name]; twice && name != "" {
+			r.fault("hubSettings."+h.Name+".name", "%q is the name of %s already; letter case makes no difference", h.AzureName, first)
+		}
+		seen[name] = h.Name
+	}
 }
 
 // someTake checks that at least one hub is there and takes devices.

@@ -58,10 +58,7 @@ func (r *reader) rotations() map[string]int {
 	const key = "rotation"
 	counts := map[string]int{}
 	if value := r.text(key, ""); value != "" {
-		if err := decode(value, &counts); err != nil {
-			r.fault(key, "%v", err)
-			return nil
-		}
+		r.decode(key, value, &counts)
 	}
 	roles := slices.Concat(HubRoles, ServiceRoles)
 	for _, role := range slices.Sorted(maps.Keys(counts)) {

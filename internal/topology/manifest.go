@@ -30,7 +30,7 @@ func (r *reader) manifest(t *Topology) *Manifest {
 		m.keepTo(t.Hubs, t.Policy)
 		r.oneHub(key, t.Policy, m.entry)
 	}
-	if strings.HasPrefix(strings.TrimSpace(value), "[") || strings.Contains(value, "\n") {
+	if strings.HasPrefix(value, "[") || strings.ContainsAny(value, "\r\n") {
 		m.text = value
 		return m
 	}

@@ -1,9 +1,9 @@
 package topology
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +36,9 @@ type reader struct {
 }
 
 func (r *reader) fault(key, format string, args ...any) {
+	if enrollment.HoldsPrivateKey(key) { // put where a name belongs
+		key, _, _ = strings.Cut(key, ".")
+	}
 	r.faults = append(r.faults, enrollment.Fault{Path: key, Message: fmt.Sprintf(format, args...)})
 }
 
@@ -48,11 +51,12 @@ func (r *reader) file(name string) ([]byte, error) {
 }
 
 func (r *reader) text(key, fallback string) string {
-	value, ok := r.source.Get(key)
-	if !ok || strings.TrimSpace(value) == "" {
+	value, _ := r.source.Get(key)
+	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff")) // the mark is of a file that was piped in
+	if value == "" {
 		return fallback
 	}
-	return strings.TrimSpace(value)
+	return value
 }
 
 // choice returns the allowed value that equals the configured one without regard to letter case.
@@ -61,7 +65,7 @@ func (r *reader) choice(key, fallback string, allowed ...string) string {
 	if match, ok := fold(value, allowed); ok {
 		return match
 	}
-	r.fault(key, "%q is not one of %s", value, strings.Join(allowed, ", "))
+	r.fault(key, "%s is not one of %s", enrollment.Quote(value), strings.Join(allowed, ", "))
 	return fallback
 }
 
@@ -69,7 +73,7 @@ func (r *reader) whole(key string, fallback, low, high int) int {
 	value := r.text(key, strconv.Itoa(fallback))
 	n, err := strconv.Atoi(value)
 	if err != nil {
-		r.fault(key, "%q is not a whole number", value)
+		r.fault(key, "%s is not a whole number", enrollment.Quote(value))
 		return fallback
 	}
 	if n < low || n > high {
@@ -90,7 +94,7 @@ func (r *reader) time(key string) string {
 		return ""
 	}
 	if _, err := time.Parse(time.RFC3339, value); err != nil {
-		r.fault(key, "%q is not a time as 2026-01-31T17:00:00Z", value)
+		r.fault(key, "%s is not a time as 2026-01-31T17:00:00Z", enrollment.Quote(value))
 	}
 	return value
 }
@@ -104,42 +108,10 @@ func fold(value string, allowed []string) (string, bool) {
 	return "", false
 }
 
-// decode reads a JSON value strictly: an unknown member is a fault, since it is a misspelt setting.
-func decode(value string, into any) error {
-	d := json.NewDecoder(strings.NewReader(value))
-	d.DisallowUnknownFields()
-	if err := d.Decode(into); err != nil {
-		return describe(err)
-	}
-	return nil
-}
-
-// describe says in plain words what a JSON decoder found; it never repeats a value, which may be a key.
-func describe(err error) error {
-	var kind *json.UnmarshalTypeError
-	if errors.As(err, &kind) {
-		if kind.Field == "" {
-			return fmt.Errorf("is a %s, want %s", kind.Value, plain(kind.Type.Kind().String()))
-		}
-		return fmt.Errorf("%s is a %s, want %s", kind.Field, kind.Value, plain(kind.Type.Kind().String()))
-	}
-	if text, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		return fmt.Errorf("there is no setting %s", text)
-	}
-	return errors.New("is not valid JSON")
-}
-
-func plain(kind string) string {
-	switch kind {
-	case "struct", "map":
-		return "an object"
-	case "slice":
-		return "a list"
-	case "bool":
-		return "true or false"
-	case "int", "int64":
-		return "a whole number"
-	default:
-		return "a text"
-	}
+// isTold reports whether something is said already of the key or of a part of it.
+func (r *reader) isTold(key string) bool {
+	return slices.ContainsFunc(r.faults, func(f enrollment.Fault) bool {
+		rest, is := strings.CutPrefix(f.Path, key)
+		return is && (rest == "" || rest[0] == '.' || rest[0] == '[')
+	})
 }

@@ -23,7 +23,7 @@ type Existing struct {
 // existing reads which service the stack is to use, nil for one of its own.
 func (r *reader) existing() *Existing {
 	const key = "provisioningService"
-	e := &Existing{ID: r.text(key, ""), policy: r.text("provisioningPolicy", ""), key: r.text("provisioningKey", "")}
+	e := &Existing{ID: r.text(key, ""), policy: r.text("provisioningPolicy", ""), key: enrollment.CleanKey(r.text("provisioningKey", ""))}
 	if e.ID == "" {
 		for name, value := range map[string]string{"provisioningPolicy": e.policy, "provisioningKey": e.key} {
 			if value != "" {
@@ -114,8 +114,7 @@ func (r *reader) login(t *Topology) *login {
 		return nil
 	}
 	var l login
-	if err := decode(value, &l); err != nil {
-		r.fault(key, "%v", err)
+	if r.decode(key, value, &l); r.isTold(key) {
 		return nil
 	}
 	address, err := url.Parse(l.ARM)

@@ -90,7 +90,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 	t := &Topology{
 		Stack:         stack,
 		Target:        r.choice("target", Local, Local, Azure),
-		Location:      r.text("location", "westeurope"),
+		Location:      locationName(r.text("location", "westeurope")),
 		Policy:        r.choice("allocationPolicy", "Hashed", "Hashed", "GeoLatency", "Static"),
 		Attestation:   r.choice("attestation", SymmetricKey, SymmetricKey, X509),
 		Endpoint:      r.text("endpoint", ""),

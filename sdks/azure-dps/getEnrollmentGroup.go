@@ -43,7 +43,7 @@ type LookupEnrollmentGroupArgs struct {
 }
 
 type LookupEnrollmentGroupResult struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -117,7 +117,7 @@ func (o LookupEnrollmentGroupResultOutput) ToLookupEnrollmentGroupResultOutputWi
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 func (o LookupEnrollmentGroupResultOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }

@@ -43,7 +43,7 @@ type LookupIndividualEnrollmentArgs struct {
 }
 
 type LookupIndividualEnrollmentResult struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -121,7 +121,7 @@ func (o LookupIndividualEnrollmentResultOutput) ToLookupIndividualEnrollmentResu
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 func (o LookupIndividualEnrollmentResultOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }

@@ -41,7 +41,7 @@ import (
 type IndividualEnrollment struct {
 	pulumi.CustomResourceState
 
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 	AllocationPolicy AllocationPolicyPtrOutput `pulumi:"allocationPolicy"`
 	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
@@ -139,7 +139,7 @@ func (IndividualEnrollmentState) ElementType() reflect.Type {
 }
 
 type individualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -169,7 +169,7 @@ type individualEnrollmentArgs struct {
 
 // The set of arguments for constructing a IndividualEnrollment resource.
 type IndividualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 	AllocationPolicy AllocationPolicyPtrInput
 	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrInput
@@ -284,7 +284,7 @@ func (o IndividualEnrollmentOutput) ToIndividualEnrollmentOutputWithContext(ctx 
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
 func (o IndividualEnrollmentOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) AllocationPolicyPtrOutput { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }

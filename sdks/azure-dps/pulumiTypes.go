@@ -1554,9 +1554,9 @@ func (o EnrollmentSetItemArrayOutput) Index(i pulumi.IntInput) EnrollmentSetItem
 
 // The twin that a device starts with.
 type InitialTwin struct {
-	// Desired properties of the twin: any JSON object.
+	// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
 	DesiredProperties map[string]interface{} `pulumi:"desiredProperties"`
-	// Tags of the twin: any JSON object.
+	// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
 	Tags map[string]interface{} `pulumi:"tags"`
 }
 
@@ -1573,9 +1573,9 @@ type InitialTwinInput interface {
 
 // The twin that a device starts with.
 type InitialTwinArgs struct {
-	// Desired properties of the twin: any JSON object.
+	// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
 	DesiredProperties pulumi.MapInput `pulumi:"desiredProperties"`
-	// Tags of the twin: any JSON object.
+	// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
 	Tags pulumi.MapInput `pulumi:"tags"`
 }
 
@@ -1657,12 +1657,12 @@ func (o InitialTwinOutput) ToInitialTwinPtrOutputWithContext(ctx context.Context
 	}).(InitialTwinPtrOutput)
 }
 
-// Desired properties of the twin: any JSON object.
+// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
 func (o InitialTwinOutput) DesiredProperties() pulumi.MapOutput {
 	return o.ApplyT(func(v InitialTwin) map[string]interface{} { return v.DesiredProperties }).(pulumi.MapOutput)
 }
 
-// Tags of the twin: any JSON object.
+// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
 func (o InitialTwinOutput) Tags() pulumi.MapOutput {
 	return o.ApplyT(func(v InitialTwin) map[string]interface{} { return v.Tags }).(pulumi.MapOutput)
 }
@@ -1691,7 +1691,7 @@ func (o InitialTwinPtrOutput) Elem() InitialTwinOutput {
 	}).(InitialTwinOutput)
 }
 
-// Desired properties of the twin: any JSON object.
+// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
 func (o InitialTwinPtrOutput) DesiredProperties() pulumi.MapOutput {
 	return o.ApplyT(func(v *InitialTwin) map[string]interface{} {
 		if v == nil {
@@ -1701,7 +1701,7 @@ func (o InitialTwinPtrOutput) DesiredProperties() pulumi.MapOutput {
 	}).(pulumi.MapOutput)
 }
 
-// Tags of the twin: any JSON object.
+// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
 func (o InitialTwinPtrOutput) Tags() pulumi.MapOutput {
 	return o.ApplyT(func(v *InitialTwin) map[string]interface{} {
 		if v == nil {

@@ -79,6 +79,9 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 	if err := checkHubForm(kept); err != nil {
 		return nil, err
 	}
+	if err := checkRouting(kept["routing"]); err != nil {
+		return nil, err
+	}
 	if err := checkCloudToDevice(kept["cloudToDevice"]); err != nil {
 		return nil, err
 	}

@@ -34,18 +34,26 @@ func guidETag(version uint64) string {
 
 // parseCertificate reads PEM, base64 of PEM, or base64 of DER: clients send all three.
 func parseCertificate(text string) (*x509.Certificate, error) {
-	data := []byte(strings.TrimSpace(text))
+	const begin = "-----BEGIN "
+	data := []byte(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff")))
 	if len(data) == 0 {
 		return nil, errors.New("it is empty")
 	}
-	if !strings.HasPrefix(string(data), "-----BEGIN") {
+	if !strings.HasPrefix(string(data), begin) {
 		decoded, err := base64.StdEncoding.DecodeString(string(data))
 		if err != nil {
 			return nil, errors.New("it is neither PEM nor base64")
 		}
 		data = decoded
 	}
-	if block, _ := pem.Decode(data); block != nil {
+	if _, body, is := strings.Cut(string(data), begin); is {
+		if end := strings.Index(body, begin); end >= 0 {
+			body = body[:end] // pem.Decode would return the next block where this one is damaged
+		}
+		block, _ := pem.Decode([]byte(begin + body))
+		if block == nil {
+			return nil, errors.New("its first PEM block cannot be decoded")
+		}
 		data = block.Bytes
 	}
 	parsed, err := x509.ParseCertificate(data)

@@ -35,13 +35,16 @@ type certificateInfo struct {
 	Version          int    `json:"version"`
 }
 
-// der returns the certificate of a request. One that carries only the info of a held certificate means that certificate: Azure's
-// command line sends entries back as it got them to change something else.
+// der returns the certificate of a request. One that carries only the info of a held certificate means that
+// certificate: Azure's command line sends entries back as it got them to change something else.
 func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 	if value := text(w.Certificate); value != "" {
 		raw := decodeCertificate(value)
 		if _, err := x509.ParseCertificate(raw); err != nil {
-			return nil, dpswire.Invalid("attestation.x509.%s.certificate is neither a PEM certificate nor the base64 of a DER one.", member)
+			return nil, dpswire.Invalid(
+				"attestation.x509.%s.certificate is neither a PEM certificate nor the base64 of a DER one.",
+				member,
+			)
 		}
 		return raw, nil
 	}
@@ -55,28 +58,48 @@ func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 	return nil, dpswire.Invalid("attestation.x509.%s.certificate is required.", member)
 }
 
-// decodeCertificate takes PEM text, base64 of DER, or base64 of PEM text, and returns what should be DER.
+// decodeCertificate takes PEM text, base64 of DER, or base64 of PEM text, and returns what should be DER; nil of
+// anything else.
+//
+// Fidelity: that text around a certificate, other blocks beside it and a byte order mark are passed over is unsure.
 func decodeCertificate(value string) []byte {
-	if raw := fromPEM([]byte(value)); raw != nil {
-		return raw
+	value = strings.TrimPrefix(value, "\ufeff")
+	if strings.Contains(value, pemBegin) {
+		return fromPEM(value)
 	}
 	raw, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(value), ""))
 	if err != nil {
 		return nil
 	}
-	if inner := fromPEM(raw); inner != nil {
-		return inner
+	if strings.Contains(string(raw), pemBegin) {
+		return fromPEM(string(raw))
 	}
 	return raw
 }
 
-func fromPEM(text []byte) []byte {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+const pemBegin = "-----BEGIN "
+
+// fromPEM returns the first certificate of a text, nil when it or a block before it cannot be decoded. pem.Decode
+// alone would pass that over and return the next one, which may be the authority of everybody.
+func fromPEM(text string) []byte {
+	for {
+		_, rest, found := strings.Cut(text, pemBegin)
+		if !found {
+			return nil
+		}
+		end := strings.Index(rest, pemBegin)
+		if end < 0 {
+			end = len(rest)
+		}
+		block, _ := pem.Decode([]byte(pemBegin + rest[:end]))
+		if block == nil {
+			return nil
+		}
 		if block.Type == "CERTIFICATE" {
 			return block.Bytes
 		}
+		text = rest[end:]
 	}
-	return nil
 }
 
 // certificateReply says what a certificate in DER says; nil of none.

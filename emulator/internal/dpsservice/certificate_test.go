@@ -72,6 +72,37 @@ func TestCertificates(t *testing.T) {
 	}
 }
 
+// A reader of PEM that passes over what it cannot decode would enroll the next certificate of the chain, which signed many others.
+func TestADamagedCertificateIsRefusedAndNotPassedOver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, dpsservice.Options{})
+	first, info := selfSigned(t, "a")
+	second, _ := selfSigned(t, "root")
+	text := func(der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	}
+	body := func(certificate string) string {
+		return fmt.Sprintf(`{"registrationId":"a","attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":%q}}}}}`, certificate)
+	}
+	good := text(first)
+	for name, damaged := range map[string]string{
+		"a character": strings.Replace(good, "\nM", "\n!", 1), "no end": strings.Split(good, "-----END")[0], "blanks": strings.ReplaceAll(good, "\n", " ") + "\n",
+		"literal breaks": strings.ReplaceAll(good, "\n", `\n`) + "\n", "other content": strings.Replace(good, "\nM", "\nN", 1),
+	} {
+		for form, certificate := range map[string]string{
+			"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged + text(second))),
+		} {
+			got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
+			if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
+				t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
+			}
+		}
+	}
+	w.put(t, "/enrollments/a", body("\ufeff"+good+text(second)))
+	w.do(t, call{method: "POST", path: "/enrollments/a/attestationmechanism"}).want(t, 200,
+		fmt.Sprintf(`{"type":"x509","x509":{"clientCertificates":{"primary":%s,"secondary":%s}}}`, info, info))
+}
+
 // Azure's command line gets an entry, changes a member and puts it back, the certificates being there as info only.
 func TestCertificateInfoKeepsTheCertificate(t *testing.T) {
 	t.Parallel()

@@ -121,6 +121,10 @@ func (w wireEntry) status(s *state.Settings) error {
 	return nil
 }
 
+// textNoPolicy is Azure's answer to hubs without a policy (Azure/azure-sdk-for-python issue 35368). Fidelity: no source says what
+// iotHubHostName alone does, so it is taken.
+const textNoPolicy = "Enrollment allocationPolicy must be specified when iotHubs are specified."
+
 // allocation reads the policy, the hubs and the webhook. A static policy without a hub is accepted, as Azure does: the registration fails.
 func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *entry) error {
 	if w.AllocationPolicy != nil {
@@ -129,6 +133,9 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *
 			return dpswire.Invalid("allocationPolicy must be hashed, geoLatency, static or custom.")
 		}
 		s.Allocation = policy
+	}
+	if len(w.IotHubs) > 0 && text(w.AllocationPolicy) == "" {
+		return dpswire.Invalid("%s", textNoPolicy)
 	}
 	if w.IotHubHostName != nil && *w.IotHubHostName != "" {
 		host, err := linked(service, "iotHubHostName", *w.IotHubHostName)

@@ -96,7 +96,7 @@ func TestAMaskedWebhookSentBackKeepsItsKey(t *testing.T) {
 func TestPutReplacesTheWholeEntry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","iotHubs":["hub-1.azure-devices.net"],
+	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"],
 		"attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"`+key1+`","secondaryKey":"`+key2+`"}}}`)
 	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`)
 	w.do(t, call{method: "GET", path: "/enrollments/a"}).want(t, 200, `{"registrationId":"a","attestation":{"type":"symmetricKey"},
@@ -191,7 +191,10 @@ func TestBadEntries(t *testing.T) {
 			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"2018-04-01"},` + key), "2018-09-01-preview or later"},
 		{"a webhook of no version", "/enrollments/a",
 			individual(`"customAllocationDefinition":{"webhookUrl":"https://x.example","apiVersion":"latest"},` + key), "2018-09-01-preview or later"},
-		{"a hub that is not linked", "/enrollments/a", individual(`"iotHubs":["hub-3.azure-devices.net"],` + key), "not linked"},
+		{"a hub that is not linked", "/enrollments/a", individual(`"allocationPolicy":"hashed","iotHubs":["hub-3.azure-devices.net"],` + key), "not linked"},
+		{"hubs without a policy", "/enrollments/a", individual(`"iotHubs":["hub-1.azure-devices.net"],` + key), "Enrollment allocationPolicy must be specified when iotHubs are specified."},
+		{"hubs and a null for a policy", "/enrollments/a", individual(`"allocationPolicy":null,"iotHubs":["hub-1.azure-devices.net"],` + key), "Enrollment allocationPolicy must be specified when iotHubs are specified."},
+		{"hubs of a group without a policy", "/enrollmentGroups/g", `{"enrollmentGroupId":"g","iotHubs":["hub-1.azure-devices.net"],` + key + `}`, "Enrollment allocationPolicy must be specified when iotHubs are specified."},
 		{"a host name that is not linked", "/enrollments/a", individual(`"iotHubHostName":"hub-3.azure-devices.net",` + key), "not linked"},
 		{"a twin that is no object", "/enrollments/a", individual(`"initialTwin":{"tags":[]},` + key), "initialTwin.tags"},
 		{"desired properties that are no object", "/enrollments/a",

@@ -131,8 +131,8 @@ func (w world) register(t *testing.T, id string, group *state.EnrollmentGroup, e
 func TestRegistrations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
-	w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey"},"iotHubs":["hub-1.azure-devices.net"]}`)
-	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","attestation":{"type":"symmetricKey"},"iotHubs":["hub-2.azure-devices.net"]}`)
+	w.put(t, "/enrollmentGroups/g", `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-1.azure-devices.net"]}`)
+	w.put(t, "/enrollments/a", `{"registrationId":"a","deviceId":"d","attestation":{"type":"symmetricKey"},"allocationPolicy":"hashed","iotHubs":["hub-2.azure-devices.net"]}`)
 	group, err := w.st.EnrollmentGroup(w.scope, "g")
 	if err != nil {
 		t.Fatal(err)

@@ -60,6 +60,9 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	if err := checkObject(changes, 0); err != nil {
 		return nil, nil, err
 	}
+	if replace && holdsNull(changes) {
+		return nil, nil, fmt.Errorf("%s", textNull)
+	}
 	into, marks := object{}, object{}
 	if !replace {
 		if into, err = parseObject(doc); err != nil {
@@ -83,6 +86,19 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	}
 	newMeta, err = compact(marks)
 	return newDoc, newMeta, err
+}
+
+// textNull is Azure's refusal of a null in a document that replaces another (Azure/azure-iot-cli-extension issue 693).
+const textNull = "Value of Property or Tag cannot be null"
+
+// holdsNull reports whether a member of the object, at any depth, is null.
+func holdsNull(o object) bool {
+	for _, value := range o {
+		if below, is := value.(object); value == nil || is && holdsNull(below) {
+			return true
+		}
+	}
+	return false
 }
 
 func merge(into, marks, changes object, at stamp) {
@@ -120,8 +136,8 @@ func checkObject(o object, depth int) error {
 		if name == "" || len(name) > maxTwinKey {
 			return fmt.Errorf("a name is empty or longer than %d bytes", maxTwinKey)
 		}
-		if strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == '.' || r == '$' || r >= 0x7f && r <= 0x9f }) {
-			return fmt.Errorf("the name %q holds a control character, a space, '.' or '$'", name)
+		if strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || strings.ContainsRune(" .$#", r) }) {
+			return fmt.Errorf("the name %q holds a control character, '.', '$', '#' or ' '", name)
 		}
 		if err := checkValue(value, depth); err != nil {
 			return err
