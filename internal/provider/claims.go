@@ -184,10 +184,13 @@ func claimsFrom(ctx context.Context) *claims {
 	return newClaims()
 }
 
+// longestID is how long ids can be. Longer ones are faults, which say nothing of other resources.
+const longestID = 128
+
 // declareOne declares the one id of a resource, and returns the fault of an id that another resource of the stack declares. An unknown id,
 // which arrives empty, is declared when it is known.
 func declareOne(ctx context.Context, path, collection, id string) []enrollment.Fault {
-	if id == "" {
+	if id == "" || collection != linksName && len(id) > longestID {
 		return nil
 	}
 	key := claimOf(collection, id)
@@ -198,5 +201,5 @@ func declareOne(ctx context.Context, path, collection, id string) []enrollment.F
 }
 
 func declaredTwice(id, other string) string {
-	return fmt.Sprintf("%q is declared twice in this stack: %s declares it too; remove one of them", id, other)
+	return fmt.Sprintf("%s is declared twice in this stack: %s declares it too; remove one of them", enrollment.Quote(id), other)
 }

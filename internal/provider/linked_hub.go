@@ -68,11 +68,14 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 
 // claim names the link: a hub has one at a service.
 func (a LinkedHubArgs) claim() claimKey {
-	return claimOf("linkedHubs", linkID(a.ProvisioningServiceID, a.HubHostName))
+	return claimOf(linksName, linkID(a.ProvisioningServiceID, a.HubHostName))
 }
 
+// linksName stands where a collection does for entries.
+const linksName = "linkedHubs"
+
 // linkedHubs stands in the id between the service's resource id and the hub's host name.
-const linkedHubs = "/linkedHubs/"
+const linkedHubs = "/" + linksName + "/"
 
 func linkID(service, host string) string { return service + linkedHubs + strings.ToLower(host) }
 
@@ -255,7 +258,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
 	}
 	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
-		faults = append(faults, declareOne(ctx, "hubHostName", "linkedHubs", linkID(args.ProvisioningServiceID, args.HubHostName))...)
+		faults = append(faults, declareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, args.HubHostName))...)
 	}
 	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
 }

@@ -204,7 +204,7 @@ func (c *setChecker) item(i int) (faults []enrollment.Fault) {
 func declareSet(ctx context.Context, prefix string, items []SetItem) map[claimKey]string {
 	keys := make([]claimKey, 0, len(items))
 	for _, item := range items {
-		if item.RegistrationID != "" {
+		if item.RegistrationID != "" && len(item.RegistrationID) <= longestID {
 			keys = append(keys, claimOf(individualsName, prefix+item.RegistrationID))
 		}
 	}
