@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,28 +59,15 @@ func objectCell[T any](member func(*SetItem) *T) func(*SetItem, string) error {
 	}
 }
 
-// separators are what stands between the cells of a CSV file: spreadsheets of many countries write semicolons, and
-// "Unicode Text" has tabs.
-const separators = ",;\t"
-
-// separatorLine is how a file tells a spreadsheet what its separator is, before the line that names the columns.
-var separatorLine = regexp.MustCompile(`^"?sep=(.)"?\s*$`)
-
 // readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty
 // cell does not hide the others; a row of empty cells is no row.
 func readCSV(text string) (manifest, error) {
-	first, rest, _ := strings.Cut(text, "\n")
-	skipped, separator := 0, separatorOf(text)
-	if told := separatorLine.FindStringSubmatch(first); told != nil {
-		text, skipped, separator = rest, 1, rune(told[1][0])
-		if !strings.ContainsRune(separators, separator) {
-			return manifest{}, fmt.Errorf(
-				"line 1: the columns are separated by %q: use commas, semicolons or tabs",
-				separator,
-			)
-		}
+	separator, rest := enrollment.SeparatorOf(text)
+	if !strings.ContainsRune(enrollment.Separators, separator) {
+		return manifest{}, fmt.Errorf("line 1: the columns are separated by %q: use commas, semicolons or tabs", separator)
 	}
-	r := rowReader{Reader: csv.NewReader(strings.NewReader(text)), skipped: skipped}
+	skipped := strings.Count(text[:len(text)-len(rest)], "\n")
+	r := rowReader{Reader: csv.NewReader(strings.NewReader(rest)), skipped: skipped}
 	r.Comma, r.ReuseRecord, r.FieldsPerRecord = separator, true, -1
 	r.TrimLeadingSpace = separator != '\t' // it would take tabs for spaces
 	if err := r.readHeader(); err != nil {
@@ -100,22 +86,6 @@ func readCSV(text string) (manifest, error) {
 		}
 	}
 	return r.m, nil
-}
-
-// separatorOf is what separates the names of the columns.
-func separatorOf(text string) rune {
-	for header := range strings.Lines(text) {
-		if strings.Trim(header, separators+" \r\n") == "" {
-			continue
-		}
-		for _, separator := range separators {
-			if strings.ContainsRune(header, separator) {
-				return separator
-			}
-		}
-		break
-	}
-	return ','
 }
 
 func isBlank(row []string) bool {

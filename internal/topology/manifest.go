@@ -5,6 +5,7 @@ import (
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
+	"evenkeel/internal/enrollment"
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
@@ -32,13 +33,39 @@ func (r *reader) manifest(t *Topology) *Manifest {
 	}
 	if strings.HasPrefix(value, "[") || strings.ContainsAny(value, "\r\n") {
 		m.text = value
+		r.notTwice(t, m.prefix, []byte(value))
 		return m
 	}
-	if _, err := r.file(value); err != nil {
+	content, err := r.file(value)
+	if err != nil {
 		r.fault(key, "is neither a list of devices (JSON, or CSV of several lines) nor a file that can be read: %v", err)
 	}
 	m.file = value
+	r.notTwice(t, m.prefix, content)
 	return m
+}
+
+// notTwice refuses devices that `devices` and the manifest both declare. The provider would refuse them too, but not in the first preview of a
+// stack, where it is not asked: its configuration is not known yet.
+func (r *reader) notTwice(t *Topology, prefix string, manifest []byte) {
+	const most = 20
+	listed := map[string]int{}
+	for i, device := range t.Devices {
+		listed[strings.ToLower(device.ID)] = i
+	}
+	reported := 0
+	for _, id := range enrollment.ManifestIDs(manifest) {
+		i, is := listed[strings.ToLower(prefix+id)]
+		if !is || id == "" {
+			continue
+		}
+		if reported++; reported > most {
+			r.fault("manifest", "declares more of `devices`; only the first are listed")
+			return
+		}
+		r.fault("manifest", "%s is declared twice in this stack: %s declares it too; remove one of them",
+			enrollment.Quote(prefix+id), index("devices", i))
+	}
 }
 
 // Args are the arguments of the set. A list in the configuration may hold keys, so it is a secret.

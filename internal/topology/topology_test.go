@@ -223,3 +223,32 @@ func TestAFaultNeverShowsAKey(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// TestADeviceThatTheManifestDeclaresTooIsRefused: whatever the form of the manifest, and before any resource is registered.
+func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"CSV":                     "registrationId,deviceId\nother,a\nPress-1,b\n",
+		"CSV of a spreadsheet":    "\ufeffsep=;\r\ndeviceId;registrationId \r\na;other\r\nb;press-1\r\n",
+		"CSV with a broken line":  "registrationId\n\"a\"b\npress-1\n",
+		"JSON":                    `[{"registrationId":"other"},{"registrationId":"press-1"}]`,
+		"JSON with a wrong value": `[{"registrationId":"press-1"},{"registrationId":7}]`,
+	} {
+		for form, source := range map[string]folder{
+			"file": {local(stack{"devices": `["device-1","press-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": text}},
+			"text": {local(stack{"devices": `["device-1","press-1"]`, "manifest": text + "\n"}), nil},
+		} {
+			if form == "text" && strings.HasPrefix(text, "\ufeff") {
+				continue // a configuration value has no byte order mark
+			}
+			_, err := topology.Parse(source, "dev")
+			if err == nil || !strings.Contains(err.Error(), "manifest: ") || !strings.Contains(err.Error(), "devices[1] declares it too") {
+				t.Errorf("%s, %s: got %v, want the manifest refused for devices[1]", name, form, err)
+			}
+		}
+	}
+	source := folder{local(stack{"devices": `["device-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": "registrationId,deviceId\nother,device-1\n"}}
+	if _, err := topology.Parse(source, "dev"); err != nil {
+		t.Errorf("the id of another column: got %v", err)
+	}
+}
