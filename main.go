@@ -9,8 +9,8 @@ import (
 	"github.com/pulumi/pulumi-azure-native-sdk/resources/v2"
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
-	"evenkeel/internal/target"
-	"evenkeel/internal/topology"
+	"evenkeel/internal/program/target"
+	"evenkeel/internal/program/topology"
 	azuredps "evenkeel/sdks/azure-dps"
 )
 

@@ -12,9 +12,9 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 
-	"evenkeel/internal/deviceca"
-	"evenkeel/internal/target"
-	"evenkeel/internal/topology"
+	"evenkeel/internal/fleet/deviceca"
+	"evenkeel/internal/program/target"
+	"evenkeel/internal/program/topology"
 )
 
 // cloud records what the program registers and answers as the providers do.

@@ -24,7 +24,7 @@ import (
 
 	own "evenkeel/acceptance/checkout"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // killEmulator: kill9 — ends the emulator as a power cut would.

@@ -20,7 +20,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	own "evenkeel/acceptance/checkout"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // portal is what somebody sees and does who looks at the subscription without evenkeel.

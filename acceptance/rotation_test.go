@@ -14,7 +14,7 @@ import (
 
 	own "evenkeel/acceptance/checkout"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // unknown is how Pulumi writes a value that a preview does not know.

@@ -22,7 +22,7 @@ import (
 	"strconv"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // GlobalHost is where devices of every provisioning service register.

@@ -24,10 +24,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 
 	"evenkeel/dpsdevice"
+	"evenkeel/dpsservice"
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // field is an emulated cloud with one hub linked to one provisioning service.
@@ -37,7 +37,7 @@ type field struct {
 	roots   *x509.CertPool
 	scope   string
 	hub     string
-	service *dpsapi.Client
+	service *dpsservice.Client
 }
 
 // must returns value unless err tells otherwise.
@@ -92,7 +92,7 @@ func (f *field) deploy(options *arm.ClientOptions, credential *azidentity.Client
 	made := must(service.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: time.Second}))(t)
 	f.scope = *made.Properties.IDScope
 	keys := must(services.ListKeysForKeyName(ctx, "field-dps", "provisioningserviceowner", "field", nil))(t)
-	f.service = must(dpsapi.New(dpsapi.Options{
+	f.service = must(dpsservice.New(dpsservice.Options{
 		Host: *made.Properties.ServiceOperationsHostName, PolicyName: *keys.KeyName, Key: *keys.PrimaryKey, Endpoint: f.ends.Data, Roots: f.roots,
 	}))(t)
 	t.Cleanup(f.service.Close)
@@ -108,9 +108,9 @@ func (f *field) options(id string, c dpsdevice.Credential, by dpsdevice.Transpor
 }
 
 // enroll makes an individual enrollment.
-func (f *field) enroll(id string, a *dpsapi.Attestation) {
+func (f *field) enroll(id string, a *dpsservice.Attestation) {
 	f.t.Helper()
-	must(f.service.Individuals().Put(f.t.Context(), id, dpsapi.IndividualEnrollment{RegistrationID: id, Entry: dpsapi.Entry{Attestation: a}}, ""))(f.t)
+	must(f.service.Individuals().Put(f.t.Context(), id, dpsservice.IndividualEnrollment{RegistrationID: id, Entry: dpsservice.Entry{Attestation: a}}, ""))(f.t)
 }
 
 func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
@@ -118,12 +118,12 @@ func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
 	f := newField(t)
 	self := certificate(t, "by-certificate")
 	pemText := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: self.Certificate[0]}))
-	f.enroll("by-key", &dpsapi.Attestation{Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
-	f.enroll("by-certificate", &dpsapi.Attestation{Type: dpsapi.X509CertAttestation, X509: &dpsapi.X509Attestation{
-		ClientCertificates: &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: pemText}},
+	f.enroll("by-key", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	f.enroll("by-certificate", &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{
+		ClientCertificates: &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: pemText}},
 	}})
-	must(f.service.Groups().Put(t.Context(), "group", dpsapi.EnrollmentGroup{EnrollmentGroupID: "group", Entry: dpsapi.Entry{
-		Attestation: &dpsapi.Attestation{Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: key, SecondaryKey: key}},
+	must(f.service.Groups().Put(t.Context(), "group", dpsservice.EnrollmentGroup{EnrollmentGroupID: "group", Entry: dpsservice.Entry{
+		Attestation: &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}},
 	}}, ""))(t)
 	derived := must(sas.DeriveDeviceKey(key, "of-group"))(t)
 	for id, credential := range map[string]dpsdevice.Credential{
@@ -162,7 +162,7 @@ func (f *field) useHub(t *testing.T, r dpsdevice.Registration, c dpsdevice.Crede
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
-	f.enroll("known", &dpsapi.Attestation{Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	f.enroll("known", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
 	digest := sha256.Sum256([]byte("another key"))
 	other := must(sas.DeriveDeviceKey(key, string(digest[:])))(t)
 	for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
@@ -187,7 +187,7 @@ func TestStrangersAreRefused(t *testing.T) {
 func TestALostConnectionIsSeen(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
-	f.enroll("once", &dpsapi.Attestation{Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	f.enroll("once", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
 	registration := must(dpsdevice.Register(t.Context(), f.options("once", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
 	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "once", Credential: dpsdevice.SymmetricKey(key), Network: f.network()}
 	first := must(dpsdevice.Connect(t.Context(), options))(t)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // maxAnswer bounds what is read of an answer.

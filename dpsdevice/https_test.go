@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 var key = base64.StdEncoding.EncodeToString([]byte("0123456789abcdef0123456789abcdef"))

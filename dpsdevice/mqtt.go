@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/url"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const registrationAnswers = "$dps/registrations/res/"

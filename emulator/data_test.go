@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // on sends a request to the data port under an Azure host name.

@@ -24,7 +24,7 @@ import (
 	"evenkeel/dpsdevice"
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // What a process of its own shows: being killed, a disk that runs full, a store that is damaged. The child is this test binary.

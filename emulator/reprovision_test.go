@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // TestReprovisioning registers a device, changes its twin, changes what its enrollment says, and registers it again: the matrix of

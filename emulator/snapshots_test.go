@@ -19,7 +19,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // lived is a yard with something in every corner, and the questions whose answers tell all of it.

@@ -14,9 +14,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/deviceprovisioningservices/armdeviceprovisioningservices"
 
-	"evenkeel/internal/deviceca"
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/fleet/deviceca"
+	"evenkeel/internal/keel/environment"
 )
 
 // certifiedGroup is the enrollment group of the devices with certificates.
@@ -86,10 +86,10 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 }
 
 // enroll lets the devices of the authority in, by an enrollment group with its certificate.
-func (a authority) enroll(ctx context.Context, service *dpsapi.Client) error {
-	certificates := &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
-	group := dpsapi.EnrollmentGroup{EnrollmentGroupID: certifiedGroup}
-	group.Attestation = &dpsapi.Attestation{Type: dpsapi.X509CertAttestation, X509: &dpsapi.X509Attestation{SigningCertificates: certificates}}
+func (a authority) enroll(ctx context.Context, service *dpsservice.Client) error {
+	certificates := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
+	group := dpsservice.EnrollmentGroup{EnrollmentGroupID: certifiedGroup}
+	group.Attestation = &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{SigningCertificates: certificates}}
 	_, err := service.Groups().Put(ctx, certifiedGroup, group, "")
 	if err != nil {
 		return fmt.Errorf("enroll the devices with certificates: %w", err)

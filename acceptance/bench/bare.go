@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"time"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/sas"
 )
 
 // bareParallel is how many requests of the bare client are under way at once: as many as a set's.
@@ -29,11 +29,11 @@ func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
 	send := func(call int) error {
-		body, err := bulkBody(prefix, call*dpsapi.BulkSize)
+		body, err := bulkBody(prefix, call*dpsservice.BulkSize)
 		if err != nil {
 			return err
 		}
-		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+f.data+"/enrollments?api-version="+dpsapi.APIVersion, bytes.NewReader(body))
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+f.data+"/enrollments?api-version="+dpsservice.APIVersion, bytes.NewReader(body))
 		if err != nil {
 			return err
 		}
@@ -53,14 +53,14 @@ func (f *fleet) bareBulk(ctx context.Context, prefix string, count int) (float64
 		return err
 	}
 	start := time.Now()
-	err = inParallel(count/dpsapi.BulkSize, bareParallel, send)
+	err = inParallel(count/dpsservice.BulkSize, bareParallel, send)
 	return float64(count) / time.Since(start).Seconds(), err
 }
 
 // bulkBody is a bulk operation that creates ten enrollments from a number on, with new keys.
 func bulkBody(prefix string, from int) ([]byte, error) {
 	var enrollments []map[string]any
-	for i := range dpsapi.BulkSize {
+	for i := range dpsservice.BulkSize {
 		keys := map[string]string{}
 		for _, slot := range []string{"primaryKey", "secondaryKey"} {
 			key, err := sas.NewKey(nil)

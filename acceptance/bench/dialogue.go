@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // answers is the topic under which the provisioning service answers ("Communicate with DPS using the MQTT protocol").

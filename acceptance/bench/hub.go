@@ -6,7 +6,7 @@ import (
 	"net/url"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // hubVersion is the api-version that the device SDKs send to a hub.

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/acceptance/checkout"
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // Population is what the emulator's memory holds for each of many.
@@ -106,15 +106,15 @@ func residentOf(folder string) (float64, error) {
 
 // enrollMany makes enrollments with keys by bulk calls.
 func (f *fleet) enrollMany(ctx context.Context, count, parallel int) error {
-	return inParallel(count/dpsapi.BulkSize, parallel, func(call int) error {
-		entries := make([]dpsapi.IndividualEnrollment, dpsapi.BulkSize)
+	return inParallel(count/dpsservice.BulkSize, parallel, func(call int) error {
+		entries := make([]dpsservice.IndividualEnrollment, dpsservice.BulkSize)
 		for i := range entries {
-			entries[i].RegistrationID = fmt.Sprintf("bench-enrolled-%d", call*dpsapi.BulkSize+i)
-			entries[i].Attestation = &dpsapi.Attestation{Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{}}
+			entries[i].RegistrationID = fmt.Sprintf("bench-enrolled-%d", call*dpsservice.BulkSize+i)
+			entries[i].Attestation = &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{}}
 		}
-		result, err := f.service.Individuals().Bulk(ctx, dpsapi.BulkCreate, entries)
+		result, err := f.service.Individuals().Bulk(ctx, dpsservice.BulkCreate, entries)
 		if err == nil && len(result.Failures) > 0 {
-			err = fmt.Errorf("%d of %d enrollments were refused: %+v", len(result.Failures), dpsapi.BulkSize, result.Failures[0])
+			err = fmt.Errorf("%d of %d enrollments were refused: %+v", len(result.Failures), dpsservice.BulkSize, result.Failures[0])
 		}
 		return err
 	})

@@ -12,9 +12,9 @@ import (
 
 	"evenkeel/acceptance/checkout"
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/sas"
+	"evenkeel/internal/keel/environment"
 )
 
 // fleet is what devices of the local stack need to register.
@@ -22,9 +22,9 @@ type fleet struct {
 	scope, groupKey string
 	roots           *x509.CertPool
 	data, mqtt      string // addresses of the emulator
-	service         *dpsapi.Client
+	service         *dpsservice.Client
 	// access and connectionString are those of the service's policy.
-	access           dpsapi.Access
+	access           dpsservice.Access
 	connectionString string
 	authority        authority
 	// curves are the key exchanges that clients offer; nil for Go's default.
@@ -71,10 +71,10 @@ func (f *fleet) readOutputs(ctx context.Context, s *stacks, endpoint string) err
 		return errors.New("read the stack's outputs: not the JSON that was expected") // the text holds keys
 	}
 	f.scope, f.groupKey, f.connectionString = outputs.IDScope, outputs.EnrollmentGroupKey, outputs.ServiceConnectionString
-	if f.access, err = dpsapi.ParseConnectionString(f.connectionString); err != nil {
+	if f.access, err = dpsservice.ParseConnectionString(f.connectionString); err != nil {
 		return err
 	}
-	f.service, err = dpsapi.New(dpsapi.Options{Host: f.access.Host, PolicyName: f.access.PolicyName, Key: f.access.Key, Endpoint: endpoint, Roots: f.roots})
+	f.service, err = dpsservice.New(dpsservice.Options{Host: f.access.Host, PolicyName: f.access.PolicyName, Key: f.access.Key, Endpoint: endpoint, Roots: f.roots})
 	return err
 }
 

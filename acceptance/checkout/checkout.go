@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // Status is what `keel emulator status --json` says, as far as it matters here.

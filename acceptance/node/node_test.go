@@ -24,7 +24,7 @@ import (
 	"time"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/deviceca"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/fleet/deviceca"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 // The settings by which the devices of a stack prove themselves by certificates.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
-	"evenkeel/internal/toolchain"
+	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 func newBuild(a *app) *cobra.Command {

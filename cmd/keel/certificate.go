@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/deviceca"
+	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/durable"
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/fleet/deviceca"
 	"evenkeel/internal/hint"
 )
 

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // readers are the commands of Pulumi (3.250) that change neither a stack nor its configuration, by their words; one of

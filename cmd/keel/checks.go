@@ -19,9 +19,9 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/background"
-	"evenkeel/internal/environment"
-	"evenkeel/internal/toolchain"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 // examination is what the checks of doctor look at. They change nothing but a file that they remove again.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // maxSkew is how far a clock may be off: tokens are refused from about five minutes on.

@@ -24,8 +24,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/arm"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"evenkeel/internal/background"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
 )
 
 // newPatient returns an examination of a checkout with a certificate, good for a day from now, and a background process that says it

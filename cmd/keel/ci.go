@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 // addCI gives a verb the flag by which an environment is named after the pull request that is being built.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // completionPatience bounds what a shell waits for after a Tab. What is not known by then is not offered: nothing is started for it.

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/hubapi"
+	"evenkeel/internal/keel/environment"
 )
 
 func newDeviceKey(a *app) *cobra.Command {
@@ -95,7 +95,7 @@ const (
 	unregistered = "not registered"
 )
 
-func newState(id, enrollment string, r dpsapi.Registration) deviceState {
+func newState(id, enrollment string, r dpsservice.Registration) deviceState {
 	if r.Status == "" {
 		r.Status = unregistered
 	}
@@ -129,7 +129,7 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 			return nil, fmt.Errorf("list enrollments: %w", err)
 		}
 		r, err := client.Registration(ctx, entry.RegistrationID)
-		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		if err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 			return nil, fmt.Errorf("look for the registration of %q: %w", entry.RegistrationID, err)
 		}
 		found[strings.ToLower(entry.RegistrationID)] = newState(entry.RegistrationID, individual, r)
@@ -146,35 +146,35 @@ func (o outputs) device(ctx context.Context, e environment.Endpoints, id string)
 	defer client.Close()
 	enrollment := individual
 	_, enrolled := client.Individuals().Get(ctx, id)
-	if errors.Is(enrolled, dpsapi.ErrNotFound) {
+	if errors.Is(enrolled, dpsservice.ErrNotFound) {
 		enrollment = o.EnrollmentGroup
 	} else if enrolled != nil {
 		return deviceState{}, fmt.Errorf("look for the enrollment of %q: %w", id, enrolled)
 	}
 	r, err := client.Registration(ctx, id)
 	switch {
-	case errors.Is(err, dpsapi.ErrNotFound) && enrolled != nil:
+	case errors.Is(err, dpsservice.ErrNotFound) && enrolled != nil:
 		return deviceState{}, hint.To(fmt.Errorf("device %q has never registered and has no individual enrollment", id),
 			"what is known: keel devices status; a key for it: keel devices key %s", id)
-	case err != nil && !errors.Is(err, dpsapi.ErrNotFound):
+	case err != nil && !errors.Is(err, dpsservice.ErrNotFound):
 		return deviceState{}, fmt.Errorf("look for the registration of %q: %w", id, err)
 	}
 	state := newState(id, enrollment, r)
 	if r.AssignedHub == "" {
 		return state, nil
 	}
-	hub, err := o.hub(e, r.AssignedHub)
+	registry, err := o.hub(e, r.AssignedHub)
 	if err != nil {
 		return deviceState{}, err
 	}
-	if hub == nil { // a hub that this stack no longer has
+	if registry == nil { // a hub that this stack no longer has
 		state.OnHub = "absent"
 		return state, nil
 	}
-	defer hub.Close()
-	entry, err := hub.Device(ctx, r.DeviceID)
+	defer registry.Close()
+	entry, err := registry.Device(ctx, r.DeviceID)
 	switch {
-	case errors.Is(err, hubapi.ErrNotFound):
+	case errors.Is(err, hub.ErrNotFound):
 		state.OnHub = "absent"
 	case err != nil:
 		return deviceState{}, err
@@ -185,12 +185,12 @@ func (o outputs) device(ctx context.Context, e environment.Endpoints, id string)
 }
 
 // hub returns a client of the stack's hub with that host name, or nil when the stack has none.
-func (o outputs) hub(e environment.Endpoints, host string) (*hubapi.Client, error) {
+func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) {
 	for _, h := range o.Hubs {
 		if !strings.EqualFold(h.HostName, host) {
 			continue
 		}
-		access, err := dpsapi.ParseConnectionString(o.HubConnectionStrings[h.Name])
+		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])
 		if err != nil {
 			return nil, fmt.Errorf("read the connection string of %s: %w", h.Name, err)
 		}
@@ -198,7 +198,7 @@ func (o outputs) hub(e environment.Endpoints, host string) (*hubapi.Client, erro
 		if err != nil {
 			return nil, err
 		}
-		return hubapi.New(hubapi.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data, Roots: roots})
+		return hub.New(hub.Options{Host: access.Host, PolicyName: access.PolicyName, Key: access.Key, Endpoint: e.Data, Roots: roots})
 	}
 	return nil, nil
 }

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/dpsdevice"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/fleet/spread"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/spread"
+	"evenkeel/internal/keel/environment"
 )
 
 // maxFailures is how many failing devices are named; the rest is counted.

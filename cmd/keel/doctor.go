@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/errorcodes"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/errorcodes"
 )
 
 func newDoctor(a *app) *cobra.Command {

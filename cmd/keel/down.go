@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 func newDown(a *app) *cobra.Command {

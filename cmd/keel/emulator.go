@@ -10,11 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/background"
 	"evenkeel/internal/durable"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/toolchain"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 // stopPatience is how long the emulator may take to end before it is killed; what it has answered is on disk already.

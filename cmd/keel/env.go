@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 func newEnv(a *app) *cobra.Command {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"strings"
 
+	"evenkeel/dpsservice"
 	"evenkeel/emulator"
-	"evenkeel/internal/controlapi"
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/controlapi"
+	"evenkeel/internal/keel/environment"
 )
 
 // handout is what a client is given: variables, and remarks that a shell passes over.
@@ -61,7 +61,7 @@ func dial(ctx context.Context, e environment.Endpoints) (func(host string) strin
 
 // at replaces the host of a connection string.
 func at(connection string, dial func(string) string) string {
-	access, err := dpsapi.ParseConnectionString(connection)
+	access, err := dpsservice.ParseConnectionString(connection)
 	if err != nil {
 		return connection
 	}

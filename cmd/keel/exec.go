@@ -13,8 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 func newExec(a *app) *cobra.Command {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 // usualTTL is how much longer an environment lives when no time is said.

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 func newHub(a *app) *cobra.Command {

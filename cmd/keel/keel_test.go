@@ -17,8 +17,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"evenkeel/internal/background"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
 )
 
 func TestMain(m *testing.M) {

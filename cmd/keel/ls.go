@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // shortly is the time left from which keel warns.

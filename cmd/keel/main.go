@@ -14,7 +14,7 @@ import (
 
 	"github.com/mattn/go-isatty"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 func main() { os.Exit(keel()) }

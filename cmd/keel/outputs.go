@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"strings"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/environment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/keel/environment"
 )
 
 // outputs are the stack outputs that the verbs read. Keys among them are never printed but where a flag asks for them.
@@ -99,7 +99,7 @@ func (o outputs) deviceKey(id string) (string, error) {
 }
 
 // service returns a client of the stack's provisioning service.
-func (o outputs) service(e environment.Endpoints) (*dpsapi.Client, error) {
+func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	roots, err := e.Roots()
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (o outputs) service(e environment.Endpoints) (*dpsapi.Client, error) {
 		name, value, _ := strings.Cut(field, "=")
 		fields[name] = value
 	}
-	return dpsapi.New(dpsapi.Options{
+	return dpsservice.New(dpsservice.Options{
 		Host: fields["HostName"], PolicyName: fields["SharedAccessKeyName"], Key: fields["SharedAccessKey"], Endpoint: e.Data, Roots: roots,
 	})
 }
@@ -138,15 +138,15 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 var errNoKey = errors.New("has an individual enrollment without a symmetric key")
 
 // assignment returns the registration of a device, which has no hub when it has not registered.
-func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id string) (dpsapi.Registration, error) {
+func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id string) (dpsservice.Registration, error) {
 	client, err := o.service(e)
 	if err != nil {
-		return dpsapi.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
+		return dpsservice.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
 	}
 	defer client.Close()
 	registration, err := client.Registration(ctx, id)
-	if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
-		return dpsapi.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
+	if err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
+		return dpsservice.Registration{}, fmt.Errorf("look for the registration of %q: %w", id, err)
 	}
 	return registration, nil
 }
@@ -163,7 +163,7 @@ func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) 
 	defer client.Close()
 	attestation, err := client.Individuals().AttestationMechanism(ctx, id)
 	switch {
-	case errors.Is(err, dpsapi.ErrNotFound):
+	case errors.Is(err, dpsservice.ErrNotFound):
 		return o.deviceKey(id)
 	case err != nil:
 		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"net"
 
-	"evenkeel/internal/armplugin"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/azurenative"
+	"evenkeel/internal/keel/environment"
 )
 
 // servePlugin serves the local azure-native plugin to the engines that attach to it, until ctx ends.
@@ -16,7 +16,7 @@ func servePlugin(ctx context.Context, listener net.Listener, e environment.Endpo
 	if err != nil {
 		return err
 	}
-	err = armplugin.Serve(ctx, listener, armplugin.Options{
+	err = azurenative.Serve(ctx, listener, azurenative.Options{
 		Endpoint: e.ARM, Credential: credential, Transport: client.Transport, SubscriptionID: e.SubscriptionID, Logger: logger,
 	})
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/claim"
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/claim"
+	"evenkeel/internal/keel/environment"
 )
 
 func newReap(a *app) *cobra.Command {

@@ -14,8 +14,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/controlapi"
-	"evenkeel/internal/errorcodes"
+	"evenkeel/internal/keel/controlapi"
+	"evenkeel/internal/keel/errorcodes"
 )
 
 var update = flag.Bool("update", false, "write docs/KEEL.md anew")

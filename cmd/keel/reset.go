@@ -10,10 +10,10 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/hub"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/hubapi"
+	"evenkeel/internal/keel/environment"
 )
 
 // resetParallel is how many requests reset has under way at a time.
@@ -87,7 +87,7 @@ func (o outputs) forgetRegistrations(ctx context.Context, e environment.Endpoint
 		}
 		work.Go(func() error {
 			err := client.DeleteRegistration(ctx, d.Device, "")
-			if errors.Is(err, dpsapi.ErrNotFound) {
+			if errors.Is(err, dpsservice.ErrNotFound) {
 				return nil
 			}
 			if err != nil {
@@ -103,20 +103,20 @@ func (o outputs) forgetRegistrations(ctx context.Context, e environment.Endpoint
 
 // clearHub removes all devices of one hub and returns how many there were.
 func (o outputs) clearHub(ctx context.Context, e environment.Endpoints, h hubOut) (int, error) {
-	hub, err := o.hub(e, h.HostName)
+	registry, err := o.hub(e, h.HostName)
 	if err != nil {
 		return 0, err
 	}
-	defer hub.Close()
+	defer registry.Close()
 	var ids []string
-	for id, err := range hub.IDs(ctx) { // the whole list first: removing while paging would skip some
+	for id, err := range registry.IDs(ctx) { // the whole list first: removing while paging would skip some
 		if err != nil {
 			return 0, fmt.Errorf("list the devices of %s: %w", h.Name, err)
 		}
 		ids = append(ids, id)
 	}
-	for some := range slices.Chunk(ids, hubapi.BulkSize) {
-		if err := hub.Remove(ctx, some); err != nil {
+	for some := range slices.Chunk(ids, hub.BulkSize) {
+		if err := registry.Remove(ctx, some); err != nil {
 			return 0, fmt.Errorf("remove the devices of %s: %w", h.Name, err)
 		}
 	}

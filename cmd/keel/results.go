@@ -3,7 +3,7 @@ package main
 import (
 	"encoding/json"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // What the verbs print as JSON, but for those whose results stand with them. docs/KEEL.md shows them all; what stands there stays:

@@ -16,10 +16,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/background"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/toolchain"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 // errUsage is the cause of every error of the command line itself.

@@ -18,10 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/background"
 	"evenkeel/internal/durable"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
 )
 
 // pluginPortFile remembers the port of the local plugin, in the emulator's data folder.

@@ -18,8 +18,8 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/environment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/keel/environment"
 )
 
 // groupKey is the key of the seeded enrollment group, in base64.
@@ -125,12 +125,12 @@ func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error 
 		return err
 	}
 	defer client.Close()
-	keys := dpsapi.Entry{Attestation: &dpsapi.Attestation{
-		Type: dpsapi.SymmetricKeyAttestation, SymmetricKey: &dpsapi.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},
+	keys := dpsservice.Entry{Attestation: &dpsservice.Attestation{
+		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},
 	}}
-	if _, err := client.Groups().Put(ctx, "devices", dpsapi.EnrollmentGroup{EnrollmentGroupID: "devices", Entry: keys}, ""); err != nil {
+	if _, err := client.Groups().Put(ctx, "devices", dpsservice.EnrollmentGroup{EnrollmentGroupID: "devices", Entry: keys}, ""); err != nil {
 		return err
 	}
-	_, err = client.Individuals().Put(ctx, "device-1", dpsapi.IndividualEnrollment{RegistrationID: "device-1", Entry: keys}, "")
+	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.IndividualEnrollment{RegistrationID: "device-1", Entry: keys}, "")
 	return err
 }

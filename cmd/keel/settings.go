@@ -17,8 +17,8 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/durable"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/environment"
 )
 
 // emulatorSettings are how the emulator of a checkout is started, now and from then on. The zero value is how it starts untold.

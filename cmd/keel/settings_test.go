@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // configured is an environment whose stack file has those lines of configuration.

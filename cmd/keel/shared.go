@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // The settings by which stacks share one provisioning service: its owner's, and those of who uses it.

@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/background"
-	"evenkeel/internal/controlapi"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/controlapi"
+	"evenkeel/internal/keel/environment"
 )
 
 // control returns a client of the running emulator's control port.

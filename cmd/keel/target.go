@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/toolchain"
+	"evenkeel/internal/keel/environment"
+	"evenkeel/internal/keel/toolchain"
 )
 
 // addTarget gives the root command the flags that say where environments run and where their state is kept.

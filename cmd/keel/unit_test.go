@@ -13,8 +13,8 @@ import (
 	"time"
 
 	"evenkeel/dpsdevice"
+	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/sas"
 )
 
 func TestQuotedTextIsOneWordForAShell(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // upOptions is what up is told beside the environment's name.

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"time"
 
-	"evenkeel/internal/claim"
-	"evenkeel/internal/environment"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/claim"
+	"evenkeel/internal/keel/environment"
 )
 
 // useEmulator keeps other commands from stopping the emulator of the checkout until release; nothing is to be kept

@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"evenkeel/internal/environment"
+	"evenkeel/internal/keel/environment"
 )
 
 // who is a user as the system and the environment know them.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // resourceManager: recordings test_dps_lifecycle, test_dps_linked_hub_lifecycle and test_hub_wait of azure-cli.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // The api-versions of the suite, and what resources are named after.

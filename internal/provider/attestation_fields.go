@@ -3,7 +3,7 @@ package provider
 import (
 	"strings"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // attestationPath is the path of the field that says which kind of attestation it is. It stands before the fields of its parts.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"sync"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // An enrollment has one id at the service, whatever resource declares it, and a hub has one link. The engine creates a replacement before it

@@ -12,10 +12,10 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
-	"evenkeel/internal/armapi"
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/hublink"
-	"evenkeel/internal/login"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/arm"
+	"evenkeel/internal/azure/hublink"
+	"evenkeel/internal/azure/login"
 )
 
 // Retries of requests to Azure Resource Manager. A longer wait that it asks for is waited too, up to the last.
@@ -32,7 +32,7 @@ func (c *Config) Configure(ctx context.Context) error {
 }
 
 // service returns the client of the configured provisioning service.
-func (c *Config) service() (*dpsapi.Client, error) {
+func (c *Config) service() (*dpsservice.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.client != nil {
@@ -45,7 +45,7 @@ func (c *Config) service() (*dpsapi.Client, error) {
 	if access.Host == "" {
 		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with policyName and key, or host alone to log in with Microsoft Entra ID")
 	}
-	options := dpsapi.Options{
+	options := dpsservice.Options{
 		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: text(c.Endpoint), RateLimit: defaultRateLimit,
 	}
 	if c.RateLimit != nil {
@@ -59,7 +59,7 @@ func (c *Config) service() (*dpsapi.Client, error) {
 			return nil, err
 		}
 	}
-	c.client, err = dpsapi.New(options)
+	c.client, err = dpsservice.New(options)
 	return c.client, err
 }
 
@@ -83,7 +83,7 @@ func (c *Config) linker(ctx context.Context) (*hublink.Client, error) {
 		return nil, err
 	}
 	manager := at.Services[cloud.ResourceManager]
-	client, err := armapi.New(armapi.Options{
+	client, err := arm.New(arm.Options{
 		Endpoint: manager.Endpoint, Audience: manager.Audience, AuthorityHost: at.ActiveDirectoryAuthorityHost,
 		Credential: account, AuxiliaryTenants: account.AuxiliaryTenants(), Transport: account.Transport(),
 		Retry: policy.RetryOptions{MaxRetries: armTries, RetryDelay: armPause, MaxRetryDelay: armMostPause},

@@ -23,7 +23,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

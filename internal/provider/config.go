@@ -11,10 +11,10 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/hublink"
-	"evenkeel/internal/login"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/hublink"
+	"evenkeel/internal/azure/login"
 )
 
 var (
@@ -43,7 +43,7 @@ type Config struct {
 	variables func(string) string
 	mu        sync.Mutex // guards what follows
 	account   *login.Account
-	client    *dpsapi.Client
+	client    *dpsservice.Client
 	links     *hublink.Client
 }
 
@@ -79,7 +79,7 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 	faults := c.Entra.faults(variables)
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
 	if c.ConnectionString != nil {
-		if access, err := dpsapi.ParseConnectionString(*c.ConnectionString); err != nil {
+		if access, err := dpsservice.ParseConnectionString(*c.ConnectionString); err != nil {
 			add("connectionString", err.Error())
 		} else {
 			faults = append(faults, enrollment.CheckHost("connectionString", access.Host)...)
@@ -115,11 +115,11 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 }
 
 // access returns the host, policy and key to use. Without any configuration the host is empty.
-func (c *Config) access() (dpsapi.Access, error) {
+func (c *Config) access() (dpsservice.Access, error) {
 	if c.ConnectionString != nil {
-		return dpsapi.ParseConnectionString(*c.ConnectionString)
+		return dpsservice.ParseConnectionString(*c.ConnectionString)
 	}
-	return dpsapi.Access{Host: text(c.Host), PolicyName: text(c.PolicyName), Key: text(c.Key)}, nil
+	return dpsservice.Access{Host: text(c.Host), PolicyName: text(c.PolicyName), Key: text(c.Key)}, nil
 }
 
 // host returns the service's host name in lower case, or "" when the configuration names none.
@@ -139,18 +139,18 @@ func (c *Config) usesEntra() bool {
 // advice says what to look at when the service refuses a request, or is not reached; nothing for other errors.
 func (c *Config) advice(err error) string {
 	switch {
-	case errors.Is(err, dpsapi.ErrUnauthorized) && c.usesEntra():
+	case errors.Is(err, dpsservice.ErrUnauthorized) && c.usesEntra():
 		return "; look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
-	case errors.Is(err, dpsapi.ErrUnauthorized):
+	case errors.Is(err, dpsservice.ErrUnauthorized):
 		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite. " +
 			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
 			"and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
-	case errors.Is(err, dpsapi.ErrNoHost):
+	case errors.Is(err, dpsservice.ErrNoHost):
 		return "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
 			"pulumi state delete makes the stack forget them"
-	case errors.Is(err, dpsapi.ErrUntrusted):
+	case errors.Is(err, dpsservice.ErrUntrusted):
 		return "; look at the provider's caFile, which holds the authorities to trust for an emulator"
-	case errors.Is(err, dpsapi.ErrUnreachable):
+	case errors.Is(err, dpsservice.ErrUnreachable):
 		return "; look at the network and, where there is one, at the provider's endpoint"
 	}
 	return ""
@@ -186,7 +186,7 @@ func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 // unknown or faulty.
 func hostOf(inputs property.Map) (host, path string) {
 	if value := inputs.Get("connectionString"); value.IsString() {
-		access, err := dpsapi.ParseConnectionString(value.AsString())
+		access, err := dpsservice.ParseConnectionString(value.AsString())
 		if err != nil {
 			return "", "connectionString"
 		}

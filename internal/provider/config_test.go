@@ -14,7 +14,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const providerURN = "urn:pulumi:test::test::pulumi:providers:azure-dps::enrollments"

@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi-go-provider/infer/types"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 var (

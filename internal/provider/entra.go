@@ -8,8 +8,8 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/login"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/login"
 )
 
 // entraNames are the properties of Entra in the order of the schema's documentation.

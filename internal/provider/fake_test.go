@@ -25,8 +25,8 @@ import (
 	"testing"
 	"time"
 
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

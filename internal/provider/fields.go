@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // field is one property of an enrollment that can change, named by its path in the schema. The table below is the only place

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // Cleanup is what enrollments, groups and sets say of their deletion. It is the stack's own business: the service knows nothing of it, so
@@ -53,7 +53,7 @@ func deleteEntry(ctx context.Context, collection, id string, known held, forget 
 	}
 	if known.isUnconfirmed() {
 		found, ours, err := l.confirm(ctx, known)
-		if errors.Is(err, dpsapi.ErrNotFound) || err == nil && !ours {
+		if errors.Is(err, dpsservice.ErrNotFound) || err == nil && !ours {
 			return nil
 		} else if err != nil {
 			return l.failure("delete", entry, err)
@@ -73,11 +73,11 @@ func (l lifecycle) deleteKnown(ctx context.Context, entry string, known held, fo
 	}
 	current, err := l.get(ctx, entry) // whose it is has to be known before its records go
 	switch {
-	case errors.Is(err, dpsapi.ErrNotFound):
+	case errors.Is(err, dpsservice.ErrNotFound):
 	case err != nil:
 		return l.failure("delete", entry, err)
 	case known.Etag != "" && current.Etag != known.Etag:
-		if known, err = l.ownVersion(ctx, entry, known); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		if known, err = l.ownVersion(ctx, entry, known); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 			return err
 		}
 	}
@@ -96,7 +96,7 @@ func (l lifecycle) dropRecords(ctx context.Context, entry string) error {
 	if l.collection == groupsName {
 		ids = nil
 		for record, err := range l.client.Registrations(ctx, entry, 0) {
-			if errors.Is(err, dpsapi.ErrNotFound) {
+			if errors.Is(err, dpsservice.ErrNotFound) {
 				break // a service that no longer knows the group
 			}
 			if err != nil {
@@ -106,7 +106,7 @@ func (l lifecycle) dropRecords(ctx context.Context, entry string) error {
 		}
 	}
 	for i, id := range ids {
-		if err := l.client.DeleteRegistration(ctx, id, ""); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		if err := l.client.DeleteRegistration(ctx, id, ""); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 			return l.failure(fmt.Sprintf("delete registration %q (%d of %d) of", id, i+1, len(ids)), entry, err)
 		}
 	}

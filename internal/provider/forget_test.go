@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // registered lets two devices of a group and one of its own register, and returns the two resources.

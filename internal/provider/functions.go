@@ -8,9 +8,9 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/sas"
 )
 
 // functions are what programs can ask for. All but deriveDeviceKey ask the service, in previews too.
@@ -164,7 +164,7 @@ func look(ctx context.Context, collection string, faults []enrollment.Fault, id 
 	}
 	found, exists, err := l.read(ctx, id, declared{}, held{})
 	if err == nil && !exists {
-		err = l.failure("read", id, fmt.Errorf("%s holds none of that id in %s: %w", l.host, collection, dpsapi.ErrNotFound))
+		err = l.failure("read", id, fmt.Errorf("%s holds none of that id in %s: %w", l.host, collection, dpsservice.ErrNotFound))
 	}
 	return found, err
 }

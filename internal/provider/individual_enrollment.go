@@ -6,7 +6,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 var (

@@ -7,9 +7,9 @@ import (
 	"encoding/base64"
 	"fmt"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/sas"
 )
 
 // A key that the provider makes looks like the service's own, 64 bytes in base64: its first half is random, its second half a
@@ -49,7 +49,7 @@ func keyMark(random []byte, urn, slot string) []byte {
 }
 
 // completeKeys returns the given keys, with made ones for those that are absent.
-func completeKeys(given dpsapi.SymmetricKey, urn string) (dpsapi.SymmetricKey, error) {
+func completeKeys(given dpsservice.SymmetricKey, urn string) (dpsservice.SymmetricKey, error) {
 	var err error
 	if given.PrimaryKey == "" {
 		if given.PrimaryKey, err = makeKey(urn, primarySlot); err != nil {
@@ -64,7 +64,7 @@ func completeKeys(given dpsapi.SymmetricKey, urn string) (dpsapi.SymmetricKey, e
 
 // areOurs reports whether the keys of an entry show that the resource named urn created it: each key that the program gives is
 // the entry's, and each other one was made for this resource.
-func areOurs(held, given dpsapi.SymmetricKey, urn string) bool {
+func areOurs(held, given dpsservice.SymmetricKey, urn string) bool {
 	return isOurs(held.PrimaryKey, given.PrimaryKey, urn, primarySlot) && isOurs(held.SecondaryKey, given.SecondaryKey, urn, secondarySlot)
 }
 

@@ -8,13 +8,13 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // lifecycle is the part of both resources that is the same: what is done with an entry of one collection for one resource.
 type lifecycle struct {
 	store
-	client *dpsapi.Client
+	client *dpsservice.Client
 	// host and collection make the ids; host is the configured one.
 	host, collection string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
@@ -68,7 +68,7 @@ func (l lifecycle) fetch(ctx context.Context, id string) (held, error) {
 		return held{}, err
 	}
 	h := heldBy(l.host, entry)
-	if kindOf(h.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(h.Attestation) == dpsservice.SymmetricKeyAttestation {
 		attestation, err := l.attestation(ctx, id)
 		if err != nil {
 			return held{}, err
@@ -99,7 +99,7 @@ func (l lifecycle) makeEntry(ctx context.Context, want declared) (held, error) {
 	if err == nil {
 		return l.takeOver(ctx, want, found)
 	}
-	if !errors.Is(err, dpsapi.ErrNotFound) {
+	if !errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, l.failure("create", want.ID, err)
 	}
 	keys, err := completeKeys(keysOf(want.Attestation), l.urn)
@@ -107,11 +107,11 @@ func (l lifecycle) makeEntry(ctx context.Context, want declared) (held, error) {
 		return held{}, err
 	}
 	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
-	if errors.Is(err, dpsapi.ErrConflict) {
+	if errors.Is(err, dpsservice.ErrConflict) {
 		// Somebody was quicker: perhaps this very request, sent again because its first answer was lost.
 		return l.afterRace(ctx, want, keys, err)
 	}
-	if errors.Is(err, dpsapi.ErrUncertain) {
+	if errors.Is(err, dpsservice.ErrUncertain) {
 		return l.unconfirmed(want, keys, err)
 	}
 	if err != nil {
@@ -121,9 +121,9 @@ func (l lifecycle) makeEntry(ctx context.Context, want declared) (held, error) {
 }
 
 // afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
-func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsapi.SymmetricKey, refusal error) (held, error) {
+func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsservice.SymmetricKey, refusal error) (held, error) {
 	found, err := l.fetch(ctx, want.ID)
-	if err != nil && errors.Is(refusal, dpsapi.ErrUncertain) {
+	if err != nil && errors.Is(refusal, dpsservice.ErrUncertain) {
 		return l.unconfirmed(want, keys, refusal)
 	}
 	if err != nil || !l.isExactly(want, keys, found) {
@@ -134,21 +134,21 @@ func (l lifecycle) afterRace(ctx context.Context, want declared, keys dpsapi.Sym
 }
 
 // isExactly reports whether the service holds what is wanted, with these keys.
-func (l lifecycle) isExactly(want declared, keys dpsapi.SymmetricKey, found held) bool {
+func (l lifecycle) isExactly(want declared, keys dpsservice.SymmetricKey, found held) bool {
 	if len(changes(want, found)) > 0 {
 		return false
 	}
-	return kindOf(want.Attestation) != dpsapi.SymmetricKeyAttestation || foundKeys(found) == keys
+	return kindOf(want.Attestation) != dpsservice.SymmetricKeyAttestation || foundKeys(found) == keys
 }
 
-func foundKeys(found held) dpsapi.SymmetricKey {
-	return dpsapi.SymmetricKey{PrimaryKey: text(found.PrimaryKey), SecondaryKey: text(found.SecondaryKey)}
+func foundKeys(found held) dpsservice.SymmetricKey {
+	return dpsservice.SymmetricKey{PrimaryKey: text(found.PrimaryKey), SecondaryKey: text(found.SecondaryKey)}
 }
 
 // settle returns the state after the service accepted an entry: what was declared, and the record in the answer.
-func (l lifecycle) settle(want declared, stored dpsapi.IndividualEnrollment, keys dpsapi.SymmetricKey) held {
+func (l lifecycle) settle(want declared, stored dpsservice.IndividualEnrollment, keys dpsservice.SymmetricKey) held {
 	h := heldBy(l.host, stored)
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		if h.PrimaryKey == nil {
 			h.PrimaryKey = &keys.PrimaryKey
 		}
@@ -166,13 +166,13 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 	if known.isUnconfirmed() {
 		found, ours, err := l.confirm(ctx, known)
 		found.Instance = known.Instance
-		if err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+		if err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 			return held{}, false, l.failure("read", id, err)
 		}
 		return found, ours, nil
 	}
 	entry, err := l.get(ctx, id)
-	if errors.Is(err, dpsapi.ErrNotFound) {
+	if errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, false, nil
 	}
 	if err != nil {
@@ -186,9 +186,9 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 	if found.Instance = known.Instance; known.Etag == "" { // an import
 		found.Instance = newInstance()
 	}
-	if kindOf(found.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(found.Attestation) == dpsservice.SymmetricKeyAttestation {
 		attestation, err := l.attestation(ctx, id)
-		if errors.Is(err, dpsapi.ErrNotFound) {
+		if errors.Is(err, dpsservice.ErrNotFound) {
 			return held{}, false, nil // deleted between the two calls
 		}
 		if err != nil {
@@ -224,7 +224,7 @@ func (l lifecycle) update(ctx context.Context, want declared, known held) (held,
 
 func (l lifecycle) change(ctx context.Context, want declared, known held) (held, error) {
 	keys := keysOf(want.Attestation)
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		var err error
 		if keys, err = l.keepKeys(ctx, want.ID, keys, known); err != nil {
 			return held{}, l.failure("update", want.ID, err)
@@ -232,7 +232,7 @@ func (l lifecycle) change(ctx context.Context, want declared, known held) (held,
 	}
 	entry := entryOf(want, keys)
 	stored, err := l.put(ctx, want.ID, entry, known.Etag)
-	if errors.Is(err, dpsapi.ErrPrecondition) {
+	if errors.Is(err, dpsservice.ErrPrecondition) {
 		var found held
 		if found, err = l.fetch(ctx, want.ID); err == nil {
 			if l.isExactly(want, keys, found) {
@@ -246,7 +246,7 @@ func (l lifecycle) change(ctx context.Context, want declared, known held) (held,
 			stored, err = l.put(ctx, want.ID, entry, found.Etag)
 		}
 	}
-	if errors.Is(err, dpsapi.ErrNotFound) {
+	if errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, l.gone(want.ID, err)
 	}
 	if err != nil {
@@ -265,11 +265,11 @@ func (l lifecycle) changedMeanwhile(id string, changed []field) error {
 		what = "its keys"
 	}
 	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see the change, then pulumi up again: %w",
-		id, l.host, what, dpsapi.ErrPrecondition)
+		id, l.host, what, dpsservice.ErrPrecondition)
 }
 
 // keepKeys completes given keys with the entry's own, because a PUT without keys would make new ones.
-func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsapi.SymmetricKey, known held) (dpsapi.SymmetricKey, error) {
+func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsservice.SymmetricKey, known held) (dpsservice.SymmetricKey, error) {
 	if given.PrimaryKey != "" && given.SecondaryKey != "" {
 		return given, nil
 	}

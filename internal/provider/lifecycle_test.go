@@ -10,8 +10,8 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/sas"
 )
 
 const (
@@ -242,7 +242,7 @@ func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
 	})
 	changed := object{"registrationId": "device-1", "deviceId": "other"}
 	_, err := m.tryUp(changed)
-	if !errors.Is(err, dpsapi.ErrPrecondition) || !strings.Contains(err.Error(), "provisioningStatus, iotHubs") {
+	if !errors.Is(err, dpsservice.ErrPrecondition) || !strings.Contains(err.Error(), "provisioningStatus, iotHubs") {
 		t.Errorf("update over a change: got %v, want the changed fields named", err)
 	}
 	if got, want := m.refresh(), []string{"iotHubs", "provisioningStatus"}; !slices.Equal(got, want) {
@@ -267,7 +267,7 @@ func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
 	renewed := newKey(t)
 	fake.edit(t, groupPath, set("attestation", "symmetricKey", "primaryKey", renewed))
 	changed := object{"enrollmentGroupId": "devices", "provisioningStatus": "disabled"}
-	if _, err := m.tryUp(changed); !errors.Is(err, dpsapi.ErrPrecondition) || !strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
+	if _, err := m.tryUp(changed); !errors.Is(err, dpsservice.ErrPrecondition) || !strings.Contains(err.Error(), "its keys") || strings.Contains(err.Error(), renewed) {
 		t.Errorf("update over renewed keys: got %v, want them named and not told", err)
 	}
 	if got := m.refresh(); got != nil || m.secret("primaryKey") != renewed {
@@ -304,7 +304,7 @@ func TestACreationThatMeetsItselfIsNoFailure(t *testing.T) {
 			}, func(r *http.Request) bool { return r.Method == http.MethodPut })
 			m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
 			_, err := m.tryUp(inputs)
-			if (err != nil) != theirs || theirs && !errors.Is(err, dpsapi.ErrConflict) {
+			if (err != nil) != theirs || theirs && !errors.Is(err, dpsservice.ErrConflict) {
 				t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
 			}
 		}

@@ -11,9 +11,9 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/armapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/hublink"
+	"evenkeel/internal/azure/arm"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/hublink"
 )
 
 var (
@@ -97,7 +97,7 @@ func (a LinkedHubArgs) link() hublink.Link {
 // failure says what was being done to which link.
 func (a LinkedHubArgs) failure(verb string, err error) error {
 	advice := ""
-	if armapi.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
+	if arm.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 		advice = "; look at the identity that the provider logs in with: it needs the right to read and to change the provisioning service, as a Contributor has it"
 	}
 	return fmt.Errorf("%s hub %s at %s: %w%s", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err, advice)

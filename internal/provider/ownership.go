@@ -7,7 +7,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // takeOver decides on an entry that exists where one is to be created. One whose keys show that it is this resource's own gets what is
@@ -23,9 +23,9 @@ func (l lifecycle) takeOver(ctx context.Context, want declared, found held) (hel
 	}
 	stored, err := l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
 	switch {
-	case errors.Is(err, dpsapi.ErrPrecondition): // perhaps this very request, sent again because its first answer was lost
+	case errors.Is(err, dpsservice.ErrPrecondition): // perhaps this very request, sent again because its first answer was lost
 		return l.afterRace(ctx, want, keys, err)
-	case errors.Is(err, dpsapi.ErrUncertain):
+	case errors.Is(err, dpsservice.ErrUncertain):
 		return l.unconfirmed(want, keys, err)
 	case err != nil:
 		return held{}, l.failure("create", want.ID, err)
@@ -41,7 +41,7 @@ func (l lifecycle) takeOver(ctx context.Context, want declared, found held) (hel
 // difference says why an entry is not this resource's own; nothing when it is. Only keys can show who made an entry: one without keys is
 // never taken over, though it may be equal.
 func (l lifecycle) difference(want declared, found held) string {
-	isKeyed := kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation && kindOf(found.Attestation) == dpsapi.SymmetricKeyAttestation
+	isKeyed := kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation && kindOf(found.Attestation) == dpsservice.SymmetricKeyAttestation
 	if isKeyed && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
 		return ""
 	}
@@ -105,14 +105,14 @@ func (l lifecycle) delete(ctx context.Context, id string, known held) error {
 	}
 	for try := 1; ; try++ {
 		err := l.remove(ctx, id, etag)
-		if err == nil || errors.Is(err, dpsapi.ErrNotFound) {
+		if err == nil || errors.Is(err, dpsservice.ErrNotFound) {
 			return nil
 		}
-		if !errors.Is(err, dpsapi.ErrPrecondition) || try == deletionTries {
+		if !errors.Is(err, dpsservice.ErrPrecondition) || try == deletionTries {
 			return l.failure("delete", id, err)
 		}
 		found, err := l.ownVersion(ctx, id, known)
-		if errors.Is(err, dpsapi.ErrNotFound) {
+		if errors.Is(err, dpsservice.ErrNotFound) {
 			return nil
 		}
 		if err != nil {
@@ -126,7 +126,7 @@ func (l lifecycle) delete(ctx context.Context, id string, known held) error {
 // it belongs to somebody else.
 func (l lifecycle) ownVersion(ctx context.Context, id string, known held) (held, error) {
 	found, err := l.fetch(ctx, id)
-	if errors.Is(err, dpsapi.ErrNotFound) {
+	if errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, err
 	}
 	if err != nil {

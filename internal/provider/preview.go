@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
@@ -17,7 +17,7 @@ func preview(ctx context.Context, want declared, known held) held {
 		h.ServiceHost, h.Instance = infer.GetConfig[*Config](ctx).host(), new(string)
 	}
 	switch kindOf(want.Attestation) {
-	case dpsapi.SymmetricKeyAttestation:
+	case dpsservice.SymmetricKeyAttestation:
 		keys, given := foundKeys(known), symmetricOf(want.Attestation)
 		if given.PrimaryKey != nil {
 			keys.PrimaryKey = *given.PrimaryKey
@@ -26,7 +26,7 @@ func preview(ctx context.Context, want declared, known held) held {
 			keys.SecondaryKey = *given.SecondaryKey
 		}
 		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
-	case dpsapi.X509CertAttestation:
+	case dpsservice.X509CertAttestation:
 		rolled := slices.ContainsFunc(changes(want, known), func(f field) bool { return strings.HasPrefix(f.path, attestationPath) })
 		if h.PrimaryCertificate, h.SecondaryCertificate = known.PrimaryCertificate, known.SecondaryCertificate; rolled && want.Attestation.X509.CAReferences == nil {
 			h.PrimaryCertificate, h.SecondaryCertificate = &CertificateInfo{}, &CertificateInfo{}

@@ -8,7 +8,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // freeJSON are the properties whose parts the schema does not name.

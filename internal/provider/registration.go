@@ -7,8 +7,8 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // Registration is the record that the service keeps of a device's registration.
@@ -43,7 +43,7 @@ func (r *Registration) Annotate(an infer.Annotator) {
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the record last changed, in UTC.")
 }
 
-func registrationOf(r dpsapi.Registration) Registration {
+func registrationOf(r dpsservice.Registration) Registration {
 	registration := Registration{
 		RegistrationID: r.RegistrationID, Status: r.Status, Substatus: optional(r.Substatus), AssignedHub: optional(r.AssignedHub),
 		DeviceID: optional(r.DeviceID), ErrorMessage: optional(r.ErrorMessage), Etag: optional(r.Etag),
@@ -107,7 +107,7 @@ func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[Get
 		return response, err
 	}
 	found, err := client.Registration(ctx, id)
-	if errors.Is(err, dpsapi.ErrNotFound) {
+	if errors.Is(err, dpsservice.ErrNotFound) {
 		return response, nil
 	}
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 	"evenkeel/emulator"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // keyPair is a SharedAccessKey as the program uses it: both keys stand on the policy, clients use the active one.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/integration"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // serviceAPI is the DPS service API 2021-10-01 of an emulator as any other tool speaks it: literal JSON, and no code of ours but the

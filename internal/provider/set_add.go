@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // add creates up to a bulk of enrollments, in smaller ones when the service refuses one as a whole. One that exists is taken over when this
@@ -22,7 +22,7 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 }
 
 func (r *setRun) addBulk(ctx context.Context, want []declared) {
-	entries, sent := make([]dpsapi.IndividualEnrollment, len(want)), make([]record, len(want))
+	entries, sent := make([]dpsservice.IndividualEnrollment, len(want)), make([]record, len(want))
 	for i, w := range want {
 		keys, err := r.keysFor(w)
 		if err != nil {
@@ -31,7 +31,7 @@ func (r *setRun) addBulk(ctx context.Context, want []declared) {
 		}
 		entries[i], sent[i] = entryOf(w, keys), r.record(w, keys, "")
 	}
-	result, err := r.entries.Bulk(ctx, dpsapi.BulkCreate, entries)
+	result, err := r.entries.Bulk(ctx, dpsservice.BulkCreate, entries)
 	if isRefusedWhole(err) && len(want) > 1 {
 		r.addBulk(ctx, want[:len(want)/2])
 		r.addBulk(ctx, want[len(want)/2:])
@@ -64,22 +64,22 @@ func (r *setRun) addBulk(ctx context.Context, want []declared) {
 // isRefusedWhole reports whether a bulk operation was not begun because of what one of its entries is, or of how long they are together:
 // the service names none.
 func isRefusedWhole(err error) bool {
-	var refusal *dpsapi.Error
-	return errors.As(err, &refusal) && !errors.Is(err, dpsapi.ErrUncertain) &&
+	var refusal *dpsservice.Error
+	return errors.As(err, &refusal) && !errors.Is(err, dpsservice.ErrUncertain) &&
 		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusRequestEntityTooLarge)
 }
 
 // keysFor returns the keys to create an enrollment with, made for it where none are given; none for other kinds of attestation.
-func (r *setRun) keysFor(want declared) (dpsapi.SymmetricKey, error) {
-	if kindOf(want.Attestation) != dpsapi.SymmetricKeyAttestation {
-		return dpsapi.SymmetricKey{}, nil
+func (r *setRun) keysFor(want declared) (dpsservice.SymmetricKey, error) {
+	if kindOf(want.Attestation) != dpsservice.SymmetricKeyAttestation {
+		return dpsservice.SymmetricKey{}, nil
 	}
 	return completeKeys(keysOf(want.Attestation), r.of(want.ID).urn)
 }
 
 // doubt notes an enrollment whose creation failed without an answer that says whether it was made.
 func (r *setRun) doubt(id string, sent record, err error) {
-	if errors.Is(err, dpsapi.ErrUncertain) {
+	if errors.Is(err, dpsservice.ErrUncertain) {
 		sent.etag = unanswered
 		r.note(id, sent)
 	}
@@ -132,7 +132,7 @@ func (r *setRun) made(id string, current record) {
 func (r *setRun) existsAlready(want declared, foundID, difference string) error {
 	id := resourceID(r.host, individualsName, foundID)
 	way := "delete it there first, as by a `pulumi up` without the resource that declares it"
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		way = "give it the primaryKey and secondaryKey that it has, and it is taken over with them"
 	}
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed of it. "+

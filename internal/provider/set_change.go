@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // change sends an enrollment with the keys that it holds, on condition that it is still the version of the state.
@@ -24,14 +24,14 @@ func (r *setRun) change(ctx context.Context, want declared) error {
 		return r.remake(ctx, l, want, known)
 	}
 	keys := keysOf(want.Attestation)
-	if known.kind == dpsapi.SymmetricKeyAttestation {
+	if known.kind == dpsservice.SymmetricKeyAttestation {
 		var err error
 		if keys, err = l.keepKeys(ctx, want.ID, keys, held{}); err != nil {
 			return r.updateFailure(want.ID, err)
 		}
 	}
 	stored, err := l.put(ctx, want.ID, entryOf(want, keys), known.etag)
-	if errors.Is(err, dpsapi.ErrPrecondition) {
+	if errors.Is(err, dpsservice.ErrPrecondition) {
 		stored, err = r.putAgain(ctx, l, want, keys, known)
 	}
 	if err != nil {
@@ -42,23 +42,23 @@ func (r *setRun) change(ctx context.Context, want declared) error {
 }
 
 // answered is the record of an enrollment that the service accepted with these keys.
-func (r *setRun) answered(want declared, keys dpsapi.SymmetricKey, stored dpsapi.IndividualEnrollment) record {
+func (r *setRun) answered(want declared, keys dpsservice.SymmetricKey, stored dpsservice.IndividualEnrollment) record {
 	return r.stamped(r.record(want, keys, ""), stored.Etag, stored.CreatedDateTimeUtc, stored.LastUpdatedDateTimeUtc)
 }
 
 // putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
 // was lost, or one that differs in nothing that would be overwritten.
-func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsapi.SymmetricKey, known record) (dpsapi.IndividualEnrollment, error) {
+func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsservice.SymmetricKey, known record) (dpsservice.IndividualEnrollment, error) {
 	found, err := l.fetch(ctx, want.ID)
 	switch {
 	case err != nil:
-		return dpsapi.IndividualEnrollment{}, err
+		return dpsservice.IndividualEnrollment{}, err
 	case l.isExactly(want, keys, found):
-		return dpsapi.IndividualEnrollment{Entry: dpsapi.Entry{
+		return dpsservice.IndividualEnrollment{Entry: dpsservice.Entry{
 			Etag: found.Etag, CreatedDateTimeUtc: found.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: found.LastUpdatedDateTimeUtc,
 		}}, nil
 	case !r.reread(found, known).same(known):
-		return dpsapi.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
+		return dpsservice.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
 	}
 	return l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
 }
@@ -78,7 +78,7 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 		}
 	}
 	// The version that was compared: what somebody else makes of it meanwhile stays.
-	if err := l.remove(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsapi.ErrNotFound) {
+	if err := l.remove(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 		return r.updateFailure(want.ID, err)
 	}
 	r.forget(want.ID)
@@ -101,17 +101,17 @@ type movedError struct{ what string }
 func (e *movedError) Error() string { return "changed in " + e.what }
 
 // Is reports whether target is the kind of refusal that this would have been.
-func (e *movedError) Is(target error) bool { return target == dpsapi.ErrPrecondition }
+func (e *movedError) Is(target error) bool { return target == dpsservice.ErrPrecondition }
 
 func (r *setRun) updateFailure(id string, err error) error {
 	var moved *movedError
 	switch {
 	case errors.As(err, &moved):
 		return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh, in %s; run pulumi refresh to see that, then pulumi up again: %w",
-			id, r.host, moved.what, dpsapi.ErrPrecondition)
-	case errors.Is(err, dpsapi.ErrNotFound):
+			id, r.host, moved.what, dpsservice.ErrPrecondition)
+	case errors.Is(err, dpsservice.ErrNotFound):
 		return r.gone(id, err)
-	case errors.Is(err, dpsapi.ErrPrecondition):
+	case errors.Is(err, dpsservice.ErrPrecondition):
 		return r.movedMeanwhile(id)
 	}
 	return r.failure("update", id, err)
@@ -119,5 +119,5 @@ func (r *setRun) updateFailure(id string, err error) error {
 
 func (r *setRun) movedMeanwhile(id string) error {
 	return fmt.Errorf("update enrollment %q: it was changed at %s since the last refresh; run pulumi refresh to see that, then pulumi up again: %w",
-		id, r.host, dpsapi.ErrPrecondition)
+		id, r.host, dpsservice.ErrPrecondition)
 }

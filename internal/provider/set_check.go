@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 const (

@@ -9,7 +9,7 @@ import (
 	"strconv"
 	"strings"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // cells set a property of an item from the text of a CSV cell.

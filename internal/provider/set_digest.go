@@ -11,8 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They tell whether the
@@ -168,9 +168,9 @@ func (d digester) timeDigest(text string) string {
 }
 
 // record returns the record of an enrollment that the service holds with these keys.
-func (d digester) record(e declared, keys dpsapi.SymmetricKey, etag string) record {
+func (d digester) record(e declared, keys dpsservice.SymmetricKey, etag string) record {
 	r := record{etag: etag, kind: kindOf(e.Attestation), settings: d.settings(e), webhook: d.sum("webhook", webhookOf(e.Settings).WebhookURL)}
-	if r.kind == dpsapi.SymmetricKeyAttestation {
+	if r.kind == dpsservice.SymmetricKeyAttestation {
 		given := keysOf(e.Attestation)
 		r.primary, r.secondary = d.keyDigest(keys.PrimaryKey, given.PrimaryKey != ""), d.keyDigest(keys.SecondaryKey, given.SecondaryKey != "")
 	}
@@ -217,7 +217,7 @@ func plainOf(e declared) (plain plainSettings, isAll bool) {
 		isEdge: isEdge(s), reprovision: reprovisionOf(s),
 	}
 	twin := twinOf(s)
-	return plain, plain.kind == dpsapi.SymmetricKeyAttestation &&
+	return plain, plain.kind == dpsservice.SymmetricKeyAttestation &&
 		len(e.DeviceInformation)+len(twin.Tags)+len(twin.DesiredProperties)+len(s.IotHubs) == 0
 }
 

@@ -8,9 +8,9 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
-	"evenkeel/internal/sas"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/azure/sas"
 )
 
 // importSet reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys that the service made are not
@@ -44,10 +44,10 @@ func importSet(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSet
 		return response, err
 	}
 	if len(ids) == 0 {
-		return response, fmt.Errorf("import %s: no enrollment has an id that begins so: %w", id, dpsapi.ErrNotFound)
+		return response, fmt.Errorf("import %s: no enrollment has an id that begins so: %w", id, dpsservice.ErrNotFound)
 	}
 	if missing := slices.DeleteFunc(ids, func(id string) bool { return run.spelled[strings.ToLower(id)] != "" }); len(missing) > 0 {
-		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing), dpsapi.ErrNotFound)
+		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing), dpsservice.ErrNotFound)
 	}
 	args, err := importedArgs(found)
 	if err != nil {

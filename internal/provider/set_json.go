@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // manifestItem is a SetItem in JSON. The two have the same fields in the same order: infer reads json tags too, and

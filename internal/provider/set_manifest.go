@@ -12,7 +12,7 @@ import (
 	"strings"
 	"sync"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // errElided says that an asset came without its path: the engine hands only hashes to Diff.

@@ -8,7 +8,7 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // own returns the enrollments that are to be removed and are still this set's. The others leave the set and stay at the service, or are
@@ -20,7 +20,7 @@ func (r *setRun) own(ctx context.Context, ids []string) []string {
 		return ids
 	}
 	var moved []string
-	err := r.survey(ctx, versioned, func(id string, entry dpsapi.IndividualEnrollment) {
+	err := r.survey(ctx, versioned, func(id string, entry dpsservice.IndividualEnrollment) {
 		if entry.Etag != r.known(id).etag {
 			moved = append(moved, id)
 		}
@@ -93,7 +93,7 @@ func (r *setRun) keep(id string) {
 func (r *setRun) refuseUnkeyed(ctx context.Context, want []declared) error {
 	var unkeyed []string
 	for _, w := range want {
-		if kindOf(w.Attestation) != dpsapi.SymmetricKeyAttestation {
+		if kindOf(w.Attestation) != dpsservice.SymmetricKeyAttestation {
 			unkeyed = append(unkeyed, w.ID)
 		}
 	}
@@ -101,7 +101,7 @@ func (r *setRun) refuseUnkeyed(ctx context.Context, want []declared) error {
 		return nil
 	}
 	var there []string
-	if err := r.survey(ctx, unkeyed, func(id string, _ dpsapi.IndividualEnrollment) { there = append(there, id) }); err != nil {
+	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.IndividualEnrollment) { there = append(there, id) }); err != nil {
 		return err
 	}
 	if len(there) == 0 {

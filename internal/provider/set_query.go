@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/enrollment"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // withQueries returns the records with what is believed of webhooks whose queries the service never told, after an import: that they are

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // removal removes up to a bulk of devices: their enrollments and, when told to, their registration records. As with a single enrollment
@@ -68,11 +68,11 @@ func (r *setRun) remove(ctx context.Context, ids []string) []string {
 	if len(ids) == 0 {
 		return nil
 	}
-	entries := make([]dpsapi.IndividualEnrollment, len(ids))
+	entries := make([]dpsservice.IndividualEnrollment, len(ids))
 	for i, id := range ids {
 		entries[i].RegistrationID = id
 	}
-	result, err := r.entries.Bulk(ctx, dpsapi.BulkDelete, entries)
+	result, err := r.entries.Bulk(ctx, dpsservice.BulkDelete, entries)
 	if err != nil {
 		for _, id := range ids {
 			r.fail(ctx, r.failure("delete", id, err))

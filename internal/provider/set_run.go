@@ -12,7 +12,7 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 const (
@@ -26,7 +26,7 @@ const (
 type setRun struct {
 	lifecycle
 	digester
-	entries dpsapi.Collection[dpsapi.IndividualEnrollment]
+	entries dpsservice.Collection[dpsservice.IndividualEnrollment]
 	// owner is the set in this life of it: the key of its digests is made with it.
 	owner owner
 	// dropsRecords says that the registration record of a device goes with its enrollment.
@@ -106,7 +106,7 @@ func (r *setRun) fail(ctx context.Context, err error) {
 // apply does what is planned. Its error, if any, tells what was done and every failure; the devices are what was achieved.
 func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 	going := r.own(ctx, plan.removed)
-	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsapi.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
+	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsservice.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
 	inParallel(ctx, plan.changed, func(want declared) {
 		if err := r.change(ctx, want); err != nil {
 			r.fail(ctx, err)
@@ -114,7 +114,7 @@ func (r *setRun) apply(ctx context.Context, plan setPlan) error {
 			r.done(&r.changed, 1)
 		}
 	})
-	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsapi.BulkSize)), func(want []declared) { r.add(ctx, want) })
+	inParallel(ctx, slices.Collect(slices.Chunk(plan.added, dpsservice.BulkSize)), func(want []declared) { r.add(ctx, want) })
 	if err := r.learnEtags(ctx, idsOf(plan.added)); err != nil && ctx.Err() == nil {
 		r.failures = append(r.failures, fmt.Sprintf("read the etags of new enrollments: %v", err))
 	}
@@ -190,8 +190,8 @@ func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
 	running.Wait()
 }
 
-func byID(failures []dpsapi.BulkFailure) map[string]dpsapi.BulkFailure {
-	failed := map[string]dpsapi.BulkFailure{}
+func byID(failures []dpsservice.BulkFailure) map[string]dpsservice.BulkFailure {
+	failed := map[string]dpsservice.BulkFailure{}
 	for _, f := range failures {
 		failed[strings.ToLower(f.RegistrationID)] = f
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"sync"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 const (
@@ -21,7 +21,7 @@ const (
 )
 
 // survey visits those of the enrollments that exist, one at a time, as the service tells them without keys.
-func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string, entry dpsapi.IndividualEnrollment)) error {
+func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string, entry dpsservice.IndividualEnrollment)) error {
 	if len(ids) > fewDevices {
 		wanted := make(map[string]string, len(ids))
 		for _, id := range ids {
@@ -52,7 +52,7 @@ func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string,
 		switch {
 		case err == nil:
 			visit(id, entry)
-		case !errors.Is(err, dpsapi.ErrNotFound):
+		case !errors.Is(err, dpsservice.ErrNotFound):
 			failed = r.failure("read", id, err)
 		}
 	})
@@ -72,7 +72,7 @@ func (r *setRun) learnEtags(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
+	return r.survey(ctx, ids, func(id string, entry dpsservice.IndividualEnrollment) {
 		if made := r.known(id); r.settings(heldBy(r.host, entry).declared) == made.settings {
 			r.note(id, r.stamped(made, entry.Etag, entry.CreatedDateTimeUtc, entry.LastUpdatedDateTimeUtc))
 		}
@@ -93,7 +93,7 @@ func (r *setRun) settle(ctx context.Context, needs func(record) bool) error {
 		return nil
 	}
 	there, doubtful := map[string]bool{}, []string(nil)
-	err := r.survey(ctx, open, func(id string, entry dpsapi.IndividualEnrollment) {
+	err := r.survey(ctx, open, func(id string, entry dpsservice.IndividualEnrollment) {
 		there[id] = true
 		made := r.known(id)
 		// Nobody changed it since it was made, so its keys are those that were sent.
@@ -128,7 +128,7 @@ func isUnanswered(r record) bool { return r.etag == unanswered }
 func (r *setRun) refresh(ctx context.Context, visit func(held)) error {
 	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)), func(id string) bool { return r.known(id).etag == gone })
 	there, moved := make(map[string]bool, len(ids)), []string(nil)
-	err := r.survey(ctx, ids, func(id string, entry dpsapi.IndividualEnrollment) {
+	err := r.survey(ctx, ids, func(id string, entry dpsservice.IndividualEnrollment) {
 		if there[id] = true; entry.Etag != r.known(id).etag {
 			moved = append(moved, id)
 		}
@@ -161,7 +161,7 @@ func (r *setRun) readAll(ctx context.Context, ids []string, visit func(id string
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case errors.Is(err, dpsapi.ErrNotFound):
+		case errors.Is(err, dpsservice.ErrNotFound):
 			r.forget(id)
 		case err != nil:
 			failed = r.failure("read", id, err)

@@ -7,7 +7,7 @@ import (
 
 	"github.com/pulumi/pulumi-go-provider/infer"
 
-	"evenkeel/internal/dpsapi"
+	"evenkeel/dpsservice"
 )
 
 // isUnconfirmed reports whether nobody knows if the service made the entry: its creation was sent and got no answer, perhaps because the
@@ -15,9 +15,9 @@ import (
 func (h held) isUnconfirmed() bool { return h.Etag == unanswered }
 
 // unconfirmed is the state after a creation without an answer. With its error the engine keeps it and comes back to it.
-func (l lifecycle) unconfirmed(want declared, keys dpsapi.SymmetricKey, err error) (held, error) {
+func (l lifecycle) unconfirmed(want declared, keys dpsservice.SymmetricKey, err error) (held, error) {
 	h := held{declared: want, Record: Record{ServiceHost: l.host, Etag: unanswered}}
-	if kindOf(want.Attestation) == dpsapi.SymmetricKeyAttestation {
+	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		h.PrimaryKey, h.SecondaryKey = &keys.PrimaryKey, &keys.SecondaryKey
 	}
 	return h, infer.ResourceInitFailedError{Reasons: []string{l.failure("create", want.ID, err).Error()}}
@@ -39,7 +39,7 @@ func (l lifecycle) confirm(ctx context.Context, known held) (found held, ours bo
 func (l lifecycle) finish(ctx context.Context, want declared, known held) (held, error) {
 	found, ours, err := l.confirm(ctx, known)
 	switch {
-	case errors.Is(err, dpsapi.ErrNotFound):
+	case errors.Is(err, dpsservice.ErrNotFound):
 		return l.makeEntry(ctx, want)
 	case err != nil:
 		return held{}, l.failure("create", want.ID, err)

@@ -3,8 +3,8 @@ package provider
 import (
 	"strings"
 
-	"evenkeel/internal/dpsapi"
-	"evenkeel/internal/enrollment"
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
 )
 
 // declared is what a program says of an enrollment of either kind; a group has no device id and no device information.
@@ -27,29 +27,29 @@ type held struct {
 func kindOf(a *Attestation) string {
 	switch {
 	case a != nil && a.X509 != nil:
-		return dpsapi.X509CertAttestation
+		return dpsservice.X509CertAttestation
 	case a != nil && a.TPM != nil:
-		return dpsapi.TPMModuleAttestation
+		return dpsservice.TPMModuleAttestation
 	default:
-		return dpsapi.SymmetricKeyAttestation
+		return dpsservice.SymmetricKeyAttestation
 	}
 }
 
 // keysOf returns the keys that a declaration gives; the empty ones are left to the provider.
-func keysOf(a *Attestation) dpsapi.SymmetricKey {
+func keysOf(a *Attestation) dpsservice.SymmetricKey {
 	if a == nil || a.SymmetricKey == nil {
-		return dpsapi.SymmetricKey{}
+		return dpsservice.SymmetricKey{}
 	}
-	return dpsapi.SymmetricKey{PrimaryKey: text(a.SymmetricKey.PrimaryKey), SecondaryKey: text(a.SymmetricKey.SecondaryKey)}
+	return dpsservice.SymmetricKey{PrimaryKey: text(a.SymmetricKey.PrimaryKey), SecondaryKey: text(a.SymmetricKey.SecondaryKey)}
 }
 
 // entryOf makes the whole entry to send: what is declared, with keys for symmetric-key attestation.
-func entryOf(d declared, keys dpsapi.SymmetricKey) dpsapi.IndividualEnrollment {
-	entry := dpsapi.IndividualEnrollment{
+func entryOf(d declared, keys dpsservice.SymmetricKey) dpsservice.IndividualEnrollment {
+	entry := dpsservice.IndividualEnrollment{
 		RegistrationID:            d.ID,
 		DeviceID:                  d.DeviceID,
 		OptionalDeviceInformation: d.DeviceInformation,
-		Entry: dpsapi.Entry{
+		Entry: dpsservice.Entry{
 			Attestation:    attestationOf(d.Attestation, keys),
 			IotHubHostName: d.IotHubHostName,
 			IotHubs:        d.IotHubs,
@@ -60,36 +60,36 @@ func entryOf(d declared, keys dpsapi.SymmetricKey) dpsapi.IndividualEnrollment {
 		entry.ProvisioningStatus = &status
 	}
 	if d.Capabilities != nil {
-		entry.Capabilities = &dpsapi.Capabilities{IotEdge: d.Capabilities.IotEdge}
+		entry.Capabilities = &dpsservice.Capabilities{IotEdge: d.Capabilities.IotEdge}
 	}
 	if t := d.InitialTwin; t != nil {
-		entry.InitialTwin = &dpsapi.InitialTwin{Tags: t.Tags, Properties: &dpsapi.InitialTwinProperties{Desired: t.DesiredProperties}}
+		entry.InitialTwin = &dpsservice.InitialTwin{Tags: t.Tags, Properties: &dpsservice.InitialTwinProperties{Desired: t.DesiredProperties}}
 	}
 	if r := d.ReprovisionPolicy; r != nil {
-		entry.ReprovisionPolicy = &dpsapi.ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
+		entry.ReprovisionPolicy = &dpsservice.ReprovisionPolicy{UpdateHubAssignment: r.UpdateHubAssignment, MigrateDeviceData: r.MigrateDeviceData}
 	}
 	if d.AllocationPolicy != nil {
 		policy, _ := enrollment.CanonicalPolicy(string(*d.AllocationPolicy))
 		entry.AllocationPolicy = &policy
 	}
 	if c := d.CustomAllocation; c != nil {
-		entry.CustomAllocationDefinition = &dpsapi.CustomAllocationDefinition{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
+		entry.CustomAllocationDefinition = &dpsservice.CustomAllocationDefinition{WebhookURL: c.WebhookURL, APIVersion: c.APIVersion}
 	}
 	return entry
 }
 
-func attestationOf(a *Attestation, keys dpsapi.SymmetricKey) *dpsapi.Attestation {
-	wire := &dpsapi.Attestation{Type: kindOf(a)}
+func attestationOf(a *Attestation, keys dpsservice.SymmetricKey) *dpsservice.Attestation {
+	wire := &dpsservice.Attestation{Type: kindOf(a)}
 	switch wire.Type {
-	case dpsapi.TPMModuleAttestation:
-		wire.TPM = &dpsapi.TPM{EndorsementKey: a.TPM.EndorsementKey, StorageRootKey: a.TPM.StorageRootKey}
-	case dpsapi.X509CertAttestation:
-		wire.X509 = &dpsapi.X509Attestation{
+	case dpsservice.TPMModuleAttestation:
+		wire.TPM = &dpsservice.TPM{EndorsementKey: a.TPM.EndorsementKey, StorageRootKey: a.TPM.StorageRootKey}
+	case dpsservice.X509CertAttestation:
+		wire.X509 = &dpsservice.X509Attestation{
 			ClientCertificates:  certificatesOf(a.X509.ClientCertificates),
 			SigningCertificates: certificatesOf(a.X509.SigningCertificates),
 		}
 		if c := a.X509.CAReferences; c != nil {
-			wire.X509.CAReferences = &dpsapi.X509CAReferences{Primary: c.Primary, Secondary: c.Secondary}
+			wire.X509.CAReferences = &dpsservice.X509CAReferences{Primary: c.Primary, Secondary: c.Secondary}
 		}
 	default:
 		wire.SymmetricKey = &keys
@@ -97,19 +97,19 @@ func attestationOf(a *Attestation, keys dpsapi.SymmetricKey) *dpsapi.Attestation
 	return wire
 }
 
-func certificatesOf(pair *CertificatePair) *dpsapi.X509Certificates {
+func certificatesOf(pair *CertificatePair) *dpsservice.X509Certificates {
 	if pair == nil {
 		return nil
 	}
-	wire := &dpsapi.X509Certificates{Primary: &dpsapi.X509Certificate{Certificate: enrollment.CleanCertificate(pair.Primary)}}
+	wire := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: enrollment.CleanCertificate(pair.Primary)}}
 	if pair.Secondary != nil {
-		wire.Secondary = &dpsapi.X509Certificate{Certificate: enrollment.CleanCertificate(*pair.Secondary)}
+		wire.Secondary = &dpsservice.X509Certificate{Certificate: enrollment.CleanCertificate(*pair.Secondary)}
 	}
 	return wire
 }
 
 // heldBy reads an entry as the service answered it. Its attestation holds symmetric keys where the answer did.
-func heldBy(host string, entry dpsapi.IndividualEnrollment) held {
+func heldBy(host string, entry dpsservice.IndividualEnrollment) held {
 	h := held{
 		declared: declared{ID: entry.RegistrationID, DeviceID: entry.DeviceID, DeviceInformation: entry.OptionalDeviceInformation},
 		Record: Record{
@@ -144,7 +144,7 @@ func heldBy(host string, entry dpsapi.IndividualEnrollment) held {
 	return h
 }
 
-func (h *held) readAttestation(a dpsapi.Attestation) {
+func (h *held) readAttestation(a dpsservice.Attestation) {
 	h.Attestation = &Attestation{}
 	switch {
 	case a.X509 != nil:
@@ -168,7 +168,7 @@ func (h *held) readAttestation(a dpsapi.Attestation) {
 }
 
 // readKeys takes over the symmetric keys of an answer; empty ones change nothing.
-func (h *held) readKeys(a dpsapi.Attestation) {
+func (h *held) readKeys(a dpsservice.Attestation) {
 	if a.SymmetricKey == nil {
 		return
 	}
@@ -181,7 +181,7 @@ func (h *held) readKeys(a dpsapi.Attestation) {
 }
 
 // readCertificates notes what the service tells of a pair, and returns the pair with thumbprints for certificates.
-func (h *held) readCertificates(c dpsapi.X509Certificates) *CertificatePair {
+func (h *held) readCertificates(c dpsservice.X509Certificates) *CertificatePair {
 	pair := &CertificatePair{}
 	if c.Primary != nil && c.Primary.Info != nil {
 		h.PrimaryCertificate = infoOf(*c.Primary.Info)
@@ -196,7 +196,7 @@ func (h *held) readCertificates(c dpsapi.X509Certificates) *CertificatePair {
 	return pair
 }
 
-func infoOf(i dpsapi.X509CertificateInfo) *CertificateInfo {
+func infoOf(i dpsservice.X509CertificateInfo) *CertificateInfo {
 	return &CertificateInfo{
 		SubjectName: i.SubjectName, IssuerName: i.IssuerName, SerialNumber: i.SerialNumber,
 		SHA1Thumbprint: i.SHA1Thumbprint, SHA256Thumbprint: i.SHA256Thumbprint,

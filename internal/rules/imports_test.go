@@ -17,7 +17,7 @@ var owned = []struct {
 	{"github.com/gorilla/websocket", []string{"emulator/internal/broker"}, "a WebSocket is one more way to the broker"},
 	{"github.com/google/go-tpm", []string{"emulator/internal/tpmseal"}, "sealing to a TPM is all that is wanted of it"},
 	{"github.com/pulumi/pulumi-go-provider", []string{"internal/provider", "cmd/pulumi-resource-azure-dps", "tools/generate"}, "only the provider knows the provider framework"},
-	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/topology", "internal/target"}, "Azure resources are declared by the program alone"},
+	{"github.com/pulumi/pulumi-azure-native-sdk", []string{".", "internal/program/topology", "internal/program/target"}, "Azure resources are declared by the program alone"},
 	{"github.com/pulumi/pulumi/pkg", []string{"tools/generate"}, "code generation is a tool, not a part of the product"},
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state", "internal/durable/durabletest"},
 		"what is true, and how it is kept, is decided in one place; tests borrow its file system"},
@@ -25,24 +25,24 @@ var owned = []struct {
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},
-	{module + "/internal/dpsapi", []string{"internal/provider", "internal/dpsapi", "cmd", "acceptance"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
+	{module + "/dpsservice", []string{"internal/provider", "dpsservice", "cmd", "acceptance"}, "fake and client share no wire types: a misspelt field shared by both would pass every test"},
 	{module + "/emulator/internal/dpswire", []string{"emulator/internal/dpsservice", "emulator/internal/registration"}, "its words are those of the two APIs of DPS"},
-	{module + "/internal/armapi", []string{"internal/armplugin", "internal/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
-	{module + "/internal/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
-	{module + "/internal/login", []string{"internal/provider", "internal/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
+	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/azure/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
+	{module + "/internal/azure/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
+	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},
-	{module + "/internal/hubapi", []string{"cmd"}, "only keel looks after the devices of a hub"},
-	{module + "/internal/deviceca", []string{"cmd", "acceptance"}, "certificates of devices are made for people and tests; the program is given them"},
-	{module + "/internal/controlapi", []string{"cmd"}, "only keel steers the emulator"},
-	{module + "/internal/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
-	{module + "/internal/armplugin", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
+	{module + "/internal/azure/hub", []string{"cmd"}, "only keel looks after the devices of a hub"},
+	{module + "/internal/fleet/deviceca", []string{"cmd", "acceptance"}, "certificates of devices are made for people and tests; the program is given them"},
+	{module + "/internal/keel/controlapi", []string{"cmd"}, "only keel steers the emulator"},
+	{module + "/internal/keel/errorcodes", []string{"cmd"}, "it explains codes to people; programs go by what they are told"},
+	{module + "/internal/keel/azurenative", []string{"cmd"}, "the local plugin is served by keel, and known to nobody else"},
 	{module + "/dpsdevice", []string{"cmd", "dpsdevice", "acceptance"}, "devices are not part of what is deployed"},
-	{module + "/internal/topology", []string{".", "internal/target"}, "only the program turns configuration into resources"},
-	{module + "/internal/environment", []string{"cmd", "acceptance"}, "driving Pulumi is the business of the command line, and of those who measure it"},
-	{module + "/internal/toolchain", []string{"cmd"}, "building tools is the command line's business"},
-	{module + "/internal/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
-	{module + "/internal/spread", []string{"cmd", "emulator/internal/control"}, "it judges and draws what devices did, for people: on a terminal and on the page"},
+	{module + "/internal/program/topology", []string{".", "internal/program/target"}, "only the program turns configuration into resources"},
+	{module + "/internal/keel/environment", []string{"cmd", "acceptance"}, "driving Pulumi is the business of the command line, and of those who measure it"},
+	{module + "/internal/keel/toolchain", []string{"cmd"}, "building tools is the command line's business"},
+	{module + "/internal/keel/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
+	{module + "/internal/fleet/spread", []string{"cmd", "emulator/internal/control"}, "it judges and draws what devices did, for people: on a terminal and on the page"},
 	{module + "/cmd", nil, "a command is nobody's library"},
 	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
 }
@@ -73,16 +73,16 @@ var banned = []struct {
 	tests  bool
 	reason string
 }{
-	{"emulator", []string{"github.com/pulumi", module + "/internal/dpsapi", module + "/internal/provider", module + "/internal/topology", module + "/internal/environment"}, false, "the emulator knows Azure, not its users"},
-	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module + "/emulator/internal/registration", module + "/internal/dpsapi"}, false, "what the two APIs share knows neither, and clients share nothing with it"},
+	{"emulator", []string{"github.com/pulumi", module + "/dpsservice", module + "/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false, "the emulator knows Azure, not its users"},
+	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module + "/emulator/internal/registration", module + "/dpsservice"}, false, "what the two APIs share knows neither, and clients share nothing with it"},
 	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm", module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
-	{"internal/conformance", []string{module + "/emulator", module + "/internal/dpsapi", module + "/internal/hubapi", module + "/dpsdevice", module + "/internal/provider"}, true, "what it expects must not be what our own code says"},
-	{"internal/armplugin", []string{module + "/emulator"}, false, "the local plugin must do what the real one does, not what the emulator likes"},
-	{"internal/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},
-	{"internal/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
-	{"internal/dpsapi", []string{"github.com/pulumi"}, false, "a client of the service, for anyone"},
-	{"internal/login", []string{"github.com/pulumi", module + "/emulator"}, false, "logging in is the same for anyone"},
-	{"internal/hublink", []string{"github.com/pulumi", module + "/emulator"}, false, "a client of Azure, for anyone"},
+	{"internal/conformance", []string{module + "/emulator", module + "/dpsservice", module + "/internal/azure/hub", module + "/dpsdevice", module + "/internal/provider"}, true, "what it expects must not be what our own code says"},
+	{"internal/keel/azurenative", []string{module + "/emulator"}, false, "the local plugin must do what the real one does, not what the emulator likes"},
+	{"internal/program/topology", []string{"net/http", "net", "os", "os/exec"}, false, "it is pure: no network, files or environment"},
+	{"internal/azure/enrollment", []string{"net/http", "os", "github.com/pulumi"}, false, "its rules are pure"},
+	{"dpsservice", []string{"github.com/pulumi"}, false, "a client of the service, for anyone"},
+	{"internal/azure/login", []string{"github.com/pulumi", module + "/emulator"}, false, "logging in is the same for anyone"},
+	{"internal/azure/hublink", []string{"github.com/pulumi", module + "/emulator"}, false, "a client of Azure, for anyone"},
 	{"dpsdevice", []string{"github.com/pulumi", module + "/emulator/internal"}, false, "a device knows neither"},
 }
 
@@ -127,7 +127,7 @@ func TestSharedAccessSignaturesNeedTheStandardLibraryOnly(t *testing.T) {
 	t.Parallel()
 	for _, f := range files(t) {
 		for _, imported := range f.imports() {
-			if f.dir == "internal/sas" && !f.test && strings.Contains(strings.Split(imported, "/")[0], ".") {
+			if f.dir == "internal/azure/sas" && !f.test && strings.Contains(strings.Split(imported, "/")[0], ".") {
 				t.Errorf("%s imports %s: fake and client share this package, so it stays on the standard library", f.path, imported)
 			}
 		}

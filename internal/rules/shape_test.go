@@ -115,11 +115,11 @@ func TestPackageNamesSayWhatTheyAreFor(t *testing.T) {
 
 // writers may write files past internal/durable, and say why.
 var writers = map[string]string{
-	"internal/durable/system.go":  "it is what the others are to use",
-	"emulator/runt.go":            "the folder of a test ends with it",
-	"cmd/keel/ci.go":              "the file is the user's, and may be a pipe",
-	"internal/claim/claim.go":     "a note of a living process, which a loss of power ends too",
-	"internal/toolchain/build.go": "programs are built by another program, and synced before they get their names",
+	"internal/durable/system.go":       "it is what the others are to use",
+	"emulator/runt.go":                 "the folder of a test ends with it",
+	"cmd/keel/ci.go":                   "the file is the user's, and may be a pipe",
+	"internal/keel/claim/claim.go":     "a note of a living process, which a loss of power ends too",
+	"internal/keel/toolchain/build.go": "programs are built by another program, and synced before they get their names",
 }
 
 // TestFilesAreWrittenDurably keeps a write that a loss of power undoes, or leaves empty, out of the product.

@@ -30,7 +30,7 @@ type target struct {
 // targets lists everything this command makes; folders are relative to the repository's root.
 var targets = []target{
 	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
-	{folder: "internal/armplugin", only: []string{"table.json"}, generate: requestTable},
+	{folder: "internal/keel/azurenative", only: []string{"table.json"}, generate: requestTable},
 	{folder: "sdks/azure-dps", generate: azureDPS},
 }
 

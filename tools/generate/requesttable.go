@@ -51,7 +51,7 @@ type tableProperty struct {
 	Wire        string   `json:"wire,omitempty"`
 }
 
-// requestTable makes internal/armplugin/table.json.
+// requestTable makes internal/keel/azurenative/table.json.
 func requestTable(root string) (map[string][]byte, error) {
 	out := table{
 		Resources: map[string]tableResource{},

@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // policyBody is a shared access policy on the wire. Rights are one string, comma-separated.

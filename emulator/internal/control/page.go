@@ -16,7 +16,7 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/spread"
+	"evenkeel/internal/fleet/spread"
 )
 
 // The page at / shows what there is to a person. It is made here as a whole; its script fetches it again and puts the parts that

@@ -6,7 +6,7 @@ import (
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // symmetricKey is the type of that attestation mechanism.

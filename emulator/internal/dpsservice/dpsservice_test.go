@@ -16,7 +16,7 @@ import (
 
 	"evenkeel/emulator/internal/dpsservice"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // Rights of a hub's shared access policies.

@@ -13,7 +13,7 @@ import (
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // fuzzKey is every key of the fuzzed hub.

@@ -14,7 +14,7 @@ import (
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

@@ -27,7 +27,7 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/await"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // listen puts the hubs behind a broker, without TLS, and returns its address.

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // The shape is the one recorded with the Azure SDK for .NET: PUT /devices/{id}, api-version 2020-03-13.

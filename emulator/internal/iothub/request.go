@@ -16,7 +16,7 @@ import (
 	"unicode/utf8"
 
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices whose twins are as large as allowed.

@@ -8,7 +8,7 @@ import (
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // caller is a device as it introduces itself, not yet believed.

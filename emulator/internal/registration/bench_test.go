@@ -10,7 +10,7 @@ import (
 
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // BenchmarkRegister is what a registration costs beside TLS and the disk: PUT, one poll, a state in memory.

@@ -13,7 +13,7 @@ import (
 
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const deviceHost = "global.azure-devices-provisioning.net"

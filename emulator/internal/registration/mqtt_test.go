@@ -15,7 +15,7 @@ import (
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // client is the broker's end of a connection, keeping what is sent.

@@ -12,7 +12,7 @@ import (
 
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/state"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 const (

@@ -13,7 +13,7 @@ import (
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/tpmseal"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // TPM attestation over HTTPS ("TPM attestation" in the documentation of IoT DPS, and the HTTP transports of the Node and C# SDKs): a

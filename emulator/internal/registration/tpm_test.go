@@ -10,7 +10,7 @@ import (
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/tpmseal/softkeys"
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 // tpmDevice is a device with a TPM in software.

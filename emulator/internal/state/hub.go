@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"evenkeel/internal/sas"
+	"evenkeel/internal/azure/sas"
 )
 
 func (r *Resource) fields(c *codec) {

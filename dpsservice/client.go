@@ -1,0 +1,247 @@
+// Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and registration
+// records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
+//
+// It knows no Pulumi and no device-side protocol, and decides nothing about enrollments: what to send is the caller's. It shares
+// no types with the emulator, so that a mistake here cannot hide behind the same mistake there.
+//
+// It is built on azcore's pipeline rather than go-retryablehttp because that reads Retry-After in all of Azure's forms, rewinds
+// bodies, stops at once when the context ends, and takes a Microsoft Entra ID credential as one more policy.
+//
+// Source: deviceprovisioningservices data plane, service.json 2021-10-01.
+package dpsservice
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/streaming"
+	"golang.org/x/time/rate"
+)
+
+// APIVersion is the version of the service API that every request names.
+const APIVersion = "2021-10-01"
+
+// Pauses and counts of the retries. A request that the service throttles is tried long, one that fails otherwise only shortly.
+const (
+	firstPause      = 400 * time.Millisecond
+	throttledTries  = 12
+	faultTries      = 2
+	longestPause    = 5 * time.Minute // as long is waited when the service says so; what asks for more fails at once
+	dialTimeout     = 15 * time.Second
+	responseTimeout = time.Minute
+)
+
+// Options say which provisioning service to speak to, and how.
+type Options struct {
+	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It stands in the URL, the Host header, the TLS
+	// server name and the token, whatever Endpoint is.
+	Host string
+	// PolicyName and Key (base64) sign the requests, unless there is a Credential.
+	PolicyName string
+	Key        string
+	// Credential gets the tokens of Microsoft Entra ID that requests carry instead; nil for none.
+	Credential azcore.TokenCredential
+	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
+	Endpoint string
+	// Roots are the certificate authorities to trust; nil for the system's.
+	Roots *x509.CertPool
+	// RateLimit is the highest number of requests a minute; 0 for no limit.
+	RateLimit int
+	// FirstPause is the pause before the first retry when the service names none; 0 for 400 ms. Later pauses grow.
+	FirstPause time.Duration
+	// Now is the clock that tokens go by; nil for time.Now.
+	Now func() time.Time
+}
+
+// Client speaks to one provisioning service. It is safe for concurrent use.
+type Client struct {
+	host      string
+	pipeline  runtime.Pipeline
+	transport *http.Transport
+}
+
+// New returns a client. It sends nothing yet.
+func New(o Options) (*Client, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.FirstPause == 0 {
+		o.FirstPause = firstPause
+	}
+	transport, err := newTransport(o)
+	if err != nil {
+		return nil, fmt.Errorf("reach provisioning service %q: %w", o.Host, err)
+	}
+	authorize, err := newAuthorization(o)
+	if err != nil {
+		return nil, fmt.Errorf("sign requests to provisioning service %q: %w", o.Host, err)
+	}
+	perTry := []policy.Policy{runtime.NewRetryPolicy(&policy.RetryOptions{
+		MaxRetries: faultTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isPassingFault,
+	})}
+	if o.RateLimit > 0 {
+		perTry = append(perTry, newLimit(o.RateLimit))
+	}
+	return &Client{
+		host:      o.Host,
+		transport: transport,
+		pipeline: runtime.NewPipeline("evenkeel/dpsservice", APIVersion, runtime.PipelineOptions{PerRetry: append(perTry, authorize, attempts{})}, &policy.ClientOptions{
+			Transport: &http.Client{Transport: transport, Timeout: responseTimeout, CheckRedirect: refuseRedirect},
+			Retry: policy.RetryOptions{
+				MaxRetries: throttledTries, RetryDelay: o.FirstPause, MaxRetryDelay: longestPause, ShouldRetry: isThrottled,
+			},
+		}),
+	}, nil
+}
+
+// Host returns the host name of the provisioning service.
+func (c *Client) Host() string { return c.host }
+
+// Close ends idle connections.
+func (c *Client) Close() { c.transport.CloseIdleConnections() }
+
+// newTransport dials o.Endpoint when it is set; TLS still asks for the certificate of the host in the URL.
+func newTransport(o Options) (*http.Transport, error) {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	transport := &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           dialer.DialContext,
+		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: o.Roots},
+		ForceAttemptHTTP2:     true,
+		MaxIdleConnsPerHost:   64,
+		IdleConnTimeout:       90 * time.Second,
+		TLSHandshakeTimeout:   dialTimeout,
+		ResponseHeaderTimeout: responseTimeout,
+	}
+	if o.Endpoint == "" {
+		return transport, nil
+	}
+	address, err := endpointAddress(o.Endpoint)
+	if err != nil {
+		return nil, err
+	}
+	transport.Proxy = nil
+	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}
+	return transport, nil
+}
+
+func endpointAddress(endpoint string) (string, error) {
+	u, err := url.Parse(endpoint)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || (u.Path != "" && u.Path != "/") {
+		return "", fmt.Errorf("endpoint %q is not an https URL of a host and a port", endpoint)
+	}
+	port := u.Port()
+	if port == "" {
+		port = "443"
+	}
+	return net.JoinHostPort(u.Hostname(), port), nil
+}
+
+// refuseRedirect keeps the token from travelling to another host.
+func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// limit makes each try wait for its turn.
+type limit struct{ limiter *rate.Limiter }
+
+func newLimit(perMinute int) limit {
+	// A tenth of a minute's worth may go at once, so that small stacks never wait.
+	return limit{rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/10))}
+}
+
+func (l limit) Do(request *policy.Request) (*http.Response, error) {
+	if err := l.limiter.Wait(request.Raw().Context()); err != nil {
+		return nil, err
+	}
+	return request.Next()
+}
+
+// call is one request to the service.
+type call struct {
+	method string
+	// path is escaped and begins with a slash.
+	path   string
+	header map[string]string
+	// body is sent as JSON; nil for none.
+	body any
+	// accept is the status of success.
+	accept int
+}
+
+// send makes the call, decodes its answer into out (when not nil) and returns the answer's header.
+func (c *Client) send(ctx context.Context, k call, out any) (http.Header, error) {
+	header, _, err := c.exchange(ctx, k, out)
+	return header, err
+}
+
+// exchange is send, and says whether an answer was lost on the way: then the request went out more than once, or an error is an
+// ErrUncertain too.
+func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Header, lost bool, err error) {
+	var tries attempt
+	header, err = c.roundTrip(context.WithValue(ctx, attemptKey{}, &tries), &tries, k, out)
+	if lost = tries.lost.Load(); err != nil && lost {
+		err = mark(err, ErrUncertain)
+	}
+	return header, lost, err
+}
+
+func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any) (http.Header, error) {
+	request, err := runtime.NewRequest(ctx, k.method, "https://"+c.host+k.path+"?api-version="+APIVersion)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
+	}
+	request.Raw().Header.Set("Accept", "application/json")
+	for name, value := range k.header {
+		request.Raw().Header.Set(name, value)
+	}
+	if k.body != nil {
+		body, err := json.Marshal(k.body)
+		if err != nil {
+			return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
+		}
+		if err := request.SetBody(streaming.NopCloser(bytes.NewReader(body)), "application/json; charset=utf-8"); err != nil {
+			return nil, fmt.Errorf("%s %s: %w", k.method, k.path, err)
+		}
+	}
+	response, err := c.pipeline.Do(request)
+	if answer := tries.answer.Load(); answer != nil {
+		response, err = answer, nil // azcore drops an answer with which the context's end coincides
+	}
+	if err != nil {
+		kind := connectionKind(err)
+		if name := (*net.DNSError)(nil); errors.As(err, &name) && !strings.EqualFold(strings.TrimSuffix(name.Name, "."), c.host) {
+			kind = nil // a login's, or an endpoint's
+		}
+		if whole := (*url.Error)(nil); errors.As(err, &whole) {
+			err = whole.Err // the rest names the request again
+		}
+		return nil, mark(fmt.Errorf("%s %s at %s: %w", k.method, k.path, c.host, err), kind)
+	}
+	payload, err := runtime.Payload(response)
+	if err != nil {
+		return nil, fmt.Errorf("%s %s at %s: %w", k.method, k.path, c.host, err)
+	}
+	if response.StatusCode != k.accept {
+		return nil, newError(c.host, k, response, payload)
+	}
+	if out != nil {
+		if err := json.Unmarshal(payload, out); err != nil {
+			return nil, mark(fmt.Errorf("%s %s at %s: read the answer: %w", k.method, k.path, c.host, err), ErrUncertain)
+		}
+	}
+	return response.Header, nil
+}

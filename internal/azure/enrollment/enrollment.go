@@ -1,0 +1,119 @@
+// Package enrollment holds the rules of DPS enrollments: ids, keys, certificates, allocation policies and webhooks, as pure
+// functions that return every fault they find. The provider's Check and the program's topology both call it, so that a mistake
+// reads the same in both.
+//
+// It knows no Pulumi, no HTTP and no clock: the time is given by the caller. It does not compare or send entries.
+//
+// Sources: "DPS concepts" and "symmetric key attestation" of the Azure documentation; service API 2021-10-01.
+package enrollment
+
+import (
+	"encoding/base64"
+	"fmt"
+	"strings"
+
+	"evenkeel/internal/azure/sas"
+)
+
+// MaxIDLength is the longest registration id or enrollment group id, in characters.
+const MaxIDLength = 128
+
+// Fault is one mistake: where it stands, in the caller's own words for the place, and what to do about it. A message never
+// holds a key.
+type Fault struct {
+	Path    string
+	Message string
+}
+
+// Error returns the place and the message, for those who print faults one a line.
+func (f Fault) Error() string { return f.Path + ": " + f.Message }
+
+func fault(path, format string, values ...any) []Fault {
+	return []Fault{{Path: path, Message: fmt.Sprintf(format, values...)}}
+}
+
+// CheckRegistrationID checks the id of an individual enrollment or of a device of a group.
+func CheckRegistrationID(path, id string) []Fault { return checkID(path, "registration id", id) }
+
+// CheckGroupID checks the id of an enrollment group. The rules are those of registration ids.
+func CheckGroupID(path, id string) []Fault { return checkID(path, "enrollment group id", id) }
+
+// idMarks are what ids of enrollments may hold beside letters and digits, and toldIDMarks how a fault names them.
+const idMarks, toldIDMarks = "-._:", "- . _ :"
+
+// hubIDMarks are what the id of a device at a hub may hold beside letters and digits ("Identity registry" of the IoT Hub documentation).
+const hubIDMarks = "-:.+%_#*?!(),=@$'"
+
+// CheckDeviceID checks the id that a device has at its hub, where letter case has a meaning.
+func CheckDeviceID(path, id string) []Fault {
+	if id == "" {
+		return fault(path, "it is empty: leave it out to use the registration id")
+	}
+	return append(checkLength(path, "device id", id), checkCharacters(path, "device id", id, hubIDMarks, hubIDMarks)...)
+}
+
+// CheckIDPrefix checks a text that stands before ids: an id of at least one character has to fit behind it.
+func CheckIDPrefix(path, prefix string) []Fault {
+	faults := checkCharacters(path, "prefix", prefix, idMarks, toldIDMarks)
+	if length := len([]rune(prefix)); length >= MaxIDLength {
+		faults = append(faults, fault(path, "the prefix has %d characters, which leaves none of %d for an id", length, MaxIDLength)...)
+	}
+	return faults
+}
+
+// checkCharacters allows letters, digits and marks; told is how a fault names the marks.
+func checkCharacters(path, what, text, marks, told string) []Fault {
+	for _, r := range text {
+		if !isAlphanumeric(r) && !strings.ContainsRune(marks, r) {
+			return fault(path, "the %s %s holds %q: use letters, digits and %s only", what, Quote(text), r, told)
+		}
+	}
+	return nil
+}
+
+func checkLength(path, what, id string) []Fault {
+	if length := len([]rune(id)); length > MaxIDLength {
+		return fault(path, "the %s has %d characters, at most %d are allowed", what, length, MaxIDLength)
+	}
+	return nil
+}
+
+func checkID(path, what, id string) []Fault {
+	switch {
+	case id == "":
+		return fault(path, "the %s is empty", what)
+	case strings.EqualFold(id, "query"):
+		// POST /enrollments/query is a call of its own, so the service could not tell the entry from it.
+		return fault(path, "%q is a name that the service keeps for itself: choose another %s", id, what)
+	}
+	faults := append(checkLength(path, what, id), checkCharacters(path, what, id, idMarks, toldIDMarks)...)
+	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {
+		faults = append(faults, fault(path, "the %s %s ends in %q: end it in a letter, a digit or -", what, Quote(id), last)...)
+	}
+	return faults
+}
+
+func isAlphanumeric(r rune) bool {
+	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+}
+
+// CheckKey checks a symmetric key: base64 of 16 to 64 bytes.
+func CheckKey(path, key string) []Fault {
+	if _, err := sas.DecodeKey(key); err != nil {
+		return fault(path, "%v", err)
+	}
+	return nil
+}
+
+// CheckTPMKey checks a public key of a Trusted Platform Module: base64 of its TPM2B_PUBLIC form, which begins with its own
+// length in two bytes.
+func CheckTPMKey(path, key string) []Fault {
+	raw, err := base64.StdEncoding.DecodeString(key)
+	if err != nil {
+		return fault(path, "the TPM key is not valid base64")
+	}
+	if len(raw) < 3 || int(raw[0])<<8|int(raw[1]) != len(raw)-2 {
+		return fault(path, "the TPM key is not a TPM2B_PUBLIC: its first two bytes do not give its length")
+	}
+	return nil
+}

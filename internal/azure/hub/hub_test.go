@@ -1,0 +1,109 @@
+package hub_test
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"evenkeel/internal/azure/hub"
+	"evenkeel/internal/azure/sas"
+)
+
+const key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+// newClient returns a client of a hub that serve plays, under the name that the test server's certificate carries.
+func newClient(t *testing.T, serve http.HandlerFunc) *hub.Client {
+	t.Helper()
+	server := httptest.NewTLSServer(serve)
+	t.Cleanup(server.Close)
+	roots := x509.NewCertPool()
+	roots.AddCert(server.Certificate())
+	client, err := hub.New(hub.Options{Host: "hub.example.com", PolicyName: "operator", Key: key, Endpoint: server.URL, Roots: roots})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+func TestDevicesAreListedPageByPageWithASignature(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		token, err := sas.Parse(r.Header.Get("Authorization"))
+		if err != nil || token.KeyName != "operator" || r.Host != "hub.example.com" || r.URL.RawQuery != "api-version=2021-04-12" {
+			t.Errorf("got token %v, %v, host %s, query %s", token, err, r.Host, r.URL.RawQuery)
+		}
+		if r.Header.Get("x-ms-continuation") == "" {
+			w.Header().Set("x-ms-continuation", "next")
+			fmt.Fprint(w, `[{"deviceId":"a"},{"deviceId":"b"}]`)
+			return
+		}
+		fmt.Fprint(w, `[{"deviceId":"c"}]`)
+	})
+	var got []string
+	for id, err := range client.IDs(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, id)
+	}
+	if want := []string{"a", "b", "c"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestOnlyTheHubsOwnWordMeansThatADeviceIsAbsent(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/gone") {
+			w.Header().Set("iothub-errorcode", "DeviceNotFound")
+		}
+		w.WriteHeader(http.StatusNotFound)
+	})
+	if _, err := client.Device(t.Context(), "gone"); !errors.Is(err, hub.ErrNotFound) {
+		t.Errorf("got %v, want ErrNotFound", err)
+	}
+	if _, err := client.Device(t.Context(), "other"); err == nil || errors.Is(err, hub.ErrNotFound) || !strings.Contains(err.Error(), "404") {
+		t.Errorf("got %v, want a 404 of something else", err)
+	}
+}
+
+func TestRemovalAsksForDeletesAndReportsARefusal(t *testing.T) {
+	t.Parallel()
+	var body string
+	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
+		text, _ := io.ReadAll(r.Body)
+		body = string(text)
+		if strings.Contains(body, "bad") {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"isSuccessful":false}`)
+		}
+	})
+	if err := client.Remove(t.Context(), []string{"a", "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if want := `[{"id":"a","importMode":"delete"},{"id":"b","importMode":"delete"}]`; body != want {
+		t.Errorf("got %s, want %s", body, want)
+	}
+	if err := client.Remove(t.Context(), []string{"bad"}); err == nil || !strings.Contains(err.Error(), "isSuccessful") || strings.Contains(err.Error(), key) {
+		t.Errorf("got %v, want the refusal, without the key", err)
+	}
+}
+
+func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]hub.Options{
+		"no base64":      {Host: "h", PolicyName: "p", Key: "%%%"},
+		"plain endpoint": {Host: "h", PolicyName: "p", Key: key, Endpoint: "http://127.0.0.1:1"},
+	} {
+		if _, err := hub.New(o); err == nil || strings.Contains(err.Error(), o.Key) {
+			t.Errorf("%s: got %v, want an error without the key", name, err)
+		}
+	}
+}

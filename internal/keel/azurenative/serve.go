@@ -1,0 +1,131 @@
+package azurenative
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
+)
+
+// maxMessage is the largest message taken from an engine, in bytes: the limit that Pulumi's own plugins set.
+const maxMessage = 400 << 20
+
+// Serve answers engines on listener until ctx ends. Every connection gets a provider and a gRPC server of its own, so
+// that Configure and Cancel of one engine, and its end, touch no other. listener is closed when Serve returns.
+func Serve(ctx context.Context, listener net.Listener, o Options) error {
+	defer listener.Close()
+	if err := requireLoopback(listener.Addr()); err != nil {
+		return err
+	}
+	// Options are checked once here, so that a wrong one stops the start and not the first engine.
+	first, err := newProvider(o)
+	if err != nil {
+		return err
+	}
+	first.close()
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	var engines sync.WaitGroup
+	defer engines.Wait()
+	// Engines end with Serve, also when it ends because nothing can be accepted any more.
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	unlink := context.AfterFunc(ctx, func() { listener.Close() })
+	defer unlink()
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return fmt.Errorf("accept engine: %w", err)
+		}
+		engines.Go(func() {
+			if err := serveEngine(ctx, conn, o); err != nil {
+				log.Error("local azure-native plugin: engine ended badly", "error", err)
+			}
+		})
+	}
+}
+
+// serveEngine answers one connection until either side ends it.
+func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
+	p, err := newProvider(o)
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	defer p.close()
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
+	pulumirpc.RegisterResourceProviderServer(server, p)
+	unlink := context.AfterFunc(ctx, func() {
+		p.stop()
+		server.Stop()
+	})
+	defer unlink()
+	defer server.Stop()
+	if err := server.Serve(newSingleListener(conn)); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve engine: %w", err)
+	}
+	return nil
+}
+
+func requireLoopback(addr net.Addr) error {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsLoopback() {
+		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines are not asked who they are", addr)
+	}
+	return nil
+}
+
+// singleListener gives out one connection and ends when that connection does.
+type singleListener struct {
+	conns  chan net.Conn
+	addr   net.Addr
+	once   sync.Once
+	closed chan struct{}
+}
+
+func newSingleListener(conn net.Conn) *singleListener {
+	l := &singleListener{conns: make(chan net.Conn, 1), addr: conn.LocalAddr(), closed: make(chan struct{})}
+	l.conns <- &watchedConn{Conn: conn, ended: l.end}
+	return l
+}
+
+func (l *singleListener) end() { l.once.Do(func() { close(l.closed) }) }
+
+// Accept returns the connection, then waits for its end.
+func (l *singleListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends the wait of Accept. The connection is closed by whoever accepted it.
+func (l *singleListener) Close() error {
+	l.end()
+	return nil
+}
+
+func (l *singleListener) Addr() net.Addr { return l.addr }
+
+// watchedConn tells when it is closed.
+type watchedConn struct {
+	net.Conn
+	ended func()
+}
+
+func (c *watchedConn) Close() error {
+	defer c.ended()
+	return c.Conn.Close()
+}

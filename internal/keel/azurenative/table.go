@@ -1,0 +1,207 @@
+package azurenative
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+//go:embed table.json
+var tableJSON []byte
+
+// table is every fact that tells one resource type or function from another. It is made from the schema files by
+// tools/generate; no code in this package names a type of the devices module.
+type table struct {
+	Version   string
+	Resources map[string]*resourceType
+	Functions map[string]*function
+	Types     map[string]properties
+}
+
+// resourceType is one Pulumi resource type and the ARM resource behind it.
+type resourceType struct {
+	// Path is the ARM id with the names of inputs in braces.
+	Path       string
+	APIVersion string
+	// PutLongRunning and DeleteLongRunning say that the answer starts an operation that must be polled.
+	PutLongRunning    bool
+	DeleteLongRunning bool
+	// AutoNameInput is named by the provider when the program leaves it out: AutoNameKind is "random" or "copy".
+	AutoNameInput string
+	AutoNameKind  string
+	Inputs        properties
+	Outputs       properties
+
+	path pathTemplate
+}
+
+// function is one invoke.
+type function struct {
+	Method     string
+	Path       string
+	APIVersion string
+	Inputs     properties
+	Outputs    properties
+
+	path pathTemplate
+}
+
+// properties are the properties of an object by name.
+type properties map[string]*property
+
+// property is one property; tools/generate explains the notation of Type.
+type property struct {
+	Type        string
+	Required    bool
+	Filled      bool
+	Replace     bool
+	Minimum     *float64
+	Maximum     *float64
+	Pattern     string
+	Identifiers []string
+	Wire        string
+
+	shape   *shape
+	pattern *regexp.Regexp
+}
+
+// loadTable reads the embedded table once; every provider of the process shares it and none changes it.
+var loadTable = sync.OnceValues(func() (*table, error) {
+	t := &table{}
+	if err := json.Unmarshal(tableJSON, t); err != nil {
+		return nil, fmt.Errorf("read request table: %w", err)
+	}
+	for _, props := range t.Types {
+		if err := t.resolve(props); err != nil {
+			return nil, err
+		}
+	}
+	for _, res := range t.Resources {
+		res.path = pathTemplate(res.Path)
+		for _, props := range []properties{res.Inputs, res.Outputs} {
+			if err := t.resolve(props); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, fn := range t.Functions {
+		fn.path = pathTemplate(fn.Path)
+		for _, props := range []properties{fn.Inputs, fn.Outputs} {
+			if err := t.resolve(props); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return t, nil
+})
+
+// resolve parses the notations of props.
+func (t *table) resolve(props properties) error {
+	for name, p := range props {
+		s, err := t.parseShape(p.Type)
+		if err != nil {
+			return fmt.Errorf("property %s: %w", name, err)
+		}
+		s.keys = p.Wire == "keys"
+		p.shape = s
+		if p.Pattern != "" {
+			if p.pattern, err = regexp.Compile(p.Pattern); err != nil {
+				return fmt.Errorf("property %s: %w", name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// body is the part of the inputs that travels in the request body: all that are not in the path.
+func (r *resourceType) body() properties {
+	body := make(properties, len(r.Inputs))
+	for name, p := range r.Inputs {
+		if !r.path.has(name) {
+			body[name] = p
+		}
+	}
+	return body
+}
+
+// replaces says whether a change of an input makes a new resource: every part of the id does.
+func (r *resourceType) replaces(input string) bool {
+	if r.path.has(input) {
+		return true
+	}
+	p := r.Inputs[input]
+	return p != nil && p.Replace
+}
+
+// pathTemplate is an ARM path with names in braces.
+type pathTemplate string
+
+func (t pathTemplate) has(name string) bool {
+	return strings.Contains(string(t), "{"+name+"}")
+}
+
+// fill puts values into the template.
+func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string, error) {
+	parts := strings.Split(string(t), "/")
+	for i, part := range parts {
+		name, ok := strings.CutPrefix(part, "{")
+		if !ok {
+			continue
+		}
+		name = strings.TrimSuffix(name, "}")
+		if name == "subscriptionId" {
+			parts[i] = url.PathEscape(subscriptionID)
+			continue
+		}
+		value, ok := values[name].(string)
+		if !ok || value == "" {
+			return "", fmt.Errorf("missing %q: it is part of the Azure resource id", name)
+		}
+		parts[i] = url.PathEscape(value)
+	}
+	return strings.Join(parts, "/"), nil
+}
+
+// parse reads the named values back out of an id. Azure compares ids without case, so the fixed parts do too.
+func (t pathTemplate) parse(id string) (map[string]any, error) {
+	wanted, given := strings.Split(string(t), "/"), strings.Split(strings.TrimRight(id, "/"), "/")
+	mismatch := fmt.Errorf("%q is not an id of the form %s", id, t)
+	if len(wanted) != len(given) {
+		return nil, mismatch
+	}
+	values := map[string]any{}
+	for i, part := range wanted {
+		name, ok := strings.CutPrefix(part, "{")
+		if !ok {
+			if !strings.EqualFold(part, given[i]) {
+				return nil, mismatch
+			}
+			continue
+		}
+		value, err := url.PathUnescape(given[i])
+		if err != nil || value == "" {
+			return nil, mismatch
+		}
+		values[strings.TrimSuffix(name, "}")] = value
+	}
+	delete(values, "subscriptionId")
+	return values, nil
+}
+
+// ResourceID is the Azure resource id that a resource of the given Pulumi type gets when it is created from inputs:
+// what an interrupted create must be imported as. inputs are the provider inputs of the checkpoint.
+func ResourceID(typeToken, subscriptionID string, inputs map[string]any) (string, error) {
+	t, err := loadTable()
+	if err != nil {
+		return "", err
+	}
+	res, ok := t.Resources[typeToken]
+	if !ok {
+		return "", fmt.Errorf("resource type %q is not one that the local azure-native plugin serves", typeToken)
+	}
+	return res.path.fill(subscriptionID, inputs)
+}

@@ -1,0 +1,74 @@
+package controlapi_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"evenkeel/emulator"
+	"evenkeel/internal/keel/controlapi"
+)
+
+func TestAnEmulatorWithoutAddressesOfItsOwnNamesNone(t *testing.T) {
+	t.Parallel()
+	c := controlapi.Client{Control: emulator.RunT(t).Endpoints().Control}
+	if got, err := c.Addresses(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("got %v, %v, want none", got, err)
+	}
+	if err := c.Reset(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	e := emulator.RunT(t, emulator.Options{Dir: t.TempDir()})
+	c := controlapi.Client{Control: e.Endpoints().Control}
+	if list, err := c.Snapshots(ctx); err != nil || list == nil || len(list) != 0 {
+		t.Errorf("got %v, %v, want an empty list", list, err)
+	}
+	if err := c.SaveSnapshot(ctx, "first"); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := c.Snapshots(ctx); err != nil || len(list) != 1 || list[0].Name != "first" || list[0].Bytes == 0 || list[0].Saved.IsZero() {
+		t.Errorf("got %v, %v, want the one that was saved", list, err)
+	}
+	if text, err := c.Snapshot(ctx, "first"); err != nil || !json.Valid(text) {
+		t.Errorf("got %q, %v, want a JSON document", text, err)
+	}
+	for _, do := range []func(string) error{
+		func(name string) error { return c.RestoreSnapshot(ctx, name) },
+		func(name string) error { return c.DeleteSnapshot(ctx, name) },
+	} {
+		if err := do("first"); err != nil {
+			t.Error(err)
+		}
+		if err := do("second"); !errors.Is(err, controlapi.ErrNotFound) {
+			t.Errorf("got %v for a snapshot that is not there, want ErrNotFound", err)
+		}
+	}
+	if hubs, err := c.HubDevices(ctx); err != nil || len(hubs) != 0 {
+		t.Errorf("got %v, %v, want no hub", hubs, err)
+	}
+}
+
+func TestWhatTheControlPortRefusesIsTold(t *testing.T) {
+	t.Parallel()
+	for body, want := range map[string]string{`{"error":"no such thing"}`: "no such thing", "plain": "plain"} {
+		for status, absent := range map[int]bool{http.StatusNotFound: true, http.StatusConflict: false} {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(body))
+			}))
+			err := controlapi.Client{Control: server.URL}.Reset(t.Context())
+			server.Close()
+			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, controlapi.ErrNotFound) != absent {
+				t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
+			}
+		}
+	}
+}

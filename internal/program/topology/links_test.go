@@ -1,0 +1,69 @@
+package topology_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/pulumi/pulumi-azure-native-sdk/devices/v2"
+	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
+
+	"evenkeel/internal/program/topology"
+)
+
+// service are the inputs of a provisioning service with links, each the host name of a hub with "=key" or "=****" behind it.
+func service(links ...string) resource.PropertyMap {
+	list := []resource.PropertyValue{}
+	for _, link := range links {
+		host, key, _ := strings.Cut(link, "=")
+		text := resource.NewStringProperty("HostName=" + host + ";SharedAccessKeyName=link;SharedAccessKey=" + key)
+		if key != "****" {
+			text = resource.MakeSecret(text)
+		}
+		list = append(list, resource.NewObjectProperty(resource.PropertyMap{"connectionString": text}))
+	}
+	properties := resource.PropertyMap{}
+	if links != nil {
+		properties["iotHubs"] = resource.NewArrayProperty(list)
+	}
+	return resource.PropertyMap{"properties": resource.NewObjectProperty(properties)}
+}
+
+func TestAnUpdateKeepsTheLinksOfOthers(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		shared        bool
+		before, after []string
+		now           []string
+		want          string // part of the error; "" for none
+	}{
+		"own links as declared":              {false, []string{"a=k", "b=k"}, []string{"a=k", "b=k"}, []string{"a", "b"}, ""},
+		"an own link removed":                {false, []string{"a=k", "b=k"}, []string{"a=k"}, []string{"a", "b"}, ""},
+		"an own link added":                  {false, []string{"a=k"}, []string{"a=k", "b=k"}, []string{"a"}, ""},
+		"an own link of an update cut short": {false, []string{"a=k"}, []string{"a=k", "b=k"}, []string{"a", "b"}, ""},
+		"letter case":                        {false, []string{"A=k"}, []string{"A=k"}, []string{"a"}, ""},
+		"a link of another stack":            {false, []string{"a=k"}, []string{"a=k"}, []string{"a", "x"}, "would drop the links of x, which others made"},
+		"a link of another, after a look":    {false, []string{"a=k", "x=****"}, []string{"a=k"}, []string{"a", "x"}, "would drop the links of x, which others made"},
+		"not shared any more":                {false, []string{"a=****"}, []string{"a=k"}, []string{"a"}, "a is linked by a resource of its own"},
+		"not shared, never looked at":        {false, nil, []string{"a=k"}, []string{"a"}, "a is linked by a resource of its own"},
+		"shared, nothing linked":             {true, nil, nil, nil, ""},
+		"shared, links as last looked at":    {true, []string{"a=****"}, []string{"a=****"}, []string{"a"}, ""},
+		"shared, a link since":               {true, []string{"a=****"}, []string{"a=****"}, []string{"x", "a", "b"}, "would drop the links of b, x, which came after"},
+		"shared, never looked at":            {true, nil, nil, []string{"a"}, "`pulumi up --refresh` keeps them"},
+		"shared, a link gone":                {true, []string{"a=****", "b=****"}, []string{"a=****", "b=****"}, []string{"a"}, "the links of b are gone"},
+		"shared after links of its own":      {true, []string{"a=k"}, []string{"a=k"}, []string{"a"}, "still declares the links of a itself"},
+		"shared, with a hub not yet known":   {true, []string{}, []string{}, nil, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var now []devices.IotHubDefinitionDescriptionResponse
+			for _, host := range tc.now {
+				now = append(now, devices.IotHubDefinitionDescriptionResponse{Name: host})
+			}
+			top := &topology.Topology{Shared: tc.shared}
+			err := top.CheckLinks(service(tc.before...), service(tc.after...), now)
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+				t.Errorf("got %v, want %q", err, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,67 @@
+package rules_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// rooms are the folders of internal that hold packages of one kind, and the rooms that each may import, with the reason.
+var rooms = map[string]struct {
+	imports []string
+	reason  string
+}{
+	"azure":    {nil, "clients of Azure and its rules know nobody who uses them"},
+	"program":  {[]string{"azure"}, "what main.go calls knows Azure's rules, and neither the provider nor the command line"},
+	"provider": {[]string{"azure"}, "the provider is a process of its own that any program may use"},
+	"fleet":    {nil, "devices as a population are the same for the command line and for the emulator's page"},
+	"keel":     {[]string{"azure", "fleet"}, "the parts of the command line know Azure and devices; what they run, they start as processes"},
+}
+
+// apart are the packages of internal outside the rooms: they know no room, and every room may import them but for tests.
+var apart = []string{"await", "conformance", "durable", "hint", "rules"}
+
+func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	for _, f := range files(t) {
+		room, isRoom := roomOf(module + "/" + f.dir)
+		if f.test || !isRoom {
+			continue
+		}
+		for _, imported := range f.imports() {
+			other, is := roomOf(imported)
+			if !is || other == room || slices.Contains(rooms[room].imports, other) {
+				continue
+			}
+			if slices.Contains(apart, room) && room == "conformance" && other == "azure" {
+				continue // signatures, which outside vectors pin
+			}
+			if slices.Contains(apart, other) {
+				continue
+			}
+			t.Errorf("%s imports %s: %s", f.path, imported, rooms[room].reason)
+		}
+	}
+}
+
+func TestEachPackageOfInternalIsInARoom(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir(filepath.Join(root, "internal"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if _, is := rooms[entry.Name()]; !is && !slices.Contains(apart, entry.Name()) {
+			t.Errorf("internal/%s is no room: put the package into one of them", entry.Name())
+		}
+	}
+}
+
+// roomOf returns the room of a package of internal, or the name of one that is in no room.
+func roomOf(path string) (string, bool) {
+	rest, is := strings.CutPrefix(path, module+"/internal/")
+	name, _, _ := strings.Cut(rest, "/")
+	return name, is
+}
