@@ -42,8 +42,8 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 			for _, stack := range []string{"rich", "local"} {
 				maps.Copy(held, versions(t, stack))
 			}
-			if before["hubs"] != 6 || before["enrollments"] != 5 || before["registrations"] != 25 || len(held) != 8 {
-				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 5 enrollments, 25 registrations, 8 entries", before, len(held))
+			if before["hubs"] != 6 || before["enrollments"] != 9 || before["registrations"] != 25 || len(held) != 12 {
+				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 9 enrollments, 25 registrations, 12 entries", before, len(held))
 			}
 			for _, stack := range stacks {
 				must(t, "up", stack)
@@ -80,7 +80,7 @@ func layOut(t *testing.T, folder string) own.Status {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"emulator", "devices", "passphrase"} {
+	for _, name := range []string{"emulator", "devices", "backend", "passphrase"} {
 		copyAll(t, filepath.Join(folder, name), filepath.Join(checkout, ".evenkeel", name), nil)
 	}
 	var ports map[string]int
