@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"evenkeel/dpsservice"
@@ -16,13 +18,13 @@ import (
 
 // outputs are the stack outputs that the verbs read. Keys among them are never printed but where a flag asks for them.
 type outputs struct {
-	IDScope            string   `json:"idScope"`
-	ServiceHost        string   `json:"serviceHost"`
-	DeviceHost         string   `json:"deviceHost"`
-	AllocationPolicy   string   `json:"allocationPolicy"`
-	Hubs               []hubOut `json:"hubs"`
-	EnrollmentGroup    string   `json:"enrollmentGroup"`
-	EnrollmentGroupKey string   `json:"enrollmentGroupKey"`
+	IDScope            string  `json:"idScope"`
+	ServiceHost        string  `json:"serviceHost"`
+	DeviceHost         string  `json:"deviceHost"`
+	AllocationPolicy   string  `json:"allocationPolicy"`
+	Hubs               hubsOut `json:"hubs"`
+	EnrollmentGroup    string  `json:"enrollmentGroup"`
+	EnrollmentGroupKey string  `json:"enrollmentGroupKey"`
 	// DeviceAuthority is the SHA-256 thumbprint of the authority of the devices' certificates; the group has no key then.
 	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their names in the stack.
@@ -35,6 +37,31 @@ type hubOut struct {
 	HostName string `json:"hostName"`
 	Weight   int    `json:"weight"`
 	Drain    bool   `json:"drain"`
+}
+
+// hubsOut are the hubs of a stack, in the order of their names: hub-2 before hub-10.
+type hubsOut []hubOut
+
+// UnmarshalJSON reads the output hubs: an object by the names of the hubs or, as stacks of older programs have it, a list.
+func (h *hubsOut) UnmarshalJSON(raw []byte) error {
+	var list []hubOut
+	if json.Unmarshal(raw, &list) == nil {
+		*h = list
+		return nil
+	}
+	var byName map[string]hubOut
+	if err := json.Unmarshal(raw, &byName); err != nil {
+		return err
+	}
+	for name, hub := range byName {
+		hub.Name = name
+		list = append(list, hub)
+	}
+	slices.SortFunc(list, func(a, b hubOut) int {
+		return cmp.Or(cmp.Compare(len(a.Name), len(b.Name)), cmp.Compare(a.Name, b.Name))
+	})
+	*h = list
+	return nil
 }
 
 // hostKey is a host name as a key: the names of hubs may have capitals, which Azure and the emulator answer in lower case.

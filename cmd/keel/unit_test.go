@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -179,5 +180,30 @@ func TestWhatIsNotOnesOwnIsDeletedOnlyWhenSomebodySaysYes(t *testing.T) {
 	}
 	if agreed, err := (&app{yes: true}).consent()(nil); err != nil || !agreed {
 		t.Errorf("--yes: got %v, %v", agreed, err)
+	}
+}
+
+// TestHubsAreReadInBothForms: by their names, and as the list that older programs write.
+func TestHubsAreReadInBothForms(t *testing.T) {
+	t.Parallel()
+	want := []string{"hub-1", "hub-2", "hub-10"}
+	for form, text := range map[string]string{
+		"by name": `{"hub-10":{"hostName":"c","weight":1},"hub-2":{"hostName":"b","weight":3,"drain":true},"hub-1":{"hostName":"a","weight":1}}`,
+		"a list":  `[{"name":"hub-1","hostName":"a","weight":1},{"name":"hub-2","hostName":"b","weight":3,"drain":true},{"name":"hub-10","hostName":"c","weight":1}]`,
+	} {
+		out, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, hub := range out.Hubs {
+			names = append(names, hub.Name)
+		}
+		if !slices.Equal(names, want) || out.Hubs[1] != (hubOut{Name: "hub-2", HostName: "b", Weight: 3, Drain: true}) {
+			t.Errorf("%s: got %+v, want %v", form, out.Hubs, want)
+		}
+	}
+	if _, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(`"none"`)}); err == nil {
+		t.Error("a text: got no error, want one")
 	}
 }

@@ -13,7 +13,7 @@ import (
 const (
 	maxFile     = 500
 	maxTestFile = 800
-	maxMain     = 110 // the card is read at one sight: its body is a function, below
+	maxMain     = 75 // the program is read at one sight: its body is a function, below
 	maxCommand  = 60
 	maxFunction = 60
 )

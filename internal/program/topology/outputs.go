@@ -8,11 +8,9 @@ import (
 
 // Export sets the stack's outputs: what a device and an operator need to know. What holds a key is a secret.
 func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, fleet *azuredps.EnrollmentGroup) {
-	list, operators := pulumi.MapArray{}, pulumi.StringMap{}
+	byName, operators := pulumi.Map{}, pulumi.StringMap{}
 	for _, h := range hubs {
-		list = append(list, pulumi.Map{
-			"name": pulumi.String(h.Name), "hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain),
-		})
+		byName[h.Name] = pulumi.Map{"hostName": h.Host, "weight": pulumi.Int(h.Weight), "drain": pulumi.Bool(h.Drain)}
 		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
 	}
 	for name, value := range map[string]pulumi.Input{
@@ -21,7 +19,7 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, 
 		"provisioningService":  service.ID,
 		"deviceHost":           pulumi.String("global." + t.serviceSuffix),
 		"allocationPolicy":     pulumi.String(t.Policy),
-		"hubs":                 list,
+		"hubs":                 byName,
 		"attestation":          pulumi.String(t.Attestation),
 		"enrollmentGroup":      pulumi.String(t.Fleet.ID),
 		"enrollmentGroups":     pulumi.StringArray{fleet.EnrollmentGroupId},
