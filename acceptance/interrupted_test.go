@@ -30,7 +30,7 @@ type hold struct {
 
 // interruption is a command that is interrupted, what comes before it, and how the same command is to have finished its work.
 type interruption struct {
-	command string
+	command []string
 	// surfaces are those that the command changes something at.
 	surfaces []string
 	before   func(*testing.T)
@@ -40,16 +40,42 @@ type interruption struct {
 // TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
 // way, lets the request go through unseen, and then runs up once more.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{"up", []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
+	everywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
 
 // TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A second stack, which
 // holds nothing, keeps the emulator running.
 func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{"down", []string{"arm"}, func(t *testing.T) {
+	everywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
 		must(t, "up")
 		must(t, "exec", "-s", "other", "--", "true")
 	}, finishDown})
+}
+
+// TestAnInterruptedReplacementIsFinishedByTheNextUp: the service may hold the new keys of an enrollment while the state knows the old ones.
+// After the next up, devices register with the keys that the stack knows.
+func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
+	urn := "urn:pulumi:" + own.Stack + "::evenkeel::azure-dps:index:"
+	everywhere(t, interruption{
+		[]string{"exec", "--", "pulumi", "up", "--yes", "--skip-preview", "--replace", urn + "EnrollmentGroup::devices",
+			"--replace", urn + "IndividualEnrollment::device-1"},
+		[]string{"dps-service"},
+		func(t *testing.T) { must(t, "up") },
+		func(t *testing.T, s own.Status) {
+			finishUp(t, s)
+			if out := must(t, "devices", "provision", "--count", "3"); !strings.Contains(out, "3 new") {
+				t.Errorf("devices of the group: got %s, want 3 new ones", out)
+			}
+			devices, err := dialDevices(checkout)
+			if err != nil {
+				t.Fatal(err)
+			}
+			key := strings.TrimSpace(must(t, "devices", "key", "device-1"))
+			if _, err := devices.register(t.Context(), "device-1", key); err != nil {
+				t.Errorf("device-1 with the key that the stack knows: %v", err)
+			}
+		},
+	})
 }
 
 func everywhere(t *testing.T, i interruption) {
@@ -78,7 +104,7 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 	s := startEmulator(t)
 	i.before(t)
 	held := setHold(t, s.Endpoints.Control, surface, n)
-	running, output := start(t, i.command)
+	running, output := start(t, i.command...)
 	ended := make(chan error, 1)
 	go func() { ended <- running.Wait() }()
 	if !awaitHeld(t, s.Endpoints.Control, held, ended, output) {

@@ -120,9 +120,48 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
-	if slices.ContainsFunc(state.Pending, operation.creating) {
-		return e.clearPending(ctx)
+	if !slices.ContainsFunc(state.Pending, operation.creating) {
+		return nil
 	}
+	if err := e.clearPending(ctx); err != nil {
+		return err
+	}
+	return e.rereadReplaced(ctx, state.replaced())
+}
+
+// entries are the types of resources whose keys the provider makes.
+var entries = []string{
+	"azure-dps:index:IndividualEnrollment", "azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet",
+}
+
+// replaced are the URNs of enrollments whose replacement was interrupted: a pending create of a resource that the state
+// has. The service may hold the keys of the new one, and the state those of the old one.
+func (d deployment) replaced() []string {
+	var urns []string
+	for _, pending := range d.Pending {
+		urn := pending.Resource.URN
+		isEntry := slices.Contains(entries, pending.Resource.Type)
+		if pending.creating() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
+			urns = append(urns, urn)
+		}
+	}
+	return urns
+}
+
+// rereadReplaced has Pulumi read such enrollments again.
+func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
+	if len(urns) == 0 {
+		return nil
+	}
+	args := []string{"refresh", "--yes", "--skip-preview", "--stack", e.Stack, "--message", "keel: read what was being replaced"}
+	for _, urn := range urns {
+		args = append(args, "--target", urn)
+	}
+	if _, err := e.output(ctx, args...); err != nil {
+		return hint.To(fmt.Errorf("read again what an interrupted run was replacing: %w", err),
+			"run it yourself, then go on: keel exec -s %s -- pulumi refresh", e.Stack)
+	}
+	e.notice("read again the enrollments that an interrupted run was replacing")
 	return nil
 }
 
