@@ -63,7 +63,7 @@ func TestWhoFollowsALogMissesNoLine(t *testing.T) {
 	write(second, "line 4\nline 5\n")
 	want(3)
 
-	// It is emptied, and begins anew with less than was read.
+	// It is emptied, and starts again with less than was read.
 	if err := second.Truncate(0); err != nil {
 		t.Fatal(err)
 	}

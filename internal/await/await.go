@@ -156,7 +156,7 @@ func newLines(t testing.TB, what string, stream io.Reader, end func(), limit tim
 	return l
 }
 
-// Next returns the next line. The test fails at once when there is none, and says which lines came before.
+// Next returns the next line. The test fails at once when no line comes, and reports which lines came before.
 func (l *Lines) Next() string {
 	l.t.Helper()
 	line, err := l.next()

@@ -24,7 +24,7 @@ const (
 	formatMarker   = "marker.format-version."
 )
 
-// isStoreFile reports whether the database goes by a file of that name.
+// isStoreFile reports whether the database depends on a file of that name.
 func isStoreFile(name string) bool {
 	return strings.HasSuffix(name, logSuffix) || strings.HasSuffix(name, tableSuffix) ||
 		hasAnyPrefix(name, manifestPrefix, optionsPrefix, markerPrefix)

@@ -50,7 +50,7 @@ func (p *presence) enter(hub, id, generation string, c Connection, now time.Time
 	end(ErrTakenOver, old)
 }
 
-// entry is the one of that generation of a device, made when there is none; mu is held.
+// entry returns the entry of that generation of a device, and makes it when it does not exist; mu is held.
 func (p *presence) entry(hub, id, generation string) *seen {
 	hub = strings.ToLower(hub)
 	if p.hubs[hub] == nil {
