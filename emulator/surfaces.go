@@ -13,6 +13,7 @@ import (
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/routes"
 )
 
 // Domains of the data surface's hosts, as in Azure's public cloud.
@@ -50,6 +51,12 @@ func (e *Emulator) dataHandler() http.Handler {
 		Strict: e.options.RequireIfMatch,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
+	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host := e.addresses.Host(hostOf(r)); strings.HasSuffix(host, serviceDomain) {
+			r.Host = host
+		}
+		service.ServeHTTP(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := e.addresses.Host(hostOf(r))
 		switch {
@@ -59,14 +66,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		case host == globalHost:
 			device.ServeHTTP(w, r)
 		case host == "localhost" || net.ParseIP(host) != nil || strings.HasSuffix(host, serviceDomain):
-			if devicePath(r.URL.Path) {
-				device.ServeHTTP(w, r)
-				return
-			}
-			if strings.HasSuffix(host, serviceDomain) {
-				r.Host = host
-			}
-			service.ServeHTTP(w, r)
+			paths.Find(r.Method, routes.Segments(r.URL.Path)).Serve.ServeHTTP(w, r)
 		case strings.HasSuffix(host, hubDomain):
 			r.Host = host
 			hub.ServeHTTP(w, r)
@@ -76,11 +76,15 @@ func (e *Emulator) dataHandler() http.Handler {
 	})
 }
 
-// devicePath reports whether a path is of the device API, /{idScope}/registrations/{id}…; the service API has /registrations first.
-func devicePath(path string) bool {
-	scope, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	second, _, _ := strings.Cut(rest, "/")
-	return !strings.EqualFold(scope, "registrations") && strings.EqualFold(second, "registrations")
+// provisioningPaths tells the two APIs of the Device Provisioning Service apart, which share its hosts: the device API's paths
+// are /{idScope}/registrations/{id}…, the service API's begin with a word such as /registrations.
+func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler] {
+	paths := &routes.Table[http.Handler]{AnyCase: true}
+	paths.Add("/{idScope}/registrations", device)
+	paths.Add("/{idScope}/registrations/{rest...}", device)
+	paths.Add("/registrations/{rest...}", service)
+	paths.Add("/{rest...}", service)
+	return paths
 }
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"evenkeel/emulator/internal/dpswire"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -14,35 +15,32 @@ type operation struct {
 	run   func(*surface, request) (dpswire.Reply, error)
 }
 
-// routes are the operations of the 2021-10-01 service.json. "query" comes before ids: an enrollment of that name cannot be fetched on
-// Azure either.
-var routes = append(append(
-	collection("/enrollments", (*surface).individuals),
-	collection("/enrollmentGroups", (*surface).groups)...),
-	dpswire.Routes[operation]{
-		{Method: http.MethodPost, Path: "/registrations/{id}/query", Serve: operation{registrationRead, (*surface).queryRegistrations}},
-		{Method: http.MethodGet, Path: "/registrations/{id}", Serve: operation{registrationRead, (*surface).getRegistration}},
-		{Method: http.MethodDelete, Path: "/registrations/{id}", Serve: operation{registrationWrite, (*surface).deleteRegistration}},
-	}...,
-)
+// operations are those of the 2021-10-01 service.json. An enrollment with the id "query" cannot be fetched on Azure either.
+var operations = func() *routes.Table[operation] {
+	t := dpswire.NewTable[operation]()
+	addCollection(t, "/enrollments", (*surface).individuals)
+	addCollection(t, "/enrollmentGroups", (*surface).groups)
+	t.Add("POST /registrations/{id}/query", operation{registrationRead, (*surface).queryRegistrations})
+	t.Add("GET /registrations/{id}", operation{registrationRead, (*surface).getRegistration})
+	t.Add("DELETE /registrations/{id}", operation{registrationWrite, (*surface).deleteRegistration})
+	return t
+}()
 
-// collection are the operations on individual enrollments or on groups.
-func collection(path string, of func(*surface) kind) dpswire.Routes[operation] {
-	with := func(needs right, run func(*surface, kind, request) (dpswire.Reply, error)) operation {
-		return operation{needs, func(s *surface, r request) (dpswire.Reply, error) { return run(s, of(s), r) }}
+// addCollection adds the operations on individual enrollments or on groups.
+func addCollection(t *routes.Table[operation], path string, of func(*surface) kind) {
+	add := func(pattern string, needs right, run func(*surface, kind, request) (dpswire.Reply, error)) {
+		t.Add(pattern, operation{needs, func(s *surface, r request) (dpswire.Reply, error) { return run(s, of(s), r) }})
 	}
-	return dpswire.Routes[operation]{
-		{Method: http.MethodPost, Path: path + "/query", Serve: with(enrollmentRead, (*surface).query)},
-		{Method: http.MethodPost, Path: path + "/{id}/attestationmechanism", Serve: with(enrollmentRead, (*surface).attestation)},
-		{Method: http.MethodGet, Path: path + "/{id}", Serve: with(enrollmentRead, (*surface).get)},
-		{Method: http.MethodPut, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).put)},
-		{Method: http.MethodDelete, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).remove)},
-		{Method: http.MethodPost, Path: path, Serve: with(enrollmentWrite, (*surface).bulk)},
-	}
+	add("POST "+path+"/query", enrollmentRead, (*surface).query)
+	add("POST "+path+"/{id}/attestationmechanism", enrollmentRead, (*surface).attestation)
+	add("GET "+path+"/{id}", enrollmentRead, (*surface).get)
+	add("PUT "+path+"/{id}", enrollmentWrite, (*surface).put)
+	add("DELETE "+path+"/{id}", enrollmentWrite, (*surface).remove)
+	add("POST "+path, enrollmentWrite, (*surface).bulk)
 }
 
 // Routes lists the operations that are served, as "GET /enrollments/{id}".
-func Routes() []string { return routes.List() }
+func Routes() []string { return operations.Patterns() }
 
 // get is IndividualEnrollment_Get and EnrollmentGroup_Get. Only the single individual enrollment shows its registration.
 func (s *surface) get(k kind, r request) (dpswire.Reply, error) {

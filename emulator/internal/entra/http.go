@@ -50,13 +50,10 @@ func (a *Authority) routes() *routes.Mux {
 }
 
 // Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
-func Owns(path string) bool {
-	if path == "/metadata/endpoints" || path == "/common/discovery/instance" || strings.HasPrefix(path, issuerPath+"/") {
-		return true
-	}
-	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return slices.Contains([]string{"v2.0/.well-known/openid-configuration", "discovery/v2.0/keys", "oauth2/v2.0/token"}, rest)
-}
+func Owns(path string) bool { return strings.HasPrefix(path, issuerPath+"/") || owned.Has(path) }
+
+// owned has the paths of Handler, and serves nothing.
+var owned = (&Authority{}).routes()
 
 // tenantNames are the names under which the one tenant is found; "organizations" and "common" are what clients send that know none.
 var tenantNames = []string{TenantID, "organizations", "common"}
