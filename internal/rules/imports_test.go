@@ -30,6 +30,8 @@ var owned = []struct {
 	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/azure/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
 	{module + "/internal/azure/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
 	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
+	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra", "internal/fleet/deviceca"},
+		"those say whom to certify; the others load what they made"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},
 	{module + "/internal/azure/hub", []string{"cmd"}, "only keel looks after the devices of a hub"},
