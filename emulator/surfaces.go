@@ -8,6 +8,7 @@ import (
 
 	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/dpsservice"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/iothub"
@@ -16,12 +17,10 @@ import (
 	"evenkeel/emulator/internal/routes"
 )
 
-// Domains of the data surface's hosts, as in Azure's public cloud.
+// Ends of the host names on the data surface.
 const (
-	hubDomain     = ".azure-devices.net"
-	serviceDomain = ".azure-devices-provisioning.net"
-	// globalHost is where devices of every provisioning service register.
-	globalHost = "global" + serviceDomain
+	hubDomain     = "." + domain.Hub
+	serviceDomain = "." + domain.Service
 )
 
 // armHandler serves Azure Resource Manager, and on the same port the endpoints that give its access tokens.
@@ -46,7 +45,9 @@ func (e *Emulator) armHandler() http.Handler {
 func (e *Emulator) dataHandler() http.Handler {
 	device := e.on(requestlog.DPSDevice, e.devices)
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
-		Bearer: func(_ context.Context, token string) error { return e.entra.Check("Bearer "+token, entra.DPSAudience) },
+		Bearer: func(_ context.Context, token string) error {
+			return e.entra.Check("Bearer "+token, domain.ServiceAudience)
+		},
 		Other:  e.addresses.Other,
 		Strict: e.options.RequireIfMatch,
 	}))
@@ -63,7 +64,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name picks the service; connections are logged when they say it.
 			e.broker.ServeWebSocket(w, r)
-		case host == globalHost:
+		case host == domain.GlobalHost:
 			device.ServeHTTP(w, r)
 		case host == "localhost" || net.ParseIP(host) != nil || strings.HasSuffix(host, serviceDomain):
 			paths.Find(r.Method, routes.Segments(r.URL.Path)).Serve.ServeHTTP(w, r)
@@ -71,7 +72,7 @@ func (e *Emulator) dataHandler() http.Handler {
 			r.Host = host
 			hub.ServeHTTP(w, r)
 		default:
-			http.Error(w, "The emulator serves hosts under "+hubDomain[1:]+" and "+serviceDomain[1:]+", and localhost.", http.StatusMisdirectedRequest)
+			http.Error(w, "The emulator serves hosts under "+domain.Hub+" and "+domain.Service+", and localhost.", http.StatusMisdirectedRequest)
 		}
 	})
 }
@@ -97,7 +98,7 @@ func (e *Emulator) openSurfaces() (err error) {
 	})
 	e.hubs = iothub.New(iothub.Options{
 		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
-		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, entra.HubAudience) },
+		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, domain.HubAudience) },
 	})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger, ConnectTimeout: e.options.Bounds.Connect})
 	return err

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/traffic"
 )
@@ -138,7 +139,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	scope := r.PostForm.Get("scope")
 	audience, ok := a.audience(scope)
 	if !ok {
-		known := a.base + "/.default, " + ManagementAudience + "/.default, " + DPSAudience + "/.default or " + HubAudience + "/.default"
+		known := a.base + "/.default, " + domain.ManagementAudience + "/.default, " + domain.ServiceAudience + "/.default or " + domain.HubAudience + "/.default"
 		if strings.Contains(scope, "/.default") {
 			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
 		} else {
@@ -163,7 +164,7 @@ func (a *Authority) audience(scope string) (string, bool) {
 	for word := range strings.FieldsSeq(scope) {
 		resource, ok := strings.CutSuffix(word, "/.default")
 		resource = strings.TrimRight(resource, "/")
-		if ok && slices.Contains(append(a.ARMAudiences(), DPSAudience, HubAudience), resource) {
+		if ok && slices.Contains(append(a.ARMAudiences(), domain.ServiceAudience, domain.HubAudience), resource) {
 			return resource, true
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"time"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/internal/authority"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
@@ -31,7 +32,7 @@ const (
 )
 
 // domains that server certificates are made for, beside localhost and loopback addresses.
-var domains = []string{"azure-devices.net", "azure-devices-provisioning.net"}
+var domains = []string{domain.Hub, domain.Service}
 
 // Lifetimes. Leaf certificates stay under the 825 days that strict clients allow, and are replaced in the last third
 // of their life.
@@ -180,8 +181,8 @@ func dialed(name string, conn net.Conn) net.IP {
 }
 
 func allowed(name string) bool {
-	for _, domain := range domains {
-		if label, ok := strings.CutSuffix(name, "."+domain); ok {
+	for _, parent := range domains {
+		if label, ok := strings.CutSuffix(name, "."+parent); ok {
 			return label != "" && len(name) <= 253 && !strings.ContainsAny(label, "*/ ")
 		}
 	}
