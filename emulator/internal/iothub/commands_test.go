@@ -168,7 +168,7 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub.Properties = []byte(`{"properties":{"cloudToDevice":{"maxDeliveryCount":2,"defaultTtlAsIso8601":"PT1M"}}}`)
+	hub.Properties = []byte(`{"MaxDeliveries":2,"MessageLife":60000000000}`)
 	if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 		return state.Device{}, err
 	}
 	if wanted.Edge {
-		if hub, err := h.state.HubByHost(host); err != nil || basic(hub) {
+		if hub, err := h.state.HubByHost(host); err != nil || isBasic(hub) {
 			return state.Device{}, cmp.Or(err, error(errTier))
 		}
 	}

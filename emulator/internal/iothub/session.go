@@ -81,7 +81,9 @@ type session struct {
 
 	// clean: subscriptions end with the connection. resumed: there are some of an earlier connection.
 	clean, resumed bool
-	rules          settings
+	// basic: the hub is of the basic tier. maxDeliveries is how often it delivers a message.
+	basic         bool
+	maxDeliveries int64
 	// delivery keeps messages to the device in order; it guards what follows.
 	delivery sync.Mutex
 	// taken are the locks of messages sent and not acknowledged.
@@ -121,7 +123,7 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	} else if err != nil {
 		return broker.Refused, nil
 	}
-	if s.rules.basic {
+	if s.basic {
 		s.record("SUBSCRIBE", filter, errTier.status())
 		return 0, errTier
 	}
@@ -185,7 +187,7 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	for _, topic := range topics {
 		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {
-			if s.rules.basic {
+			if s.basic {
 				s.record("PUBLISH", m.Topic, errTier.status())
 				return errTier
 			}
