@@ -56,7 +56,7 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 	if err := s.WriteSnapshot(&snapshot); err != nil {
 		t.Fatal(err)
 	}
-	damaged := strings.Replace(snapshot.String(), `"strict",`, `"?",`, 1)
+	damaged := strings.Replace(snapshot.String(), `"properties": "strict"`, `"properties": "?"`, 1)
 	if err := s.ReadSnapshot(strings.NewReader(damaged)); damaged == snapshot.String() || err == nil || !strings.Contains(err.Error(), "settings") {
 		t.Errorf("restore a snapshot with properties that cannot be read: got %v, want an error about settings", err)
 	}

@@ -62,8 +62,8 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 
 // snapshotReader puts rows into a batch, one after the other.
 type snapshotReader struct {
-	d      *json.Decoder
-	batch  *batch
+	d     *json.Decoder
+	batch *batch
 	// settings reads the settings of a hub: load must not fail after the change.
 	settings func(*Hub) error
 	heard    map[string]activity
