@@ -258,7 +258,7 @@ func TestReferencesToUploadedCertificates(t *testing.T) {
 	certificateCase{id: "sn-1", chain: chain(leaf(root, "sn-1"), root), status: "refused"}.run(t, w)
 
 	// An enrollment hides the groups; deleted, it hides them no more.
-	if err := w.st.DeleteEnrollment(w.scope, "one", ""); err != nil {
+	if err := w.st.DeleteEntry(state.Individuals, w.scope, "one", ""); err != nil {
 		t.Fatal(err)
 	}
 	certificateCase{id: "one", chain: chain(leaf(next, "one")), status: "assigned", group: "g"}.run(t, w)
