@@ -78,7 +78,7 @@ type State struct {
 	desired  *feed
 }
 
-// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer and ErrCorrupt.
+// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer, ErrOlder and ErrCorrupt.
 func Open(o Options) (*State, error) {
 	dir, files := o.Dir, o.FS
 	switch {
