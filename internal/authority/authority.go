@@ -47,7 +47,7 @@ func NewRoot(template x509.Certificate) (Pair, error) {
 
 // SelfSign makes a certificate for a key, signed by that key.
 func SelfSign(template x509.Certificate, key crypto.Signer) (Pair, error) {
-	return sign(template, key, Pair{&template, key})
+	return Pair{&template, key}.Sign(template, key)
 }
 
 // Issue makes a key and a certificate for it, signed by p. Without a serial number the template is given one.
@@ -56,14 +56,15 @@ func (p Pair) Issue(template x509.Certificate) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("make a key: %w", err)
 	}
-	return sign(template, key, p)
+	return p.Sign(template, key)
 }
 
-func sign(template x509.Certificate, key crypto.Signer, by Pair) (Pair, error) {
+// Sign makes a certificate for a key, signed by p. Without a serial number the template is given one.
+func (p Pair) Sign(template x509.Certificate, key crypto.Signer) (Pair, error) {
 	if template.SerialNumber == nil {
 		template.SerialNumber = NewSerial()
 	}
-	der, err := x509.CreateCertificate(rand.Reader, &template, by.Certificate, key.Public(), by.Key)
+	der, err := x509.CreateCertificate(rand.Reader, &template, p.Certificate, key.Public(), p.Key)
 	if err != nil {
 		return Pair{}, fmt.Errorf("make a certificate: %w", err)
 	}
