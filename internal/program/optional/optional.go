@@ -18,7 +18,7 @@ func Service(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) (t
 	if cfg.Existing == nil {
 		return topology.Provisioning{}, false
 	}
-	return cfg.Found(devices.LookupIotDpsResourceOutput(ctx, cfg.Existing.Question(), cloud.Questions)), true
+	return cfg.Found(devices.LookupIotDpsResourceOutput(ctx, cfg.Existing.Lookup(), cloud.Lookup)), true
 }
 
 // BeforeEnrollments registers what enrollments need at the service: the links of the hubs where stacks share it, and

@@ -34,14 +34,16 @@ const answerWithin = 5 * time.Second
 
 // Cloud is where the program's resources of azure-native are.
 type Cloud struct {
-	// Resources is for each of them.
+	// Resources are the options of every resource.
 	Resources pulumi.ResourceOption
-	// Links is for the provisioning service: it stops an update that would drop links of others.
-	Links pulumi.ResourceOption
-	// Tiers is for hubs: it stops an update that Azure would refuse in its middle.
-	Tiers pulumi.ResourceOption
-	// Questions is for functions that ask for an existing provisioning service.
-	Questions pulumi.InvokeOption
+	// Hub are the options of an IoT hub. They replace a hub whose location changes, and fail a change of tier that
+	// Azure would reject in the middle of an update.
+	Hub pulumi.ResourceOption
+	// Service are the options of the provisioning service. They replace a service whose location changes, and fail an
+	// update that would drop links that other stacks or people made.
+	Service pulumi.ResourceOption
+	// Lookup is the option of functions that read an existing provisioning service.
+	Lookup pulumi.InvokeOption
 }
 
 // Guard wraps the program: it reads the stack's configuration, checks that the target and the plugin in use belong together, and only
@@ -59,12 +61,16 @@ func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.T
 		if err != nil {
 			return err
 		}
-		if cloud.Links, err = keepLinks(ctx, t, cloud.Questions); err != nil {
+		tier, err := keepTier(ctx)
+		if err != nil {
 			return err
 		}
-		if cloud.Tiers, err = keepTiers(ctx); err != nil {
+		links, err := keepLinks(ctx, t, cloud.Lookup)
+		if err != nil {
 			return err
 		}
+		cloud.Hub = pulumi.Composite(cloud.Resources, topology.FixedLocation, tier)
+		cloud.Service = pulumi.Composite(cloud.Resources, topology.FixedLocation, links)
 		return declare(ctx, t, cloud)
 	}
 }
@@ -78,15 +84,15 @@ func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 		if err != nil {
 			return Cloud{}, err
 		}
-		return Cloud{Resources: pulumi.Provider(emulator), Questions: pulumi.Provider(emulator)}, nil
+		return Cloud{Resources: pulumi.Provider(emulator), Lookup: pulumi.Provider(emulator)}, nil
 	case t.Existing != nil:
 		owner, err := azurenative.NewProvider(ctx, "service-owner", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(t.Existing.Subscription)})
 		if err != nil {
 			return Cloud{}, err
 		}
-		return Cloud{Resources: pulumi.Composite(), Questions: pulumi.Provider(owner)}, nil
+		return Cloud{Resources: pulumi.Composite(), Lookup: pulumi.Provider(owner)}, nil
 	}
-	return Cloud{Resources: pulumi.Composite(), Questions: pulumi.CompositeInvoke()}, nil
+	return Cloud{Resources: pulumi.Composite(), Lookup: pulumi.CompositeInvoke()}, nil
 }
 
 // Check reports a stack whose target is not what the attached plugin serves, and an emulator that does not answer.

@@ -11,8 +11,8 @@ import (
 // purpose is the tag by which everything that this program makes is found again.
 const purpose = "evenkeel"
 
-// Anchored replaces a resource whose location changes: hubs and provisioning services cannot move.
-var Anchored = pulumi.ReplaceOnChanges([]string{"location"})
+// FixedLocation replaces a resource whose location changes: hubs and provisioning services cannot move.
+var FixedLocation = pulumi.ReplaceOnChanges([]string{"location"})
 
 // Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag,
 // and what tells keel whose it is and whether it is to be kept.

@@ -154,8 +154,8 @@ func (t *Topology) Own(group *resources.ResourceGroup, dps *devices.IotDpsResour
 	}
 }
 
-// Question asks Azure for the existing service.
-func (e *Existing) Question() devices.LookupIotDpsResourceOutputArgs {
+// Lookup are the arguments that read the existing service from Azure.
+func (e *Existing) Lookup() devices.LookupIotDpsResourceOutputArgs {
 	return devices.LookupIotDpsResourceOutputArgs{ResourceGroupName: pulumi.String(e.Group), ProvisioningServiceName: pulumi.String(e.Name)}
 }
 
