@@ -88,10 +88,10 @@ func Parse(certificate, key []byte) (Pair, error) {
 	return Pair{pair.Leaf, signer}, nil
 }
 
-// CheckNotEnded returns an error when the certificate has expired.
-func (p Pair) CheckNotEnded(now time.Time) error {
+// CheckNotExpired returns an error when the certificate has expired.
+func (p Pair) CheckNotExpired(now time.Time) error {
 	if now.After(p.Certificate.NotAfter) {
-		return fmt.Errorf("it ended on %s", p.Certificate.NotAfter.Format(time.DateOnly))
+		return fmt.Errorf("it expired on %s", p.Certificate.NotAfter.Format(time.DateOnly))
 	}
 	return nil
 }

@@ -76,13 +76,13 @@ func TestWrittenPairsAreReadAgain(t *testing.T) {
 	}
 }
 
-func TestCheckNotEnded(t *testing.T) {
+func TestCheckNotExpired(t *testing.T) {
 	t.Parallel()
 	p := root(t)
-	if err := p.CheckNotEnded(now.Add(time.Hour)); err != nil {
+	if err := p.CheckNotExpired(now.Add(time.Hour)); err != nil {
 		t.Errorf("at its end: got %v", err)
 	}
-	if err := p.CheckNotEnded(now.Add(time.Hour + time.Second)); err == nil || !strings.Contains(err.Error(), "ended on 2026-05-04") {
+	if err := p.CheckNotExpired(now.Add(time.Hour + time.Second)); err == nil || !strings.Contains(err.Error(), "expired on 2026-05-04") {
 		t.Errorf("after its end: got %v, want the day", err)
 	}
 }

@@ -112,7 +112,7 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
 	root, err := authority.Parse(certPEM, keyPEM)
 	if err == nil {
-		err = root.CheckNotEnded(now())
+		err = root.CheckNotExpired(now())
 	}
 	if err != nil {
 		return nil, err

@@ -1,8 +1,8 @@
-// Package deviceca is the certificate authority of one environment's devices: it makes a root when first asked, and client
-// certificates that bear a registration id.
+// Package deviceca is the certificate authority of one environment's devices. It creates a root certificate on first use
+// and issues client certificates whose common name is a registration id.
 //
-// It enrolls nothing and is no part of the emulator, whose own authority signs servers. What proves possession of the root to a cloud
-// is a leaf that bears a verification code, which Issue makes as it makes any other.
+// It enrolls nothing and is separate from the emulator's authority, which signs server certificates. To prove possession
+// of the root to a cloud, issue a certificate whose common name is the verification code.
 package deviceca
 
 import (
@@ -26,18 +26,19 @@ const (
 	KeyFile  = authority.KeyFile
 )
 
-// Lifetimes. Environments are ephemeral; a device that outlives its certificate is given another.
+// Lifetimes. Environments are ephemeral; a device that outlives its certificate gets another one.
 const (
 	rootLife = 5 * 365 * 24 * time.Hour
 	LeafLife = 180 * 24 * time.Hour
 )
 
-// Authority signs certificates of devices.
+// Authority signs the certificates of devices.
 type Authority struct {
 	root authority.Pair
 }
 
-// Open reads the authority of a folder, which it makes, with the folder, when there is none: the key is readable by its owner only.
+// Open reads the authority in a folder. If none exists, it creates the folder and a new authority, whose key file only
+// the owner can read.
 func Open(dir string, now time.Time) (*Authority, error) {
 	root, err := read(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -45,12 +46,12 @@ func Open(dir string, now time.Time) (*Authority, error) {
 	}
 	if err != nil {
 		return nil, hint.To(fmt.Errorf("read the authority of devices in %s: %w", dir, err),
-			"put %s and %s back from a copy, or remove that folder for a new authority, which must then be enrolled",
+			"restore %s and %s from a backup, or delete that folder to create a new authority, which must then be enrolled",
 			CertFile, KeyFile)
 	}
-	if err := root.CheckNotEnded(now); err != nil {
+	if err := root.CheckNotExpired(now); err != nil {
 		return nil, hint.To(fmt.Errorf("read the authority of devices in %s: %w", dir, err),
-			"remove that folder for a new authority, which must then be enrolled")
+			"delete that folder to create a new authority, which must then be enrolled")
 	}
 	return &Authority{root}, nil
 }
@@ -69,7 +70,7 @@ func read(dir string) (authority.Pair, error) {
 
 func create(dir string, now time.Time) (*Authority, error) {
 	if exists(filepath.Join(dir, CertFile)) {
-		return nil, fmt.Errorf("the authority of devices in %s has lost its key %s: put it back, or remove the folder to have a new one made", dir, KeyFile)
+		return nil, fmt.Errorf("the authority of devices in %s has no key file %s: restore the file, or delete the folder to create a new authority", dir, KeyFile)
 	}
 	root, err := authority.NewRoot(x509.Certificate{
 		Subject:   pkix.Name{CommonName: "evenkeel devices " + authority.NewSerial().Text(36)[:8]},
@@ -77,23 +78,23 @@ func create(dir string, now time.Time) (*Authority, error) {
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("make the devices' authority: %w", err)
+		return nil, fmt.Errorf("create the devices' authority: %w", err)
 	}
 	err = durable.OS.MkdirAll(dir, 0o700)
 	if err == nil {
 		err = root.Write(durable.OS, dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep the devices' authority: %w", err)
+		return nil, fmt.Errorf("store the devices' authority: %w", err)
 	}
 	return &Authority{root}, nil
 }
 
-// PEM returns the root certificate; it is no secret.
+// PEM returns the root certificate, which is not secret.
 func (a *Authority) PEM() []byte { return a.root.PEM() }
 
-// Issue makes a client certificate with the common name given, a registration id or a verification code, and its key. The first text
-// holds the leaf and then the root, as clients present them.
+// Issue creates a client certificate and its key. The common name is a registration id or a verification code. The chain
+// is PEM: the leaf certificate, then the root, as clients present them.
 func (a *Authority) Issue(commonName string, now time.Time) (chain, key []byte, err error) {
 	leaf, err := a.root.Issue(x509.Certificate{
 		Subject:   pkix.Name{CommonName: commonName},
