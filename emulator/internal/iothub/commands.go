@@ -135,7 +135,7 @@ func (h *Hubs) deliver(key deviceKey) {
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
-	qos, ok := s.subscribed(state.WishMessages)
+	qos, ok := s.subscribed(state.SubscriptionMessages)
 	if !ok || s.ended {
 		return
 	}

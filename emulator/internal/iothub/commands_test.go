@@ -173,7 +173,7 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.command("a")
-	for i := range 3 { // the end of a connection is no wish of the device
+	for i := range 3 { // the end of a connection does not count as a delivery that failed
 		s, c := f.accept(key, true)
 		if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 			t.Fatal(err)

@@ -78,7 +78,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	if !granted.expiry.IsZero() {
 		s.unwatch = h.state.At(granted.expiry, func() { s.End(errExpired) })
 	}
-	s.serveWishes()
+	s.serveSubscriptions()
 	return s, nil
 }
 
