@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
@@ -255,7 +256,7 @@ func (d *examination) certificate(ctx context.Context) finding {
 	roots.AddCert(authority)
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: 5 * time.Second},
-		Config:    &tls.Config{RootCAs: roots, ServerName: "global.azure-devices-provisioning.net", MinVersion: tls.VersionTLS12, Time: d.now},
+		Config:    &tls.Config{RootCAs: roots, ServerName: domain.GlobalHost, MinVersion: tls.VersionTLS12, Time: d.now},
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {
