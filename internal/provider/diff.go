@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// diff compares what is wanted with the state. The id's property is named, because the two kinds spell it differently.
-func diff(ctx context.Context, collection, idPath string, want declared, known held) p.DiffResponse {
+// diff compares what is wanted with the state.
+func diff(ctx context.Context, k kind, want declared, known held) p.DiffResponse {
 	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	isReplaced := false
 	replace := func(path string) {
@@ -20,7 +20,7 @@ func diff(ctx context.Context, collection, idPath string, want declared, known h
 		response.DetailedDiff[path] = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}
 	}
 	if !sameID(want.ID, known.ID) {
-		replace(idPath)
+		replace(k.idName)
 	}
 	host := infer.GetConfig[*Config](ctx).host()
 	isMoved := host != "" && known.ServiceHost != "" && !strings.EqualFold(host, known.ServiceHost)
@@ -41,7 +41,7 @@ func diff(ctx context.Context, collection, idPath string, want declared, known h
 	// A replacement with the same id comes after the deletion, also one that the program asks for by replaceOnChanges.
 	response.DeleteBeforeReplace = sameID(want.ID, known.ID) && !isMoved
 	if !isReplaced {
-		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), text(known.Instance)}, slices.Values([]claimKey{claimOf(collection, known.ID)}))
+		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), text(known.Instance)}, slices.Values([]claimKey{claimOf(k.collection, known.ID)}))
 	}
 	return response
 }

@@ -34,8 +34,8 @@ func (c Cleanup) forgetsRegistrations(ctx context.Context) bool {
 // which nobody knew whether it was made, and that is not as it was sent, is somebody else's and stays too. With forget the registration
 // records go first, so that a failure leaves the entry, by which the next try finds them, and once more afterwards: a device may have
 // registered in between.
-func deleteEntry(ctx context.Context, collection, id string, known held, forget bool) error {
-	l, err := begin(ctx, collection)
+func deleteEntry(ctx context.Context, k kind, id string, known held, forget bool) error {
+	l, err := begin(ctx, k)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func deleteEntry(ctx context.Context, collection, id string, known held, forget 
 	if err != nil {
 		return err
 	}
-	done, err := l.claims.turn(ctx, claimOf(collection, entry))
+	done, err := l.claims.turn(ctx, claimOf(k.collection, entry))
 	if err != nil {
 		return l.failure("delete", entry, err)
 	}
@@ -71,7 +71,7 @@ func (l lifecycle) deleteKnown(ctx context.Context, entry string, known held, fo
 	if !forget {
 		return l.delete(ctx, entry, known)
 	}
-	current, err := l.get(ctx, entry) // whose it is has to be known before its records go
+	current, err := l.entries.Get(ctx, entry) // whose it is has to be known before its records go
 	switch {
 	case errors.Is(err, dpsservice.ErrNotFound):
 	case err != nil:
@@ -93,7 +93,7 @@ func (l lifecycle) deleteKnown(ctx context.Context, entry string, known held, fo
 // dropRecords deletes the registration records of the entry's devices; there may be none.
 func (l lifecycle) dropRecords(ctx context.Context, entry string) error {
 	ids := []string{entry}
-	if l.collection == groupsName {
+	if l.isGroup {
 		ids = nil
 		for record, err := range l.client.Registrations(ctx, entry, 0) {
 			if errors.Is(err, dpsservice.ErrNotFound) {

@@ -115,8 +115,8 @@ func (a *GetIndividualEnrollmentArgs) Annotate(an infer.Annotator) {
 // Invoke reads the enrollment.
 func (GetIndividualEnrollment) Invoke(ctx context.Context, req infer.FunctionRequest[GetIndividualEnrollmentArgs]) (infer.FunctionResponse[GetIndividualEnrollmentResult], error) {
 	var response infer.FunctionResponse[GetIndividualEnrollmentResult]
-	found, err := look(ctx, individualsName, enrollment.CheckRegistrationID("registrationId", req.Input.RegistrationID), req.Input.RegistrationID)
-	response.Output.IndividualEnrollmentState = individualState(found)
+	found, err := look(ctx, individual, req.Input.RegistrationID)
+	response.Output.IndividualEnrollmentState = IndividualEnrollmentState{}.of(found)
 	return response, err
 }
 
@@ -148,23 +148,23 @@ func (a *GetEnrollmentGroupArgs) Annotate(an infer.Annotator) {
 // Invoke reads the group.
 func (GetEnrollmentGroup) Invoke(ctx context.Context, req infer.FunctionRequest[GetEnrollmentGroupArgs]) (infer.FunctionResponse[GetEnrollmentGroupResult], error) {
 	var response infer.FunctionResponse[GetEnrollmentGroupResult]
-	found, err := look(ctx, groupsName, enrollment.CheckGroupID("enrollmentGroupId", req.Input.EnrollmentGroupID), req.Input.EnrollmentGroupID)
-	response.Output.EnrollmentGroupState = groupState(found)
+	found, err := look(ctx, group, req.Input.EnrollmentGroupID)
+	response.Output.EnrollmentGroupState = EnrollmentGroupState{}.of(found)
 	return response, err
 }
 
-// look reads an entry for a function, when there are no faults in what it was asked.
-func look(ctx context.Context, collection string, faults []enrollment.Fault, id string) (held, error) {
-	if err := joined(faults); err != nil {
+// look reads an entry for a function.
+func look(ctx context.Context, k kind, id string) (held, error) {
+	if err := joined(k.checkID(k.idName, id)); err != nil {
 		return held{}, fmt.Errorf("read enrollment %q: %w", id, err)
 	}
-	l, err := begin(ctx, collection)
+	l, err := begin(ctx, k)
 	if err != nil {
 		return held{}, err
 	}
 	found, exists, err := l.read(ctx, id, declared{}, held{})
 	if err == nil && !exists {
-		err = l.failure("read", id, fmt.Errorf("%s holds none of that id in %s: %w", l.host, collection, dpsservice.ErrNotFound))
+		err = l.failure("read", id, fmt.Errorf("%s holds none of that id in %s: %w", l.host, k.collection, dpsservice.ErrNotFound))
 	}
 	return found, err
 }

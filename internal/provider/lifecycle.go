@@ -11,38 +11,43 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// lifecycle is the part of both resources that is the same: what is done with an entry of one collection for one resource.
+// lifecycle is what is done with an entry for one resource.
 type lifecycle struct {
-	store
+	kind
 	client *dpsservice.Client
-	// host and collection make the ids; host is the configured one.
-	host, collection string
+	// entries are those of the kind.
+	entries dpsservice.Collection
+	// host is the configured service's.
+	host string
 	// urn names the resource whose operation this is, and token and name are its parts that the import command needs.
 	urn, token, name string
+	// mark is what keys that are made for an entry are marked with: the resource's URN, and for an entry of a set its id too.
+	mark string
 	// claims say who else declares or holds an entry in this run.
 	claims *claims
 	// advice says what to do about an error; nothing when there is no more to say.
 	advice func(error) string
 }
 
-// begin returns the lifecycle of entries of the collection. It fails when the provider is not configured.
-func begin(ctx context.Context, collection string) (lifecycle, error) {
+// begin returns the lifecycle of entries of a kind. It fails when the provider is not configured.
+func begin(ctx context.Context, k kind) (lifecycle, error) {
 	config := infer.GetConfig[*Config](ctx)
 	client, err := config.service()
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{client: client, host: client.Host(), collection: collection, claims: claimsFrom(ctx), advice: config.advice}
+	l := lifecycle{kind: k, client: client, entries: client.Individuals(), host: client.Host(), claims: claimsFrom(ctx), advice: config.advice}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
-		l.urn, l.token, l.name = string(urn), string(urn.Type()), urn.Name()
+		l.urn, l.mark, l.token, l.name = string(urn), string(urn), string(urn.Type()), urn.Name()
 	}
-	if collection == groupsName {
-		l.store = groups{client.Groups()}
-	} else {
-		l.store = individuals{client.Individuals()}
+	if k.isGroup {
+		l.entries = client.Groups()
 	}
 	return l, nil
 }
+
+// resourceID is the Pulumi id of an entry.
+func (l lifecycle) resourceID(id string) string { return resourceID(l.host, l.collection, id) }
 
 // own checks that an existing resource lies in the configured provisioning service, and returns the entry's id there.
 func (l lifecycle) own(id string) (string, error) {
@@ -63,13 +68,13 @@ func (l lifecycle) failure(verb, id string, err error) error {
 
 // fetch reads an entry with its keys.
 func (l lifecycle) fetch(ctx context.Context, id string) (held, error) {
-	entry, err := l.get(ctx, id)
+	entry, err := l.entries.Get(ctx, id)
 	if err != nil {
 		return held{}, err
 	}
 	h := heldBy(l.host, entry)
 	if kindOf(h.Attestation) == dpsservice.SymmetricKeyAttestation {
-		attestation, err := l.attestation(ctx, id)
+		attestation, err := l.entries.AttestationMechanism(ctx, id)
 		if err != nil {
 			return held{}, err
 		}
@@ -102,11 +107,11 @@ func (l lifecycle) makeEntry(ctx context.Context, want declared) (held, error) {
 	if !errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, l.failure("create", want.ID, err)
 	}
-	keys, err := completeKeys(keysOf(want.Attestation), l.urn)
+	keys, err := completeKeys(keysOf(want.Attestation), l.mark)
 	if err != nil {
 		return held{}, err
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
+	stored, err := l.entries.Put(ctx, want.ID, entryOf(want, keys), "")
 	if errors.Is(err, dpsservice.ErrConflict) {
 		// Somebody was quicker: perhaps this very request, sent again because its first answer was lost.
 		return l.afterRace(ctx, want, keys, err)
@@ -146,7 +151,7 @@ func foundKeys(found held) dpsservice.SymmetricKey {
 }
 
 // settle returns the state after the service accepted an entry: what was declared, and the record in the answer.
-func (l lifecycle) settle(want declared, stored dpsservice.IndividualEnrollment, keys dpsservice.SymmetricKey) held {
+func (l lifecycle) settle(want declared, stored dpsservice.Enrollment, keys dpsservice.SymmetricKey) held {
 	h := heldBy(l.host, stored)
 	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		if h.PrimaryKey == nil {
@@ -171,7 +176,7 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 		}
 		return found, ours, nil
 	}
-	entry, err := l.get(ctx, id)
+	entry, err := l.entries.Get(ctx, id)
 	if errors.Is(err, dpsservice.ErrNotFound) {
 		return held{}, false, nil
 	}
@@ -187,7 +192,7 @@ func (l lifecycle) read(ctx context.Context, id string, want declared, known hel
 		found.Instance = newInstance()
 	}
 	if kindOf(found.Attestation) == dpsservice.SymmetricKeyAttestation {
-		attestation, err := l.attestation(ctx, id)
+		attestation, err := l.entries.AttestationMechanism(ctx, id)
 		if errors.Is(err, dpsservice.ErrNotFound) {
 			return held{}, false, nil // deleted between the two calls
 		}
@@ -231,7 +236,7 @@ func (l lifecycle) change(ctx context.Context, want declared, known held) (held,
 		}
 	}
 	entry := entryOf(want, keys)
-	stored, err := l.put(ctx, want.ID, entry, known.Etag)
+	stored, err := l.entries.Put(ctx, want.ID, entry, known.Etag)
 	if errors.Is(err, dpsservice.ErrPrecondition) {
 		var found held
 		if found, err = l.fetch(ctx, want.ID); err == nil {
@@ -243,7 +248,7 @@ func (l lifecycle) change(ctx context.Context, want declared, known held) (held,
 				return held{}, l.changedMeanwhile(want.ID, changed)
 			}
 			// Only the version moved, and nothing that would be overwritten.
-			stored, err = l.put(ctx, want.ID, entry, found.Etag)
+			stored, err = l.entries.Put(ctx, want.ID, entry, found.Etag)
 		}
 	}
 	if errors.Is(err, dpsservice.ErrNotFound) {
@@ -275,7 +280,7 @@ func (l lifecycle) keepKeys(ctx context.Context, id string, given dpsservice.Sym
 	}
 	own := foundKeys(known)
 	if own.PrimaryKey == "" || own.SecondaryKey == "" {
-		attestation, err := l.attestation(ctx, id)
+		attestation, err := l.entries.AttestationMechanism(ctx, id)
 		if err != nil {
 			return given, err
 		}

@@ -17,11 +17,11 @@ func (l lifecycle) takeOver(ctx context.Context, want declared, found held) (hel
 		return held{}, l.existsAlready(want, found.ID, difference)
 	}
 	given := keysOf(want.Attestation)
-	keys, err := completeKeys(given, l.urn)
+	keys, err := completeKeys(given, l.mark)
 	if err != nil {
 		return held{}, err
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+	stored, err := l.entries.Put(ctx, want.ID, entryOf(want, keys), found.Etag)
 	switch {
 	case errors.Is(err, dpsservice.ErrPrecondition): // perhaps this very request, sent again because its first answer was lost
 		return l.afterRace(ctx, want, keys, err)
@@ -42,7 +42,7 @@ func (l lifecycle) takeOver(ctx context.Context, want declared, found held) (hel
 // never taken over, though it may be equal.
 func (l lifecycle) difference(want declared, found held) string {
 	isKeyed := kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation && kindOf(found.Attestation) == dpsservice.SymmetricKeyAttestation
-	if isKeyed && areOurs(foundKeys(found), keysOf(want.Attestation), l.urn) {
+	if isKeyed && areOurs(foundKeys(found), keysOf(want.Attestation), l.mark) {
 		return ""
 	}
 	if changed := changes(want, found); len(changed) > 0 {
@@ -53,7 +53,7 @@ func (l lifecycle) difference(want declared, found held) string {
 
 // existsAlready is the refusal to create an entry over one that is not this resource's own, with the ways to go on.
 func (l lifecycle) existsAlready(want declared, foundID, difference string) error {
-	id := resourceID(l.host, l.collection, foundID)
+	id := l.resourceID(foundID)
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed. "+
 		"hint: if another resource of this stack declared it, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 		"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
@@ -61,37 +61,58 @@ func (l lifecycle) existsAlready(want declared, foundID, difference string) erro
 		want.ID, id, difference, l.urn, l.token, l.name, id)
 }
 
-// Who else an entry may belong to when its version is not that of the state.
-const (
-	createdAgain = "it was deleted and created again since"
-	keysRenewed  = "another life of this resource has renewed its keys"
-)
+// change is how the version of an entry that the service holds differs from the one of the state.
+type change struct {
+	// isCreatedAgain says that the service created the entry at another time.
+	isCreatedAgain bool
+	// primaryKey and secondaryKey are keys that the state does not know; empty where the key is the known one.
+	primaryKey, secondaryKey string
+	// isWrittenAgain says that the entry was written since, though it is the same.
+	isWrittenAgain bool
+}
 
-// newOwner says why an entry that is to be deleted belongs to somebody else by now, although no claim says so: to another stack, to another
-// process of the provider, to a resource that the update leaves out. Nothing when it is the one of the state.
-func (l lifecycle) newOwner(found, known held) string {
-	switch {
-	case known.CreatedDateTimeUtc != "" && found.CreatedDateTimeUtc != known.CreatedDateTimeUtc:
-		return createdAgain
-	case isRemade(text(found.PrimaryKey), text(known.PrimaryKey), l.urn, primarySlot), isRemade(text(found.SecondaryKey), text(known.SecondaryKey), l.urn, secondarySlot):
-		return keysRenewed
+// changeOf compares entries that are known in full.
+func changeOf(found, known held) change {
+	differs := func(a, b string) bool { return b != "" && a != b }
+	c := change{isCreatedAgain: differs(found.CreatedDateTimeUtc, known.CreatedDateTimeUtc)}
+	keys, old := foundKeys(found), foundKeys(known)
+	if keys.PrimaryKey != old.PrimaryKey {
+		c.primaryKey = keys.PrimaryKey
 	}
-	return ""
+	if keys.SecondaryKey != old.SecondaryKey {
+		c.secondaryKey = keys.SecondaryKey
+	}
+	c.isWrittenAgain = differs(found.LastUpdatedDateTimeUtc, known.LastUpdatedDateTimeUtc) && keys == old &&
+		len(changes(known.declared, found)) == 0
+	return c
 }
 
-// isRemade reports whether the key was made for this resource, but is not the one that the state knows.
-func isRemade(found, known, urn, slot string) bool {
-	return found != known && isMadeFor(found, urn, slot)
-}
-
-// isRewritten reports whether somebody wrote an entry again without changing it, as a resource does that takes it over.
-func isRewritten(found, known held) bool {
-	return known.LastUpdatedDateTimeUtc != "" && found.LastUpdatedDateTimeUtc != known.LastUpdatedDateTimeUtc &&
-		len(changes(known.declared, found)) == 0 && foundKeys(found) == foundKeys(known)
+// mayDelete decides whether an entry that is to be deleted is still this resource's own, although the service holds another version of it
+// than the state. No claim says so: the other owner may be another stack, another process of the provider, or a resource that the update
+// leaves out. It fails with errKept for an entry of another owner, and with a hint for one whose owner cannot be determined.
+func (l lifecycle) mayDelete(ctx context.Context, id string, c change) error {
+	why := ""
+	switch {
+	case c.isCreatedAgain:
+		why = "it was deleted and created again since"
+	case isMadeFor(c.primaryKey, l.mark, primarySlot), isMadeFor(c.secondaryKey, l.mark, secondarySlot):
+		why = "another life of this resource has renewed its keys"
+	}
+	if why != "" {
+		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and leaves this stack: %s", id, l.host, why)
+		return errKept
+	}
+	if c.isWrittenAgain {
+		return l.rewritten(id)
+	}
+	return nil
 }
 
 // errKept says that an entry was not deleted because it has another owner.
 var errKept = errors.New("the entry has another owner")
+
+// anyVersion is the etag that matches every version of an entry.
+const anyVersion = "*"
 
 // deletionTries is how often an entry that others change meanwhile is tried to be deleted.
 const deletionTries = 5
@@ -104,7 +125,7 @@ func (l lifecycle) delete(ctx context.Context, id string, known held) error {
 		etag = anyVersion
 	}
 	for try := 1; ; try++ {
-		err := l.remove(ctx, id, etag)
+		err := l.entries.Delete(ctx, id, etag)
 		if err == nil || errors.Is(err, dpsservice.ErrNotFound) {
 			return nil
 		}
@@ -132,14 +153,7 @@ func (l lifecycle) ownVersion(ctx context.Context, id string, known held) (held,
 	if err != nil {
 		return held{}, l.failure("delete", id, err)
 	}
-	if why := l.newOwner(found, known); why != "" {
-		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and leaves this stack: %s", id, l.host, why)
-		return held{}, errKept
-	}
-	if isRewritten(found, known) {
-		return held{}, l.rewritten(id)
-	}
-	return found, nil
+	return found, l.mayDelete(ctx, id, changeOf(found, known))
 }
 
 // rewritten is the refusal to delete an entry of which nobody can tell whose it is.

@@ -22,7 +22,7 @@ func (r *setRun) add(ctx context.Context, want []declared) {
 }
 
 func (r *setRun) addBulk(ctx context.Context, want []declared) {
-	entries, sent := make([]dpsservice.IndividualEnrollment, len(want)), make([]record, len(want))
+	entries, sent := make([]dpsservice.Enrollment, len(want)), make([]record, len(want))
 	for i, w := range want {
 		keys, err := r.keysFor(w)
 		if err != nil {
@@ -74,7 +74,7 @@ func (r *setRun) keysFor(want declared) (dpsservice.SymmetricKey, error) {
 	if kindOf(want.Attestation) != dpsservice.SymmetricKeyAttestation {
 		return dpsservice.SymmetricKey{}, nil
 	}
-	return completeKeys(keysOf(want.Attestation), r.of(want.ID).urn)
+	return completeKeys(keysOf(want.Attestation), r.of(want.ID).mark)
 }
 
 // doubt notes an enrollment whose creation failed without an answer that says whether it was made.
@@ -111,7 +111,7 @@ func (r *setRun) adopt(ctx context.Context, want declared, sent record) {
 		r.fail(ctx, err)
 		return
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+	stored, err := l.entries.Put(ctx, want.ID, entryOf(want, keys), found.Etag)
 	if err != nil {
 		r.doubt(want.ID, r.record(want, keys, ""), err)
 		r.fail(ctx, l.failure("create", want.ID, err))
@@ -130,7 +130,7 @@ func (r *setRun) made(id string, current record) {
 
 // existsAlready is the refusal to create an enrollment over one that is not this set's own, with the ways to go on.
 func (r *setRun) existsAlready(want declared, foundID, difference string) error {
-	id := resourceID(r.host, individualsName, foundID)
+	id := r.resourceID(foundID)
 	way := "delete it there first, as by a `pulumi up` without the resource that declares it"
 	if kindOf(want.Attestation) == dpsservice.SymmetricKeyAttestation {
 		way = "give it the primaryKey and secondaryKey that it has, and it is taken over with them"

@@ -30,7 +30,7 @@ func (r *setRun) change(ctx context.Context, want declared) error {
 			return r.updateFailure(want.ID, err)
 		}
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), known.etag)
+	stored, err := l.entries.Put(ctx, want.ID, entryOf(want, keys), known.etag)
 	if errors.Is(err, dpsservice.ErrPrecondition) {
 		stored, err = r.putAgain(ctx, l, want, keys, known)
 	}
@@ -42,25 +42,25 @@ func (r *setRun) change(ctx context.Context, want declared) error {
 }
 
 // answered is the record of an enrollment that the service accepted with these keys.
-func (r *setRun) answered(want declared, keys dpsservice.SymmetricKey, stored dpsservice.IndividualEnrollment) record {
+func (r *setRun) answered(want declared, keys dpsservice.SymmetricKey, stored dpsservice.Enrollment) record {
 	return r.stamped(r.record(want, keys, ""), stored.Etag, stored.CreatedDateTimeUtc, stored.LastUpdatedDateTimeUtc)
 }
 
 // putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
 // was lost, or one that differs in nothing that would be overwritten.
-func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsservice.SymmetricKey, known record) (dpsservice.IndividualEnrollment, error) {
+func (r *setRun) putAgain(ctx context.Context, l lifecycle, want declared, keys dpsservice.SymmetricKey, known record) (dpsservice.Enrollment, error) {
 	found, err := l.fetch(ctx, want.ID)
 	switch {
 	case err != nil:
-		return dpsservice.IndividualEnrollment{}, err
+		return dpsservice.Enrollment{}, err
 	case l.isExactly(want, keys, found):
-		return dpsservice.IndividualEnrollment{Entry: dpsservice.Entry{
+		return dpsservice.Enrollment{
 			Etag: found.Etag, CreatedDateTimeUtc: found.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: found.LastUpdatedDateTimeUtc,
-		}}, nil
+		}, nil
 	case !r.reread(found, known).same(known):
-		return dpsservice.IndividualEnrollment{}, &movedError{r.reread(found, known).differences(known)}
+		return dpsservice.Enrollment{}, &movedError{r.reread(found, known).differences(known)}
 	}
-	return l.put(ctx, want.ID, entryOf(want, keys), found.Etag)
+	return l.entries.Put(ctx, want.ID, entryOf(want, keys), found.Etag)
 }
 
 // remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it anew.
@@ -78,7 +78,7 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 		}
 	}
 	// The version that was compared: what somebody else makes of it meanwhile stays.
-	if err := l.remove(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
+	if err := l.entries.Delete(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 		return r.updateFailure(want.ID, err)
 	}
 	r.forget(want.ID)
@@ -86,7 +86,7 @@ func (r *setRun) remake(ctx context.Context, l lifecycle, want declared, known r
 	if err != nil {
 		return err
 	}
-	stored, err := l.put(ctx, want.ID, entryOf(want, keys), "")
+	stored, err := l.entries.Put(ctx, want.ID, entryOf(want, keys), "")
 	if err != nil {
 		r.doubt(want.ID, r.record(want, keys, ""), err)
 		return l.failure("create", want.ID, err)

@@ -271,3 +271,18 @@ func (d digester) reread(found held, known record) record {
 	}
 	return r
 }
+
+// changeOf compares what the service holds with the digests of the state, as the function changeOf does with an entry known in full.
+func (d digester) changeOf(found held, known record) change {
+	differs := func(a, b string) bool { return b != "" && a != b }
+	now, keys := d.reread(found, known), foundKeys(found)
+	c := change{isCreatedAgain: differs(now.created, known.created)}
+	if known.primary != "" && !d.agreesKey(keys.PrimaryKey, known.primary) {
+		c.primaryKey = keys.PrimaryKey
+	}
+	if known.secondary != "" && !d.agreesKey(keys.SecondaryKey, known.secondary) {
+		c.secondaryKey = keys.SecondaryKey
+	}
+	c.isWrittenAgain = differs(now.updated, known.updated) && now.same(known)
+	return c
+}

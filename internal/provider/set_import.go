@@ -69,8 +69,8 @@ func (r *setRun) named(ctx context.Context, names string) ([]string, error) {
 		if err != nil {
 			return nil, r.failure("import", names, err)
 		}
-		if strings.HasPrefix(strings.ToLower(entry.RegistrationID), strings.ToLower(prefix)) {
-			ids = append(ids, entry.RegistrationID)
+		if strings.HasPrefix(strings.ToLower(entry.ID), strings.ToLower(prefix)) {
+			ids = append(ids, entry.ID)
 		}
 	}
 	return ids, nil

@@ -2,11 +2,10 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
-
-	p "github.com/pulumi/pulumi-go-provider"
 
 	"evenkeel/dpsservice"
 )
@@ -20,7 +19,7 @@ func (r *setRun) own(ctx context.Context, ids []string) []string {
 		return ids
 	}
 	var moved []string
-	err := r.survey(ctx, versioned, func(id string, entry dpsservice.IndividualEnrollment) {
+	err := r.survey(ctx, versioned, func(id string, entry dpsservice.Enrollment) {
 		if entry.Etag != r.known(id).etag {
 			moved = append(moved, id)
 		}
@@ -38,29 +37,19 @@ func (r *setRun) own(ctx context.Context, ids []string) []string {
 	return slices.DeleteFunc(ids, func(id string) bool { return others[id] })
 }
 
-// isLost decides on an enrollment of which there is another version than that of the state, as lifecycle.ownVersion does.
+// isLost reports whether an enrollment of which the service holds another version than the state is no longer this set's to delete. One
+// of another owner leaves the set; one whose owner cannot be determined is a failure.
 func (r *setRun) isLost(ctx context.Context, id string, found held, known record) bool {
-	now, urn := r.reread(found, known), r.of(id).urn
-	isNew := func(key, digest, slot string) bool {
-		return digest != "" && !r.agreesKey(key, digest) && isMadeFor(key, urn, slot)
-	}
-	keys, why := foundKeys(found), ""
+	err := r.of(id).mayDelete(ctx, id, r.changeOf(found, known))
 	switch {
-	case known.created != "" && now.created != known.created:
-		why = createdAgain
-	case isNew(keys.PrimaryKey, known.primary, primarySlot), isNew(keys.SecondaryKey, known.secondary, secondarySlot):
-		why = keysRenewed
-	}
-	if why != "" {
-		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and leaves this stack: %s", id, r.host, why)
+	case err == nil:
+		return false
+	case errors.Is(err, errKept):
 		r.forget(id)
-		return true
+	default:
+		r.fail(ctx, err)
 	}
-	if known.updated != "" && now.updated != known.updated && now.same(known) {
-		r.fail(ctx, r.rewritten(id))
-		return true
-	}
-	return false
+	return true
 }
 
 // unclaimed returns the enrollments on which no other resource of this run has a claim. Those that another one has leave the set; those
@@ -101,7 +90,7 @@ func (r *setRun) refuseUnkeyed(ctx context.Context, want []declared) error {
 		return nil
 	}
 	var there []string
-	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.IndividualEnrollment) { there = append(there, id) }); err != nil {
+	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.Enrollment) { there = append(there, id) }); err != nil {
 		return err
 	}
 	if len(there) == 0 {

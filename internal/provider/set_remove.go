@@ -68,9 +68,9 @@ func (r *setRun) remove(ctx context.Context, ids []string) []string {
 	if len(ids) == 0 {
 		return nil
 	}
-	entries := make([]dpsservice.IndividualEnrollment, len(ids))
+	entries := make([]dpsservice.Enrollment, len(ids))
 	for i, id := range ids {
-		entries[i].RegistrationID = id
+		entries[i].ID = id
 	}
 	result, err := r.entries.Bulk(ctx, dpsservice.BulkDelete, entries)
 	if err != nil {

@@ -26,7 +26,6 @@ const (
 type setRun struct {
 	lifecycle
 	digester
-	entries dpsservice.Collection[dpsservice.IndividualEnrollment]
 	// owner is the set in this life of it: the key of its digests is made with it.
 	owner owner
 	// dropsRecords says that the registration record of a device goes with its enrollment.
@@ -45,7 +44,7 @@ type setRun struct {
 }
 
 func beginSet(ctx context.Context, key string, devices map[string]string) (*setRun, error) {
-	l, err := begin(ctx, individualsName)
+	l, err := begin(ctx, individual)
 	if err != nil {
 		return nil, err
 	}
@@ -53,11 +52,7 @@ func beginSet(ctx context.Context, key string, devices map[string]string) (*setR
 	if err != nil {
 		return nil, err
 	}
-	client, err := infer.GetConfig[*Config](ctx).service()
-	if err != nil {
-		return nil, err
-	}
-	r := &setRun{lifecycle: l, digester: digests, entries: client.Individuals(), owner: owner{l.urn, key}, devices: map[string]string{}, spelled: map[string]string{}}
+	r := &setRun{lifecycle: l, digester: digests, owner: owner{l.urn, key}, devices: map[string]string{}, spelled: map[string]string{}}
 	for id, text := range devices {
 		r.devices[id], r.spelled[strings.ToLower(id)] = text, id
 	}
@@ -193,7 +188,7 @@ func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
 func byID(failures []dpsservice.BulkFailure) map[string]dpsservice.BulkFailure {
 	failed := map[string]dpsservice.BulkFailure{}
 	for _, f := range failures {
-		failed[strings.ToLower(f.RegistrationID)] = f
+		failed[strings.ToLower(f.ID)] = f
 	}
 	return failed
 }
@@ -201,6 +196,6 @@ func byID(failures []dpsservice.BulkFailure) map[string]dpsservice.BulkFailure {
 // of is the lifecycle of one enrollment of the set: the keys made for it are marked as its own.
 func (r *setRun) of(id string) lifecycle {
 	l := r.lifecycle
-	l.urn += "::" + strings.ToLower(id)
+	l.mark += "::" + strings.ToLower(id)
 	return l
 }

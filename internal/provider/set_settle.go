@@ -21,7 +21,7 @@ const (
 )
 
 // survey visits those of the enrollments that exist, one at a time, as the service tells them without keys.
-func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string, entry dpsservice.IndividualEnrollment)) error {
+func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string, entry dpsservice.Enrollment)) error {
 	if len(ids) > fewDevices {
 		wanted := make(map[string]string, len(ids))
 		for _, id := range ids {
@@ -31,7 +31,7 @@ func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string,
 			if err != nil {
 				return r.failure("read", "*", err)
 			}
-			found := strings.ToLower(entry.RegistrationID)
+			found := strings.ToLower(entry.ID)
 			id, is := wanted[found]
 			if !is {
 				continue
@@ -46,7 +46,7 @@ func (r *setRun) survey(ctx context.Context, ids []string, visit func(id string,
 	var mu sync.Mutex
 	var failed error
 	inParallel(ctx, ids, func(id string) {
-		entry, err := r.get(ctx, id)
+		entry, err := r.entries.Get(ctx, id)
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -72,7 +72,7 @@ func (r *setRun) learnEtags(ctx context.Context, ids []string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	return r.survey(ctx, ids, func(id string, entry dpsservice.IndividualEnrollment) {
+	return r.survey(ctx, ids, func(id string, entry dpsservice.Enrollment) {
 		if made := r.known(id); r.settings(heldBy(r.host, entry).declared) == made.settings {
 			r.note(id, r.stamped(made, entry.Etag, entry.CreatedDateTimeUtc, entry.LastUpdatedDateTimeUtc))
 		}
@@ -93,7 +93,7 @@ func (r *setRun) settle(ctx context.Context, needs func(record) bool) error {
 		return nil
 	}
 	there, doubtful := map[string]bool{}, []string(nil)
-	err := r.survey(ctx, open, func(id string, entry dpsservice.IndividualEnrollment) {
+	err := r.survey(ctx, open, func(id string, entry dpsservice.Enrollment) {
 		there[id] = true
 		made := r.known(id)
 		// Nobody changed it since it was made, so its keys are those that were sent.
@@ -128,7 +128,7 @@ func isUnanswered(r record) bool { return r.etag == unanswered }
 func (r *setRun) refresh(ctx context.Context, visit func(held)) error {
 	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)), func(id string) bool { return r.known(id).etag == gone })
 	there, moved := make(map[string]bool, len(ids)), []string(nil)
-	err := r.survey(ctx, ids, func(id string, entry dpsservice.IndividualEnrollment) {
+	err := r.survey(ctx, ids, func(id string, entry dpsservice.Enrollment) {
 		if there[id] = true; entry.Etag != r.known(id).etag {
 			moved = append(moved, id)
 		}

@@ -55,6 +55,8 @@ func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.SecondaryCertificate, "The secondary certificate that the service holds.")
 }
 
+func (r *Record) record() *Record { return r }
+
 // Life tells a resource from the one that it replaced. See claims.
 type Life struct {
 	Instance *string `pulumi:"instance,optional"`
@@ -65,6 +67,8 @@ func (l *Life) Annotate(an infer.Annotator) {
 	an.Describe(&l.Instance, "Tells this resource from the one that it replaced, which has the same name and may have the same id. "+
 		"It means nothing to the service; resources of older versions have none.")
 }
+
+func (l *Life) life() *Life { return l }
 
 // Capabilities are a device's capabilities.
 type Capabilities struct {

@@ -44,16 +44,14 @@ func keysOf(a *Attestation) dpsservice.SymmetricKey {
 }
 
 // entryOf makes the whole entry to send: what is declared, with keys for symmetric-key attestation.
-func entryOf(d declared, keys dpsservice.SymmetricKey) dpsservice.IndividualEnrollment {
-	entry := dpsservice.IndividualEnrollment{
-		RegistrationID:            d.ID,
+func entryOf(d declared, keys dpsservice.SymmetricKey) dpsservice.Enrollment {
+	entry := dpsservice.Enrollment{
+		ID:                        d.ID,
 		DeviceID:                  d.DeviceID,
 		OptionalDeviceInformation: d.DeviceInformation,
-		Entry: dpsservice.Entry{
-			Attestation:    attestationOf(d.Attestation, keys),
-			IotHubHostName: d.IotHubHostName,
-			IotHubs:        d.IotHubs,
-		},
+		Attestation:               attestationOf(d.Attestation, keys),
+		IotHubHostName:            d.IotHubHostName,
+		IotHubs:                   d.IotHubs,
 	}
 	if d.ProvisioningStatus != nil {
 		status := strings.ToLower(string(*d.ProvisioningStatus))
@@ -109,9 +107,9 @@ func certificatesOf(pair *CertificatePair) *dpsservice.X509Certificates {
 }
 
 // heldBy reads an entry as the service answered it. Its attestation holds symmetric keys where the answer did.
-func heldBy(host string, entry dpsservice.IndividualEnrollment) held {
+func heldBy(host string, entry dpsservice.Enrollment) held {
 	h := held{
-		declared: declared{ID: entry.RegistrationID, DeviceID: entry.DeviceID, DeviceInformation: entry.OptionalDeviceInformation},
+		declared: declared{ID: entry.ID, DeviceID: entry.DeviceID, DeviceInformation: entry.OptionalDeviceInformation},
 		Record: Record{
 			ServiceHost: host, Etag: entry.Etag,
 			CreatedDateTimeUtc: entry.CreatedDateTimeUtc, LastUpdatedDateTimeUtc: entry.LastUpdatedDateTimeUtc,
