@@ -170,27 +170,13 @@ func newInstance() *string {
 	return &instance
 }
 
-type claimsKey struct{}
-
-func withClaims(ctx context.Context, c *claims) context.Context {
-	return context.WithValue(ctx, claimsKey{}, c)
-}
-
-// claimsFrom returns the claims of this run. An operation that was not begun by the engine has empty ones of its own.
-func claimsFrom(ctx context.Context) *claims {
-	if c, is := ctx.Value(claimsKey{}).(*claims); is {
-		return c
-	}
-	return newClaims()
-}
-
 // longestID is how long ids can be. Longer ones are faults, which say nothing of other resources.
 const longestID = 128
 
 // declareOne declares the one id of a resource, and returns the fault of an id that another resource of the stack declares. An unknown id,
 // which arrives empty, is declared when it is known.
 func declareOne(ctx context.Context, path, collection, id string) []enrollment.Fault {
-	if id == "" || collection != linksName && len(id) > longestID {
+	if isEntry := collection == individualsName || collection == groupsName; id == "" || isEntry && len(id) > longestID {
 		return nil
 	}
 	key := claimOf(collection, id)

@@ -197,11 +197,3 @@ func hostOf(inputs property.Map) (host, path string) {
 	}
 	return "", "host"
 }
-
-// text returns what an optional string points to, or "".
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}

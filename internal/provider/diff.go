@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	p "github.com/pulumi/pulumi-go-provider"
-	"github.com/pulumi/pulumi-go-provider/infer"
 
 	"evenkeel/internal/azure/enrollment"
 )
@@ -22,7 +21,7 @@ func diff(ctx context.Context, k kind, want declared, known held) p.DiffResponse
 	if !sameID(want.ID, known.ID) {
 		replace(k.idName)
 	}
-	host := infer.GetConfig[*Config](ctx).host()
+	host := connect(ctx).host
 	isMoved := host != "" && known.ServiceHost != "" && !strings.EqualFold(host, known.ServiceHost)
 	if isMoved {
 		replace("serviceHost")
@@ -55,39 +54,4 @@ func isAnotherQuery(ctx context.Context, want, known string) bool {
 	}
 	before := custom.AsMap().Get("webhookUrl").AsString()
 	return !enrollment.IsMasked(before) && before != want
-}
-
-// identities are the properties of which another value is another object.
-var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
-
-// addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty. Of an attestation
-// of which nothing is known, an absent one's kind is no reason to replace.
-func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
-	if req.Inputs.Get(attestationPath).IsComputed() {
-		delete(response.DetailedDiff, attestationPath)
-		response.DeleteBeforeReplace = false
-	}
-	for name, value := range req.Inputs.All {
-		if !value.HasComputed() || touches(response.DetailedDiff, name) {
-			continue
-		}
-		if response.DetailedDiff == nil {
-			response.DetailedDiff = map[string]p.PropertyDiff{}
-		}
-		kind := p.Update
-		if identities[name] {
-			kind = p.UpdateReplace
-		}
-		response.DetailedDiff[name] = p.PropertyDiff{Kind: kind, InputDiff: true}
-		response.HasChanges = true
-	}
-}
-
-func touches(diff map[string]p.PropertyDiff, name string) bool {
-	for path := range diff {
-		if isWithin(path, name) {
-			return true
-		}
-	}
-	return false
 }

@@ -112,7 +112,7 @@ func (a EnrollmentSetArgs) idOf(item SetItem) string {
 func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[EnrollmentSetArgs]) (infer.CreateResponse[EnrollmentSetState], error) {
 	response := infer.CreateResponse[EnrollmentSetState]{Output: EnrollmentSetState{EnrollmentSetArgs: req.Inputs}}
 	if req.DryRun {
-		response.Output.ServiceHost, response.Output.Devices = infer.GetConfig[*Config](ctx).host(), map[string]string{}
+		response.Output.ServiceHost, response.Output.Devices = connect(ctx).host, map[string]string{}
 		return response, req.Inputs.announce(ctx)
 	}
 	_, want, err := req.Inputs.wanted(ctx)

@@ -82,8 +82,6 @@ func (e *Entra) settings(variables func(string) string) login.Settings {
 	}.WithVariables(variables)
 }
 
-func isOn(b *bool) bool { return b != nil && *b }
-
 // methods are the ways to log in that the configuration chooses, by the property that chooses each.
 func (e *Entra) methods() []string {
 	var chosen []string

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/pulumi/pulumi-go-provider/infer"
-
 	"evenkeel/dpsservice"
 )
 
@@ -31,12 +29,12 @@ type lifecycle struct {
 
 // begin returns the lifecycle of entries of a kind. It fails when the provider is not configured.
 func begin(ctx context.Context, k kind) (lifecycle, error) {
-	config := infer.GetConfig[*Config](ctx)
-	client, err := config.service()
+	connection := connect(ctx)
+	client, err := connection.client()
 	if err != nil {
 		return lifecycle{}, err
 	}
-	l := lifecycle{kind: k, client: client, entries: client.Individuals(), host: client.Host(), claims: claimsFrom(ctx), advice: config.advice}
+	l := lifecycle{kind: k, client: client, entries: client.Individuals(), host: client.Host(), claims: claimsFrom(ctx), advice: connection.advice}
 	if urn := urnFrom(ctx); urn != "" { // a function has none
 		l.urn, l.mark, l.token, l.name = string(urn), string(urn), string(urn.Type()), urn.Name()
 	}

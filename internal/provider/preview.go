@@ -14,7 +14,7 @@ import (
 func preview(ctx context.Context, want declared, known held) held {
 	h := held{declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}, Life: known.Life}
 	if known.ServiceHost == "" { // a creation
-		h.ServiceHost, h.Instance = infer.GetConfig[*Config](ctx).host(), new(string)
+		h.ServiceHost, h.Instance = connect(ctx).host, new(string)
 	}
 	switch kindOf(want.Attestation) {
 	case dpsservice.SymmetricKeyAttestation:

@@ -57,3 +57,22 @@ func privateKeys(path, name string, value property.Value) (paths []string) {
 	}
 	return paths
 }
+
+// hideSecrets respells the failures of properties that are or hold secrets, or an asset, whose text may hold keys: the engine puts the
+// whole value of a property into its message when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same,
+// and there is no such name.
+func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
+	failures = refusePrivateKeys(inputs, failures)
+	for i, failure := range failures {
+		value, named := inputs.GetOk(failure.Property)
+		if !named {
+			continue
+		}
+		whole := property.NewMap(map[string]property.Value{failure.Property: value})
+		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || len(privateKeys("", "", value)) > 0 ||
+			property.New(markSecrets(whole)).HasSecrets() {
+			failures[i].Property = fmt.Sprintf("[%q]", failure.Property)
+		}
+	}
+	return failures
+}

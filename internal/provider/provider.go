@@ -7,7 +7,6 @@ import (
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
@@ -71,31 +70,40 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
-	claims := newClaims()
+	claims, manifests := newClaims(), &sync.Map{}
+	begin := func(ctx context.Context, o operation) context.Context {
+		o.connect = connectionOf
+		return withManifests(within(ctx, o), manifests)
+	}
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
 		claims.reset()
 		return served.Configure(withVariables(ctx, variables), req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
-	manifests := &sync.Map{}
-	adapted.Invoke = invokeWithSecrets(served)
+	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
+		response, err := served.Invoke(begin(ctx, operation{}), req)
+		response.Return = markSecrets(response.Return) // at any depth: infer marks those at its top alone
+		return response, err
+	}
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(withClaims(withManifests(withURN(ctx, req.Urn), manifests), claims), req)
+		response, err := served.Check(begin(ctx, operation{urn: req.Urn, claims: claims}), req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		ctx = withClaims(withOldInputs(withManifests(withURN(ctx, req.Urn), manifests), req.OldInputs), claims)
-		response, err := served.Diff(withUnknown(ctx, property.New(req.Inputs).HasComputed()), req)
+		response, err := served.Diff(begin(ctx, operation{
+			urn: req.Urn, oldInputs: req.OldInputs, claims: claims, isPartlyUnknown: property.New(req.Inputs).HasComputed(),
+		}), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}
 		return response, err
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
-		ctx = withClaims(withURN(ctx, req.Urn), claims)
-		response, err := served.Create(withUnknown(ctx, property.New(req.Properties).HasComputed()), req)
+		response, err := served.Create(begin(ctx, operation{
+			urn: req.Urn, claims: claims, isPartlyUnknown: property.New(req.Properties).HasComputed(),
+		}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
 		}
@@ -103,15 +111,15 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
-		response, err := served.Read(withURN(ctx, req.Urn), req)
+		response, err := served.Read(begin(ctx, operation{urn: req.Urn}), req)
 		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
-			err = fmt.Errorf("import %s: there is no such resource; look at the id, and at what the provider is configured for", req.ID)
+			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
 		}
 		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
 		return response, err
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
+		response, err := served.Update(begin(ctx, operation{urn: req.Urn, oldInputs: req.OldInputs, claims: claims}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -119,32 +127,13 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
-		return served.Delete(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
+		return served.Delete(begin(ctx, operation{urn: req.Urn, oldInputs: req.OldInputs, claims: claims}), req)
 	}
 	return adapted
 }
 
-type urnKey struct{}
-
-func withURN(ctx context.Context, urn resource.URN) context.Context {
-	return context.WithValue(ctx, urnKey{}, urn)
-}
-
-// urnFrom returns the URN of the resource whose operation this is.
-func urnFrom(ctx context.Context) resource.URN {
-	urn, _ := ctx.Value(urnKey{}).(resource.URN)
-	return urn
-}
-
-type oldInputsKey struct{}
-
-// withOldInputs lets Diff, Update and Delete see the inputs of the last operation, which infer does not pass on.
-func withOldInputs(ctx context.Context, old property.Map) context.Context {
-	return context.WithValue(ctx, oldInputsKey{}, old)
-}
-
-// oldInputs are the inputs of the last operation; empty when the engine sent none.
-func oldInputs(ctx context.Context) property.Map {
-	old, _ := ctx.Value(oldInputsKey{}).(property.Map)
-	return old
+// connection returns the way to the configured service, for operations of enrollments.
+func connectionOf(ctx context.Context) connection {
+	c := infer.GetConfig[*Config](ctx)
+	return connection{client: c.service, host: c.host(), advice: c.advice}
 }

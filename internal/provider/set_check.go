@@ -262,15 +262,3 @@ func (c *setChecker) place(f enrollment.Fault, index int) enrollment.Fault {
 	}
 	return enrollment.Fault{Path: c.path, Message: c.tell(rowFault{index, own, c.lines[index], f.Message})}
 }
-
-type unknownKey struct{}
-
-// withUnknown notes in the context that inputs are not all known yet.
-func withUnknown(ctx context.Context, unknown bool) context.Context {
-	return context.WithValue(ctx, unknownKey{}, unknown)
-}
-
-func isPartlyUnknown(ctx context.Context) bool {
-	unknown, _ := ctx.Value(unknownKey{}).(bool)
-	return unknown
-}

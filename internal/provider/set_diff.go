@@ -16,7 +16,7 @@ import (
 // one property. A message counts the devices.
 func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
 	diff, isMoved := map[string]p.PropertyDiff{}, false
-	if host := infer.GetConfig[*Config](ctx).host(); host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
+	if host := connect(ctx).host; host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
 		diff["serviceHost"], isMoved = p.PropertyDiff{Kind: p.UpdateReplace, InputDiff: true}, true
 	}
 	if !isPartlyUnknown(ctx) {

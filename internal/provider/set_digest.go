@@ -34,8 +34,6 @@ const olderParts = 6
 const (
 	// absent stands for a part that a record does not have.
 	absent = "-"
-	// unanswered is the etag of an enrollment of which no answer says whether it was made.
-	unanswered = "?"
 	// gone is the etag of an enrollment that was deleted, while a registration record of its device may be left.
 	gone = "!"
 	// made stands before the digest of a key that the program does not give: it may change without being a drift.

@@ -167,3 +167,14 @@ func (AllocationPolicy) Values() []infer.EnumValue[AllocationPolicy] {
 		{Name: "Custom", Value: AllocationCustom, Description: "A webhook decides."},
 	}
 }
+
+// text returns what an optional string points to, or "".
+func text(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// isOn reports whether an optional flag is set.
+func isOn(b *bool) bool { return b != nil && *b }

@@ -10,6 +10,9 @@ import (
 	"evenkeel/dpsservice"
 )
 
+// unanswered is the etag of an entry whose creation got no answer: nobody knows whether it exists.
+const unanswered = "?"
+
 // isUnconfirmed reports whether nobody knows if the service made the entry: its creation was sent and got no answer, perhaps because the
 // operation was cancelled. The state then holds what was sent.
 func (h held) isUnconfirmed() bool { return h.Etag == unanswered }
