@@ -10,6 +10,7 @@ import (
 
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/login"
+	"evenkeel/internal/provider/entry"
 )
 
 // entraNames are the properties of Entra in the order of the schema's documentation.
@@ -73,12 +74,12 @@ func (e *Entra) Annotate(an infer.Annotator) {
 // settings are those of the login, completed by environment variables.
 func (e *Entra) settings(variables func(string) string) login.Settings {
 	return login.Settings{
-		Environment: text(e.Environment), MetadataHost: text(e.MetadataHost), AuthorityHost: text(e.AuthorityHost),
-		TenantID: text(e.TenantID), ClientID: text(e.ClientID), SubscriptionID: text(e.SubscriptionID), AuxiliaryTenantIDs: e.AuxiliaryTenantIDs,
-		ClientSecret: text(e.ClientSecret), ClientCertificatePath: text(e.ClientCertificatePath), ClientCertificatePassword: text(e.ClientCertificatePassword),
-		UseOIDC: isOn(e.UseOIDC), OIDCToken: text(e.OIDCToken), OIDCTokenFilePath: text(e.OIDCTokenFilePath),
-		OIDCRequestURL: text(e.OIDCRequestURL), OIDCRequestToken: text(e.OIDCRequestToken), OIDCAudience: text(e.OIDCAudience),
-		UseMSI: isOn(e.UseMSI), UseAzureCLI: isOn(e.UseAzureCLI), UseDefault: isOn(e.UseDefault),
+		Environment: entry.Text(e.Environment), MetadataHost: entry.Text(e.MetadataHost), AuthorityHost: entry.Text(e.AuthorityHost),
+		TenantID: entry.Text(e.TenantID), ClientID: entry.Text(e.ClientID), SubscriptionID: entry.Text(e.SubscriptionID), AuxiliaryTenantIDs: e.AuxiliaryTenantIDs,
+		ClientSecret: entry.Text(e.ClientSecret), ClientCertificatePath: entry.Text(e.ClientCertificatePath), ClientCertificatePassword: entry.Text(e.ClientCertificatePassword),
+		UseOIDC: entry.IsOn(e.UseOIDC), OIDCToken: entry.Text(e.OIDCToken), OIDCTokenFilePath: entry.Text(e.OIDCTokenFilePath),
+		OIDCRequestURL: entry.Text(e.OIDCRequestURL), OIDCRequestToken: entry.Text(e.OIDCRequestToken), OIDCAudience: entry.Text(e.OIDCAudience),
+		UseMSI: entry.IsOn(e.UseMSI), UseAzureCLI: entry.IsOn(e.UseAzureCLI), UseDefault: entry.IsOn(e.UseDefault),
 	}.WithVariables(variables)
 }
 
@@ -89,8 +90,8 @@ func (e *Entra) methods() []string {
 		name string
 		on   bool
 	}{
-		{"clientSecret", e.ClientSecret != nil}, {"clientCertificatePath", e.ClientCertificatePath != nil}, {"useOidc", isOn(e.UseOIDC)},
-		{"useMsi", isOn(e.UseMSI)}, {"useAzureCli", isOn(e.UseAzureCLI)}, {"useDefaultAzureCredential", isOn(e.UseDefault)},
+		{"clientSecret", e.ClientSecret != nil}, {"clientCertificatePath", e.ClientCertificatePath != nil}, {"useOidc", entry.IsOn(e.UseOIDC)},
+		{"useMsi", entry.IsOn(e.UseMSI)}, {"useAzureCli", entry.IsOn(e.UseAzureCLI)}, {"useDefaultAzureCredential", entry.IsOn(e.UseDefault)},
 	} {
 		if way.on {
 			chosen = append(chosen, way.name)
@@ -119,10 +120,10 @@ func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 			}
 		}
 	}
-	if isOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
+	if entry.IsOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
 		add("useOidc", "it needs a token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
 	}
-	if err := login.CheckEnvironment(text(e.Environment)); err != nil {
+	if err := login.CheckEnvironment(entry.Text(e.Environment)); err != nil {
 		add("environment", err.Error())
 	}
 	if e.MetadataHost != nil && !hostPort.MatchString(*e.MetadataHost) {

@@ -8,14 +8,15 @@ import (
 
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/sas"
+	"evenkeel/internal/provider/entry"
 )
 
 // functions are what programs can ask for. All but deriveDeviceKey ask the service, in previews too.
 func functions() []infer.InferredFunction {
 	return []infer.InferredFunction{
 		infer.Function(DeriveDeviceKey{}),
-		infer.Function(GetIndividualEnrollment{}),
-		infer.Function(GetEnrollmentGroup{}),
+		infer.Function(entry.GetIndividualEnrollment{}),
+		infer.Function(entry.GetEnrollmentGroup{}),
 		infer.Function(GetRegistration{}),
 		infer.Function(ListRegistrations{}),
 	}
@@ -58,7 +59,7 @@ func (DeriveDeviceKey) Invoke(_ context.Context, req infer.FunctionRequest[Deriv
 	req.Input.GroupKey = enrollment.CleanKey(req.Input.GroupKey)
 	faults := enrollment.CheckRegistrationID("registrationId", req.Input.RegistrationID)
 	faults = append(faults, enrollment.CheckKey("groupKey", req.Input.GroupKey)...)
-	if err := joined(faults); err != nil {
+	if err := entry.JoinFaults(faults); err != nil {
 		return response, fmt.Errorf("derive device key: %w", err)
 	}
 	key, err := sas.DeriveDeviceKey(req.Input.GroupKey, req.Input.RegistrationID)

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/provider/entry"
 )
 
 // freeJSON are the properties whose parts the schema does not name.
@@ -19,7 +20,7 @@ var freeJSON = map[string]bool{"tags": true, "desiredProperties": true, "optiona
 func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
 	for name, value := range inputs.All {
 		for _, path := range privateKeys(name, name, value) {
-			if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return isWithin(path, f.Property) }) {
+			if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return entry.IsWithin(path, f.Property) }) {
 				failures = append(
 					failures,
 					p.CheckFailure{

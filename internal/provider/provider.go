@@ -2,6 +2,8 @@ package provider
 
 import (
 	"context"
+	"evenkeel/internal/provider/entry"
+	"evenkeel/internal/provider/set"
 	"fmt"
 	"sync"
 
@@ -40,9 +42,9 @@ func build() (p.Provider, error) {
 		WithModuleMap(map[tokens.ModuleName]tokens.ModuleName{"provider": "index"}).
 		WithConfig(infer.Config(&Config{})).
 		WithResources(
-			infer.Resource(IndividualEnrollment{}),
-			infer.Resource(EnrollmentGroup{}),
-			infer.Resource(EnrollmentSet{}),
+			infer.Resource(entry.IndividualEnrollment{}),
+			infer.Resource(entry.EnrollmentGroup{}),
+			infer.Resource(set.EnrollmentSet{}),
 			infer.Resource(SharedAccessKey{}),
 			infer.Resource(LinkedHub{}),
 		).
@@ -70,30 +72,30 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
-	claims, manifests := newClaims(), &sync.Map{}
-	begin := func(ctx context.Context, o operation) context.Context {
-		o.connect = connectionOf
-		return withManifests(within(ctx, o), manifests)
+	claims, manifests := entry.NewClaims(), &sync.Map{}
+	begin := func(ctx context.Context, o entry.Operation) context.Context {
+		o.Connect = connectionOf
+		return set.WithManifests(entry.Within(ctx, o), manifests)
 	}
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
-		claims.reset()
+		claims.Reset()
 		return served.Configure(withVariables(ctx, variables), req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
 	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
-		response, err := served.Invoke(begin(ctx, operation{}), req)
+		response, err := served.Invoke(begin(ctx, entry.Operation{}), req)
 		response.Return = markSecrets(response.Return) // at any depth: infer marks those at its top alone
 		return response, err
 	}
 	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(begin(ctx, operation{urn: req.Urn, claims: claims}), req)
+		response, err := served.Check(begin(ctx, entry.Operation{URN: req.Urn, Claims: claims}), req)
 		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		response, err := served.Diff(begin(ctx, operation{
-			urn: req.Urn, oldInputs: req.OldInputs, claims: claims, isPartlyUnknown: property.New(req.Inputs).HasComputed(),
+		response, err := served.Diff(begin(ctx, entry.Operation{
+			URN: req.Urn, OldInputs: req.OldInputs, Claims: claims, IsPartlyUnknown: property.New(req.Inputs).HasComputed(),
 		}), req)
 		if err == nil {
 			addUnknown(req, &response)
@@ -101,8 +103,8 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
-		response, err := served.Create(begin(ctx, operation{
-			urn: req.Urn, claims: claims, isPartlyUnknown: property.New(req.Properties).HasComputed(),
+		response, err := served.Create(begin(ctx, entry.Operation{
+			URN: req.Urn, Claims: claims, IsPartlyUnknown: property.New(req.Properties).HasComputed(),
 		}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
@@ -111,7 +113,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
-		response, err := served.Read(begin(ctx, operation{urn: req.Urn}), req)
+		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
 		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
 			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
 		}
@@ -119,7 +121,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(begin(ctx, operation{urn: req.Urn, oldInputs: req.OldInputs, claims: claims}), req)
+		response, err := served.Update(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -127,13 +129,13 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
-		return served.Delete(begin(ctx, operation{urn: req.Urn, oldInputs: req.OldInputs, claims: claims}), req)
+		return served.Delete(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
 	}
 	return adapted
 }
 
 // connection returns the way to the configured service, for operations of enrollments.
-func connectionOf(ctx context.Context) connection {
+func connectionOf(ctx context.Context) entry.Connection {
 	c := infer.GetConfig[*Config](ctx)
-	return connection{client: c.service, host: c.host(), advice: c.advice}
+	return entry.Connection{Client: c.service, Host: c.host(), Advice: c.advice}
 }

@@ -9,6 +9,7 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/provider/entry"
 )
 
 // Registration is the record that the service keeps of a device's registration.
@@ -98,7 +99,7 @@ func (r *GetRegistrationResult) Annotate(an infer.Annotator) {
 func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[GetRegistrationArgs]) (infer.FunctionResponse[GetRegistrationResult], error) {
 	var response infer.FunctionResponse[GetRegistrationResult]
 	id := req.Input.RegistrationID
-	if err := joined(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
+	if err := entry.JoinFaults(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
 		return response, fmt.Errorf("read registration %q: %w", id, err)
 	}
 	config := infer.GetConfig[*Config](ctx)
@@ -152,7 +153,7 @@ func (r *ListRegistrationsResult) Annotate(an infer.Annotator) {
 func (ListRegistrations) Invoke(ctx context.Context, req infer.FunctionRequest[ListRegistrationsArgs]) (infer.FunctionResponse[ListRegistrationsResult], error) {
 	response := infer.FunctionResponse[ListRegistrationsResult]{Output: ListRegistrationsResult{Registrations: []Registration{}}}
 	id := req.Input.EnrollmentGroupID
-	if err := joined(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
+	if err := entry.JoinFaults(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
 		return response, fmt.Errorf("list registrations of group %q: %w", id, err)
 	}
 	config := infer.GetConfig[*Config](ctx)

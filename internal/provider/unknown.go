@@ -1,6 +1,8 @@
 package provider
 
 import (
+	"evenkeel/internal/provider/entry"
+
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
@@ -73,8 +75,8 @@ var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": tr
 // addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty. Of an attestation
 // of which nothing is known, an absent one's kind is no reason to replace.
 func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
-	if req.Inputs.Get(attestationPath).IsComputed() {
-		delete(response.DetailedDiff, attestationPath)
+	if req.Inputs.Get(entry.AttestationPath).IsComputed() {
+		delete(response.DetailedDiff, entry.AttestationPath)
 		response.DeleteBeforeReplace = false
 	}
 	for name, value := range req.Inputs.All {
@@ -95,7 +97,7 @@ func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 
 func touches(diff map[string]p.PropertyDiff, name string) bool {
 	for path := range diff {
-		if isWithin(path, name) {
+		if entry.IsWithin(path, name) {
 			return true
 		}
 	}
