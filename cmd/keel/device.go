@@ -132,7 +132,7 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 		if err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 			return nil, fmt.Errorf("look for the registration of %q: %w", entry.ID, err)
 		}
-		found[strings.ToLower(entry.ID)] = newState(entry.RegistrationID, individual, r)
+		found[strings.ToLower(entry.ID)] = newState(entry.ID, individual, r)
 	}
 	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
 }
