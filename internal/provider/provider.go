@@ -82,17 +82,7 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return served.Configure(withVariables(ctx, variables), req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
-	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
-		response, err := served.Invoke(begin(ctx, entry.Operation{}), req)
-		response.Return = markSecrets(response.Return) // at any depth: infer marks those at its top alone
-		return response, err
-	}
-	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(begin(ctx, entry.Operation{URN: req.Urn, Claims: claims}), req)
-		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
-		response.Failures = hideSecrets(req.Inputs, response.Failures)
-		return response, err
-	}
+	adaptReading(&adapted, served, claims, begin)
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 		response, err := served.Diff(begin(ctx, entry.Operation{
 			URN: req.Urn, OldInputs: req.OldInputs, Claims: claims, IsPartlyUnknown: property.New(req.Inputs).HasComputed(),
@@ -112,14 +102,6 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		response.Properties = markSecrets(response.Properties)
 		return response, err
 	}
-	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
-		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
-		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
-			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
-		}
-		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
-		return response, err
-	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
 		response, err := served.Update(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
 		if req.DryRun {
@@ -134,7 +116,32 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 	return adapted
 }
 
-// connection returns the way to the configured service, for operations of enrollments.
+// adaptReading does so for the operations that change nothing: Invoke, Check and Read.
+func adaptReading(
+	adapted *p.Provider, served p.Provider, claims *entry.Claims, begin func(context.Context, entry.Operation) context.Context,
+) {
+	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
+		response, err := served.Invoke(begin(ctx, entry.Operation{}), req)
+		response.Return = markSecrets(response.Return) // at any depth: infer marks those at its top alone
+		return response, err
+	}
+	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		response, err := served.Check(begin(ctx, entry.Operation{URN: req.Urn, Claims: claims}), req)
+		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
+		response.Failures = hideSecrets(req.Inputs, response.Failures)
+		return response, err
+	}
+	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
+		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
+			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
+		}
+		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
+		return response, err
+	}
+}
+
+// connectionOf returns the way to the configured service, for operations of enrollments.
 func connectionOf(ctx context.Context) entry.Connection {
 	c := infer.GetConfig[*Config](ctx)
 	return entry.Connection{Client: c.service, Host: c.host(), Advice: c.advice}
