@@ -86,7 +86,13 @@ func connectionString(host pulumi.StringInput, role string, key pulumi.StringInp
 	return pulumi.Sprintf("HostName=%s;SharedAccessKeyName=%s;SharedAccessKey=%s", host, role, key)
 }
 
-// KeyOf reads the keys of a resource that makes them.
+// KeyOf reads the keys of a resource that makes them. They are marked as secrets here too: in a preview a key is unknown, and the engine
+// does not say of an unknown value that it will be secret. An update plan would then expect plain policies and links, and refuse the
+// first deployment.
 func KeyOf(key *azuredps.SharedAccessKey) Key {
-	return Key{Primary: key.PrimaryKey, Secondary: key.SecondaryKey, Active: key.ActiveKey}
+	return Key{Primary: secretOf(key.PrimaryKey), Secondary: secretOf(key.SecondaryKey), Active: secretOf(key.ActiveKey)}
+}
+
+func secretOf(output pulumi.StringOutput) pulumi.StringOutput {
+	return pulumi.ToSecret(output).(pulumi.StringOutput)
 }
