@@ -159,7 +159,8 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 			return err
 		}
 		return declare(ctx, cfg, target.Cloud{
-			Resources: pulumi.Provider(local), Questions: pulumi.Provider(local), Links: pulumi.Composite(), Tiers: pulumi.Composite(),
+			Resources: pulumi.Provider(local), Lookup: pulumi.Provider(local),
+			Hub: pulumi.Composite(pulumi.Provider(local), topology.FixedLocation), Service: pulumi.Composite(pulumi.Provider(local), topology.FixedLocation),
 		})
 	})
 }
