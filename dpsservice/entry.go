@@ -88,13 +88,13 @@ type X509Certificates struct {
 	Secondary *X509Certificate `json:"secondary,omitempty"`
 }
 
-// X509Certificate is a certificate: its text in requests, what the service tells of it in answers.
+// X509Certificate is a certificate: its text in requests, its properties in answers.
 type X509Certificate struct {
 	Certificate string               `json:"certificate,omitempty"`
 	Info        *X509CertificateInfo `json:"info,omitempty"`
 }
 
-// X509CertificateInfo is what the service tells of a certificate; thumbprints and serial number are hexadecimal digits.
+// X509CertificateInfo holds the properties of a certificate; thumbprints and serial number are hexadecimal digits.
 type X509CertificateInfo struct {
 	SubjectName      string `json:"subjectName"`
 	SHA1Thumbprint   string `json:"sha1Thumbprint"`

@@ -121,7 +121,7 @@ func (c *Config) roots() (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the provider's caFile %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("the provider's caFile %s contains no PEM certificate", file)
 	}
 	return roots, nil
 }

@@ -88,7 +88,7 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 		}
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value != nil {
-				add(path, "the connection string holds it already: set one or the other")
+				add(path, "the connection string contains it: set one or the other")
 			}
 		}
 	} else if c.PolicyName != nil || c.Key != nil {

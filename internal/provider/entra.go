@@ -57,7 +57,7 @@ func (e *Entra) Annotate(an infer.Annotator) {
 	an.Describe(&e.UseOIDC, "Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` "+
 		"with `oidcRequestToken`; or `ARM_USE_OIDC`.")
 	an.Describe(&e.OIDCToken, "The other issuer's token; or `ARM_OIDC_TOKEN`.")
-	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
+	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
 	an.Describe(&e.OIDCRequestURL, "Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
 	an.Describe(&e.OIDCRequestToken, "The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
 	an.Describe(&e.OIDCAudience, "The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.")

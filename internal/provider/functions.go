@@ -39,13 +39,13 @@ type DeriveDeviceKeyResult struct {
 // Annotate describes the function in the schema.
 func (f *DeriveDeviceKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "deriveDeviceKey")
-	an.Describe(f, "Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It asks no service.")
+	an.Describe(f, "Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It calls no service.")
 }
 
 // Annotate describes the inputs in the schema.
 func (a *DeriveDeviceKeyArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.GroupKey, "Primary or secondary key of the enrollment group, base64.")
-	an.Describe(&a.RegistrationID, "Registration id of the device, in exactly the spelling that the device registers with.")
+	an.Describe(&a.RegistrationID, "Registration id of the device, exactly as the device spells it when it registers.")
 }
 
 // Annotate describes the answer in the schema.

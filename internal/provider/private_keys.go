@@ -25,7 +25,7 @@ func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.Check
 					failures,
 					p.CheckFailure{
 						Property: path,
-						Reason:   "a private key is here: take it out, the state would keep it in plain text",
+						Reason:   "contains a private key: remove it, the state would keep it in plain text",
 					},
 				)
 			}

@@ -24,7 +24,7 @@ func markUnknown(properties property.Map) property.Map {
 	return properties
 }
 
-// isEmptyOutput reports whether an output is an empty text, an empty map, or a certificate of which nothing is told.
+// isEmptyOutput reports whether an output is an empty text, an empty map, or a certificate without properties.
 func isEmptyOutput(value property.Value) bool {
 	if value.IsString() {
 		return value.AsString() == ""
@@ -72,7 +72,7 @@ func unknownLike(present, value property.Value) property.Value {
 // identities are the properties of which another value is another object.
 var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
 
-// addUnknown makes every property that holds an unknown value part of a diff: typed values cannot tell unknown from empty. Of an attestation
+// addUnknown makes every property that holds an unknown value part of a diff: typed values do not distinguish unknown from empty. Of an attestation
 // of which nothing is known, an absent one's kind is no reason to replace.
 func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 	if req.Inputs.Get(entry.AttestationPath).IsComputed() {

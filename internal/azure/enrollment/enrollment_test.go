@@ -120,7 +120,7 @@ func TestHubLists(t *testing.T) {
 		{"Static", []string{a}, ""},
 		{"static", nil, "exactly one hub, got 0"},
 		{"STATIC", []string{a, b}, "exactly one hub, got 2"},
-		{"", []string{a, strings.ToUpper(a)}, "stands twice"},
+		{"", []string{a, strings.ToUpper(a)}, "duplicate hub"},
 		{"", []string{"hub-1"}, "not a full host name"},
 		{"", []string{"https://" + a}, "not a full host name"},
 		{"", []string{a + ":8883"}, "not a full host name"},
@@ -170,7 +170,7 @@ func TestCertificates(t *testing.T) {
 		{"empty", "", enrollment.Client, "neither PEM"},
 		{"nonsense", "nonsense", enrollment.Client, "neither PEM"},
 		{"base64 of something else", "bm90aGluZw==", enrollment.Client, "neither PEM"},
-		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "a thumbprint stands"},
+		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "got a thumbprint"},
 		{"a cut PEM", leaf[:100], enrollment.Client, "no END line"},
 		{"a private key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", enrollment.Client, "a private key"},
 	}

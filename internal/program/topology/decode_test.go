@@ -169,7 +169,7 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
 	)
 	if len(told) != 1 ||
-		!strings.HasPrefix(told[0], "devices[0].certificate: a private key stands where a certificate should") {
+		!strings.HasPrefix(told[0], "devices[0].certificate: contains a private key: remove it") {
 		t.Errorf("got %q, want what is wrong with the certificate alone", told)
 	}
 }

@@ -2,7 +2,7 @@ package entry
 
 import "github.com/pulumi/pulumi-go-provider/infer"
 
-// Attestation says how a device, or every device of a group, proves who it is. At most one member is set; none means a
+// Attestation is how a device, or every device of a group, authenticates. At most one member is set; none means a
 // symmetric key that the provider makes.
 //
 // Source: AttestationMechanism of the service API 2021-10-01.
@@ -15,7 +15,7 @@ type Attestation struct {
 // Annotate describes the type in the schema.
 func (a *Attestation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Attestation")
-	an.Describe(a, "How devices prove who they are. Set one member at most; without one, the provider makes a pair of symmetric keys.")
+	an.Describe(a, "How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.")
 	an.Describe(&a.SymmetricKey, "Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.")
 	an.Describe(&a.X509, "X.509 certificates.")
 	an.Describe(&a.TPM, "A Trusted Platform Module. For individual enrollments only.")
@@ -30,7 +30,7 @@ type SymmetricKey struct {
 // Annotate describes the type in the schema.
 func (k *SymmetricKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "SymmetricKey")
-	an.Describe(k, "A pair of symmetric keys. A key left out is made when the enrollment is created and kept ever after; it is never written into the inputs.")
+	an.Describe(k, "A pair of symmetric keys. A key that is left out is generated when the enrollment is created, and kept from then on; it is never written into the inputs.")
 	an.Describe(&k.PrimaryKey, "Primary key: base64 of 16 to 64 bytes.")
 	an.Describe(&k.SecondaryKey, "Secondary key: base64 of 16 to 64 bytes.")
 }
@@ -93,7 +93,7 @@ func (t *TPMAttestation) Annotate(an infer.Annotator) {
 	an.Describe(&t.StorageRootKey, "Public storage root key, in the same form.")
 }
 
-// CertificateInfo is what the service tells of a certificate it holds.
+// CertificateInfo is what the service returns of a certificate.
 type CertificateInfo struct {
 	SubjectName      string `pulumi:"subjectName"`
 	IssuerName       string `pulumi:"issuerName"`
@@ -107,7 +107,7 @@ type CertificateInfo struct {
 // Annotate describes the type in the schema.
 func (c *CertificateInfo) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CertificateInfo")
-	an.Describe(c, "What the service tells of a certificate that it holds.")
+	an.Describe(c, "What the service returns of a certificate that it has.")
 	an.Describe(&c.SubjectName, "Subject of the certificate.")
 	an.Describe(&c.IssuerName, "Issuer of the certificate.")
 	an.Describe(&c.SHA1Thumbprint, "SHA-1 thumbprint, in hexadecimal digits.")

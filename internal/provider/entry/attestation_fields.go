@@ -6,7 +6,7 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// AttestationPath is the path of the field that says which kind of attestation it is. It stands before the fields of its parts.
+// AttestationPath is the path of the field that says which kind of attestation it is. It precedes the fields of its parts.
 const AttestationPath = "attestation"
 
 var attestationFields = []field{
@@ -76,7 +76,7 @@ func certificateField(path string, pair func(*Attestation) *CertificatePair, cer
 	}
 }
 
-// adoptX509 takes over the certificates, keeping the text of those that are the same: the service tells their thumbprints only.
+// adoptX509 takes over the certificates, keeping the text of those that are the same: the service returns their thumbprints only.
 func adoptX509(w *Declared, g Held) {
 	adopted := &X509Attestation{CAReferences: g.Attestation.X509.CAReferences}
 	adopted.ClientCertificates = adoptPair(ClientPair(w.Attestation), ClientPair(g.Attestation))
@@ -109,7 +109,7 @@ func (c CertificatePair) SecondaryThumbprint() string {
 	return certificateIdentity(*c.Secondary)
 }
 
-// certificateIdentity returns the thumbprint of a certificate in any of its forms, and the text itself when it is none.
+// certificateIdentity returns the thumbprint of a certificate in any of its forms, and the text itself when it is not a certificate.
 func certificateIdentity(text string) string {
 	if certificate, err := enrollment.ParseCertificate(text); err == nil {
 		return enrollment.ThumbprintMark + enrollment.Thumbprint(certificate)

@@ -39,13 +39,13 @@ func CheckSettings(id string, s Settings, group bool, now time.Time) []enrollmen
 	}
 	faults = append(faults, enrollment.CheckHubs("iotHubs", needsHub, s.IotHubs)...)
 	canonical, decided := enrollment.CanonicalPolicy(policy)
-	decided = decided || s.AllocationPolicy == nil // neither unknown nor a fault of its own
+	decided = decided || s.AllocationPolicy == nil // neither unknown nor an error that is reported already
 	switch c := s.CustomAllocation; {
 	case c != nil:
 		faults = append(faults, enrollment.CheckWebhook("customAllocation.webhookUrl", c.WebhookURL)...)
 		faults = append(faults, enrollment.CheckWebhookVersion("customAllocation.apiVersion", c.APIVersion)...)
 		if decided && canonical != enrollment.Custom {
-			faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "a webhook is only asked under the allocation policy custom"})
+			faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "a webhook is only used with the allocation policy custom"})
 		}
 	case canonical == enrollment.Custom:
 		faults = append(faults, enrollment.Fault{Path: "customAllocation", Message: "the allocation policy custom needs a webhook"})

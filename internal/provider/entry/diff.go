@@ -46,7 +46,7 @@ func diff(ctx context.Context, k Kind, want Declared, known Held) p.DiffResponse
 }
 
 // isAnotherQuery reports whether the program gives a webhook another query than before, where only the service knows the one in force: an
-// import tells it masked, so that any query agrees with it.
+// import returns it masked, so that any query agrees with it.
 func isAnotherQuery(ctx context.Context, want, known string) bool {
 	custom := OldInputs(ctx).Get("customAllocation")
 	if !enrollment.IsMasked(known) || !custom.IsMap() || !custom.AsMap().Get("webhookUrl").IsString() {

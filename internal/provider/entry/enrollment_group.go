@@ -34,7 +34,7 @@ type EnrollmentGroupState struct {
 // Annotate describes the resource in the schema.
 func (g *EnrollmentGroup) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentGroup")
-	an.Describe(g, "Lets every device register that proves to belong to the group, by a key derived from the group's or by a certificate that the group's signed.\n\n"+
+	an.Describe(g, "Allows every device to register that proves its membership in the group: by a key derived from the group's key, or by a certificate that the group's certificate signed.\n\n"+
 		"Import it by `{service host}/enrollmentGroups/{enrollmentGroupId}`.")
 }
 

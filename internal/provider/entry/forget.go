@@ -11,14 +11,14 @@ import (
 )
 
 // Cleanup is what enrollments, groups and sets say of their deletion. It is the stack's own business: the service knows nothing of it, so
-// a change of it is no change of the entry, and Delete goes by the last inputs.
+// a change of it does not change the entry, and Delete uses the last inputs.
 type Cleanup struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations,optional"`
 }
 
 // Annotate describes the property in the schema.
 func (c *Cleanup) Annotate(an infer.Annotator) {
-	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; "+
+	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; "+
 		"false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.")
 }
 
@@ -90,7 +90,7 @@ func (l Lifecycle) deleteKnown(ctx context.Context, entry string, known Held, fo
 	return l.DropRecords(ctx, entry)
 }
 
-// DropRecords deletes the registration records of the entry's devices; there may be none.
+// DropRecords deletes the registration records of the entry's devices, if there are any.
 func (l Lifecycle) DropRecords(ctx context.Context, entry string) error {
 	ids := []string{entry}
 	if l.isGroup {

@@ -36,7 +36,7 @@ type IndividualEnrollmentState struct {
 // Annotate describes the resource in the schema.
 func (e *IndividualEnrollment) Annotate(an infer.Annotator) {
 	an.SetToken("index", "IndividualEnrollment")
-	an.Describe(e, "Lets one device register with the provisioning service.\n\n"+
+	an.Describe(e, "Allows one device to register with the provisioning service.\n\n"+
 		"Import it by `{service host}/enrollments/{registrationId}`.")
 }
 

@@ -47,14 +47,14 @@ func Begin(ctx context.Context, k Kind) (Lifecycle, error) {
 // ResourceID is the Pulumi id of an entry.
 func (l Lifecycle) ResourceID(id string) string { return ResourceID(l.Host, l.collection, id) }
 
-// own checks that an existing resource lies in the configured provisioning service, and returns the entry's id there.
+// own checks that an existing resource belongs to the configured provisioning service, and returns the entry's id there.
 func (l Lifecycle) own(id string) (string, error) {
 	host, entry, err := ParseID(id, l.collection)
 	if err != nil {
 		return "", err
 	}
 	if host != l.Host {
-		return "", fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, l.Host)
+		return "", fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, l.Host)
 	}
 	return entry, nil
 }
@@ -261,7 +261,7 @@ func (l Lifecycle) change(ctx context.Context, want Declared, known Held) (Held,
 
 // MissingError is the error of an update of an entry that does not exist any more.
 func (l Lifecycle) MissingError(id string, err error) error {
-	return fmt.Errorf("update enrollment %q: it is gone from %s; run pulumi refresh, then pulumi up makes it anew: %w", id, l.Host, err)
+	return fmt.Errorf("update enrollment %q: it does not exist at %s any more; run pulumi refresh, then pulumi up to create it again: %w", id, l.Host, err)
 }
 
 func (l Lifecycle) changedMeanwhile(id string, changed []field) error {
@@ -285,7 +285,7 @@ func (l Lifecycle) KeepKeys(ctx context.Context, id string, given dpsservice.Sym
 			return given, err
 		}
 		if attestation.SymmetricKey == nil {
-			return given, errors.New("the service does not tell the keys to keep")
+			return given, errors.New("the service does not return the keys to keep")
 		}
 		own = *attestation.SymmetricKey
 	}

@@ -26,8 +26,8 @@ type GetIndividualEnrollmentResult struct {
 // Annotate describes the function in the schema.
 func (f *GetIndividualEnrollment) Annotate(an infer.Annotator) {
 	an.SetToken("index", "getIndividualEnrollment")
-	an.Describe(f, "Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are told by their thumbprints. "+
-		"It fails when there is none.")
+	an.Describe(f, "Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are returned as their thumbprints. "+
+		"It fails when the entry does not exist.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -59,8 +59,8 @@ type GetEnrollmentGroupResult struct {
 // Annotate describes the function in the schema.
 func (f *GetEnrollmentGroup) Annotate(an infer.Annotator) {
 	an.SetToken("index", "getEnrollmentGroup")
-	an.Describe(f, "Reads an enrollment group, with its keys, from the configured provisioning service. Certificates are told by their thumbprints. "+
-		"It fails when there is none.")
+	an.Describe(f, "Reads an enrollment group, with its keys, from the configured provisioning service. Certificates are returned as their thumbprints. "+
+		"It fails when the entry does not exist.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -87,7 +87,7 @@ func look(ctx context.Context, k Kind, id string) (Held, error) {
 	}
 	found, exists, err := l.read(ctx, id, Declared{}, Held{})
 	if err == nil && !exists {
-		err = l.Failure("read", id, fmt.Errorf("%s holds none of that id in %s: %w", l.Host, k.collection, dpsservice.ErrNotFound))
+		err = l.Failure("read", id, fmt.Errorf("%s has no entry with this id in %s: %w", l.Host, k.collection, dpsservice.ErrNotFound))
 	}
 	return found, err
 }

@@ -33,7 +33,7 @@ func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Hel
 	if given == keys { // two stacks that declare one id with the same keys look alike
 		p.GetLogger(ctx).Infof("enrollment %q exists already with the declared keys: this resource manages it now", want.ID)
 	} else {
-		p.GetLogger(ctx).Infof("enrollment %q exists already and was made by this resource: it stays, with new keys", want.ID)
+		p.GetLogger(ctx).Infof("enrollment %q exists already and was created by this resource: it is kept, with new keys", want.ID)
 	}
 	return l.settle(want, stored, keys), nil
 }
@@ -94,12 +94,12 @@ func (l Lifecycle) MayDelete(ctx context.Context, id string, c Change) error {
 	why := ""
 	switch {
 	case c.IsCreatedAgain:
-		why = "it was deleted and created again since"
+		why = "it was deleted and created again"
 	case isMadeFor(c.PrimaryKey, l.Mark, primarySlot), isMadeFor(c.SecondaryKey, l.Mark, secondarySlot):
-		why = "another life of this resource has renewed its keys"
+		why = "a replacement of this resource has renewed its keys"
 	}
 	if why != "" {
-		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and leaves this stack: %s", id, l.Host, why)
+		p.GetLogger(ctx).Warningf("enrollment %q stays at %s and is no longer managed by this stack: %s", id, l.Host, why)
 		return ErrKept
 	}
 	if c.IsWrittenAgain {
@@ -156,11 +156,11 @@ func (l Lifecycle) ownVersion(ctx context.Context, id string, known Held) (Held,
 	return found, l.MayDelete(ctx, id, changeOf(found, known))
 }
 
-// rewritten is the refusal to delete an entry of which nobody can tell whose it is.
+// rewritten is the error of a deletion of an entry whose owner cannot be determined.
 func (l Lifecycle) rewritten(id string) error {
-	return fmt.Errorf("delete enrollment %q: it was written again at %s without a change, as a resource does that takes it over. Nothing was deleted. "+
-		"hint: if another resource declares it, run a whole `pulumi up`, or forget this one: pulumi state delete '%s'; "+
-		"if none does, run `pulumi refresh` and delete it again", id, l.Host, l.URN)
+	return fmt.Errorf("delete enrollment %q: it was rewritten at %s without a change, perhaps by another resource that now manages it. Nothing was deleted. "+
+		"hint: if another resource declares it, run `pulumi up` without targets, or remove this one from the state: pulumi state delete '%s'; "+
+		"if no other resource declares it, run `pulumi refresh` and delete it again", id, l.Host, l.URN)
 }
 
 // yields reports whether an entry that is to be deleted is left to another resource of this run, and says so. It fails when the other one
@@ -180,5 +180,5 @@ func (l Lifecycle) yields(ctx context.Context, id string, known Owner) (bool, er
 // DeclaredElsewhere says why an entry is not deleted that another resource declares without having it.
 func DeclaredElsewhere(urn string) string {
 	return urn + " declares it, but could not be created. Nothing was deleted. " +
-		"hint: mend what kept it from being created, then run `pulumi up` again"
+		"hint: fix the error of its creation, then run `pulumi up` again"
 }

@@ -35,7 +35,7 @@ func preview(ctx context.Context, want Declared, known Held) Held {
 	return h
 }
 
-// wire tells the framework that outputs follow no rule of its own: preview leaves empty what is not known, and markUnknown says so.
+// wire tells the framework that outputs follow none of its rules: preview leaves empty what is not known, and markUnknown says so.
 func wire(f infer.FieldSelector, r *Record, l *Life) {
 	for _, output := range []any{
 		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,

@@ -20,12 +20,12 @@ type Settings struct {
 
 // Annotate describes the properties in the schema.
 func (s *Settings) Annotate(an infer.Annotator) {
-	an.Describe(&s.Attestation, "How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.")
+	an.Describe(&s.Attestation, "How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.")
 	an.Describe(&s.ProvisioningStatus, "Whether devices may register: `enabled` (the default) or `disabled`.")
 	an.Describe(&s.Capabilities, "Capabilities of the devices.")
-	an.Describe(&s.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data are reset.")
-	an.Describe(&s.ReprovisionPolicy, "What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.")
-	an.Describe(&s.AllocationPolicy, "How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.")
+	an.Describe(&s.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
+	an.Describe(&s.ReprovisionPolicy, "What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.")
+	an.Describe(&s.AllocationPolicy, "How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.")
 	an.Describe(&s.CustomAllocation, "The webhook that decides, for the policy `custom`.")
 	an.Describe(&s.IotHubs, "Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.")
 	an.Describe(&s.IotHubHostName, "The older way to name the one hub of the policy `static`; use `iotHubs`.")
@@ -46,26 +46,26 @@ type Record struct {
 // Annotate describes the properties in the schema.
 func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.ServiceHost, "Host name of the provisioning service that holds the enrollment.")
-	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.")
+	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the enrollment was created, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the enrollment was last changed, in UTC.")
-	an.Describe(&r.PrimaryKey, "The primary symmetric key in force, given or made.")
-	an.Describe(&r.SecondaryKey, "The secondary symmetric key in force, given or made.")
-	an.Describe(&r.PrimaryCertificate, "The primary certificate that the service holds.")
-	an.Describe(&r.SecondaryCertificate, "The secondary certificate that the service holds.")
+	an.Describe(&r.PrimaryKey, "The primary symmetric key in use, given or generated.")
+	an.Describe(&r.SecondaryKey, "The secondary symmetric key in use, given or generated.")
+	an.Describe(&r.PrimaryCertificate, "The primary certificate that the service has.")
+	an.Describe(&r.SecondaryCertificate, "The secondary certificate that the service has.")
 }
 
 func (r *Record) record() *Record { return r }
 
-// Life tells a resource from the one that it replaced. See claims.
+// Life distinguishes a resource from the one that it replaced. See Claims.
 type Life struct {
 	Instance *string `pulumi:"instance,optional"`
 }
 
 // Annotate describes the property in the schema.
 func (l *Life) Annotate(an infer.Annotator) {
-	an.Describe(&l.Instance, "Tells this resource from the one that it replaced, which has the same name and may have the same id. "+
-		"It means nothing to the service; resources of older versions have none.")
+	an.Describe(&l.Instance, "Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. "+
+		"The service does not know it; resources of older versions have none.")
 }
 
 func (l *Life) life() *Life { return l }
@@ -92,8 +92,8 @@ type InitialTwin struct {
 func (i *InitialTwin) Annotate(an infer.Annotator) {
 	an.SetToken("index", "InitialTwin")
 	an.Describe(i, "The twin that a device starts with.")
-	an.Describe(&i.Tags, "Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).")
-	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.")
+	an.Describe(&i.Tags, "Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).")
+	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.")
 }
 
 // ReprovisionPolicy says what happens when a device registers again.
@@ -106,7 +106,7 @@ type ReprovisionPolicy struct {
 func (r *ReprovisionPolicy) Annotate(an infer.Annotator) {
 	an.SetToken("index", "ReprovisionPolicy")
 	an.Describe(r, "What happens when a device registers again.")
-	an.Describe(&r.UpdateHubAssignment, "Whether the hub is chosen anew. When false, the device stays on its hub.")
+	an.Describe(&r.UpdateHubAssignment, "Whether the hub is chosen again. When false, the device stays on its hub.")
 	an.Describe(&r.MigrateDeviceData, "Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.")
 }
 
@@ -120,7 +120,7 @@ type CustomAllocation struct {
 func (c *CustomAllocation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CustomAllocation")
 	an.Describe(c, "The webhook that chooses a hub for the allocation policy `custom`.")
-	an.Describe(&c.WebhookURL, "HTTPS address of the webhook. The service never returns its query string (where a function's key stands), so a change of it made elsewhere is invisible to refresh.")
+	an.Describe(&c.WebhookURL, "HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.")
 	an.Describe(&c.APIVersion, "Version of the entry's form that the webhook receives; 2018-09-01-preview or later.")
 }
 

@@ -27,7 +27,7 @@ func (l Lifecycle) unconfirmed(want Declared, keys dpsservice.SymmetricKey, err 
 }
 
 // confirm looks what became of an unconfirmed entry. One that is not as it was sent is somebody else's: ours is false then. It fails with
-// ErrNotFound when there is none.
+// ErrNotFound when the entry does not exist.
 func (l Lifecycle) confirm(ctx context.Context, known Held) (found Held, ours bool, err error) {
 	if found, err = l.Fetch(ctx, known.ID); err != nil {
 		return found, false, err
@@ -51,7 +51,7 @@ func (l Lifecycle) finish(ctx context.Context, want Declared, known Held) (Held,
 	}
 	taken, err := l.takeOver(ctx, want, found)
 	if err != nil {
-		err = fmt.Errorf("%w; before that, pulumi refresh takes the resource out of the stack", err)
+		err = fmt.Errorf("%w; run pulumi refresh first: it removes the resource from the state", err)
 	}
 	return taken, err
 }

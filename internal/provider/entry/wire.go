@@ -178,7 +178,7 @@ func (h *Held) readKeys(a dpsservice.Attestation) {
 	}
 }
 
-// readCertificates notes what the service tells of a pair, and returns the pair with thumbprints for certificates.
+// readCertificates notes what the service returns of a pair, and returns the pair with thumbprints for certificates.
 func (h *Held) readCertificates(c dpsservice.X509Certificates) *CertificatePair {
 	pair := &CertificatePair{}
 	if c.Primary != nil && c.Primary.Info != nil {

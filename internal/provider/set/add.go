@@ -16,7 +16,7 @@ import (
 func (r *run) add(ctx context.Context, want []entry.Declared) {
 	done, err := r.Claims.Turn(ctx, r.keys(idsOf(want))...)
 	if err != nil {
-		return // cancelled, which apply tells
+		return // canceled, which apply reports
 	}
 	defer done()
 	r.addBulk(ctx, want)
@@ -70,7 +70,7 @@ func isRefusedWhole(err error) bool {
 		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusRequestEntityTooLarge)
 }
 
-// keysFor returns the keys to create an enrollment with, made for it where none are given; none for other kinds of attestation.
+// keysFor returns the keys to create an enrollment with, generated where none are given; empty for other kinds of attestation.
 func (r *run) keysFor(want entry.Declared) (dpsservice.SymmetricKey, error) {
 	if entry.AttestationType(want.Attestation) != dpsservice.SymmetricKeyAttestation {
 		return dpsservice.SymmetricKey{}, nil
@@ -86,7 +86,7 @@ func (r *run) doubt(id string, sent record, err error) {
 	}
 }
 
-// adopt takes over an enrollment that stands where one is to be created, when it is what this very operation sent (sent is empty if
+// adopt takes over an enrollment that exists where one is to be created, when it is what this very operation sent (sent is empty if
 // that cannot be), or when its keys show that an earlier run made it.
 func (r *run) adopt(ctx context.Context, want entry.Declared, sent record) {
 	l := r.of(want.ID)

@@ -19,7 +19,7 @@ func (f itemField) setCell(i *Item, cell string) error {
 	case **bool:
 		flag, err := strconv.ParseBool(strings.ToLower(cell))
 		if *member = &flag; err != nil {
-			return errors.New("it is neither true nor false")
+			return errors.New("must be true or false")
 		}
 		return nil
 	}
@@ -35,7 +35,7 @@ func (f itemField) setCell(i *Item, cell string) error {
 	if err := f.setJSON(i, []byte(cell)); errors.Is(err, errDigits) {
 		return err
 	} else if err != nil {
-		return fmt.Errorf("it is not the JSON object that is needed: %w", err)
+		return fmt.Errorf("not a valid JSON object: %w", err)
 	}
 	return nil
 }

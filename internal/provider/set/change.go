@@ -64,7 +64,7 @@ func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declar
 	return l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), found.Etag)
 }
 
-// remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it anew.
+// remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it again.
 func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared, known record) error {
 	found, err := l.Fetch(ctx, want.ID)
 	if err == nil && !r.reread(found, known).same(known) {
@@ -96,7 +96,7 @@ func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared
 	return nil
 }
 
-// movedError says that somebody else changed an enrollment, and what of it as far as digests tell.
+// movedError is the error of an enrollment that somebody else changed; what names the changed parts, as far as digests show them.
 type movedError struct{ what string }
 
 func (e *movedError) Error() string { return "changed in " + e.what }

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxFaults bounds how many faults of a set are told.
+	// maxFaults bounds how many errors of a set are reported.
 	maxFaults = 50
 	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value
 	// of its own.
@@ -49,10 +49,10 @@ func (EnrollmentSet) Check(
 		known = known && !value.IsComputed()
 	}
 	known = known && !req.NewInputs.Get("idPrefix").IsComputed()
-	told := args
+	checked := args
 	if bad := enrollment.CheckIDPrefix("idPrefix", entry.Text(args.IDPrefix)); len(bad) > 0 {
 		faults = append(faults, bad...)
-		told.IDPrefix = nil // not for every item once more
+		checked.IDPrefix = nil // its error is not repeated for every item
 	}
 	switch {
 	case given != 1:
@@ -61,11 +61,11 @@ func (EnrollmentSet) Check(
 			enrollment.Fault{Path: "items", Message: "set exactly one of items, manifest and manifestText"},
 		)
 	case known:
-		faults = append(faults, itemFaults(ctx, told, unknownOf(req.NewInputs), time.Now())...)
+		faults = append(faults, itemFaults(ctx, checked, unknownOf(req.NewInputs), time.Now())...)
 	}
 	if len(args.Items) > manyItems {
 		p.GetLogger(ctx).
-			Warningf("%d inline items take the engine seconds at each step: put them into a manifest, which it handles as one value", len(args.Items))
+			Warningf("%d inline items slow down every operation by seconds: use a manifest, which the engine handles as one value", len(args.Items))
 	}
 	return infer.CheckResponse[EnrollmentSetArgs]{
 		Inputs:   args,
@@ -73,12 +73,12 @@ func (EnrollmentSet) Check(
 	}, nil
 }
 
-// distinct leaves out faults that are told already.
+// distinct leaves out duplicates.
 func distinct(faults []enrollment.Fault) []enrollment.Fault {
-	told := make(map[enrollment.Fault]bool, len(faults))
+	seen := make(map[enrollment.Fault]bool, len(faults))
 	return slices.DeleteFunc(faults, func(f enrollment.Fault) bool {
-		was := told[f]
-		told[f] = true
+		was := seen[f]
+		seen[f] = true
 		return was
 	})
 }
@@ -159,7 +159,7 @@ func itemFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownPart
 		if faults = append(faults, c.item(i)...); len(faults) >= maxFaults {
 			return append(
 				faults[:maxFaults],
-				enrollment.Fault{Path: path, Message: "there may be more faults: only the first are told"},
+				enrollment.Fault{Path: path, Message: "only the first errors are shown: there may be more"},
 			)
 		}
 	}
@@ -176,14 +176,14 @@ type checker struct {
 	unknown  unknownParts
 	now      time.Time
 	taken    map[entry.ClaimKey]string // the URNs of other resources of the stack that declare an id
-	reported int                       // how many faults of the manifest's rows are told
+	reported int                       // how many errors of the manifest's rows are reported
 }
 
 // item returns the faults of the next item: of what could not be read of its row, and of what was.
 func (c *checker) item(i int) (faults []enrollment.Fault) {
 	first := c.reported
 	for c.reported < len(c.manifest.faults) && c.manifest.faults[c.reported].item <= i {
-		faults = append(faults, enrollment.Fault{Path: c.path, Message: c.tell(c.manifest.faults[c.reported])})
+		faults = append(faults, enrollment.Fault{Path: c.path, Message: c.describe(c.manifest.faults[c.reported])})
 		c.reported++
 	}
 	unread := c.manifest.faults[first:c.reported]
@@ -232,7 +232,7 @@ func (c *checker) faultsOf(index int, item Item) []enrollment.Fault {
 			faults,
 			enrollment.Fault{
 				Path:    "registrationId",
-				Message: fmt.Sprintf("%s stands twice, first %s", enrollment.Quote(item.RegistrationID), at),
+				Message: fmt.Sprintf("%s is a duplicate, first %s", enrollment.Quote(item.RegistrationID), at),
 			},
 		)
 	} else {
@@ -261,5 +261,5 @@ func (c *checker) place(f enrollment.Fault, index int) enrollment.Fault {
 	if c.path == "items" {
 		return enrollment.Fault{Path: itemPath(index) + "." + own, Message: f.Message}
 	}
-	return enrollment.Fault{Path: c.path, Message: c.tell(rowFault{index, own, c.lines[index], f.Message})}
+	return enrollment.Fault{Path: c.path, Message: c.describe(rowFault{index, own, c.lines[index], f.Message})}
 }

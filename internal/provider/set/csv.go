@@ -31,7 +31,7 @@ func readCSV(text string) (manifest, error) {
 			break
 		}
 		if err != nil {
-			line, cause := r.told(err)
+			line, cause := r.position(err)
 			r.m.fault(r.m.add(line), "", line, "%v", cause)
 		} else if !isBlank(row) {
 			r.readRow(row)
@@ -60,8 +60,8 @@ func (r *rowReader) line(cell int) int {
 	return line + r.skipped
 }
 
-// told says where in the file the reader failed, and why.
-func (r *rowReader) told(err error) (line int, cause error) {
+// position returns where in the file the reader failed, and why.
+func (r *rowReader) position(err error) (line int, cause error) {
 	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
 		return parse.Line + r.skipped, fmt.Errorf("character %d: %w", parse.Column, parse.Err)
 	}
@@ -82,12 +82,12 @@ func (r *rowReader) readRow(row []string) {
 				index,
 				"",
 				r.line(n),
-				"it has %d cells, and the first line names %d columns",
+				"the row has %d cells, but the first line names %d columns",
 				len(row),
 				len(r.header),
 			)
 		case r.header[n].name == "":
-			r.m.fault(index, "", r.line(n), "column %d has a cell and no name", n+1)
+			r.m.fault(index, "", r.line(n), "column %d has a value but no name", n+1)
 		case enrollment.HoldsPrivateKey(cell):
 			r.m.fault(index, r.header[n].name, r.line(n), "%v", errPrivateKeyCell)
 			continue
@@ -100,7 +100,7 @@ func (r *rowReader) readRow(row []string) {
 		break
 	}
 	if len(row) < len(r.header) {
-		r.m.fault(index, "", r.line(0), "it has %d cells, and the first line names %d columns", len(row), len(r.header))
+		r.m.fault(index, "", r.line(0), "the row has %d cells, but the first line names %d columns", len(row), len(r.header))
 	}
 	item.cleanKeys()
 	r.m.items[index] = item
@@ -113,10 +113,10 @@ func (r *rowReader) readHeader() error {
 		row, err = r.Read()
 	}
 	if errors.Is(err, io.EOF) {
-		return errors.New("the manifest has no line that names the columns")
+		return errors.New("the manifest has no line with the names of the columns")
 	}
 	if err != nil {
-		line, cause := r.told(err)
+		line, cause := r.position(err)
 		return fmt.Errorf("line %d: %w", line, cause)
 	}
 	line := r.line(0)
@@ -126,14 +126,14 @@ func (r *rowReader) readHeader() error {
 		switch {
 		case name == "":
 		case !known:
-			r.m.fault(-1, "", line, "column %d, %s, is not a property of an enrollment", n+1, enrollment.Quote(name))
+			r.m.fault(-1, "", line, "column %d: unknown property %s", n+1, enrollment.Quote(name))
 		case r.hasColumn(column.name):
-			r.m.fault(-1, "", line, "column %d, %q, is there twice", n+1, name)
+			r.m.fault(-1, "", line, "column %d, %q, is a duplicate", n+1, name)
 		}
 		r.header = append(r.header, column)
 	}
 	if !r.hasColumn("registrationId") {
-		r.m.fault(-1, "", line, "there is no column registrationId: the first line has to name the columns")
+		r.m.fault(-1, "", line, "missing column registrationId: the first line must name the columns")
 	}
 	if len(r.m.faults) > 0 {
 		return rowFaults(r.m.messages())

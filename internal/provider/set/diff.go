@@ -107,7 +107,7 @@ func manifestHash(a EnrollmentSetArgs) string {
 	return a.Manifest.Asset.Hash
 }
 
-// elidedDiff goes by what is known without the manifest: its hash, the defaults, and the devices that a refresh found changed.
+// elidedDiff uses what is known without the manifest: its hash, the defaults, and the devices that a refresh found changed.
 func elidedDiff(inputs EnrollmentSetArgs, state EnrollmentSetState) map[string]p.PropertyDiff {
 	diff := map[string]p.PropertyDiff{}
 	if !sameSource(inputs, state.EnrollmentSetArgs) {

@@ -16,8 +16,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They tell whether the
-// enrollment is the declared one without holding it, and tell nobody a key.
+// record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They show whether the
+// enrollment is the declared one without containing it, and reveal no key.
 type record struct {
 	// etag is empty when the enrollment was made but its etag was not learnt, unanswered when nobody knows whether it was made, and gone
 	// when it was deleted.
@@ -33,15 +33,15 @@ type record struct {
 const olderParts = 6
 
 const (
-	// absent stands for a part that a record does not have.
+	// absent represents a part that a record does not have.
 	absent = "-"
 	// gone is the etag of an enrollment that was deleted, while a registration record of its device may be left.
 	gone = "!"
-	// made stands before the digest of a key that the program does not give: it may change without being a drift.
+	// made precedes the digest of a key that the program does not give: a change of it is not drift.
 	made = "~"
-	// unseen stands for the digest of a webhook whose query the service masked before anybody declared it.
+	// unseen represents the digest of a webhook whose query the service masked before anybody declared it.
 	unseen = "*"
-	// doubted stands for the digest of such a webhook when the manifest that was believed to have its query is another one now.
+	// doubted represents the digest of such a webhook when the manifest that was assumed to have its query has changed.
 	doubted = "?"
 	// digestBytes is how much of a MAC is kept, and timeBytes how much of one of a time.
 	digestBytes, timeBytes = 15, 3
@@ -65,7 +65,7 @@ func parseRecord(s string) record {
 	var r record
 	parts, into := strings.Split(s, " "), r.parts()
 	if len(parts) != len(into) && len(parts) != olderParts {
-		return record{} // equal to nothing, so it is read anew
+		return record{} // equal to nothing, so it is read again
 	}
 	for i, part := range parts {
 		if part != absent {
@@ -138,7 +138,7 @@ type plainDigest struct {
 func newDigester(key string) (digester, error) {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	if err != nil || len(raw) == 0 {
-		return digester{}, fmt.Errorf("the set's state holds no digest key")
+		return digester{}, fmt.Errorf("the set's state has no digest key")
 	}
 	macs := &sync.Pool{New: func() any { return hmac.New(sha256.New, raw) }}
 	return digester{macs, new(atomic.Pointer[plainDigest])}, nil
@@ -251,7 +251,7 @@ func (d digester) agrees(want entry.Declared, known record) bool {
 		d.agreesKey(given.PrimaryKey, known.primary) && d.agreesKey(given.SecondaryKey, known.secondary)
 }
 
-// reread returns the record of what the service answered. The webhook's query is never told, so it is believed to be the known one; and
+// reread returns the record of what the service answered. The service never returns the webhook's query, so it is assumed to be the known one; and
 // which keys the program gives is known from before.
 func (d digester) reread(found entry.Held, known record) record {
 	r := d.record(found.Declared, entry.FoundKeys(found), "")

@@ -41,11 +41,11 @@ var itemFields = []itemField{
 	}, {
 		name: "primaryKey", member: func(i *Item) any { return &i.PrimaryKey }, isKey: true,
 		path: "attestation.symmetricKey.primaryKey",
-		text: "Primary key, base64. Left out, made at creation and kept.",
+		text: "Primary key, base64. Left out, it is generated at creation and kept.",
 	}, {
 		name: "secondaryKey", member: func(i *Item) any { return &i.SecondaryKey }, isKey: true,
 		path: "attestation.symmetricKey.secondaryKey",
-		text: "Secondary key, base64. Left out, made at creation and kept.",
+		text: "Secondary key, base64. Left out, it is generated at creation and kept.",
 	}, {
 		name: "certificate", member: func(i *Item) any { return &i.Certificate },
 		path: "attestation.x509.clientCertificates.primary",

@@ -31,7 +31,7 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 		return response, err
 	}
 	if host != run.Host {
-		return response, fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, run.Host)
+		return response, fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
 	}
 	ids, err := run.named(ctx, names)
 	if err != nil {
@@ -45,7 +45,7 @@ func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[Enrol
 		return response, err
 	}
 	if len(ids) == 0 {
-		return response, fmt.Errorf("import %s: no enrollment has an id that begins so: %w", id, dpsservice.ErrNotFound)
+		return response, fmt.Errorf("import %s: no enrollment id has this prefix: %w", id, dpsservice.ErrNotFound)
 	}
 	if missing := slices.DeleteFunc(ids, func(id string) bool { return run.spelled[strings.ToLower(id)] != "" }); len(missing) > 0 {
 		return response, fmt.Errorf("import %s: %s: %w", id, counted("of them do not exist", missing), dpsservice.ErrNotFound)
@@ -77,7 +77,7 @@ func (r *run) named(ctx context.Context, names string) ([]string, error) {
 	return ids, nil
 }
 
-// listed reads a list of ids. One that stands in it twice counts once: letter case has no meaning.
+// listed reads a list of ids. A duplicate counts once: letter case has no meaning.
 func listed(names string) ([]string, error) {
 	var ids []string
 	known := map[string]bool{}
@@ -99,7 +99,7 @@ func importedArgs(found []entry.Held) (EnrollmentSetArgs, error) {
 	var args EnrollmentSetArgs
 	for _, h := range found {
 		if entry.SigningPair(h.Attestation) != nil {
-			return args, fmt.Errorf("%q has signing certificates, which a set cannot say: import it as an IndividualEnrollment", h.ID)
+			return args, fmt.Errorf("%q has signing certificates, which a set cannot declare: import it as an IndividualEnrollment", h.ID)
 		}
 		args.Items = append(args.Items, itemOf(h.Declared))
 	}

@@ -23,12 +23,12 @@ type Defaults struct {
 // Annotate describes the type in the schema.
 func (d *Defaults) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSetDefaults")
-	an.Describe(d, "Settings of every enrollment of a set that does not say otherwise.")
-	an.Describe(&d.CAReferences, "Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.")
+	an.Describe(d, "Settings of every enrollment of a set whose item does not set them.")
+	an.Describe(&d.CAReferences, "Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.")
 	an.Describe(&d.OptionalDeviceInformation, "Information about the devices, any JSON object.")
 	an.Describe(&d.ProvisioningStatus, "Whether devices may register: `enabled` (the default) or `disabled`.")
 	an.Describe(&d.Capabilities, "Capabilities of the devices.")
-	an.Describe(&d.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data are reset.")
+	an.Describe(&d.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
 	an.Describe(&d.ReprovisionPolicy, "What happens when a device registers again.")
 	an.Describe(&d.AllocationPolicy, "How devices are spread over the hubs.")
 	an.Describe(&d.CustomAllocation, "The webhook that decides, for the policy `custom`.")
@@ -63,7 +63,7 @@ type Item struct {
 // Annotate describes the type in the schema.
 func (i *Item) Annotate(an infer.Annotator) {
 	an.SetToken("index", "EnrollmentSetItem")
-	an.Describe(i, "One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.")
+	an.Describe(i, "One enrollment of a set. Its device authenticates by certificates, by certificate authorities, by a TPM's endorsement key, or otherwise by symmetric keys.")
 	for _, f := range itemFields {
 		an.Describe(f.member(i), f.text)
 	}
@@ -106,7 +106,7 @@ func orDefault[T any](own, shared *T) *T {
 	return shared
 }
 
-// attestation is what the item says of it, or else the default. An item that says several things keeps them all: Check tells.
+// attestation is the item's own, or else the default. An item that sets several kinds keeps them all: Check refuses it.
 func (i Item) attestation(d Defaults) *entry.Attestation {
 	a := &entry.Attestation{}
 	if i.Certificate != nil || i.SecondaryCertificate != nil {

@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// errServiceForm is told once for a manifest that the Azure CLI wrote.
+// errServiceForm is the one error of a manifest that the Azure CLI wrote.
 var errServiceForm = errors.New(
 	"the manifest has entries in the form of the service (as `az iot dps enrollment list` prints them): " +
 		`a manifest says everything of a device on one level, as [{"registrationId":"press-1","primaryKey":"…","tags":{}}]`,
@@ -48,14 +48,14 @@ func readJSON(text string) (manifest, error) {
 	if err != nil {
 		offset := brokenAt(text, int(decoder.InputOffset()))
 		return manifest{}, fmt.Errorf(
-			"line %d: the manifest is no JSON array of enrollments: %w",
+			"line %d: the manifest is not a JSON array of enrollments: %w",
 			lineAt(offset),
 			withoutValue(err),
 		)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return manifest{}, fmt.Errorf(
-			"line %d: more comes after the manifest's JSON array",
+			"line %d: unexpected data after the manifest's JSON array",
 			lineAt(max(int(decoder.InputOffset()), counted)),
 		)
 	}
@@ -78,7 +78,7 @@ func (m *manifest) readObject(raw []byte, line int) error {
 	index := m.add(line)
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
-		m.fault(index, "", line, "it is no enrollment: it has to be a JSON object")
+		m.fault(index, "", line, "not an enrollment: it must be a JSON object")
 		return nil
 	}
 	if _, is := members["attestation"]; is {
@@ -88,7 +88,7 @@ func (m *manifest) readObject(raw []byte, line int) error {
 	for _, name := range slices.Sorted(maps.Keys(members)) {
 		field, known := fieldNamed(name)
 		if !known {
-			m.fault(index, "", line, "%s is not a property of an enrollment", enrollment.Quote(name))
+			m.fault(index, "", line, "unknown property %s", enrollment.Quote(name))
 			continue
 		}
 		if enrollment.HoldsPrivateKey(string(members[name])) {

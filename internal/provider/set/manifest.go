@@ -16,7 +16,7 @@ import (
 )
 
 // errElided says that an asset came without its path: the engine hands only hashes to Diff.
-var errElided = errors.New("the manifest's path is not told")
+var errElided = errors.New("the manifest's path is not known")
 
 type manifestsKey struct{}
 
@@ -107,8 +107,8 @@ func (m *manifest) fault(item int, column string, line int, format string, value
 	m.faults = append(m.faults, rowFault{item, column, line, fmt.Sprintf(format, values...)})
 }
 
-// tell says where in the file a fault is, and of which device.
-func (m manifest) tell(f rowFault) string {
+// describe returns a row's error with its line and device.
+func (m manifest) describe(f rowFault) string {
 	place := fmt.Sprintf("line %d", f.line)
 	if f.item >= 0 && m.items[f.item].RegistrationID != "" {
 		place += ", " + enrollment.Quote(m.items[f.item].RegistrationID)
@@ -122,13 +122,13 @@ func (m manifest) tell(f rowFault) string {
 func (m manifest) messages() []string {
 	messages := make([]string, 0, len(m.faults))
 	for _, f := range m.faults[:min(len(m.faults), maxFaults)] {
-		messages = append(messages, m.tell(f))
+		messages = append(messages, m.describe(f))
 	}
 	return messages
 }
 
 // errPrivateKeyCell says that somebody put a private key into a manifest, most likely beside the certificate.
-var errPrivateKeyCell = errors.New("a private key is here: take it out, it belongs on the device alone")
+var errPrivateKeyCell = errors.New("contains a private key: remove it, only the device may have it")
 
 // rowFaults are what is wrong with single rows of a manifest.
 type rowFaults []string
@@ -161,13 +161,13 @@ func readManifest(content []byte) (manifest, error) {
 	case trimmed[0] == '[':
 		return readJSON(text)
 	case trimmed[0] == '{':
-		return manifest{}, errors.New("the manifest is a JSON object: it has to be an array of them, or CSV")
+		return manifest{}, errors.New("the manifest is a JSON object: it must be an array of objects, or CSV")
 	}
 	return readCSV(text)
 }
 
 // errDigits says that a number would be another one after it was sent: every number of Pulumi is a float64.
-var errDigits = errors.New("a number has more digits than are kept: write it as a text")
+var errDigits = errors.New("the number has more digits than a float64 keeps: write it as a string")
 
 // settleNumbers makes numbers of the JSON numbers in free JSON, in place.
 func settleNumbers(value any) error {
@@ -209,7 +209,7 @@ func decodeStrictly(raw []byte, value any) error {
 		return err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more comes after its end")
+		return errors.New("unexpected data after the value")
 	}
 	return nil
 }
@@ -222,7 +222,7 @@ func withoutValue(err error) error {
 	}
 	kind := strings.Fields(mismatch.Value)[0]
 	if mismatch.Field == "" {
-		return fmt.Errorf("it is of the kind %s", kind)
+		return fmt.Errorf("it must not be a JSON %s", kind)
 	}
-	return fmt.Errorf("%s cannot be of the kind %s", mismatch.Field, kind)
+	return fmt.Errorf("%s must not be a JSON %s", mismatch.Field, kind)
 }

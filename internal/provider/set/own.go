@@ -12,7 +12,7 @@ import (
 )
 
 // own returns the enrollments that are to be removed and are still this set's. The others leave the set and stay at the service, or are
-// failures when nobody can tell whose they are.
+// failures when their owner cannot be determined.
 func (r *run) own(ctx context.Context, ids []string) []string {
 	ids = r.unclaimed(ctx, ids)
 	versioned := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.known(id).isSettled() })
@@ -33,7 +33,7 @@ func (r *run) own(ctx context.Context, ids []string) []string {
 	}
 	if err != nil {
 		r.fail(ctx, err)
-		return nil // of none is known that it may go
+		return nil // it is not known of any that it may be deleted
 	}
 	return slices.DeleteFunc(ids, func(id string) bool { return others[id] })
 }

@@ -47,7 +47,7 @@ func newDeviceDiff(old, new EnrollmentSetArgs) deviceDiff {
 	return d
 }
 
-// defaultsPaths are the paths in which defaults differ for an enrollment that says nothing of its own.
+// defaultsPaths are the paths in which defaults differ for an item that sets nothing.
 func defaultsPaths(old, new Defaults) []string {
 	var paths []string
 	for _, f := range entry.Changes(Item{}.declared(new), entry.Held{Declared: Item{}.declared(old)}) {
@@ -74,7 +74,7 @@ func (d deviceDiff) paths(plan plan) map[string]p.PropertyDiff {
 			continue
 		}
 		if _, both := diff[itemPath(i)]; both {
-			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Update, InputDiff: true} // another item stands there now
+			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Update, InputDiff: true} // another item is there now
 		} else {
 			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Delete, InputDiff: true}
 		}

@@ -85,7 +85,7 @@ func (p plan) String() string {
 	return fmt.Sprintf("enrollments: %s; %d unchanged", strings.Join(parts, ", "), p.unmoved)
 }
 
-// counted says of how many enrollments something is true, with the first ids; nothing for none.
+// counted returns of how many enrollments something is true, with the first ids; empty for no ids.
 func counted(what string, ids []string) string {
 	if len(ids) == 0 {
 		return ""

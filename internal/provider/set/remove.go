@@ -9,13 +9,13 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// removal removes up to a bulk of devices: their enrollments and, when told to, their registration records. As with a single enrollment
+// removal removes up to a bulk of devices: their enrollments and, when asked for, their registration records. As with a single enrollment
 // the records go first, so that a failure leaves the enrollment for the next try, and once more afterwards: a device may have
 // registered in between. Those of which only the second is left to do are kept as gone.
 func (r *run) removal(ctx context.Context, ids []string) {
 	done, err := r.Claims.Turn(ctx, r.keys(ids)...)
 	if err != nil {
-		return // cancelled, which apply tells
+		return // canceled, which apply reports
 	}
 	defer done()
 	ids = r.unclaimed(ctx, ids)
@@ -52,7 +52,7 @@ func parted(ids []string, fits func(string) bool) (yes, no []string) {
 	return yes, no
 }
 
-// withoutRecords deletes the registration records of devices, and returns those that have none any more.
+// withoutRecords deletes the registration records of devices, and returns those that have no records any more.
 func (r *run) withoutRecords(ctx context.Context, ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 		err := r.DropRecords(ctx, id)

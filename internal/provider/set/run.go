@@ -19,7 +19,7 @@ import (
 const (
 	// calls is how many requests of one set are under way at once; the rate limit holds for them together.
 	calls = 16
-	// maxReasons bounds how many failures of single devices are told.
+	// maxReasons bounds how many failures of single devices are reported.
 	maxReasons = 100
 )
 
@@ -89,7 +89,7 @@ func (r *run) done(count *int, enrollments int) {
 	*count += enrollments
 }
 
-// fail notes what went wrong with one enrollment. An operation that was cancelled is told once, by apply.
+// fail notes what went wrong with one enrollment. A canceled operation is reported once, by apply.
 func (r *run) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -99,7 +99,7 @@ func (r *run) fail(ctx context.Context, err error) {
 	r.failures = append(r.failures, err.Error())
 }
 
-// apply does what is planned. Its error, if any, tells what was done and every failure; the devices are what was achieved.
+// apply does what is planned. Its error, if any, reports what was done and every failure; the devices are what was achieved.
 func (r *run) apply(ctx context.Context, plan plan) error {
 	going := r.own(ctx, plan.removed)
 	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsservice.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
@@ -116,7 +116,7 @@ func (r *run) apply(ctx context.Context, plan plan) error {
 	}
 	r.report(ctx)
 	if ctx.Err() != nil {
-		r.failures = append(r.failures, "interrupted: the next pulumi up goes on from here")
+		r.failures = append(r.failures, "interrupted: run pulumi up again to continue")
 	}
 	if len(r.failures) == 0 {
 		return nil
@@ -131,10 +131,10 @@ func (r *run) apply(ctx context.Context, plan plan) error {
 	return infer.ResourceInitFailedError{Reasons: reasons}
 }
 
-// report tells of enrollments whose owner changed.
+// report logs the enrollments whose owner changed.
 func (r *run) report(ctx context.Context) {
 	for what, ids := range map[string][]string{
-		"kept at the service for another resource": r.kept, "existed already and are managed by this set now": r.taken,
+		"kept at the service for another resource": r.kept, "existed already and are now managed by this set": r.taken,
 	} {
 		if slices.Sort(ids); len(ids) > 0 {
 			p.GetLogger(ctx).Info("enrollments: " + counted(what, ids))

@@ -26,7 +26,7 @@ var (
 	_ infer.ExplicitDependencies[EnrollmentSetArgs, EnrollmentSetState] = EnrollmentSet{}
 )
 
-// collectionName stands in the ids of sets where a collection stands in those of entries.
+// collectionName is in the ids of sets what a collection is in those of entries.
 const collectionName = "enrollmentSets"
 
 // EnrollmentSet is many individual enrollments as one resource.
@@ -62,19 +62,19 @@ func (s *EnrollmentSet) Annotate(an infer.Annotator) {
 func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.Items, "The enrollments. Instead of a manifest.")
 	an.Describe(&a.Manifest, "A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). "+
-		"The state keeps the file's hash alone, so it has to be a file, not text or a remote address.")
+		"The state keeps the file's hash only, so it must be a file, not text or a remote address.")
 	an.Describe(&a.ManifestText, "A manifest as text, such as a secret of the stack's configuration.")
-	an.Describe(&a.Defaults, "Settings of every enrollment that does not say otherwise.")
-	an.Describe(&a.IDPrefix, "What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. "+
-		"A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.")
+	an.Describe(&a.Defaults, "Settings of every enrollment whose item does not set them.")
+	an.Describe(&a.IDPrefix, "Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. "+
+		"A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.")
 }
 
 // Annotate describes the properties in the schema.
 func (s *EnrollmentSetState) Annotate(an infer.Annotator) {
 	an.Describe(&s.ServiceHost, "Host name of the provisioning service that holds the enrollments.")
 	an.Describe(&s.Devices, "For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.")
-	an.Describe(&s.Drifted, "For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.")
-	an.Describe(&s.DigestKey, "The key of those digests. It opens nothing.")
+	an.Describe(&s.Drifted, "For each enrollment that a refresh found changed or deleted, its value in `devices` when it was last declared. An update clears it.")
+	an.Describe(&s.DigestKey, "The key of those digests. It gives no access to anything.")
 }
 
 func (a EnrollmentSetArgs) defaults() Defaults {
@@ -139,7 +139,7 @@ func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[Enrollm
 	return response, err
 }
 
-// announce tells how many enrollments a creation will make, when that is known. Later previews tell it with the diff.
+// announce logs how many enrollments a creation will create, when that is known. Later previews log it with the diff.
 func (a EnrollmentSetArgs) announce(ctx context.Context) error {
 	if entry.IsPartlyUnknown(ctx) {
 		return nil
@@ -193,7 +193,7 @@ func beginOwn(ctx context.Context, id string, state EnrollmentSetState) (*run, e
 	}
 	host, _, err := entry.ParseID(id, collectionName)
 	if err == nil && host != run.Host {
-		err = fmt.Errorf("%s lies at %s, but the provider is configured for %s", id, host, run.Host)
+		err = fmt.Errorf("%s is at %s, but the provider is configured for %s", id, host, run.Host)
 	}
 	return run, err
 }
@@ -236,7 +236,7 @@ func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentS
 	s := &response.State
 	s.Devices, s.Drifted = run.devices, drift(req.State.Devices, req.State.Drifted, run.devices)
 	if len(s.Drifted) > 0 {
-		p.GetLogger(ctx).Info("enrollments: " + counted("no longer as declared", slices.Sorted(maps.Keys(s.Drifted))))
+		p.GetLogger(ctx).Info("enrollments: " + counted("differ from their declaration", slices.Sorted(maps.Keys(s.Drifted))))
 	}
 	items = slices.DeleteFunc(items, func(item Item) bool {
 		_, exists := run.spelled[req.Inputs.idOf(item)]

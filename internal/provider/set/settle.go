@@ -21,7 +21,7 @@ const (
 	allEnrollments = "SELECT * FROM enrollments"
 )
 
-// survey visits those of the enrollments that exist, one at a time, as the service tells them without keys.
+// survey visits those of the enrollments that exist, one at a time, without their keys.
 func (r *run) survey(ctx context.Context, ids []string, visit func(id string, found dpsservice.Enrollment)) error {
 	if len(ids) > fewDevices {
 		wanted := make(map[string]string, len(ids))
@@ -82,7 +82,7 @@ func (r *run) learnEtags(ctx context.Context, ids []string) error {
 
 // settle finds out what became of enrollments that an interrupted run left without an etag: those that are there as they were sent get
 // their etags, those that are not there are forgotten, and so is what nobody ever confirmed and is not as it was sent: it is somebody
-// else's. An enrollment that was made and then changed keeps its record, until a refresh tells of the change.
+// else's. An enrollment that was made and then changed keeps its record, until a refresh reports the change.
 func (r *run) settle(ctx context.Context, needs func(record) bool) error {
 	var open []string
 	for id, text := range r.devices {
