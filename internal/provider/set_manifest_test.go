@@ -76,15 +76,15 @@ func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
 		want    []string
 	}{
 		"two rows, empty lines between": {"registrationId,provisioningStatus,iotEdge\nl-1,,\n\n\nl-2,on,\n\nl-3,,maybe\n", []string{
-			`line 5, "l-2": provisioningStatus: there is no provisioning status "on": use enabled or disabled`, `line 7, "l-3": iotEdge: must be true or false`}},
+			`line 5, "l-2": provisioningStatus: there is unknown provisioning status "on": use enabled or disabled`, `line 7, "l-3": iotEdge: must be true or false`}},
 		"all of one row": {"registrationId,provisioningStatus,iotEdge,tags\na b,on,maybe,\"{\n\"\"x y\"\":1}\"\n", []string{
-			`line 2, "a b": iotEdge: must be true or false`, `line 2, "a b": provisioningStatus:`, `line 2, "a b": registrationId: the registration id "a b" holds ' '`, `line 2, "a b": tags: the name "x y" holds ' '`}},
+			`line 2, "a b": iotEdge: must be true or false`, `line 2, "a b": provisioningStatus:`, `line 2, "a b": registrationId: the registration id "a b" contains ' '`, `line 2, "a b": tags: the name "x y" contains ' '`}},
 		"a cell of several lines": {"registrationId,tags,iotEdge\n\"l-1\",\"{\n\n}\",perhaps\n", []string{`line 4, "l-1": iotEdge: must be true or false`}},
 		"ids twice":               {"\nregistrationId\nl-1\n\nL-1\n", []string{`line 5, "L-1": registrationId: "L-1" is a duplicate, first on line 3`}},
 		"the first row":           {"registrationId\na b\n", []string{`line 2, "a b": registrationId:`}},
 		"with a sep line":         {"sep=;\nregistrationId;iotEdge\na;maybe\n", []string{`line 3, "a": iotEdge`}},
 		"another sep":             {"sep=|\nregistrationId|iotEdge\na|maybe\n", []string{"line 1: the columns are separated by '|': use commas, semicolons or tabs"}},
-		"columns":                 {"\nregistrationId,color,deviceId,DEVICEID\na,b,c,d\n", []string{`line 2: column 2: unknown property "color"`, `line 2: column 4, "DEVICEID", is a dere twice`}},
+		"columns":                 {"\nregistrationId,color,deviceId,DEVICEID\na,b,c,d\n", []string{`line 2: column 2: unknown property "color"`, `line 2: column 4, "DEVICEID", is a duplicate`}},
 		"no ids":                  {"deviceId\na\n", []string{"line 1: there is no column registrationId"}},
 		"a cell without a column": {"registrationId,,\na,x,\nb,,,y\n", []string{`line 2, "a": column 2 has a cell and no name`, `line 3, "b": it has 4 cells`}},
 		"a quote":                 {"registrationId,deviceId\na,\"b\" c\nd e,f\n", []string{"line 2: character 5:", `line 3, "d e"`}},

@@ -28,9 +28,9 @@ func TestIDs(t *testing.T) {
 		{strings.Repeat("a", 128), ""},
 		{strings.Repeat("a", 129), "129 characters"},
 		{"", "is empty"},
-		{"a b", `holds ' '`},
-		{"grün", `holds 'ü'`},
-		{"a/b", `holds '/'`},
+		{"a b", `contains ' '`},
+		{"grün", `contains 'ü'`},
+		{"a/b", `contains '/'`},
 		{"a.", `ends in '.'`},
 		{"a_", `ends in '_'`},
 		{"a:", `ends in ':'`},
@@ -48,7 +48,7 @@ func TestDeviceIDs(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"Press_1@line-2": "", "-:.+%_#*?!(),=@$'": "", strings.Repeat("a", 128): "",
-		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `holds ' '`, "a/b": `holds '/'`, "grün": `holds 'ü'`,
+		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `contains ' '`, "a/b": `contains '/'`, "grün": `contains 'ü'`,
 	} {
 		expect(t, id, enrollment.CheckDeviceID("deviceId", id), want)
 	}
@@ -58,7 +58,7 @@ func TestPrefixesOfIDs(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{
 		"": "", "stack-": "", "a.": "", "query": "", strings.Repeat("a", 127): "",
-		"my stack-": `holds ' '`, "a/": `holds '/'`, strings.Repeat("a", 128): "leaves none of 128",
+		"my stack-": `contains ' '`, "a/": `contains '/'`, strings.Repeat("a", 128): "leaves no room",
 	} {
 		expect(t, prefix, enrollment.CheckIDPrefix("idPrefix", prefix), want)
 	}
@@ -104,7 +104,7 @@ func TestPoliciesHaveNoCase(t *testing.T) {
 		}
 	}
 	expect(t, "Enabled", enrollment.CheckStatus("s", "Enabled"), "")
-	expect(t, "on", enrollment.CheckStatus("s", "on"), "no provisioning status")
+	expect(t, "on", enrollment.CheckStatus("s", "on"), "unknown provisioning status")
 }
 
 func TestHubLists(t *testing.T) {
