@@ -34,8 +34,8 @@ func TestIDs(t *testing.T) {
 		{"a.", `ends in '.'`},
 		{"a_", `ends in '_'`},
 		{"a:", `ends in ':'`},
-		{"query", "keeps for itself"},
-		{"QUERY", "keeps for itself"},
+		{"query", "reserved by the service"},
+		{"QUERY", "reserved by the service"},
 	}
 	for _, test := range tests {
 		for _, check := range []func(path, id string) []enrollment.Fault{enrollment.CheckRegistrationID, enrollment.CheckGroupID} {
