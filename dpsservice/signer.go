@@ -94,7 +94,7 @@ func ParseConnectionString(text string) (Access, error) {
 		name, value, _ := strings.Cut(part, "=")
 		field, known := fields[strings.ToLower(strings.TrimSpace(name))]
 		if !known {
-			return Access{}, errors.New("the connection string has a part that is none of HostName, SharedAccessKeyName and SharedAccessKey")
+			return Access{}, errors.New("the connection string has an unknown part: it consists of HostName, SharedAccessKeyName and SharedAccessKey")
 		}
 		*field = strings.TrimSpace(value)
 	}
