@@ -9,7 +9,7 @@
 // does not connect again by itself when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and the device API
-// 2021-10-01 in the Azure documentation; the api-versions sent are those of the current device SDKs.
+// 2021-10-01 in the Azure documentation.
 package dpsdevice
 
 import (
@@ -28,9 +28,10 @@ import (
 // GlobalHost is where devices of every provisioning service register.
 const GlobalHost = "global.azure-devices-provisioning.net"
 
-// The api-versions that the current device SDKs send.
+// The api-versions that device SDKs send. Those that register with 2019-03-31 are never told that a device was reprovisioned, which
+// Registration.Substatus reports.
 const (
-	registrationVersion = "2019-03-31"
+	registrationVersion = "2021-06-01"
 	hubVersion          = "2021-04-12"
 )
 

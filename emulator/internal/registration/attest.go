@@ -103,10 +103,13 @@ func (a *API) examine(c caller, known *roster) (match, error) {
 	return match{}, dpswire.ErrUnauthorized
 }
 
-// token reads the signature and checks what it is for. Whose it is shows only when it is verified.
+// token reads the signature and checks what it is for. Whose it is shows only when it is verified. The key may be unnamed: the
+// SDK for Python signs without skn, while the documentation and the other SDKs name it "registration".
+//
+// Fidelity: that any other name is refused is unsure.
 func (a *API) token(c caller) (sas.Token, error) {
 	token, err := sas.Parse(c.token)
-	if err != nil || !strings.EqualFold(token.KeyName, sas.Policy) {
+	if err != nil || token.KeyName != "" && !strings.EqualFold(token.KeyName, sas.Policy) {
 		return sas.Token{}, dpswire.ErrBadKey
 	}
 	resource := c.scope + "/registrations/" + c.id
