@@ -57,6 +57,8 @@ type Message struct {
 	QoS byte
 	// Retain is set on inbound messages only, and so is Will, on the one that a client left for the end of its connection.
 	Retain, Will bool
+	// Resent marks an outbound message of QoS 1 that an earlier connection was sent and did not acknowledge: the DUP flag.
+	Resent bool
 	// Acknowledged, when not nil, is called once, when the client has acknowledged an outbound message of QoS 1. It is not called
 	// for one that the connection's end left unacknowledged, nor with QoS 0. It runs on the connection's own goroutine.
 	Acknowledged func()

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -131,7 +132,7 @@ func (c *connection) write(m Message) error {
 		return ErrClosed
 	}
 	p := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, MaxQoS)},
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, MaxQoS), Dup: m.Resent && m.QoS > 0},
 		TopicName:   m.Topic, Payload: m.Payload, Created: time.Now().Unix(),
 	}
 	if p.FixedHeader.Qos > 0 {
@@ -202,6 +203,16 @@ func (c *connection) reason(err error) error {
 		return *cause
 	}
 	return err
+}
+
+// endLevel is the level at which the end of the connection is logged: a client that broke a rule of MQTT is told nothing, and the log
+// is where its developer finds out. The rules of the service are logged where they are checked.
+func (c *connection) endLevel(err error) slog.Level {
+	const failures = 0x80 // the reason codes of MQTT 5 from here on
+	if code := (packets.Code{}); c.session != nil && c.cause.Load() == nil && errors.As(err, &code) && code.Code >= failures {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 func (c *connection) sessionName() string {

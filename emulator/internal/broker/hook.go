@@ -196,8 +196,21 @@ func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
-// drop ends the connection on its own goroutine, so that no further packet is read.
+// maxReason is how many characters of a reason are logged: it names a topic, which a client may make 64 KiB long.
+const maxReason = 300
+
+// brief is what of a reason is logged.
+func brief(reason error) string {
+	return strings.ToValidUTF8(fmt.Sprintf("%.*s", maxReason, fmt.Sprint(reason)), "?")
+}
+
+// drop ends the connection of a client that broke a rule, on its own goroutine, so that no further packet is read. MQTT 3.1.1 has no
+// way to tell the client why; the log does.
 func (h *hook) drop(cl *mqtt.Client, reason error) {
-	owner(cl).stop(reason)
+	c := owner(cl)
+	if c.stop(reason) && !errors.Is(reason, ErrClosed) {
+		h.broker.log.Warn("MQTT connection closed: the client broke a rule of the protocol or of the service",
+			"remote", c.Remote(), "session", c.sessionName(), "reason", brief(reason))
+	}
 	cl.Stop(reason)
 }

@@ -77,7 +77,9 @@ func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, 
 		service(call, digital, serviceConnect)
 	}
 
-	device("POST /devices/{id}/files", refuse(errNoStorage))
-	device("POST /devices/{id}/files/notifications", refuse(errNoStorage))
-	device("POST /devices/{id}/files/notifications/{correlation}", refuse(errNoStorage))
+	// The SDK for C ends these paths with a slash.
+	for _, path := range []string{"/files", "/files/notifications", "/files/notifications/{correlation}"} {
+		device("POST /devices/{id}"+path, refuse(errNoStorage))
+		device("POST /devices/{id}"+path+"/{$}", refuse(errNoStorage))
+	}
 }

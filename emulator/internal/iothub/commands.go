@@ -151,7 +151,7 @@ func (s *session) deliver() {
 		if !ok {
 			return
 		}
-		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos}
+		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos, Resent: c.Resent && !s.clean}
 		if qos > 0 {
 			s.taken[c.Lock] = struct{}{}
 			m.Acknowledged = func() { s.acknowledged(c.Lock) }
@@ -197,7 +197,7 @@ func (s *session) giveBack() {
 	defer s.delivery.Unlock()
 	s.ended = true
 	for lock := range s.taken {
-		s.settle(lock, state.Released)
+		s.settle(lock, state.Unacknowledged)
 	}
 }
 

@@ -50,15 +50,15 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
 	for name, value := range c.System {
-		header.Set(commandHeaders[name], value)
+		spell(header, commandHeaders[name], value)
 	}
 	for name, value := range c.Properties {
-		header.Set("iothub-app-"+name, value)
+		spell(header, "iothub-app-"+name, value)
 	}
-	header.Set("ETag", `"`+c.Lock+`"`)
-	header.Set("iothub-sequencenumber", strconv.FormatUint(c.Sequence, 10))
-	header.Set("iothub-enqueuedtime", stamp(c.Enqueued))
-	header.Set("iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
+	spell(header, headerETag, `"`+c.Lock+`"`)
+	spell(header, "iothub-sequencenumber", strconv.FormatUint(c.Sequence, 10))
+	spell(header, "iothub-enqueuedtime", stamp(c.Enqueued))
+	spell(header, "iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
 	header.Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
 	_, _ = w.Write(c.Body) // a device that has gone finds the message free after the lock

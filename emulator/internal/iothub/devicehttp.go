@@ -18,7 +18,8 @@ const batchType = "application/vnd.microsoft.iothub.json"
 // Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
 var systemHeaders = map[string]string{
 	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp", "Iothub-Ack": "ack",
-	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
+	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Creationtimeutc": "ctime",
+	"Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
 }
 
 // appHeader begins the names of headers that carry application properties, in the form of net/http.

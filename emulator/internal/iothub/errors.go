@@ -94,7 +94,7 @@ func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	if method := (*methodError)(nil); errors.As(err, &method) {
 		body.Message, body.ExceptionMessage = method.document(h.state.Now()), ""
 	}
-	w.Header().Set("iothub-errorcode", e.code)
+	spell(w.Header(), headerErrorCode, e.code)
 	writeJSON(w, e.status(), body)
 }
 

@@ -218,7 +218,7 @@ func (h *Hubs) removeDevice(host, id, etag string) error {
 }
 
 func writeDevice(w http.ResponseWriter, d deviceDocument) {
-	w.Header().Set("ETag", `"`+d.ETag+`"`)
+	spell(w.Header(), headerETag, `"`+d.ETag+`"`)
 	writeJSON(w, http.StatusOK, d)
 }
 

@@ -11,7 +11,7 @@ import (
 
 // ServeHTTP implements http.Handler. Paths are matched without regard to letter case, but for the ids and lock tokens in them.
 func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("x-ms-request-id", uuid.NewString())
+	spell(w.Header(), headerRequestID, uuid.NewString())
 	escaped := r.URL.EscapedPath()
 	if lower := lowerWords(r.Method, escaped); lower != escaped {
 		r = r.Clone(r.Context())

@@ -215,11 +215,7 @@ func (s *session) events() string      { return events(s.key.id) }
 func (s *session) devicebound() string { return devicebound(s.key.id) }
 
 func (s *session) telemetry(m broker.Message, bag string) error {
-	properties, system, err := parseBag(bag)
-	if err != nil {
-		s.record("PUBLISH", m.Topic, 400)
-		return err
-	}
+	properties, system := parseBag(bag)
 	if m.Retain {
 		properties = set(properties, "mqtt-retain", "true")
 	}
