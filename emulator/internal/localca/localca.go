@@ -1,6 +1,10 @@
 // Package localca is the certificate authority of the emulator: it makes a root at the first start and server certificates on demand,
 // one per name that a client asks for.
 //
+// The root and the server certificates have RSA keys, as Azure's have, so that devices whose TLS knows RSA only are served. A client
+// that offers ECDSA and no RSA gets a certificate with an ECDSA key. A root that an earlier version made keeps its ECDSA key: clients
+// trust it. Source: "TLS support in IoT Hub".
+//
 // It never touches a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure domains, so that a
 // user who trusts it by hand trusts it for nothing else.
 package localca
@@ -10,6 +14,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -55,12 +60,31 @@ type Authority struct {
 	now  func() time.Time
 
 	mu    sync.Mutex
-	leafs map[string]*tls.Certificate // by lower-case server name; "" for clients that send none
+	leafs map[leafKey]*tls.Certificate
 }
 
+// leafKey identifies a server certificate.
+type leafKey struct {
+	// name is the server name in lower case, or "" for clients that send none.
+	name string
+	// ecdsa is for clients that offer no RSA.
+	ecdsa bool
+}
+
+// rsaBits is the length of RSA keys, that of Azure's own.
+const rsaBits = 2048
+
+// Keys that are made once in a process, because an RSA key takes a good part of a second: memoryKey signs for the authorities in
+// memory, which end with the process; serverKey is that of all server certificates.
+var memoryKey, serverKey = sync.OnceValues(newRSAKey), sync.OnceValues(newRSAKey)
+
+func newRSAKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }
+
 // New makes an authority that lives in memory.
-func New(now func() time.Time) (*Authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+func New(now func() time.Time) (*Authority, error) { return newAuthority(memoryKey, now) }
+
+func newAuthority(newKey func() (*rsa.PrivateKey, error), now func() time.Time) (*Authority, error) {
+	key, err := newKey()
 	if err != nil {
 		return nil, fmt.Errorf("make CA key: %w", err)
 	}
@@ -116,7 +140,7 @@ func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
 // create writes the key before the certificate, each durably: Load looks for the certificate, so that a start cut short
 // begins again.
 func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
-	a, err := New(now)
+	a, err := newAuthority(newRSAKey, now)
 	if err != nil {
 		return nil, err
 	}
@@ -134,7 +158,7 @@ func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, er
 	return a, nil
 }
 
-func makeRoot(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
+func makeRoot(key *rsa.PrivateKey, now time.Time) ([]byte, error) {
 	serial, err := newSerial()
 	if err != nil {
 		return nil, err
@@ -168,7 +192,7 @@ func fromParts(der []byte, key crypto.Signer, now func() time.Time) (*Authority,
 	if err != nil {
 		return nil, fmt.Errorf("parse CA certificate: %w", err)
 	}
-	return &Authority{root: root, key: key, now: now, leafs: map[string]*tls.Certificate{}}, nil
+	return &Authority{root: root, key: key, now: now, leafs: map[leafKey]*tls.Certificate{}}, nil
 }
 
 // PEM is the root certificate, for clients to trust.
@@ -192,17 +216,30 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if leaf := a.leafs[name]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+	leaf, err := a.leaf(leafKey{name: name})
+	if err != nil || hello.SupportsCertificate(leaf) == nil {
+		return leaf, err
+	}
+	other, err := a.leaf(leafKey{name: name, ecdsa: true})
+	if err != nil || hello.SupportsCertificate(other) == nil {
+		return other, err
+	}
+	return leaf, nil // TLS says better than we what the two have not in common
+}
+
+// leaf returns a server certificate that has a good part of its life left; the caller holds mu.
+func (a *Authority) leaf(key leafKey) (*tls.Certificate, error) {
+	if leaf := a.leafs[key]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
 		return leaf, nil
 	}
-	leaf, err := a.makeLeaf(name)
+	leaf, err := a.makeLeaf(key)
 	if err != nil {
 		return nil, err
 	}
 	if len(a.leafs) >= maxLeafs {
 		clear(a.leafs)
 	}
-	a.leafs[name] = leaf
+	a.leafs[key] = leaf
 	return leaf, nil
 }
 
@@ -230,8 +267,17 @@ func allowed(name string) bool {
 	return false
 }
 
-func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+// keyOf returns the key of a new server certificate.
+func keyOf(leaf leafKey) (crypto.Signer, error) {
+	if leaf.ecdsa {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	return serverKey()
+}
+
+func (a *Authority) makeLeaf(leaf leafKey) (*tls.Certificate, error) {
+	name := leaf.name
+	key, err := keyOf(leaf)
 	if err != nil {
 		return nil, fmt.Errorf("make server key: %w", err)
 	}
@@ -260,11 +306,11 @@ func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
 	}
-	leaf, err := x509.ParseCertificate(der)
+	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
 	}
-	return &tls.Certificate{Certificate: [][]byte{der, a.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
+	return &tls.Certificate{Certificate: [][]byte{der, a.root.Raw}, PrivateKey: key, Leaf: parsed}, nil
 }
 
 func newSerial() (*big.Int, error) {
