@@ -155,7 +155,8 @@ func byCertificates(ctx context.Context, ends environment.Endpoints, out *output
 	if err != nil {
 		return err
 	}
-	_, err = certificates.CreateOrUpdate(ctx, "seeded", "seeded", "authority", armdeviceprovisioningservices.CertificateResponse{
+	name := "authority-" + thumbprint(authority.PEM())[:8]
+	_, err = certificates.CreateOrUpdate(ctx, "seeded", "seeded", name, armdeviceprovisioningservices.CertificateResponse{
 		Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: authority.PEM(), IsVerified: to.Ptr(true)},
 	}, nil)
 	if err != nil {
@@ -168,7 +169,7 @@ func byCertificates(ctx context.Context, ends environment.Endpoints, out *output
 	defer service.Close()
 	_, err = service.Groups().Put(ctx, "devices", dpsservice.EnrollmentGroup{EnrollmentGroupID: "devices", Entry: dpsservice.Entry{
 		Attestation: &dpsservice.Attestation{
-			Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{CAReferences: &dpsservice.X509CAReferences{Primary: "authority"}},
+			Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{CAReferences: &dpsservice.X509CAReferences{Primary: name}},
 		},
 	}}, "*")
 	out.EnrollmentGroupKey, out.DeviceAuthority = "", thumbprint(authority.PEM())
