@@ -1,9 +1,9 @@
 // Package broker speaks MQTT 3.1.1 for the services behind it: it takes connections, parses packets, acknowledges them and keeps the
 // protocol's rules, and hands each connection to the Front whose user name it carries.
 //
-// It is no publish-subscribe broker: nothing that one client publishes ever reaches another. It knows no device, hub or provisioning
-// service, checks no credentials and keeps no session beyond its connection, whatever the clean-session flag says. TLS is the
-// listener's: certificates that a client presented are handed on unchecked.
+// It is not a publish-subscribe broker: what one client publishes never reaches another client. It does not know devices, hubs or
+// provisioning services, does not check credentials, and keeps no session after its connection has ended, whatever the clean-session
+// flag says. The listener does TLS; the broker passes on the certificates that a client presented, unchecked.
 package broker
 
 import (
@@ -34,7 +34,7 @@ type Front interface {
 	Accept(Connect) (Session, error)
 }
 
-// Connect is what a client said when it connected.
+// Connect is what a client sent when it connected.
 type Connect struct {
 	ClientID string
 	UserName string
@@ -66,7 +66,8 @@ type Message struct {
 
 // Client is the broker's end of a connection. Its methods may be called from any goroutine.
 type Client interface {
-	// Send sends a message, in the order of the calls, and does not wait for a slow client: one that lets too much pile up is closed.
+	// Send sends a message, in the order of the calls, and does not wait for a slow client: the connection is closed when
+	// too many messages wait.
 	// What is sent while Accept, Subscribe or Publish runs goes out after the acknowledgement of what the client asked for.
 	Send(Message) error
 	// Close ends the connection and returns at once; the reason goes to the debug log. MQTT 3.1.1 has no way to tell the client.
@@ -94,8 +95,8 @@ type Session interface {
 	Closed()
 }
 
-// Resumer is a Session that may go on with what an earlier connection of its client left; CONNACK tells the client.
+// Resumer is a Session that may continue an earlier session of its client; the CONNACK reports it.
 type Resumer interface {
-	// Resumed reports whether it does. It is called once, before the CONNACK.
+	// Resumed reports whether it continues one. It is called once, before the CONNACK.
 	Resumed() bool
 }
