@@ -5,8 +5,8 @@
 //	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{Host: registration.Hub, DeviceID: registration.DeviceID, Credential: ...})
 //	err = hub.Send(ctx, []byte(`{"temperature":21}`), nil)
 //
-// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules and no direct
-// methods, and it does not reconnect when a connection is lost.
+// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
+// and no direct methods, and it does not reconnect when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and the device API
 // 2021-10-01 in the Azure documentation.
@@ -28,8 +28,8 @@ import (
 // GlobalHost is where devices of every provisioning service register.
 const GlobalHost = "global.azure-devices-provisioning.net"
 
-// The api-versions that device SDKs send. Those that register with 2019-03-31 are never told that a device was reprovisioned, which
-// Registration.Substatus reports.
+// The api-versions that device SDKs send. Those that register with 2019-03-31 are never told that a device was
+// reprovisioned, which Registration.Substatus reports.
 const (
 	registrationVersion = "2021-06-01"
 	hubVersion          = "2021-04-12"
@@ -70,8 +70,8 @@ func (c Credential) password(resource, keyName string, now time.Time) (string, e
 	return sas.New(resource, keyName, c.key, now.Add(tokenLifetime))
 }
 
-// Network maps Azure's host names to other addresses. The names stay what they are in TLS, in headers, in user names and in signatures. The
-// zero value is Azure itself.
+// Network maps Azure's host names to other addresses. The names stay what they are in TLS, in headers, in user names
+// and in signatures. The zero value is Azure itself.
 type Network struct {
 	// Address returns the host:port to dial for a host and port of Azure. Nil dials them as they are.
 	Address func(host string, port int) string

@@ -17,7 +17,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// What devices in C need: names of headers in Azure's own letter case, and server certificates for a TLS that was cut down.
+// What devices in C need: names of headers in Azure's own letter case, and server certificates for a TLS that was cut
+// down.
 
 // raw sends a request over HTTP/1.1 and returns the answer as it is on the wire, up to its body.
 func (w *wire) raw(method, host, path, authorization string) string {
@@ -96,8 +97,8 @@ func between(t *testing.T, text, before, after string) string {
 	return within
 }
 
-// TestServerCertificatesFitTheCipherSuitesOfDevices: a device whose TLS knows RSA only finds nothing but RSA in the chain, and one
-// that knows ECDSA only has a certificate too.
+// TestServerCertificatesFitTheCipherSuitesOfDevices: a device whose TLS knows RSA only finds nothing but RSA in the
+// chain, and one that knows ECDSA only has a certificate too.
 func TestServerCertificatesFitTheCipherSuitesOfDevices(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)

@@ -14,9 +14,10 @@ import (
 	"evenkeel/internal/await"
 )
 
-// The conversation of the device SDK for Python, azure-iot-device 2.14.0, as its sources have it: api-versions 2019-03-31 at the
-// provisioning service and 2019-10-01 at a hub, tokens that name no key, CleanSession 0 at both, a user agent in the user name, and
-// QoS 1 for everything. TestTheDeviceSDKForPython runs the SDK itself where it is available.
+// The conversation of the device SDK for Python, azure-iot-device 2.14.0, as its sources have it: api-versions
+// 2019-03-31 at the provisioning service and 2019-10-01 at a hub, tokens that name no key, CleanSession 0 at both, a
+// user agent in the user name, and QoS 1 for everything. TestTheDeviceSDKForPython runs the SDK itself where it is
+// available.
 const (
 	pythonRegistration = "2019-03-31"
 	pythonHub          = "2019-10-01"
@@ -139,8 +140,8 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 	}
 }
 
-// TestPythonOverHTTPS: the SDK asks for uploads over HTTPS; azure-iot-cli-extension, which builds on it, sends the same tokens with
-// telemetry and registrations.
+// TestPythonOverHTTPS: the SDK asks for uploads over HTTPS; azure-iot-cli-extension, which builds on it, sends the same
+// tokens with telemetry and registrations.
 func TestPythonOverHTTPS(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)

@@ -19,9 +19,9 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestTheDeviceSDKForPython runs azure-iot-device itself, where EVENKEEL_PYTHON_SDK names a folder to import it from and python3 has
-// what it imports (on Debian: python3-paho-mqtt python3-requests python3-requests-unixsocket python3-janus python3-socks
-// python3-deprecation).
+// TestTheDeviceSDKForPython runs azure-iot-device itself, where EVENKEEL_PYTHON_SDK names a folder to import it from
+// and python3 has what it imports (on Debian: python3-paho-mqtt python3-requests python3-requests-unixsocket
+// python3-janus python3-socks python3-deprecation).
 func TestTheDeviceSDKForPython(t *testing.T) {
 	folder := os.Getenv("EVENKEEL_PYTHON_SDK")
 	if folder == "" {

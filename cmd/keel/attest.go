@@ -75,8 +75,8 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 	}, nil
 }
 
-// enrolledBy returns the attestation of a device's individual enrollment, or nil for one that comes in by the group; and for the latter
-// the authority of the group's certificates, or nil where that is not the environment's own.
+// enrolledBy returns the attestation of a device's individual enrollment, or nil for one that comes in by the group;
+// and for the latter the authority of the group's certificates, or nil where that is not the environment's own.
 func (o outputs) enrolledBy(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
 	client, err := o.service(e.Endpoints)
 	if err != nil {

@@ -188,7 +188,8 @@ func (i issued) enrolled(by *dpsservice.Attestation) bool {
 	return false
 }
 
-// keepOrIssue returns the certificate in the files when it is good for long enough, unless renew asks for another, or else makes one.
+// keepOrIssue returns the certificate in the files when it is good for long enough, unless renew asks for another, or
+// else makes one.
 func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issued, error) {
 	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
 	switch {

@@ -132,8 +132,8 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	return a.print(h)
 }
 
-// certificate adds the files of a device's certificate. Where the device comes in by the enrollment group and keel holds the key of the
-// group's authority, the certificate is made when there is none of that authority.
+// certificate adds the files of a device's certificate. Where the device comes in by the enrollment group and keel
+// holds the key of the group's authority, the certificate is made when there is none of that authority.
 func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *environment.Environment, id string) error {
 	enrolled, authority, err := stack.enrolledBy(ctx, e, id)
 	if err != nil {

@@ -141,7 +141,8 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	})
 }
 
-// endpoint is the host with which devices register. The global one has no address; that of the service serves devices too.
+// endpoint is the host with which devices register. The global one has no address; that of the service serves devices
+// too.
 func (o outputs) endpoint(dial func(string) string) string {
 	if own := dial(o.ServiceHost); own != o.ServiceHost {
 		return own

@@ -21,8 +21,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to to a file: the blocks that are marked with no
-// other word than those given.
+// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to to a file: the blocks that
+// are marked with no other word than those given.
 func blocks(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: blocks FILE PAGE [WORD...]")
@@ -113,7 +113,8 @@ func finished(token mqtt.Token, limit time.Duration) error {
 	return token.Error()
 }
 
-// message: `message DEVICE BODY` sends a device a message. `received DEVICE BODY` wants the hubs to have had one from it.
+// message: `message DEVICE BODY` sends a device a message. `received DEVICE BODY` wants the hubs to have had one from
+// it.
 func message(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: message DEVICE BODY")

@@ -26,9 +26,10 @@ import (
 // groupKey is the key of the seeded enrollment group, in base64.
 const groupKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group "devices", the
-// enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key that is not the group's; with
-// `seed x509 FOLDER`, the devices of the group have certificates of the authority in that folder instead.
+// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group
+// "devices", the enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key
+// that is not the group's; with `seed x509 FOLDER`, the devices of the group have certificates of the authority in that
+// folder instead.
 func seed(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 2 || len(args) == 2 && args[0] != "x509" {
 		ts.Fatalf("usage: seed [wrong-key | x509 FOLDER]")

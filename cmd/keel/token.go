@@ -12,7 +12,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// maxLifetime bounds the lifetime of a token, so that a slip of the keyboard makes none that outlives the environment by far.
+// maxLifetime bounds the lifetime of a token, so that a slip of the keyboard makes none that outlives the environment
+// by far.
 const maxLifetime = 365 * 24 * time.Hour
 
 // The api-versions in the user names that come with a token.

@@ -49,8 +49,9 @@ type connection struct {
 	queue     []Message
 	answering bool // the front or the session runs: what it sends waits for the acknowledgement
 	draining  bool // somebody writes the queue
-	// unacked maps the packet ids of messages sent with QoS 1 to what to call when they are acknowledged, or nil; lastID is the last
-	// packet id in use. The library's own table is not used: it shares one number space with the client's packets.
+	// unacked maps the packet ids of messages sent with QoS 1 to what to call when they are acknowledged, or nil;
+	// lastID is the last packet id in use. The library's own table is not used: it shares one number space with the
+	// client's packets.
 	unacked map[uint16]func()
 	lastID  uint16
 }
@@ -205,8 +206,8 @@ func (c *connection) reason(err error) error {
 	return err
 }
 
-// endLevel returns the level at which the end of the connection is logged. MQTT 3.1.1 cannot report a violation to the client, so its
-// developer reads the log. Violations of the service's rules are logged where they are checked.
+// endLevel returns the level at which the end of the connection is logged. MQTT 3.1.1 cannot report a violation to the
+// client, so its developer reads the log. Violations of the service's rules are logged where they are checked.
 func (c *connection) endLevel(err error) slog.Level {
 	const failures = 0x80 // the reason codes of MQTT 5 from here on
 	if code := (packets.Code{}); c.session != nil && c.cause.Load() == nil && errors.As(err, &code) && code.Code >= failures {

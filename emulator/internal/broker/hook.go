@@ -120,7 +120,8 @@ func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	switch p.FixedHeader.Type {
 	case packets.Connect:
-		// Devices with a certificate may send an empty password, and a will may be empty: the library refuses both, MQTT 3.1.1 does not.
+		// Devices with a certificate may send an empty password, and a will may be empty: the library refuses both,
+		// MQTT 3.1.1 does not.
 		p.Connect.PasswordFlag = len(p.Connect.Password) > 0
 		if will := p.Connect; will.WillFlag && will.WillTopic != "" && will.WillQos <= 2 {
 			owner(cl).will = &Message{Topic: will.WillTopic, Payload: will.WillPayload, QoS: min(will.WillQos, MaxQoS), Retain: will.WillRetain, Will: true}
@@ -204,8 +205,8 @@ func brief(reason error) string {
 	return strings.ToValidUTF8(fmt.Sprintf("%.*s", maxReason, fmt.Sprint(reason)), "?")
 }
 
-// drop ends the connection of a client that broke a rule, on its own goroutine, so that no further packet is read. MQTT 3.1.1 cannot
-// report the reason to the client; the log has it.
+// drop ends the connection of a client that broke a rule, on its own goroutine, so that no further packet is read. MQTT
+// 3.1.1 cannot report the reason to the client; the log has it.
 func (h *hook) drop(cl *mqtt.Client, reason error) {
 	c := owner(cl)
 	if c.stop(reason) && !errors.Is(reason, ErrClosed) {

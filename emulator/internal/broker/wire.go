@@ -32,8 +32,8 @@ type readAhead struct {
 	err  error
 }
 
-// watched is a connection's context. The library does not read while a session works, so a client that disconnects would go unnoticed.
-// The first call of Done therefore starts to read ahead.
+// watched is a connection's context. The library does not read while a session works, so a client that disconnects
+// would go unnoticed. The first call of Done therefore starts to read ahead.
 type watched struct {
 	context.Context
 	wire *wire
@@ -45,7 +45,8 @@ func (w watched) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// watch reads one byte ahead and ends the connection's context when that fails, unless a read is in progress, which notices the end too.
+// watch reads one byte ahead and ends the connection's context when that fails, unless a read is in progress, which
+// notices the end too.
 func (w *wire) watch() {
 	w.reads.Lock()
 	defer w.reads.Unlock()

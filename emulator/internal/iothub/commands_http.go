@@ -23,7 +23,7 @@ var commandHeaders = map[string]string{
 	sysContentType: "iothub-contenttype", sysContentEncoding: "iothub-contentencoding", sysAck: "iothub-ack",
 }
 
-// nextCommand gives a device its next message, or 204. The ETag is the lock token.
+// nextCommand answers with the next message of a device, or with 204. The ETag is the lock token.
 func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	rules, err := settingsOf(hub)
 	if err != nil {
@@ -45,7 +45,8 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	// A device that has come back over MQTT by then gets what it did not settle; nothing else would tell it.
+	// A device that has connected over MQTT by then receives the message when its lock ends; nothing else would send
+	// it.
 	key := deviceKey{hub.Host(), r.PathValue("id")}
 	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
@@ -61,11 +62,11 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	spell(header, "iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
 	header.Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(c.Body) // a device that has gone finds the message free after the lock
+	_, _ = w.Write(c.Body) // a device that disconnected can take the message again after the lock
 	return nil
 }
 
-// completeCommand ends a message that the device has taken; with ?reject as one that the device refuses.
+// completeCommand completes a message that the device has taken or, with ?reject, rejects it.
 func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	if r.URL.Query().Has("reject") {
 		return h.settleCommand(w, r, hub, state.Rejected)
@@ -73,7 +74,7 @@ func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state
 	return h.settleCommand(w, r, hub, state.Success)
 }
 
-// abandonCommand gives a message back to the queue.
+// abandonCommand returns a message to the queue.
 func (h *Hubs) abandonCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	return h.settleCommand(w, r, hub, state.Abandoned)
 }
@@ -82,7 +83,7 @@ func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.H
 	id := r.PathValue("id")
 	err := h.state.SettleCommand(hub.Host(), id, r.PathValue("lock"), outcome)
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
-		return errLockLost // the device itself was found when it was let in
+		return errLockLost // the device was found when it was authenticated
 	}
 	if err != nil {
 		return err

@@ -40,7 +40,7 @@ func invalid(format string, args ...any) error {
 	return &wireError{400004, "ArgumentInvalid", fmt.Sprintf(format, args...)}
 }
 
-// wire translates any error to one that can be sent, and reports whether it is a fault of the emulator.
+// wire translates any error to one that can be sent, and reports whether it is an internal error of the emulator.
 func wire(err error) (e *wireError, fault bool) {
 	if errors.As(err, &e) {
 		return e, false

@@ -307,8 +307,8 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 	}
 }
 
-// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so unless it is told otherwise, and would connect again without
-// end if the connection were closed.
+// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so unless it is told otherwise, and would connect
+// again without end if the connection were closed.
 func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -18,7 +18,7 @@ func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		r.URL.RawPath = lower
 		r.URL.Path, _ = url.PathUnescape(lower) // it was escaped well before
 	}
-	if unclean(escaped) { // the mux would lead //devices to another path
+	if unclean(escaped) { // the mux would redirect //devices to another path
 		h.writeError(w, errNoPath)
 		return
 	}
@@ -29,13 +29,13 @@ func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.routes.ServeHTTP(w, r)
 }
 
-// unclean reports whether a path has empty segments, or such as lead elsewhere.
+// unclean reports whether a path has empty or dot segments.
 func unclean(escaped string) bool {
 	segments := strings.Split(strings.TrimSuffix(escaped, "/"), "/")[1:]
 	return slices.ContainsFunc(segments, func(segment string) bool { return segment == "" || segment == "." || segment == ".." })
 }
 
-// named are the words that an id follows, unless it is one of words, which name calls.
+// named are the words that an id follows, except in words, which are calls.
 var (
 	named = map[string]bool{
 		"devices": true, "twins": true, "modules": true, "configurations": true, "jobs": true, "v2": true, "devicebound": true, "notifications": true,
@@ -44,7 +44,8 @@ var (
 	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
 )
 
-// lowerWords puts the segments of a path that are no ids into lower case, as /devices/{id}/messages/devicebound/{lock}/abandon.
+// lowerWords converts the segments of a path that are not ids to lower case, as
+// /devices/{id}/messages/devicebound/{lock}/abandon.
 func lowerWords(method, escaped string) string {
 	segments := strings.Split(escaped, "/")
 	for i, segment := range segments {
@@ -56,9 +57,9 @@ func lowerWords(method, escaped string) string {
 	return strings.Join(segments, "/")
 }
 
-var errNoPath = &wireError{404000, "GenericNotFound", "The emulator knows no such path"}
+var errNoPath = &wireError{404000, "GenericNotFound", "The emulator does not serve this path"}
 
-// unrouted refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
+// unrouted refuses requests that match no call. Fidelity: the text and the number of a wrong method are unsure.
 func (h *Hubs) unrouted(w http.ResponseWriter, r *http.Request) {
 	allowed := strings.Join(h.routes.Allowed(r), ", ")
 	if allowed == "" {

@@ -10,7 +10,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// settings are what ARM was told of a hub that changes how devices are served: IotHubProperties, 2023-06-30.
+// settings are the properties of a hub that change how devices are served: IotHubProperties, 2023-06-30.
 type settings struct {
 	// noPolicies: shared access signatures of policies are refused (disableLocalAuth). noDeviceKeys: those with a device's own key are
 	// (disableDeviceSAS).

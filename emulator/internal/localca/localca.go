@@ -1,9 +1,9 @@
 // Package localca is the certificate authority of the emulator: it makes a root at the first start and server certificates on demand,
 // one per name that a client asks for.
 //
-// The root and the server certificates have RSA keys, as Azure's have, so that devices whose TLS knows RSA only are served. A client
-// that offers ECDSA and no RSA gets a certificate with an ECDSA key. A root that an earlier version made keeps its ECDSA key: clients
-// trust it. Source: "TLS support in IoT Hub".
+// The root and the server certificates have RSA keys, as Azure's have, so that devices whose TLS knows RSA only are
+// served. A client that offers ECDSA and no RSA gets a certificate with an ECDSA key. A root that an earlier version
+// made keeps its ECDSA key: clients trust it. Source: "TLS support in IoT Hub".
 //
 // It never touches a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure domains, so that a
 // user who trusts it by hand trusts it for nothing else.
@@ -74,8 +74,8 @@ type leafKey struct {
 // rsaBits is the length of RSA keys, that of Azure's own.
 const rsaBits = 2048
 
-// Keys that are made once in a process, because an RSA key takes a good part of a second: memoryKey signs for the authorities in
-// memory, which end with the process; serverKey is that of all server certificates.
+// Keys that are made once in a process, because an RSA key takes a good part of a second: memoryKey signs for the
+// authorities in memory, which end with the process; serverKey is that of all server certificates.
 var memoryKey, serverKey = sync.OnceValues(newRSAKey), sync.OnceValues(newRSAKey)
 
 func newRSAKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }

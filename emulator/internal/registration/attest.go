@@ -39,8 +39,9 @@ type match struct {
 	valid span
 }
 
-// attest finds the enrollment that authenticates the caller. If the id has an individual enrollment, the groups are not considered. A
-// decision is cached until a change of the state or the time can change it; a TPM challenge has a lifetime of its own.
+// attest finds the enrollment that authenticates the caller. If the id has an individual enrollment, the groups are not
+// considered. A decision is cached until a change of the state or the time can change it; a TPM challenge has a
+// lifetime of its own.
 //
 // Fidelity: an unknown ID scope answers as bad credentials do; on Azure 401 or 404, unsure.
 func (a *API) attest(c caller) (match, error) {
@@ -103,8 +104,9 @@ func (a *API) examine(c caller, known *roster) (match, error) {
 	return match{}, dpswire.ErrUnauthorized
 }
 
-// token parses the token and checks its resource. The signature is verified later, with the keys of the enrollment. The key may be unnamed: the
-// SDK for Python signs without skn, while the documentation and the other SDKs name it "registration".
+// token parses the token and checks its resource. The signature is verified later, with the keys of the enrollment. The
+// key may be unnamed: the SDK for Python signs without skn, while the documentation and the other SDKs name it
+// "registration".
 //
 // Fidelity: that any other name is refused is unsure.
 func (a *API) token(c caller) (sas.Token, error) {

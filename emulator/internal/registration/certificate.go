@@ -15,9 +15,10 @@ import (
 // presented are the certificates of a device whose leaf is valid and bears its registration id. Possession of the key was proved in
 // TLS.
 //
-// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the device presents
-// must form a chain from its leaf to a certificate verified at the provisioning service. Only the leaf of an individual enrollment is
-// accepted without a chain, when it is self-signed or the only certificate presented. The enrollment's certificate must be in the chain.
+// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the
+// device presents must form a chain from its leaf to a certificate verified at the provisioning service. Only the leaf
+// of an individual enrollment is accepted without a chain, when it is self-signed or the only certificate presented.
+// The enrollment's certificate must be in the chain.
 //
 // Fidelity: the verified certificate at the end of the chain need not be presented; the documentation does not say.
 type presented struct {
@@ -63,9 +64,10 @@ func (p presented) match() match {
 	return match{leaf: p.leaf, thumbprint: thumbprint(p.leaf), valid: p.valid}
 }
 
-// individual accepts a device whose leaf is one of the enrollment's certificates, or was issued under one that the enrollment refers
-// to. According to issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node, Azure accepts such a leaf without its chain,
-// whatever its issuer, and refuses the same leaf with a chain that ends at no verified certificate.
+// individual accepts a device whose leaf is one of the enrollment's certificates, or was issued under one that the
+// enrollment refers to. According to issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node, Azure accepts such
+// a leaf without its chain, whatever its issuer, and refuses the same leaf with a chain that ends at no verified
+// certificate.
 func (p presented) individual(e state.Enrollment) (match, error) {
 	held := e.Attestation.X509
 	switch {
@@ -105,7 +107,8 @@ func (p presented) group() (match, error) {
 	return m, nil
 }
 
-// distance returns the number of steps from the leaf up to a certificate of the attestation, or 0 when no trusted chain contains one.
+// distance returns the number of steps from the leaf up to a certificate of the attestation, or 0 when no trusted chain
+// contains one.
 func (p presented) distance(held *state.X509Attestation) int {
 	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
 	if refers(held) {

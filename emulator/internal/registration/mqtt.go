@@ -42,9 +42,9 @@ type session struct {
 
 // Accept takes connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
 //
-// Invalid credentials are refused by the answer to the registration, 401000 for a signature (MicrosoftDocs/azure-docs issue 43157,
-// and the error of the SDK for Python that azure-iot-cli-extension knows) and 401002 for a certificate (real traffic). Only a device that
-// presents none, or contradicts itself, is refused when connecting (CONNACK 5).
+// Invalid credentials are refused by the answer to the registration, 401000 for a signature (MicrosoftDocs/azure-docs
+// issue 43157, and the error of the SDK for Python that azure-iot-cli-extension knows) and 401002 for a certificate
+// (real traffic). Only a device that presents none, or contradicts itself, is refused when connecting (CONNACK 5).
 func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	start := a.st.Now()
 	who, mine := callerOf(c)
@@ -198,7 +198,8 @@ func (s *session) poll(id string) (operationReply, error) {
 	return s.api.operation(s.caller, m, id)
 }
 
-// send answers a request. $rid comes first, which the C# SDK requires; there is always a body, without which the Node SDK crashes.
+// send answers a request. $rid comes first, which the C# SDK requires; there is always a body, without which the Node
+// SDK crashes.
 func (s *session) send(status int, rid, again string, body any) error {
 	if !s.subscribed {
 		return nil

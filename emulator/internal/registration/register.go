@@ -17,8 +17,9 @@ func (m match) disabled() bool {
 	return m.group.Disabled
 }
 
-// register starts a registration of an authenticated device. The outcome is decided and durable when register returns, unless a webhook
-// is slow. The reply says "assigning" all the same, and the device learns the outcome by polling, as on Azure.
+// register starts a registration of an authenticated device. The outcome is decided and durable when register returns,
+// unless a webhook is slow. The reply says "assigning" all the same, and the device learns the outcome by polling, as
+// on Azure.
 func (a *API) register(ctx context.Context, c caller, m match, text []byte) (operationReply, error) {
 	body, err := c.readBody(text)
 	if err != nil {

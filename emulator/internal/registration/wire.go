@@ -41,9 +41,10 @@ type tpmReply struct {
 	AuthenticationKey string `json:"authenticationKey"`
 }
 
-// substatusVersion is the first api-version in which a device is told how it came to its hub. Devices of earlier versions read
-// initialAssignment, however often they register. The record that the service API shows is the same for all. Source: the live
-// tests of azure-iot-cli-extension (tests/dps/device_registration), which register with the SDK for Python and its 2019-03-31.
+// substatusVersion is the first api-version in which a device is told how it came to its hub. Devices of earlier
+// versions read initialAssignment, however often they register. The record that the service API shows is the same for
+// all. Source: the live tests of azure-iot-cli-extension (tests/dps/device_registration), which register with the SDK
+// for Python and its 2019-03-31.
 const substatusVersion = "2019-04-15"
 
 // result returns a registration as its device receives it.

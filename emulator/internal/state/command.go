@@ -30,7 +30,8 @@ type Command struct {
 	Deliveries int64
 	// Lock is the token of whoever took it. Locks are of this process: a restart frees every message.
 	Lock string
-	// Resent reports that an earlier connection was sent the message and did not acknowledge it. A restart forgets that.
+	// Resent reports that an earlier connection was sent the message and did not acknowledge it. A restart forgets
+	// that.
 	Resent bool
 }
 
@@ -259,9 +260,9 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// SettleCommand ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and Unacknowledged
-// it is free to be taken again. One that is abandoned too often ends as DeliveryCountExceeded. It returns NotFound when the lock has
-// ended.
+// SettleCommand ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and
+// Unacknowledged it is free to be taken again. One that is abandoned too often ends as DeliveryCountExceeded. It
+// returns NotFound when the lock has ended.
 func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
 	return s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()

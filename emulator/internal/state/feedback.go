@@ -10,9 +10,9 @@ import (
 // Outcome is how a message to a device ended, in Azure's words. Source: "Send cloud-to-device messages from an IoT hub".
 type Outcome string
 
-// Outcomes of messages. The last three are no end: the message is free to be taken again. A device abandons a message, which is
-// counted. The end of its connection releases messages that were not sent, and leaves those that were sent unacknowledged.
-// Source: "Understand cloud-to-device messaging from an IoT hub".
+// Outcomes of messages. The last three are no end: the message is free to be taken again. A device abandons a message,
+// which is counted. The end of its connection releases messages that were not sent, and leaves those that were sent
+// unacknowledged. Source: "Understand cloud-to-device messaging from an IoT hub".
 const (
 	Success               Outcome = "Success"
 	Rejected              Outcome = "Rejected"
