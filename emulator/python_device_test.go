@@ -24,14 +24,21 @@ const (
 	pythonAgent        = "-py/2.14.0(3.11.2;Linux #1 SMP PREEMPT_DYNAMIC Debian 6.1.0;x86_64)"
 )
 
+// What a service sends: a method call, and a message to a hub's device.
+const (
+	pythonMethod  = `{"methodName":"reboot","payload":{"in":1},"responseTimeoutInSeconds":60}`
+	pythonMessage = `{"hub":%q,"device":%q,"body":"hello","messageId":"m1","properties":{"k":"v w"}}`
+)
+
 // pythonEscape is urllib.parse.quote(text, safe="").
 func pythonEscape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }
 
 // pythonClient is what the SDK connects with.
 func (y *yard) pythonClient(webSocket bool, host, id, user, password string) mqtt.Client {
 	y.t.Helper()
-	o := mqtt.NewClientOptions().SetClientID(id).SetUsername(user).SetPassword(password).SetProtocolVersion(4).SetCleanSession(false).
-		SetAutoReconnect(false).SetKeepAlive(time.Minute).SetConnectTimeout(await.Limit).SetTLSConfig(trusting(y.e, host))
+	o := mqtt.NewClientOptions().SetClientID(id).SetUsername(user).SetPassword(password).SetProtocolVersion(4).
+		SetCleanSession(false).SetAutoReconnect(false).SetKeepAlive(time.Minute).SetConnectTimeout(await.Limit).
+		SetTLSConfig(trusting(y.e, host))
 	if webSocket {
 		o.AddBroker(strings.Replace(y.e.Endpoints().Data, "https://", "wss://", 1) + "/$iothub/websocket").
 			SetHTTPHeaders(http.Header{"Host": {host}})
@@ -47,8 +54,9 @@ func (y *yard) pythonClient(webSocket bool, host, id, user, password string) mqt
 // pythonRegister registers as ProvisioningDeviceClient.register does.
 func (y *yard) pythonRegister(webSocket bool, id, key string) result {
 	y.t.Helper()
-	user := y.scope + "/registrations/" + id + "/api-version=" + pythonRegistration + "&ClientVersion=" + pythonEscape("azure-iot-device-provisioning"+pythonAgent)
-	c := y.pythonClient(webSocket, globalHost, id, user, token(y.t, y.scope+"/registrations/"+id, "", key))
+	path := y.scope + "/registrations/" + id
+	user := path + "/api-version=" + pythonRegistration + "&ClientVersion=" + pythonEscape("azure-iot-device-provisioning"+pythonAgent)
+	c := y.pythonClient(webSocket, globalHost, id, user, token(y.t, path, "", key))
 	defer c.Disconnect(0)
 	replies := make(chan mqtt.Message, 8)
 	y.wait(c.Subscribe("$dps/registrations/res/#", 1, func(_ mqtt.Client, m mqtt.Message) { replies <- m }))
@@ -65,7 +73,8 @@ func (y *yard) pythonRegister(webSocket bool, id, key string) result {
 	const rid = "6cb5fc9d-8d0f-4fbc-9f34-1c8a8d3a3c3b"
 	got := ask("$dps/registrations/PUT/iotdps-register/?$rid="+rid, fmt.Sprintf(`{"registrationId": %q}`, id))
 	for deadline := time.Now().Add(await.Limit); got.status == http.StatusAccepted && time.Now().Before(deadline); {
-		got = ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid="+rid+"&operationId="+fmt.Sprint(got.body["operationId"]), " ")
+		operation := fmt.Sprint(got.body["operationId"])
+		got = ask("$dps/registrations/GET/iotdps-get-operationstatus/?$rid="+rid+"&operationId="+operation, " ")
 	}
 	return got
 }
@@ -89,11 +98,13 @@ func TestTheConversationOfTheDeviceSDKForPython(t *testing.T) {
 
 // pythonHub does what IoTHubDeviceClient does at a hub: telemetry, twin, direct methods and cloud-to-device messages.
 func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
-	user := hub + "/" + id + "/?api-version=" + pythonHub + "&DeviceClientType=" + pythonEscape("azure-iot-device-iothub"+pythonAgent)
+	agent := pythonEscape("azure-iot-device-iothub" + pythonAgent)
+	user := hub + "/" + id + "/?api-version=" + pythonHub + "&DeviceClientType=" + agent
 	c := y.pythonClient(webSocket, hub, id, user, token(t, hub+"/devices/"+id, "", secondary))
 	came := make(chan mqtt.Message, 16)
 	for _, filter := range []string{
-		"$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#", "devices/" + id + "/messages/devicebound/#",
+		"$iothub/twin/res/#", "$iothub/twin/PATCH/properties/desired/#", "$iothub/methods/POST/#",
+		"devices/" + id + "/messages/devicebound/#",
 	} {
 		y.wait(c.Subscribe(filter, 1, func(_ mqtt.Client, m mqtt.Message) { came <- m }))
 	}
@@ -105,9 +116,11 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 		}
 		return m
 	}
-	y.wait(c.Publish("devices/"+id+"/messages/events/%24.mid=m%201&%24.ct=application%2Fjson&%24.ce=utf-8&room=boiler%20room", 1, false, `{"t": 21}`))
+	const bag = "%24.mid=m%201&%24.ct=application%2Fjson&%24.ce=utf-8&room=boiler%20room"
+	y.wait(c.Publish("devices/"+id+"/messages/events/"+bag, 1, false, `{"t": 21}`))
 	kept := y.e.Messages(hub, id)
-	if len(kept) != 1 || kept[0].Properties["room"] != "boiler room" || kept[0].System["mid"] != "m 1" || kept[0].System["ct"] != "application/json" {
+	if len(kept) != 1 || kept[0].Properties["room"] != "boiler room" || kept[0].System["mid"] != "m 1" ||
+		kept[0].System["ct"] != "application/json" {
 		t.Errorf("telemetry: got %+v", kept)
 	}
 	const rid = "0e2f2b1c-6bb8-4d5b-9a63-3d6b4c3f5f0a"
@@ -122,7 +135,7 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 
 	answered := make(chan map[string]any, 1)
 	go func() {
-		_, body := y.hubCall(hub, "POST", "/twins/"+id+"/methods", `{"methodName":"reboot","payload":{"in":1},"responseTimeoutInSeconds":60}`)
+		_, body := y.hubCall(hub, "POST", "/twins/"+id+"/methods", pythonMethod)
 		answered <- body
 	}()
 	call := next("the method", "$iothub/methods/POST/reboot/?$rid=", `{"in":1}`)
@@ -131,7 +144,7 @@ func (y *yard) pythonHub(t *testing.T, webSocket bool, hub, id string) {
 	if body := await.Next(t, answered, "the method's answer"); fmt.Sprint(body) != "map[payload:map[done:true] status:200]" {
 		t.Errorf("method: got %v", body)
 	}
-	if status, body := y.control("POST", "/messages", fmt.Sprintf(`{"hub":%q,"device":%q,"body":"hello","messageId":"m1","properties":{"k":"v w"}}`, hub, id)); status != http.StatusCreated {
+	if status, body := y.control("POST", "/messages", fmt.Sprintf(pythonMessage, hub, id)); status != http.StatusCreated {
 		t.Fatalf("send: got %d %s", status, body)
 	}
 	topic := next("a message", "devices/"+id+"/messages/devicebound/", "hello").Topic()
@@ -146,9 +159,13 @@ func TestPythonOverHTTPS(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.enroll("py-1", keyed)
-	d := device{scope: y.scope, id: "py-1", token: token(t, y.scope+"/registrations/py-1", "", secondary), version: pythonRegistration, body: `{"registrationId": "py-1"}`}
+	d := device{
+		scope: y.scope, id: "py-1", token: token(t, y.scope+"/registrations/py-1", "", secondary),
+		version: pythonRegistration, body: `{"registrationId": "py-1"}`,
+	}
 	for range 2 {
-		if got := y.overHTTPS(d); got.status != http.StatusOK || got.body["status"] != "assigned" || got.state("substatus") != "initialAssignment" {
+		got := y.overHTTPS(d)
+		if got.status != http.StatusOK || got.body["status"] != "assigned" || got.state("substatus") != "initialAssignment" {
 			t.Fatalf("register: got %v, want the initial assignment each time", got)
 		}
 	}
@@ -160,13 +177,15 @@ func TestPythonOverHTTPS(t *testing.T) {
 		"/devices/py-1/files":               http.StatusBadRequest,
 		"/devices/py-1/files/notifications": http.StatusBadRequest,
 	} {
-		status, body := y.on(hub, "POST", path+"?api-version="+pythonHub, `{"blobName": "b"}`, key, "User-Agent", agent, "Accept", "application/json")
+		status, body := y.on(hub, "POST", path+"?api-version="+pythonHub, `{"blobName": "b"}`, key,
+			"User-Agent", agent, "Accept", "application/json")
 		message, _ := body["Message"].(string)
 		if status != want || want == http.StatusBadRequest && !strings.Contains(message, "DefaultStorageEndpointNotConfigured") {
 			t.Errorf("%s: got %d %v, want %d", path, status, body, want)
 		}
 	}
-	if status, body := y.on(hub, "GET", "/devices/py-1/messages/devicebound?api-version="+pythonHub, "", key); status != http.StatusNoContent {
+	status, body := y.on(hub, "GET", "/devices/py-1/messages/devicebound?api-version="+pythonHub, "", key)
+	if status != http.StatusNoContent {
 		t.Errorf("messages: got %d %v, want none", status, body)
 	}
 	if kept := y.e.Messages(hub, "py-1"); len(kept) != 1 || kept[0].Protocol != "https" {

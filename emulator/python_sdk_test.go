@@ -34,10 +34,13 @@ func TestTheDeviceSDKForPython(t *testing.T) {
 	leaf := issue(t, nil, "py-cert", false)
 	key, err := x509.MarshalPKCS8PrivateKey(leaf.key)
 	check(t, err)
-	for name, block := range map[string]*pem.Block{"cert.pem": {Type: "CERTIFICATE", Bytes: leaf.cert.Raw}, "key.pem": {Type: "PRIVATE KEY", Bytes: key}} {
+	for name, block := range map[string]*pem.Block{
+		"cert.pem": {Type: "CERTIFICATE", Bytes: leaf.cert.Raw}, "key.pem": {Type: "PRIVATE KEY", Bytes: key},
+	} {
 		check(t, os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600))
 	}
-	y.enroll("py-cert", `"attestation":{"type":"x509","x509":{"clientCertificates":{"primary":{"certificate":"`+leaf.base64()+`"}}}}`)
+	certificate := `{"primary":{"certificate":"` + leaf.base64() + `"}}`
+	y.enroll("py-cert", `"attestation":{"type":"x509","x509":{"clientCertificates":`+certificate+`}}`)
 	data, err := url.Parse(y.e.Endpoints().Data)
 	check(t, err)
 	for name, webSockets := range map[string]bool{"MQTT": false, "MQTT over WebSocket": true} {
@@ -45,13 +48,15 @@ func TestTheDeviceSDKForPython(t *testing.T) {
 			id := "py-" + strings.ReplaceAll(strings.ToLower(name), " ", "-")
 			y.enroll(id, keyed)
 			input, err := json.Marshal(map[string]any{
-				"data": data.Host, "mqtt": y.e.Endpoints().MQTT, "ca": ca, "scope": y.scope, "id": id, "key": primary, "wrongKey": knownKey[:20] + "BBBB" + knownKey[24:],
-				"cert": filepath.Join(dir, "cert.pem"), "certKey": filepath.Join(dir, "key.pem"), "certID": "py-cert", "websockets": webSockets,
+				"data": data.Host, "mqtt": y.e.Endpoints().MQTT, "ca": ca, "scope": y.scope, "websockets": webSockets,
+				"id": id, "key": primary, "wrongKey": knownKey[:20] + "BBBB" + knownKey[24:],
+				"certID": "py-cert", "cert": filepath.Join(dir, "cert.pem"), "certKey": filepath.Join(dir, "key.pem"),
 			})
 			check(t, err)
 			got := y.python(t, folder, input, id)
 			for what, want := range map[string]string{
-				"register": `["assigned","initialAssignment",`, "again": `["assigned","initialAssignment",`, "x509": `["assigned","initialAssignment",`,
+				"register": `["assigned","initialAssignment",`, "again": `["assigned","initialAssignment",`,
+				"x509":     `["assigned","initialAssignment",`,
 				"wrongKey": `"ClientError: register request returned a service error status code 401`, "twin": `{"desired":{"$version":1},"reported":{"$version":1}}`, "reported": `{"$version":2,"fan":true}`,
 				"upload": `"ClientError: HTTP operation returned: 400`,
 			} {
@@ -93,11 +98,11 @@ func (y *yard) python(t *testing.T, folder string, input []byte, id string) (don
 	if status, body := y.hubCall(hub, "PATCH", "/twins/"+id, `{"properties":{"desired":{"interval":5}}}`); status != http.StatusOK {
 		t.Fatalf("patch the twin: got %d %v", status, body)
 	}
-	if status, body := y.hubCall(hub, "POST", "/twins/"+id+"/methods", `{"methodName":"reboot","payload":{"in":1},"responseTimeoutInSeconds":60}`); status != http.StatusOK ||
-		fmt.Sprint(body["payload"]) != "map[echo:map[in:1]]" {
+	status, body := y.hubCall(hub, "POST", "/twins/"+id+"/methods", pythonMethod)
+	if status != http.StatusOK || fmt.Sprint(body["payload"]) != "map[echo:map[in:1]]" {
 		t.Fatalf("method: got %d %v", status, body)
 	}
-	message := fmt.Sprintf(`{"hub":%q,"device":%q,"body":"hello","messageId":"m1","properties":{"k":"v w"}}`, hub, id)
+	message := fmt.Sprintf(pythonMessage, hub, id)
 	if status, body := y.control("POST", "/messages", message); status != http.StatusCreated {
 		t.Fatalf("send: got %d %s", status, body)
 	}

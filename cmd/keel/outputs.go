@@ -115,8 +115,8 @@ func (o outputs) deviceKey(id string) (string, error) {
 		return "", errors.New(faults[0].Message)
 	}
 	if o.EnrollmentGroupKey == "" {
-		return "", hint.To(fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey, o.EnrollmentGroup),
-			"make a certificate: keel devices cert %s", id)
+		err := fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey, o.EnrollmentGroup)
+		return "", hint.To(err, "make a certificate: keel devices cert %s", id)
 	}
 	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
 	if err != nil {

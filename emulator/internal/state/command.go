@@ -57,6 +57,12 @@ type commandLocks struct {
 	unacknowledged map[string]struct{}
 }
 
+func newCommandLocks() commandLocks {
+	return commandLocks{
+		locks: make(map[string]commandLock), last: make(map[string]uint64), unacknowledged: make(map[string]struct{}),
+	}
+}
+
 type commandLock struct {
 	token string
 	// until is zero for a lock that only settling ends.
