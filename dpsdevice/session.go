@@ -95,7 +95,7 @@ func (s *session) publish(ctx context.Context, topic string, payload []byte) err
 	return s.await(ctx, s.client.Publish(topic, 1, false, payload))
 }
 
-// request publishes to the topic that topic makes of a fresh request id, and waits for the answer.
+// request publishes to the topic that topic returns for a new request id, and waits for the answer.
 func (s *session) request(ctx context.Context, topic func(id string) string, payload []byte) (reply, error) {
 	id, answered := rand.Text(), make(chan reply, 1)
 	s.mu.Lock()

@@ -56,7 +56,7 @@ func newDevices(a *app) *cobra.Command {
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt", "how they register: mqtt or https; hubs are reached over MQTT")
 	a.addJSON(provision)
-	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a))
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
 }
 

@@ -47,6 +47,11 @@ func TestScripts(t *testing.T) {
 			"claim":      claimed,
 			"release":    release,
 			"await":      awaitLine,
+
+			"blocks":   blocks,
+			"plain":    plain,
+			"message":  message,
+			"received": received,
 		},
 	})
 }

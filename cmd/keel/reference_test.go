@@ -25,7 +25,7 @@ const reference = "../../docs/reference/keel.md"
 // results are what the verbs print with --json.
 var results = map[string]any{
 	"keel build": builtTools{}, "keel devices ca": authority{}, "keel devices cert": issued{}, "keel devices key": deviceSecret{},
-	"keel devices provision": result{}, "keel devices status": []deviceState{}, "keel doctor": examined{}, "keel down": broughtDown{},
+	"keel devices provision": result{}, "keel devices status": []deviceState{}, "keel devices token": deviceToken{}, "keel doctor": examined{}, "keel down": broughtDown{},
 	"keel emulator logs": map[string]string{}, "keel emulator reset": emptied{}, "keel emulator run": status{}, "keel emulator start": status{},
 	"keel emulator status": status{}, "keel emulator stop": stopped{}, "keel env": map[string]string{}, "keel exec": executed{},
 	"keel extend": extended{}, "keel hub drain": hubChange{}, "keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapedAll{},
