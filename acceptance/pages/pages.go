@@ -15,6 +15,14 @@ import (
 // Run lists the pages whose blocks the acceptance tests run, each in a checkout without an environment.
 var Run = []string{
 	"docs/tutorial.md",
+	"docs/how-to/add-a-hub.md",
+	"docs/how-to/drain-and-remove-a-hub.md",
+	"docs/how-to/import.md",
+	"docs/how-to/many-devices.md",
+	"docs/how-to/rotate-keys.md",
+	"docs/how-to/share-a-service.md",
+	"docs/how-to/stock-sdks.md",
+	"docs/how-to/x509.md",
 }
 
 // Block is a fenced block of a page.
@@ -32,10 +40,14 @@ type Block struct {
 func Blocks(page string) ([]Block, error) {
 	var blocks []Block
 	var open *Block
-	number := 0
+	number, indent := 0, "" // a block in a list is indented
 	for line := range strings.Lines(page) {
 		number++
-		fence, isFence := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "```")
+		plain := strings.TrimLeft(line, " ")
+		if open == nil {
+			indent = line[:len(line)-len(plain)]
+		}
+		fence, isFence := strings.CutPrefix(strings.TrimRight(plain, "\r\n"), "```")
 		switch {
 		case isFence && open == nil:
 			language, rest, _ := strings.Cut(strings.TrimSpace(fence), " ")
@@ -51,7 +63,7 @@ func Blocks(page string) ([]Block, error) {
 			blocks = append(blocks, *open)
 			open = nil
 		case open != nil:
-			open.Text += line
+			open.Text += strings.TrimPrefix(line, indent)
 		}
 	}
 	if open != nil {

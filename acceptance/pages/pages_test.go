@@ -9,12 +9,14 @@ import (
 
 func TestBlocksAreReadWithTheReasonForNotRunning(t *testing.T) {
 	t.Parallel()
-	got, err := pages.Blocks("text\n```sh\na\nb\n```\n\n```output\nc\n```\n```sh not run: needs Azure\naz\n```\n```\nplain\n```\n")
+	got, err := pages.Blocks("text\n```sh\na\nb\n```\n\n```output\nc\n```\n```sh not run: needs Azure\naz\n```\n```\nplain\n```\n" +
+		"1. In a list:\n\n   ```sh\n   a\n     b\n   ```\n")
 	want := []pages.Block{
 		{Line: 2, Language: "sh", Text: "a\nb\n"},
 		{Line: 7, Language: "output", Text: "c\n"},
 		{Line: 10, Language: "sh", NotRun: "needs Azure", Text: "az\n"},
 		{Line: 13, Text: "plain\n"},
+		{Line: 18, Language: "sh", Text: "a\n  b\n"},
 	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)

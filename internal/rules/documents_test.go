@@ -55,7 +55,7 @@ func documents(t *testing.T) []document {
 }
 
 var (
-	fencedBlock = regexp.MustCompile("(?ms)^```.*?^```$")
+	fencedBlock = regexp.MustCompile("(?ms)^ *```.*?^ *```$")
 	codeSpan    = regexp.MustCompile("`[^`\n]*`")
 	link        = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading     = regexp.MustCompile(`(?m)^#+ +(.*?) *$`)
@@ -130,6 +130,7 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 // runBy names the test file that runs or checks the commands of a page that is not in pages.Run.
 var runBy = map[string]string{
 	"docs/reference/control-port.md": "emulator/control_doc_test.go",
+	"docs/how-to/environments.md":    "acceptance/day_test.go",     // its section on a day
 	"docs/reference/keel.md":         "cmd/keel/reference_test.go", // written from the help, whose examples help_test.go parses
 }
 
