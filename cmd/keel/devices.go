@@ -27,7 +27,9 @@ const maxFailures = 5
 
 func newDevices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "devices", Short: "Send devices through the provisioning service, and look at them",
+		Use: "devices", Short: "Register devices, and show where they are",
+		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the keys and\n" +
+			"certificates with which they authenticate.",
 		Example: "  keel devices provision\n  keel devices status",
 	}
 	group(cmd)
