@@ -44,8 +44,8 @@ var otherResults = map[string]any{"keel devices status": deviceState{}, "keel do
 func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
-	page.WriteString("# keel\n\nThe commands, as `keel --help` tells them, and what they print with `--json`: one document on standard output, or for " +
-		"logs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
+	page.WriteString("# keel\n\nThe commands, as `keel --help` prints them, and their output with `--json`: one document on standard " +
+		"output, or for\nlogs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
 		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when failed, 2 for a wrong command line,\n" +
 		"and that of the command for `keel exec`. Progress is a bar or a spinner on a terminal, and plain lines elsewhere and in CI. keel writes no\n" +
 		"colours; Pulumi does on a terminal, unless NO_COLOR is set. Tab completion: `source <(keel completion bash)`, or zsh, fish, powershell.\n\n" +
