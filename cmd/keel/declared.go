@@ -196,7 +196,11 @@ func (f *fleet) printDeclared(w io.Writer) error {
 			}
 		}
 		for _, s := range f.sets {
-			row("  "+s.Set, fmt.Sprintf("skipped: %d devices; %s", s.Devices, s.Reason))
+			noun := "devices"
+			if s.Devices == 1 {
+				noun = "device"
+			}
+			row("  "+s.Set, fmt.Sprintf("skipped: %d %s; %s", s.Devices, noun, s.Reason))
 		}
 	})
 	if more := len(f.declared) - len(listed); err == nil && more > 0 {

@@ -71,7 +71,7 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 
 func TestDeclaredDevicesAreListedUpToALimit(t *testing.T) {
 	t.Parallel()
-	f := &fleet{sets: []declaredSet{{"manifest", 5, skippedSet}}}
+	f := &fleet{sets: []declaredSet{{"manifest", 5, skippedSet}, {"one", 1, skippedSet}}}
 	for i := range 30 {
 		f.declared = append(f.declared, declaredDevice{Device: fmt.Sprintf("press-%d", i+1), Result: resultNew, Hub: "hub-1"})
 	}
@@ -86,7 +86,7 @@ func TestDeclaredDevicesAreListedUpToALimit(t *testing.T) {
 		t.Errorf("got %q and %q, want the counts and the first device", lines[0], lines[1])
 	}
 	for _, want := range []string{
-		"\n  press-20  hub-1\n", "\n  manifest  skipped: 5 devices; ", "\n  and 10 more: keel devices status\n",
+		"\n  press-20  hub-1\n", "\n  manifest  skipped: 5 devices; ", "\n  one       skipped: 1 device; ", "\n  and 10 more: keel devices status\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%swant %q in it", out.String(), want)
