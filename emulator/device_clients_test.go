@@ -141,7 +141,7 @@ func TestServerCertificatesFitTheCipherSuitesOfDevices(t *testing.T) {
 	}
 }
 
-// TestVersionsOfTLS holds the row of docs/FIDELITY.md.
+// TestVersionsOfTLS holds the row of docs/reference/fidelity.md.
 func TestVersionsOfTLS(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
