@@ -113,8 +113,8 @@ type outcome struct {
 func start(ctx context.Context, client *hublink.Client) <-chan outcome {
 	ended := make(chan outcome, 1)
 	go func() {
-		sent, err := client.Create(ctx, serviceID, three())
-		ended <- outcome{sent, err}
+		result, err := client.Create(ctx, serviceID, three())
+		ended <- outcome{result.Sent, err}
 	}()
 	return ended
 }

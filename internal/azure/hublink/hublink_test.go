@@ -28,10 +28,13 @@ func TestOnlyTheOwnEntryChanges(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	client := f.client(t, quick)
-	if sent, err := client.Create(t.Context(), serviceID, three()); err != nil || !sent {
-		t.Fatalf("got sent %t, %v", sent, err)
+	if result, err := client.Create(t.Context(), serviceID, three()); err != nil || !result.Sent {
+		t.Fatalf("got sent %t, %v", result.Sent, err)
 	}
-	want := map[string]any{"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" + secretKey, "location": "westus"}
+	want := map[string]any{
+		"name": threeHost, "hostName": threeHost, "location": "westus",
+		"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" + secretKey,
+	}
 	if got := f.hubs()[threeHost]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got entry %v, want %v", got, want)
 	}
@@ -74,8 +77,8 @@ func TestALinkThatIsThere(t *testing.T) {
 	weight := 7
 	one := hublink.Link{Host: "ONE.azure-devices.net", PolicyName: "p", Key: secretKey, Location: "West US"}
 	var exists *hublink.ExistsError
-	if sent, err := client.Create(t.Context(), serviceID, one); sent || !errors.As(err, &exists) || strings.Contains(err.Error(), secretKey) {
-		t.Errorf("another weight: got sent %t, %v, want that it exists", sent, err)
+	if result, err := client.Create(t.Context(), serviceID, one); result.Sent || !errors.As(err, &exists) || strings.Contains(err.Error(), secretKey) {
+		t.Errorf("another weight: got sent %t, %v, want that it exists", result.Sent, err)
 	}
 	one.Weight = &weight
 	if _, err := client.Create(t.Context(), serviceID, one); err != nil {
@@ -134,8 +137,8 @@ func TestCollisionsAreTriedAgain(t *testing.T) {
 		}
 		return r.Method == http.MethodPut
 	}
-	if sent, err := f.client(t, quick).Create(t.Context(), serviceID, three()); sent || err == nil || !strings.Contains(err.Error(), "really wrong") {
-		t.Errorf("a fault of the request: got sent %t, %v, want the refusal", sent, err)
+	if result, err := f.client(t, quick).Create(t.Context(), serviceID, three()); result.Sent || err == nil || !strings.Contains(err.Error(), "really wrong") {
+		t.Errorf("a fault of the request: got sent %t, %v, want the refusal", result.Sent, err)
 	}
 }
 
