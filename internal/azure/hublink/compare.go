@@ -295,7 +295,7 @@ func (c *concealment) values(path string, newer, older any) {
 		older, ok := older.([]any)
 		switch {
 		case !ok:
-		case path == "properties.iotHubs":
+		case path == "properties.iotHubs" && areNamed(newer):
 			none := comparison{}
 			c.objects(path, none.entries(newer), none.entries(older))
 		default:
@@ -304,6 +304,15 @@ func (c *concealment) values(path string, newer, older any) {
 			}
 		}
 	}
+}
+
+// areNamed reports whether all links of a list have names. In a version of the future they may not.
+func areNamed(list []any) bool {
+	return !slices.ContainsFunc(list, func(item any) bool {
+		entry, _ := item.(map[string]any)
+		name, _ := entry["name"].(string)
+		return name == ""
+	})
 }
 
 // matters reports whether a member that the older version lacks can be lost by a write with it.

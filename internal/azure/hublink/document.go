@@ -85,7 +85,7 @@ func (d *document) decode() error {
 	if !ok && isKnown(d.version) {
 		return nil
 	}
-	if err := json.Unmarshal(raw, &d.hubs); err != nil {
+	if err := json.Unmarshal(raw, &d.hubs); err != nil || d.hubs == nil && !isKnown(d.version) {
 		return fmt.Errorf("%w: its iotHubs are not a list of objects", errShape)
 	}
 	for _, entry := range d.hubs {

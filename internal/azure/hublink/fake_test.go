@@ -71,6 +71,8 @@ type fakeARM struct {
 	before func(w http.ResponseWriter, r *http.Request) bool
 	// harm changes what a PUT stored.
 	harm func(document map[string]any)
+	// stored sees the documents before and after each PUT that is taken, with who sent it.
+	stored func(r *http.Request, before, after map[string]any)
 	// ignoreETags takes every PUT.
 	ignoreETags bool
 }
@@ -155,7 +157,7 @@ func (f *fakeARM) has(path, version string) bool {
 	if own, ok := f.since[path]; ok {
 		from = own
 	}
-	return date(from) <= date(version)
+	return from == "" || date(from) <= date(version)
 }
 
 // date makes versions comparable: the preview of a day comes before the stable version.
@@ -228,6 +230,9 @@ func (f *fakeARM) put(w http.ResponseWriter, r *http.Request, version string) {
 		nameEntry(item.(map[string]any))
 	}
 	keepDecided(sent, f.document, "")
+	if f.stored != nil {
+		f.stored(r, f.document, sent)
+	}
 	f.document = sent
 	if f.harm != nil {
 		f.harm(sent)
@@ -270,6 +275,22 @@ func keepDecided(sent, before map[string]any, path string) {
 		}
 	}
 }
+
+// puts are the api-versions of all PUTs, in order.
+func (f *fakeARM) puts() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var versions []string
+	for _, call := range f.calls {
+		if version, ok := strings.CutPrefix(call, "PUT "); ok {
+			versions = append(versions, version)
+		}
+	}
+	return versions
+}
+
+// properties are the service's. Callers hold the lock, or no request runs.
+func (f *fakeARM) properties() map[string]any { return f.document["properties"].(map[string]any) }
 
 // touch moves the etag. Callers hold the lock.
 func (f *fakeARM) touch() {
@@ -317,8 +338,14 @@ func (anyone) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acce
 
 func (f *fakeARM) client(t *testing.T, pace hublink.Pace) *hublink.Client {
 	t.Helper()
+	return f.clientNamed(t, "test", pace)
+}
+
+// clientNamed returns a client whose name is in the User-Agent header.
+func (f *fakeARM) clientNamed(t *testing.T, name string, pace hublink.Pace) *hublink.Client {
+	t.Helper()
 	arm, err := arm.New(arm.Options{
-		Endpoint: f.URL, Credential: anyone{}, Transport: f.Client(), Retry: policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Millisecond}, Name: "test", Version: "0",
+		Endpoint: f.URL, Credential: anyone{}, Transport: f.Client(), Retry: policy.RetryOptions{MaxRetries: 1, RetryDelay: time.Millisecond}, Name: name, Version: "0",
 	})
 	if err != nil {
 		t.Fatal(err)

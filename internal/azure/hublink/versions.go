@@ -19,6 +19,8 @@ const (
 	firstWhole = "2026-08-31"
 	// listing is the version of ARM's own list of api-versions.
 	listing = "2021-04-01"
+	// never is no version of anything: the refusal of it names those that are served.
+	never = "2000-01-01"
 )
 
 var (
@@ -131,11 +133,18 @@ func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) 
 	if err != nil {
 		return nil, err
 	}
+	listed := types["provisioningservices"]
+	if len(listed) == 0 {
+		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: never}, &map[string]json.RawMessage{})
+		if listed, _ = arm.IsUnserved(err); ctx.Err() != nil {
+			return nil, err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ladders[name] == nil {
 		l := &ladder{unserved: map[string]bool{}, readOnly: map[string]bool{}}
-		l.add(types["provisioningservices"])
+		l.add(listed)
 		c.ladders[name] = l
 	}
 	return c.ladders[name], nil
