@@ -18,8 +18,8 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("the provisioning service also changed %s, although the write (api-version %s) sent the old value. "+
-		"hint: look at the members in the portal or with az, restore them there, then run `pulumi up` again", list(e.Members), e.Version)
+	return fmt.Sprintf("writing the link also changed %s of the provisioning service, although the request (api-version %s) contained the old value. "+
+		"hint: restore what changed in the Azure portal or with az, then run `pulumi up` again", list(e.Members), e.Version)
 }
 
 // list names a few members.
@@ -73,6 +73,9 @@ type comparison struct {
 	changes map[string]string
 }
 
+// endpoints are resources of their own: others add and approve them without writing the service.
+const endpoints = "properties.privateEndpointConnections"
+
 // volatile are members that change without any write.
 var volatile = []string{"etag", "systemData", "properties.state", "properties.provisioningState"}
 
@@ -92,9 +95,12 @@ func (c *comparison) objects(path string, before, after map[string]any) {
 		was, had := before[name]
 		is, has := after[name]
 		switch {
-		case path == "tags" && !has:
+		case path == "tags" && had && has && bytes.Equal(rawOf(was), rawOf(is)):
+		case path == "tags" && has: // an empty tag is one, too
+			c.changes[member] = string(rawOf(is))
+		case path == "tags":
 			c.changes[member] = "absent"
-		case !had && path != "tags" && (isDefault(name, is) || is == false && name != "applyAllocationPolicy"):
+		case !had && (isDefault(name, is) || is == false && name != "applyAllocationPolicy" || member == endpoints):
 			// Azure may begin to show a default that it did not show before.
 		case !has && isDefault(name, was):
 		case !has:
@@ -128,8 +134,7 @@ func (c *comparison) lists(path string, before, after []any) {
 	case "properties.iotHubs":
 		c.objects(path, c.entries(before), c.entries(after))
 		return
-	case "properties.privateEndpointConnections":
-		// They have a life of their own: others add and approve them without writing the service.
+	case endpoints:
 		after := keyed(after, "name")
 		for name := range keyed(before, "name") {
 			if _, ok := after[name]; !ok {

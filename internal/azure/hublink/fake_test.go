@@ -241,11 +241,25 @@ func (f *fakeARM) put(w http.ResponseWriter, r *http.Request, version string) {
 	_ = json.NewEncoder(w).Encode(f.shown(f.document, "", version))
 }
 
+// readBody returns what a request sends, and leaves it for the next reader.
+func readBody(t *testing.T, r *http.Request) map[string]any {
+	raw, err := io.ReadAll(r.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	r.Body = io.NopCloser(strings.NewReader(string(raw)))
+	return parse(t, string(raw))
+}
+
 // nameEntry makes an entry's name from its hostName or its connection string.
 func nameEntry(entry map[string]any) {
 	host, _ := entry["hostName"].(string)
 	if connection, _ := entry["connectionString"].(string); host == "" {
-		_, host, _ = strings.Cut(strings.Split(connection, ";")[0], "=")
+		for part := range strings.SplitSeq(connection, ";") {
+			if name, value, _ := strings.Cut(part, "="); strings.EqualFold(name, "HostName") {
+				host = value
+			}
+		}
 	}
 	entry["name"] = host
 }
