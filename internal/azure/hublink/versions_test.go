@@ -279,3 +279,39 @@ func TestRefusedVersionsAreRecognized(t *testing.T) {
 		t.Errorf("got %v, want one error for all versions", err)
 	}
 }
+
+func TestAPreviewThatTakesNoWritesIsNoWayOut(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.served = append(f.served, "2027-05-01-preview")
+	f.listed, f.writable = f.served, []string{"2026-11-01"}
+	f.properties()["unheard"], f.since["properties.unheard"] = "of", "2027-05-01-preview"
+	result, err := f.client(t, quick).Create(t.Context(), serviceID, three())
+	var unsafe *hublink.UnsafeError
+	if result.Sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), "properties.unheard") || !slices.Equal(f.puts(), []string{"2027-05-01-preview"}) {
+		t.Errorf("got sent %t, %v, writes with %v, want a refusal that names the member", result.Sent, err, f.puts())
+	}
+}
+
+// TestBothReadingsAreOfOneState: somebody writes between them, at a service that heeds no etag.
+func TestBothReadingsAreOfOneState(t *testing.T) {
+	t.Parallel()
+	f := newFake(t)
+	f.served = append(f.served, "2026-11-02-preview")
+	f.listed, f.ignoreETags = f.served, true
+	changed := false
+	f.before = func(_ http.ResponseWriter, r *http.Request) bool {
+		if !changed && r.URL.Query().Get("api-version") == "2026-11-02-preview" {
+			changed = true
+			f.document["tags"] = map[string]any{"owner": "others"}
+			f.touch()
+		}
+		return false
+	}
+	if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
+		t.Fatal(err)
+	}
+	if got := f.document["tags"].(map[string]any)["owner"]; got != "others" || !changed {
+		t.Errorf("got the tag %v, want the other writer's", got)
+	}
+}
