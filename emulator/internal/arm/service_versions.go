@@ -13,6 +13,7 @@ import (
 
 // Versions that bring members to provisioning services.
 const (
+	versionOfPortal     = "2022-12-12"
 	versionOfIdentity   = "2023-03-01-preview"
 	versionOfLocalAuth  = "2026-08-31"
 	versionOfNamespaces = "2026-11-01"
@@ -45,6 +46,7 @@ func (c *call) checkServiceMembers() error {
 		Identity   json.RawMessage `json:"identity"`
 		Properties struct {
 			LocalAuth json.RawMessage              `json:"disableLocalAuth"`
+			Portal    json.RawMessage              `json:"portalOperationsHostName"`
 			Namespace json.RawMessage              `json:"deviceRegistryNamespace"`
 			Hubs      []map[string]json.RawMessage `json:"iotHubs"`
 		} `json:"properties"`
@@ -57,6 +59,9 @@ func (c *call) checkServiceMembers() error {
 		return invalid("The emulator does not link provisioning services to Device Registry namespaces.")
 	}
 	version := c.described()
+	if version < versionOfPortal && !isNull(body.Properties.Portal) {
+		return tooNew("portalOperationsHostName", versionOfPortal)
+	}
 	if version < versionOfIdentity && !isNull(body.Identity) {
 		return tooNew("identity", versionOfIdentity)
 	}
@@ -86,6 +91,9 @@ func tooNew(member, since string) error {
 // shape removes from an answer what the call's version does not have, and adds what only it has.
 func (c *call) shape(body *serviceBody) {
 	version := c.described()
+	if version < versionOfPortal {
+		body.Properties.PortalOperationsHost = ""
+	}
 	if version < versionOfIdentity {
 		body.Identity = nil
 	}
