@@ -43,7 +43,8 @@ func readDescription(t *testing.T, version string) description {
 	return file.Definitions
 }
 
-// validate returns what of a value is not as a definition says. It is stricter than the descriptions: an object has no further members.
+// validate returns what of a value is not as a definition says. It is stricter than the descriptions: an object has no
+// further members.
 func (d description) validate(path string, value any, as *schema) []string {
 	if as.Ref != "" {
 		found := d[strings.TrimPrefix(as.Ref, "#/definitions/")]
@@ -111,7 +112,8 @@ func (d description) validateObject(path string, value map[string]any, as *schem
 	return wrong
 }
 
-// TestAnswersAreAsDescribed validates real answers of each described version: of a service with everything that a version can show.
+// TestAnswersAreAsDescribed validates real answers of each described version: of a service with everything that a
+// version can show.
 func TestAnswersAreAsDescribed(t *testing.T) {
 	t.Parallel()
 	const list = "/providers/Microsoft.Devices/provisioningServices?api-version="
@@ -131,7 +133,11 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 			_, keys := s.call("POST", strings.Replace(dps, "?", "/listkeys?", 1)+version, "")
 			_, all := s.call("GET", list+version, "")
 			_, patched := s.call("PATCH", dps+version, `{"tags":{"c":"d"}}`)
-			_, put := s.call("PUT", dps+version, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`)
+			_, put := s.call(
+				"PUT",
+				dps+version,
+				`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{}}`,
+			)
 			for name, test := range map[string]struct{ body, as string }{
 				"get": {one, "ProvisioningServiceDescription"}, "patch": {patched, "ProvisioningServiceDescription"}, "put": {put, "ProvisioningServiceDescription"},
 				"list": {all, "ProvisioningServiceDescriptionListResult"}, "keys": {keys, "SharedAccessSignatureAuthorizationRuleListResult"},
@@ -143,7 +149,9 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 				wrong := described.validate(name, value, &schema{Ref: "#/definitions/" + test.as})
 				// Recorded traffic of the Azure CLI shows these, whatever the description says.
 				wrong = slices.DeleteFunc(wrong, func(w string) bool {
-					return strings.Contains(w, ".resourcegroup: no such") || strings.Contains(w, ".subscriptionid: no such") || w == "put.properties.idScope: null"
+					return strings.Contains(w, ".resourcegroup: no such") ||
+						strings.Contains(w, ".subscriptionid: no such") ||
+						w == "put.properties.idScope: null"
 				})
 				slices.Sort(wrong)
 				for _, w := range wrong {

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// What the api-versions of provisioning services differ in. A version shows the members that it has, refuses newer ones in a PUT, and
-// a PUT resets what it leaves out, newer members too (Azure/azure-iot-cli-extension#880 says so of disableLocalAuth; nobody recorded it).
+// What the api-versions of provisioning services differ in. A version shows the members that it has, refuses newer ones
+// in a PUT, and a PUT resets what it leaves out, newer members too (Azure/azure-iot-cli-extension#880 says so of
+// disableLocalAuth; nobody recorded it).
 
 // Versions that bring members to provisioning services.
 const (
@@ -19,14 +20,19 @@ const (
 	versionOfNamespaces = "2026-11-01"
 )
 
-// likeServices are versions that Azure serves, or served, without a description here; each is answered as a described one.
+// likeServices are versions that Azure serves, or served, without a description here; each is answered as a described
+// one.
 var likeServices = map[string]string{
-	"2017-08-21-preview": "2021-10-15", "2017-11-15": "2021-10-15", "2018-01-22": "2021-10-15", "2020-01-01": "2021-10-15", "2020-03-01": "2021-10-15",
-	"2025-02-01-preview": "2023-03-01-preview", "2026-03-01-preview": "2026-08-31", "2026-06-01-preview": "2026-08-31", "2026-11-02-preview": "2026-11-01",
+	"2017-08-21-preview": "2021-10-15", "2017-11-15": "2021-10-15", "2018-01-22": "2021-10-15",
+	"2020-01-01": "2021-10-15", "2020-03-01": "2021-10-15",
+	"2025-02-01-preview": "2023-03-01-preview", "2026-03-01-preview": "2026-08-31", "2026-06-01-preview": "2026-08-31",
+	"2026-11-02-preview": "2026-11-01",
 }
 
 // servedServices are all versions of provisioning services, oldest first.
-var servedServices = slices.Sorted(slices.Values(slices.Concat(serviceVersions, slices.Collect(maps.Keys(likeServices)))))
+var servedServices = slices.Sorted(
+	slices.Values(slices.Concat(serviceVersions, slices.Collect(maps.Keys(likeServices)))),
+)
 
 // described is the described version that the call's is answered as.
 func (c *call) described() string {
@@ -55,7 +61,8 @@ func (c *call) checkServiceMembers() error {
 		return nil // whoever decodes the body says what is wrong with it
 	}
 	if !isNull(body.Properties.Namespace) {
-		// Fidelity: two previews had it. Here nothing links services to namespaces, and a request for it is not passed over.
+		// Fidelity: two previews had it. Here nothing links services to namespaces, and a request for it is not passed
+		// over.
 		return invalid("The emulator does not link provisioning services to Device Registry namespaces.")
 	}
 	version := c.described()
@@ -85,7 +92,12 @@ func (c *call) checkServiceMembers() error {
 const numberTooNew = 400024
 
 func tooNew(member, since string) error {
-	return providerError(numberTooNew, "Setting %s is not supported on this api-version. Use %s api-version or higher.", member, since)
+	return providerError(
+		numberTooNew,
+		"Setting %s is not supported on this api-version. Use %s api-version or higher.",
+		member,
+		since,
+	)
 }
 
 // shape removes from an answer what the call's version does not have, and adds what only it has.
@@ -115,17 +127,21 @@ const keyBased = "KeyBased"
 
 // checkAuthentication refuses links by identity. Fidelity: Azure has them.
 func (b linkBody) checkAuthentication() error {
-	if err := oneOf("iotHubs.authenticationType", b.AuthenticationType, "", keyBased, "SystemAssigned", "UserAssigned"); err != nil {
+	err := oneOf("iotHubs.authenticationType", b.AuthenticationType, "", keyBased, "SystemAssigned", "UserAssigned")
+	if err != nil {
 		return err
 	}
 	if b.AuthenticationType != "" && !strings.EqualFold(b.AuthenticationType, keyBased) {
-		return invalid("The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md for what it does.")
+		return invalid(
+			"The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md for what it does.",
+		)
 	}
 	return nil
 }
 
-// versionRefused answers a call with a version that is not served, in one of Azure's two ways: changes and actions as in
-// Azure/azure-sdk-for-js#21999, the rest as in Azure/azure-cli#9681. Fidelity: what decides between them in Azure is not known.
+// versionRefused answers a call with a version that is not served, in one of Azure's two ways: changes and actions as
+// in Azure/azure-sdk-for-js#21999, the rest as in Azure/azure-cli#9681. Fidelity: what decides between them in Azure is
+// not known.
 func versionRefused(method, kind, version string, served []string) error {
 	if method == http.MethodPut || method == http.MethodPost {
 		return armError(http.StatusBadRequest, "NoRegisteredProviderFound",
@@ -133,7 +149,12 @@ func versionRefused(method, kind, version string, served []string) error {
 				"The supported api-versions are '%s'. The supported locations are '%s'.",
 			version, kind, strings.Join(served, ", "), locationNames())
 	}
-	return armError(http.StatusNotFound, "InvalidResourceType",
+	return armError(
+		http.StatusNotFound,
+		"InvalidResourceType",
 		"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The supported api-versions are '%s'.",
-		kind, version, strings.Join(served, ","))
+		kind,
+		version,
+		strings.Join(served, ","),
+	)
 }

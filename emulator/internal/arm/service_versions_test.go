@@ -43,7 +43,11 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 	s := newSurface(t)
 	s.inventory()
 	put := func(version, properties, more string) (int, string) {
-		return s.call("PUT", dps+version, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+properties+`}`+more+`}`)
+		return s.call(
+			"PUT",
+			dps+version,
+			`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+properties+`}`+more+`}`,
+		)
 	}
 	const on, identity = `"disableLocalAuth":true,"enableDataResidency":null`, `,"identity":{"type":"SystemAssigned","userAssignedIdentities":null}`
 	if status, body := put("2026-11-01", on+`,"deviceRegistryNamespaces":[],"idScope":"x"`, identity+`,"etag":null,"id":"/x"`); status != http.StatusCreated {
@@ -56,7 +60,12 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 	} {
 		status, body := s.call("GET", dps+version, "")
 		got := [3]string{
-			member(t, body, "properties", "disableLocalAuth"), member(t, body, "identity", "type"), member(t, body, "properties", "deviceRegistryNamespaces"),
+			member(
+				t,
+				body,
+				"properties",
+				"disableLocalAuth",
+			), member(t, body, "identity", "type"), member(t, body, "properties", "deviceRegistryNamespaces"),
 		}
 		if status != http.StatusOK || got != want {
 			t.Errorf("%s: got %d %q, want %q", version, status, got, want)
@@ -77,7 +86,8 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 		"local auth that is no bool": {"2026-08-31", `"disableLocalAuth":"yes"`, "", 400},
 	} {
 		status, body := put(test.version, test.properties, test.more)
-		if status != test.status || strings.HasSuffix(name, "older") && status == 400 && !strings.Contains(body, "errorcode: IH400024") {
+		if status != test.status ||
+			strings.HasSuffix(name, "older") && status == 400 && !strings.Contains(body, "errorcode: IH400024") {
 			t.Errorf("%s: got %d %s, want %d", name, status, body, test.status)
 		}
 	}
@@ -112,7 +122,8 @@ func TestLinksHaveTheirNamesFrom2026On(t *testing.T) {
 	}
 	_, before := s.call("GET", dps+"2026-08-31", "")
 	host := member(t, before, "properties", "iotHubs", 0, "name")
-	if host == "" || member(t, before, "properties", "iotHubs", 0, "hostName") != host || member(t, before, "properties", "iotHubs", 0, "authenticationType") != "KeyBased" {
+	if host == "" || member(t, before, "properties", "iotHubs", 0, "hostName") != host ||
+		member(t, before, "properties", "iotHubs", 0, "authenticationType") != "KeyBased" {
 		t.Fatalf("got %s, want the link with its host name and kind", before)
 	}
 	if status, body := s.call("PUT", dps+"2026-08-31", before); status != http.StatusCreated {
@@ -122,7 +133,8 @@ func TestLinksHaveTheirNamesFrom2026On(t *testing.T) {
 	if status, body := s.call("PUT", dps+"2026-08-31", other); status != http.StatusBadRequest {
 		t.Errorf("another host name: got %d %s, want 400", status, body)
 	}
-	if _, old := s.call("GET", dps+"2022-12-12", ""); strings.Contains(old, "authenticationType") || member(t, old, "properties", "iotHubs", 0, "hostName") != "" {
+	if _, old := s.call("GET", dps+"2022-12-12", ""); strings.Contains(old, "authenticationType") ||
+		member(t, old, "properties", "iotHubs", 0, "hostName") != "" {
 		t.Errorf("an older version: got %s", old)
 	}
 }

@@ -19,8 +19,8 @@ type Written struct {
 	Last map[string]json.RawMessage
 }
 
-// Replace writes the whole resource, waits until the operation that this starts has ended, and returns what ARM showed of it.
-// accepted reports whether ARM took the request: it may have changed the resource even when err is set.
+// Replace writes the whole resource, waits until the operation that this starts has ended, and returns what ARM showed
+// of it. accepted reports whether ARM took the request: it may have changed the resource even when err is set.
 func (c *Client) Replace(ctx context.Context, to Target, body any) (written Written, accepted bool, err error) {
 	response, err := c.send(ctx, http.MethodPut, to, body)
 	if err != nil {
@@ -64,7 +64,8 @@ func (c *Client) List(ctx context.Context, from Target) ([]json.RawMessage, erro
 	return nil, fmt.Errorf("GET %s: more than %d pages", from.ID, mostPages)
 }
 
-// follow turns the link to the next page into a target. A link to another host is refused, because the request carries a token.
+// follow turns the link to the next page into a target. A link to another host is refused, because the request carries
+// a token.
 func (c *Client) follow(from Target, link string) (Target, error) {
 	next, err := url.Parse(link)
 	base, baseErr := url.Parse(c.endpoint)

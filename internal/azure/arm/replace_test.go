@@ -15,7 +15,8 @@ func TestReplaceReturnsWhatWasWrittenAndWhatIsThereAtTheEnd(t *testing.T) {
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case r.Method == http.MethodPut:
-			w.Header().Set("Azure-AsyncOperation", "https://"+r.Host+"/operation?api-version="+r.URL.Query().Get("api-version"))
+			w.Header().
+				Set("Azure-AsyncOperation", "https://"+r.Host+"/operation?api-version="+r.URL.Query().Get("api-version"))
 			w.Header().Set("retry-after-ms", "1")
 			w.WriteHeader(http.StatusCreated)
 			_, _ = io.WriteString(w, `{"etag":"first","properties":{"n":12345678901234567890}}`)
@@ -26,7 +27,8 @@ func TestReplaceReturnsWhatWasWrittenAndWhatIsThereAtTheEnd(t *testing.T) {
 		}
 	})
 	written, accepted, err := client.Replace(t.Context(), thing, map[string]any{})
-	if err != nil || !accepted || string(written.First["properties"]) != `{"n":12345678901234567890}` || string(written.Last["etag"]) != `"last"` {
+	if err != nil || !accepted || string(written.First["properties"]) != `{"n":12345678901234567890}` ||
+		string(written.Last["etag"]) != `"last"` {
 		t.Errorf("got %s, %t, %v", written, accepted, err)
 	}
 }
@@ -43,7 +45,13 @@ func TestAListIsReadToItsLastPage(t *testing.T) {
 		case elsewhere != "":
 			next = elsewhere
 		case page != "2":
-			next = fmt.Sprintf(`,"nextLink":"https://%s%s?api-version=%s&$skiptoken=%d"`, r.Host, r.URL.Path, thing.APIVersion, len(page)+1)
+			next = fmt.Sprintf(
+				`,"nextLink":"https://%s%s?api-version=%s&$skiptoken=%d"`,
+				r.Host,
+				r.URL.Path,
+				thing.APIVersion,
+				len(page)+1,
+			)
 		}
 		_, _ = fmt.Fprintf(w, `{"value":[{"page":%q}]%s}`, page, next)
 	})

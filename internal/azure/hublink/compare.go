@@ -18,8 +18,13 @@ type DamageError struct {
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("writing the link also changed %s of the provisioning service, although the request (api-version %s) contained the old value. "+
-		"hint: restore what changed in the Azure portal or with az, then run `pulumi up` again", list(e.Members), e.Version)
+	return fmt.Sprintf(
+		"writing the link also changed %s of the provisioning service, although the request (api-version %s) "+
+			"contained the old value. "+
+			"hint: restore what changed in the Azure portal or with az, then run `pulumi up` again",
+		list(e.Members),
+		e.Version,
+	)
 }
 
 // list names a few members.
@@ -31,8 +36,8 @@ func list(members []string) string {
 	return strings.Join(members, ", ")
 }
 
-// damage returns the members outside the own entry that the write of `before` changed, as they are in `after`. A change that the
-// answer to the write does not show, in a description that moved on since, is somebody else's.
+// damage returns the members outside the own entry that the write of `before` changed, as they are in `after`. A change
+// that the answer to the write does not show, in a description that moved on since, is somebody else's.
 func damage(before, after *document, first map[string]json.RawMessage, own string) []string {
 	changes := differences(before.body, after.body, own)
 	if len(changes) == 0 {
@@ -48,8 +53,8 @@ func damage(before, after *document, first map[string]json.RawMessage, own strin
 	return slices.Sorted(maps.Keys(changes))
 }
 
-// differences returns what differs between two descriptions of one service, as the paths of members and their new values. The own
-// entry, and what changes by itself, are left out.
+// differences returns what differs between two descriptions of one service, as the paths of members and their new
+// values. The own entry, and what changes by itself, are left out.
 func differences(before, after map[string]json.RawMessage, own string) map[string]string {
 	found := comparison{own: own, changes: map[string]string{}}
 	found.objects("", treeOf(before), treeOf(after))
@@ -89,7 +94,8 @@ func (c *comparison) objects(path string, before, after map[string]any) {
 	}
 	for name := range names {
 		member := join(path, name)
-		if slices.Contains(volatile, member) || name == "linkingState" && strings.HasPrefix(path, "properties.deviceRegistryNamespaces[") {
+		if slices.Contains(volatile, member) ||
+			name == "linkingState" && strings.HasPrefix(path, "properties.deviceRegistryNamespaces[") {
 			continue
 		}
 		was, had := before[name]
@@ -253,7 +259,8 @@ func sameNumber(a, b json.Number) bool {
 	return ok && alsoOk && x.Cmp(y) == 0
 }
 
-// withoutKey is a connection string with a mark in place of its key: answers mask keys, and how they do so is not ours to compare.
+// withoutKey is a connection string with a mark in place of its key: answers mask keys, and how they do so is not ours
+// to compare.
 func withoutKey(text string) map[string]string {
 	fields := connectionOf(text)
 	fields["hostname"] = strings.ToLower(fields["hostname"])
@@ -263,8 +270,8 @@ func withoutKey(text string) map[string]string {
 	return fields
 }
 
-// hidden returns the members that a newer api-version shows of a service and an older one does not, unless they have their defaults:
-// a write with the older one could reset them.
+// hidden returns the members that a newer api-version shows of a service and an older one does not, unless they have
+// their defaults: a write with the older one could reset them.
 func hidden(newer, older *document) []string {
 	c := concealment{whole: !isOlder(older.version, firstWhole)}
 	c.objects("", treeOf(newer.body), treeOf(older.body))
@@ -327,7 +334,7 @@ func (c *concealment) matters(path, name string, value any) bool {
 		return false
 	case name == "connectionProfile" && strings.HasPrefix(path, "properties.iotHubs["): // read-only
 		return false
-	case name == "deviceRegistryNamespaces": // read-only, but below the first whole version there is no saying what a write does
+	case name == "deviceRegistryNamespaces": // read-only, but what a write with an older version does is not known
 		return !c.whole
 	}
 	return true

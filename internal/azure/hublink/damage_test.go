@@ -72,10 +72,13 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 				return
 			}
 			var damage *hublink.DamageError
-			if !result.Sent || !errors.As(err, &damage) || len(damage.Members) != 1 || damage.Members[0] != test.member {
+			if !result.Sent || !errors.As(err, &damage) || len(damage.Members) != 1 ||
+				damage.Members[0] != test.member {
 				t.Fatalf("got sent %t, %v, want damage to %s alone", result.Sent, err, test.member)
 			}
-			if text := err.Error(); !strings.Contains(text, "hint: ") || strings.Contains(text, secretKey) || strings.Contains(text, "SharedAccessKey") || strings.Contains(text, "1.2.3.4") {
+			if text := err.Error(); !strings.Contains(text, "hint: ") || strings.Contains(text, secretKey) ||
+				strings.Contains(text, "SharedAccessKey") ||
+				strings.Contains(text, "1.2.3.4") {
 				t.Errorf("got %q, want a hint and no value", text)
 			}
 		})
@@ -83,7 +86,12 @@ func TestDamageByTheWriteIsAnErrorThatNamesTheMember(t *testing.T) {
 }
 
 func replacePolicy(entry map[string]any) {
-	entry["connectionString"] = strings.Replace(entry["connectionString"].(string), "SharedAccessKeyName=p", "SharedAccessKeyName=q", 1)
+	entry["connectionString"] = strings.Replace(
+		entry["connectionString"].(string),
+		"SharedAccessKeyName=p",
+		"SharedAccessKeyName=q",
+		1,
+	)
 }
 
 func dropEntry(document map[string]any, name string) {
@@ -97,8 +105,8 @@ func dropEntry(document map[string]any, name string) {
 	properties["iotHubs"] = kept
 }
 
-// TestTheChangesOfOthersAreNoDamage: between the write and the reading after it somebody changes all that a caller may change. Damage
-// by the write itself is still found.
+// TestTheChangesOfOthersAreNoDamage: between the write and the reading after it somebody changes all that a caller may
+// change. Damage by the write itself is still found.
 func TestTheChangesOfOthersAreNoDamage(t *testing.T) {
 	t.Parallel()
 	for name, harm := range map[string]func(map[string]any){
@@ -126,7 +134,8 @@ func TestTheChangesOfOthersAreNoDamage(t *testing.T) {
 			if harm == nil && (err != nil || !changed) {
 				t.Errorf("got %v, want the link", err)
 			}
-			if harm != nil && (!errors.As(err, &damage) || strings.Join(damage.Members, " ") != "properties.disableLocalAuth") {
+			if harm != nil &&
+				(!errors.As(err, &damage) || strings.Join(damage.Members, " ") != "properties.disableLocalAuth") {
 				t.Errorf("got %v, want damage to the one member", err)
 			}
 		})
@@ -137,10 +146,14 @@ func TestTheChangesOfOthersAreNoDamage(t *testing.T) {
 func TestNothingThatTheServiceDecidesIsSent(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
-	f.document["type"], f.document["systemData"] = "Microsoft.Devices/provisioningServices", map[string]any{"createdAt": "then"}
+	f.document["type"], f.document["systemData"] = "Microsoft.Devices/provisioningServices", map[string]any{
+		"createdAt": "then",
+	}
 	f.document["identity"] = map[string]any{
 		"type": "SystemAssigned, UserAssigned", "principalId": "p", "tenantId": "t", "unheard": "of",
-		"userAssignedIdentities": map[string]any{"/u": map[string]any{"principalId": "p", "clientId": "c", "unheard": "of"}},
+		"userAssignedIdentities": map[string]any{
+			"/u": map[string]any{"principalId": "p", "clientId": "c", "unheard": "of"},
+		},
 	}
 	f.properties()["authorizationPolicies"] = []any{map[string]any{"keyName": "p"}}
 	f.properties()["deviceRegistryNamespaces"] = []any{map[string]any{"resourceId": "/n", "linkingState": "Succeeded"}}

@@ -12,11 +12,11 @@ import (
 type Link struct {
 	// Host is the hub's host name, which identifies the link.
 	Host string
-	// PolicyName and Key are what the service signs with at the hub. No answer contains the key; an empty one means the key that the
-	// link has.
+	// PolicyName and Key are what the service signs with at the hub. No answer contains the key; an empty one means the
+	// key that the link has.
 	PolicyName, Key string
-	// Identity is the kind of managed identity that the service uses at the hub instead of a key, empty for a key. Links are written
-	// with keys only.
+	// Identity is the kind of managed identity that the service uses at the hub instead of a key, empty for a key.
+	// Links are written with keys only.
 	Identity string
 	// Location is the hub's.
 	Location string
@@ -27,8 +27,10 @@ type Link struct {
 
 // Same reports whether two links are equal, except for their keys, which nobody can compare.
 func Same(a, b Link) bool {
-	return SameHost(a.Host, b.Host) && strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
-		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) && SameApply(a.Apply, b.Apply)
+	return SameHost(a.Host, b.Host) &&
+		strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
+		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) &&
+		SameApply(a.Apply, b.Apply)
 }
 
 // SameLocation compares locations as ARM does: "West Europe" is "westeurope".
@@ -60,8 +62,8 @@ func (l Link) isHeldBy(d *document) (bool, error) {
 	return err == nil && Same(present, l), nil
 }
 
-// document is a provisioning service as one api-version describes it. Every member that is not ours goes back as it came, whether
-// this code knows it or not.
+// document is a provisioning service as one api-version describes it. Every member that is not ours goes back as it
+// came, whether this code knows it or not.
 type document struct {
 	version    string
 	body       map[string]json.RawMessage
@@ -96,7 +98,8 @@ func (d *document) decode() error {
 	return nil
 }
 
-// encode returns the body of a PUT with the same api-version: everything as it came, except for what the service alone decides.
+// encode returns the body of a PUT with the same api-version: everything as it came, except for what the service alone
+// decides.
 func (d *document) encode() (map[string]json.RawMessage, error) {
 	body, properties := without(d.body, readOnly...), without(d.properties, readOnlyProperties...)
 	if identity, ok := body["identity"]; ok {
@@ -106,7 +109,8 @@ func (d *document) encode() (map[string]json.RawMessage, error) {
 	for _, entry := range d.hubs {
 		entry = without(entry)
 		// From this version on a link is named by hostName, and today's Azure CLI fills it in before it writes.
-		if name := textOf(entry["name"]); name != "" && textOf(entry["hostName"]) == "" && !isOlder(d.version, firstWhole) {
+		if name := textOf(entry["name"]); name != "" && textOf(entry["hostName"]) == "" &&
+			!isOlder(d.version, firstWhole) {
 			entry["hostName"] = rawOf(name)
 		}
 		hubs = append(hubs, entry)
@@ -125,11 +129,13 @@ func (d *document) encode() (map[string]json.RawMessage, error) {
 	return body, nil
 }
 
-// What the descriptions of all api-versions mark as read-only, and the policies: no GET shows them, and a PUT without them keeps them.
+// What the descriptions of all api-versions mark as read-only, and the policies: no GET shows them, and a PUT without
+// them keeps them.
 var (
 	readOnly           = []string{"id", "name", "type", "systemData"}
 	readOnlyProperties = []string{
-		"serviceOperationsHostName", "deviceProvisioningHostName", "idScope", "deviceRegistryNamespaces", "authorizationPolicies",
+		"serviceOperationsHostName", "deviceProvisioningHostName", "idScope", "deviceRegistryNamespaces",
+		"authorizationPolicies",
 	}
 )
 
@@ -165,7 +171,8 @@ func ownIdentity(raw json.RawMessage) json.RawMessage {
 
 func (d *document) etag() string { return textOf(d.body["etag"]) }
 
-// isInTransition reports whether the service is being created, changed or deleted (properties.state of the description).
+// isInTransition reports whether the service is being created, changed or deleted (properties.state of the
+// description).
 func (d *document) isInTransition() bool {
 	switch strings.ToLower(textOf(d.properties["state"])) {
 	case "activating", "deleting", "transitioning", "suspending", "resuming", "failingover":
@@ -190,8 +197,8 @@ func (d *document) namespaces() []string {
 	return ids
 }
 
-// find returns the index of the hub's entry, whichever form of the hub's name it has, or -1. Two entries are an error: nobody can
-// tell which of them is meant.
+// find returns the index of the hub's entry, whichever form of the hub's name it has, or -1. Two entries are an error:
+// nobody can tell which of them is meant.
 func (d *document) find(host string) (int, error) {
 	found := -1
 	for i, entry := range d.hubs {
@@ -227,7 +234,8 @@ func hostOf(entry map[string]json.RawMessage) string {
 	return ""
 }
 
-// connection returns the parts of the entry's connection string, names in lower case. A link by a managed identity has none.
+// connection returns the parts of the entry's connection string, names in lower case. A link by a managed identity has
+// none.
 func connection(entry map[string]json.RawMessage) map[string]string {
 	return connectionOf(textOf(entry["connectionString"]))
 }
@@ -245,7 +253,11 @@ func connectionOf(text string) map[string]string {
 // link reads an entry.
 func (d *document) link(i int) (Link, error) {
 	entry := d.hubs[i]
-	link := Link{Host: hostOf(entry), PolicyName: connection(entry)["sharedaccesskeyname"], Location: textOf(entry["location"])}
+	link := Link{
+		Host:       hostOf(entry),
+		PolicyName: connection(entry)["sharedaccesskeyname"],
+		Location:   textOf(entry["location"]),
+	}
 	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, keyBased) {
 		link.Identity = kind
 	}
@@ -285,13 +297,19 @@ func (d *document) set(want Link) error {
 				host = present // the form that the link has already
 			}
 		}
-		entry["connectionString"] = rawOf("HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key)
+		entry["connectionString"] = rawOf(
+			"HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key,
+		)
 		if kind, ok := entry["authenticationType"]; ok && !strings.EqualFold(textOf(kind), keyBased) {
 			entry["authenticationType"] = rawOf(keyBased)
 		}
 		delete(entry, "selectedUserAssignedIdentityResourceId")
 	case !strings.EqualFold(connection(entry)["sharedaccesskeyname"], want.PolicyName):
-		return fmt.Errorf("the link of %s moves to the policy %s, and no key of that is given", want.Host, want.PolicyName)
+		return fmt.Errorf(
+			"the link of %s moves to the policy %s, and no key of that is given",
+			want.Host,
+			want.PolicyName,
+		)
 	}
 	if !SameLocation(textOf(entry["location"]), want.Location) {
 		entry["location"] = rawOf(want.Location)
@@ -328,7 +346,11 @@ func CheckLinkable(host string) error {
 	if !IsServiceHost(host) {
 		return nil
 	}
-	return fmt.Errorf("%s is the hub's name for services, by which devices cannot reach it. hint: use %s", host, ClassicHost(host))
+	return fmt.Errorf(
+		"%s is the hub's name for services, by which devices cannot reach it. hint: use %s",
+		host,
+		ClassicHost(host),
+	)
 }
 
 // drop removes the hub's entry and reports whether there was one.

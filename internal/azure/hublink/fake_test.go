@@ -22,7 +22,8 @@ import (
 
 const serviceID = "/subscriptions/s/resourceGroups/rg/providers/Microsoft.Devices/provisioningServices/dps"
 
-// described is a service as no client of ours knows it in full: unknown members at every level, and links in several forms.
+// described is a service as no client of ours knows it in full: unknown members at every level, and links in several
+// forms.
 const described = `{
  "id": "` + serviceID + `", "name": "dps", "location": "westeurope", "tags": {"owner": "them"}, "sku": {"name": "S1", "capacity": 3, "new": 1.50},
  "identity": {"type": "SystemAssigned", "principalId": "p"}, "etag": "AAAA",
@@ -36,7 +37,8 @@ const described = `{
  }
 }`
 
-// since is the api-version that a member first appears in, by its path; links are "properties.iotHubs[]". Others were always there.
+// since is the api-version that a member first appears in, by its path; links are "properties.iotHubs[]". Others were
+// always there.
 var since = map[string]string{
 	"identity": "2023-03-01-preview", "properties.disableLocalAuth": "2026-06-01-preview", "properties.deviceRegistryNamespaces": "2026-06-01-preview",
 	"properties.iotHubs[].hostName": "2026-03-01-preview", "properties.iotHubs[].authenticationType": "2026-03-01-preview",
@@ -48,8 +50,8 @@ var decided = []string{
 	"id", "name", "type", "systemData", "properties.idScope", "properties.deviceRegistryNamespaces", "properties.iotHubs[].connectionProfile", "identity.principalId",
 }
 
-// fakeARM is Resource Manager with one provisioning service. A version shows the members that it has; a PUT that sets a newer one is
-// refused, and whatever a PUT leaves out is reset, newer members too.
+// fakeARM is Resource Manager with one provisioning service. A version shows the members that it has; a PUT that sets a
+// newer one is refused, and whatever a PUT leaves out is reset, newer members too.
 type fakeARM struct {
 	*httptest.Server
 
@@ -59,7 +61,8 @@ type fakeARM struct {
 	log      []string
 	// calls are the requests with their api-versions, as "PUT 2026-11-01".
 	calls []string
-	// served are the api-versions of provisioningServices; listed are those that the registration lists, refusing it when nil.
+	// served are the api-versions of provisioningServices; listed are those that the registration lists, refusing it
+	// when nil.
 	served, listed []string
 	// writable are the versions that PUTs take; nil means all that are served.
 	writable []string
@@ -135,8 +138,17 @@ func (f *fakeARM) refuseVersion(w http.ResponseWriter, version string) {
 	if strings.HasSuffix(version, "preview") {
 		status, code = 404, "InvalidResourceType"
 	}
-	refuse(w, status, fmt.Sprintf(`{"error":{"code":%q,"message":"No registered resource provider found for location 'westeurope' and API version '%s' for type 'ProvisioningServices'. `+
-		`The supported api-versions are '%s'. The supported locations are ', westeurope'."}}`, code, version, strings.Join(f.served, ", ")))
+	refuse(
+		w,
+		status,
+		fmt.Sprintf(
+			`{"error":{"code":%q,"message":"No registered resource provider found for location 'westeurope' and API version '%s' for type 'ProvisioningServices'. `+
+				`The supported api-versions are '%s'. The supported locations are ', westeurope'."}}`,
+			code,
+			version,
+			strings.Join(f.served, ", "),
+		),
+	)
 }
 
 func (f *fakeARM) list(w http.ResponseWriter) {
@@ -146,7 +158,13 @@ func (f *fakeARM) list(w http.ResponseWriter) {
 	}
 	types := []any{map[string]any{"resourceType": "ProvisioningServices", "apiVersions": f.listed}}
 	if f.hubsListed != nil {
-		types = append(types, map[string]any{"resourceType": "iotHubs", "apiVersions": []string{"2023-06-30", "2026-11-01", profileVersion}})
+		types = append(
+			types,
+			map[string]any{
+				"resourceType": "iotHubs",
+				"apiVersions":  []string{"2023-06-30", "2026-11-01", profileVersion},
+			},
+		)
 	}
 	_ = json.NewEncoder(w).Encode(map[string]any{"resourceTypes": types})
 }
@@ -162,7 +180,10 @@ func (f *fakeARM) has(path, version string) bool {
 
 // date makes versions comparable: the preview of a day comes before the stable version.
 func date(version string) string {
-	return strings.TrimSuffix(version, "-preview") + map[bool]string{true: "a", false: "b"}[strings.HasSuffix(version, "-preview")]
+	return strings.TrimSuffix(
+		version,
+		"-preview",
+	) + map[bool]string{true: "a", false: "b"}[strings.HasSuffix(version, "-preview")]
 }
 
 // shown is what a version shows of a value.
@@ -223,7 +244,11 @@ func (f *fakeARM) put(w http.ResponseWriter, r *http.Request, version string) {
 		return
 	}
 	if member := f.tooNew(sent, "", version); member != "" {
-		refuse(w, 400, fmt.Sprintf(`{"code":400024,"message":"Setting %s is not supported on this api-version."}`, member))
+		refuse(
+			w,
+			400,
+			fmt.Sprintf(`{"code":400024,"message":"Setting %s is not supported on this api-version."}`, member),
+		)
 		return
 	}
 	for _, item := range sent["properties"].(map[string]any)["iotHubs"].([]any) {
@@ -368,4 +393,9 @@ func (f *fakeARM) clientNamed(t *testing.T, name string, pace hublink.Pace) *hub
 }
 
 // quick is a pace for tests: patience long enough for any machine, everything else short.
-var quick = hublink.Pace{FirstPause: time.Millisecond, MostPause: 4 * time.Millisecond, Settle: 2 * time.Millisecond, Patience: time.Minute}
+var quick = hublink.Pace{
+	FirstPause: time.Millisecond,
+	MostPause:  4 * time.Millisecond,
+	Settle:     2 * time.Millisecond,
+	Patience:   time.Minute,
+}

@@ -62,10 +62,12 @@ func TestALinkIsFoundByEveryFormOfItsHubsName(t *testing.T) {
 				}
 				hubs := f.properties()["iotHubs"].([]any)
 				entry := hubs[len(hubs)-1].(map[string]any)
-				if len(hubs) != 3 || !strings.EqualFold(entry["name"].(string), link.Host) || !strings.Contains(entry["connectionString"].(string), secretKey) {
+				if len(hubs) != 3 || !strings.EqualFold(entry["name"].(string), link.Host) ||
+					!strings.Contains(entry["connectionString"].(string), secretKey) {
 					t.Errorf("got %d links, the last %v, want the present one with the key", len(hubs), entry)
 				}
-				if err := client.Remove(t.Context(), serviceID, wanted); err != nil || len(f.properties()["iotHubs"].([]any)) != 2 {
+				if err := client.Remove(t.Context(), serviceID, wanted); err != nil ||
+					len(f.properties()["iotHubs"].([]any)) != 2 {
 					t.Errorf("remove: got %v and %v", err, f.properties()["iotHubs"])
 				}
 			})
@@ -86,7 +88,8 @@ func TestAHubThatIsLinkedTwiceIsLeftAlone(t *testing.T) {
 	_, create := client.Create(t.Context(), serviceID, three())
 	_, update := client.Update(t.Context(), serviceID, three())
 	for name, err := range map[string]error{"find": find, "create": create, "update": update, "remove": client.Remove(t.Context(), serviceID, threeHost)} {
-		if err == nil || !strings.Contains(err.Error(), "three.device.azure-devices.net") || !strings.Contains(err.Error(), "hint: ") {
+		if err == nil || !strings.Contains(err.Error(), "three.device.azure-devices.net") ||
+			!strings.Contains(err.Error(), "hint: ") {
 			t.Errorf("%s: got %v, want an error that names both, and a hint", name, err)
 		}
 	}
@@ -116,14 +119,16 @@ func TestALinkByIdentityIsAnotherLink(t *testing.T) {
 	entry(f.document, "two")["selectedUserAssignedIdentityResourceId"] = "/u"
 	entry(f.document, "two")["connectionString"] = "HostName=two.azure-devices.net;SharedAccessKeyName=link;SharedAccessKey="
 	var exists *hublink.ExistsError
-	if _, err := client.Create(t.Context(), serviceID, two); !errors.As(err, &exists) || exists.Present.Identity != "SystemAssigned" {
+	if _, err := client.Create(t.Context(), serviceID, two); !errors.As(err, &exists) ||
+		exists.Present.Identity != "SystemAssigned" {
 		t.Errorf("create: got %v, want that it exists, with its identity", err)
 	}
 	if _, err := client.Update(t.Context(), serviceID, two); err != nil {
 		t.Fatal(err)
 	}
 	got := entry(f.document, "two")
-	if got["authenticationType"] != "KeyBased" || got["selectedUserAssignedIdentityResourceId"] != nil || !strings.Contains(got["connectionString"].(string), secretKey) {
+	if got["authenticationType"] != "KeyBased" || got["selectedUserAssignedIdentityResourceId"] != nil ||
+		!strings.Contains(got["connectionString"].(string), secretKey) {
 		t.Errorf("got %v, want a link by key and nothing of the identity", got)
 	}
 }
@@ -151,13 +156,17 @@ func TestAHubWithMQTT5IsRefused(t *testing.T) {
 			f := newFake(t)
 			prepare(f)
 			result, err := f.client(t, quick).Create(t.Context(), serviceID, three())
-			if result.Sent || err == nil || !strings.Contains(err.Error(), "MQTT 5") || !strings.Contains(err.Error(), "hint: ") || len(f.puts()) > 0 {
+			if result.Sent || err == nil || !strings.Contains(err.Error(), "MQTT 5") ||
+				!strings.Contains(err.Error(), "hint: ") ||
+				len(f.puts()) > 0 {
 				t.Errorf("got sent %t, %v, want a refusal with a hint", result.Sent, err)
 			}
 		})
 	}
 	f := newFake(t)
-	f.hubsListed = []any{map[string]any{"properties": map[string]any{"hostName": threeHost, "connectionProfile": "classic"}}}
+	f.hubsListed = []any{
+		map[string]any{"properties": map[string]any{"hostName": threeHost, "connectionProfile": "classic"}},
+	}
 	if _, err := f.client(t, quick).Create(t.Context(), serviceID, three()); err != nil {
 		t.Errorf("a classic hub: got %v, want the link", err)
 	}

@@ -1,9 +1,9 @@
-// Package hublink links single hubs to a provisioning service that others change too: it reads the service's description, changes
-// one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and checks that the entry stays and that
-// nothing else changed.
+// Package hublink links single hubs to a provisioning service that others change too: it reads the service's
+// description, changes one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and
+// checks that the entry stays and that nothing else changed.
 //
-// It declares no service, knows few of its other properties, and never touches another hub's entry. The api-version is the newest
-// stable one that ARM serves (versions.go), the same for all requests of a change.
+// It declares no service, knows few of its other properties, and never touches another hub's entry. The api-version is
+// the newest stable one that ARM serves (versions.go), the same for all requests of a change.
 package hublink
 
 import (
@@ -27,7 +27,8 @@ var ErrNoService = errors.New("the provisioning service does not exist")
 type Result struct {
 	// Sent: something may have been changed, even when there is an error.
 	Sent bool
-	// Namespaces are the Device Registry namespaces that the service is linked to, by their resource ids: they own links, too.
+	// Namespaces are the Device Registry namespaces that the service is linked to, by their resource ids: they own
+	// links, too.
 	Namespaces []string
 }
 
@@ -40,15 +41,22 @@ func (e *ExistsError) Error() string {
 
 // Pace says how long the client waits for what. The zero value is the pace for Azure.
 type Pace struct {
-	// FirstPause is the wait before the second try; each further one is twice as long, up to MostPause, all give or take a half.
+	// FirstPause is the wait before the second try; each further one is twice as long, up to MostPause, all give or
+	// take a half.
 	FirstPause, MostPause time.Duration
-	// Settle is how long a change must hold: a change by somebody else, based on what was there before, comes within that time.
+	// Settle is how long a change must hold: a change by somebody else, based on what was there before, comes within
+	// that time.
 	Settle time.Duration
 	// Patience bounds one call.
 	Patience time.Duration
 }
 
-var azurePace = Pace{FirstPause: 300 * time.Millisecond, MostPause: 10 * time.Second, Settle: time.Second, Patience: 10 * time.Minute}
+var azurePace = Pace{
+	FirstPause: 300 * time.Millisecond,
+	MostPause:  10 * time.Second,
+	Settle:     time.Second,
+	Patience:   10 * time.Minute,
+}
 
 // Client changes links. It is safe for concurrent use: changes of one service by one client follow one another.
 type Client struct {
@@ -67,12 +75,13 @@ func New(arm *arm.Client, pace Pace) *Client {
 		pace = azurePace
 	}
 	return &Client{
-		arm: arm, pace: pace, turns: map[string]chan struct{}{}, ladders: map[string]*ladder{}, listed: map[string]map[string][]string{},
+		arm: arm, pace: pace, turns: map[string]chan struct{}{},
+		ladders: map[string]*ladder{}, listed: map[string]map[string][]string{},
 	}
 }
 
-// Find returns the link of a hub, without its key, and whether it exists. It waits while the service is in transition, and fails
-// with ErrNoService only when ARM itself says that the service does not exist.
+// Find returns the link of a hub, without its key, and whether it exists. It waits while the service is in transition,
+// and fails with ErrNoService only when ARM itself says that the service does not exist.
 func (c *Client) Find(ctx context.Context, service, host string) (Link, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.pace.Patience)
 	defer cancel()
@@ -88,7 +97,8 @@ func (c *Client) Find(ctx context.Context, service, host string) (Link, bool, er
 	return link, err == nil, err
 }
 
-// Create links the hub. A link that exists and equals the wanted one is taken over and gets the key; another one is an *ExistsError.
+// Create links the hub. A link that exists and equals the wanted one is taken over and gets the key; another one is an
+// *ExistsError.
 func (c *Client) Create(ctx context.Context, service string, want Link) (Result, error) {
 	if err := c.checkProfile(ctx, service, want.Host); err != nil {
 		return Result{}, err
@@ -109,7 +119,13 @@ func (c *Client) Create(ctx context.Context, service string, want Link) (Result,
 
 // Update makes the link what is wanted; a lost one is created again. Without a key the link keeps the one that it has.
 func (c *Client) Update(ctx context.Context, service string, want Link) (Result, error) {
-	return c.change(ctx, service, want.Host, func(d *document, _ bool) (bool, error) { return true, d.set(want) }, want.isHeldBy)
+	return c.change(
+		ctx,
+		service,
+		want.Host,
+		func(d *document, _ bool) (bool, error) { return true, d.set(want) },
+		want.isHeldBy,
+	)
 }
 
 // Remove unlinks the hub. It succeeds when the hub is not linked and when the service does not exist.
@@ -126,10 +142,13 @@ func (c *Client) Remove(ctx context.Context, service, host string) error {
 	return err
 }
 
-// change brings an edit of the own entry into the service until it holds. edit gets the service as it is, and whether it was sent
-// before; it returns false when there is nothing to send.
+// change brings an edit of the own entry into the service until it holds. edit gets the service as it is, and whether
+// it was sent before; it returns false when there is nothing to send.
 func (c *Client) change(
-	ctx context.Context, service, own string, edit func(d *document, again bool) (bool, error), holds func(*document) (bool, error),
+	ctx context.Context,
+	service, own string,
+	edit func(d *document, again bool) (bool, error),
+	holds func(*document) (bool, error),
 ) (Result, error) {
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.pace.Patience)
@@ -190,7 +209,11 @@ func (c *Client) attempt(ctx context.Context, service string, edit func(*documen
 	if err != nil {
 		return w, err
 	}
-	written, accepted, err := c.arm.Replace(ctx, arm.Target{ID: service, APIVersion: d.version, IfMatch: d.etag()}, body)
+	written, accepted, err := c.arm.Replace(
+		ctx,
+		arm.Target{ID: service, APIVersion: d.version, IfMatch: d.etag()},
+		body,
+	)
 	if w.first = written.First; w.first["properties"] == nil {
 		w.first = written.Last
 	}
@@ -218,9 +241,14 @@ func (c *Client) attempt(ctx context.Context, service string, edit func(*documen
 	return w, err
 }
 
-// settles reports whether a change holds: at once when nothing had to be sent, and still after a while when something was. Damage to
-// anything else is an error.
-func (c *Client) settles(ctx context.Context, service, own string, w write, holds func(*document) (bool, error)) (bool, error) {
+// settles reports whether a change holds: at once when nothing had to be sent, and still after a while when something
+// was. Damage to anything else is an error.
+func (c *Client) settles(
+	ctx context.Context,
+	service, own string,
+	w write,
+	holds func(*document) (bool, error),
+) (bool, error) {
 	if !w.sent {
 		return true, nil
 	}
@@ -265,8 +293,8 @@ func (c *Client) read(ctx context.Context, service, version string) (*document, 
 	}
 }
 
-// isAbsent reports whether ARM or the resource provider itself says that the service does not exist. A 404 about the subscription or
-// the api-version, or from a proxy on the way, says nothing of the sort.
+// isAbsent reports whether ARM or the resource provider itself says that the service does not exist. A 404 about the
+// subscription or the api-version, or from a proxy on the way, says nothing of the sort.
 func isAbsent(err error) bool {
 	var refused *arm.Error
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound &&

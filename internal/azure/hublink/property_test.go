@@ -16,7 +16,8 @@ import (
 	"evenkeel/internal/azure/hublink"
 )
 
-// world is one service with members that no code of ours has heard of, the versions that ARM serves, and others who write.
+// world is one service with members that no code of ours has heard of, the versions that ARM serves, and others who
+// write.
 type world struct {
 	*fakeARM
 	random *rand.Rand
@@ -137,13 +138,20 @@ func (w *world) others(http.ResponseWriter, *http.Request) bool {
 		w.document["tags"] = map[string]any{"writer": fmt.Sprint(w.left)}
 	case 1:
 		host := fmt.Sprintf("other-%d.azure-devices.net", w.left)
-		added := map[string]any{"name": host, "connectionString": "HostName=" + host + ";SharedAccessKeyName=p;SharedAccessKey=****", "location": "westus"}
+		added := map[string]any{
+			"name":             host,
+			"connectionString": "HostName=" + host + ";SharedAccessKeyName=p;SharedAccessKey=****",
+			"location":         "westus",
+		}
 		if w.isServed(since["properties.iotHubs[].hostName"]) {
 			added["hostName"] = host
 		}
 		w.properties()["iotHubs"] = append([]any{added}, hubs...)
 	case 2:
-		w.properties()["iotHubs"] = slices.DeleteFunc(slices.Clone(hubs), func(item any) bool { return strings.HasPrefix(item.(map[string]any)["name"].(string), "one.") })
+		w.properties()["iotHubs"] = slices.DeleteFunc(
+			slices.Clone(hubs),
+			func(item any) bool { return strings.HasPrefix(item.(map[string]any)["name"].(string), "one.") },
+		)
 	case 3:
 		if w.isServed(since["properties.disableLocalAuth"]) {
 			w.properties()["disableLocalAuth"] = true
@@ -190,7 +198,8 @@ func withoutOwn(document map[string]any, host string) map[string]any {
 	return copied
 }
 
-// TestNothingButTheOwnEntryEverChanges lets two clients link, change and unlink their hubs while others write, in worlds at random.
+// TestNothingButTheOwnEntryEverChanges lets two clients link, change and unlink their hubs while others write, in
+// worlds at random.
 func TestNothingButTheOwnEntryEverChanges(t *testing.T) {
 	t.Parallel()
 	const worlds = 150
@@ -239,7 +248,9 @@ func (w *world) run(t *testing.T) (done, refused int) {
 				switch {
 				case err == nil:
 					done++
-				case errors.As(err, &unsafe), created != nil && strings.Contains(err.Error(), "no key is given"), strings.Contains(err.Error(), "serves none"):
+				case errors.As(err, &unsafe),
+					created != nil && strings.Contains(err.Error(), "no key is given"),
+					strings.Contains(err.Error(), "serves none"):
 					refused++
 				default:
 					t.Errorf("served %v, listed %v: %v", w.served, w.listed, err)
@@ -254,7 +265,13 @@ func (w *world) run(t *testing.T) (done, refused int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, wrong := range w.wrong {
-		t.Errorf("served %v, listed %v, since %v: a write changed more than its entry: %s", w.served, w.listed, w.since, wrong)
+		t.Errorf(
+			"served %v, listed %v, since %v: a write changed more than its entry: %s",
+			w.served,
+			w.listed,
+			w.since,
+			wrong,
+		)
 	}
 	return done, refused
 }

@@ -13,8 +13,8 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// Api-versions of provisioningServices. A PUT replaces the whole service, so a version that does not know a member resets it. The
-// first whole version carries every member that a caller may write in any later version known today.
+// Api-versions of provisioningServices. A PUT replaces the whole service, so a version that does not know a member
+// resets it. The first whole version carries every member that a caller may write in any later version known today.
 const (
 	firstWhole = "2026-08-31"
 	// listing is the version of ARM's own list of api-versions.
@@ -28,12 +28,14 @@ var (
 	wholeVersions = []string{"2026-11-01", firstWhole}
 	// olderVersions are for clouds that serve nothing newer; the first is the second with the service's identity.
 	olderVersions = []string{"2023-03-01-preview", "2022-12-12"}
-	// previews show what older versions hide, and links' connection profiles. They are asked where the list of versions may lack them.
+	// previews show what older versions hide, and links' connection profiles. They are asked where the list of versions
+	// may lack them.
 	previews = []string{"2026-11-02-preview", "2026-06-01-preview", "2026-03-01-preview", "2025-02-01-preview"}
 )
 
 func isKnown(version string) bool {
-	return slices.Contains(wholeVersions, version) || slices.Contains(olderVersions, version) || slices.Contains(previews, version)
+	return slices.Contains(wholeVersions, version) || slices.Contains(olderVersions, version) ||
+		slices.Contains(previews, version)
 }
 
 var versionForm = regexp.MustCompile(`^20\d\d-\d\d-\d\d(-[a-z0-9-]+)?$`)
@@ -58,12 +60,14 @@ func newestFirst(versions []string) []string {
 	return slices.Compact(versions)
 }
 
-// UnsafeError reports that no api-version that the cloud serves can write the service without a risk for what is not ours.
+// UnsafeError reports that no api-version that the cloud serves can write the service without a risk for what is not
+// ours.
 type UnsafeError struct{ reason string }
 
 func (e *UnsafeError) Error() string { return e.reason }
 
-// ladder is what is known of the api-versions that ARM serves for one provisioning service. It is safe for concurrent use.
+// ladder is what is known of the api-versions that ARM serves for one provisioning service. It is safe for concurrent
+// use.
 type ladder struct {
 	mu sync.Mutex
 	// listed are versions that ARM names, as its list or the text of a refusal; a hint that is tried, never relied on.
@@ -120,7 +124,8 @@ func (l *ladder) add(named []string) {
 	}
 }
 
-// ladderOf returns what is known of the versions for a service. The first call for a subscription asks ARM for its list.
+// ladderOf returns what is known of the versions for a service. The first call for a subscription asks ARM for its
+// list.
 func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) {
 	name := strings.ToLower(service)
 	c.mu.Lock()
@@ -150,8 +155,8 @@ func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) 
 	return c.ladders[name], nil
 }
 
-// registration returns the api-versions that ARM lists for the types of Microsoft.Devices, by lower-case type. It asks once for a
-// subscription. A refusal is no error: who may write one resource need not have rights on the subscription.
+// registration returns the api-versions that ARM lists for the types of Microsoft.Devices, by lower-case type. It asks
+// once for a subscription. A refusal is no error: who may write one resource need not have rights on the subscription.
 func (c *Client) registration(ctx context.Context, subscription string) (map[string][]string, error) {
 	done, err := c.turn(ctx, subscription)
 	if err != nil {
@@ -202,9 +207,12 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 		// A refusal can name versions that were not known before, so the list is made again after each.
 		left := slices.DeleteFunc(versions.stable(), func(v string) bool { return tried[v] })
 		if len(left) == 0 {
-			return nil, nil, fmt.Errorf("find an api-version for %s: Azure Resource Manager serves none that can be used here. "+
-				"hint: compare `az provider show --namespace Microsoft.Devices` with %s and later",
-				service, olderVersions[len(olderVersions)-1])
+			return nil, nil, fmt.Errorf(
+				"find an api-version for %s: Azure Resource Manager serves none that can be used here. "+
+					"hint: compare `az provider show --namespace Microsoft.Devices` with %s and later",
+				service,
+				olderVersions[len(olderVersions)-1],
+			)
 		}
 		version := left[0]
 		tried[version] = true
@@ -223,8 +231,8 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 	}
 }
 
-// openToWrite is open for a change: it refuses, or takes another version, when the service has members that the best version does
-// not show.
+// openToWrite is open for a change: it refuses, or takes another version, when the service has members that the best
+// version does not show.
 func (c *Client) openToWrite(ctx context.Context, service string) (*document, *ladder, error) {
 	d, versions, err := c.open(ctx, service)
 	if err != nil {
@@ -252,18 +260,26 @@ func (c *Client) openToWrite(ctx context.Context, service string) (*document, *l
 	switch {
 	case len(members) == 0:
 		return d, versions, nil
-	case !isOlder(d.version, firstWhole) && isPreview(newer.version) && newer.isReadable() && len(hidden(d, newer)) == 0 &&
+	case !isOlder(d.version, firstWhole) && isPreview(newer.version) && newer.isReadable() &&
+		len(hidden(d, newer)) == 0 &&
 		!versions.refusesWrites(newer.version):
 		newer.profiles = d.profiles
 		return newer, versions, nil
 	}
 	return nil, nil, &UnsafeError{fmt.Sprintf(
-		"the provisioning service has %s, which the api-version %s shows and %s, the newest that can be used here, would reset. "+
-			"hint: update the plugin azure-dps, or change the link with a client of api-version %s or later, such as `az iot dps linked-hub`",
-		list(members), newer.version, d.version, newer.version)}
+		"the provisioning service has %s, which the api-version %s shows and %s, the newest that can be used here, "+
+			"would reset. "+
+			"hint: update the plugin azure-dps, or change the link with a client of api-version %s or later, "+
+			"such as `az iot dps linked-hub`",
+		list(members),
+		newer.version,
+		d.version,
+		newer.version,
+	)}
 }
 
-// newest reads the service with the newest version that ARM serves; nil when that is the document's own, or when none shows more.
+// newest reads the service with the newest version that ARM serves; nil when that is the document's own, or when none
+// shows more.
 func (c *Client) newest(ctx context.Context, service string, d *document, versions *ladder) (*document, error) {
 	for _, version := range versions.newer(d.version) {
 		newer := &document{version: version}
@@ -283,9 +299,14 @@ func (c *Client) newest(ctx context.Context, service string, d *document, versio
 			return nil, err
 		case isOlder(d.version, firstWhole):
 			return nil, &UnsafeError{fmt.Sprintf(
-				"the api-version %s, the newest that can be used here, may not show all that the provisioning service has, and the one that does failed: %s. "+
-					"hint: run it again later, or change the link with a client of api-version %s or later, such as `az iot dps linked-hub`",
-				d.version, err, version)}
+				"the api-version %s, the newest that can be used here, may not show all that the provisioning service has, "+
+					"and the one that does failed: %s. "+
+					"hint: run it again later, or change the link with a client of api-version %s or later, "+
+					"such as `az iot dps linked-hub`",
+				d.version,
+				err,
+				version,
+			)}
 		}
 	}
 	return nil, nil
@@ -323,8 +344,8 @@ func isMQTT5(profile string) bool { return strings.EqualFold(profile, "mqttv5") 
 // profileVersion is the first of IotHubs that shows a hub's connection profile.
 const profileVersion = "2026-10-01-preview"
 
-// checkProfile refuses a hub with the profile MQTT 5, as far as the hubs of the service's subscription can be read: a hub in another
-// one, or an account without the right, leaves the decision to ARM.
+// checkProfile refuses a hub with the profile MQTT 5, as far as the hubs of the service's subscription can be read: a
+// hub in another one, or an account without the right, leaves the decision to ARM.
 func (c *Client) checkProfile(ctx context.Context, service, host string) error {
 	subscription := subscriptionOf(service)
 	types, err := c.registration(ctx, subscription)
@@ -341,7 +362,10 @@ func (c *Client) checkProfile(ctx context.Context, service, host string) error {
 	if len(versions) == 0 {
 		return nil
 	}
-	hubs, err := c.arm.List(ctx, arm.Target{ID: subscription + "/providers/Microsoft.Devices/IotHubs", APIVersion: newestFirst(versions)[0]})
+	hubs, err := c.arm.List(
+		ctx,
+		arm.Target{ID: subscription + "/providers/Microsoft.Devices/IotHubs", APIVersion: newestFirst(versions)[0]},
+	)
 	if err != nil {
 		return ctx.Err()
 	}
@@ -352,7 +376,8 @@ func (c *Client) checkProfile(ctx context.Context, service, host string) error {
 				ConnectionProfile string `json:"connectionProfile"`
 			} `json:"properties"`
 		}
-		if json.Unmarshal(raw, &hub) == nil && SameHost(hub.Properties.HostName, host) && isMQTT5(hub.Properties.ConnectionProfile) {
+		if json.Unmarshal(raw, &hub) == nil && SameHost(hub.Properties.HostName, host) &&
+			isMQTT5(hub.Properties.ConnectionProfile) {
 			return fmt.Errorf("link %s: %w", host, errProfile)
 		}
 	}

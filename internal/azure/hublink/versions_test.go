@@ -68,7 +68,10 @@ func TestAChangeUsesTheNewestStableVersionThroughout(t *testing.T) {
 			}
 			// After the write, and while the change settles, the same version is read.
 			last := slices.Index(f.calls, "PUT "+test.want)
-			if settles := f.calls[last+1 : last+4]; !slices.Equal(settles, []string{"GET " + test.want, "GET " + test.want, "GET " + test.want}) {
+			if settles := f.calls[last+1 : last+4]; !slices.Equal(
+				settles,
+				[]string{"GET " + test.want, "GET " + test.want, "GET " + test.want},
+			) {
 				t.Errorf("after the write: got %v, want three readings with its version", settles)
 			}
 			if got := strings.ToLower(string(mustJSON(t, f.properties()["iotHubs"]))); got != want {
@@ -87,7 +90,8 @@ func mustJSON(t *testing.T, value any) []byte {
 	return raw
 }
 
-// TestAnOlderVersionIsRefusedWhereItWouldReset: each service has something that the newest usable version does not show.
+// TestAnOlderVersionIsRefusedWhereItWouldReset: each service has something that the newest usable version does not
+// show.
 func TestAnOlderVersionIsRefusedWhereItWouldReset(t *testing.T) {
 	t.Parallel()
 	older := []string{"2022-12-12", "2023-03-01-preview", "2026-06-01-preview", "2026-11-02-preview"}
@@ -137,8 +141,15 @@ func TestAnOlderVersionIsRefusedWhereItWouldReset(t *testing.T) {
 			want := string(mustJSON(t, f.document))
 			check := func(change string, sent bool, err error) {
 				var unsafe *hublink.UnsafeError
-				if sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), test.member) || !strings.Contains(err.Error(), "hint: ") {
-					t.Errorf("%s: got sent %t, %v, want a refusal with a hint that names %s", change, sent, err, test.member)
+				if sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), test.member) ||
+					!strings.Contains(err.Error(), "hint: ") {
+					t.Errorf(
+						"%s: got sent %t, %v, want a refusal with a hint that names %s",
+						change,
+						sent,
+						err,
+						test.member,
+					)
 				}
 			}
 			result, err := client.Update(t.Context(), serviceID, three())
@@ -182,7 +193,9 @@ func TestAnOldCloudWhoseNewestVersionFailsIsNotWritten(t *testing.T) {
 	}
 	result, err := f.client(t, quick).Create(t.Context(), serviceID, three())
 	var unsafe *hublink.UnsafeError
-	if result.Sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), "not today") || !strings.Contains(err.Error(), "hint: ") || len(f.puts()) > 0 {
+	if result.Sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), "not today") ||
+		!strings.Contains(err.Error(), "hint: ") ||
+		len(f.puts()) > 0 {
 		t.Errorf("got sent %t, %v, %d writes, want a refusal with its cause", result.Sent, err, len(f.puts()))
 	}
 }
@@ -217,7 +230,8 @@ func TestAVersionOfTheFutureWithAnotherFormIsLeft(t *testing.T) {
 			if test.refused != errors.As(err, &unsafe) || !test.refused && err != nil {
 				t.Errorf("got %v, want refused %t", err, test.refused)
 			}
-			if got := f.puts(); test.refused != (len(got) == 0) || !test.refused && !slices.Equal(got, []string{"2026-11-01"}) {
+			if got := f.puts(); test.refused != (len(got) == 0) ||
+				!test.refused && !slices.Equal(got, []string{"2026-11-01"}) {
 				t.Errorf("got %d writes, the first with %.12v", len(got), got)
 			}
 		})
@@ -288,7 +302,8 @@ func TestAPreviewThatTakesNoWritesIsNoWayOut(t *testing.T) {
 	f.properties()["unheard"], f.since["properties.unheard"] = "of", "2027-05-01-preview"
 	result, err := f.client(t, quick).Create(t.Context(), serviceID, three())
 	var unsafe *hublink.UnsafeError
-	if result.Sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), "properties.unheard") || !slices.Equal(f.puts(), []string{"2027-05-01-preview"}) {
+	if result.Sent || !errors.As(err, &unsafe) || !strings.Contains(err.Error(), "properties.unheard") ||
+		!slices.Equal(f.puts(), []string{"2027-05-01-preview"}) {
 		t.Errorf("got sent %t, %v, writes with %v, want a refusal that names the member", result.Sent, err, f.puts())
 	}
 }
