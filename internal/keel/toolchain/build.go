@@ -45,12 +45,12 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	host := filepath.Join(o.Root, "tools", "language-go")
 	for _, s := range []step{
 		{"the Pulumi Go language host", host, realHost(folder),
-			[]string{"-tags", pureUser, "-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
-			[]string{"-tags", pureUser, "-ldflags", "-s -w", "./wrapper"}},
+			[]string{"-ldflags", "-s -w", "./wrapper"}},
 		{"the Pulumi CLI " + PinnedVersion,
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
-			[]string{"-tags", pureUser, "-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
+			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
 		if _, err := os.Stat(s.out); err == nil && o.runs(s.out) {
 			continue
@@ -135,6 +135,13 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 	return build(filepath.Join(bin, "build.log"))
 }
 
+// BuildFlags returns the flags of every build: of Pulumi, its language host, keel, the plugin and the program. They
+// share most of their packages, and a flag that differs compiles these again; the Makefile sets the same in GOFLAGS.
+//
+// The build does not stamp the commit: that would link again after each one, and git refuses to read a checkout of
+// another user. The tag is pureUser.
+func BuildFlags() []string { return []string{"-buildvcs=false", "-tags=" + pureUser} }
+
 // Program returns the path of the built program in bin.
 func Program(bin string) string { return filepath.Join(bin, executable("program")) }
 
@@ -146,8 +153,7 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 		return fmt.Errorf("build %s: %w", what, err)
 	}
 	defer func() { _ = log.Close() }()
-	// No version control stamp: it would relink at every commit, and git refuses to look at a checkout of another user.
-	cmd := command(ctx, folder, o.Env, append([]string{"build", "-buildvcs=false"}, args...)...)
+	cmd := command(ctx, folder, o.Env, slices.Concat([]string{"build"}, BuildFlags(), args)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second

@@ -106,8 +106,8 @@ var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_C
 
 const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
 
-// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where
-// that does not know them, from USER and HOME.
+// pureUser is the build tag with which a program looks the user up without the C library: in /etc/passwd and, if
+// there is no entry, in USER and HOME.
 const pureUser = "osusergo"
 
 // usable reports whether the tools are there and run for this user.
