@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +38,11 @@ func newExec(a *app) *cobra.Command {
 }
 
 func (a *app) exec(ctx context.Context, args []string) error {
-	e, release, err := a.readyFor(ctx, args)
+	var call pulumiCall
+	if isPulumi(args[0]) {
+		call = readPulumiCall(args[1:])
+	}
+	e, release, err := a.readyFor(ctx, call)
 	if err != nil {
 		return err
 	}
@@ -49,8 +50,10 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	if err := a.warn(e); err != nil {
 		return err
 	}
-	if isPulumi(args[0]) && operates(args[1:]) {
-		if err := e.RefusePrivateKeys(); err != nil {
+	if call.isOperation() {
+		named := *e // --stack selects the configuration
+		named.Stack = cmp.Or(call.stack, e.Stack)
+		if err := named.RefusePrivateKeys(); err != nil {
 			return err
 		}
 	}
@@ -59,7 +62,7 @@ func (a *app) exec(ctx context.Context, args []string) error {
 		return fmt.Errorf("run %s: %w", args[0], err)
 	}
 	name := args[0]
-	if !isPulumi(name) || elsewhere(args[1:]) {
+	if !isPulumi(name) || call.isElsewhere {
 		e.Program = "" // a shell may live longer than the program, and another project has another
 	}
 	if isPulumi(name) {
@@ -72,10 +75,10 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	return e.Exec(ctx, here, name, args[1:]...)
 }
 
-// readyFor returns the environment, configured, for a command to be run on it. A pulumi that changes something takes
-// the environment's turn, and keeps the emulator running, until release; any other command, which may last and may
-// itself be keel, takes neither, but for the moment in which its stack is made.
-func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Environment, release func(), err error) {
+// readyFor returns the environment, configured, for a command that runs on it. For a Pulumi command that changes
+// something it holds the environment's claim, and keeps the emulator running, until release. Any other command may run
+// for long or be keel itself, so the claim ends as soon as the stack exists.
+func (a *app) readyFor(ctx context.Context, call pulumiCall) (e *environment.Environment, release func(), err error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -85,15 +88,14 @@ func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Envir
 		return nil, nil, err
 	}
 	release = done
-	changes := isPulumi(args[0]) && changesStack(args[1:])
-	there := false
+	changes, there := call.changesStack(), false
 	if !changes {
 		there, err = e.Exists(ctx)
 	}
 	if err == nil && !there {
 		stack := e.Stack
 		if changes {
-			stack = cmp.Or(toldStack(args[1:]), stack)
+			stack = cmp.Or(call.stack, stack)
 		}
 		var free func()
 		if free, err = e.ClaimOther(ctx, stack); err == nil {
@@ -124,23 +126,4 @@ func (a *app) gather(e *environment.Environment, command []string, run func() er
 		result.ExitCode = exit.Code
 	}
 	return errors.Join(a.printJSON(result), err)
-}
-
-// isPulumi reports whether a command means the pulumi of the environment.
-func isPulumi(name string) bool {
-	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
-}
-
-// operates reports whether arguments of pulumi are an operation that the history of the stack keeps, with the configuration.
-func operates(args []string) bool {
-	return !slices.Contains(args, "config") && slices.ContainsFunc(args, func(arg string) bool {
-		return slices.Contains([]string{"up", "update", "refresh", "destroy", "import", "watch"}, arg)
-	})
-}
-
-// elsewhere reports whether arguments of pulumi lead it to the project of another folder.
-func elsewhere(args []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		return strings.HasPrefix(arg, "-C") || arg == "--cwd" || strings.HasPrefix(arg, "--cwd=")
-	})
 }

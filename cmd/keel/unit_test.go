@@ -29,25 +29,6 @@ func TestQuotedTextIsOneWordForAShell(t *testing.T) {
 	}
 }
 
-func TestPulumiIsToldApartFromOtherCommandsAndProjects(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]bool{"pulumi": true, "pulumi.exe": true, "/usr/bin/pulumi": false, "pulumictl": false} {
-		if got := isPulumi(name); got != want {
-			t.Errorf("%q: got %v, want %v", name, got, want)
-		}
-	}
-	for args, want := range map[string]bool{"up --yes": true, "--color always up": true, "--non-interactive refresh": true, "config set x": false, "preview": false, "": false} {
-		if got := operates(strings.Fields(args)); got != want {
-			t.Errorf("%q operates: got %v, want %v", args, got, want)
-		}
-	}
-	for args, want := range map[string]bool{"up": false, "-C /x up": true, "up --cwd /x": true, "up --cwd=/x": true, "up --color always": false} {
-		if got := elsewhere(strings.Fields(args)); got != want {
-			t.Errorf("%q: got %v, want %v", args, got, want)
-		}
-	}
-}
-
 // stackOf returns outputs as `pulumi stack output --json --show-secrets` prints them.
 func stackOf(t *testing.T) outputs {
 	t.Helper()
