@@ -96,7 +96,7 @@ func newSnapshot(a *app) *cobra.Command {
 func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context, string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb + " NAME", Short: short, Long: long, Args: oneArg("the name of a snapshot"),
-		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s before --json", verb),
+		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s after --json", verb),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onSnapshot(cmd.Context(), args[0], past, do)
 		},
