@@ -66,19 +66,23 @@ func TestABuildWithoutFoldersForTheGoCommandSaysWhatToSet(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
-		file := filepath.Join(folder, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(folder, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	for name, env := range map[string][]string{
 		"no HOME": nil, "one that cannot be written": {"HOME=" + filepath.Join(folder, "file", "home")},
 	} {
-		o := toolchain.Options{Root: folder, Env: append(env, "PATH="+os.Getenv("PATH"), "GOENV=off")}
-		err := toolchain.BuildKeel(t.Context(), o, t.TempDir())
-		if err == nil || !strings.Contains(hint.Of(err), "set HOME, or GOCACHE and GOPATH") {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			o := toolchain.Options{Root: folder, Env: append(env, "PATH="+os.Getenv("PATH"), "GOENV=off")}
+			err := toolchain.BuildKeel(t.Context(), o, t.TempDir())
+			if err == nil || !strings.Contains(hint.Of(err), "set HOME, or GOCACHE and GOPATH") {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
 }
 
@@ -114,9 +118,11 @@ func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t 
 	}
 	old := b.buildWithoutTags()
 	for _, name := range []string{"pulumi", "pulumi-language-go", "pulumi-language-go-real"} {
-		if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
 		t.Errorf("a user with an entry: got %v, %v, want the tools that are there", there, err)
@@ -146,10 +152,12 @@ func TestACacheFolderIsNeededByWhatIsBuiltThereAlone(t *testing.T) {
 		"look":   func() error { _, _, err := toolchain.Look(t.Context(), b.options); return err }(),
 		"ensure": func() error { _, err := toolchain.Ensure(t.Context(), b.options); return err }(),
 	} {
-		if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") ||
-			!strings.Contains(hint.Of(err), "--pulumi") {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") ||
+				!strings.Contains(hint.Of(err), "--pulumi") {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
 	b.install("bin", "pulumi", "pulumi-language-go")
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
