@@ -24,8 +24,8 @@ tidy: ## Tidy go.mod and the modules of tools, and give what they share one vers
 	@go run ./tools/tidy
 check: ## Look for what is not formatted, suspicious or stale
 	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags osusergo,acceptance,node,ports,swtpm,limits,browser ./acceptance/... ./emulator/internal/tpmseal ./emulator && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run ./tools/generate -check
-test: ## Run all tests: unit, race, acceptance
-	@go test ./... && go test -race -short ./... && go test -tags osusergo,acceptance -count 1 -timeout 60m ./acceptance/...
+test: ## Run all tests: unit with the race detector, the long ones without it, acceptance
+	@go test -race -short ./... && go test ./emulator ./internal/provider && go test -tags osusergo,acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it
 	@go run -buildvcs=false ./acceptance/bench
 node: ## Run the stock Node clients against the emulator

@@ -104,7 +104,11 @@ func stamp(o Options) (string, error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(hash, path, info.Size(), info.ModTime().UnixNano())
+		name, err := filepath.Rel(o.Root, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(hash, name, info.Size(), info.ModTime().UnixNano())
 		return nil
 	})
 	if err != nil {

@@ -139,3 +139,26 @@ func (l *listener) Write(p []byte) (int, error) {
 	l.heard()
 	return len(p), nil
 }
+
+func TestACheckoutThatIsMovedStaysFresh(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("main.go", "package main")
+	if err := toolchain.BuildProject(t.Context(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin")); err != nil {
+		t.Fatal(err)
+	}
+	moved := b.options
+	moved.Root += " moved"
+	if err := os.Rename(b.options.Root, moved.Root); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(moved.Root, ".evenkeel", "bin")
+	if !toolchain.Fresh(moved, bin) {
+		t.Error("got it stale, want it fresh: nothing but the folder's name has changed")
+	}
+	b.options = moved
+	b.put("internal/new.go", "package internal")
+	if toolchain.Fresh(moved, bin) {
+		t.Error("got it fresh after a change in the new folder, want it stale")
+	}
+}
