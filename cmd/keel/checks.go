@@ -130,7 +130,7 @@ func (d *examination) passphrase(ctx context.Context) finding {
 		return absentYet("keel up makes it", "there is no passphrase yet")
 	case errors.Is(err, fs.ErrNotExist):
 		return wrong(fmt.Errorf("%s is gone, and with it the key to the secrets of: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
-			"put it back, or begin anew: keel emulator stop, and remove .evenkeel")
+			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case err != nil:
 		return wrong(fmt.Errorf("look at the passphrase: %w", err), "")
 	case info.Size() == 0:
@@ -228,16 +228,16 @@ func (d *examination) authority() (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-const anew = "begin anew: keel down, keel emulator stop, then remove .evenkeel/emulator"
+const startOver = "start over: keel down, keel emulator stop, then remove .evenkeel/emulator"
 
 // certificate looks whether what the emulator serves is signed by the authority that clients are told to trust.
 func (d *examination) certificate(ctx context.Context) finding {
 	authority, err := d.authority()
 	if err != nil {
-		return wrong(err, anew)
+		return wrong(err, startOver)
 	}
 	if authority == nil {
-		return absentYet("", "there is none yet")
+		return absentYet("", "not created yet")
 	}
 	record, err := d.process.Find()
 	if err != nil {
@@ -245,11 +245,11 @@ func (d *examination) certificate(ctx context.Context) finding {
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, anew)
+		return wrong(err, startOver)
 	}
 	data, err := url.Parse(endpoints.Data)
 	if err != nil {
-		return wrong(fmt.Errorf("read the emulator's endpoints: %w", err), anew)
+		return wrong(fmt.Errorf("read the emulator's endpoints: %w", err), startOver)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority)
@@ -259,7 +259,7 @@ func (d *examination) certificate(ctx context.Context) finding {
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {
-		return wrong(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+anew)
+		return wrong(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+startOver)
 	}
 	_ = connection.Close()
 	return ok("signed by %s, until %s", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
@@ -281,7 +281,7 @@ func (d *examination) clock(context.Context) finding {
 			"set the clock right")
 	case now.After(authority.NotAfter):
 		return wrong(fmt.Errorf("it is %s, and the emulator's certificate ended at %s", now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
-			"set the clock right; if it is, "+anew)
+			"correct the clock of this machine; if it is right, "+startOver)
 	}
 	return ok("it agrees with the emulator's certificate")
 }

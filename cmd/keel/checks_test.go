@@ -70,7 +70,7 @@ func TestAnEmulatorThatDoesNotAnswerOrIsNotTrustedIsFound(t *testing.T) {
 	if f := d.emulator(t.Context()); f.Verdict != failed || !strings.Contains(f.Hint, "keel emulator stop") {
 		t.Errorf("emulator: got %+v, want it failed, with a hint", f)
 	}
-	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") || !strings.Contains(f.Hint, "begin anew") {
+	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") || !strings.Contains(f.Hint, "start over") {
 		t.Errorf("certificate: got %+v, want it failed, with a hint", f)
 	}
 }

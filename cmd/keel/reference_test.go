@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/keel/errorcodes"
 )
 
-var update = flag.Bool("update", false, "write docs/KEEL.md anew")
+var update = flag.Bool("update", false, "write docs/KEEL.md")
 
 const reference = "../../docs/KEEL.md"
 

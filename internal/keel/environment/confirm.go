@@ -46,7 +46,7 @@ func (e *Environment) gone(id string) error {
 			"look whether this is the right subscription (keel doctor); if the group was deleted, forget the stack: keel exec -s %[1]s -- pulumi stack rm %[1]s --force", e.Stack)
 	}
 	return hint.To(fmt.Errorf("stack %q is up by its state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
-		e.Stack, name, ErrGone), "if the data is lost, begin anew: keel down %[1]s, then keel up %[1]s; if it is elsewhere, put it back to %s", e.Stack, e.Folder.Emulator())
+		e.Stack, name, ErrGone), "if the data is lost, start over: keel down %[1]s && keel up %[1]s; otherwise restore it to %s", e.Stack, e.Folder.Emulator())
 }
 
 func (e *Environment) adoptKeep(ctx context.Context, group Tagged) error {

@@ -129,7 +129,7 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 func (e *Environment) advise(err error, complaint string) error {
 	switch {
 	case strings.Contains(complaint, "incorrect passphrase"):
-		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or begin anew: "+
+		return hint.To(err, "%s does not open the secrets of stack %s: restore the file that it was created with, or start over: "+
 			"keel emulator stop, and remove .evenkeel", e.Folder.Passphrase(), e.Stack)
 	case strings.Contains(complaint, "the stack is currently locked"):
 		if holders := staleLocks(complaint); len(holders) > 0 {
