@@ -76,7 +76,7 @@ func (p Process) Claim() (release func(), err error) {
 			err = lock.Unlock()
 		}
 		if err != nil || time.Now().After(deadline) {
-			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process runs there", p.Folder), err), "see it with: keel emulator status")
+			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process holds it", p.Folder), err), "see it with: keel emulator status")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

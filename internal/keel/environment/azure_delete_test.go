@@ -95,7 +95,7 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 		"a hub that is being made":        {[]refusal{{409, notActive}, {409, notActive}, {404, `{"error":{"code":"ResourceNotFound"}}`}}, 3, ""},
 		"a group that is being deleted":   {[]refusal{{409, beingGone}, {404, `{"error":{"code":"ResourceGroupNotFound"}}`}}, 2, ""},
 		"an operation of somebody else's": {[]refusal{{409, inProgress}, {404, "{}"}}, 2, ""},
-		"a lock":                          {[]refusal{{409, locked}}, 1, "forbids it"},
+		"a lock":                          {[]refusal{{409, locked}}, 1, "prevents it"},
 		"a name in use":                   {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1, "Conflict"},
 		"a number that we do not know":    {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
 		"no code at all":                  {[]refusal{{409, "busy"}}, 1, "409"},
@@ -152,7 +152,7 @@ func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ locks, said, advice string }{
 		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`, ofGroup, "az lock delete --ids " + ofGroup},
-		"locks that may not":     {"", "a lock on /subscriptions/0/resourceGroups/mine forbids it", "az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
+		"locks that may not":     {"", "a lock on /subscriptions/0/resourceGroups/mine prevents it", "az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			azure := azureOf(t, &manager{refusals: []refusal{{409, locked}}, locks: tc.locks})

@@ -74,7 +74,7 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 		want, hint string
 	}{
 		"room":           {"hubs: 2", use(48, 1, 9), "", ""},
-		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services, of which it has 10 of 10", "share a provisioning service that is there"},
+		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services, of which it has 10 of 10", "share an existing provisioning service"},
 		"no hub":         {"hubs: 2", use(49, 0, 0), "2 more IoT hubs, of which it has 49 of 50", "take fewer hubs"},
 		"no free hub":    {"hubSettings: {hub-1: {sku: F1}}", use(0, 1, 0), "1 more free IoT hubs, of which it has 1 of 1", "another sku"},
 		"neither":        {"hubs: 2", use(50, 1, 10), "2 more IoT hubs, of which it has 50 of 50, and 1 more provisioning services", "share"},

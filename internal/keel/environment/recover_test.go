@@ -398,7 +398,7 @@ func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 		`[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`,
 	)
 	err := s.Recover(t.Context(), s.cloud)
-	if err == nil || !strings.Contains(err.Error(), "may lack what it did") ||
+	if err == nil || !strings.Contains(err.Error(), "may be missing from the state") ||
 		!strings.Contains(hint.Of(err), "pulumi stack history") {
 		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
 	}

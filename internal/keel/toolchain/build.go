@@ -186,7 +186,7 @@ func lock(ctx context.Context, file string, report Reporter) (func(), error) {
 	ok, err := held.TryLockContext(moment, 20*time.Millisecond)
 	cancel()
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		report.say("another keel is building; waiting for it")
+		report.say("waiting for another keel that is building")
 		ok, err = held.TryLockContext(ctx, 200*time.Millisecond)
 	}
 	if err != nil || !ok {

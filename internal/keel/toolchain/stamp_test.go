@@ -117,7 +117,7 @@ func TestAWaitForAnotherBuildIsSaidWhenItLasts(t *testing.T) {
 	if err := toolchain.BuildKeel(ctx, options, bin); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want it to wait until it is given up", err)
 	}
-	if got, want := heard.text, "another keel is building; waiting for it\n"; got != want {
+	if got, want := heard.text, "waiting for another keel that is building\n"; got != want {
 		t.Errorf("got %q said, want %q", got, want)
 	}
 	if err := errors.Join(held.Unlock(), toolchain.BuildKeel(t.Context(), b.options, bin)); err != nil {

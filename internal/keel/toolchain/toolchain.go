@@ -102,9 +102,9 @@ func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 }
 
 // ErrNoCache is the cause when there is no folder for the tools that would have to be built.
-var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
+var ErrNoCache = errors.New("no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
 
-const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
+const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use an installed pulumi: --pulumi FILE"
 
 // pureUser is the build tag with which a program looks the user up without the C library: in /etc/passwd and, if
 // there is no entry, in USER and HOME.
@@ -141,7 +141,7 @@ func explicit(ctx context.Context, o Options) (Tools, error) {
 	}
 	if !Accepted(version) {
 		return Tools{}, hint.To(fmt.Errorf("use pulumi %q: it is %s: %w", o.Explicit, version, ErrVersion),
-			"leave --pulumi and EVENKEEL_PULUMI out: keel then builds %s by itself", PinnedVersion)
+			"omit --pulumi and EVENKEEL_PULUMI: keel then builds %s", PinnedVersion)
 	}
 	host := languageHost(path, o.Path)
 	if host == "" {
@@ -215,7 +215,7 @@ func pulumiVersion(ctx context.Context, path string, env []string) (string, erro
 		version = "v" + version
 	}
 	if !semver.IsValid(version) {
-		return "", errors.New("ask its version: it does not answer with one")
+		return "", errors.New("ask its version: the answer is not a version")
 	}
 	return version, nil
 }

@@ -154,7 +154,7 @@ func TestAnUnsuitablePulumiOnPathIsPassedOverWithANote(t *testing.T) {
 		"too old":          {"v3.100.0", true, "v3.100.0"},
 		"too new":          {"v4.0.0", true, "v4.0.0"},
 		"no language host": {"v3.250.0", false, "no pulumi-language-go"},
-		"no version":       {"hello", true, "does not answer"},
+		"no version":       {"hello", true, "the answer is not a version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
