@@ -108,7 +108,7 @@ func (d *examination) backend(ctx context.Context) finding {
 	}
 	file, err := os.CreateTemp(d.folder.Backend(), "doctor-*")
 	if errors.Is(err, fs.ErrNotExist) {
-		return absentYet("keel up makes it", "there is no backend yet")
+		return absentYet("keel up creates it", "the backend does not exist yet")
 	}
 	if err == nil {
 		err = errors.Join(file.Close(), os.Remove(file.Name()))

@@ -166,7 +166,7 @@ func seedFile(name string) (string, error) {
 		return "", usageError{fmt.Errorf("--seed: %w", err)}
 	}
 	if !info.Mode().IsRegular() {
-		return "", usageError{fmt.Errorf("--seed %q: it is no file", name)}
+		return "", usageError{fmt.Errorf("--seed %q: not a file", name)}
 	}
 	return path, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -9,17 +10,11 @@ import (
 
 func TestSharedModulesAreRaisedToTheHighestVersion(t *testing.T) {
 	t.Parallel()
-	files := map[string]*modfile.File{}
-	for folder, requirements := range map[string]string{
-		".":          "a.org/a v1.2.0\nb.org/b v1.10.0\nonly.org/here v1.0.0\nsame.org/s v1.1.0\np.org/sdk/v3 v3.250.0",
-		"tools/cli":  "a.org/a v1.3.0 // indirect\nb.org/b v1.9.0\nsame.org/s v1.1.0",
-		"tools/host": "b.org/b v1.2.0\np.org/sdk/v3 v3.60.0 // not aligned: the last release that holds the host",
-	} {
-		file, err := modfile.Parse("go.mod", []byte("module x\nrequire (\n"+requirements+"\n)\n"), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files[folder] = file
+	files := map[string]*modfile.File{
+		".": requiring(t, "a.org/a v1.2.0", "b.org/b v1.10.0", "only.org/here v1.0.0", "same.org/s v1.1.0",
+			"p.org/sdk/v3 v3.250.0"),
+		"tools/cli":  requiring(t, "a.org/a v1.3.0 // indirect", "b.org/b v1.9.0", "same.org/s v1.1.0"),
+		"tools/host": requiring(t, "b.org/b v1.2.0", "p.org/sdk/v3 v3.60.0 // not aligned: no later one has the host"),
 	}
 	want := map[string][]string{
 		".":          {"a.org/a@v1.3.0"},
@@ -29,4 +24,14 @@ func TestSharedModulesAreRaisedToTheHighestVersion(t *testing.T) {
 	if diff := cmp.Diff(want, raises(files)); diff != "" {
 		t.Errorf("versions to raise (-want +got):\n%s", diff)
 	}
+}
+
+func requiring(t *testing.T, lines ...string) *modfile.File {
+	t.Helper()
+	text := "module x\nrequire (\n" + strings.Join(lines, "\n") + "\n)\n"
+	file, err := modfile.Parse("go.mod", []byte(text), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
 }
