@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// docWildcards are what a documented answer leaves open, by the names that docs/CONTROL.md gives them.
+// docWildcards are what a documented answer leaves open, by the names that docs/reference/control-port.md gives them.
 var docWildcards = map[string]string{
 	"number":   `[0-9]+`,
 	"address":  `[0-9a-f.:]+`,
@@ -52,14 +52,14 @@ func examples(block string) []example {
 	return all
 }
 
-// TestTheExamplesOfTheControlPortRun runs every sh block of docs/CONTROL.md, in its order and line by line, and
+// TestTheExamplesOfTheControlPortRun runs every sh block of docs/reference/control-port.md, in its order and line by line, and
 // compares the whole output of each command with the lines with #> after it.
 func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	page, err := os.ReadFile("../docs/CONTROL.md")
+	page, err := os.ReadFile("../docs/reference/control-port.md")
 	check(t, err)
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 8 {

@@ -8,7 +8,7 @@
 //	err = e.Run(ctx)                // a program: state and ports are kept in dir
 //
 // It is not a place for real devices or real secrets, it listens on loopback unless told otherwise, and it knows nothing of Pulumi.
-// What each call does and leaves out stands in docs/FIDELITY.md.
+// What each call does and leaves out stands in docs/reference/fidelity.md.
 package emulator
 
 import (

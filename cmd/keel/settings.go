@@ -65,7 +65,7 @@ const settingsHelp = "The flags on how it behaves are remembered for later start
 	"--seed \"\" forgets it.\n\n" +
 	"--quota sets how many resources the subscription may have, or \"unlimited\". The defaults are Azure's: 50 hubs of paid tiers,\n" +
 	"one free hub, 10 provisioning services. --azure-limits rejects requests beyond Azure's documented limits, with 429 and\n" +
-	"Retry-After (docs/CONTROL.md)."
+	"Retry-After (docs/reference/control-port.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}

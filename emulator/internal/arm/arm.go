@@ -3,7 +3,7 @@
 //
 // It translates between the wire and the state and decides nothing about devices: allocation, registrations and keys are elsewhere.
 // Sources are the specifications iothub.json and iotdps.json of the api-versions in versions.go; where a handler differs from Azure
-// on purpose, a comment begins with "Fidelity:" and docs/FIDELITY.md has the row.
+// on purpose, a comment begins with "Fidelity:" and docs/reference/fidelity.md has the row.
 package arm
 
 import (

@@ -24,7 +24,7 @@ func (s *surface) routeReports() {
 			if _, err := hubs.read(c); err != nil {
 				return err
 			}
-			return armError(http.StatusNotImplemented, "NotImplemented", "%s is not emulated: see docs/FIDELITY.md.", what)
+			return armError(http.StatusNotImplemented, "NotImplemented", "%s is not emulated: see docs/reference/fidelity.md.", what)
 		})
 	}
 }

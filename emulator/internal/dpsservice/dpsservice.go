@@ -5,7 +5,7 @@
 // does not decide allocation and keeps nothing of its own.
 //
 // Sources: the public 2021-10-01 service.json, recorded traffic of the Python SDK's tests, and the documentation of IoT DPS.
-// Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
+// Deviations begin with "Fidelity:" and stand in docs/reference/fidelity.md.
 package dpsservice
 
 import (

@@ -1,4 +1,4 @@
-// Package routes is a ServeMux that can tell what it serves, so that docs/FIDELITY.md can be held against it.
+// Package routes is a ServeMux that can tell what it serves, so that docs/reference/fidelity.md can be held against it.
 //
 // It tells too which methods a path has. It adds nothing else to net/http, and knows no API.
 package routes

@@ -68,7 +68,7 @@ type snapshotReader struct {
 	format bool
 }
 
-var errNoSnapshot = errors.New("is not a JSON document of this form: see docs/CONTROL.md")
+var errNoSnapshot = errors.New("is not a JSON document of this form: see docs/reference/control-port.md")
 
 func (in *snapshotReader) read() error {
 	names := map[string]byte{}

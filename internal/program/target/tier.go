@@ -8,14 +8,14 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// keepTiers returns the option with which the engine asks the program before it updates a hub, in previews too: Azure
-// refuses another tier when half of the update is done. A hub that is replaced is not asked about.
-func keepTiers(ctx *pulumi.Context) (pulumi.ResourceOption, error) {
+// keepTier returns the option that checks a hub's tier before an update, in previews too: Azure would reject another tier
+// when half of the update is done. A replaced hub is not checked.
+func keepTier(ctx *pulumi.Context) (pulumi.ResourceOption, error) {
 	hook, err := ctx.RegisterResourceHook("keep-tiers", func(update *pulumi.ResourceHookArgs) error {
 		return topology.CheckTier(update.Name, update.OldInputs, update.NewInputs)
 	}, &pulumi.ResourceHookOptions{OnDryRun: true})
 	if err != nil {
-		return nil, fmt.Errorf("register the check of tiers: %w", err)
+		return nil, fmt.Errorf("register the hook that checks tiers: %w", err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: []*pulumi.ResourceHook{hook}}), nil
 }
