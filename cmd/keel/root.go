@@ -255,7 +255,7 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 		return environment.Endpoints{}, false, fmt.Errorf("emulator: %w", err)
 	}
 	if record.Build != background.Fingerprint(binary) {
-		a.say("note: the emulator runs an older build of keel; to renew it: keel emulator stop, then go on")
+		a.say("note: the emulator runs an older build of keel; to replace it: keel emulator stop, then run the command again")
 	}
 	endpoints, err := decode(record)
 	return endpoints, started, err

@@ -48,9 +48,11 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 		"theirs": {"stack": to.Ptr("other"), "purpose": to.Ptr("evenkeel")},
 		"bare":   nil,
 	} {
-		if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
 	if err != nil {
@@ -79,10 +81,12 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
 		t.Errorf("got %v, %v, want no such group, and no error", there, err)
 	}
-	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} { // what is absent is no error
-		if err := azure.Delete(t.Context(), id); err != nil {
-			t.Errorf("delete %s: %v", id, err)
-		}
+	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
+		t.Run(id, func(t *testing.T) { // what is absent is no error
+			if err := azure.Delete(t.Context(), id); err != nil {
+				t.Errorf("delete %s: %v", id, err)
+			}
+		})
 	}
 	if own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"}); err != nil || len(own) != 0 {
 		t.Errorf("got %v, %v, want no group left", own, err)
