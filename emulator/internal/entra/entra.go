@@ -66,6 +66,8 @@ type Authority struct {
 	federations  []Federation
 	// base is the address of the ARM surface, without a slash at the end; set by SetBase before the first request.
 	base string
+	// locations are the names of the regions that the metadata lists.
+	locations []string
 }
 
 // memoryKey is the key of all authorities that live in memory: making one costs more than anything else in a test. Tokens of one
