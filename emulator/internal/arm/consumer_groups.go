@@ -151,7 +151,7 @@ func (c *call) listConsumerGroups() error {
 	if err != nil {
 		return err
 	}
-	children, err := c.State.Children(hub.Host(), consumerGroupKind)
+	children, err := c.State.Children(hub.Host(), c.childKind())
 	if err != nil {
 		return err
 	}
