@@ -44,8 +44,14 @@ var (
 	words = []string{"POST devices/query", "POST configurations/testqueries", "POST jobs/create", "GET v2/query", "GET jobs/v2", "PUT jobs/v2", "POST jobs/v2"}
 )
 
+// ofKeys is a call whose words stand where other calls have ids.
+const ofKeys = "/devices/keys/regenerate"
+
 // lowerWords puts the segments of a path that are no ids into lower case, as /devices/{id}/messages/devicebound/{lock}/abandon.
 func lowerWords(method, escaped string) string {
+	if strings.EqualFold(escaped, ofKeys) {
+		return ofKeys
+	}
 	segments := strings.Split(escaped, "/")
 	for i, segment := range segments {
 		if i > 1 && named[segments[i-1]] && !slices.Contains(words, method+" "+segments[i-1]+"/"+strings.ToLower(segment)) {
