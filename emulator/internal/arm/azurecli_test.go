@@ -141,3 +141,17 @@ func sameWords(a, b string) bool {
 	slices.Sort(right)
 	return slices.Equal(left, right)
 }
+
+// `az iot hub devicestream show`.
+func TestAnOlderVersionIsTakenForReading(t *testing.T) {
+	t.Parallel()
+	s := newSurface(t)
+	s.makeGroup()
+	s.must("PUT", aHub+ofHub, hubStart+`{"deviceStreams":{"streamingEndpoints":["https://x"]}}}`, http.StatusCreated, nil)
+	var hub struct{ Properties struct{ DeviceStreams map[string]any } }
+	s.must("GET", aHub+"?api-version=2019-07-01-preview", "", http.StatusOK, &hub)
+	if hub.Properties.DeviceStreams == nil {
+		t.Error("got no device streams, want those that were put")
+	}
+	s.must("PUT", aHub+"?api-version=2019-07-01-preview", hubStart+`{}}`, http.StatusNotFound, nil)
+}

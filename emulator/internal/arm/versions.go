@@ -11,6 +11,8 @@ import (
 // 2.92.3 and 3 call. They differ in nothing that the surface does, but for the body of DPS certificates.
 var (
 	hubVersions     = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
+	// hubReadVersions are taken for reading alone. The Azure CLI's `iot hub devicestream show` asks for it.
+	hubReadVersions = []string{"2019-07-01-preview"}
 	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview"}
 )
 
@@ -33,6 +35,9 @@ func checkVersion(version, pattern string) error {
 		kind, known = serviceKind, serviceVersions
 	}
 	version = strings.ToLower(version)
+	if kind == hubKind && strings.HasPrefix(pattern, http.MethodGet+" ") && slices.Contains(hubReadVersions, version) {
+		return nil
+	}
 	if known != nil && !slices.Contains(known, version) {
 		// Azure/azure-cli#9681 shows this text, Azure/azure-quickstart-templates#12630 another for creations (NoRegisteredProviderFound).
 		return armError(http.StatusNotFound, "InvalidResourceType",
