@@ -1,0 +1,38 @@
+package environment
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Domains of the hosts that clients dial, as in Azure's public cloud.
+const (
+	hubDomain     = ".azure-devices.net"
+	serviceDomain = ".azure-devices-provisioning.net"
+	// GlobalHost is where devices of every provisioning service register.
+	GlobalHost = "global" + serviceDomain
+)
+
+// Hosts returns the host names of the subscription's hubs and provisioning services, in alphabetical order and lower case.
+func (m *ResourceManager) Hosts(ctx context.Context) ([]string, error) {
+	var hosts []string
+	for pager := m.resources.NewListPager(nil); pager.More(); {
+		page, err := pager.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list hubs and provisioning services: %w", err)
+		}
+		for _, r := range page.Value {
+			switch {
+			case r.Type == nil || r.Name == nil:
+			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs"):
+				hosts = append(hosts, strings.ToLower(*r.Name)+hubDomain)
+			case strings.EqualFold(*r.Type, "Microsoft.Devices/provisioningServices"):
+				hosts = append(hosts, strings.ToLower(*r.Name)+serviceDomain)
+			}
+		}
+	}
+	slices.Sort(hosts)
+	return hosts, nil
+}
