@@ -3,7 +3,7 @@ KEEL := go run -buildvcs=false ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate sdks tidy check test bench node node-ports az tpm limits browser
+.PHONY: help up down build generate sdks tidy check test bench node node-ports az az-ports tpm limits browser
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -32,6 +32,8 @@ node-ports: ## The same with hubs on Azure's own ports, 443 and 8883 of loopback
 	@go test -tags node,ports -run Loopback -count 1 -timeout 20m ./acceptance/node
 az: ## Run the Azure CLI, which must be installed, against the emulator
 	@go test -tags az -count 1 -timeout 20m ./acceptance/az
+az-ports: ## Follow the page about the hosts file, which needs the right to listen on Azure's own ports
+	@go test -tags az,ports -run HostsPage -count 1 -timeout 20m ./acceptance/az
 tpm: ## Give sealed TPM keys to the TPM simulator swtpm, which must be installed, and to Azure's TPM client for Node on it
 	@go test -tags swtpm -count 1 ./emulator/internal/tpmseal && go test -tags node,swtpm -run TPM -count 1 ./acceptance/node
 limits: ## Load a million enrollments and connect ten thousand devices at once: some minutes

@@ -71,7 +71,7 @@ func newCLI(t *testing.T) *cli {
 		"AZURE_CORE_INSTANCE_DISCOVERY=false", "AZURE_CONFIG_DIR="+home, "AZURE_CORE_COLLECT_TELEMETRY=no",
 		"AZURE_CORE_OUTPUT=json", "PYTHONPATH="+dir, "NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1",
 	)}
-	c.az(nil, "login", "--service-principal", "-u", at.ClientID, "-p", at.ClientSecret, "--tenant", at.TenantID)
+	c.az(nil, "login", "--service-principal", "-u", at.ClientID, "-p="+at.ClientSecret, "--tenant", at.TenantID)
 	return c
 }
 
@@ -223,7 +223,7 @@ func TestTheCloudIsRegisteredByTheAzureCLI(t *testing.T) {
 	}
 	c.az(nil, "cloud", "register", "-n", "evenkeel", "--endpoint-resource-manager", c.at.ARM)
 	c.az(nil, "cloud", "set", "-n", "evenkeel")
-	c.az(nil, "login", "--service-principal", "-u", c.at.ClientID, "-p", c.at.ClientSecret, "--tenant", c.at.TenantID)
+	c.az(nil, "login", "--service-principal", "-u", c.at.ClientID, "-p="+c.at.ClientSecret, "--tenant", c.at.TenantID)
 	var groups []any
 	c.az(&groups, "group", "list")
 	c.az(nil, "group", "create", "-n", group, "-l", "westeurope")

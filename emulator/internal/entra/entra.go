@@ -87,12 +87,17 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(key, secret, now), nil
 }
 
+// newSecret makes a client secret. It does not begin with a hyphen, which `az login -p SECRET` would take for a flag.
 func newSecret() (string, error) {
 	raw := make([]byte, secretBytes)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make client secret: %w", err)
+	for {
+		if _, err := rand.Read(raw); err != nil {
+			return "", fmt.Errorf("make client secret: %w", err)
+		}
+		if secret := base64.RawURLEncoding.EncodeToString(raw); secret[0] != '-' {
+			return secret, nil
+		}
 	}
-	return base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
 func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Authority {

@@ -185,6 +185,19 @@ func TestMetadataHasTheFormOfItsVersion(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotTakenForFlags(t *testing.T) {
+	t.Parallel()
+	for range 2000 { // one of 64 would be
+		a, err := entra.New(time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(a.Secret(), "-") {
+			t.Fatal("got a secret that begins with a hyphen")
+		}
+	}
+}
+
 // TestOldMetadata: what `az cloud register` and azurerm's check of locations read.
 func TestOldMetadata(t *testing.T) {
 	t.Parallel()
