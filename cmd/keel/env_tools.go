@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -62,6 +63,10 @@ func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endp
 	// With ARM_CLOUD_METADATA_URL, the Azure CLI does not make it.
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		return fmt.Errorf("make the Azure CLI's folder: %w", err)
+	}
+	// It keeps what it read of the cloud, ports included, and reads it again when that is missing.
+	if err := os.Remove(filepath.Join(config, "cloudEndpoints.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget an earlier emulator: %w", err)
 	}
 	h.set("AZURE_CONFIG_DIR", config)
 	if a.variable("AZURE_EXTENSION_DIR") == "" {
