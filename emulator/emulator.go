@@ -108,7 +108,7 @@ func (e *Emulator) open() (err error) {
 	// First, for it locks the folder: nobody else makes keys there meanwhile.
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
-		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles,
+		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
 	})
 	if err != nil {
 		return err

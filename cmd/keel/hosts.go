@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/environment"
@@ -74,7 +75,7 @@ func (a *app) hosts(ctx context.Context) error {
 
 // hostLines are the lines for hosts, and for the one where devices register; those without an address are at homeAddress.
 func hostLines(hosts []string, addresses map[string]string) []hostLine {
-	byAddress := map[string][]string{homeAddress: {environment.GlobalHost}}
+	byAddress := map[string][]string{homeAddress: {domain.GlobalHost}}
 	for _, host := range hosts {
 		address := cmp.Or(addresses[host], homeAddress)
 		byAddress[address] = append(byAddress[address], host)

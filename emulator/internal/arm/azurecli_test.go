@@ -148,7 +148,9 @@ func TestAnOlderVersionIsTakenForReading(t *testing.T) {
 	s := newSurface(t)
 	s.makeGroup()
 	s.must("PUT", aHub+ofHub, hubStart+`{"deviceStreams":{"streamingEndpoints":["https://x"]}}}`, http.StatusCreated, nil)
-	var hub struct{ Properties struct{ DeviceStreams map[string]any } }
+	var hub struct {
+		Properties struct{ DeviceStreams map[string]any }
+	}
 	s.must("GET", aHub+"?api-version=2019-07-01-preview", "", http.StatusOK, &hub)
 	if hub.Properties.DeviceStreams == nil {
 		t.Error("got no device streams, want those that were put")

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -16,8 +17,6 @@ import (
 // template comes at once, with every value in it. Keys are never in it, on Azure as here.
 
 func (s *surface) routeExport() { s.route("POST "+groupItem+"/exporttemplate", (*call).exportTemplate) }
-
-const templateSchema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 
 // templateResource is a resource in a template.
 type templateResource struct {
@@ -47,7 +46,7 @@ func (c *call) exportTemplate() error {
 		return err
 	}
 	return c.json(http.StatusOK, map[string]any{"template": map[string]any{
-		"$schema": templateSchema, "contentVersion": "1.0.0.0", "parameters": map[string]any{}, "variables": map[string]any{},
+		"$schema": domain.TemplateSchema, "contentVersion": "1.0.0.0", "parameters": map[string]any{}, "variables": map[string]any{},
 		"resources": resources,
 	}})
 }

@@ -3,6 +3,8 @@ package entra
 import (
 	"net/http"
 	"strings"
+
+	"evenkeel/emulator/internal/domain"
 )
 
 // The metadata endpoint has a form for each generation of its api-versions. Only the Azure CLI's `az cloud register` asks for
@@ -12,14 +14,6 @@ const (
 	firstClouds = "2018-01-01"
 	firstListed = "2018-05-01"
 	firstSingle = "2022-09-01"
-)
-
-// DNS suffixes as in Azure's public cloud. The emulator has neither service, but azurerm does not start without them
-// (internal/clients/builder.go builds an authorizer for each). Other suffixes are empty: a client of a service that does
-// not exist here finds no address, and never dials Azure's.
-const (
-	storageSuffix  = "core.windows.net"
-	keyVaultSuffix = "vault.azure.net"
 )
 
 // commonTenant is what Azure names in place of a tenant. hashicorp/go-azure-sdk takes any other for Azure Stack
@@ -51,8 +45,10 @@ func (a *Authority) metadata() map[string]any {
 			"loginEndpoint": a.base, "audiences": a.ARMAudiences(), "tenant": commonTenant, "identityProvider": "AAD",
 		},
 		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
+		// The emulator has neither a key vault nor storage, but azurerm does not start without their suffixes (internal/clients/builder.go
+		// builds an authorizer for each). The others are empty, so that clients of services that are not here never dial Azure's.
 		"suffixes": map[string]any{
-			"acrLoginServer": "", "keyVaultDns": keyVaultSuffix, "storage": storageSuffix, "sqlServerHostname": "",
+			"acrLoginServer": "", "keyVaultDns": domain.KeyVault, "storage": domain.Storage, "sqlServerHostname": "",
 		},
 	}
 }

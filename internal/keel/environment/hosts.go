@@ -5,14 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// Domains of the hosts that clients dial, as in Azure's public cloud.
-const (
-	hubDomain     = ".azure-devices.net"
-	serviceDomain = ".azure-devices-provisioning.net"
-	// GlobalHost is where devices of every provisioning service register.
-	GlobalHost = "global" + serviceDomain
+	"evenkeel/internal/azure/domain"
 )
 
 // Hosts returns the host names of the subscription's hubs and provisioning services, in alphabetical order and lower case.
@@ -27,9 +21,9 @@ func (m *ResourceManager) Hosts(ctx context.Context) ([]string, error) {
 			switch {
 			case r.Type == nil || r.Name == nil:
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs"):
-				hosts = append(hosts, strings.ToLower(*r.Name)+hubDomain)
+				hosts = append(hosts, strings.ToLower(*r.Name)+"."+domain.Hub)
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/provisioningServices"):
-				hosts = append(hosts, strings.ToLower(*r.Name)+serviceDomain)
+				hosts = append(hosts, strings.ToLower(*r.Name)+"."+domain.Service)
 			}
 		}
 	}

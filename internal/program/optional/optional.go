@@ -37,7 +37,7 @@ func BeforeEnrollments(ctx *pulumi.Context, cfg *topology.Topology, hubs topolog
 		return made, nil
 	}
 	authority, err := devices.NewDpsCertificate(ctx, "authority", cfg.Certificate(service), cloud.Resources,
-		topology.Succeeded, service.Within)
+		topology.CreateFirst, service.Within)
 	if err != nil {
 		return nil, err
 	}

@@ -15,7 +15,7 @@ func keepTier(ctx *pulumi.Context) (pulumi.ResourceOption, error) {
 		return topology.CheckTier(update.Name, update.OldInputs, update.NewInputs)
 	}, &pulumi.ResourceHookOptions{OnDryRun: true})
 	if err != nil {
-		return nil, fmt.Errorf("register the check of tiers: %w", err)
+		return nil, fmt.Errorf("register the hook that checks tiers: %w", err)
 	}
 	return pulumi.ResourceHooks(&pulumi.ResourceHookBinding{BeforeUpdate: []*pulumi.ResourceHook{hook}}), nil
 }
