@@ -5,7 +5,7 @@ KEEL := go run ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate sdks tidy check test bench node node-ports tpm limits browser
+.PHONY: help up down build generate sdks tidy check test bench node node-ports az az-ports tpm limits browser
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -23,7 +23,7 @@ sdks: ## Generate the TypeScript and Python SDKs and prove them, as far as this 
 tidy: ## Tidy go.mod and the modules of tools, and give what they share one version
 	@go run ./tools/tidy
 check: ## Look for what is not formatted, suspicious or stale
-	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags osusergo,acceptance,node,ports,swtpm,limits,browser ./acceptance/... ./emulator/internal/tpmseal ./emulator && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run ./tools/generate -check
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags osusergo,acceptance,node,ports,az,swtpm,limits,browser ./acceptance/... ./emulator/internal/tpmseal ./emulator && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run ./tools/generate -check
 test: ## Run all tests: unit with the race detector, the long ones without it, acceptance
 	@go test -race -short ./... && go test ./emulator ./internal/provider && go test -tags osusergo,acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it
@@ -32,6 +32,10 @@ node: ## Run the stock Node clients against the emulator
 	@go test -tags osusergo,node -count 1 -timeout 20m ./acceptance/...
 node-ports: ## The same with hubs on Azure's own ports, 443 and 8883 of loopback addresses, which needs the right to listen there
 	@go test -tags osusergo,node,ports -run Loopback -count 1 -timeout 20m ./acceptance/node
+az: ## Run the Azure CLI, which must be installed, against the emulator
+	@go test -tags osusergo,az -count 1 -timeout 20m ./acceptance/az
+az-ports: ## Follow the page about the hosts file, which needs the right to listen on Azure's own ports
+	@go test -tags osusergo,az,ports -run HostsPage -count 1 -timeout 20m ./acceptance/az
 tpm: ## Give sealed TPM keys to the TPM simulator swtpm, which must be installed, and to Azure's TPM client for Node on it
 	@go test -tags osusergo,swtpm -count 1 ./emulator/internal/tpmseal && go test -tags osusergo,node,swtpm -run TPM -count 1 ./acceptance/node
 limits: ## Load a million enrollments and connect ten thousand devices at once: some minutes

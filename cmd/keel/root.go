@@ -79,7 +79,7 @@ func newRoot(a *app) *cobra.Command {
 		return checkName(a.stack)
 	}
 	a.addTarget(root)
-	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
 	group(root)
 	a.addCompletions(root)
 	return root

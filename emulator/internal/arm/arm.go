@@ -91,6 +91,7 @@ func newSurface(o Options) *surface {
 	s.routeReports()
 	s.routePrivateEndpoints()
 	s.routeTags()
+	s.routeExport()
 	return s
 }
 
