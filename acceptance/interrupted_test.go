@@ -272,7 +272,7 @@ func exchange(t *testing.T, method, address string, body []byte) hold {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := await.Client.Do(request)
+	response, err := atControl(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -88,7 +88,11 @@ var (
 // and status.
 func requestLog(t *testing.T, control string) []string {
 	t.Helper()
-	response, err := await.Client.Get(control + "/requests?surface=arm")
+	request, err := http.NewRequest(http.MethodGet, control+"/requests?surface=arm", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := atControl(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,8 @@ func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 			}
 			command := exec.CommandContext(await.Context(t), "sh", "-c", line)
 			command.Dir, command.WaitDelay = folder, time.Second
-			command.Env = append(os.Environ(), "CONTROL="+l.e.Endpoints().Control)
+			command.Env = append(os.Environ(), "CONTROL="+l.e.Endpoints().Control,
+				"CONTROL_TOKEN_FILE="+l.e.Endpoints().ControlTokenFile)
 			out, err := command.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%s: %v: %s", line, err, out)

@@ -1,8 +1,8 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
 // telemetry, messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows it all to a person.
 //
-// No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
-// to a page of another site.
+// No protocol port leads here, and nothing of Azure looks like it. Everything but health asks for a token, and nothing
+// answers to a page of another site.
 package control
 
 import (
@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -61,8 +60,12 @@ type Options struct {
 	Clock *state.Clock
 	// Gate has the faults and the limits.
 	Gate *traffic.Gate
-	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
-	AnyHost bool
+	// Token is what a client must send, as a bearer token, for everything but health and the files of the page.
+	Token string
+	// Remote lets clients use addresses other than loopback ones; for an emulator told to listen elsewhere. Hosts are
+	// the names, beside localhost, that they may use.
+	Remote bool
+	Hosts  []string
 }
 
 // Follower has everything that comes in from its making until Stop.
@@ -106,42 +109,6 @@ func (s surface) routes() *routes.Mux {
 	s.routeTraffic(mux)
 	s.routePage(mux)
 	return mux
-}
-
-// guard keeps web pages out: a page can reach a loopback port, also under a name of its own (DNS rebinding).
-func (s surface) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.AnyHost && !loopback(r.Host) || foreign(r) {
-			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to pages of other sites"))
-			return
-		}
-		if r.URL.Path != "/seed" {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// foreign reports whether a page of another site makes the request: by its origin or by what browsers say of themselves. To go to the page
-// by a link is no harm.
-func foreign(r *http.Request) bool {
-	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
-		return true
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-		return false
-	}
-	return r.Method != http.MethodGet || r.URL.Path != "/" || r.Header.Get("Sec-Fetch-Mode") != "navigate"
-}
-
-func loopback(hostPort string) bool {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = hostPort
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (s surface) health(w http.ResponseWriter, _ *http.Request) {
