@@ -18,7 +18,6 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
-	"evenkeel/internal/await"
 )
 
 // hold is a request that the emulator keeps waiting, as its control port tells of it.

@@ -16,6 +16,8 @@ import (
 	"evenkeel/dpsdevice"
 	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/azurenative"
+	"evenkeel/internal/keel/environment"
 )
 
 func TestQuotedTextIsOneWordForAShell(t *testing.T) {
@@ -205,5 +207,13 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 	}
 	if _, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(`"none"`)}); err == nil {
 		t.Error("a text: got no error, want one")
+	}
+}
+
+// TestKeelKnowsTheRefusalOfItsPlugin: the advice that keel adds is found by the plugin's words.
+func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
+	t.Parallel()
+	if !strings.Contains(azurenative.RefusesSecret, environment.SecretRefusal) {
+		t.Errorf("keel looks for %q, which is not in %q", environment.SecretRefusal, azurenative.RefusesSecret)
 	}
 }

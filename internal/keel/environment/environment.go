@@ -138,6 +138,8 @@ func (e *Environment) advise(err error, complaint string) error {
 		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's words
 		return hint.To(err, "somebody else works on stack %s; wait for them; if nobody does any more: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+	case strings.Contains(complaint, SecretRefusal):
+		return e.adviseSecret(err)
 	case strings.Contains(complaint, scopeLocked):
 		if scopes := scopesIn(complaint); scopes != nil {
 			return hint.To(err, "%s", lockHint(scopes[0]))

@@ -81,6 +81,9 @@ func (e *Environment) Environ() []string {
 	if e.Program != "" {
 		env = append(env, "EVENKEEL_PROGRAM="+e.Program)
 	}
+	if e.lacksSecret() {
+		env = append(env, runProgram+"=true")
+	}
 	if claims := e.claims(); claims != "" {
 		env = append(env, ClaimsVariable+"="+claims)
 	}
