@@ -60,8 +60,10 @@ type Emulator struct {
 	holds   *hold.Table
 	gate    *traffic.Gate
 	devices *registration.API
-	hubs    *iothub.Hubs
-	broker  *broker.Broker
+	// webhooks carries the calls of custom allocation.
+	webhooks *http.Transport
+	hubs     *iothub.Hubs
+	broker   *broker.Broker
 	// addresses are those of hubs, with NamesLoopback.
 	addresses *addresses
 	// kept are the names of the files in the data folder that clients depend on, from when they are there.
@@ -304,6 +306,7 @@ func (e *Emulator) Close() error {
 	ending.Wait()
 	failure := e.broker.Close()
 	e.hubs.Close()
+	e.webhooks.CloseIdleConnections()
 	if err := errors.Join(failure, e.state.Close()); err != nil {
 		return fmt.Errorf("emulator: close: %w", err)
 	}

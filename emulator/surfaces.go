@@ -85,10 +85,11 @@ func devicePath(path string) bool {
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
+	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{
 		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
 		Webhooks: registration.Webhooks{
-			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
+			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON, Transport: e.webhooks,
 		},
 	})
 	e.hubs = iothub.New(iothub.Options{

@@ -33,6 +33,10 @@ type Webhooks struct {
 	Certificate func(der []byte) (json.RawMessage, error)
 }
 
+// ErrOwnAddress is how Webhooks.Transport refuses an address of the emulator itself: the emulator would act on itself
+// with the rights of its own machine for whoever writes an enrollment.
+var ErrOwnAddress = errors.New("the address is the emulator's own")
+
 // allocationRequest is the body that a webhook gets ("Understand custom allocation policies" in the documentation of IoT DPS).
 type allocationRequest struct {
 	Individual json.RawMessage      `json:"individualEnrollment,omitempty"`
@@ -170,6 +174,9 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 func unreachable(ctx context.Context, err error, timeout time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return allocationError(fmt.Sprintf(": the webhook did not answer within %s.", timeout))
+	}
+	if errors.Is(err, ErrOwnAddress) {
+		return allocationError(": the address of the webhook is the emulator's own.")
 	}
 	var outer *url.Error
 	if errors.As(err, &outer) {
