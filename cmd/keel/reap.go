@@ -18,7 +18,8 @@ func newReap(a *app) *cobra.Command {
 		Use:   "reap",
 		Short: "Remove your environments that have expired; says only which, without --yes",
 		Long: "Go over the environments and remove those that have expired, as keel down does. Without --yes it only says what it would do.\n" +
-			"Environments of others, those without a creation time or an end, and those that are to be kept (keep: true in their\n" +
+			"Environments of others, on a shared backend also those of a user whose name many have (root, runner and the like; EVENKEEL_OWNER\n" +
+			"names you, to keel up and here), those without a creation time or an end, and those that are to be kept (keep: true in their\n" +
 			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
 			"is gone are orphans, and removed likewise; those of other backends are listed as foreign and never removed.\n" +
 			"The emulator is left running. An environment that another command works on, or that is extended meanwhile, stays; a second\n" +
@@ -145,7 +146,21 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 	if err != nil {
 		return nil, err
 	}
-	return environment.Survey(groups, stacks, origin, r.owner, time.Now()), nil
+	all := environment.Survey(groups, stacks, origin, r.owner, time.Now())
+	if r.owner != "" && isCommon(r.owner) && !e.OwnsBackend() {
+		for i := range all {
+			r.spare(&all[i])
+		}
+	}
+	return all, nil
+}
+
+// spare leaves what has expired to a user whose name many have: of a backend that checkouts share, it may be another's.
+func (r reaper) spare(c *environment.Candidate) {
+	if c.Fate.Reap {
+		c.Fate = environment.Fate{Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
+			"name yourself by %s, or use --all-owners", r.owner, ownerVariable)}
+	}
 }
 
 // remove takes the environment, decides once more now that nobody else can change it, and removes it.

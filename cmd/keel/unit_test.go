@@ -217,3 +217,16 @@ func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
 		t.Errorf("keel looks for %q, which is not in %q", environment.SecretRefusal, azurenative.RefusesSecret)
 	}
 }
+
+// TestNamesOfManySayNothingAboutTheOwner: containers and build machines run everybody's programs under them.
+func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true, "user-1001": true,
+		"maria": false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
+	} {
+		if got := isCommon(name); got != want {
+			t.Errorf("%q: got %v, want %v", name, got, want)
+		}
+	}
+}
