@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -227,6 +228,27 @@ func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
 	} {
 		if got := isCommon(name); got != want {
 			t.Errorf("%q: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestDevicesBeginAgainAfterWhatPasses: a connection that somebody else took, and an operation that is not known any
+// more; never a refusal.
+func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a lost connection":    {fmt.Errorf("connect: subscribe: %w", fmt.Errorf("%w: connection lost before Subscribe completed", dpsdevice.ErrLost)), true},
+		"a lost operation":     {fmt.Errorf("register: %w", &dpsdevice.Error{Status: 404, Code: 404203}), true},
+		"no such registration": {&dpsdevice.Error{Status: 404, Code: 404202}, false},
+		"a wrong key":          {&dpsdevice.Error{Status: 401}, false},
+		"an end":               {context.Canceled, false},
+		"something else":       {errors.New("no route to host"), false},
+	} {
+		if got := isWorthRetrying(tc.err); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
 		}
 	}
 }
