@@ -6,6 +6,7 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +20,7 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 	"evenkeel/emulator/internal/traffic"
 )
 
@@ -194,8 +196,12 @@ func answer(h *hold.Hold) holdAnswer {
 }
 
 func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
-	var body matchRequest
+	var body *matchRequest
 	if !readJSON(w, r, &body) {
+		return
+	}
+	if body == nil {
+		writeError(w, http.StatusBadRequest, errors.New("say which request to hold; {} holds the next one of any surface"))
 		return
 	}
 	m, err := body.match()
@@ -254,7 +260,15 @@ func (s surface) hold(w http.ResponseWriter, r *http.Request) (*hold.Hold, bool)
 
 // readJSON reads the body, which may be empty; it answers, and returns false, when that cannot be.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
-	d := json.NewDecoder(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = strictjson.Check(body)
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the body: %w", err))
+		return false
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		writeError(w, http.StatusBadRequest, fmt.Errorf("read the body: %w", err))

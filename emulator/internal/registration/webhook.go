@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // Bounds of a webhook call. Fidelity: ours; Azure documents neither its time-out nor whether it asks again. We ask once.
@@ -164,7 +165,7 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the answer of the webhook is larger than %d bytes.", maxWebhookAnswer))
 	}
 	var answer allocationResponse
-	if err := json.Unmarshal(text, &answer); err != nil {
+	if strictjson.Check(text) != nil || json.Unmarshal(text, &answer) != nil {
 		return state.AllocationAnswer{}, allocationError(": the answer of the webhook is not a valid allocation response.")
 	}
 	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
