@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 
 	"evenkeel/emulator/internal/arm"
@@ -76,11 +77,13 @@ func (e *Emulator) dataHandler() http.Handler {
 	})
 }
 
-// devicePath reports whether a path is of the device API, /{idScope}/registrations/{id}…; the service API has /registrations first.
+// devicePath reports whether a path is of the device API, /{idScope}/registrations/{id}…; what begins with a collection of the service
+// API is an entry there, which may have the id registrations.
 func devicePath(path string) bool {
 	scope, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	second, _, _ := strings.Cut(rest, "/")
-	return !strings.EqualFold(scope, "registrations") && strings.EqualFold(second, "registrations")
+	isCollection := slices.Contains([]string{"registrations", "enrollments", "enrollmentgroups"}, strings.ToLower(scope))
+	return !isCollection && strings.EqualFold(second, "registrations")
 }
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.

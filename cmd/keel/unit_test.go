@@ -252,3 +252,25 @@ func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
 		}
 	}
 }
+
+// TestResetGoesOnUntilNothingIsLeft: devices that register between the removal of records and that of devices are found
+// by the next round; those that never stop are told.
+func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	left := [][2]int{{158, 172}, {14, 3}, {0, 1}, {0, 0}, {9, 9}}
+	registrations, devices, err := untilNothing(func() (int, int, error) {
+		now := left[0]
+		left = left[1:]
+		return now[0], now[1], nil
+	})
+	if err != nil || registrations != 172 || devices != 176 || len(left) != 1 {
+		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations, devices, err, len(left))
+	}
+	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
+		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)
+	}
+	failure := errors.New("refused")
+	if _, _, err := untilNothing(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
+		t.Errorf("got %v, want %v", err, failure)
+	}
+}
