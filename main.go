@@ -1,5 +1,5 @@
-// Command evenkeel is the Pulumi program: IoT hubs behind one Device Provisioning Service that spreads devices evenly
-// over them, and the enrollments with which the devices register.
+// Command evenkeel is a Pulumi program. It declares IoT hubs, a Device Provisioning Service that distributes devices
+// evenly across them, and the enrollments that let the devices register.
 package main
 
 import (
@@ -29,19 +29,19 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 		if err != nil {
 			return err
 		}
-		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud.Resources, topology.Anchored, cloud.Tiers)
+		hub, err := devices.NewIotHubResource(ctx, h.Name, cfg.Hub(h, group, keys), cloud.Hub)
 		if err != nil {
 			return err
 		}
 		hubs = append(hubs, cfg.Link(h, hub, keys))
 	}
-	service, isAnothers := optional.Service(ctx, cfg, cloud)
-	if !isAnothers { // all hubs linked, AllocationPolicy: Hashed
+	service, isShared := optional.Service(ctx, cfg, cloud)
+	if !isShared { // all hubs linked, AllocationPolicy: Hashed
 		keys, err := accesskey.Register(ctx, cfg, "provisioning", topology.ServiceRoles)
 		if err != nil {
 			return err
 		}
-		dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud.Resources, topology.Anchored, cloud.Links)
+		dps, err := devices.NewIotDpsResource(ctx, "provisioning", cfg.Service(group, hubs, keys), cloud.Service)
 		if err != nil {
 			return err
 		}
@@ -55,21 +55,19 @@ func declare(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) er
 	if err != nil {
 		return err
 	}
-	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(before), service.Within)
+	options := pulumi.Composite(pulumi.Provider(provider), pulumi.DependsOn(before), service.Within)
+	fleet, err := azuredps.NewEnrollmentGroup(ctx, cfg.Fleet.ID, cfg.Fleet.Args(hubs), options)
 	if err != nil {
 		return err
 	}
-	single := before
+	var single []pulumi.Resource
 	for _, d := range cfg.Devices { // device-1 and device-2 by default
-		device, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), pulumi.Provider(provider), pulumi.DependsOn(before), service.Within)
+		device, err := azuredps.NewIndividualEnrollment(ctx, d.ID, d.Args(hubs), options)
 		if err != nil {
 			return err
 		}
 		single = append(single, device)
 	}
-	if err := optional.Manifest(ctx, cfg, hubs, pulumi.Provider(provider), pulumi.DependsOn(single), service.Within); err != nil {
-		return err
-	}
 	cfg.Export(ctx, hubs, service, fleet)
-	return nil
+	return optional.Manifest(ctx, cfg, hubs, options, pulumi.DependsOn(single))
 }

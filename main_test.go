@@ -86,7 +86,8 @@ func run(t *testing.T, settings config) *cloud {
 	}
 	mocks := &cloud{made: map[string]resource.PropertyMap{}, requests: map[string]*pulumirpc.RegisterResourceRequest{}}
 	err = pulumi.RunErr(func(ctx *pulumi.Context) error {
-		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Links: cfg.KeepsLinks(), Tiers: pulumi.Composite(), Questions: pulumi.CompositeInvoke()})
+		return declare(ctx, cfg, target.Cloud{Resources: pulumi.Composite(), Hub: topology.FixedLocation,
+			Service: pulumi.Composite(topology.FixedLocation, cfg.KeepsLinks()), Lookup: pulumi.CompositeInvoke()})
 	}, pulumi.WithMocks("evenkeel", "local", mocks))
 	if err != nil {
 		t.Fatal(err)

@@ -11,14 +11,14 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestTheExamplesOfTheControlPortRun runs every sh block of docs/CONTROL.md, in its order and line by line, and looks for what the
+// TestTheExamplesOfTheControlPortRun runs every sh block of docs/reference/control-port.md, in its order and line by line, and looks for what the
 // lines with #> promise.
 func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("curl is not installed")
 	}
-	page, err := os.ReadFile("../docs/CONTROL.md")
+	page, err := os.ReadFile("../docs/reference/control-port.md")
 	check(t, err)
 	blocks := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllStringSubmatch(string(page), -1)
 	if len(blocks) < 8 {

@@ -8,7 +8,7 @@
 //	err = e.Run(ctx)                // a program: state and ports are kept in dir
 //
 // It is not a place for real devices or real secrets, it listens on loopback unless told otherwise, and it knows nothing of Pulumi.
-// What each call does and leaves out stands in docs/FIDELITY.md.
+// What each call does and leaves out stands in docs/reference/fidelity.md.
 package emulator
 
 import (
@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/control"
 	"evenkeel/emulator/internal/entra"
@@ -112,7 +113,7 @@ func (e *Emulator) open() (err error) {
 	// First, for it locks the folder: nobody else makes keys there meanwhile.
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
-		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles,
+		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
 	})
 	if err != nil {
 		return err

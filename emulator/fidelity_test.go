@@ -28,7 +28,7 @@ func served() map[string][]string {
 	}
 }
 
-// documented is a call of a row of docs/FIDELITY.md.
+// documented is a call of a row of docs/reference/fidelity.md.
 type documented struct {
 	method, path string
 	absent       bool
@@ -55,10 +55,10 @@ var (
 	states = []string{"faithful", "partial", "unsure", "absent", "ours"}
 )
 
-// rows reads the tables of docs/FIDELITY.md by their headings, and complains of rows that say too little.
+// rows reads the tables of docs/reference/fidelity.md by their headings, and complains of rows that say too little.
 func rows(t *testing.T) map[string][]*documented {
 	t.Helper()
-	text, err := os.ReadFile("../docs/FIDELITY.md")
+	text, err := os.ReadFile("../docs/reference/fidelity.md")
 	check(t, err)
 	found, heading := map[string][]*documented{}, ""
 	for line := range strings.Lines(string(text)) {
@@ -100,12 +100,12 @@ func TestEveryCallHasARowInTheFidelityTable(t *testing.T) {
 				}
 			}
 			if !matched {
-				t.Errorf("%s serves %s: add a row to docs/FIDELITY.md that says how faithful it is, with api-version and source", heading, call)
+				t.Errorf("%s serves %s: add a row to docs/reference/fidelity.md that says how faithful it is, with api-version and source", heading, call)
 			}
 		}
 		for _, row := range table[heading] {
 			if !row.used && !row.absent {
-				t.Errorf("%s: docs/FIDELITY.md has a row for %s %s, which is not served", heading, row.method, row.path)
+				t.Errorf("%s: docs/reference/fidelity.md has a row for %s %s, which is not served", heading, row.method, row.path)
 			}
 		}
 	}

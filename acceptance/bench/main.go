@@ -2,7 +2,7 @@
 // run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits, sets of
 // enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the emulator and of the provider.
 //
-// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them. docs/BENCHMARKS.md says how to
+// It judges nothing: figures depend on the machine and on what else it does, so no test asks for them. docs/explanation/benchmarks.md says how to
 // read them.
 package main
 

@@ -18,9 +18,9 @@ import (
 	"evenkeel/internal/keel/errorcodes"
 )
 
-var update = flag.Bool("update", false, "write docs/KEEL.md anew")
+var update = flag.Bool("update", false, "write docs/reference/keel.md anew")
 
-const reference = "../../docs/KEEL.md"
+const reference = "../../docs/reference/keel.md"
 
 // results are what the verbs print with --json.
 var results = map[string]any{
@@ -37,7 +37,7 @@ var results = map[string]any{
 // otherResults are what some verbs print instead, when they are given an argument.
 var otherResults = map[string]any{"keel devices status": deviceState{}, "keel doctor": []errorcodes.Entry{}}
 
-// TestTheReferenceIsThatOfTheCommands compares docs/KEEL.md with the commands, their help and the shapes of their results.
+// TestTheReferenceIsThatOfTheCommands compares docs/reference/keel.md with the commands, their help and the shapes of their results.
 func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
@@ -58,7 +58,7 @@ func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(have) != page.String() {
-		t.Error("docs/KEEL.md is not what the commands say; write it with: go test ./cmd/keel -run Reference -update, and look at git diff: are scripts concerned?")
+		t.Error("docs/reference/keel.md is not what the commands say; write it with: go test ./cmd/keel -run Reference -update, and look at git diff: are scripts concerned?")
 	}
 }
 
@@ -176,5 +176,5 @@ func shaped(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		tried = append(tried, err.Error())
 	}
-	ts.Fatalf("%s: the result is not what docs/KEEL.md says: %s", path, strings.Join(tried, "; "))
+	ts.Fatalf("%s: the result is not what docs/reference/keel.md says: %s", path, strings.Join(tried, "; "))
 }

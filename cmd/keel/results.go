@@ -6,7 +6,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// What the verbs print as JSON, but for those whose results stand with them. docs/KEEL.md shows them all; what stands there stays:
+// What the verbs print as JSON, but for those whose results stand with them. docs/reference/keel.md shows them all; what stands there stays:
 // members may be added, none is renamed or removed without a line in the changelog.
 
 // broughtUp is what `up` prints.

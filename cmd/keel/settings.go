@@ -65,7 +65,7 @@ const settingsHelp = "The flags on how it behaves are remembered for later start
 	"--seed \"\" forgets it.\n\n" +
 	"--quota says how many resources the subscription may have. What is not named is as on Azure: 50 hubs of paid tiers, one free\n" +
 	"hub, 10 provisioning services; \"unlimited\" is a number too. --azure-limits refuses what comes faster or is more than Azure's\n" +
-	"documented limits allow, with 429 and Retry-After (docs/CONTROL.md)."
+	"documented limits allow, with 429 and Retry-After (docs/reference/control-port.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}

@@ -1,8 +1,7 @@
-// Package await bounds the waits of tests: nothing that a test waits for can keep it for longer than Limit, and a
-// failure says what the test waited for and what it had by then.
+// Package await limits the waits of tests. No test waits longer than Limit, and a failure reports what the test waited for
+// and what it had received.
 //
-// It is for tests alone. A wait that a test expects to end in time is none of its business: every bound here is one
-// that only a failure reaches, so that tests hold on a machine that does much else.
+// It is only for tests. Only a failing test reaches a limit, so tests pass on a loaded machine too.
 package await
 
 import (
@@ -18,13 +17,13 @@ import (
 	"time"
 )
 
-// Limit is how long a test waits for what comes at once on an idle machine.
+// Limit is how long a test waits for something that is immediate on an idle machine.
 const Limit = time.Minute
 
-// pause is the time between two looks of Until.
+// pause is the time between two checks of Until.
 const pause = 2 * time.Millisecond
 
-// Client sends requests to servers without TLS. An answer that has not come whole after Limit is an error.
+// Client sends requests to servers without TLS. A response that is not complete after Limit is an error.
 var Client = &http.Client{Timeout: Limit}
 
 // Context ends after Limit, or with the test.
@@ -35,7 +34,7 @@ func Context(t testing.TB) context.Context {
 	return ctx
 }
 
-// Next returns the next value of a channel. The test fails at once when nothing comes, or the channel is closed.
+// Next returns the next value of a channel. It fails the test if no value arrives or the channel is closed.
 func Next[V any](t testing.TB, from <-chan V, what string) V {
 	t.Helper()
 	return next(t, from, what, Limit)
@@ -57,7 +56,7 @@ func next[V any](t testing.TB, from <-chan V, what string, limit time.Duration) 
 	return v
 }
 
-// Closed waits until a channel is closed; values that come before are passed over.
+// Closed waits until a channel is closed, and discards the values before that.
 func Closed[V any](t testing.TB, c <-chan V, what string) {
 	t.Helper()
 	timer := time.NewTimer(Limit)
@@ -74,7 +73,7 @@ func Closed[V any](t testing.TB, c <-chan V, what string) {
 	}
 }
 
-// Return waits until a function returns, as a WaitGroup's Wait.
+// Return waits until a function returns, for example WaitGroup.Wait.
 func Return(t testing.TB, what string, wait func()) {
 	t.Helper()
 	done := make(chan struct{})
@@ -85,7 +84,7 @@ func Return(t testing.TB, what string, wait func()) {
 	Closed(t, done, what)
 }
 
-// Until looks again and again until check returns nil. The test fails at once with its last error when it never does.
+// Until calls check repeatedly until it returns nil. It fails the test with the last error after Limit.
 func Until(t testing.TB, what string, check func() error) {
 	t.Helper()
 	until(t, what, check, Limit)
@@ -104,29 +103,29 @@ func until(t testing.TB, what string, check func() error, limit time.Duration) {
 	}
 }
 
-// True is Until for a check that has nothing to say.
+// True is Until for a check without an error.
 func True(t testing.TB, what string, check func() bool) {
 	t.Helper()
 	Until(t, what, func() error {
 		if !check() {
-			return errors.New("it is not so")
+			return errors.New("still false")
 		}
 		return nil
 	})
 }
 
-// Lines are those of a stream.
+// Lines reads the lines of a stream.
 type Lines struct {
 	t     testing.TB
 	what  string
 	limit time.Duration
-	// read gives the lines; ended is the stream's error, nil at its end, and is set when read is closed.
+	// read receives the lines. ended is the stream's error, nil at its end; it is set once read is closed.
 	read  chan string
 	ended error
 	had   []string
 }
 
-// NewLines reads a stream in the background; close must end the reading, and is called with the end of the test.
+// NewLines reads a stream in the background. The end of the test calls end, which must stop the reading.
 func NewLines(t testing.TB, what string, stream io.Reader, end func()) *Lines {
 	t.Helper()
 	return newLines(t, what, stream, end, Limit)
@@ -156,7 +155,7 @@ func newLines(t testing.TB, what string, stream io.Reader, end func(), limit tim
 	return l
 }
 
-// Next returns the next line. The test fails at once when no line comes, and reports which lines came before.
+// Next returns the next line. It fails the test if no line arrives, and reports the lines before.
 func (l *Lines) Next() string {
 	l.t.Helper()
 	line, err := l.next()
@@ -166,7 +165,7 @@ func (l *Lines) Next() string {
 	return line
 }
 
-// End waits until the stream has ended without an error. The test fails at once when it goes on.
+// End waits until the stream ends without an error. It fails the test if another line arrives.
 func (l *Lines) End() {
 	l.t.Helper()
 	line, err := l.next()
@@ -193,14 +192,14 @@ func (l *Lines) next() (string, error) {
 	}
 }
 
-// goroutines are the stacks of all of them, which say what does not go on.
+// goroutines returns the stacks of all goroutines, which show what is blocked.
 func goroutines() string {
 	text := make([]byte, 256<<10)
 	return string(text[:runtime.Stack(text, true)])
 }
 
-// Held keeps a server's handler, or another goroutine that a test started, until released gives something or is
-// closed; false when the test has ended before, so that a test that failed does not wait for its own server.
+// Held blocks a server's handler, or another goroutine of a test, until released receives a value or is closed. It
+// returns false if the test ends first, so that a failed test does not wait for its own server.
 func Held[V any](t testing.TB, released <-chan V) bool {
 	select {
 	case <-released:

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// question is one belief that no source settles; docs/FIDELITY.md calls it unsure. ask fails when Azure says something else, and then
+// question is one belief that no source settles; docs/reference/fidelity.md calls it unsure. ask fails when Azure says something else, and then
 // the emulator is to be changed.
 type question struct {
 	number int

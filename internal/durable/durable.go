@@ -1,8 +1,8 @@
-// Package durable writes small files so that they survive a loss of power: a file has its old or its new content,
-// whole, at every moment, and the new one from the moment that the write returned. It is for whatever a later start or
-// a client depends on: keys, ports, settings, snapshots.
+// Package durable writes small files that survive a power loss. A file always has either its complete old or its complete
+// new content, and has the new content once the write has returned. Use it for files that a later start or a client
+// depends on: keys, ports, settings, snapshots.
 //
-// It does not append, lock or watch, and does not read what it wrote into anything but bytes.
+// It does not append, lock or watch files, and does not interpret their content.
 package durable
 
 import (
@@ -20,20 +20,20 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// FS is what writing and reading need of a file system. Tests have one that forgets what was not synced.
+// FS is the part of a file system that Disk needs. Tests use one that forgets unsynced data.
 type FS interface {
-	// Create makes a file for writing; one that exists is an error.
+	// Create creates a file for writing. It fails if the file exists.
 	Create(name string, perm fs.FileMode) (File, error)
 	Open(name string) (io.ReadCloser, error)
 	Stat(name string) (fs.FileInfo, error)
-	// ReadDir returns the names that a folder holds.
+	// ReadDir returns the names in a folder.
 	ReadDir(name string) ([]string, error)
 	Mkdir(name string, perm fs.FileMode) error
-	// Rename replaces what has the new name; Link fails when something has it.
+	// Rename replaces an existing file of the new name; Link fails if one exists.
 	Rename(from, to string) error
 	Link(from, to string) error
 	Remove(name string) error
-	// SyncFolder makes durable which names a folder holds.
+	// SyncFolder makes the names in a folder durable.
 	SyncFolder(name string) error
 }
 
@@ -44,10 +44,10 @@ type File interface {
 	Close() error
 }
 
-// Disk writes to a file system, the operating system's when FS is nil.
+// Disk writes to a file system, by default the operating system's.
 type Disk struct{ FS FS }
 
-// OS writes to the operating system's files.
+// OS writes to the operating system's file system.
 var OS Disk
 
 func (d Disk) files() FS {
@@ -57,16 +57,15 @@ func (d Disk) files() FS {
 	return d.FS
 }
 
-// TempPrefix begins the names of files that are not whole yet. One that is left belongs to a write that was cut short,
-// and can be removed.
+// TempPrefix begins the names of incomplete files. A leftover one belongs to an interrupted write and can be deleted.
 const TempPrefix = ".new-"
 
-// Write replaces the file by what write writes. When it fails, the file is as it was.
+// Write replaces the content of the file by what write writes. If it fails, the file is unchanged.
 func (d Disk) Write(name string, perm fs.FileMode, write func(io.Writer) error) error {
 	return d.put(name, perm, write, FS.Rename)
 }
 
-// WriteFile replaces the file by data. When it fails, the file is as it was.
+// WriteFile replaces the content of the file by data. If it fails, the file is unchanged.
 func (d Disk) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	return d.Write(name, perm, func(w io.Writer) error {
 		_, err := w.Write(data)
@@ -74,8 +73,8 @@ func (d Disk) WriteFile(name string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// CreateFile makes a file that holds data. One that exists is left alone, and the error is fs.ErrExist: of two at once,
-// one makes it.
+// CreateFile creates a file with data. If the file exists, it is unchanged and the error is fs.ErrExist; of two
+// concurrent calls, one succeeds.
 func (d Disk) CreateFile(name string, data []byte, perm fs.FileMode) error {
 	files := d.files()
 	if _, err := files.Stat(name); err == nil {
@@ -96,7 +95,7 @@ func (d Disk) CreateFile(name string, data []byte, perm fs.FileMode) error {
 	})
 }
 
-// put writes a file under another name, and gives it its own by publish once it is on the disk.
+// put writes a file under a temporary name, and calls publish to give it its final name once it is on the disk.
 func (d Disk) put(name string, perm fs.FileMode, write func(io.Writer) error,
 	publish func(files FS, temp, name string) error) error {
 	files := d.files()
@@ -121,7 +120,7 @@ func (d Disk) put(name string, perm fs.FileMode, write func(io.Writer) error,
 	return explain("write", name, err)
 }
 
-// Remove removes the file, so that it does not come back. A missing file is fs.ErrNotExist.
+// Remove deletes the file durably. It returns fs.ErrNotExist if the file is missing.
 func (d Disk) Remove(name string) error {
 	files := d.files()
 	err := files.Remove(name)
@@ -131,7 +130,7 @@ func (d Disk) Remove(name string) error {
 	return explain("remove", name, err)
 }
 
-// MkdirAll makes the folder and those above it that are missing, durably.
+// MkdirAll creates the folder and its missing parents, durably.
 func (d Disk) MkdirAll(name string, perm fs.FileMode) error {
 	files := d.files()
 	name = filepath.Clean(name)
@@ -150,14 +149,14 @@ func (d Disk) MkdirAll(name string, perm fs.FileMode) error {
 			return err
 		}
 	}
-	// Another process may make it at the same moment.
+	// Another process may create it at the same time.
 	if err := files.Mkdir(name, perm); err != nil && !errors.Is(err, fs.ErrExist) {
 		return explain("make folder", name, err)
 	}
 	return explain("make folder", name, files.SyncFolder(above))
 }
 
-// ReadFile returns what the file holds.
+// ReadFile returns the content of the file.
 func (d Disk) ReadFile(name string) ([]byte, error) {
 	file, err := d.files().Open(name)
 	if err != nil {
@@ -170,8 +169,8 @@ func (d Disk) ReadFile(name string) ([]byte, error) {
 // Stat describes the file.
 func (d Disk) Stat(name string) (fs.FileInfo, error) { return d.files().Stat(name) }
 
-// ReadOrMake returns what the file holds, and makes it when it is missing. One that is blank is made again, which again
-// reports: nothing is lost that the file could have said.
+// ReadOrMake returns the content of the file, and creates the file if it is missing. It also recreates a blank file, which
+// loses nothing, and then returns again as true.
 func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, error)) (data []byte, again bool,
 	err error) {
 	data, err = d.ReadFile(name)
@@ -188,13 +187,13 @@ func (d Disk) ReadOrMake(name string, perm fs.FileMode, content func() ([]byte, 
 // Open opens the file for reading.
 func (d Disk) Open(name string) (io.ReadCloser, error) { return d.files().Open(name) }
 
-// ReadDir returns the names that a folder holds, without those of files that are not whole.
+// ReadDir returns the names in a folder, without those of incomplete files.
 func (d Disk) ReadDir(name string) ([]string, error) {
 	names, err := d.files().ReadDir(name)
 	return slices.DeleteFunc(names, func(name string) bool { return strings.HasPrefix(name, TempPrefix) }), err
 }
 
-// Clean removes from a folder what writes that were cut short left there. Nobody may write to it meanwhile.
+// Clean deletes the leftovers of interrupted writes in a folder. Nobody may write to the folder at the same time.
 func (d Disk) Clean(folder string) error {
 	names, err := d.files().ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -208,8 +207,8 @@ func (d Disk) Clean(folder string) error {
 	return explain("clean", folder, err)
 }
 
-// IsBlank reports whether a file's content says nothing: it is empty, or zeros alone. That is what a loss of power
-// leaves of a file that was not synced. Nothing of what it held can be recovered from it.
+// IsBlank reports whether the content of a file is empty or consists of zero bytes, as a power loss leaves a file that was
+// not synced. Nothing can be recovered from it.
 func IsBlank(data []byte) bool { return strings.Trim(string(data), "\x00") == "" }
 
 func explain(verb, name string, err error) error {
@@ -223,7 +222,7 @@ func explain(verb, name string, err error) error {
 	return wrapped
 }
 
-// cause drops the operation and the name from an error of package os, which would name the temporary file.
+// cause removes the operation and the file name from an error of package os, since the name is the temporary one.
 func cause(err error) error {
 	path, link := (*fs.PathError)(nil), (*linkError)(nil)
 	switch {

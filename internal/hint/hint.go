@@ -1,6 +1,5 @@
-// Package hint lets an error carry a line of advice for people: what to do next, beside what failed and why.
-//
-// It prints nothing; the command line shows the advice on a line of its own.
+// Package hint attaches advice to an error: what to do next, beside what failed and why. The command line prints it on a
+// separate line.
 package hint
 
 import (
@@ -15,7 +14,7 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
-// To returns err with advice (formatted when args are given). A nil err stays nil.
+// To returns err with advice, which is formatted if args are given. It returns nil if err is nil.
 func To(err error, advice string, args ...any) error {
 	if err == nil {
 		return nil

@@ -20,7 +20,7 @@ const (
 	maxFrame = 64 << 10
 
 	condition   = "amqp:not-implemented"
-	description = "The emulator does not speak AMQP: use MQTT or HTTPS, see docs/FIDELITY.md."
+	description = "The emulator does not speak AMQP: use MQTT or HTTPS, see docs/reference/fidelity.md."
 )
 
 // Protocol ids of headers, and types of frames.

@@ -37,7 +37,7 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 		_, _ = io.WriteString(client, "farewell")
 	}()
 	buffer := make([]byte, 1<<10)
-	for !strings.Contains(heard, "FIDELITY") {
+	for !strings.Contains(heard, "docs/reference/fidelity.md") {
 		n, err := client.Read(buffer)
 		if heard += string(buffer[:n]); err != nil {
 			break

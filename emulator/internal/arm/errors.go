@@ -110,7 +110,7 @@ func (s *surface) unauthorized(w http.ResponseWriter, r *http.Request, reason er
 
 func notRouted(r *http.Request) error {
 	return armError(http.StatusNotFound, "InvalidResourceType",
-		"The emulator does not serve %s %s: see docs/FIDELITY.md for what it does.", r.Method, r.URL.Path)
+		"The emulator does not serve %s %s: see docs/reference/fidelity.md for what it does.", r.Method, r.URL.Path)
 }
 
 func groupNotFound(name string) error {

@@ -5,7 +5,7 @@
 // does not decide allocation and keeps nothing of its own.
 //
 // Sources: the public 2021-10-01 service.json, recorded traffic of the Python SDK's tests, and the documentation of IoT DPS.
-// Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
+// Deviations begin with "Fidelity:" and stand in docs/reference/fidelity.md.
 package dpsservice
 
 import (
@@ -73,7 +73,7 @@ func (s *surface) handle(w http.ResponseWriter, r *http.Request) (dpswire.Reply,
 	if err := dpswire.CheckVersion(r.URL.Query().Get("api-version")); err != nil {
 		return dpswire.Reply{}, err
 	}
-	wanted, values, err := routes.Find(r)
+	wanted, values, err := dpswire.Find(operations, r)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}

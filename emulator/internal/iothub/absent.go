@@ -18,7 +18,7 @@ var (
 )
 
 func notEmulated(what string) error {
-	return &wireError{501000, "NotImplemented", "The emulator has no " + what + ", see docs/FIDELITY.md"}
+	return &wireError{501000, "NotImplemented", "The emulator has no " + what + ", see docs/reference/fidelity.md"}
 }
 
 // hubCall serves one call to a hub whose caller has the right to it.

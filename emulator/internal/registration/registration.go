@@ -4,7 +4,7 @@
 // It does not choose the hub, which is the state's or a webhook's, does not listen, and knows no hub protocol. AMQP is not there.
 //
 // Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and the Azure device
-// SDKs. Deviations begin with "Fidelity:" and stand in docs/FIDELITY.md.
+// SDKs. Deviations begin with "Fidelity:" and stand in docs/reference/fidelity.md.
 package registration
 
 import (

@@ -1,7 +1,8 @@
-// Package hub is a client of the IoT Hub registry, api-version 2021-04-12: it lists, reads and removes the devices of one hub.
+// Package hub is a client of the IoT Hub device registry, api-version 2021-04-12. It lists, reads and deletes the devices
+// of one hub.
 //
-// It does not speak for a device, sends no message and knows no Pulumi. It shares no types with the emulator, so that a mistake here
-// cannot hide behind the same mistake there.
+// It does not act as a device and sends no messages. It shares no types with the emulator, so that a mistake here is not
+// hidden by the same mistake there.
 package hub
 
 import (
@@ -27,19 +28,19 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// APIVersion is the version that every request names.
+// APIVersion is the api-version of every request.
 const APIVersion = "2021-04-12"
 
-// BulkSize is the largest number of devices of one bulk operation.
+// BulkSize is the maximum number of devices in a bulk operation.
 const BulkSize = 100
 
-// tokenLife is how long a request's signature is good; each request gets its own.
+// tokenLife is how long the token of a request is valid. Each request has its own token.
 const tokenLife = 10 * time.Minute
 
-// ErrNotFound is the kind of refusal for a device that the hub does not know.
+// ErrNotFound is the error for a device that does not exist on the hub.
 var ErrNotFound = errors.New("not found")
 
-// Options say which hub to speak to, and how.
+// Options identify a hub and the credentials for it.
 type Options struct {
 	// Host is the hub's own host name, {name}.azure-devices.net, whatever Endpoint is.
 	Host string
@@ -51,14 +52,14 @@ type Options struct {
 	Roots *x509.CertPool
 }
 
-// Client speaks to the registry of one hub. It may be used by several goroutines.
+// Client calls the registry of one hub. It is safe for concurrent use.
 type Client struct {
 	options   Options
 	pipeline  runtime.Pipeline
 	transport *http.Transport
 }
 
-// Device is an entry of the registry; times are as the hub writes them, year 1 for never.
+// Device is an entry of the registry. Times are as the hub returns them; the year 1 means never.
 type Device struct {
 	DeviceID         string `json:"deviceId"`
 	Status           string `json:"status"`
@@ -66,7 +67,7 @@ type Device struct {
 	LastActivityTime string `json:"lastActivityTime"`
 }
 
-// New returns a client; nothing is sent yet.
+// New returns a client without sending a request.
 func New(o Options) (*Client, error) {
 	if _, err := sas.New(o.Host, o.PolicyName, o.Key, time.Now().Add(tokenLife)); err != nil {
 		return nil, fmt.Errorf("make a client of %s: %w", o.Host, err)
@@ -91,13 +92,13 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close ends idle connections.
+// Close closes idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// signer puts a shared access signature on each try.
+// signer adds a shared access signature to each attempt.
 type signer Options
 
-// Do signs the request and passes it on.
+// Do signs the request and sends it.
 func (s signer) Do(request *policy.Request) (*http.Response, error) {
 	token, err := sas.New(s.Host, s.PolicyName, s.Key, time.Now().Add(tokenLife))
 	if err != nil {
@@ -107,7 +108,7 @@ func (s signer) Do(request *policy.Request) (*http.Response, error) {
 	return request.Next()
 }
 
-// Device returns a device. It fails with ErrNotFound when the hub does not know it.
+// Device returns a device, or ErrNotFound if it does not exist.
 func (c *Client) Device(ctx context.Context, id string) (Device, error) {
 	var device Device
 	_, err := c.send(ctx, http.MethodGet, "/devices/"+url.PathEscape(id), nil, nil, &device)
@@ -139,7 +140,7 @@ func (c *Client) IDs(ctx context.Context) iter.Seq2[string, error] {
 	}
 }
 
-// Remove takes up to BulkSize devices out of the registry, in whatever version they are.
+// Remove deletes up to BulkSize devices from the registry, regardless of their etags.
 func (c *Client) Remove(ctx context.Context, ids []string) error {
 	type entry struct {
 		ID         string `json:"id"`

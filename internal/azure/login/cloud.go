@@ -11,7 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 )
 
-// clouds are the names by which azure-native, its tools and the Azure CLI call the sovereign clouds, in lower case.
+// clouds maps the names that azure-native and the Azure CLI use for clouds, in lower case.
 var clouds = map[string]cloud.Configuration{
 	"": cloud.AzurePublic, "public": cloud.AzurePublic, "azurecloud": cloud.AzurePublic, "azurepubliccloud": cloud.AzurePublic,
 	"usgovernment": cloud.AzureGovernment, "usgov": cloud.AzureGovernment, "azureusgovernment": cloud.AzureGovernment,
@@ -19,10 +19,10 @@ var clouds = map[string]cloud.Configuration{
 	"china":                  cloud.AzureChina, "azurechinacloud": cloud.AzureChina,
 }
 
-// CheckEnvironment returns an error for a cloud that has no such name.
+// CheckEnvironment returns an error for an unknown cloud.
 func CheckEnvironment(name string) error {
 	if _, ok := clouds[strings.ToLower(name)]; !ok {
-		return fmt.Errorf("there is no Azure cloud %q: use public, usgovernment or china", name)
+		return fmt.Errorf("unknown Azure cloud %q: use public, usgovernment or china", name)
 	}
 	return nil
 }
@@ -31,16 +31,16 @@ func (s Settings) namedCloud() (cloud.Configuration, error) {
 	return clouds[strings.ToLower(s.Environment)], CheckEnvironment(s.Environment)
 }
 
-// Of the metadata endpoint: the api-version since which it describes one cloud, and a bound of its answer in bytes.
+// The metadata endpoint: the first api-version that describes one cloud, and the maximum size of its response in bytes.
 const (
 	metadataVersion = "2022-09-01"
 	maxMetadata     = 1 << 20
 )
 
-// describedCloud asks the metadata endpoint.
+// describedCloud reads the cloud from the metadata endpoint.
 func (a *Account) describedCloud(ctx context.Context) (cloud.Configuration, error) {
 	fail := func(err error) (cloud.Configuration, error) {
-		return cloud.Configuration{}, fmt.Errorf("ask %s what cloud it is: %w", a.settings.MetadataHost, err)
+		return cloud.Configuration{}, fmt.Errorf("read the cloud metadata of %s: %w", a.settings.MetadataHost, err)
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet,
 		"https://"+a.settings.MetadataHost+"/metadata/endpoints?api-version="+metadataVersion, nil)
@@ -63,10 +63,10 @@ func (a *Account) describedCloud(ctx context.Context) (cloud.Configuration, erro
 		} `json:"authentication"`
 	}
 	if err := json.NewDecoder(http.MaxBytesReader(nil, response.Body, maxMetadata)).Decode(&metadata); err != nil {
-		return fail(fmt.Errorf("the answer is not a description: %w", err))
+		return fail(fmt.Errorf("decode the response: %w", err))
 	}
 	if metadata.ResourceManager == "" || metadata.Authentication.LoginEndpoint == "" || len(metadata.Authentication.Audiences) == 0 {
-		return fail(errors.New("the answer names no resourceManager, loginEndpoint or audience"))
+		return fail(errors.New("the response has no resourceManager, loginEndpoint or audience"))
 	}
 	return cloud.Configuration{
 		ActiveDirectoryAuthorityHost: strings.TrimRight(metadata.Authentication.LoginEndpoint, "/"),

@@ -1,8 +1,8 @@
-// Package login logs in to Azure the ways the provider azure-native does: a service principal by its secret, its certificate or
-// another issuer's token (OIDC), a managed identity, the Azure CLI, or the Azure SDK's own default chain. It finds the cloud to
-// log in to by its name or by its metadata endpoint.
+// Package login logs in to Azure with the methods of the provider azure-native: a service principal with a secret, a
+// certificate or a token of another issuer (OIDC), a managed identity, the Azure CLI, or the default chain of the Azure
+// SDK. It finds the cloud by its name or by its metadata endpoint.
 //
-// It makes no request but for logging in, stores no token, and reads no environment variable itself: the caller looks them up.
+// It sends only requests that log in, stores no token, and reads environment variables only through the caller's lookup.
 package login
 
 import (
@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
-	_ "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm/runtime" // it completes the clouds with Resource Manager's addresses
+	_ "github.com/Azure/azure-sdk-for-go/sdk/azcore/arm/runtime" // adds the addresses of Resource Manager to the clouds
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/cloud"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
@@ -25,29 +25,29 @@ import (
 
 const (
 	timeout = 30 * time.Second
-	// A login that fails is tried again this often, after this pause at first.
+	// A failed login is retried this often, first after this pause.
 	tries = 2
 	pause = 300 * time.Millisecond
 )
 
-// Account is somebody who can log in. It is a credential, and safe for concurrent use.
+// Account is an identity that can log in. It implements azcore.TokenCredential and is safe for concurrent use.
 type Account struct {
 	settings Settings
-	// transport is nil for the Azure SDK's own.
+	// transport is nil for the default transport of the Azure SDK.
 	transport policy.Transporter
 
-	mu         sync.Mutex // guards what follows, held while the cloud is looked up
+	mu         sync.Mutex // guards the fields below; held while the cloud is looked up
 	known      *cloud.Configuration
 	credential azcore.TokenCredential
 }
 
 var _ azcore.TokenCredential = (*Account)(nil)
 
-// New returns the account that the settings describe. It asks nobody yet. Roots, when not nil, are trusted instead of the system's
-// by a cloud that MetadataHost or AuthorityHost names.
+// New returns the account that the settings describe, without sending a request. If roots is not nil, they replace the
+// system's authorities for the cloud of MetadataHost or AuthorityHost.
 func New(s Settings, roots *x509.CertPool) (*Account, error) {
 	a := &Account{settings: s}
-	if s.elsewhere() {
+	if s.isCustomCloud() {
 		a.transport = &http.Client{Timeout: timeout, Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 		}}
@@ -64,7 +64,7 @@ func New(s Settings, roots *x509.CertPool) (*Account, error) {
 	return a, nil
 }
 
-// complete makes the credential for a cloud. Callers hold the lock, or are alone.
+// complete creates the credential for a cloud. Callers hold the lock or have the only reference.
 func (a *Account) complete(of cloud.Configuration) error {
 	if a.settings.AuthorityHost != "" {
 		of.ActiveDirectoryAuthorityHost = a.settings.AuthorityHost
@@ -77,7 +77,7 @@ func (a *Account) complete(of cloud.Configuration) error {
 	return nil
 }
 
-// Cloud returns the cloud of the account. A metadata endpoint is asked once, until it answers.
+// Cloud returns the cloud of the account. It reads a metadata endpoint until one request succeeds.
 func (a *Account) Cloud(ctx context.Context) (cloud.Configuration, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -93,13 +93,13 @@ func (a *Account) Cloud(ctx context.Context) (cloud.Configuration, error) {
 	return *a.known, nil
 }
 
-// Transport sends requests to the account's cloud; nil stands for the Azure SDK's own.
+// Transport returns the transport for requests to the account's cloud, or nil for the Azure SDK's default.
 func (a *Account) Transport() policy.Transporter { return a.transport }
 
-// AuxiliaryTenants are the tenants besides its own that the account gets tokens of.
+// AuxiliaryTenants returns the additional tenants for which the account requests tokens.
 func (a *Account) AuxiliaryTenants() []string { return a.settings.AuxiliaryTenantIDs }
 
-// GetToken logs in, or returns a token of an earlier login that still holds.
+// GetToken logs in, or returns a token of an earlier login that is still valid.
 func (a *Account) GetToken(ctx context.Context, options policy.TokenRequestOptions) (azcore.AccessToken, error) {
 	if _, err := a.Cloud(ctx); err != nil {
 		return azcore.AccessToken{}, err
@@ -111,7 +111,7 @@ func (a *Account) GetToken(ctx context.Context, options policy.TokenRequestOptio
 	return token, nil
 }
 
-// makeCredential makes the credential of the chosen method. An error falls through to no other method.
+// makeCredential creates the credential of the chosen method. It never falls back to another method.
 func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential, error) {
 	s := a.settings
 	client := azcore.ClientOptions{Cloud: of, Transport: a.transport, Retry: policy.RetryOptions{MaxRetries: tries, RetryDelay: pause}}
@@ -119,26 +119,26 @@ func (a *Account) makeCredential(of cloud.Configuration) (azcore.TokenCredential
 	switch method {
 	case bySecret, byCertificate, byOIDC:
 		if s.TenantID == "" || s.ClientID == "" {
-			return nil, fmt.Errorf("log in to Azure by %s: tenantId and clientId (ARM_TENANT_ID and ARM_CLIENT_ID) are needed too", method)
+			return nil, fmt.Errorf("log in to Azure by %s: tenantId and clientId (ARM_TENANT_ID and ARM_CLIENT_ID) are required too", method)
 		}
 	}
 	switch method {
 	case byDefault:
 		return azidentity.NewDefaultAzureCredential(&azidentity.DefaultAzureCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), TenantID: s.TenantID, AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 		})
 	case byCertificate:
 		return s.byCertificate(client)
 	case bySecret:
 		return azidentity.NewClientSecretCredential(s.TenantID, s.ClientID, s.ClientSecret, &azidentity.ClientSecretCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 		})
 	case byOIDC:
 		if !s.hasAssertion() {
-			return nil, errors.New("log in to Azure by OIDC: there is no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
+			return nil, errors.New("log in to Azure by OIDC: no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
 		}
 		return azidentity.NewClientAssertionCredential(s.TenantID, s.ClientID, a.assertion, &azidentity.ClientAssertionCredentialOptions{
-			ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+			ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 		})
 	case byIdentity:
 		options := &azidentity.ManagedIdentityCredentialOptions{} // the machine's own endpoint knows the cloud
@@ -164,6 +164,6 @@ func (s Settings) byCertificate(client azcore.ClientOptions) (azcore.TokenCreden
 		return nil, fmt.Errorf("read the certificate and key of clientCertificatePath %s: %w", s.ClientCertificatePath, err)
 	}
 	return azidentity.NewClientCertificateCredential(s.TenantID, s.ClientID, certificates, key, &azidentity.ClientCertificateCredentialOptions{
-		ClientOptions: client, DisableInstanceDiscovery: s.elsewhere(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
+		ClientOptions: client, DisableInstanceDiscovery: s.isCustomCloud(), AdditionallyAllowedTenants: s.AuxiliaryTenantIDs,
 	})
 }

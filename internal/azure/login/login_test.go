@@ -210,8 +210,8 @@ func TestLoginsAreRefused(t *testing.T) {
 		}, "AADSTS70021"},
 		"no tenant":                     {func(s *login.Settings) { s.ClientSecret, s.TenantID = secret, "" }, "ARM_TENANT_ID"},
 		"a cloud that nobody knows":     {func(s *login.Settings) { s.MetadataHost, s.Environment = "", "moon" }, "moon"},
-		"a host that describes nothing": {func(s *login.Settings) { s.MetadataHost = strings.TrimPrefix(w.Data, "https://") }, "what cloud it is"},
-		"a host that is not there":      {func(s *login.Settings) { s.MetadataHost = "127.0.0.1:1" }, "what cloud it is"},
+		"a host that describes nothing": {func(s *login.Settings) { s.MetadataHost = strings.TrimPrefix(w.Data, "https://") }, "read the cloud metadata of"},
+		"a host that is not there":      {func(s *login.Settings) { s.MetadataHost = "127.0.0.1:1" }, "read the cloud metadata of"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

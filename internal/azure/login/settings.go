@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// Settings say who logs in, how and where. Their meaning, and the variables that complete them, are those of azure-native ("Azure
-// Native: Installation and Configuration").
+// Settings select the identity, the method and the cloud of a login. They have the meaning and the environment variables
+// of azure-native ("Azure Native: Installation and Configuration").
 type Settings struct {
 	// Environment names the cloud: public, usgovernment or china; empty means public.
 	Environment string
-	// MetadataHost, as host or host:port, describes another cloud: https://{MetadataHost}/metadata/endpoints.
+	// MetadataHost (host or host:port) serves the description of another cloud, at /metadata/endpoints over https.
 	MetadataHost string
 	// AuthorityHost is the URL to log in at instead of the cloud's own.
 	AuthorityHost string
 
 	TenantID, ClientID string
-	// SubscriptionID picks the Azure CLI's account, when TenantID does not.
+	// SubscriptionID selects the account of the Azure CLI if TenantID does not.
 	SubscriptionID     string
 	AuxiliaryTenantIDs []string
 
@@ -27,13 +27,13 @@ type Settings struct {
 	UseOIDC                          bool
 	OIDCToken, OIDCTokenFilePath     string
 	OIDCRequestURL, OIDCRequestToken string
-	// OIDCAudience is asked for in a request for a token; empty means that of Microsoft Entra ID.
+	// OIDCAudience is the audience of a requested token. Empty means the audience of Microsoft Entra ID.
 	OIDCAudience string
 
 	UseMSI, UseAzureCLI, UseDefault bool
 }
 
-// The ways to log in, in the order in which azure-native looks for them.
+// The login methods, in the order in which azure-native tries them.
 const (
 	byDefault     = "the default chain of the Azure SDK"
 	byCertificate = "a client certificate"
@@ -43,7 +43,7 @@ const (
 	byCLI         = "the Azure CLI"
 )
 
-// method is the way that the settings choose; without any choice the Azure CLI's login is used.
+// method returns the login method of the settings, by default the Azure CLI.
 func (s Settings) method() string {
 	switch {
 	case s.UseAzureCLI:
@@ -62,20 +62,20 @@ func (s Settings) method() string {
 	return byCLI
 }
 
-// chosen reports whether the settings name a way to log in.
+// chosen reports whether the settings select a login method.
 func (s Settings) chosen() bool {
 	return s.UseAzureCLI || s.UseDefault || s.ClientCertificatePath != "" || s.ClientSecret != "" || s.UseOIDC || s.UseMSI
 }
 
-// elsewhere reports whether the cloud is described by its own endpoint rather than known by name.
-func (s Settings) elsewhere() bool { return s.MetadataHost != "" || s.AuthorityHost != "" }
+// isCustomCloud reports whether the cloud is described by its endpoint instead of by a known name.
+func (s Settings) isCustomCloud() bool { return s.MetadataHost != "" || s.AuthorityHost != "" }
 
 func (s Settings) hasAssertion() bool {
 	return s.OIDCToken != "" || s.OIDCTokenFilePath != "" || s.OIDCRequestURL != "" && s.OIDCRequestToken != ""
 }
 
-// WithVariables completes the settings by the environment variables that azure-native reads. Settings come first, and a way to log
-// in that they choose is not changed by a variable. A nil lookup has no variables.
+// WithVariables completes the settings with the environment variables that azure-native reads. Settings take precedence:
+// a variable does not change a login method that they select. A nil lookup has no variables.
 func (s Settings) WithVariables(lookup func(string) string) Settings {
 	if lookup == nil {
 		return s
@@ -111,13 +111,13 @@ func (s Settings) WithVariables(lookup func(string) string) Settings {
 		for name, into := range map[string]*bool{
 			"ARM_USE_OIDC": &s.UseOIDC, "ARM_USE_MSI": &s.UseMSI, "ARM_USE_DEFAULT_AZURE_CREDENTIAL": &s.UseDefault,
 		} {
-			*into, _ = strconv.ParseBool(lookup(name)) // anything else is not "true"
+			*into, _ = strconv.ParseBool(lookup(name)) // everything except a boolean counts as false
 		}
 	}
 	return s
 }
 
-// tenants reads a JSON list, or names with semicolons between them as other tools write it.
+// tenants reads a JSON list, or names separated by semicolons as other tools write them.
 func tenants(text string) []string {
 	var list []string
 	if json.Unmarshal([]byte(text), &list) == nil {

@@ -1,8 +1,8 @@
-// Package sas makes and checks the shared access signatures of IoT Hub and the Device Provisioning Service, and derives the
-// device keys of a symmetric-key enrollment group.
+// Package sas creates and verifies the shared access signatures (SAS tokens) of IoT Hub and the Device Provisioning
+// Service, and derives the device keys of a symmetric-key enrollment group.
 //
-// It knows no HTTP, no MQTT and no clock of its own: times are given by the caller. Both the emulator and the clients use it; it
-// is the only wire code they share, because published vectors pin it from outside (see the tests).
+// It has no HTTP, MQTT or clock: the caller passes times. The emulator and the clients both use it. It is the only wire
+// code that they share, because its tests check it against published vectors.
 //
 // Sources: "Control access to IoT Hub using SAS" and "Symmetric key attestation" in the Azure documentation.
 package sas
@@ -21,29 +21,29 @@ import (
 	"time"
 )
 
-// Key lengths in bytes, before base64: what the service accepts for a supplied key, and what it makes itself.
+// Key lengths in bytes, before base64: the limits for a supplied key, and the length of a generated key.
 const (
 	MinKeyBytes       = 16
 	MaxKeyBytes       = 64
 	GeneratedKeyBytes = 64
 )
 
-// Policy is the key name of a token that a device makes for itself at the provisioning service.
+// Policy is the key name (skn) of the token with which a device registers at the provisioning service.
 const Policy = "registration"
 
 const scheme = "SharedAccessSignature "
 
-// maxToken bounds what Parse looks at; real tokens stay far under it.
+// maxToken is the maximum length of a token that Parse accepts. Real tokens are much shorter.
 const maxToken = 8 << 10
 
-// Reasons for which a token is refused. Callers branch on them to choose the wire error; none of them tells a key.
+// Reasons to reject a token. Callers choose the wire error by them. No error contains a key.
 var (
 	ErrMalformed = errors.New("malformed shared access signature")
 	ErrExpired   = errors.New("shared access signature has expired")
 	ErrSignature = errors.New("shared access signature does not match the key")
 )
 
-// Token is a parsed shared access signature. It is not trusted until Verify has returned nil.
+// Token is a parsed shared access signature. Do not trust it before Verify returns nil.
 type Token struct {
 	// Resource is the decoded sr field: a host, or host and path, without scheme.
 	Resource string
@@ -52,12 +52,12 @@ type Token struct {
 	// Expiry is the se field, in whole seconds.
 	Expiry time.Time
 
-	signed    string // sr as it came, a line feed, se as it came: what the signature covers
+	signed    string // the signed text: sr as received, a line feed, se as received
 	signature []byte
 }
 
-// New makes a token for resource that is valid until expiry (whole seconds, rounded down), signed with key (base64). An empty
-// keyName leaves skn out. The resource is URL-encoded in the token.
+// New returns a token for resource that is valid until expiry (rounded down to seconds), signed with key (base64). It
+// leaves out skn if keyName is empty, and URL-encodes the resource.
 func New(resource, keyName, key string, expiry time.Time) (string, error) {
 	raw, err := DecodeKey(key)
 	if err != nil {
@@ -73,8 +73,8 @@ func New(resource, keyName, key string, expiry time.Time) (string, error) {
 	return token, nil
 }
 
-// Parse reads a token as it stands in an Authorization header or an MQTT password. Fields may stand in any order; sr may be
-// encoded or raw, in either letter case, as clients differ. It returns ErrMalformed (wrapped) for anything else.
+// Parse reads a token from an Authorization header or an MQTT password. Clients differ, so fields may have any order, and
+// sr may be URL-encoded in either letter case or not at all. Parse returns ErrMalformed (wrapped) for any other text.
 func Parse(text string) (Token, error) {
 	if len(text) > maxToken {
 		return Token{}, fmt.Errorf("%w: longer than %d bytes", ErrMalformed, maxToken)
@@ -90,7 +90,7 @@ func Parse(text string) (Token, error) {
 			return Token{}, fmt.Errorf("%w: a field without a value", ErrMalformed)
 		}
 		if _, twice := fields[name]; twice {
-			return Token{}, fmt.Errorf("%w: a field stands twice", ErrMalformed)
+			return Token{}, fmt.Errorf("%w: duplicate field", ErrMalformed)
 		}
 		fields[name] = value
 	}
@@ -130,8 +130,8 @@ func fromFields(fields map[string]string) (Token, error) {
 	}, nil
 }
 
-// Verify reports whether the token is still valid at now and was signed with one of the keys (base64; empty ones are passed over).
-// It returns ErrSignature or ErrExpired. The signature covers sr exactly as the client sent it.
+// Verify checks that the token is valid at now and signed with one of the keys (base64; empty keys are skipped). It
+// returns nil, ErrSignature or ErrExpired. The signature covers sr exactly as the client sent it.
 func (t Token) Verify(now time.Time, keys ...string) error {
 	for _, key := range keys {
 		raw, err := DecodeKey(key)
@@ -181,20 +181,20 @@ func DeriveDeviceKey(groupKey, registrationID string) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum(raw, registrationID)), nil
 }
 
-// NewKey makes a key as the service does: GeneratedKeyBytes random bytes in base64, read from random (crypto/rand when nil).
+// NewKey generates a key like the service: GeneratedKeyBytes random bytes in base64, read from random (crypto/rand if nil).
 func NewKey(random io.Reader) (string, error) {
 	if random == nil {
 		random = rand.Reader
 	}
 	raw := make([]byte, GeneratedKeyBytes)
 	if _, err := io.ReadFull(random, raw); err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", fmt.Errorf("generate a key: %w", err)
 	}
 	return base64.StdEncoding.EncodeToString(raw), nil
 }
 
-// DecodeKey returns the bytes of a symmetric key and refuses what the service would: text that is not base64, or a length outside
-// MinKeyBytes to MaxKeyBytes. The error never holds the key.
+// DecodeKey returns the bytes of a symmetric key. Like the service, it rejects text that is not base64 and lengths
+// outside MinKeyBytes to MaxKeyBytes. The error never contains the key.
 func DecodeKey(key string) ([]byte, error) {
 	raw, err := base64.StdEncoding.DecodeString(key)
 	if err != nil {

@@ -73,9 +73,9 @@ func TestABrokenAuthorityIsSaidAndLeftAlone(t *testing.T) {
 		at    time.Time
 		want  string
 	}{
-		"no key":      {func(dir string) error { return os.Remove(filepath.Join(dir, deviceca.KeyFile)) }, now, "has lost its key"},
+		"no key":      {func(dir string) error { return os.Remove(filepath.Join(dir, deviceca.KeyFile)) }, now, "has no key file"},
 		"another key": {func(dir string) error { return os.WriteFile(filepath.Join(dir, deviceca.KeyFile), []byte("x"), 0o600) }, now, "read the authority"},
-		"too old":     {func(string) error { return nil }, now.AddDate(6, 0, 0), "ended on 2031-"},
+		"too old":     {func(string) error { return nil }, now.AddDate(6, 0, 0), "expired on 2031-"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -97,7 +97,7 @@ func lifetimeOf(get func(key string) string) (Lifetime, error) {
 		}
 		var err error
 		if *at, err = time.Parse(time.RFC3339, text); err != nil {
-			return Lifetime{}, fmt.Errorf("%s is not a time as 2026-01-31T17:00:00Z: %q", key, text)
+			return Lifetime{}, fmt.Errorf("%s is not a time in the form 2026-01-31T17:00:00Z: %q", key, text)
 		}
 	}
 	return l, nil

@@ -137,10 +137,10 @@ var hub = []Entry{
 		Remedy: "Configure a storage endpoint of the hub on Azure; with the emulator, send what is in the file as messages."},
 	{Code: 501000, Name: "NotImplemented", Source: Hub, EmulatorOnly: true,
 		Cause:  "The emulator knows this call of a hub and does not have it.",
-		Remedy: "docs/FIDELITY.md lists the calls that the emulator has."},
+		Remedy: "docs/reference/fidelity.md lists the calls that the emulator has."},
 	{Code: 404000, Name: "GenericNotFound", Source: Hub, EmulatorOnly: true,
 		Cause:  "The emulator knows no such call of a hub.",
-		Remedy: "docs/FIDELITY.md lists the calls that the emulator has."},
+		Remedy: "docs/reference/fidelity.md lists the calls that the emulator has."},
 }
 
 // management are the codes of the management API, where hubs and provisioning services are created and linked.

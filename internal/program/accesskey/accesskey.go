@@ -1,6 +1,5 @@
-// Package accesskey registers the keys of the shared access policies that a hub or a provisioning service has.
-//
-// It does not decide which policies there are: topology does.
+// Package accesskey registers the keys of the shared access policies of a hub or a provisioning service. Package topology
+// decides which policies exist.
 package accesskey
 
 import (
@@ -10,7 +9,7 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Register makes a pair of keys for each role of a resource, whose name is owner.
+// Register declares a pair of keys for each role of the resource named owner.
 func Register(ctx *pulumi.Context, cfg *topology.Topology, owner string, roles []string) (topology.Keys, error) {
 	keys := topology.Keys{}
 	for _, role := range roles {

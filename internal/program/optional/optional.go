@@ -18,7 +18,7 @@ func Service(ctx *pulumi.Context, cfg *topology.Topology, cloud target.Cloud) (t
 	if cfg.Existing == nil {
 		return topology.Provisioning{}, false
 	}
-	return cfg.Found(devices.LookupIotDpsResourceOutput(ctx, cfg.Existing.Question(), cloud.Questions)), true
+	return cfg.Found(devices.LookupIotDpsResourceOutput(ctx, cfg.Existing.Lookup(), cloud.Lookup)), true
 }
 
 // BeforeEnrollments registers what enrollments need at the service: the links of the hubs where stacks share it, and
@@ -37,7 +37,7 @@ func BeforeEnrollments(ctx *pulumi.Context, cfg *topology.Topology, hubs topolog
 		return made, nil
 	}
 	authority, err := devices.NewDpsCertificate(ctx, "authority", cfg.Certificate(service), cloud.Resources,
-		topology.Succeeded, service.Within)
+		topology.CreateFirst, service.Within)
 	if err != nil {
 		return nil, err
 	}

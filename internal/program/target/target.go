@@ -1,8 +1,8 @@
-// Package target keeps a stack and the cloud it is meant for together: a local stack deploys to the emulator and nowhere else, and an
-// Azure stack never to the emulator. A mix-up stops the program before the first resource, so that nobody pays for a forgotten variable. It also
-// stands before an update of the provisioning service that would drop links which others made, and before one of a hub to another tier.
+// Package target makes sure that a stack is deployed to its own target: a local stack only to the emulator, and an Azure
+// stack never to the emulator. It stops the program before the first resource, so that nobody pays for a forgotten
+// variable. It also checks updates that would drop links of others or change the tier of a hub.
 //
-// It decides nothing about what is deployed.
+// It does not decide what is deployed.
 package target
 
 import (
@@ -23,29 +23,32 @@ import (
 	"evenkeel/internal/program/topology"
 )
 
-// Subscription is the subscription of every local stack: one that Azure does not have. The local plugin takes no other.
+// Subscription is the subscription id of every local stack. It does not exist on Azure, and the local plugin accepts no
+// other.
 const Subscription = "00000000-0000-0000-0000-000000000000"
 
-// DebugProviders is the environment variable by which Pulumi attaches to a running plugin.
+// DebugProviders is the environment variable that attaches Pulumi to a running plugin.
 const DebugProviders = "PULUMI_DEBUG_PROVIDERS"
 
 // answerWithin is how long the emulator may take to complete a TLS handshake.
 const answerWithin = 5 * time.Second
 
-// Cloud is where the program's resources of azure-native are.
+// Cloud holds the options of the program's azure-native resources.
 type Cloud struct {
-	// Resources is for each of them.
+	// Resources are the options of every resource.
 	Resources pulumi.ResourceOption
-	// Links is for the provisioning service: it stops an update that would drop links of others.
-	Links pulumi.ResourceOption
-	// Tiers is for hubs: it stops an update that Azure would refuse in its middle.
-	Tiers pulumi.ResourceOption
-	// Questions is for functions that ask for an existing provisioning service.
-	Questions pulumi.InvokeOption
+	// Hub are the options of an IoT hub. They replace a hub whose location changes, and fail a change of tier that
+	// Azure would reject in the middle of an update.
+	Hub pulumi.ResourceOption
+	// Service are the options of the provisioning service. They replace a service whose location changes, and fail an
+	// update that would drop links that other stacks or people made.
+	Service pulumi.ResourceOption
+	// Lookup is the option of functions that read an existing provisioning service.
+	Lookup pulumi.InvokeOption
 }
 
-// Guard wraps the program: it reads the stack's configuration, checks that the target and the plugin in use belong together, and only
-// then lets declare register resources.
+// Guard returns the program: it reads the stack's configuration, checks that the attached plugin fits the target, and
+// then calls declare to register resources.
 func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.Topology, Cloud) error) pulumi.RunFunc {
 	return func(ctx *pulumi.Context) error {
 		t, err := topology.Load(ctx, os.ReadFile)
@@ -59,18 +62,22 @@ func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.T
 		if err != nil {
 			return err
 		}
-		if cloud.Links, err = keepLinks(ctx, t, cloud.Questions); err != nil {
+		tier, err := keepTier(ctx)
+		if err != nil {
 			return err
 		}
-		if cloud.Tiers, err = keepTiers(ctx); err != nil {
+		links, err := keepLinks(ctx, t, cloud.Lookup)
+		if err != nil {
 			return err
 		}
+		cloud.Hub = pulumi.Composite(cloud.Resources, topology.FixedLocation, tier)
+		cloud.Service = pulumi.Composite(cloud.Resources, topology.FixedLocation, links)
 		return declare(ctx, t, cloud)
 	}
 }
 
-// find makes the azure-native provider that the stack needs beside the default one: the emulator's, or that of the subscription in which
-// an existing provisioning service lies.
+// find declares the explicit azure-native provider of the stack, if it needs one: for the emulator, or for the
+// subscription of an existing provisioning service.
 func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 	switch {
 	case t.Target == topology.Local:
@@ -86,18 +93,18 @@ func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 		if err != nil {
 			return Cloud{}, err
 		}
-		return Cloud{Resources: pulumi.Provider(emulator), Questions: pulumi.Provider(emulator)}, nil
+		return Cloud{Resources: pulumi.Provider(emulator), Lookup: pulumi.Provider(emulator)}, nil
 	case t.Existing != nil:
 		owner, err := azurenative.NewProvider(ctx, "service-owner", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(t.Existing.Subscription)})
 		if err != nil {
 			return Cloud{}, err
 		}
-		return Cloud{Resources: pulumi.Composite(), Questions: pulumi.Provider(owner)}, nil
+		return Cloud{Resources: pulumi.Composite(), Lookup: pulumi.Provider(owner)}, nil
 	}
-	return Cloud{Resources: pulumi.Composite(), Questions: pulumi.CompositeInvoke()}, nil
+	return Cloud{Resources: pulumi.Composite(), Lookup: pulumi.CompositeInvoke()}, nil
 }
 
-// Check reports a stack whose target is not what the attached plugin serves, and an emulator that does not answer.
+// Check returns an error if the attached plugin does not fit the stack's target, or if the emulator does not answer.
 func Check(ctx context.Context, t *topology.Topology, debugProviders string) error {
 	attached := attaches(debugProviders)
 	switch {
@@ -115,7 +122,7 @@ func Check(ctx context.Context, t *topology.Topology, debugProviders string) err
 	return nil
 }
 
-// attaches reports whether the variable (name:port, separated by commas) names azure-native.
+// attaches reports whether the variable, a comma-separated list of name:port, contains azure-native.
 func attaches(debugProviders string) bool {
 	for entry := range strings.SplitSeq(debugProviders, ",") {
 		if name, _, ok := strings.Cut(strings.TrimSpace(entry), ":"); ok && name == "azure-native" {
@@ -125,7 +132,7 @@ func attaches(debugProviders string) bool {
 	return false
 }
 
-// answers completes a TLS handshake with the emulator, whose certificate its own CA must have signed.
+// answers completes a TLS handshake with the emulator, whose certificate must be signed by its CA.
 func answers(ctx context.Context, endpoint, caFile string) error {
 	u, err := url.Parse(endpoint)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
@@ -137,7 +144,7 @@ func answers(ctx context.Context, endpoint, caFile string) error {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return fmt.Errorf("%s holds no certificate", caFile)
+		return fmt.Errorf("%s contains no certificate", caFile)
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()

@@ -14,38 +14,38 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// How devices prove themselves.
+// How devices authenticate.
 const (
-	// SymmetricKey is by a key that is derived from the enrollment group's, or their own.
+	// SymmetricKey is a key derived from the enrollment group's key, or a key of the device.
 	SymmetricKey = "symmetricKey"
-	// X509 is by a certificate that one authority has signed.
+	// X509 is a certificate signed by the environment's authority.
 	X509 = "x509"
 )
 
-// certificateBegin is what a certificate's text holds and a file's name does not.
+// certificateBegin occurs in the text of a certificate, but not in a file name.
 const certificateBegin = "-----BEGIN"
 
-// maxCertificateName is how many characters the name of a certificate may have at a provisioning service.
+// maxCertificateName is the maximum length of a certificate's name at a provisioning service.
 const maxCertificateName = 64
 
-// Files is a Source that can also read the files which the configuration names.
+// Files is a Source that can also read the files named in the configuration.
 type Files interface {
 	// File returns the content of a file; a relative name is relative to the project.
 	File(name string) ([]byte, error)
 }
 
-// Authority is what signs the certificates of the devices, where those prove themselves by X.509.
+// Authority is the certificate authority of devices that authenticate by X.509.
 type Authority struct {
-	// Name is the certificate's name at the provisioning service. It follows from the certificate: another one is another resource,
-	// made before the old one is removed, since Azure takes a change only from those who name the present version.
+	// Name is the certificate's name at the provisioning service. It contains the thumbprint, so another certificate is
+	// another resource, created before the old one is deleted: Azure accepts a change only with the current etag.
 	Name string
 	// Thumbprint is the SHA-256 thumbprint in lower-case hexadecimal digits.
 	Thumbprint string
-	// text is the certificate as PEM, and nothing else that stood beside it.
+	// text is the certificate as PEM, without anything else from its source.
 	text string
 }
 
-// authority reads the certificate of the devices' authority; nil where devices have symmetric keys.
+// authority reads the certificate of the devices' authority, and returns nil for symmetric keys.
 func (r *reader) authority(attestation, stack string) *Authority {
 	const key = "certificate"
 	if attestation != X509 {
@@ -62,7 +62,7 @@ func (r *reader) authority(attestation, stack string) *Authority {
 		r.fault(key, "%v", err)
 		return nil
 	}
-	// Whether it has expired needs a clock: Azure looks at that.
+	// Azure checks the validity period, which needs a clock.
 	if faults := enrollment.CheckAuthority(key, certificate, time.Time{}); len(faults) > 0 {
 		r.faults = append(r.faults, faults...)
 		return nil
@@ -75,11 +75,11 @@ func (r *reader) authority(attestation, stack string) *Authority {
 	}
 }
 
-// maxFileName is how long a text may be to name a file.
+// maxFileName is the maximum length of a value that can be a file name.
 const maxFileName = 1024
 
-// signer reads a certificate that is given as a text or as the name of a file. The text must not hold a private key: Pulumi keeps the
-// configuration of every update.
+// signer reads a certificate from its text or from a file. The text must not contain a private key, since Pulumi stores
+// the configuration of every update.
 func (r *reader) signer(text string) (*x509.Certificate, error) {
 	if strings.Contains(text, certificateBegin) || len(text) > maxFileName || enrollment.HoldsPrivateKey(text) {
 		return enrollment.ParseCertificate(text)
@@ -94,11 +94,11 @@ func (r *reader) signer(text string) (*x509.Certificate, error) {
 	return nil, fmt.Errorf("is neither the PEM text of a certificate nor a file that can be read: %w", err)
 }
 
-// Succeeded replaces a certificate only after those who refer to the old one have been given the new one's name.
-var Succeeded = pulumi.DeleteBeforeReplace(false)
+// CreateFirst creates a new certificate before it deletes the old one, so that enrollments can switch in between.
+var CreateFirst = pulumi.DeleteBeforeReplace(false)
 
-// Certificate are the arguments of the authority's certificate at the provisioning service. It is declared as verified: who may
-// deploy the service may say whom it trusts, and needs no proof that the key is at hand.
+// Certificate returns the arguments of the authority's certificate at the provisioning service. It is declared as
+// verified: whoever deploys the service decides whom it trusts, without a proof of possession.
 func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs {
 	return &devices.DpsCertificateArgs{
 		ResourceGroupName:       service.group,
@@ -108,9 +108,9 @@ func (t *Topology) Certificate(service Provisioning) *devices.DpsCertificateArgs
 	}
 }
 
-// attestation is that of devices whose certificates the authority has signed. It refers to the certificate at the service by its name:
-// the service wants it there anyway, as verified, and so it stands in one place. The name is known in every preview, unlike the
-// resource's own output; so who is given this has to depend on the certificate.
+// attestation returns the attestation of devices whose certificates the authority signed. It refers to the certificate at
+// the service by name. Every preview knows the name, unlike the resource's output, so enrollments with this attestation
+// must depend on the certificate explicitly.
 func (a *Authority) attestation() azuredps.AttestationPtrInput {
 	return azuredps.AttestationArgs{X509: azuredps.X509AttestationArgs{CaReferences: a.references()}}
 }

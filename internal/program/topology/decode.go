@@ -15,31 +15,30 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// worded is a setting that may be given as a text instead of an object.
-type worded interface{ setText(text string) }
+// textSetting is a setting that accepts a string instead of an object.
+type textSetting interface{ setText(text string) }
 
-// decode reads a structured setting, strictly: an unknown member is a fault, since it is a misspelt setting. Every
-// fault is named by its path, and none repeats a value, which may be a key. What is right is taken in spite of the
-// others.
+// decode reads a structured setting. It rejects unknown members, which are usually misspelled settings. Each error has
+// the path of its member and never repeats a value, which may be a key. Valid members are set even if others are not.
 func (r *reader) decode(key, text string, into any) {
 	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.UseNumber() // a number that stands for a text keeps its digits
+	decoder.UseNumber() // an id that consists of digits keeps them
 	var value any
 	if err := decoder.Decode(&value); err != nil {
 		r.fault(key, "%s", notJSON(text, err, reflect.TypeOf(into).Elem().Kind()))
 		return
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		r.fault(key, "more comes after its end: put all of it into one value")
+		r.fault(key, "unexpected data after the end of the JSON value: put everything into one value")
 		return
 	}
 	r.fill(key, value, reflect.ValueOf(into).Elem())
 }
 
-// words is a text that people give for a list.
+// words matches a string that people give for a list.
 var words = regexp.MustCompile(`^[A-Za-z0-9._:-]+([ ,;]+[A-Za-z0-9._:-]+)*$`)
 
-// notJSON says how a text that is no JSON has to be written.
+// notJSON explains how to write a value that is not JSON.
 func notJSON(text string, err error, want reflect.Kind) string {
 	if want == reflect.Slice && len(text) < 100 && words.MatchString(text) && !enrollment.HoldsPrivateKey(text) {
 		ids := strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(" ,;", r) })
@@ -48,10 +47,10 @@ func notJSON(text string, err error, want reflect.Kind) string {
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		return fmt.Sprintf("is not valid JSON: look at character %d", syntax.Offset)
 	}
-	return "is not valid JSON: it is cut short"
+	return "is not valid JSON: it is truncated"
 }
 
-// fill puts a JSON value into a setting.
+// fill assigns a JSON value to a setting.
 func (r *reader) fill(path string, value any, into reflect.Value) {
 	if into.Kind() == reflect.Pointer {
 		part, before := reflect.New(into.Type().Elem()), len(r.faults)
@@ -61,13 +60,13 @@ func (r *reader) fill(path string, value any, into reflect.Value) {
 		return
 	}
 	if text, isText := textOf(value); isText && into.Kind() == reflect.Struct {
-		if setting, is := into.Addr().Interface().(worded); is {
+		if setting, is := into.Addr().Interface().(textSetting); is {
 			setting.setText(text)
 			return
 		}
 	}
 	switch value := value.(type) {
-	case nil: // as if it were left out
+	case nil: // the same as a missing member
 	case map[string]any:
 		r.fillObject(path, value, into)
 	case []any:
@@ -101,7 +100,7 @@ func (r *reader) fillObject(path string, value map[string]any, into reflect.Valu
 			if member, known := memberOf(into, name); known {
 				r.fill(path+"."+name, value[name], member)
 			} else {
-				r.fault(path, "there is no setting %s", enrollment.Quote(name))
+				r.fault(path, "unknown setting %s", enrollment.Quote(name))
 			}
 		}
 	default:
@@ -109,7 +108,7 @@ func (r *reader) fillObject(path string, value map[string]any, into reflect.Valu
 	}
 }
 
-// memberOf finds the member of a struct by its name in JSON, of which letter case says nothing.
+// memberOf finds the member of a struct by its JSON name, ignoring letter case.
 func memberOf(of reflect.Value, name string) (reflect.Value, bool) {
 	for i := range of.NumField() {
 		if tag := of.Type().Field(i).Tag.Get("json"); tag != "" && strings.EqualFold(tag, name) {
@@ -119,7 +118,7 @@ func memberOf(of reflect.Value, name string) (reflect.Value, bool) {
 	return reflect.Value{}, false
 }
 
-// textOf is the text of a text or a number: `pulumi config set --path` makes a number of an id that has digits only.
+// textOf returns a string or a number as a string: `pulumi config set --path` stores an id of digits as a number.
 func textOf(value any) (text string, is bool) {
 	switch value := value.(type) {
 	case string:
@@ -130,7 +129,7 @@ func textOf(value any) (text string, is bool) {
 	return "", false
 }
 
-// fillScalar takes a text, a number or a truth value, each in quotes or without, since Pulumi decides on those.
+// fillScalar assigns a string, number or boolean. Each may be quoted or not, since Pulumi decides on the quotes.
 func fillScalar(value any, into reflect.Value) bool {
 	text, isText := textOf(value)
 	truth, isTruth := value.(bool)
@@ -153,7 +152,7 @@ func fillScalar(value any, into reflect.Value) bool {
 	return false
 }
 
-// mismatch says what stands at a path and what should; never the value.
+// mismatch reports the type found at a path and the expected one, never the value.
 func (r *reader) mismatch(path string, value any, into reflect.Value) {
 	r.fault(path, "is %s, want %s", kindOf(value), wantOf(into))
 }
@@ -172,6 +171,7 @@ func kindOf(value any) string {
 	return "an object"
 }
 
+// wantOf names the type that a setting expects.
 func wantOf(into reflect.Value) string {
 	switch into.Kind() {
 	case reflect.Slice:
@@ -181,9 +181,9 @@ func wantOf(into reflect.Value) string {
 	case reflect.Int:
 		return "a whole number"
 	case reflect.String:
-		return "a text"
+		return "a string"
 	}
-	if _, is := into.Addr().Interface().(worded); is {
+	if _, is := into.Addr().Interface().(textSetting); is {
 		return "an id or an object"
 	}
 	return "an object"

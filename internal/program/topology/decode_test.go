@@ -36,32 +36,32 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 		key, value string
 		want       []string
 	}{
-		{"devices", `["a","b",{"id":"c","devId":"x"}]`, []string{`devices[2]: there is no setting "devId"`}},
+		{"devices", `["a","b",{"id":"c","devId":"x"}]`, []string{`devices[2]: unknown setting "devId"`}},
 		{"devices", `[{"id":"c","hubs":"hub-1"}]`, []string{"devices[0].hubs: is a string, want a list"}},
-		{"devices", `[{"id":"c","hubs":[["hub-1"]]}]`, []string{"devices[0].hubs[0]: is a list, want a text", `devices[0].hubs[0]: there is no hub ""`, "devices[0].hubs: names no hub"}},
+		{"devices", `[{"id":"c","hubs":[["hub-1"]]}]`, []string{"devices[0].hubs[0]: is a list, want a string", `devices[0].hubs[0]: this stack has no hub ""`, "devices[0].hubs: lists no hub"}},
 		{"devices", `[["a"],true,{"id":{}}]`, []string{
-			"devices[0]: is a list, want an id or an object", "devices[1]: is true or false, want an id or an object", "devices[2].id: is an object, want a text"}},
+			"devices[0]: is a list, want an id or an object", "devices[1]: is true or false, want an id or an object", "devices[2].id: is an object, want a string"}},
 		{"devices", `[{"id":"a b","primryKey":"x","hubs":3}]`, []string{
-			"devices[0].hubs: is a number, want a list", `devices[0]: there is no setting "primryKey"`, `devices[0]: the registration id "a b" holds`}},
+			"devices[0].hubs: is a number, want a list", `devices[0]: unknown setting "primryKey"`, `devices[0]: the registration id "a b" contains`}},
 		{"devices", `press-1`, []string{`devices: is not a list: write it as ["press-1"]`}},
 		{"devices", `press-1, press-2`, []string{`devices: is not a list: write it as ["press-1","press-2"]`}},
 		{"devices", `4711`, []string{"devices: is a number, want a list"}},
 		{"devices", `{"id":"a"}`, []string{"devices: is an object, want a list"}},
-		{"devices", `["a-1"] ["b-1"]`, []string{"devices: more comes after its end"}},
-		{"devices", `["a-1"], "b-1"`, []string{"devices: more comes after its end"}},
+		{"devices", `["a-1"] ["b-1"]`, []string{"devices: unexpected data after the end"}},
+		{"devices", `["a-1"], "b-1"`, []string{"devices: unexpected data after the end"}},
 		{"devices", `["a-1" "b-1"]`, []string{"devices: is not valid JSON: look at character 8"}},
-		{"devices", `["a-1",`, []string{"devices: is not valid JSON: it is cut short"}},
-		{"enrollmentGroup", `{"id":"c","primryKey":"x"}`, []string{`enrollmentGroup: there is no setting "primryKey"`}},
-		{"enrollmentGroup", `{"id":["c"]}`, []string{"enrollmentGroup.id: is a list, want a text"}},
+		{"devices", `["a-1",`, []string{"devices: is not valid JSON: it is truncated"}},
+		{"enrollmentGroup", `{"id":"c","primryKey":"x"}`, []string{`enrollmentGroup: unknown setting "primryKey"`}},
+		{"enrollmentGroup", `{"id":["c"]}`, []string{"enrollmentGroup.id: is a list, want a string"}},
 		{"enrollmentGroup", `["c"]`, []string{"enrollmentGroup: is a list, want an id or an object"}},
-		{"enrollmentGroup", `{"id":"c"} {"id":"d"}`, []string{"enrollmentGroup: more comes after its end"}},
+		{"enrollmentGroup", `{"id":"c"} {"id":"d"}`, []string{"enrollmentGroup: unexpected data after the end"}},
 		{"hubSettings", `{"hub-1":{"wieght":2},"hub-2":{"drain":"yes","capacity":1.5}}`, []string{
-			`hubSettings.hub-1: there is no setting "wieght"`, "hubSettings.hub-2.capacity: is a number, want a whole number", "hubSettings.hub-2.drain: is a string, want true or false"}},
+			`hubSettings.hub-1: unknown setting "wieght"`, "hubSettings.hub-2.capacity: is a number, want a whole number", "hubSettings.hub-2.drain: is a string, want true or false"}},
 		{"hubSettings", `{"hub-1":5}`, []string{"hubSettings.hub-1: is a number, want an object"}},
 		{"hubSettings", `["hub-1"]`, []string{"hubSettings: is a list, want an object"}},
-		{"hubSettings", `{"hub-1":{}}{}`, []string{"hubSettings: more comes after its end"}},
+		{"hubSettings", `{"hub-1":{}}{}`, []string{"hubSettings: unexpected data after the end"}},
 		{"rotation", `{"link":"once","enrollments":{}}`, []string{"rotation.enrollments: is an object, want a whole number", "rotation.link: is a string, want a whole number"}},
-		{"emulator", `{"arm":1,"secret":2}`, []string{`emulator: there is no setting "secret"`}},
+		{"emulator", `{"arm":1,"secret":2}`, []string{`emulator: unknown setting "secret"`}},
 	} {
 		got := faultsOf(t, stack{tc.key: tc.value})
 		if len(got) != len(tc.want) {
@@ -81,7 +81,7 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 func TestNumbersStandForTexts(t *testing.T) {
 	t.Parallel()
 	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
-		!strings.HasPrefix(got[0], "hubSettings.HUB-2: there is no such hub") {
+		!strings.HasPrefix(got[0], "hubSettings.HUB-2: unknown hub") {
 		t.Errorf("got %q: names of resources have a letter case", got)
 	}
 	got, err := topology.Parse(local(stack{
@@ -169,7 +169,7 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
 	)
 	if len(told) != 1 ||
-		!strings.HasPrefix(told[0], "devices[0].certificate: a private key stands where a certificate should") {
+		!strings.HasPrefix(told[0], "devices[0].certificate: contains a private key: remove it") {
 		t.Errorf("got %q, want what is wrong with the certificate alone", told)
 	}
 }

@@ -9,38 +9,40 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Group is the enrollment group that the stack declares: every device may register whose key derives from the group's or whose
-// certificate the authority has signed.
+// Group is the enrollment group of the stack. A device can register with a key derived from the group's key or with a
+// certificate signed by the authority.
 type Group struct {
 	// ID is the enrollment group's id.
 	ID string
 	entry
 }
 
-// Device is a device with an individual enrollment of its own.
+// Device is a device with an individual enrollment.
 type Device struct {
-	// ID is the registration id, and the device's id on its hub unless DeviceID says otherwise.
+	// ID is the registration id. It is also the device id on the hub unless DeviceID is set.
 	ID, DeviceID string
-	// certificate is a PEM text: the device proves itself with it instead of a symmetric key.
+	// certificate is PEM. The device authenticates with it instead of a symmetric key.
 	certificate string
 	entry
 }
 
-// entry is what groups and devices may set alike.
+// entry holds the settings that groups and devices share.
 type entry struct {
-	// primary and secondary are symmetric keys given by the user; empty ones are made by the provider.
+	// primary and secondary are symmetric keys from the configuration. The provider generates empty ones.
 	primary, secondary string
-	// authority lets in who has neither key nor certificate of their own; nil where devices have symmetric keys.
+	// authority signs the certificates of devices without a key or certificate here; nil with symmetric keys.
 	authority *Authority
-	// guest says that the service is another stack's: what registered goes with the entry, or nobody would remove it.
+	// guest is set if another stack owns the service. Registrations are then deleted with the enrollment, since nobody
+	// else would delete them.
 	guest bool
-	// policy overrides the provisioning service's; empty follows it. Where hubs are given it is never empty.
+	// policy overrides the allocation policy of the service; empty keeps it. It is never empty if hubs is set.
 	policy string
-	// hubs are the resource names of the hubs that may take the device; empty: every linked one. Drained ones are left out.
+	// hubs are the resource names of the hubs that the device can be assigned to, without drained ones; empty means
+	// every linked hub.
 	hubs []string
 }
 
-// entrySettings is the configuration of a group or a device: a text is its id alone.
+// entrySettings is the configuration of a group or a device. A string sets only its id.
 type entrySettings struct {
 	ID               string   `json:"id"`
 	DeviceID         string   `json:"deviceId"`
@@ -53,7 +55,7 @@ type entrySettings struct {
 
 func (s *entrySettings) setText(text string) { s.ID = text }
 
-// cleanKeys takes out the line breaks with which tools print long keys.
+// cleanKeys removes the line breaks that tools add to long keys.
 func (s *entrySettings) cleanKeys() {
 	s.PrimaryKey, s.SecondaryKey = enrollment.CleanKey(s.PrimaryKey), enrollment.CleanKey(s.SecondaryKey)
 }
@@ -69,7 +71,7 @@ func (r *reader) group(t *Topology) Group {
 	}
 	set.cleanKeys()
 	if set.DeviceID != "" || set.Certificate != "" {
-		r.fault(key, "a group has neither deviceId nor certificate; those belong to `devices`")
+		r.fault(key, "deviceId and certificate are settings of `devices`, not of a group")
 	}
 	set.ID = t.scoped(set.ID)
 	r.faults = append(r.faults, enrollment.CheckGroupID(key, set.ID)...)
@@ -89,12 +91,12 @@ func (r *reader) devices(t *Topology) []Device {
 		at := index(key, i)
 		set.cleanKeys()
 		set.ID = t.scoped(set.ID)
-		if set.ID == "" && r.isTold(at) { // it could not be read
+		if set.ID == "" && r.isReported(at) { // it could not be read
 			continue
 		}
 		r.faults = append(r.faults, enrollment.CheckRegistrationID(at, set.ID)...)
 		if first, twice := seen[strings.ToLower(set.ID)]; twice {
-			r.fault(at, "%q is enrolled already by %s; ids compare without regard to letter case", set.ID, index(key, first))
+			r.fault(at, "%q is already enrolled by %s; ids are not case-sensitive", set.ID, index(key, first))
 		} else {
 			seen[strings.ToLower(set.ID)] = i
 		}
@@ -104,7 +106,7 @@ func (r *reader) devices(t *Topology) []Device {
 		if set.Certificate != "" {
 			r.certificate(at+".certificate", set)
 			if set.PrimaryKey != "" || set.SecondaryKey != "" {
-				r.fault(at, "has a certificate and keys; a device proves itself by one of them")
+				r.fault(at, "has a certificate and keys, but a device authenticates with only one of them: remove the other")
 			}
 		}
 		devices = append(devices, Device{ID: set.ID, DeviceID: set.DeviceID, certificate: set.Certificate, entry: r.entry(at, set, t)})
@@ -112,7 +114,8 @@ func (r *reader) devices(t *Topology) []Device {
 	return devices
 }
 
-// certificate checks that it parses and bears the device's name. Whether it has expired needs a clock: the provider looks at that.
+// certificate checks that the certificate parses and names the device. The provider checks its validity period, which
+// needs a clock.
 func (r *reader) certificate(key string, set entrySettings) {
 	if _, err := enrollment.ParseCertificate(set.Certificate); err != nil {
 		r.fault(key, "%v", err)
@@ -121,7 +124,7 @@ func (r *reader) certificate(key string, set entrySettings) {
 	r.faults = append(r.faults, enrollment.CheckClientName(key, set.Certificate, set.ID)...)
 }
 
-// entry checks what groups and devices share.
+// entry checks the settings that groups and devices share.
 func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	e := entry{primary: set.PrimaryKey, secondary: set.SecondaryKey, authority: t.Authority, guest: t.Existing != nil}
 	for _, given := range []struct{ name, key string }{{".primaryKey", set.PrimaryKey}, {".secondaryKey", set.SecondaryKey}} {
@@ -150,19 +153,19 @@ func (r *reader) entry(key string, set entrySettings, t *Topology) entry {
 	for i, name := range set.Hubs {
 		hub, ok := known[name]
 		if !ok {
-			r.fault(index(key+".hubs", i), "there is no hub %s in this stack", enrollment.Quote(name))
+			r.fault(index(key+".hubs", i), "this stack has no hub %s", enrollment.Quote(name))
 		} else if !hub.Drain {
 			e.hubs = append(e.hubs, name)
 		}
 	}
 	if len(set.Hubs) > 0 && len(e.hubs) == 0 {
-		r.fault(key+".hubs", "names no hub that takes devices: every one is drained or absent")
+		r.fault(key+".hubs", "lists no hub that accepts new devices: all of them are drained or removed")
 	}
 	r.oneHub(key+".hubs", effective, e)
 	return e
 }
 
-// keepTo keeps devices among the hubs of others on the stack's own, spread as the policy says.
+// keepTo restricts devices at a shared service to this stack's hubs, distributed by the allocation policy.
 func (e *entry) keepTo(hubs []Hub, policy string) {
 	e.policy, _ = enrollment.CanonicalPolicy(policy)
 	for _, hub := range hubs {
@@ -172,10 +175,10 @@ func (e *entry) keepTo(hubs []Hub, policy string) {
 	}
 }
 
-// oneHub checks that the static policy has its one hub.
+// oneHub checks that the static policy has exactly one hub.
 func (r *reader) oneHub(key, policy string, e entry) {
 	if strings.EqualFold(policy, "static") && len(e.hubs) != 1 {
-		r.fault(key, "the static allocation policy needs exactly one hub here, %d take devices", len(e.hubs))
+		r.fault(key, "the static allocation policy needs exactly one hub, but %d accept devices", len(e.hubs))
 	}
 }
 
@@ -231,8 +234,8 @@ func (e entry) allocation() azuredps.AllocationPolicyPtrInput {
 	return azuredps.AllocationPolicy(e.policy)
 }
 
-// attestation passes on the keys that the user gave, as secrets. Without any the authority lets the device in, and without that the
-// provider makes keys.
+// attestation returns the keys from the configuration, as secrets. Without keys the authority attests the device, and
+// without an authority the provider generates keys.
 func (e entry) attestation() azuredps.AttestationPtrInput {
 	if e.primary == "" && e.secondary == "" {
 		if e.authority == nil {

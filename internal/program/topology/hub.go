@@ -14,31 +14,31 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// Limits of Azure IoT Hub and DPS ("IoT Hub quotas and throttling", "IoT Hub DPS limits").
+// Limits of Azure IoT Hub and DPS, from "IoT Hub quotas and throttling" and "IoT Hub DPS limits".
 const (
 	maxHubs   = 50
 	maxWeight = 1000
 )
 
-// hubName is Azure's rule for names of IoT hubs ("Naming rules and restrictions for Azure resources").
+// hubName matches valid names of IoT hubs, from "Naming rules and restrictions for Azure resources".
 var hubName = regexp.MustCompile(`^[A-Za-z0-9-]{2,49}[A-Za-z0-9]$`)
 
-// units is how many units a hub of each sku may have.
+// units is the maximum number of units by sku.
 var units = map[string]int{"F1": 1, "S1": 200, "S2": 200, "S3": 10, "B1": 200, "B2": 200, "B3": 10}
 
 // Hub is one IoT hub of the topology.
 type Hub struct {
-	// Name is the resource's name in the program: hub-1, hub-2 and so on.
+	// Name is the resource name in the program: hub-1, hub-2 and so on.
 	Name string
-	// AzureName is the hub's name on Azure, global; empty: Name and eight hex digits.
+	// AzureName is the globally unique name of the hub on Azure. If it is empty, the name is Name and eight hex digits.
 	AzureName string
 	Location  string
-	// SKU is F1, S1 to S3 or B1 to B3; Units how many of it.
+	// SKU is F1, S1 to S3 or B1 to B3. Units is the number of its units.
 	SKU   string
 	Units int
-	// Weight is the hub's share under even distribution, 1 to 1000.
+	// Weight is the hub's weight under even distribution, 1 to 1000.
 	Weight int
-	// Drain keeps the hub and its devices, but gives it no new ones.
+	// Drain keeps the hub and its devices, but assigns no new devices to it.
 	Drain bool
 }
 
@@ -69,9 +69,9 @@ func (r *reader) hubs(location string) []Hub {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(settings)) {
-		r.fault("hubSettings."+id, "there is no such hub: `hubs` makes hub-1 to hub-%d", count)
+		r.fault("hubSettings."+id, "unknown hub: `hubs` declares hub-1 to hub-%d", count)
 	}
-	r.someTake(hubs)
+	r.someAccept(hubs)
 	r.namesDiffer(hubs)
 	return hubs
 }
@@ -83,13 +83,13 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	if set.Name != nil {
 		hub.AzureName = *set.Name
 		if !hubName.MatchString(hub.AzureName) {
-			r.fault(key+".name", "%s is not a hub name: 3 to 50 letters, digits and hyphens, with no hyphen at the end", enrollment.Quote(hub.AzureName))
+			r.fault(key+".name", "%s is not a valid hub name: use 3 to 50 letters, digits and hyphens, and no hyphen at the end", enrollment.Quote(hub.AzureName))
 		}
 	}
 	if set.Location != nil {
 		hub.Location = locationName(*set.Location)
 		if hub.Location == "" {
-			r.fault(key+".location", "is empty; leave it out to use `location`")
+			r.fault(key+".location", "is empty: remove it to use `location`")
 		}
 	}
 	if set.SKU != nil {
@@ -104,7 +104,7 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	if set.Capacity != nil {
 		hub.Units = *set.Capacity
 		if hub.Units < 1 || hub.Units > units[hub.SKU] {
-			r.fault(key+".capacity", "%d is not between 1 and %d, the units that %s has", hub.Units, units[hub.SKU], hub.SKU)
+			r.fault(key+".capacity", "%d is not between 1 and %d, the maximum number of units of %s", hub.Units, units[hub.SKU], hub.SKU)
 		}
 	}
 	if set.Weight != nil {
@@ -116,36 +116,37 @@ func (r *reader) hub(id, location string, set hubSettings) Hub {
 	return hub
 }
 
-// locationName is a location in Azure's short form: the portal shows "West Europe", which is westeurope. One spelling everywhere, since
-// links compare them letter by letter.
+// locationName returns a location in Azure's short form, for example westeurope for the "West Europe" that the portal
+// shows. All resources need the same form, since links compare locations by their exact text.
 func locationName(location string) string {
 	return strings.ToLower(strings.Join(strings.Fields(location), ""))
 }
 
-// namesDiffer checks that no two hubs have one name; letter case makes no difference on Azure.
+// namesDiffer checks that no two hubs have the same name, ignoring letter case as Azure does.
 func (r *reader) namesDiffer(hubs []Hub) {
 	seen := map[string]string{}
 	for _, h := range hubs {
 		name := strings.ToLower(h.AzureName)
 		if first, twice := seen[name]; twice && name != "" {
-			r.fault("hubSettings."+h.Name+".name", "%q is the name of %s already; letter case makes no difference", h.AzureName, first)
+			r.fault("hubSettings."+h.Name+".name", "%q is already the name of %s; names are not case-sensitive", h.AzureName, first)
 		}
 		seen[name] = h.Name
 	}
 }
 
-// someTake checks that at least one hub is there and takes devices.
-func (r *reader) someTake(hubs []Hub) {
+// someAccept checks that at least one hub remains and accepts new devices.
+func (r *reader) someAccept(hubs []Hub) {
 	if len(hubs) == 0 {
-		r.fault("hubSettings", "removes every hub; at least one must stay")
+		r.fault("hubSettings", "removes every hub: keep at least one")
 		return
 	}
 	if !slices.ContainsFunc(hubs, func(h Hub) bool { return !h.Drain }) {
-		r.fault("hubSettings", "drains every hub; at least one must take devices")
+		r.fault("hubSettings", "drains every hub: at least one must accept new devices")
 	}
 }
 
-// Hub are the arguments of a hub: its policies are declared with keys of ours, known before Azure has made anything.
+// Hub returns the arguments of a hub. They declare its shared access policies with generated keys, so that previews know
+// the keys before the hub exists.
 func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *devices.IotHubResourceArgs {
 	var policies devices.SharedAccessSignatureAuthorizationRuleArray
 	for _, role := range HubRoles {
@@ -167,7 +168,7 @@ func (t *Topology) Hub(h Hub, group *resources.ResourceGroup, keys Keys) *device
 	return args
 }
 
-// LinkedHub is a declared hub with what links it to the provisioning service.
+// LinkedHub is a declared hub and the data that links it to the provisioning service.
 type LinkedHub struct {
 	Hub
 	// Host is the hub's host name.
@@ -178,13 +179,14 @@ type LinkedHub struct {
 // Hubs are the declared hubs, in order.
 type Hubs []LinkedHub
 
-// Link makes the hub's link. Its host name comes from the resource's name, which every preview knows, and not from a property, which
-// the preview of an update hides.
+// Link returns the link of a hub. It takes the host name from the resource name, which every preview knows, since the
+// preview of an update does not know the resource's properties.
 func (t *Topology) Link(h Hub, hub *devices.IotHubResource, keys Keys) LinkedHub {
 	return LinkedHub{Hub: h, Host: pulumi.Sprintf("%s.%s", hub.Name, t.hubSuffix), keys: keys}
 }
 
-// links are the entries of the provisioning service: the least privileged policy, the weight, and whether the hub takes devices.
+// links returns the links that the provisioning service declares: the connection string of the least privileged policy,
+// the weight, and whether the hub accepts new devices.
 func (hubs Hubs) links() devices.IotHubDefinitionDescriptionArray {
 	var links devices.IotHubDefinitionDescriptionArray
 	for _, h := range hubs {
@@ -198,7 +200,7 @@ func (hubs Hubs) links() devices.IotHubDefinitionDescriptionArray {
 	return links
 }
 
-// hosts are the host names of the hubs of those names.
+// hosts returns the host names of the hubs with the given resource names.
 func (hubs Hubs) hosts(names []string) pulumi.StringArray {
 	var hosts pulumi.StringArray
 	for _, h := range hubs {

@@ -12,11 +12,12 @@ import (
 // linksPath is the property of a provisioning service that lists its links.
 const linksPath = "properties.iotHubs"
 
-// maskedKey is what Azure shows of a link's key, and takes for the key that it holds.
+// maskedKey is Azure's placeholder for the key of a link. In a request it keeps the stored key.
 const maskedKey = "SharedAccessKey=****"
 
-// CheckLinks compares an update of the stack's own service, by its inputs before and after, with the links that it has now. The error
-// says which links the update would drop although others made them, or bring back although they are gone.
+// CheckLinks compares an update of this stack's service, given as its inputs before and after, with the links that the
+// service has now. Its error names the links of others that the update would drop, and removed links that it would
+// restore.
 func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.IotHubDefinitionDescriptionResponse) error {
 	old, wanted := linksOf(before), linksOf(after)
 	var linked []string
@@ -25,12 +26,13 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.
 	}
 	var lost, gone, inline, separate []string
 	for _, host := range linked {
-		// A link that this stack declared before, with its key, is its own to remove; masked it is from a refresh.
+		// This stack may remove a link that it declared with its key. A masked key comes from a refresh.
 		declared := old[host] != "" && !strings.HasSuffix(old[host], maskedKey)
 		if wanted[host] == "" && (t.Shared || !declared) {
 			lost = append(lost, host)
 		}
-		// A service that declares its links has always some. One that is linked already but new here is of an update that was cut short.
+		// A service that declares its links always has some. A new input that is already linked comes from an
+		// interrupted update.
 		if !t.Shared && wanted[host] != "" && (len(old) == 0 || strings.HasSuffix(old[host], maskedKey)) {
 			separate = append(separate, host)
 		}
@@ -48,26 +50,26 @@ func (t *Topology) CheckLinks(before, after resource.PropertyMap, now []devices.
 	slices.Sort(inline)
 	switch {
 	case len(inline) > 0:
-		return fmt.Errorf("the provisioning service still declares the links of %s itself, from before it was shared, and a service has one form of links alone: "+
-			"set dropLinks to true for one `pulumi up`, which makes each link a resource of its own (no device can register in the middle of it)", strings.Join(inline, ", "))
+		return fmt.Errorf("the provisioning service still declares the links of %s, from before it was shared, but a shared service has its links as "+
+			"separate resources: set dropLinks to true for one `pulumi up`, which makes each link a resource (devices cannot register during it)", strings.Join(inline, ", "))
 	case len(lost) > 0 && t.Shared:
-		return fmt.Errorf("the update would drop the links of %s, which came after the last look at the provisioning service: "+
-			"`pulumi up --refresh` keeps them; to drop them, set dropLinks to true", strings.Join(lost, ", "))
+		return fmt.Errorf("the update would drop the links of %s, which were added since the last refresh of the provisioning service: "+
+			"run `pulumi up --refresh` to keep them, or set dropLinks to true to drop them", strings.Join(lost, ", "))
 	case len(lost) > 0:
-		return fmt.Errorf("the update would drop the links of %s, which others made, as this stack declares all links itself: "+
-			"set shared to true to let others link their hubs; to drop the links, set dropLinks to true", strings.Join(lost, ", "))
+		return fmt.Errorf("the update would drop the links of %s, which this stack does not declare: "+
+			"set shared to true to allow others to link their hubs, or set dropLinks to true to drop the links", strings.Join(lost, ", "))
 	case len(separate) > 0:
-		return fmt.Errorf("%s is linked by a resource of its own, from when the provisioning service was shared, and a service has one form of links alone: "+
-			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and run `pulumi up --refresh` without it, "+
-			"which declares them (no device can register in between)", strings.Join(separate, ", "))
+		return fmt.Errorf("%s is linked by a separate resource, from when the provisioning service was shared, but the service now declares its links: "+
+			"set shared back to true; or set dropLinks to true for one `pulumi up`, which removes those links, and then run `pulumi up --refresh` "+
+			"without it, which declares them (devices cannot register in between)", strings.Join(separate, ", "))
 	case len(gone) > 0:
-		return fmt.Errorf("the links of %s are gone since the last look at the provisioning service: run `pulumi up --refresh`", strings.Join(gone, ", "))
+		return fmt.Errorf("the links of %s were removed since the last refresh of the provisioning service: run `pulumi up --refresh`", strings.Join(gone, ", "))
 	}
 	return nil
 }
 
-// linksOf returns the connection strings of the links in the inputs of a service by the hubs' host names in lower case. One that a
-// preview does not know is of a hub that is not there yet, and left out.
+// linksOf returns the connection strings of the links in the inputs of a service, by the hubs' host names in lower case.
+// It leaves out links that a preview does not know, whose hubs do not exist yet.
 func linksOf(inputs resource.PropertyMap) map[string]string {
 	links := map[string]string{}
 	path, err := resource.ParsePropertyPath(linksPath)
@@ -96,7 +98,7 @@ func linksOf(inputs resource.PropertyMap) map[string]string {
 	return links
 }
 
-// open takes a value out of what marks it as a secret.
+// open returns the value inside a secret or an output.
 func open(value resource.PropertyValue) resource.PropertyValue {
 	for {
 		switch {

@@ -9,17 +9,17 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Manifest is a list of devices that get individual enrollments as one resource, since thousands of resources would be slow.
+// Manifest is a list of devices whose individual enrollments are one resource, since thousands of resources would be slow.
 type Manifest struct {
-	// file names a file of the project; text is the list itself. One of them is empty.
+	// file is the name of a file of the project, and text the list itself. One of them is empty.
 	file, text string
-	// prefix stands before the ids of the list; empty where the service is the stack's own.
+	// prefix precedes the ids of the list. It is empty if the stack owns the service.
 	prefix string
-	// entry is what a device has of which the list says no more than its id. Its keys are never set.
+	// entry holds the defaults for devices of which the list has only the id. Its keys are never set.
 	entry
 }
 
-// manifest reads where the list is; nil when there is none. What stands in it, the provider checks.
+// manifest reads the list or its file name, and returns nil without one. The provider checks the content of the list.
 func (r *reader) manifest(t *Topology) *Manifest {
 	const key = "manifest"
 	value := r.text(key, "")
@@ -45,8 +45,8 @@ func (r *reader) manifest(t *Topology) *Manifest {
 	return m
 }
 
-// notTwice refuses devices that `devices` and the manifest both declare. The provider would refuse them too, but not in the first preview of a
-// stack, where it is not asked: its configuration is not known yet.
+// notTwice rejects devices that both `devices` and the manifest declare. The provider rejects them too, but not in the
+// first preview of a stack, where the engine does not call it because its configuration is still unknown.
 func (r *reader) notTwice(t *Topology, prefix string, manifest []byte) {
 	const most = 20
 	listed := map[string]int{}
@@ -60,7 +60,7 @@ func (r *reader) notTwice(t *Topology, prefix string, manifest []byte) {
 			continue
 		}
 		if reported++; reported > most {
-			r.fault("manifest", "declares more of `devices`; only the first are listed")
+			r.fault("manifest", "declares more devices that `devices` declares too; only the first are listed")
 			return
 		}
 		r.fault("manifest", "%s is declared twice in this stack: %s declares it too; remove one of them",
@@ -68,7 +68,7 @@ func (r *reader) notTwice(t *Topology, prefix string, manifest []byte) {
 	}
 }
 
-// Args are the arguments of the set. A list in the configuration may hold keys, so it is a secret.
+// Args returns the arguments of the set. A list in the configuration is a secret, since it can contain keys.
 func (m *Manifest) Args(hubs Hubs) *azuredps.EnrollmentSetArgs {
 	defaults := azuredps.EnrollmentSetDefaultsArgs{AllocationPolicy: m.allocation(), IotHubs: m.hubHosts(hubs)}
 	if m.authority != nil {

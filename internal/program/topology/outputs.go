@@ -6,7 +6,7 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Export sets the stack's outputs: what a device and an operator need to know. What holds a key is a secret.
+// Export sets the stack's outputs, which devices and operators need. Outputs that contain a key are secrets.
 func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, fleet *azuredps.EnrollmentGroup) {
 	byName, operators := pulumi.Map{}, pulumi.StringMap{}
 	for _, h := range hubs {
@@ -14,7 +14,7 @@ func (t *Topology) Export(ctx *pulumi.Context, hubs Hubs, service Provisioning, 
 		operators[h.Name] = connectionString(h.Host, RoleOperator, h.keys[RoleOperator].Active)
 	}
 	for name, value := range map[string]pulumi.Input{
-		"idScope":              pulumi.Unsecret(service.idScope), // it lies beside keys, but is none
+		"idScope":              pulumi.Unsecret(service.idScope), // not secret, although its resource has secret keys
 		"serviceHost":          service.host,
 		"provisioningService":  service.ID,
 		"deviceHost":           pulumi.String("global." + t.serviceSuffix),

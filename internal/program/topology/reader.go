@@ -11,17 +11,17 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// Faults is everything that is wrong with a configuration.
+// Faults is the error that lists everything wrong with a configuration.
 type Faults struct {
 	Stack string
-	// List is never empty; each path is a configuration key as a user types it.
+	// List is never empty. Each path is a configuration key as a user types it.
 	List []enrollment.Fault
 }
 
-// Error lists the faults, one a line.
+// Error lists the errors, one per line.
 func (f Faults) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the configuration of stack %q cannot be used; nothing was changed", f.Stack)
+	fmt.Fprintf(&b, "invalid configuration of stack %q; nothing was changed", f.Stack)
 	for _, fault := range f.List {
 		fmt.Fprintf(&b, "\n  %s: %s", fault.Path, fault.Message)
 	}
@@ -29,37 +29,37 @@ func (f Faults) Error() string {
 	return b.String()
 }
 
-// reader reads configuration values and gathers the faults.
+// reader reads configuration values and collects their errors.
 type reader struct {
 	source Source
 	faults []enrollment.Fault
 }
 
 func (r *reader) fault(key, format string, args ...any) {
-	if enrollment.HoldsPrivateKey(key) { // put where a name belongs
+	if enrollment.HoldsPrivateKey(key) { // someone put a key where a name belongs
 		key, _, _ = strings.Cut(key, ".")
 	}
 	r.faults = append(r.faults, enrollment.Fault{Path: key, Message: fmt.Sprintf(format, args...)})
 }
 
-// file reads a file that the configuration names, where the source can.
+// file reads a file that the configuration names, if the source can read files.
 func (r *reader) file(name string) ([]byte, error) {
 	if files, ok := r.source.(Files); ok {
 		return files.File(name)
 	}
-	return nil, errors.New("no file can be read here")
+	return nil, errors.New("this source cannot read files")
 }
 
 func (r *reader) text(key, fallback string) string {
 	value, _ := r.source.Get(key)
-	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff")) // the mark is of a file that was piped in
+	value = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(value), "\ufeff")) // a piped file can begin with a byte order mark
 	if value == "" {
 		return fallback
 	}
 	return value
 }
 
-// choice returns the allowed value that equals the configured one without regard to letter case.
+// choice returns the allowed value that equals the configured one, ignoring letter case.
 func (r *reader) choice(key, fallback string, allowed ...string) string {
 	value := r.text(key, fallback)
 	if match, ok := fold(value, allowed); ok {
@@ -87,14 +87,14 @@ func (r *reader) truth(key string) bool {
 	return r.choice(key, "false", "true", "false") == "true"
 }
 
-// time returns a moment as configured, or "" when there is none.
+// time returns a configured time, or "" without one.
 func (r *reader) time(key string) string {
 	value := r.text(key, "")
 	if value == "" {
 		return ""
 	}
 	if _, err := time.Parse(time.RFC3339, value); err != nil {
-		r.fault(key, "%s is not a time as 2026-01-31T17:00:00Z", enrollment.Quote(value))
+		r.fault(key, "%s is not a time in the form 2026-01-31T17:00:00Z", enrollment.Quote(value))
 	}
 	return value
 }
@@ -108,8 +108,8 @@ func fold(value string, allowed []string) (string, bool) {
 	return "", false
 }
 
-// isTold reports whether something is said already of the key or of a part of it.
-func (r *reader) isTold(key string) bool {
+// isReported reports whether the key or a part of it already has an error.
+func (r *reader) isReported(key string) bool {
 	return slices.ContainsFunc(r.faults, func(f enrollment.Fault) bool {
 		rest, is := strings.CutPrefix(f.Path, key)
 		return is && (rest == "" || rest[0] == '.' || rest[0] == '[')

@@ -8,14 +8,14 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// purpose is the tag by which everything that this program makes is found again.
+// purpose is the tag that identifies every resource of this program.
 const purpose = "evenkeel"
 
-// Anchored replaces a resource whose location changes: hubs and provisioning services cannot move.
-var Anchored = pulumi.ReplaceOnChanges([]string{"location"})
+// FixedLocation replaces a resource whose location changes: hubs and provisioning services cannot move.
+var FixedLocation = pulumi.ReplaceOnChanges([]string{"location"})
 
-// Group are the arguments of the resource group. It alone carries the environment's lifetime, so that extending one changes one tag,
-// and what tells keel whose it is and whether it is to be kept.
+// Group returns the arguments of the resource group. Only the group has the tags with the environment's lifetime, owner
+// and protection, so that extending the lifetime changes one tag.
 func (t *Topology) Group() *resources.ResourceGroupArgs {
 	tags := t.tags()
 	for name, value := range map[string]string{"createdAt": t.createdAt, "expiresAt": t.expiresAt, "origin": t.origin, "keep": t.keep} {
@@ -26,7 +26,7 @@ func (t *Topology) Group() *resources.ResourceGroupArgs {
 	return &resources.ResourceGroupArgs{Location: pulumi.String(t.Location), Tags: tags}
 }
 
-// tags are the tags of every resource. Their values come from the stack's configuration alone.
+// tags returns the tags of every resource. Their values come only from the stack's configuration.
 func (t *Topology) tags() pulumi.StringMap {
 	tags := pulumi.StringMap{"purpose": pulumi.String(purpose), "stack": pulumi.String(t.Stack)}
 	if t.owner != "" {
@@ -35,7 +35,7 @@ func (t *Topology) tags() pulumi.StringMap {
 	return tags
 }
 
-// Service are the arguments of the provisioning service, with all hubs linked.
+// Service returns the arguments of the provisioning service, with all hubs linked.
 func (t *Topology) Service(group *resources.ResourceGroup, hubs Hubs, keys Keys) *devices.IotDpsResourceArgs {
 	var policies devices.SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArray
 	for _, role := range ServiceRoles {
@@ -57,8 +57,8 @@ func (t *Topology) Service(group *resources.ResourceGroup, hubs Hubs, keys Keys)
 	}
 }
 
-// inline are the links that the service itself declares: all, or none where stacks share it. Nothing is another thing than an empty
-// list, which unlinks every hub.
+// inline returns the links that the service itself declares: all of them, or nil if stacks share the service. An empty
+// list differs from nil: it unlinks every hub.
 func (t *Topology) inline(hubs Hubs) devices.IotHubDefinitionDescriptionArrayInput {
 	switch {
 	case !t.Shared:
@@ -69,8 +69,8 @@ func (t *Topology) inline(hubs Hubs) devices.IotHubDefinitionDescriptionArrayInp
 	return nil
 }
 
-// KeepsLinks leaves the links of a shared service as they were when its state was last refreshed: an update sends them back, their
-// keys masked, and so keeps them.
+// KeepsLinks keeps the links of a shared service as of the last refresh: an update sends them back with masked keys,
+// which Azure takes as unchanged.
 func (t *Topology) KeepsLinks() pulumi.ResourceOption {
 	if !t.Shared || t.DropLinks {
 		return pulumi.Composite()
@@ -78,8 +78,8 @@ func (t *Topology) KeepsLinks() pulumi.ResourceOption {
 	return pulumi.IgnoreChanges([]string{linksPath})
 }
 
-// Provider are the settings with which enrollments reach the provisioning service, and links Azure Resource Manager; on Local both lead
-// to the emulator.
+// Provider returns the settings with which enrollments reach the provisioning service, and links Azure Resource Manager.
+// On Local both are the emulator.
 func (t *Topology) Provider(service Provisioning) *azuredps.ProviderArgs {
 	args := &azuredps.ProviderArgs{Host: service.host}
 	if service.policy != "" {

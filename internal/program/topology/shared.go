@@ -12,22 +12,22 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// Existing is a provisioning service that another stack owns, and how this stack's enrollments reach it.
+// Existing is a provisioning service that another stack owns, with the credentials for this stack's enrollments.
 type Existing struct {
 	// ID is the Azure resource id; Subscription, Group and Name are its parts.
 	ID, Subscription, Group, Name string
-	// policy and key are a shared access policy of it; both empty to log in with Microsoft Entra ID.
+	// policy and key are a shared access policy of the service. Both are empty to log in with Microsoft Entra ID.
 	policy, key string
 }
 
-// existing reads which service the stack is to use, nil for one of its own.
+// existing reads which service the stack uses, and returns nil for its own service.
 func (r *reader) existing() *Existing {
 	const key = "provisioningService"
 	e := &Existing{ID: r.text(key, ""), policy: r.text("provisioningPolicy", ""), key: enrollment.CleanKey(r.text("provisioningKey", ""))}
 	if e.ID == "" {
 		for name, value := range map[string]string{"provisioningPolicy": e.policy, "provisioningKey": e.key} {
 			if value != "" {
-				r.fault(name, "belongs to an existing service, which `%s` names by its resource id", key)
+				r.fault(name, "is only for an existing service: set `%s` to its resource id", key)
 			}
 		}
 		return nil
@@ -38,7 +38,7 @@ func (r *reader) existing() *Existing {
 	}
 	e.Subscription, e.Group, e.Name = ServiceID(e.ID)
 	if (e.policy == "") != (e.key == "") {
-		r.fault("provisioningKey", "provisioningPolicy and provisioningKey are needed together, or neither to log in with Microsoft Entra ID")
+		r.fault("provisioningKey", "set both provisioningPolicy and provisioningKey, or neither to log in with Microsoft Entra ID")
 	}
 	if e.key != "" {
 		r.faults = append(r.faults, enrollment.CheckKey("provisioningKey", e.key)...)
@@ -46,7 +46,7 @@ func (r *reader) existing() *Existing {
 	return e
 }
 
-// ServiceID takes the resource id of a provisioning service apart; all parts of another text are empty.
+// ServiceID splits the resource id of a provisioning service. All parts are empty if id is not one.
 func ServiceID(id string) (subscription, group, name string) {
 	if len(enrollment.CheckServiceID("", id)) > 0 {
 		return "", "", ""
@@ -55,22 +55,22 @@ func ServiceID(id string) (subscription, group, name string) {
 	return parts[2], parts[4], parts[8]
 }
 
-// sharing reads whether others link their hubs to the stack's own service.
+// sharing reads whether others may link their hubs to the stack's service.
 func (r *reader) sharing(t *Topology) {
 	t.Shared, t.DropLinks = r.truth("shared"), r.truth("dropLinks")
 	if t.Existing != nil && t.Shared {
-		r.fault("shared", "a stack owns a service that others share, or uses one that `provisioningService` names, not both")
+		r.fault("shared", "a stack either shares its own service or uses the one in `provisioningService`: remove one of the settings")
 	}
 	if t.Existing != nil && t.DropLinks {
-		r.fault("dropLinks", "belongs to the stack that owns the service")
+		r.fault("dropLinks", "is a setting of the stack that owns the service")
 	}
 }
 
-// linked reports whether each hub is linked by a resource of its own, because stacks share one service.
+// linked reports whether each hub has a separate link resource, because stacks share the service.
 func (t *Topology) linked() bool { return t.Shared || t.Existing != nil }
 
-// Separate are the hubs that resources of their own link to the service: all where stacks share it, else none, since the service
-// declares them.
+// Separate returns the hubs that need a separate link resource: all if stacks share the service, otherwise none, since
+// the service declares its links.
 func (t *Topology) Separate(hubs Hubs) Hubs {
 	if t.linked() {
 		return hubs
@@ -78,7 +78,7 @@ func (t *Topology) Separate(hubs Hubs) Hubs {
 	return nil
 }
 
-// scoped is an id that is unlike those of other stacks at the same service.
+// scoped returns an id that does not collide with ids of other stacks at the same service.
 func (t *Topology) scoped(id string) string {
 	if id == "" {
 		return id
@@ -86,7 +86,7 @@ func (t *Topology) scoped(id string) string {
 	return t.prefix() + id
 }
 
-// prefix is what makes ids so; empty at a service of the stack's own.
+// prefix returns the prefix of such ids. It is empty if the stack owns the service.
 func (t *Topology) prefix() string {
 	if t.Existing == nil {
 		return ""
@@ -94,7 +94,7 @@ func (t *Topology) prefix() string {
 	return t.Stack + "-"
 }
 
-// login is how the provider reaches the emulator's Azure Resource Manager; Azure's own is known to it.
+// login is how the provider reaches the emulator's Azure Resource Manager. It needs none for Azure itself.
 type login struct {
 	ARM        string `json:"arm"`
 	TenantID   string `json:"tenantId"`
@@ -107,14 +107,14 @@ type login struct {
 func (r *reader) login(t *Topology) *login {
 	const key = "emulator"
 	value := r.text(key, "")
-	if value == "" || t.Target != Local { // a stack that shares no more still has links to remove
+	if value == "" || t.Target != Local { // a stack that no longer shares still has links to remove
 		if t.Target == Local && t.linked() {
 			r.fault(key, "a local stack that shares a provisioning service needs the emulator's login, which `keel up` and `keel exec` write")
 		}
 		return nil
 	}
 	var l login
-	if r.decode(key, value, &l); r.isTold(key) {
+	if r.decode(key, value, &l); r.isReported(key) {
 		return nil
 	}
 	address, err := url.Parse(l.ARM)
@@ -131,22 +131,22 @@ func (r *reader) login(t *Topology) *login {
 	return &l
 }
 
-// Provisioning is the service that the stack's devices register with: its own, or an existing one.
+// Provisioning is the service that the stack's devices register with: the stack's own or an existing one.
 type Provisioning struct {
 	// ID is the Azure resource id.
 	ID pulumi.StringInput
-	// Within ends with the service what lies in it, where both are the stack's own.
+	// Within makes resources inside the service end with it, if the stack owns both.
 	Within  pulumi.ResourceOption
 	group   pulumi.StringInput
 	name    pulumi.StringInput
 	host    pulumi.StringOutput
 	idScope pulumi.StringOutput
-	// policy is empty where Microsoft Entra ID is the way in.
+	// policy is empty if the provider logs in with Microsoft Entra ID.
 	policy string
 	key    pulumi.StringOutput
 }
 
-// Own describes the stack's own service.
+// Own returns the stack's own service.
 func (t *Topology) Own(group *resources.ResourceGroup, dps *devices.IotDpsResource, keys Keys) Provisioning {
 	return Provisioning{
 		ID: dps.ID().ToStringOutput(), Within: pulumi.DeletedWith(dps), group: group.Name, name: dps.Name, host: pulumi.Sprintf("%s.%s", dps.Name, t.serviceSuffix), idScope: dps.Properties.IdScope(),
@@ -154,12 +154,12 @@ func (t *Topology) Own(group *resources.ResourceGroup, dps *devices.IotDpsResour
 	}
 }
 
-// Question asks Azure for the existing service.
-func (e *Existing) Question() devices.LookupIotDpsResourceOutputArgs {
+// Lookup are the arguments that read the existing service from Azure.
+func (e *Existing) Lookup() devices.LookupIotDpsResourceOutputArgs {
 	return devices.LookupIotDpsResourceOutputArgs{ResourceGroupName: pulumi.String(e.Group), ProvisioningServiceName: pulumi.String(e.Name)}
 }
 
-// Found describes the existing service. Its host name comes from its id, which every preview knows.
+// Found returns the existing service. Its host name comes from its id, which every preview knows.
 func (t *Topology) Found(answer devices.LookupIotDpsResourceResultOutput) Provisioning {
 	return Provisioning{
 		ID: pulumi.String(t.Existing.ID), Within: pulumi.Composite(), group: pulumi.String(t.Existing.Group), name: pulumi.String(t.Existing.Name), host: pulumi.Sprintf("%s.%s", t.Existing.Name, t.serviceSuffix), idScope: answer.Properties().IdScope(),
@@ -167,7 +167,7 @@ func (t *Topology) Found(answer devices.LookupIotDpsResourceResultOutput) Provis
 	}
 }
 
-// LinkTo are the arguments of one hub's link to a service that stacks share.
+// LinkTo returns the arguments of a hub's link to a shared service.
 func (h LinkedHub) LinkTo(service Provisioning) *azuredps.LinkedHubArgs {
 	return &azuredps.LinkedHubArgs{
 		ProvisioningServiceId: service.ID, HubHostName: h.Host, Location: pulumi.String(h.Location),

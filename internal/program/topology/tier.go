@@ -10,15 +10,15 @@ import (
 // skuPath is the property of a hub that names its sku.
 const skuPath = "sku.name"
 
-// CheckTier compares an update of a hub, by its inputs before and after. Azure keeps the tier of a hub, but for basic
-// to standard ("Choose the right IoT Hub tier and size"), so the error says how to make the hub anew.
+// CheckTier compares an update of a hub, given as its inputs before and after. Azure does not change the tier of a hub,
+// except from basic to standard ("Choose the right IoT Hub tier and size"). The error explains how to recreate the hub.
 func CheckTier(hub string, before, after resource.PropertyMap) error {
 	from, to := skuOf(before), skuOf(after)
 	if from == "" || to == "" || from[0] == to[0] || from[0] == 'B' && to[0] == 'S' {
 		return nil
 	}
 	return fmt.Errorf(
-		"%s cannot go from sku %s to %s: Azure keeps the tier of a hub (only basic becomes standard). Make the hub again, without its devices: "+
+		"%s cannot change from sku %s to %s: Azure changes the tier of a hub only from basic to standard. Recreate the hub, which deletes its devices: "+
 			"`keel hub remove %s --up`, then `keel hub remove %s --undo --up`",
 		hub,
 		from,
@@ -28,7 +28,7 @@ func CheckTier(hub string, before, after resource.PropertyMap) error {
 	)
 }
 
-// skuOf is the sku in the inputs of a hub in capital letters; empty where it is not known.
+// skuOf returns the sku in the inputs of a hub in upper case, or "" if it is unknown.
 func skuOf(inputs resource.PropertyMap) string {
 	path, err := resource.ParsePropertyPath(skuPath)
 	if err != nil {

@@ -1,8 +1,9 @@
-// Package topology turns the configuration of a stack into the arguments of its resources: names, policies, links, enrollments and
-// outputs. It checks everything at once and names each fault by its configuration key, before the first resource is registered.
+// Package topology turns the configuration of a stack into the arguments of its resources: names, policies, links,
+// enrollments and outputs. It checks the whole configuration before the program registers the first resource, and
+// reports every error with its configuration key.
 //
-// Everything here is a pure function of the configuration. It registers no resource and reads no clock, environment, file or network:
-// two people who look at one stack see the same preview.
+// Everything here is a pure function of the configuration. It registers no resource and reads no clock, environment
+// variable, file or network, so two people who preview the same stack see the same result.
 package topology
 
 import (
@@ -11,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/azure/domain"
 )
 
 // Targets of a stack.
@@ -21,40 +24,40 @@ const (
 	Azure = "azure"
 )
 
-// Topology is what a stack's configuration asks for, checked.
+// Topology is the validated configuration of a stack.
 type Topology struct {
-	// Stack is the Pulumi stack's name; it goes into the tags.
+	// Stack is the name of the Pulumi stack. Every resource carries it as a tag.
 	Stack string
 	// Target is Local or Azure.
 	Target string
-	// Location is the Azure region of everything that names none of its own.
+	// Location is the Azure region of every resource that does not set another one.
 	Location string
 	// Policy is the allocation policy of the provisioning service: Hashed, GeoLatency or Static.
 	Policy string
-	// Hubs are the hubs to declare, in order; removed ones are not among them.
+	// Hubs are the hubs to declare, in order, without removed ones.
 	Hubs []Hub
-	// Fleet is the enrollment group that lets any number of devices in.
+	// Fleet is the enrollment group. Any number of devices can register with it.
 	Fleet Group
-	// Devices are the devices with an individual enrollment, in order.
+	// Devices are the individual enrollments, in order.
 	Devices []Device
 	// Manifest lists further devices with individual enrollments; nil for none.
 	Manifest *Manifest
-	// Attestation is how the devices prove themselves: SymmetricKey or X509.
+	// Attestation is how devices authenticate: SymmetricKey or X509.
 	Attestation string
 	// Authority signs the devices' certificates; nil unless Attestation is X509.
 	Authority *Authority
 	// Existing is the provisioning service that the stack uses instead of one of its own; nil otherwise.
 	Existing *Existing
-	// Shared says that other stacks link their hubs to the stack's own service.
+	// Shared allows other stacks to link their hubs to this stack's service.
 	Shared bool
-	// DropLinks lets an update of the stack's own service drop the links that others made.
+	// DropLinks allows an update of this stack's service to drop links that others made.
 	DropLinks bool
-	// Endpoint and CAFile lead to the emulator on Local: an https URL, and the file of the CA that it trusts. Empty on Azure.
+	// Endpoint is the https URL of the emulator and CAFile the PEM file of its CA. Both are empty on Azure.
 	Endpoint, CAFile string
 	// SecretFile holds the emulator's client secret on Local.
 	SecretFile string
 
-	emulator      *login         // nil where nothing logs in to the emulator
+	emulator      *login         // nil if nothing logs in to the emulator
 	rotations     map[string]int // by role
 	owner         string
 	createdAt     string
@@ -65,18 +68,18 @@ type Topology struct {
 	serviceSuffix string
 }
 
-// Source gives configuration values by key, without a namespace. Objects and lists come as JSON, as Pulumi passes them.
+// Source returns configuration values by key, without a namespace. Objects and lists are JSON, as Pulumi passes them.
 type Source interface {
 	Get(key string) (value string, ok bool)
 }
 
-// Load reads and checks the configuration of the stack that is being deployed. Files that it names are read by readFile.
+// Load reads and checks the configuration of the stack being deployed. It reads the files named there with readFile.
 func Load(ctx *pulumi.Context, readFile func(name string) ([]byte, error)) (*Topology, error) {
 	return Parse(stackConfig{ctx, readFile}, ctx.Stack())
 }
 
-// stackConfig reads the stack's configuration in the project's own namespace, whatever the project is called. It reads the raw
-// values, secret ones too: what is secret by nature is wrapped again where it becomes an argument.
+// stackConfig reads the stack's configuration in the project's namespace, under any project name. It reads raw values,
+// including secrets; code that turns a secret into an argument marks it as secret again.
 type stackConfig struct {
 	ctx      *pulumi.Context
 	readFile func(name string) ([]byte, error)
@@ -88,7 +91,7 @@ func (c stackConfig) Get(key string) (string, bool) {
 
 func (c stackConfig) File(name string) ([]byte, error) { return c.readFile(name) }
 
-// Parse reads and checks a configuration. The error is a Faults with everything that is wrong.
+// Parse reads and checks a configuration. Its error is a Faults that lists everything wrong with it.
 func Parse(source Source, stack string) (*Topology, error) {
 	r := &reader{source: source}
 	t := &Topology{
@@ -106,8 +109,8 @@ func Parse(source Source, stack string) (*Topology, error) {
 		expiresAt:     r.time("expiresAt"),
 		origin:        r.text("origin", ""),
 		keep:          r.text("keep", ""),
-		hubSuffix:     r.text("hubSuffix", "azure-devices.net"),
-		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
+		hubSuffix:     r.text("hubSuffix", domain.Hub),
+		serviceSuffix: r.text("serviceSuffix", domain.Service),
 	}
 	t.Hubs = r.hubs(t.Location)
 	t.Existing = r.existing()
@@ -116,7 +119,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 	t.Authority = r.authority(t.Attestation, stack)
 	t.Fleet = r.group(t)
 	if t.Attestation == X509 && (t.Fleet.primary != "" || t.Fleet.secondary != "") {
-		r.fault("enrollmentGroup", "has keys, but attestation x509 lets devices in by their certificates: leave the keys out")
+		r.fault("enrollmentGroup", "has keys, but with attestation x509 devices authenticate by certificate: remove the keys")
 	}
 	t.Devices = r.devices(t)
 	t.Manifest = r.manifest(t)
@@ -127,17 +130,17 @@ func Parse(source Source, stack string) (*Topology, error) {
 	return t, nil
 }
 
-// target checks what belongs to one target only.
+// target checks settings that only one target has.
 func (r *reader) target(t *Topology) {
 	switch {
 	case t.Target == Local && (t.Endpoint == "" || t.CAFile == ""):
 		r.fault("endpoint", "a local stack needs the emulator's address and CA file, which `keel up` and `keel exec` write")
 	case t.Target == Azure && t.Endpoint != "":
-		r.fault("endpoint", "leads to an emulator, but the target is azure: `pulumi config rm endpoint`, or choose target local")
+		r.fault("endpoint", "is the address of an emulator, but the target is azure: run `pulumi config rm endpoint`, or set target to local")
 	case t.Target == Azure && t.CAFile != "":
-		r.fault("caFile", "belongs to an emulator, but the target is azure: `pulumi config rm caFile`, or choose target local")
+		r.fault("caFile", "belongs to an emulator, but the target is azure: run `pulumi config rm caFile`, or set target to local")
 	case t.Target == Azure && t.SecretFile != "":
-		r.fault("secretFile", "belongs to an emulator, but the target is azure: `pulumi config rm secretFile`, or choose target local")
+		r.fault("secretFile", "belongs to an emulator, but the target is azure: run `pulumi config rm secretFile`, or set target to local")
 	}
 }
 
