@@ -12,21 +12,23 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// dayHeading is that of the README's section whose commands are run.
+// dayPage and dayHeading name the section whose commands are run.
+const dayPage = "docs/how-to/environments.md"
+
 const dayHeading = "## A day"
 
-// TestTheREADMEsDay runs every command of the README's story of a day, in one shell each and in their order, and looks at what the
+// TestTheDocumentedDay runs every command of the story of a day, in one shell each and in their order, and looks at what the
 // environment is like after those that change it.
-func TestTheREADMEsDay(t *testing.T) {
+func TestTheDocumentedDay(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
 	after := map[string]func(t *testing.T, s shownState){
 		"keel up --ttl 10h":          func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
-		"keel devices provision":     func(t *testing.T, s shownState) { wantState(t, s, 2, 200) },
+		"keel devices provision":     func(t *testing.T, s shownState) { wantState(t, s, 2, 202) },
 		"keel reset --yes":           func(t *testing.T, s shownState) { wantState(t, s, 2, 0) },
-		"keel up --hubs 3":           func(t *testing.T, s shownState) { wantState(t, s, 3, 100) },
+		"keel up --hubs 3":           func(t *testing.T, s shownState) { wantState(t, s, 3, 102) },
 		"keel hub drain hub-1 --up":  func(t *testing.T, s shownState) { wantDrained(t, s) },
-		"keel hub remove hub-1 --up": func(t *testing.T, s shownState) { wantState(t, s, 2, 300) },
+		"keel hub remove hub-1 --up": func(t *testing.T, s shownState) { wantState(t, s, 2, 302) },
 	}
 	for _, command := range dayCommands(t) {
 		cmd := bounded(t, "sh", "-e", "-c", command)
@@ -44,7 +46,7 @@ func TestTheREADMEsDay(t *testing.T) {
 		}
 	}
 	for command := range after {
-		t.Errorf("the README's day has no %q, which is looked at here", command)
+		t.Errorf("the documented day has no %q, which is looked at here", command)
 	}
 	if _, err := own.EmulatorStatus(checkout); err == nil {
 		t.Error("the emulator runs on after the day")
@@ -54,13 +56,13 @@ func TestTheREADMEsDay(t *testing.T) {
 // dayCommands reads the commands of the section, without their comments.
 func dayCommands(t *testing.T) (commands []string) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(checkout, "README.md"))
+	text, err := os.ReadFile(filepath.Join(checkout, filepath.FromSlash(dayPage)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, section, found := strings.Cut(string(text), "\n"+dayHeading+"\n")
 	if !found {
-		t.Fatalf("README.md has no section %q", dayHeading)
+		t.Fatalf("%s has no section %q", dayPage, dayHeading)
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	inside := false

@@ -5,11 +5,11 @@
 //	hub, err := dpsdevice.Connect(ctx, dpsdevice.HubOptions{Host: registration.Hub, DeviceID: registration.DeviceID, Credential: ...})
 //	err = hub.Send(ctx, []byte(`{"temperature":21}`), nil)
 //
-// It speaks to Azure unless Network leads the same host names elsewhere. It has no TPM, no AMQP, no modules and no methods, and it
-// does not connect again by itself when a connection is lost.
+// It connects to Azure unless Network maps the same host names to other addresses. It has no TPM, no AMQP, no modules
+// and no direct methods, and it does not reconnect when a connection is lost.
 //
 // Sources: "Communicate with DPS using the MQTT protocol", "Communicate with an IoT hub using the MQTT protocol" and the device API
-// 2021-10-01 in the Azure documentation; the api-versions sent are those of the current device SDKs.
+// 2021-10-01 in the Azure documentation.
 package dpsdevice
 
 import (
@@ -29,9 +29,10 @@ import (
 // GlobalHost is where devices of every provisioning service register: global.azure-devices-provisioning.net.
 const GlobalHost = domain.GlobalHost
 
-// The api-versions that the current device SDKs send.
+// The api-versions that device SDKs send. Those that register with 2019-03-31 are never told that a device was
+// reprovisioned, which Registration.Substatus reports.
 const (
-	registrationVersion = "2019-03-31"
+	registrationVersion = "2021-06-01"
 	hubVersion          = "2021-04-12"
 )
 
@@ -43,7 +44,7 @@ const (
 	mqttPort    = 8883
 )
 
-// Credential is how a device proves who it is: by a symmetric key or by a certificate.
+// Credential is how a device authenticates: with a symmetric key or with a certificate.
 type Credential struct {
 	key         string
 	certificate *tls.Certificate
@@ -62,7 +63,7 @@ func (c Credential) check() error {
 	return nil
 }
 
-// password is the SAS token for a resource, or "" where the certificate speaks.
+// password returns the SAS token for a resource, or "" for a certificate.
 func (c Credential) password(resource, keyName string, now time.Time) (string, error) {
 	if c.certificate != nil {
 		return "", nil
@@ -70,8 +71,8 @@ func (c Credential) password(resource, keyName string, now time.Time) (string, e
 	return sas.New(resource, keyName, c.key, now.Add(tokenLifetime))
 }
 
-// Network leads Azure's host names elsewhere. The names stay what they are in TLS, in headers, in user names and in signatures. The
-// zero value is Azure itself.
+// Network maps Azure's host names to other addresses. The names stay what they are in TLS, in headers, in user names
+// and in signatures. The zero value is Azure itself.
 type Network struct {
 	// Address returns the host:port to dial for a host and port of Azure. Nil dials them as they are.
 	Address func(host string, port int) string

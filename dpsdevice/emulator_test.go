@@ -110,7 +110,7 @@ func (f *field) options(id string, c dpsdevice.Credential, by dpsdevice.Transpor
 // enroll makes an individual enrollment.
 func (f *field) enroll(id string, a *dpsservice.Attestation) {
 	f.t.Helper()
-	must(f.service.Individuals().Put(f.t.Context(), id, dpsservice.IndividualEnrollment{RegistrationID: id, Entry: dpsservice.Entry{Attestation: a}}, ""))(f.t)
+	must(f.service.Individuals().Put(f.t.Context(), id, dpsservice.Enrollment{ID: id, Attestation: a}, ""))(f.t)
 }
 
 func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
@@ -122,8 +122,8 @@ func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
 	f.enroll("by-certificate", &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{
 		ClientCertificates: &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: pemText}},
 	}})
-	must(f.service.Groups().Put(t.Context(), "group", dpsservice.EnrollmentGroup{EnrollmentGroupID: "group", Entry: dpsservice.Entry{
-		Attestation: &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}},
+	must(f.service.Groups().Put(t.Context(), "group", dpsservice.Enrollment{ID: "group", Attestation: &dpsservice.Attestation{
+		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key},
 	}}, ""))(t)
 	derived := must(sas.DeriveDeviceKey(key, "of-group"))(t)
 	for id, credential := range map[string]dpsdevice.Credential{

@@ -78,7 +78,7 @@ func (h *httpsRegistrar) do(ctx context.Context, method, path string, body []byt
 	return answer{response.StatusCode, seconds(response.Header.Get("Retry-After")), text}, nil
 }
 
-// seconds reads a delay in seconds; negative when there is none.
+// seconds parses a delay in seconds. It returns a negative number for an empty or invalid one.
 func seconds(text string) time.Duration {
 	n, err := strconv.Atoi(strings.TrimSpace(text))
 	if err != nil || n < 0 {

@@ -106,7 +106,7 @@ func (s *session) explain(err error) error {
 	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
-// request publishes to the topic that topic makes of a fresh request id, and waits for the answer.
+// request publishes to the topic that topic returns for a new request id, and waits for the answer.
 func (s *session) request(ctx context.Context, topic func(id string) string, payload []byte) (reply, error) {
 	id, answered := rand.Text(), make(chan reply, 1)
 	s.mu.Lock()

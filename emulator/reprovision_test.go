@@ -27,7 +27,8 @@ func TestReprovisioning(t *testing.T) {
 	tests := []struct {
 		name, policy, version string
 		// to is the hub that the entry names the second time; the first time it is hub1.
-		to        string
+		to string
+		// substatus is the one of the record; devices of versions before 2019-04-15 are told initialAssignment.
 		substatus string
 		on        string
 		changed   bool // the twin is as the device left it
@@ -62,10 +63,17 @@ func TestReprovisioning(t *testing.T) {
 				t.Fatalf("%s: change the twin: got %d %v", test.name, status, body)
 			}
 			entry(test.to)
+			told := test.substatus
+			if d.apiVersion() < "2019-04-15" {
+				told = "initialAssignment"
+			}
 			got := register(y, d)
-			if got.status != 200 || got.state("substatus") != test.substatus || got.state("assignedHub") != test.on {
-				t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, test.substatus, test.on)
+			if got.status != 200 || got.state("substatus") != told || got.state("assignedHub") != test.on {
+				t.Errorf("%s over %s: got %v, want %s on %s", test.name, name, got, told, test.on)
 				continue
+			}
+			if record := y.service("GET", "/registrations/"+id, ""); record["substatus"] != test.substatus {
+				t.Errorf("%s over %s: got the record %v, want %s", test.name, name, record, test.substatus)
 			}
 			if test.changed {
 				y.twinOf(test.on, id, changedTags, changedDesired)

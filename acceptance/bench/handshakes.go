@@ -3,9 +3,8 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -25,13 +24,13 @@ import (
 // patience is how long a connection may take.
 const patience = 30 * time.Second
 
-// issue makes a certificate as the emulator does: ECDSA P-256, sent with the root that signed it.
+// issue makes a certificate as the emulator does: RSA with 2048 bits, sent with the root that signed it.
 func issue(data string) (tls.Certificate, error) {
 	root, err := tls.LoadX509KeyPair(filepath.Join(data, "ca.pem"), filepath.Join(data, "ca-key.pem"))
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("read the emulator's CA: %w", err)
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		return tls.Certificate{}, err
 	}

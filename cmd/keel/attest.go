@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"evenkeel/dpsdevice"
+	"evenkeel/dpsservice"
 	"evenkeel/internal/fleet/deviceca"
 	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/environment"
@@ -71,6 +73,28 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 		}
 		return dpsdevice.X509(pair), nil
 	}, nil
+}
+
+// enrolledBy returns the attestation of a device's individual enrollment, or nil for one that comes in by the group;
+// and for the latter the authority of the group's certificates, or nil where that is not the environment's own.
+func (o outputs) enrolledBy(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
+	client, err := o.service(e.Endpoints)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for the enrollment of %q: %w", id, err)
+	}
+	defer client.Close()
+	entry, err := client.Individuals().Get(ctx, id)
+	if err == nil {
+		return entry.Attestation, nil, nil
+	}
+	if !errors.Is(err, dpsservice.ErrNotFound) {
+		return nil, nil, fmt.Errorf("look for the enrollment of %q: %w", id, err)
+	}
+	authority, err := deviceca.Open(e.Folder.DeviceAuthority(e.Stack), time.Now())
+	if err != nil || thumbprint(authority.PEM()) != o.DeviceAuthority {
+		return nil, nil, err
+	}
+	return nil, authority, nil
 }
 
 // thumbprint is the SHA-256 thumbprint of a certificate as the stack's outputs have it.

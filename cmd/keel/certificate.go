@@ -1,16 +1,22 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/fleet/deviceca"
@@ -87,7 +93,7 @@ func newDeviceCert(a *app) *cobra.Command {
 	var renew bool
 	cmd := &cobra.Command{
 		Use:   "cert DEVICE",
-		Short: "Make the certificate with which a device proves itself",
+		Short: "Make the certificate with which a device authenticates",
 		Long: "Make a certificate for a device and its key, signed by the authority of the environment's devices, and print the names of\n" +
 			"the files: DEVICE-cert.pem, the device's certificate and that of the authority, and DEVICE-key.pem, which is a secret.\n" +
 			"A certificate that is there already and good for two more months is kept. It lets a device in once its authority, or\n" +
@@ -128,18 +134,9 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 	if out, err = filepath.Abs(out); err != nil {
 		return fmt.Errorf("make the certificate of %q: %w", device, err)
 	}
-	made := issued{Device: device, CertFile: filepath.Join(out, device+"-cert.pem"), KeyFile: filepath.Join(out, device+"-key.pem")}
-	now := time.Now()
-	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
-	switch {
-	case err == nil && pair.Leaf.NotAfter.Sub(now) > renewal && !renew:
-		made.Expires, made.Kept = pair.Leaf.NotAfter.UTC(), true
-	case err == nil || errors.Is(err, fs.ErrNotExist):
-		if made.Expires, err = issue(folder.DeviceAuthority(a.stack), made, now); err != nil {
-			return err
-		}
-	default:
-		return hint.To(fmt.Errorf("read the certificate of %q: %w", device, err), "remove %s and %s to have them made anew", made.CertFile, made.KeyFile)
+	made, err := keepOrIssue(folder.DeviceAuthority(a.stack), certificateFiles(out, device), renew, time.Now())
+	if err != nil {
+		return err
 	}
 	if a.json {
 		return a.printJSON(made)
@@ -149,6 +146,62 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 		row("key", made.KeyFile)
 		row("expires", made.Expires.Local().Format(time.DateTime))
 	})
+}
+
+// certificateFiles names the files of a device's certificate in a folder.
+func certificateFiles(folder, device string) issued {
+	return issued{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
+}
+
+// leaf returns the device's certificate, or nil where there are no files of a certificate and its key.
+func (i issued) leaf() *x509.Certificate {
+	pair, err := tls.LoadX509KeyPair(i.CertFile, i.KeyFile)
+	if err != nil {
+		return nil
+	}
+	return pair.Leaf
+}
+
+// signedBy reports whether the certificate in the files is of that authority.
+func (i issued) signedBy(authority *deviceca.Authority) bool {
+	block, _ := pem.Decode(authority.PEM())
+	leaf := i.leaf()
+	if leaf == nil || block == nil {
+		return false
+	}
+	root, err := x509.ParseCertificate(block.Bytes)
+	return err == nil && leaf.CheckSignatureFrom(root) == nil
+}
+
+// enrolled reports whether the certificate in the files is one of those that an individual enrollment names.
+func (i issued) enrolled(by *dpsservice.Attestation) bool {
+	leaf := i.leaf()
+	if leaf == nil || by == nil || by.X509 == nil || by.X509.ClientCertificates == nil {
+		return false
+	}
+	sum := sha256.Sum256(leaf.Raw)
+	for _, c := range []*dpsservice.X509Certificate{by.X509.ClientCertificates.Primary, by.X509.ClientCertificates.Secondary} {
+		if c != nil && c.Info != nil && strings.EqualFold(c.Info.SHA256Thumbprint, hex.EncodeToString(sum[:])) {
+			return true
+		}
+	}
+	return false
+}
+
+// keepOrIssue returns the certificate in the files when it is good for long enough, unless renew asks for another, or
+// else makes one.
+func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issued, error) {
+	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
+	switch {
+	case err == nil && pair.Leaf.NotAfter.Sub(now) > renewal && !renew:
+		made.Expires, made.Kept = pair.Leaf.NotAfter.UTC(), true
+		return made, nil
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		made.Expires, err = issue(authority, made, now)
+		return made, err
+	}
+	return made, hint.To(fmt.Errorf("read the certificate of %q: %w", made.Device, err),
+		"remove %s and %s, and run the command again to make new ones", made.CertFile, made.KeyFile)
 }
 
 // issue makes a certificate and writes it and its key.

@@ -21,8 +21,8 @@ import (
 	"syscall"
 	"time"
 
-	"evenkeel/internal/azure/domain"
 	"evenkeel/emulator"
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"

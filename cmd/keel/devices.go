@@ -28,7 +28,9 @@ const maxFailures = 5
 
 func newDevices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "devices", Short: "Send devices through the provisioning service, and look at them",
+		Use: "devices", Short: "Register devices, and show where they are",
+		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the keys and\n" +
+			"certificates with which they authenticate.",
 		Example: "  keel devices provision\n  keel devices status",
 	}
 	group(cmd)
@@ -36,10 +38,11 @@ func newDevices(a *app) *cobra.Command {
 	var protocol string
 	provision := &cobra.Command{
 		Use:   "provision",
-		Short: "Register devices of the enrollment group and show how they spread over the hubs",
+		Short: "Register the stack's devices and show how they spread over the hubs",
 		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the group's, or with\n" +
-			"certificates of the environment's authority where the stack has attestation x509, and connect each to the hub it was\n" +
-			"assigned to. Run again, the devices keep their hubs.",
+			"certificates of the environment's authority when the stack has attestation x509, and connect each to its assigned hub.\n" +
+			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their hubs. A device\n" +
+			"whose key or certificate keel cannot use is skipped, with the reason. Run again, all devices keep their hubs.",
 		Example: "  keel devices provision\n  keel devices provision --protocol https\n  keel devices provision --count 1000 --parallel 32 --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,11 +56,11 @@ func newDevices(a *app) *cobra.Command {
 			return a.provision(cmd.Context(), count, parallel, transport)
 		},
 	}
-	provision.Flags().IntVar(&count, "count", 200, "how many devices")
+	provision.Flags().IntVar(&count, "count", 200, "how many devices of the enrollment group")
 	provision.Flags().IntVar(&parallel, "parallel", 16, "how many at a time")
 	provision.Flags().StringVar(&protocol, "protocol", "mqtt", "how they register: mqtt or https; hubs are reached over MQTT")
 	a.addJSON(provision)
-	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a))
+	cmd.AddCommand(provision, newDeviceKey(a), newDeviceStatus(a), newDeviceCA(a), newDeviceCert(a), newDeviceToken(a))
 	return cmd
 }
 
@@ -78,6 +81,9 @@ type fleet struct {
 	failed     int
 	complaints []failure
 	code       int // of the first refusal: the service's own, or over MQTT, where there is none, the status
+
+	declared []declaredDevice // with individual enrollments; each is written by one worker
+	sets     []declaredSet
 }
 
 // failure is a device that did not get to its hub.
@@ -113,7 +119,11 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("provision devices: %w", err)
 	}
-	if err := a.report(f, time.Since(begun)); err != nil {
+	took := time.Since(begun)
+	if err := f.provisionDeclared(ctx, e, parallel); err != nil {
+		return fmt.Errorf("provision devices: %w", err)
+	}
+	if err := a.report(f, took); err != nil {
 		return err
 	}
 	if f.failed > 0 {
@@ -121,7 +131,7 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		if f.code != 0 {
 			advice = fmt.Sprintf("what that code means: keel doctor %d; the emulator's log: keel emulator logs", f.code)
 		}
-		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count), "%s", advice)
+		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count+len(f.declared)), "%s", advice)
 	}
 	if !a.json {
 		also := a.also()
@@ -165,30 +175,42 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 
 // provision registers one device and connects it to its hub.
 func (f *fleet) provision(ctx context.Context, id string) {
-	registration, err := f.run(ctx, id)
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	credential, err := f.credential(id)
 	if err != nil {
-		f.failed++
-		if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
-			f.code = cmp.Or(refusal.Code, refusal.Status)
-		}
-		if len(f.complaints) < maxFailures {
-			f.complaints = append(f.complaints, failure{id, err.Error()})
-		}
+		f.fail(id, err)
 		return
 	}
+	registration, err := f.run(ctx, id, credential)
+	if err != nil {
+		f.fail(id, err)
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.count(id, registration)
+}
+
+// fail notes that a device did not get to its hub.
+func (f *fleet) fail(id string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failed++
+	if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
+		f.code = cmp.Or(refusal.Code, refusal.Status)
+	}
+	if len(f.complaints) < maxFailures {
+		f.complaints = append(f.complaints, failure{id, err.Error()})
+	}
 }
 
 // count notes where a device went, and whether it was there before.
 func (f *fleet) count(id string, registration dpsdevice.Registration) {
 	f.hubs[hostKey(registration.Hub)]++
 	f.substatus[registration.Substatus]++
-	switch before := f.before[strings.ToLower(id)]; {
-	case before == "":
+	switch outcome(f.before[strings.ToLower(id)], registration.Hub) {
+	case resultNew:
 		f.fresh++
-	case hostKey(before) == hostKey(registration.Hub):
+	case resultKept:
 		f.kept++
 	default:
 		f.moved++
@@ -203,11 +225,13 @@ const (
 
 // run registers a device and connects it, and does so again when somebody else was at it as the same device: that ends
 // the connection of the first, and may have the service forget its operation.
-func (f *fleet) run(ctx context.Context, id string) (registration dpsdevice.Registration, err error) {
+func (f *fleet) run(
+	ctx context.Context, id string, credential dpsdevice.Credential,
+) (registration dpsdevice.Registration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for try := 1; ; try++ {
-		if registration, err = f.try(ctx, id); err == nil || try == maxTries || !isWorthRetrying(err) {
+		if registration, err = f.try(ctx, id, credential); err == nil || try == maxTries || !isWorthRetrying(err) {
 			return registration, err
 		}
 		// By chance, so that two runs do not go on in step.
@@ -229,11 +253,8 @@ func isWorthRetrying(err error) bool {
 	return errors.Is(err, dpsdevice.ErrLost) || errors.As(err, &refusal) && refusal.Code == noOperation
 }
 
-func (f *fleet) try(ctx context.Context, id string) (dpsdevice.Registration, error) {
-	credential, err := f.credential(id)
-	if err != nil {
-		return dpsdevice.Registration{}, err
-	}
+// try is one try.
+func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
 	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
 		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Transport: f.transport,
 		Network: f.network,
@@ -253,17 +274,20 @@ func (f *fleet) try(ctx context.Context, id string) (dpsdevice.Registration, err
 
 // result is what `devices provision` prints as JSON.
 type result struct {
-	Devices    int            `json:"devices"`
-	New        int            `json:"new"`
-	Kept       int            `json:"kept"`
-	Moved      int            `json:"moved"`
-	Failed     int            `json:"failed"`
-	Seconds    float64        `json:"seconds"`
-	Policy     string         `json:"allocationPolicy"`
-	Substatus  map[string]int `json:"substatus"`
-	Hubs       []spread.Hub   `json:"hubs"`
-	Failures   []failure      `json:"failures,omitempty"`
-	Allocation string         `json:"allocation"`
+	Devices   int            `json:"devices"`
+	New       int            `json:"new"`
+	Kept      int            `json:"kept"`
+	Moved     int            `json:"moved"`
+	Failed    int            `json:"failed"`
+	Seconds   float64        `json:"seconds"`
+	Policy    string         `json:"allocationPolicy"`
+	Substatus map[string]int `json:"substatus"`
+	Hubs      []spread.Hub   `json:"hubs"`
+	// Enrollments are the devices with individual enrollments. The figures above count those of the group; Failed, both.
+	Enrollments    []declaredDevice `json:"enrollments,omitempty"`
+	EnrollmentSets []declaredSet    `json:"enrollmentSets,omitempty"`
+	Failures       []failure        `json:"failures,omitempty"`
+	Allocation     string           `json:"allocation"`
 }
 
 // hashNote stands wherever a split is shown.
@@ -274,7 +298,7 @@ func (a *app) report(f *fleet, took time.Duration) error {
 	if a.json {
 		return a.printJSON(result{
 			f.fresh + f.kept + f.moved, f.fresh, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
-			f.complaints, hashNote,
+			f.declared, f.sets, f.complaints, hashNote,
 		})
 	}
 	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
@@ -283,6 +307,9 @@ func (a *app) report(f *fleet, took time.Duration) error {
 		return err
 	}
 	fmt.Fprintln(a.stdout, hashNote)
+	if err := f.printDeclared(a.stdout); err != nil {
+		return err
+	}
 	for _, c := range f.complaints {
 		a.say("%s: %s", c.Device, c.Error)
 	}

@@ -19,6 +19,8 @@ func newEnv(a *app) *cobra.Command {
 		Short: "Print the environment of the local stack as shell commands",
 		Long: "Print shell commands that give a shell the environment of the local stack, for plain pulumi. No key is among it.\n" +
 			"With --device or --admin, print instead what one device or an operator needs to connect, and no more; that does hold keys.\n" +
+			"For a device that authenticates with a certificate, these are the names of the files of its certificate and key, which\n" +
+			"are made where keel holds the key of the authority.\n" +
 			"The variables are those of Azure's own samples, with what Node needs to trust the emulator. An emulator that was started\n" +
 			"with --names loopback has addresses in them that every SDK can dial.",
 		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n  keel env --admin --json",
@@ -36,7 +38,7 @@ func newEnv(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&unset, "unset", false, "print the commands that take it back")
-	cmd.Flags().StringVar(&device, "device", "", "print what this device of the enrollment group needs, with its key")
+	cmd.Flags().StringVar(&device, "device", "", "print what this device needs, with its key or the files of its certificate")
 	cmd.Flags().BoolVar(&admin, "admin", false, "print the connection strings of the services")
 	a.addJSON(cmd)
 	return cmd

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"evenkeel/dpsservice"
 	"evenkeel/emulator"
@@ -100,29 +101,60 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	}
 	var h handout
 	h.set("IOTHUB_DEVICE_SECURITY_TYPE", "DPS")
+	endpoint := stack.endpoint(dial)
 	h.set("IOTHUB_DEVICE_DPS_ID_SCOPE", stack.IDScope)
-	endpoint := stack.DeviceHost
-	if own := dial(stack.ServiceHost); own != stack.ServiceHost { // the global host has no address; the service's own serves devices too
-		endpoint = own
-	}
 	h.set("IOTHUB_DEVICE_DPS_ENDPOINT", endpoint)
 	h.set("IOTHUB_DEVICE_DPS_DEVICE_ID", id)
+	// The samples of the SDK for Python read these.
+	h.set("PROVISIONING_IDSCOPE", stack.IDScope)
+	h.set("PROVISIONING_HOST", endpoint)
 	if key != "" {
 		h.set("IOTHUB_DEVICE_DPS_DEVICE_KEY", key)
-	} else {
-		h.remark("This device has no symmetric key; a certificate for it: keel devices cert %s", id)
+		h.set("PROVISIONING_REGISTRATION_ID", id)
+		h.set("PROVISIONING_SYMMETRIC_KEY", key)
+	} else if err := a.certificate(ctx, &h, stack, e, id); err != nil {
+		return err
 	}
-	switch {
-	case registration.AssignedHub == "":
+	if registration.AssignedHub == "" {
 		h.remark("It has no hub yet: registering with the provisioning service gives it one.")
-	case key != "":
-		h.set("IOTHUB_DEVICE_CONNECTION_STRING",
-			fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", dial(registration.AssignedHub), registration.DeviceID, key))
+	} else {
+		host := dial(registration.AssignedHub)
+		h.set("IOTHUB_HOSTNAME", host)
+		h.set("IOTHUB_DEVICE_ID", registration.DeviceID)
+		if key != "" {
+			h.set("IOTHUB_DEVICE_CONNECTION_STRING", fmt.Sprintf("HostName=%s;DeviceId=%s;SharedAccessKey=%s", host, registration.DeviceID, key))
+		}
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.set("EVENKEEL_MQTT_ENDPOINT", e.Endpoints.MQTT)
 	h.trust(e.Endpoints)
 	return a.print(h)
+}
+
+// certificate adds the files of a device's certificate. Where the device comes in by the enrollment group and keel
+// holds the key of the group's authority, the certificate is made when there is none of that authority.
+func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *environment.Environment, id string) error {
+	enrolled, authority, err := stack.enrolledBy(ctx, e, id)
+	if err != nil {
+		return err
+	}
+	if enrolled != nil && enrolled.Type != dpsservice.X509CertAttestation {
+		h.remark("This device authenticates by %s: it has neither a symmetric key nor a certificate.", enrolled.Type)
+		return nil
+	}
+	h.set("DPS_X509_REGISTRATION_ID", id)
+	files := certificateFiles(e.Folder.Certificates(e.Stack), id)
+	if authority != nil {
+		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.signedBy(authority), time.Now()); err != nil {
+			return err
+		}
+	} else if !files.enrolled(enrolled) {
+		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of your files.")
+		return nil
+	}
+	h.set("X509_CERT_FILE", files.CertFile)
+	h.set("X509_KEY_FILE", files.KeyFile)
+	return nil
 }
 
 func (a *app) envAdmin(ctx context.Context) error {

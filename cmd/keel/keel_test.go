@@ -35,10 +35,11 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		RequireExplicitExec: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"take":   take,
-			"crash":  crash,
-			"seed":   seed,
-			"shaped": shaped,
+			"take":     take,
+			"crash":    crash,
+			"seed":     seed,
+			"enrolled": enrolled,
+			"shaped":   shaped,
 
 			"expire":     func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2020-01-01T00:00:00Z") },
 			"unexpire":   func(ts *testscript.TestScript, _ bool, args []string) { expire(ts, args[0], "2100-01-01T00:00:00Z") },
@@ -47,6 +48,11 @@ func TestScripts(t *testing.T) {
 			"claim":      claimed,
 			"release":    release,
 			"await":      awaitLine,
+
+			"blocks":   blocks,
+			"plain":    plain,
+			"message":  message,
+			"received": received,
 		},
 	})
 }

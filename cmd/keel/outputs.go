@@ -115,8 +115,8 @@ func (o outputs) deviceKey(id string) (string, error) {
 		return "", errors.New(faults[0].Message)
 	}
 	if o.EnrollmentGroupKey == "" {
-		return "", hint.To(fmt.Errorf("device %q has no key: the devices of group %s prove themselves by certificates", id, o.EnrollmentGroup),
-			"make one: keel devices cert %s", id)
+		err := fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey, o.EnrollmentGroup)
+		return "", hint.To(err, "make a certificate: keel devices cert %s", id)
 	}
 	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
 	if err != nil {
@@ -141,6 +141,15 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	})
 }
 
+// endpoint is the host with which devices register. The global one has no address; that of the service serves devices
+// too.
+func (o outputs) endpoint(dial func(string) string) string {
+	if own := dial(o.ServiceHost); own != o.ServiceHost {
+		return own
+	}
+	return o.DeviceHost
+}
+
 // registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
 	if o.ServiceConnectionString == "" {
@@ -161,8 +170,8 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 	return hubs, nil
 }
 
-// errNoKey is the cause when a device proves itself by other means than a symmetric key.
-var errNoKey = errors.New("has an individual enrollment without a symmetric key")
+// errNoKey is the cause when a device authenticates by other means than a symmetric key.
+var errNoKey = errors.New("has no symmetric key")
 
 // assignment returns the registration of a device, which has no hub when it has not registered.
 func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id string) (dpsservice.Registration, error) {
@@ -195,7 +204,7 @@ func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) 
 	case err != nil:
 		return "", fmt.Errorf("look for the enrollment of %q: %w", id, err)
 	case attestation.SymmetricKey == nil:
-		return "", fmt.Errorf("device %q %w: it proves itself by %s", id, errNoKey, attestation.Type)
+		return "", fmt.Errorf("device %q %w: its individual enrollment has attestation %s", id, errNoKey, attestation.Type)
 	}
 	return attestation.SymmetricKey.PrimaryKey, nil
 }

@@ -18,14 +18,17 @@ import (
 	"evenkeel/internal/keel/errorcodes"
 )
 
-var update = flag.Bool("update", false, "write docs/reference/keel.md anew")
+var update = flag.Bool("update", false, "write docs/reference/keel.md and error-codes.md")
 
-const reference = "../../docs/reference/keel.md"
+const (
+	reference      = "../../docs/reference/keel.md"
+	codesReference = "../../docs/reference/error-codes.md"
+)
 
 // results are what the verbs print with --json.
 var results = map[string]any{
 	"keel build": builtTools{}, "keel devices ca": authority{}, "keel devices cert": issued{}, "keel devices key": deviceSecret{},
-	"keel devices provision": result{}, "keel devices status": []deviceState{}, "keel doctor": examined{}, "keel down": broughtDown{},
+	"keel devices provision": result{}, "keel devices status": []deviceState{}, "keel devices token": deviceToken{}, "keel doctor": examined{}, "keel down": broughtDown{},
 	"keel emulator logs": map[string]string{}, "keel emulator reset": emptied{}, "keel emulator run": status{}, "keel emulator start": status{},
 	"keel emulator status": status{}, "keel emulator stop": stopped{}, "keel env": map[string]string{}, "keel exec": executed{},
 	"keel extend": extended{}, "keel hub drain": hubChange{}, "keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapedAll{},
@@ -41,24 +44,31 @@ var otherResults = map[string]any{"keel devices status": deviceState{}, "keel do
 func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
-	page.WriteString("# keel\n\nThe commands, as `keel --help` tells them, and what they print with `--json`: one document on standard output, or for " +
-		"logs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
+	page.WriteString("# keel\n\nThe commands, as `keel --help` prints them, and their output with `--json`: one document on standard " +
+		"output, or for\nlogs one a line.\nA member with a `?` may be absent. Members may be added; none is renamed or removed without a line in the changelog.\n\n" +
 		"Results go to standard output, everything else to standard error. The exit code is 0 when done, 1 when failed, 2 for a wrong command line,\n" +
 		"and that of the command for `keel exec`. Progress is a bar or a spinner on a terminal, and plain lines elsewhere and in CI. keel writes no\n" +
 		"colours; Pulumi does on a terminal, unless NO_COLOR is set. Tab completion: `source <(keel completion bash)`, or zsh, fish, powershell.\n\n" +
 		"Written by `go test ./cmd/keel -run Reference -update`.\n")
 	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) { describeCommand(t, &page, cmd) })
+	sameAsWritten(t, reference, page.String())
+}
+
+// sameAsWritten compares a generated page with the file, which -update writes.
+func sameAsWritten(t *testing.T, file, page string) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(reference, []byte(page.String()), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(page), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	have, err := os.ReadFile(reference)
+	have, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(have) != page.String() {
-		t.Error("docs/reference/keel.md is not what the commands say; write it with: go test ./cmd/keel -run Reference -update, and look at git diff: are scripts concerned?")
+	if string(have) != page {
+		t.Errorf("%s is not what the commands say; write it with: go test ./cmd/keel -run Reference -update, "+
+			"and look at git diff: are scripts concerned?", file)
 	}
 }
 

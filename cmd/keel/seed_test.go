@@ -19,17 +19,20 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"evenkeel/dpsservice"
+	"evenkeel/internal/fleet/deviceca"
 	"evenkeel/internal/keel/environment"
 )
 
 // groupKey is the key of the seeded enrollment group, in base64.
 const groupKey = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 
-// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group "devices", the
-// enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key that is not the group's.
+// seed: puts into the running emulator what an up of the real Pulumi would (two hubs, a provisioning service, the group
+// "devices", the enrollment device-1), and lets the paper pulumi answer with its outputs. `seed wrong-key` tells a key
+// that is not the group's; with `seed x509 FOLDER`, the devices of the group have certificates of the authority in that
+// folder instead.
 func seed(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 1 {
-		ts.Fatalf("usage: seed [wrong-key]")
+	if neg || len(args) > 2 || len(args) == 2 && args[0] != "x509" {
+		ts.Fatalf("usage: seed [wrong-key | x509 FOLDER]")
 	}
 	record, err := process(ts.Getenv("CHECKOUT")).Find()
 	ts.Check(err)
@@ -39,7 +42,10 @@ func seed(ts *testscript.TestScript, neg bool, args []string) {
 	defer cancel()
 	out, err := deploy(ctx, ends)
 	ts.Check(err)
-	if len(args) == 1 {
+	switch len(args) {
+	case 2:
+		ts.Check(byCertificates(ctx, ends, &out, ts.MkAbs(args[1])))
+	case 1:
 		out.EnrollmentGroupKey = "ZmVkY2JhOTg3NjU0MzIxMGZlZGNiYTk4NzY1NDMyMTA="
 	}
 	text, err := json.Marshal(out)
@@ -132,5 +138,39 @@ func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error 
 		return err
 	}
 	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.Enrollment{ID: "device-1", Attestation: attestation}, "")
+	return err
+}
+
+// byCertificates puts the authority of a folder at the seeded service, and lets the group refer to it.
+func byCertificates(ctx context.Context, ends environment.Endpoints, out *outputs, folder string) error {
+	authority, err := deviceca.Open(folder, time.Now())
+	if err != nil {
+		return err
+	}
+	credential, client, err := environment.Client(ends)
+	if err != nil {
+		return err
+	}
+	certificates, err := armdeviceprovisioningservices.NewDpsCertificateClient(ends.SubscriptionID, credential,
+		&arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true})
+	if err != nil {
+		return err
+	}
+	name := "authority-" + thumbprint(authority.PEM())[:8]
+	_, err = certificates.CreateOrUpdate(ctx, "seeded", "seeded", name, armdeviceprovisioningservices.CertificateResponse{
+		Properties: &armdeviceprovisioningservices.CertificateProperties{Certificate: authority.PEM(), IsVerified: to.Ptr(true)},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	service, err := out.service(ends)
+	if err != nil {
+		return err
+	}
+	defer service.Close()
+	_, err = service.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices", Attestation: &dpsservice.Attestation{
+		Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{CAReferences: &dpsservice.X509CAReferences{Primary: name}},
+	}}, "*")
+	out.EnrollmentGroupKey, out.DeviceAuthority = "", thumbprint(authority.PEM())
 	return err
 }

@@ -9,11 +9,11 @@ import (
 	"testing"
 )
 
-// TestTheTableOfOptionsNamesEveryProperty compares docs/reference/enrollments.md with the schema: it names every input of the resources,
+// TestTheTableOfOptionsNamesEveryProperty compares docs/reference/provider.md with the schema: it names every input of the resources,
 // every function and every property of the configuration, and no path that does not exist.
 func TestTheTableOfOptionsNamesEveryProperty(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "enrollments.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "provider.md"))
 	must(t, err)
 	var named []string
 	for _, match := range regexp.MustCompile("`([A-Za-z][A-Za-z0-9.]*)`").FindAllSubmatch(text, -1) {

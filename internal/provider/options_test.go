@@ -55,10 +55,10 @@ func TestEveryWritableFieldOfTheServiceIsAProperty(t *testing.T) {
 	}
 }
 
-// TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of docs/reference/enrollments.md.
+// TestTheTableOfOptionsNamesEveryOption looks for each option of the Azure CLI in the table of docs/reference/provider.md.
 func TestTheTableOfOptionsNamesEveryOption(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "enrollments.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "reference", "provider.md"))
 	must(t, err)
 	table, _, _ := strings.Cut(string(text), "\n## Many at once")
 	rows := map[string][]string{} // the commands that a row is of, by option

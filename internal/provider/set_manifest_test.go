@@ -76,7 +76,7 @@ func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
 		want    []string
 	}{
 		"two rows, empty lines between": {"registrationId,provisioningStatus,iotEdge\nl-1,,\n\n\nl-2,on,\n\nl-3,,maybe\n", []string{
-			`line 5, "l-2": provisioningStatus: there is unknown provisioning status "on": use enabled or disabled`, `line 7, "l-3": iotEdge: must be true or false`}},
+			`line 5, "l-2": provisioningStatus: unknown provisioning status "on": use enabled or disabled`, `line 7, "l-3": iotEdge: must be true or false`}},
 		"all of one row": {"registrationId,provisioningStatus,iotEdge,tags\na b,on,maybe,\"{\n\"\"x y\"\":1}\"\n", []string{
 			`line 2, "a b": iotEdge: must be true or false`, `line 2, "a b": provisioningStatus:`, `line 2, "a b": registrationId: the registration id "a b" contains ' '`, `line 2, "a b": tags: the name "x y" contains ' '`}},
 		"a cell of several lines": {"registrationId,tags,iotEdge\n\"l-1\",\"{\n\n}\",perhaps\n", []string{`line 4, "l-1": iotEdge: must be true or false`}},
@@ -85,20 +85,20 @@ func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
 		"with a sep line":         {"sep=;\nregistrationId;iotEdge\na;maybe\n", []string{`line 3, "a": iotEdge`}},
 		"another sep":             {"sep=|\nregistrationId|iotEdge\na|maybe\n", []string{"line 1: the columns are separated by '|': use commas, semicolons or tabs"}},
 		"columns":                 {"\nregistrationId,color,deviceId,DEVICEID\na,b,c,d\n", []string{`line 2: column 2: unknown property "color"`, `line 2: column 4, "DEVICEID", is a duplicate`}},
-		"no ids":                  {"deviceId\na\n", []string{"line 1: there is no column registrationId"}},
-		"a cell without a column": {"registrationId,,\na,x,\nb,,,y\n", []string{`line 2, "a": column 2 has a cell and no name`, `line 3, "b": it has 4 cells`}},
+		"no ids":                  {"deviceId\na\n", []string{"line 1: missing column registrationId"}},
+		"a cell without a column": {"registrationId,,\na,x,\nb,,,y\n", []string{`line 2, "a": column 2 has a value but no name`, `line 3, "b": the row has 4 cells`}},
 		"a quote":                 {"registrationId,deviceId\na,\"b\" c\nd e,f\n", []string{"line 2: character 5:", `line 3, "d e"`}},
 		"Windows-1252":            {"registrationId,tags\nl-1,\"{\"\"site\"\": \"\"K\xf6ln\"\"}\"\n", []string{`line 2 is not UTF-8: save the file as UTF-8 (in a spreadsheet: "CSV UTF-8")`}},
 		"a workbook":              {"PK\x03\x04\x14\x00", []string{"workbook"}},
 		"JSON": {"[\n{\"registrationId\":\"a\",\n\"iotEdge\":\"x\",\"color\":1},\n\n{\"registrationId\":\"A\", \"provisioningStatus\":\"on\"},\n7]", []string{
-			`line 2, "a": unknown property "color"`, `line 2, "a": iotEdge: it must not be a JSON string`, `line 5, "A": provisioningStatus`, `line 6: not an enrollment`}},
+			`line 2, "a": iotEdge: it must not be a JSON string`, `line 2, "a": unknown property "color"`, `line 5, "A": provisioningStatus`, `line 6: not an enrollment`}},
 		"JSON, ids twice":   {"[{\"registrationId\":\"a\"},\n{\"registrationId\":\"A\"}]", []string{`line 2, "A": registrationId: "A" is a duplicate, first on line 1`}},
-		"JSON that breaks":  {"[{\"registrationId\":\"a\"},\n\n{\"registrationId\":\"b\" \"deviceId\":1}]", []string{"line 3: the manifest is no JSON array of enrollments: invalid character"}},
-		"JSON that ends":    {"[{\"registrationId\":\"a\"},\n", []string{"line 2: the manifest is no JSON array of enrollments"}},
+		"JSON that breaks":  {"[{\"registrationId\":\"a\"},\n\n{\"registrationId\":\"b\" \"deviceId\":1}]", []string{"line 3: the manifest is not a JSON array of enrollments: invalid character"}},
+		"JSON that ends":    {"[{\"registrationId\":\"a\"},\n", []string{"line 2: the manifest is not a JSON array of enrollments"}},
 		"more after JSON":   {"[]\n\n[]", []string{"line 3: unexpected data after the manifest's JSON array"}},
 		"the Azure CLI's":   {`[{"registrationId":"a","attestation":{"type":"symmetricKey"},"etag":"x"},{"registrationId":"b","attestation":{}}]`, []string{"on one level"}},
 		"twins hubs refuse": {"registrationId,tags,desiredProperties\na,\"{\"\"a.b\"\":1}\",\"{\"\"n\"\":9007199254740992}\"\n", []string{`line 2, "a": desiredProperties: "n": the whole number`, `line 2, "a": tags: the name "a.b"`}},
-		"hubs, no policy":   {"registrationId,iotHubs\na,hub-1.azure-devices.net\n", []string{`line 2, "a": allocationPolicy: it has to be given where hubs are`}},
+		"hubs, no policy":   {"registrationId,iotHubs\na,hub-1.azure-devices.net\n", []string{`line 2, "a": allocationPolicy: required with iotHubs`}},
 	} {
 		told := reasons(t, test.content)
 		slices.Sort(told)

@@ -45,7 +45,8 @@ var owned = []struct {
 	{module + "/internal/keel/environment", []string{"cmd", "acceptance"}, "driving Pulumi is the business of the command line, and of those who measure it"},
 	{module + "/internal/keel/toolchain", []string{"cmd"}, "building tools is the command line's business"},
 	{module + "/internal/keel/background", []string{"cmd"}, "only the command line starts processes that outlive it"},
-	{module + "/internal/fleet/spread", []string{"cmd", "emulator/internal/control"}, "it judges and draws what devices did, for people: on a terminal and on the page"},
+	{module + "/internal/fleet/spread", []string{"cmd", "emulator/internal/control", "tools/generate"},
+		"it draws for people how devices spread: on a terminal, on the page and in the documents"},
 	{module + "/cmd", nil, "a command is nobody's library"},
 	{module + "/internal/provider", []string{"cmd/pulumi-resource-azure-dps", "tools/generate"}, "the provider is a process of its own"},
 }

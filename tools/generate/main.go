@@ -1,5 +1,5 @@
 // Command generate writes everything in this repository that is made from another file of it: the SDKs from their
-// schemas and the request table of the local azure-native plugin. It writes nothing else and asks no
+// schemas, the request table of the local azure-native plugin, and the plot in the tutorial. It writes nothing else and asks no
 // network, but for -sdks, which asks the package registry of Node.
 //
 //	go run ./tools/generate          write what is not fresh
@@ -32,6 +32,7 @@ var targets = []target{
 	{folder: "sdks/azure-native/devices", keep: []string{"go.mod", "go.sum", "README.md"}, generate: azureNativeDevices},
 	{folder: "internal/keel/azurenative", only: []string{"table.json"}, generate: requestTable},
 	{folder: "sdks/azure-dps", generate: azureDPS},
+	{folder: "docs/images", only: []string{"spread.svg"}, generate: spreadPlot},
 }
 
 func main() {

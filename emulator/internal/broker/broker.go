@@ -1,9 +1,10 @@
 // Package broker speaks MQTT 3.1.1 for the services behind it: it takes connections, parses packets, acknowledges them and keeps the
 // protocol's rules, and hands each connection to the Front whose user name it carries.
 //
-// It is no publish-subscribe broker: nothing that one client publishes ever reaches another. It knows no device, hub or provisioning
-// service, checks no credentials and keeps no session beyond its connection, whatever the clean-session flag says. TLS is the
-// listener's: certificates that a client presented are handed on unchecked.
+// It is not a publish-subscribe broker: what one client publishes never reaches another client. It does not know
+// devices, hubs or provisioning services, does not check credentials, and keeps no session after its connection has
+// ended, whatever the clean-session flag says. The listener does TLS; the broker passes on the certificates that a
+// client presented, unchecked.
 package broker
 
 import (
@@ -34,7 +35,7 @@ type Front interface {
 	Accept(Connect) (Session, error)
 }
 
-// Connect is what a client said when it connected.
+// Connect is what a client sent when it connected.
 type Connect struct {
 	ClientID string
 	UserName string
@@ -57,6 +58,9 @@ type Message struct {
 	QoS byte
 	// Retain is set on inbound messages only, and so is Will, on the one that a client left for the end of its connection.
 	Retain, Will bool
+	// Resent marks an outbound message of QoS 1 that an earlier connection was sent and did not acknowledge: the DUP
+	// flag.
+	Resent bool
 	// Acknowledged, when not nil, is called once, when the client has acknowledged an outbound message of QoS 1. It is not called
 	// for one that the connection's end left unacknowledged, nor with QoS 0. It runs on the connection's own goroutine.
 	Acknowledged func()
@@ -64,8 +68,9 @@ type Message struct {
 
 // Client is the broker's end of a connection. Its methods may be called from any goroutine.
 type Client interface {
-	// Send sends a message, in the order of the calls, and does not wait for a slow client: one that lets too much pile up is closed.
-	// What is sent while Accept, Subscribe or Publish runs goes out after the acknowledgement of what the client asked for.
+	// Send sends a message, in the order of the calls, and does not wait for a slow client: the connection is closed
+	// when too many messages wait. What is sent while Accept, Subscribe or Publish runs goes out after the
+	// acknowledgement of what the client asked for.
 	Send(Message) error
 	// Close ends the connection and returns at once; the reason goes to the debug log. MQTT 3.1.1 has no way to tell the client.
 	Close(reason error)
@@ -92,8 +97,8 @@ type Session interface {
 	Closed()
 }
 
-// Resumer is a Session that may go on with what an earlier connection of its client left; CONNACK tells the client.
+// Resumer is a Session that may continue an earlier session of its client; the CONNACK reports it.
 type Resumer interface {
-	// Resumed reports whether it does. It is called once, before the CONNACK.
+	// Resumed reports whether it continues one. It is called once, before the CONNACK.
 	Resumed() bool
 }

@@ -81,9 +81,10 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 func (s *session) Unsubscribe(filter string) { s.events <- "unsubscribed " + filter }
 
 func (s *session) Publish(m broker.Message) error {
-	switch m.Topic {
-	case "bad":
+	if strings.HasPrefix(m.Topic, "bad") {
 		return errors.New("unknown topic")
+	}
+	switch m.Topic {
 	case "panic":
 		panic("as asked")
 	case "wait":
@@ -486,6 +487,36 @@ func TestCloseEndsEverySession(t *testing.T) {
 	if conn, err := net.Dial("tcp", s.addr); err == nil {
 		_ = conn.Close()
 		t.Error("still listening")
+	}
+}
+
+// TestTheLogSaysWhichRuleAClientBroke at a level that is on by default: MQTT 3.1.1 cannot tell the client.
+func TestTheLogSaysWhichRuleAClientBroke(t *testing.T) {
+	t.Parallel()
+	s := serve(t, nil)
+	for name, breach := range map[string]func(client){
+		"quality of service 2": func(c client) { c.publish("good", "x", 2) },
+		"unknown topic":        func(c client) { c.publish("bad", "x", 1) },
+		`publish to \"badx`:    func(c client) { c.publish("bad"+strings.Repeat("x", 60_000), "x", 1) },
+		"packet too large":     func(c client) { c.publish("good", strings.Repeat("x", 400<<10), 0) },
+		"protocol violation":   func(c client) { c.send(hello("ours/a")) },
+	} {
+		c := s.connect(t, "ours/a")
+		breach(c)
+		c.wantClosed(name)
+		s.await(t, "a closed")
+		found := false
+		for line := range strings.Lines(s.log.String()) {
+			if strings.Contains(line, "level=WARN") && strings.Contains(line, name) {
+				found = true
+			}
+			if len(line) > 1000 {
+				t.Errorf("%s: got a line of %d bytes, want the reason cut", name, len(line))
+			}
+		}
+		if !found {
+			t.Errorf("%s: got log %s\nwant a warning with the reason", name, s.log.String())
+		}
 	}
 }
 

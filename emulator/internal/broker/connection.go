@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -48,8 +49,9 @@ type connection struct {
 	queue     []Message
 	answering bool // the front or the session runs: what it sends waits for the acknowledgement
 	draining  bool // somebody writes the queue
-	// unacked are the packet ids of messages sent with QoS 1, and whom their acknowledgement concerns, or nil; lastID is the last one used. The library's own table of them is not
-	// used: it shares one number space with the client's packets.
+	// unacked maps the packet ids of messages sent with QoS 1 to what to call when they are acknowledged, or nil;
+	// lastID is the last packet id in use. The library's own table is not used: it shares one number space with the
+	// client's packets.
 	unacked map[uint16]func()
 	lastID  uint16
 }
@@ -131,7 +133,7 @@ func (c *connection) write(m Message) error {
 		return ErrClosed
 	}
 	p := packets.Packet{
-		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, MaxQoS)},
+		FixedHeader: packets.FixedHeader{Type: packets.Publish, Qos: min(m.QoS, MaxQoS), Dup: m.Resent && m.QoS > 0},
 		TopicName:   m.Topic, Payload: m.Payload, Created: time.Now().Unix(),
 	}
 	if p.FixedHeader.Qos > 0 {
@@ -202,6 +204,16 @@ func (c *connection) reason(err error) error {
 		return *cause
 	}
 	return err
+}
+
+// endLevel returns the level at which the end of the connection is logged. MQTT 3.1.1 cannot report a violation to the
+// client, so its developer reads the log. Violations of the service's rules are logged where they are checked.
+func (c *connection) endLevel(err error) slog.Level {
+	const failures = 0x80 // the reason codes of MQTT 5 from here on
+	if code := (packets.Code{}); c.session != nil && c.cause.Load() == nil && errors.As(err, &code) && code.Code >= failures {
+		return slog.LevelWarn
+	}
+	return slog.LevelDebug
 }
 
 func (c *connection) sessionName() string {

@@ -85,7 +85,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	return true
 }
 
-// OnSessionEstablished lets what the front sent follow the CONNACK.
+// OnSessionEstablished sends, after the CONNACK, what the front sent meanwhile.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
 
 // OnPacketEncode says in the CONNACK what the library cannot: whether the session goes on with an earlier one, a refusal for now, and refusals
@@ -105,14 +105,14 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet 
 	return p
 }
 
-// OnPacketSent lets what the session sent follow the SUBACK.
+// OnPacketSent sends, after the SUBACK, what the session sent meanwhile.
 func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
 	if p.FixedHeader.Type == packets.Suback {
 		owner(cl).release()
 	}
 }
 
-// OnACLCheck lets everything pass: OnSubscribe and OnPublish have decided.
+// OnACLCheck allows everything: OnSubscribe and OnPublish decide.
 func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
 // OnPacketRead sees packets before the library acts on them: empty passwords and wills, acknowledgements of what we sent, and the topics that
@@ -120,7 +120,8 @@ func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	switch p.FixedHeader.Type {
 	case packets.Connect:
-		// Devices with a certificate may send an empty password, and a will may be empty: the library takes both for faults, MQTT 3.1.1 does not.
+		// Devices with a certificate may send an empty password, and a will may be empty: the library refuses both,
+		// MQTT 3.1.1 does not.
 		p.Connect.PasswordFlag = len(p.Connect.Password) > 0
 		if will := p.Connect; will.WillFlag && will.WillTopic != "" && will.WillQos <= 2 {
 			owner(cl).will = &Message{Topic: will.WillTopic, Payload: will.WillPayload, QoS: min(will.WillQos, MaxQoS), Retain: will.WillRetain, Will: true}
@@ -159,7 +160,7 @@ func (h *hook) OnSubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	return p
 }
 
-// OnUnsubscribe tells the session.
+// OnUnsubscribe passes the filters to the session.
 func (h *hook) OnUnsubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	for _, f := range p.Filters {
 		owner(cl).session.Unsubscribe(f.Filter)
@@ -167,7 +168,7 @@ func (h *hook) OnUnsubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	return p
 }
 
-// OnPublish gives the message to the session and to nobody else. The library acknowledges after it, then calls OnPublished.
+// OnPublish passes the message to the session only. The library then acknowledges it and calls OnPublished.
 func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	c := owner(cl)
 	if c.closing.Load() {
@@ -187,7 +188,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, err
 	return p, packets.CodeSuccessIgnore
 }
 
-// OnPublished lets the session's answers follow the acknowledgement.
+// OnPublished sends the session's answers after the acknowledgement.
 func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	w := wireOf(cl)
 	w.owner.release()
@@ -196,8 +197,21 @@ func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
-// drop ends the connection on its own goroutine, so that no further packet is read.
+// maxReason is how many characters of a reason are logged: it names a topic, which a client may make 64 KiB long.
+const maxReason = 300
+
+// brief is what of a reason is logged.
+func brief(reason error) string {
+	return strings.ToValidUTF8(fmt.Sprintf("%.*s", maxReason, fmt.Sprint(reason)), "?")
+}
+
+// drop ends the connection of a client that broke a rule, on its own goroutine, so that no further packet is read. MQTT
+// 3.1.1 cannot report the reason to the client; the log has it.
 func (h *hook) drop(cl *mqtt.Client, reason error) {
-	owner(cl).stop(reason)
+	c := owner(cl)
+	if c.stop(reason) && !errors.Is(reason, ErrClosed) {
+		h.broker.log.Warn("MQTT connection closed: the client broke a rule of the protocol or of the service",
+			"remote", c.Remote(), "session", c.sessionName(), "reason", brief(reason))
+	}
 	cl.Stop(reason)
 }

@@ -131,7 +131,8 @@ func (b *Broker) ServeConn(conn net.Conn) {
 	b.guard(func() {
 		_ = conn.SetDeadline(time.Now().Add(b.timeout))
 		err := b.server.EstablishConnection("", c.wire)
-		b.log.Debug("MQTT connection ended", "remote", c.Remote(), "session", c.sessionName(), "reason", c.reason(err))
+		b.log.Log(context.Background(), c.endLevel(err), "MQTT connection ended",
+			"remote", c.Remote(), "session", c.sessionName(), "reason", brief(c.reason(err)))
 	})
 }
 

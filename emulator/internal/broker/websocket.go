@@ -77,10 +77,10 @@ func offered(r *http.Request, name string) string {
 	return ""
 }
 
-// RefuseAMQP tells a client that it speaks to nobody, and closes its connection.
+// RefuseAMQP refuses a client in terms of AMQP and closes its connection.
 func (b *Broker) RefuseAMQP(conn net.Conn) {
 	if err := amqp.Refuse(conn); err != nil {
-		b.log.Debug("a client of AMQP was not told that there is none", "client", conn.RemoteAddr(), "error", err)
+		b.log.Debug("refuse an AMQP client", "client", conn.RemoteAddr(), "error", err)
 	}
 }
 

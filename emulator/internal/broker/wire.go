@@ -18,13 +18,13 @@ type wire struct {
 	gathering bool
 	waiting   []byte
 
-	// ahead is a read that watch began and nobody has taken yet; reading says that the library reads.
+	// ahead is a read that watch started and Read has not returned yet; reading is set while the library reads.
 	reads   sync.Mutex
 	ahead   *readAhead
 	reading bool
 }
 
-// readAhead is a read of one byte that nobody asked for yet. byte, n and err are set when done is closed.
+// readAhead is a read of one byte before the library asks for it. byte, n and err are set when done is closed.
 type readAhead struct {
 	done chan struct{}
 	byte [1]byte
@@ -32,8 +32,8 @@ type readAhead struct {
 	err  error
 }
 
-// watched is a connection's context. The library reads nothing while a session works, so nobody would notice that the
-// client has gone: the first who waits for the context's end begins to look.
+// watched is a connection's context. The library does not read while a session works, so a client that disconnects
+// would go unnoticed. The first call of Done therefore starts to read ahead.
 type watched struct {
 	context.Context
 	wire *wire
@@ -45,8 +45,8 @@ func (w watched) Done() <-chan struct{} {
 	return w.Context.Done()
 }
 
-// watch reads one byte ahead, and ends the connection's context when there is none; unless somebody reads already,
-// and would notice too.
+// watch reads one byte ahead and ends the connection's context when that fails, unless a read is in progress, which
+// notices the end too.
 func (w *wire) watch() {
 	w.reads.Lock()
 	defer w.reads.Unlock()

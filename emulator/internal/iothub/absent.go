@@ -6,8 +6,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Modules, configurations, jobs, digital twins and file upload are not emulated. A hub answers as one that has none of them, and refuses to make any with
-// 501, so that nobody takes a thing for done. Fidelity: Azure has them all.
+// Modules, configurations, jobs, digital twins and file upload are not emulated. A hub answers as one without any of
+// them, and refuses to create one with 501, so that no caller believes that it was done. Fidelity: Azure has them all.
 
 // Refusals of what is absent. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of errNoConfiguration is ours.
 var (
@@ -24,18 +24,18 @@ func notEmulated(what string) error {
 // hubCall serves one call to a hub whose caller has the right to it.
 type hubCall func(http.ResponseWriter, *http.Request, state.Hub) error
 
-// refuse refuses every call.
+// refuse returns a call that always fails with err.
 func refuse(err error) hubCall {
 	return func(http.ResponseWriter, *http.Request, state.Hub) error { return err }
 }
 
-// none is an empty list.
+// none answers with an empty list.
 func none(w http.ResponseWriter, _ *http.Request, _ state.Hub) error {
 	writeJSON(w, http.StatusOK, []struct{}{})
 	return nil
 }
 
-// ofDevice refuses calls about devices that are not there, and leaves the others to next.
+// ofDevice refuses calls for devices that do not exist, and passes the others to next.
 func (h *Hubs) ofDevice(next hubCall) hubCall {
 	return func(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 		if _, err := h.state.Device(hub.Host(), r.PathValue("id")); err != nil {
@@ -45,7 +45,7 @@ func (h *Hubs) ofDevice(next hubCall) hubCall {
 	}
 }
 
-// absentRoutes lists the calls of 2021-04-12 that need what is absent.
+// absentRoutes registers the calls of 2021-04-12 that need what is not emulated.
 func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, rights ...string)) {
 	service("GET /devices/{id}/modules", h.ofDevice(none), registryRead)
 	service("PUT /devices/{id}/modules/{module}", h.ofDevice(refuse(notEmulated("modules"))), registryWrite)
@@ -77,7 +77,9 @@ func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, 
 		service(call, digital, serviceConnect)
 	}
 
-	device("POST /devices/{id}/files", refuse(errNoStorage))
-	device("POST /devices/{id}/files/notifications", refuse(errNoStorage))
-	device("POST /devices/{id}/files/notifications/{correlation}", refuse(errNoStorage))
+	// The SDK for C ends these paths with a slash.
+	for _, path := range []string{"/files", "/files/notifications", "/files/notifications/{correlation}"} {
+		device("POST /devices/{id}"+path, refuse(errNoStorage))
+		device("POST /devices/{id}"+path+"/{$}", refuse(errNoStorage))
+	}
 }

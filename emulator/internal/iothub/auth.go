@@ -27,7 +27,7 @@ const (
 // this path, with one of the rights.
 func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string) error {
 	header := r.Header.Get("Authorization")
-	// Fidelity: a token of Entra ID grants every right; Azure goes by roles.
+	// Fidelity: a token of Entra ID grants every right; Azure checks roles.
 	if scheme, bearer, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
 		if h.bearer == nil || h.bearer(bearer) != nil {
 			return errUnauthorized
@@ -66,7 +66,7 @@ func (h *Hubs) checkPolicy(hub state.Hub, token sas.Token, path string, rights .
 	return errUnauthorized
 }
 
-// grant is what a device has proven: which device it is, and until when.
+// grant is the result of authentication: the device, and the time at which the connection ends.
 type grant struct {
 	device state.Device
 	// expiry is zero for a certificate.
@@ -74,8 +74,8 @@ type grant struct {
 }
 
 // authenticateDevice checks what a device presents: a SAS signed with one of its keys or by a policy with DeviceConnect, or a
-// certificate: with one of its thumbprints, or of one of the hub's authorities. A wrong credential and an unknown device are the same
-// to the device.
+// certificate: with one of its thumbprints, or of one of the hub's authorities. A device cannot
+// tell a wrong credential from an unknown device.
 func (h *Hubs) authenticateDevice(hub state.Hub, id, token string, chain []*x509.Certificate) (grant, error) {
 	device, err := h.state.Device(hub.Host(), id)
 	if err != nil {
@@ -114,7 +114,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 	return nil
 }
 
-// checkCertificate checks the certificate of a device. TLS has proven that the device has the key of the leaf.
+// checkCertificate checks the certificate of a device. TLS has proved that the device holds the key of the leaf.
 func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	if len(chain) == 0 {
 		return fmt.Errorf("device %q presented no credential", device.ID)
@@ -130,7 +130,7 @@ func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x50
 	return fmt.Errorf("device %q authenticates with %s, not with a certificate", device.ID, device.Auth)
 }
 
-// checkThumbprint compares thumbprints; who issued the certificate does not matter then.
+// checkThumbprint compares thumbprints; the issuer of the certificate does not matter.
 func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 	short, long := sha1.Sum(leaf.Raw), sha256.Sum256(leaf.Raw)
 	for _, known := range []string{device.PrimaryThumbprint, device.SecondaryThumbprint} {
@@ -141,9 +141,9 @@ func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 	return fmt.Errorf("device %q: its certificate has another thumbprint", device.ID)
 }
 
-// checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate uploaded to the hub whose possession
-// was proved. The device presents what lies between. Source: "Authenticate identities with X.509 certificates". Revocation is not
-// checked, as by Azure.
+// checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate uploaded to the
+// hub whose possession was proved. The device presents the intermediates. Source: "Authenticate identities with X.509
+// certificates". Revocation is not checked, as by Azure.
 func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	leaf := chain[0]
 	if leaf.Subject.CommonName != device.ID {

@@ -118,7 +118,7 @@ func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	return invalid("importMode %q is not known", e.ImportMode)
 }
 
-// required is the etag of a mode that goes by etags: an entry without one matches nothing. Fidelity: unsure.
+// required returns the etag for a mode that compares etags: an entry without one matches nothing. Fidelity: unsure.
 func required(etag string) string { return cmp.Or(etag, "none") }
 
 func (h *Hubs) bulkSave(host, id string, in deviceInput, etag string) error {

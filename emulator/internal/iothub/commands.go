@@ -14,9 +14,10 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes one by
-// acknowledging it, and gets it again at its next connection otherwise; a device over HTTPS settles it by its lock token. How a message
-// ended is kept for its sender, who may have asked for it. Source: "Send cloud-to-device messages from an IoT hub".
+// Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes
+// one by acknowledging it, and otherwise gets it again at its next connection; a device over HTTPS settles it by its
+// lock token. The outcome of a message is kept for its sender, which may have asked for feedback. Source: "Send
+// cloud-to-device messages from an IoT hub".
 
 // maxCommand is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
 const maxCommand = 64 << 10
@@ -116,7 +117,7 @@ func (h *Hubs) PurgeCommands(host, device string) (int, error) {
 	return h.state.PurgeCommands(h.hostOf(host), device)
 }
 
-// hostOf is the host name of the hub that a person calls so: by its host name, its own name, or another name of it.
+// hostOf returns the host name of the hub with that host name, name or alias.
 func (h *Hubs) hostOf(name string) string {
 	if name != "" && !strings.Contains(name, ".") {
 		return state.HubHost(name)
@@ -124,14 +125,14 @@ func (h *Hubs) hostOf(name string) string {
 	return h.names.Host(name)
 }
 
-// deliver sends a device what waits for it, if it is connected over MQTT.
+// deliver sends a device the messages that wait for it, if it is connected over MQTT.
 func (h *Hubs) deliver(key deviceKey) {
 	if s := h.session(key); s != nil {
 		s.deliver()
 	}
 }
 
-// deliver sends what waits, in order, if the device subscribed to it.
+// deliver sends the messages that wait, in order, if the device subscribed to them.
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
@@ -147,7 +148,7 @@ func (s *session) deliver() {
 		if !ok {
 			return
 		}
-		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos}
+		m := broker.Message{Topic: strings.TrimSuffix(s.devicebound(), "#") + bag(c), Payload: c.Body, QoS: qos, Resent: c.Resent && !s.clean}
 		if qos > 0 {
 			s.taken[c.Lock] = struct{}{}
 			m.Acknowledged = func() { s.acknowledged(c.Lock) }
@@ -170,7 +171,7 @@ func (s *session) acknowledged(lock string) {
 	}
 }
 
-// outcomeOf is the one of a message that was sent without waiting for an acknowledgement.
+// outcomeOf returns the outcome of a message that needs no acknowledgement.
 func outcomeOf(err error) state.Outcome {
 	if err != nil {
 		return state.Released
@@ -178,7 +179,7 @@ func outcomeOf(err error) state.Outcome {
 	return state.Success
 }
 
-// settle ends a message of this connection; s.delivery is held. One that was purged meanwhile has nothing to end.
+// settle settles a message of this connection; s.delivery is held. A message that was purged meanwhile is skipped.
 func (s *session) settle(lock string, outcome state.Outcome) {
 	delete(s.taken, lock)
 	err := s.hubs.state.SettleCommand(s.key.host, s.key.id, lock, outcome)
@@ -187,13 +188,13 @@ func (s *session) settle(lock string, outcome state.Outcome) {
 	}
 }
 
-// giveBack frees the messages that the device did not acknowledge; the connection has ended.
+// giveBack returns the messages that the device did not acknowledge to the queue; the connection has ended.
 func (s *session) giveBack() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
 	s.ended = true
 	for lock := range s.taken {
-		s.settle(lock, state.Released)
+		s.settle(lock, state.Unacknowledged)
 	}
 }
 
@@ -213,5 +214,5 @@ func bag(c state.Command) string {
 	return strings.Join(pairs, "&")
 }
 
-// escape writes a space as %20: to the readers of topics a plus sign means itself.
+// escape writes a space as %20: readers of topics take a plus sign literally.
 func escape(text string) string { return strings.ReplaceAll(url.QueryEscape(text), "+", "%20") }

@@ -23,7 +23,7 @@ var commandHeaders = map[string]string{
 	sysContentType: "iothub-contenttype", sysContentEncoding: "iothub-contentencoding", sysAck: "iothub-ack",
 }
 
-// nextCommand gives a device its next message, or 204. The ETag is the lock token.
+// nextCommand answers with the next message of a device, or with 204. The ETag is the lock token.
 func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	lock := lockTime
 	if text := r.Header.Get(lockHeader); text != "" {
@@ -41,27 +41,28 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	// A device that has come back over MQTT by then gets what it did not settle; nothing else would tell it.
+	// A device that has connected over MQTT by then receives the message when its lock ends; nothing else would send
+	// it.
 	key := deviceKey{hub.Host(), r.PathValue("id")}
 	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
 	for name, value := range c.System {
-		header.Set(commandHeaders[name], value)
+		spell(header, commandHeaders[name], value)
 	}
 	for name, value := range c.Properties {
-		header.Set("iothub-app-"+name, value)
+		spell(header, "iothub-app-"+name, value)
 	}
-	header.Set("ETag", `"`+c.Lock+`"`)
-	header.Set("iothub-sequencenumber", strconv.FormatUint(c.Sequence, 10))
-	header.Set("iothub-enqueuedtime", stamp(c.Enqueued))
-	header.Set("iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
+	spell(header, headerETag, `"`+c.Lock+`"`)
+	spell(header, "iothub-sequencenumber", strconv.FormatUint(c.Sequence, 10))
+	spell(header, "iothub-enqueuedtime", stamp(c.Enqueued))
+	spell(header, "iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
 	header.Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(c.Body) // a device that has gone finds the message free after the lock
+	_, _ = w.Write(c.Body) // a device that disconnected can take the message again after the lock
 	return nil
 }
 
-// completeCommand ends a message that the device has taken; with ?reject as one that the device refuses.
+// completeCommand completes a message that the device has taken or, with ?reject, rejects it.
 func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	if r.URL.Query().Has("reject") {
 		return h.settleCommand(w, r, hub, state.Rejected)
@@ -69,7 +70,7 @@ func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state
 	return h.settleCommand(w, r, hub, state.Success)
 }
 
-// abandonCommand gives a message back to the queue.
+// abandonCommand returns a message to the queue.
 func (h *Hubs) abandonCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	return h.settleCommand(w, r, hub, state.Abandoned)
 }
@@ -78,7 +79,7 @@ func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.H
 	id := r.PathValue("id")
 	err := h.state.SettleCommand(hub.Host(), id, r.PathValue("lock"), outcome)
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
-		return errLockLost // the device itself was found when it was let in
+		return errLockLost // the device was found when it was authenticated
 	}
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/iothub"
@@ -139,6 +140,92 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 		t.Errorf("got %q, want nothing: a clean session has no subscription", c.bodies())
 	}
 	s.Closed()
+}
+
+// resent lists what a connection was sent, each with a star where an earlier connection did not acknowledge it.
+func (c *fakeClient) resent() string {
+	var all []string
+	for _, m := range c.sent {
+		text := string(m.Payload)
+		if m.Resent {
+			text += "*"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestMessagesThatAreSentAgainSaySo(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key := f.device("d1")
+	want := func(step string, c *fakeClient, want string) {
+		t.Helper()
+		if got := c.resent(); got != want {
+			t.Errorf("%s: got %q, want %q", step, got, want)
+		}
+	}
+	first, c := f.accept(key, false)
+	if _, err := first.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
+		t.Fatal(err)
+	}
+	f.command("a")
+	want("the first time", c, "a")
+	first.Closed()
+	second, c := f.accept(key, false)
+	f.command("b")
+	want("again, with a new one", c, "a* b")
+	c.sent[1].Acknowledged()
+	second.Closed()
+	clean, c := f.accept(key, true)
+	if _, err := clean.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
+		t.Fatal(err)
+	}
+	want("in another session", c, "a")
+	clean.Closed()
+	f.owner("DELETE", "/devices/d1/commands", "").want(t, "purge", http.StatusOK)
+
+	// A message that the device took over HTTPS, and whose lock has ended, was not sent over MQTT.
+	f.command("c")
+	take := call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key)}
+	f.do(take).want(t, "take", http.StatusOK)
+	f.clock.advance(2 * time.Minute)
+	third, _ := f.accept(key, false)
+	if _, err := third.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
+		t.Fatal(err)
+	}
+	third.Closed()
+	last, c := f.accept(key, false)
+	want("after HTTPS and an earlier connection", c, "c*")
+	last.Closed()
+}
+
+// TestAMessageThatIsSentAgainHasTheDUPFlag, as MQTT 3.1.1 wants it, [MQTT-3.3.1-1]; and the device's answer settles it.
+func TestAMessageThatIsSentAgainHasTheDUPFlag(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key, address := f.device("d1"), f.listen()
+	f.command("a")
+	for _, dup := range []bool{false, true} {
+		b := f.bare(address, key, false)
+		if !dup {
+			p := packets.NewControlPacket(packets.Subscribe).(*packets.SubscribePacket)
+			p.MessageID, p.Topics, p.Qoss = 1, []string{"devices/d1/messages/devicebound/#"}, []byte{1}
+			b.send(p)
+			b.read()
+		}
+		m := b.message()
+		if string(m.Payload) != "a" || m.Qos != 1 || m.Dup != dup {
+			t.Errorf("got %q with QoS %d and DUP %v, want a with QoS 1 and DUP %v", m.Payload, m.Qos, m.Dup, dup)
+		}
+		if dup {
+			ack := packets.NewControlPacket(packets.Puback).(*packets.PubackPacket)
+			ack.MessageID = m.MessageID
+			b.send(ack)
+			f.waiting(0)
+		}
+		_ = b.Close()
+	}
 }
 
 func TestAConnectionTakenOverHandsItsMessagesOn(t *testing.T) {

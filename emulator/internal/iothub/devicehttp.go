@@ -19,14 +19,15 @@ const batchType = "application/vnd.microsoft.iothub.json"
 // Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node.
 var systemHeaders = map[string]string{
 	"Iothub-Messageid": "mid", "Iothub-Correlationid": "cid", "Iothub-Userid": "uid", "Iothub-Expiry": "exp", "Iothub-Ack": "ack",
-	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
+	"Iothub-Contenttype": "ct", "Iothub-Contentencoding": "ce", "Iothub-To": "to", "Iothub-Creationtimeutc": "ctime",
+	"Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
 }
 
 // appHeader begins the names of headers that carry application properties, in the form of net/http.
 const appHeader = "Iothub-App-"
 
-// authorizeDevice checks the SAS or the certificate of a device over HTTPS. That the device was heard of is not noted: messages over HTTP
-// do not count for lastActivityTime (Twin, 2021-04-12).
+// authorizeDevice checks the SAS or the certificate of a device over HTTPS. Messages over HTTP
+// do not change lastActivityTime (Twin, 2021-04-12).
 func (h *Hubs) authorizeDevice(hub state.Hub, r *http.Request) error {
 	var err error
 	if r.TLS != nil {
@@ -41,8 +42,8 @@ func (h *Hubs) authorizeDevice(hub state.Hub, r *http.Request) error {
 	return nil
 }
 
-// postEvent takes telemetry over HTTPS, one message or a batch. Fidelity: names of application properties come out in lower case,
-// because HTTP headers have none.
+// postEvent accepts telemetry over HTTPS, one message or a batch. Fidelity: names of application properties come out in
+// lower case, because HTTP headers have none.
 func (h *Hubs) postEvent(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
 	if err != nil {

@@ -40,7 +40,7 @@ func invalid(format string, args ...any) error {
 	return &wireError{400004, "ArgumentInvalid", fmt.Sprintf(format, args...)}
 }
 
-// wire translates any error to one that can be sent, and reports whether it is a fault of the emulator.
+// wire translates any error to one that can be sent, and reports whether it is an internal error of the emulator.
 func wire(err error) (e *wireError, fault bool) {
 	if errors.As(err, &e) {
 		return e, false
@@ -94,7 +94,7 @@ func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	if method := (*methodError)(nil); errors.As(err, &method) {
 		body.Message, body.ExceptionMessage = method.document(h.state.Now()), ""
 	}
-	w.Header().Set("iothub-errorcode", e.code)
+	spell(w.Header(), headerErrorCode, e.code)
 	writeJSON(w, e.status(), body)
 }
 

@@ -40,9 +40,9 @@ func (h *Hubs) receiveFeedback(w http.ResponseWriter, _ *http.Request, hub state
 		records[i] = feedbackDocument{f.MessageID, stamp(f.Time), string(f.Outcome), string(f.Outcome), f.DeviceID, f.GenerationID}
 	}
 	header := w.Header()
-	header.Set("ETag", `"`+taken[0].Lock+`"`)
-	header.Set("iothub-enqueuedtime", stamp(taken[0].Time))
-	header.Set("iothub-userid", hub.ID.Name)
+	spell(header, headerETag, `"`+taken[0].Lock+`"`)
+	spell(header, "iothub-enqueuedtime", stamp(taken[0].Time))
+	spell(header, "iothub-userid", hub.ID.Name)
 	writeJSONAs(w, feedbackType, http.StatusOK, records)
 	return nil
 }

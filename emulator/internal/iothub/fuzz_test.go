@@ -103,18 +103,12 @@ func FuzzTopic(f *testing.F) {
 
 // FuzzPropertyBag: what is read of a bag is what comes out when it is written and read again.
 func FuzzPropertyBag(f *testing.F) {
-	for _, seed := range []string{"a=b&c=d", "%24.mid=1&%24.ct=application%2Fjson&k", "?a=", "a=%zz", "=", "&&", "a%3Db=c%26d", "iothub-ack=full&a+b=c+d", "%24.=x"} {
+	for _, seed := range []string{"a=b&c=d", "%24.mid=1&%24.ct=application%2Fjson&k", "?a=", "a=%zz", "=", "&&", "a%3Db=c%26d", "iothub-ack=full&a+b=c+d", "%24.=x", "k=50%&l=%f6&m=%C3%B6"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		properties, system, err := iothub.ParseBag(text)
-		if err != nil {
-			return
-		}
-		again, systemAgain, err := iothub.ParseBag(iothub.WriteBag(properties, system))
-		if err != nil {
-			t.Fatalf("%q cannot be read again: %v", text, err)
-		}
+		properties, system := iothub.ParseBag(text)
+		again, systemAgain := iothub.ParseBag(iothub.WriteBag(properties, system))
 		// The acknowledgement is written without the prefix of system properties.
 		if _, ack := system["iothub-ack"]; ack {
 			return

@@ -76,7 +76,7 @@ func Routes() []string {
 	return append(list, "PUBLISH "+events("{id}"))
 }
 
-// serve does what all calls have in common.
+// serve finds the hub, checks the api-version, and writes the errors of every call.
 func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub) error) {
 	host, _, _ := strings.Cut(r.Host, ":")
 	hub, err := h.state.HubByHost(host)
@@ -95,7 +95,7 @@ func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub
 
 var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// checkVersion takes any version. Fidelity: the answers to a missing one, and to what is none, are unsure.
+// checkVersion accepts any date. Fidelity: the answers to a missing and to a malformed version are unsure.
 func checkVersion(version string) error {
 	switch {
 	case version == "":
@@ -128,7 +128,8 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	return nil
 }
 
-// pageSize reads a number of items; none, and one out of range, mean the most. Fidelity: that what is no number is refused is unsure.
+// pageSize parses a number of items; an empty one, and one out of range, mean the maximum. Fidelity: that other text is
+// refused is unsure.
 func pageSize(name, text string) (int, error) {
 	if text == "" {
 		return maxPage, nil
@@ -218,7 +219,7 @@ func (h *Hubs) removeDevice(host, id, etag string) error {
 }
 
 func writeDevice(w http.ResponseWriter, d deviceDocument) {
-	w.Header().Set("ETag", `"`+d.ETag+`"`)
+	spell(w.Header(), headerETag, `"`+d.ETag+`"`)
 	writeJSON(w, http.StatusOK, d)
 }
 

@@ -47,7 +47,7 @@ type Options struct {
 	Gate *traffic.Gate
 	// Bearer checks an access token of Microsoft Entra ID, given without its scheme; without it every one is refused.
 	Bearer func(token string) error
-	// Log gets faults of the emulator itself; nothing when nil.
+	// Log gets internal errors of the emulator; none when nil.
 	Log *slog.Logger
 }
 

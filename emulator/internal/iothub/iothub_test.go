@@ -150,7 +150,11 @@ func (f *fixture) do(c call) answer {
 	w := httptest.NewRecorder()
 	f.hubs.ServeHTTP(w, r)
 	body, _ := io.ReadAll(w.Result().Body)
-	return answer{w.Code, w.Header(), string(body)}
+	header := http.Header{} // a client's: some names are sent in another letter case than net/http's
+	for name, values := range w.Header() {
+		header[http.CanonicalHeaderKey(name)] = values
+	}
+	return answer{w.Code, header, string(body)}
 }
 
 // owner calls with every right.

@@ -219,8 +219,8 @@ func (s *session) call(ctx context.Context, name string, payload []byte, wait ti
 	return methodAnswer{}, errNoAnswer
 }
 
-// methodAnswered takes a device's answer, $iothub/methods/res/{status}/?$rid={rid}. One that nobody waits for, or that is late, is
-// dropped; a topic that is none ends the connection, as every unknown one does.
+// methodAnswered takes a device's answer, $iothub/methods/res/{status}/?$rid={rid}. An unexpected or late
+// answer is dropped; a malformed topic ends the connection, as every unknown topic does.
 func (s *session) methodAnswered(m broker.Message, rest string) error {
 	number, query, ok := strings.Cut(rest, "/")
 	status, err := strconv.Atoi(number)

@@ -12,7 +12,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// errExpired is a reason for which a device's connection is ended; the others are the state's.
+// errExpired is a reason for which a device's connection is closed; the others come from the state.
 var errExpired = errors.New("the shared access signature has expired")
 
 // Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
@@ -67,7 +67,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 		version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
 		clean: c.CleanSession, basic: isBasic(hub), maxDeliveries: hub.Settings.MaxDeliveries, granted: state.Subscriptions{}, taken: map[string]struct{}{},
 	}
-	// From here on the device's changes end the connection, and what is sent to the device reaches it.
+	// From here on, changes of the device's credentials close the connection, and messages to the device reach it.
 	if err := h.state.Connect(s.key.host, granted.device, s); err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	return s, nil
 }
 
-// begin takes up what an earlier connection left, and notes the device's model.
+// begin restores the subscriptions of an earlier connection and stores the device's model.
 func (s *session) begin() error {
 	if err := s.resume(); err != nil || s.model == "" {
 		return err
@@ -90,9 +90,9 @@ func (s *session) begin() error {
 	return s.hubs.state.SetModelID(s.key.host, s.key.id, s.model)
 }
 
-// resume gives a device that connects without a clean session the subscriptions that it had. The documentation promises this of messages alone,
-// but the Node SDK connects anew with each token and subscribes to nothing again (Azure/iotedge issue 3214). Fidelity: that kept subscriptions
-// are what makes a session present in the CONNACK is unsure.
+// resume restores the subscriptions of a device that connects without a clean session. The documentation promises this
+// of messages alone, but the Node SDK reconnects with each new token and does not subscribe again (Azure/iotedge issue
+// 3214). Fidelity: that kept subscriptions are what makes a session present in the CONNACK is unsure.
 func (s *session) resume() error {
 	if s.clean {
 		return s.hubs.state.DropSubscriptions(s.key.host, s.key.id)
@@ -108,7 +108,7 @@ func (s *session) resume() error {
 	return nil
 }
 
-// pushDesired sends a change of desired properties to the device, if it is connected and wants it.
+// pushDesired sends a change of desired properties to the device, if it is connected and subscribed to them.
 func (h *Hubs) pushDesired(change state.DesiredChange) {
 	if s := h.session(deviceKey{strings.ToLower(change.Hub), change.DeviceID}); s != nil {
 		s.pushDesired(change)
@@ -122,7 +122,8 @@ func (h *Hubs) record(r requestlog.Record) {
 	}
 }
 
-// parameter finds what a user name says after its device, as in {host}/{deviceId}/?api-version=…&model-id=…
+// parameter returns a parameter of the user name, which follow the device, as in
+// {host}/{deviceId}/?api-version=…&model-id=…
 func parameter(c broker.Connect, name string) string {
 	_, rest, _ := strings.Cut(c.UserName, "/")
 	given := strings.TrimLeft(strings.TrimPrefix(rest, c.ClientID), "/?")

@@ -307,6 +307,32 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 	}
 }
 
+// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so unless it is told otherwise, and would connect
+// again without end if the connection were closed.
+func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	key := f.device("d1")
+	c := f.connect(f.options(f.listen(), "d1", key))
+	for bag, want := range map[string]string{
+		"k=50%":            "map[k:50%]",
+		"%=%&a%2=%zz":      "map[%:% a%2:%zz]",
+		"k=%C3%B6%":        "map[k:ö%]",
+		"k=%F6":            "map[k:%F6]", // not UTF-8
+		"k=%C3%B6&l=%41%4": "map[k:ö l:A%4]",
+		"%24.ct=100%":      "map[]",
+	} {
+		done(t, bag, c.Publish("devices/d1/messages/events/"+bag, 1, false, "x"))
+		kept := f.hubs.Messages(host, "d1")
+		if got := fmt.Sprint(kept[len(kept)-1].Properties); got != want {
+			t.Errorf("%s: got %s, want %s", bag, got, want)
+		}
+	}
+	if kept := f.hubs.Messages(host, "d1"); len(kept) != 6 {
+		t.Errorf("got %d messages, want all 6", len(kept))
+	}
+}
+
 func TestTheLastWillIsTelemetry(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

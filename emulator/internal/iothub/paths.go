@@ -12,7 +12,7 @@ import (
 
 // ServeHTTP implements http.Handler. Words of paths are matched without regard to letter case; ids and lock tokens keep theirs.
 func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("x-ms-request-id", uuid.NewString())
+	spell(w.Header(), headerRequestID, uuid.NewString())
 	if isUnclean(r.URL.EscapedPath()) {
 		h.writeError(w, errNoPath)
 		return
@@ -32,7 +32,7 @@ func isUnclean(escaped string) bool {
 	return slices.ContainsFunc(segments, func(segment string) bool { return segment == "" || segment == "." || segment == ".." })
 }
 
-var errNoPath = &wireError{404000, "GenericNotFound", "The emulator knows no such path"}
+var errNoPath = &wireError{404000, "GenericNotFound", "The emulator does not serve this path"}
 
 // refuseCall refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
 func (h *Hubs) refuseCall(w http.ResponseWriter, r *http.Request, methods []string) {

@@ -67,9 +67,9 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	if err != nil {
 		return err
 	}
-	w.Header().Set("x-ms-item-type", kind)
+	spell(w.Header(), headerItemType, kind)
 	if next != nil {
-		w.Header().Set("x-ms-continuation", next.String())
+		spell(w.Header(), headerContinuation, next.String())
 	}
 	writeJSON(w, http.StatusOK, rows)
 	return nil

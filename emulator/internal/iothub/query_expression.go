@@ -113,7 +113,7 @@ func (p *queryParser) not() (operand, error) {
 	}).value, nil
 }
 
-// comparison reads a comparison or a list, or what stands alone, as a property that is true or false.
+// comparison parses a comparison, a list, or a single value, such as a property that is true or false.
 func (p *queryParser) comparison() (operand, error) {
 	left, err := p.sum()
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// path leads from the root of a twin to a value.
+// path locates a value from the root of a twin.
 type path []step
 
 // step is a member of an object or, when the name is empty, an item of an array, from 0. Fidelity: that twins can be asked for items is unsure;
@@ -51,7 +51,8 @@ func (p *queryParser) path() (path, error) {
 	}
 }
 
-// bracketed reads what stands in brackets, and the closing one: the name of a member as a string, or the number of an item.
+// bracketed parses the content of brackets and the closing one: the name of a member as a string, or the number of an
+// item.
 func (p *queryParser) bracketed() (step, error) {
 	t := p.take()
 	if t.kind == stringToken && t.text != "" {

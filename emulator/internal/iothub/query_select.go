@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// top reads TOP n, if it stands there; zero means that it does not.
+// top parses an optional TOP n; it returns zero without one.
 func (p *queryParser) top() (int, error) {
 	if !p.is("TOP") || p.tokens[1].kind != numberToken {
 		return 0, nil
@@ -73,7 +73,7 @@ func (p *queryParser) column() (c column, err error) {
 	return c, err
 }
 
-// group reads GROUP BY, if it stands there, and checks that the columns can be had of groups.
+// group parses an optional GROUP BY and checks that the columns are defined for groups.
 func (p *queryParser) group(q *twinQuery) error {
 	for _, c := range q.columns {
 		q.grouped = q.grouped || c.aggregate != ""

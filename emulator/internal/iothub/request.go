@@ -215,7 +215,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
-		// What the structs of this package are made of is nobody's business.
+		// The names of this package's structs are internal.
 		members := slices.DeleteFunc(strings.Split(kind.Field, "."), func(name string) bool { return strings.HasSuffix(name, "Input") })
 		return cmp.Or(strings.Join(members, "."), "it") + " cannot be a JSON " + kind.Value
 	}

@@ -61,15 +61,15 @@ var topics = []struct {
 type session struct {
 	hubs *Hubs
 	key  deviceKey
-	// number tells connections of one device apart.
+	// number distinguishes the connections of one device.
 	number uint64
-	// generation tells the device from one deleted and made again under the same id.
+	// generation distinguishes the device from one that was deleted and created again under the same id.
 	generation string
 	version    string
-	// model is the one that the device named, a DTMI, or empty.
+	// model is the model id that the device sent, a DTMI, or empty.
 	model  string
 	client broker.Client
-	// unwatch ends the wait for the expiry of the token; nil without one.
+	// unwatch stops waiting for the expiry of the token; nil without a token.
 	unwatch func()
 
 	mu sync.Mutex
@@ -107,7 +107,7 @@ func (s *session) Closed() {
 	}
 	s.giveBack()
 	if !s.hubs.state.Disconnect(s.key.host, s.key.id, s) {
-		s.hubs.deliver(s.key) // to the connection that took over: what this one gave back
+		s.hubs.deliver(s.key) // the messages that this connection returned, to the one that took over
 	}
 }
 
@@ -198,7 +198,7 @@ func (s *session) Publish(m broker.Message) error {
 	return errors.New("unknown topic")
 }
 
-// stillRegistered says why the device is no longer the one that connected.
+// stillRegistered returns an error when the device is no longer the one that connected.
 func (s *session) stillRegistered() error {
 	device, err := s.hubs.state.Device(s.key.host, s.key.id)
 	if err != nil {
@@ -217,11 +217,7 @@ func (s *session) events() string      { return events(s.key.id) }
 func (s *session) devicebound() string { return devicebound(s.key.id) }
 
 func (s *session) telemetry(m broker.Message, bag string) error {
-	properties, system, err := parseBag(bag)
-	if err != nil {
-		s.record("PUBLISH", m.Topic, 400)
-		return err
-	}
+	properties, system := parseBag(bag)
 	if m.Retain {
 		properties = set(properties, "mqtt-retain", "true")
 	}
@@ -244,7 +240,7 @@ func (s *session) telemetry(m broker.Message, bag string) error {
 	return nil
 }
 
-// twin answers a request for the whole twin.
+// twin answers a request for the twin.
 func (s *session) twin(m broker.Message, query string) error {
 	twin, err := s.hubs.state.Twin(s.key.host, s.key.id)
 	if err != nil {
@@ -259,7 +255,7 @@ func (s *session) twin(m broker.Message, query string) error {
 
 // report changes the reported properties.
 func (s *session) report(m broker.Message, query string) error {
-	// An empty payload is no JSON object either, but to the state it would mean no change.
+	// An empty payload is not a JSON object, but the state would take it for no change.
 	if len(m.Payload) == 0 {
 		return s.answerError(m.Topic, query, invalid("The body is empty"))
 	}
@@ -295,7 +291,7 @@ func (s *session) pushDesired(change state.DesiredChange) {
 	}
 	version := strconv.FormatInt(change.Version, 10)
 	body := splice(change.Patch, `"$version":`+version)
-	// A client that is gone gets the twin when it comes back.
+	// A client that disconnected reads the twin when it connects again.
 	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body, QoS: qos})
 }
 
@@ -310,7 +306,7 @@ func (s *session) record(method, topic string, status int) {
 	s.hubs.record(requestlog.Record{Method: method, Host: s.key.host, Path: topic, APIVersion: s.version, Status: status, Start: s.hubs.state.Now()})
 }
 
-// requestID finds $rid in the query of a topic, as the client spelled it.
+// requestID returns $rid in the query of a topic, as the client wrote it.
 func requestID(query string) string {
 	for pair := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {
 		if id, ok := strings.CutPrefix(pair, "$rid="); ok {

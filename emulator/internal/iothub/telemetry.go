@@ -2,12 +2,13 @@ package iothub
 
 import (
 	"context"
-	"fmt"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 )
 
 // How much telemetry is remembered for inspection: whichever bound is reached first.
@@ -19,7 +20,7 @@ const (
 // maxMessage is the size in bytes of the largest message, as size counts it. Source: "IoT Hub quotas and throttling".
 const maxMessage = 256 << 10
 
-// Message is telemetry that a hub took in.
+// Message is telemetry that a hub received.
 type Message struct {
 	// Host of the hub, lower case.
 	Host     string `json:"host"`
@@ -35,7 +36,7 @@ type Message struct {
 }
 
 // size counts the body, the values of system properties, and names and values of the application's, as "Create and read IoT Hub messages" says.
-// The address that the SDK sends over HTTPS with every message is none of the properties there.
+// The address that the SDK sends over HTTPS with every message is not one of the properties there.
 func (m Message) size() int {
 	n := len(m.Body)
 	for name, value := range m.System {
@@ -71,7 +72,7 @@ func (m Message) checkSize() error {
 	return nil
 }
 
-// inbox remembers the last messages and counts all.
+// inbox keeps the last messages and counts all.
 type inbox struct {
 	mu     sync.Mutex
 	kept   []Message
@@ -144,7 +145,7 @@ func (b *inbox) follow(host, device string, fromStart bool) *Follower {
 	return f
 }
 
-// tell gives a message to the followers; b.mu is held.
+// tell passes a message to the followers; b.mu is held.
 func (b *inbox) tell(m Message) {
 	for f := range b.followers {
 		if !m.of(f.host, f.device) {
@@ -209,29 +210,39 @@ func (b *inbox) reset() {
 
 // parseBag reads the property bag of a topic: URL-encoded pairs, those of the protocol beginning with "$.". A key without "=" has a
 // null value, kept as empty. An empty bag gives nil maps.
-func parseBag(bag string) (properties, system map[string]string, err error) {
+//
+// What is not URL-encoded is kept as it is, as Microsoft's own reader of that format does
+// (UrlEncodedDictionarySerializer of azure-iot-sdk-csharp, by Uri.UnescapeDataString). Fidelity: what IoT Hub does is
+// unsure.
+func parseBag(bag string) (properties, system map[string]string) {
 	bag = strings.TrimPrefix(bag, "?")
 	for pair := range strings.SplitSeq(bag, "&") {
 		if pair == "" {
 			continue
 		}
 		rawKey, rawValue, _ := strings.Cut(pair, "=")
-		// Not a form: a plus sign, which a topic cannot hold, would not mean a space.
-		key, err := url.PathUnescape(rawKey)
-		if err != nil {
-			return nil, nil, fmt.Errorf("property name %q is not URL-encoded", rawKey)
-		}
-		value, err := url.PathUnescape(rawValue)
-		if err != nil {
-			return nil, nil, fmt.Errorf("value of property %q is not URL-encoded", key)
-		}
+		key, value := unescape(rawKey), unescape(rawValue)
 		if name, ok := strings.CutPrefix(key, "$."); ok {
 			system = set(system, name, value)
 		} else {
 			properties = set(properties, key, value)
 		}
 	}
-	return properties, system, nil
+	return properties, system
+}
+
+// escapes are percent-encoded bytes that follow each other: together they may be characters of UTF-8.
+var escapes = regexp.MustCompile(`(?:%[0-9A-Fa-f]{2})+`)
+
+// unescape decodes what is percent-encoded UTF-8 and keeps everything else. A plus sign, which a form would read as a
+// space, is one.
+func unescape(text string) string {
+	return escapes.ReplaceAllStringFunc(text, func(run string) string {
+		if decoded, err := url.PathUnescape(run); err == nil && utf8.ValidString(decoded) {
+			return decoded
+		}
+		return run
+	})
 }
 
 func set(m map[string]string, key, value string) map[string]string {

@@ -1,11 +1,20 @@
 // Package localca is the certificate authority of the emulator: it makes a root at the first start and server certificates on demand,
 // one per name that a client asks for.
 //
+// The root and the server certificates have RSA keys, as Azure's have, so that devices whose TLS supports only RSA are
+// served. A client that offers ECDSA and no RSA gets a certificate with an ECDSA key. A root that an earlier version
+// created keeps its ECDSA key, since clients trust it. Source: "TLS support in IoT Hub".
+//
 // It never touches a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure domains, so that a
 // user who trusts it by hand trusts it for nothing else.
 package localca
 
 import (
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -49,14 +58,37 @@ type Authority struct {
 	now  func() time.Time
 
 	mu     sync.Mutex
-	leaves map[string]*tls.Certificate // by lower-case server name; "" for clients that send none
+	leaves map[leafKey]*tls.Certificate
 }
 
-// New makes an authority that lives in memory.
-func New(now func() time.Time) (*Authority, error) {
+// leafKey identifies a server certificate.
+type leafKey struct {
+	// name is the server name in lower case, or "" for clients that send none.
+	name string
+	// ecdsa is for clients that offer no RSA.
+	ecdsa bool
+}
+
+// rsaBits is the length of RSA keys, the same as Azure's.
+const rsaBits = 2048
+
+// Keys that a process generates once, because an RSA key takes a good part of a second: memoryKey signs for authorities
+// in memory, which end with the process, and serverKey is the key of all server certificates.
+var memoryKey, serverKey = sync.OnceValues(newRSAKey), sync.OnceValues(newRSAKey)
+
+func newRSAKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }
+
+// New creates an authority in memory.
+func New(now func() time.Time) (*Authority, error) { return newAuthority(memoryKey, now) }
+
+func newAuthority(newKey func() (*rsa.PrivateKey, error), now func() time.Time) (*Authority, error) {
+	key, err := newKey()
+	if err != nil {
+		return nil, fmt.Errorf("generate the key of the CA: %w", err)
+	}
 	serial := authority.NewSerial()
 	name := "evenkeel local emulator " + serial.Text(16)[:8]
-	root, err := authority.NewRoot(x509.Certificate{
+	root, err := authority.SelfSign(x509.Certificate{
 		SerialNumber:                serial,
 		Subject:                     pkix.Name{CommonName: name, Organization: []string{"evenkeel"}},
 		NotBefore:                   now().Add(-authority.Backdate),
@@ -72,7 +104,7 @@ func New(now func() time.Time) (*Authority, error) {
 			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
 			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
 		},
-	})
+	}, key)
 	if err != nil {
 		return nil, fmt.Errorf("make the CA: %w", err)
 	}
@@ -80,7 +112,7 @@ func New(now func() time.Time) (*Authority, error) {
 }
 
 func of(root authority.Pair, now func() time.Time) *Authority {
-	return &Authority{root: root, now: now, leaves: map[string]*tls.Certificate{}}
+	return &Authority{root: root, now: now, leaves: map[leafKey]*tls.Certificate{}}
 }
 
 // Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files
@@ -122,7 +154,7 @@ func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
 
 // create makes an authority and writes it. Load looks for the certificate, which is written last.
 func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
-	a, err := New(now)
+	a, err := newAuthority(newRSAKey, now)
 	if err != nil {
 		return nil, err
 	}
@@ -151,17 +183,30 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if leaf := a.leaves[name]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+	leaf, err := a.leaf(leafKey{name: name})
+	if err != nil || hello.SupportsCertificate(leaf) == nil {
+		return leaf, err
+	}
+	other, err := a.leaf(leafKey{name: name, ecdsa: true})
+	if err != nil || hello.SupportsCertificate(other) == nil {
+		return other, err
+	}
+	return leaf, nil // the TLS handshake explains best what the two sides do not have in common
+}
+
+// leaf returns a server certificate that is valid for at least a third of its lifetime. Callers hold mu.
+func (a *Authority) leaf(key leafKey) (*tls.Certificate, error) {
+	if leaf := a.leaves[key]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
 		return leaf, nil
 	}
-	leaf, err := a.issue(name)
+	leaf, err := a.issue(key)
 	if err != nil {
 		return nil, err
 	}
 	if len(a.leaves) >= maxLeaves {
 		clear(a.leaves)
 	}
-	a.leaves[name] = leaf
+	a.leaves[key] = leaf
 	return leaf, nil
 }
 
@@ -189,7 +234,20 @@ func allowed(name string) bool {
 	return false
 }
 
-func (a *Authority) issue(name string) (*tls.Certificate, error) {
+// keyOf returns the key of a new server certificate.
+func keyOf(leaf leafKey) (crypto.Signer, error) {
+	if leaf.ecdsa {
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	}
+	return serverKey()
+}
+
+func (a *Authority) issue(of leafKey) (*tls.Certificate, error) {
+	name := of.name
+	key, err := keyOf(of)
+	if err != nil {
+		return nil, fmt.Errorf("generate a server key: %w", err)
+	}
 	now := a.now()
 	template := x509.Certificate{
 		Subject:     pkix.Name{Organization: []string{"evenkeel local emulator"}},
@@ -206,7 +264,7 @@ func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	} else {
 		template.DNSNames = []string{name}
 	}
-	leaf, err := a.root.Issue(template)
+	leaf, err := a.root.Sign(template, key)
 	if err != nil {
 		return nil, fmt.Errorf("issue a certificate for %q: %w", name, err)
 	}

@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// caller is a device as it introduces itself, not yet believed.
+// caller is what a device claims to be, before it is authenticated.
 type caller struct {
 	scope, id  string
 	apiVersion string
@@ -19,12 +19,12 @@ type caller struct {
 	token string
 	// certificates are what the device presented in TLS, leaf first.
 	certificates []*x509.Certificate
-	// https tells the front; operation is the one that is asked for, over HTTPS.
+	// https is set for requests over HTTPS; operation is the operation id in their path.
 	https     bool
 	operation string
 }
 
-// match is what let a device in: an individual enrollment or a group, and the credential that its hub identity gets.
+// match is the enrollment or group that authenticated a device, and the credential that the device gets at its hub.
 type match struct {
 	enrollment *state.Enrollment
 	group      *state.EnrollmentGroup
@@ -35,12 +35,13 @@ type match struct {
 	// leaf is the device's certificate, with X.509 attestation; thumbprint its SHA-256 in upper-case hex.
 	leaf       *x509.Certificate
 	thumbprint string
-	// valid is as long as nothing but the state can change the decision.
+	// valid is the time in which only a change of the state can change the decision.
 	valid span
 }
 
-// attest decides which enrollment lets the caller in. An individual enrollment of the id decides alone, whatever the groups say. A
-// decision is remembered until the state or the time could make another of it; a challenge holds for its own time.
+// attest finds the enrollment that authenticates the caller. If the id has an individual enrollment, the groups are not
+// considered. A decision is cached until a change of the state or the time can change it; a TPM challenge has a
+// lifetime of its own.
 //
 // Fidelity: an unknown ID scope answers as bad credentials do; on Azure 401 or 404, unsure.
 func (a *API) attest(c caller) (match, error) {
@@ -70,7 +71,7 @@ func (a *API) attest(c caller) (match, error) {
 	return m, err
 }
 
-// examine is attest for a caller that is not remembered.
+// examine is attest without the cache.
 func (a *API) examine(c caller, known *roster) (match, error) {
 	enrollment, err := a.st.Enrollment(c.scope, c.id)
 	if err != nil && !isNotFound(err) {
@@ -103,10 +104,14 @@ func (a *API) examine(c caller, known *roster) (match, error) {
 	return match{}, dpswire.ErrUnauthorized
 }
 
-// token reads the signature and checks what it is for. Whose it is shows only when it is verified.
+// token parses the token and checks its resource. The signature is verified later, with the keys of the enrollment. The
+// key may be unnamed: the SDK for Python signs without skn, while the documentation and the other SDKs name it
+// "registration".
+//
+// Fidelity: that any other name is refused is unsure.
 func (a *API) token(c caller) (sas.Token, error) {
 	token, err := sas.Parse(c.token)
-	if err != nil || !strings.EqualFold(token.KeyName, sas.Policy) {
+	if err != nil || token.KeyName != "" && !strings.EqualFold(token.KeyName, sas.Policy) {
 		return sas.Token{}, dpswire.ErrBadKey
 	}
 	resource := c.scope + "/registrations/" + c.id
@@ -124,7 +129,7 @@ func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) 
 	return match{enrollment: &e, keys: *key, valid: span{till: token.Expiry}}, nil
 }
 
-// groupKey finds the symmetric-key group whose derived key made the signature.
+// groupKey finds the symmetric-key group whose derived key signed the token.
 //
 // Fidelity: the groups are tried in the order of their ids; two groups with the same key are ambiguous on Azure too.
 func (a *API) groupKey(c caller, known *roster, token sas.Token) (match, error) {
@@ -138,7 +143,7 @@ func (a *API) groupKey(c caller, known *roster, token sas.Token) (match, error) 
 	return match{}, dpswire.ErrBadKey
 }
 
-// signedBy reports whether a key derived from the group's made the signature, and returns the derived ones.
+// signedBy reports whether a key derived from the group's keys signed the token, and returns the derived keys.
 func signedBy(c caller, g *state.EnrollmentGroup, token sas.Token, now time.Time) (state.SymmetricKey, bool) {
 	key := g.Attestation.SymmetricKey
 	if key == nil {

@@ -15,19 +15,20 @@ import (
 // presented are the certificates of a device whose leaf is valid and bears its registration id. Possession of the key was proved in
 // TLS.
 //
-// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the device presents
-// must lead from its leaf to a certificate verified at the provisioning service; only the leaf of an individual enrollment stands for
-// itself, when it is self-signed or all that the device presents. The certificate of an enrollment must lie on that way.
+// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the
+// device presents must form a chain from its leaf to a certificate verified at the provisioning service. Only the leaf
+// of an individual enrollment is accepted without a chain, when it is self-signed or the only certificate presented.
+// The enrollment's certificate must be in the chain.
 //
-// Fidelity: the verified certificate at the end of the way need not be presented; the documents are silent.
+// Fidelity: the verified certificate at the end of the chain need not be presented; the documentation does not say.
 type presented struct {
 	leaf  *x509.Certificate
 	known *roster
-	// chains lead from the leaf to a verified certificate; none when the leaf is not trusted.
+	// chains are those from the leaf to a verified certificate; empty when the leaf is not trusted.
 	chains [][]*x509.Certificate
 	// alone is set when nothing was presented with the leaf.
 	alone bool
-	// valid is as long as chains are the same.
+	// valid is the time in which the chains stay the same.
 	valid span
 }
 
@@ -46,7 +47,7 @@ func present(c caller, known *roster, now time.Time) (presented, error) {
 	p.valid.narrow(p.leaf, now)
 	for _, root := range known.roots {
 		options.Roots.AddCert(root)
-		// A verified intermediate is also a step on the way to a verified root.
+		// A verified intermediate can also be part of a chain to a verified root.
 		options.Intermediates.AddCert(root)
 		p.valid.narrow(root, now)
 	}
@@ -58,14 +59,15 @@ func present(c caller, known *roster, now time.Time) (presented, error) {
 	return p, nil
 }
 
-// match is one that the leaf leads to.
+// match returns the match for an enrollment that the leaf's chain contains.
 func (p presented) match() match {
 	return match{leaf: p.leaf, thumbprint: thumbprint(p.leaf), valid: p.valid}
 }
 
-// individual lets a device in whose leaf is one of the enrollment's certificates, or was issued under one that the enrollment refers
-// to. Issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node tell that Azure takes such a leaf without its chain whoever
-// issued it, and refuses the same leaf with a chain that leads nowhere.
+// individual accepts a device whose leaf is one of the enrollment's certificates, or was issued under one that the
+// enrollment refers to. According to issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node, Azure accepts such
+// a leaf without its chain, whatever its issuer, and refuses the same leaf with a chain that ends at no verified
+// certificate.
 func (p presented) individual(e state.Enrollment) (match, error) {
 	held := e.Attestation.X509
 	switch {
@@ -105,7 +107,8 @@ func (p presented) group() (match, error) {
 	return m, nil
 }
 
-// distance is the number of steps from the leaf up to a certificate of the attestation, or 0 when none lies on a trusted way.
+// distance returns the number of steps from the leaf up to a certificate of the attestation, or 0 when no trusted chain
+// contains one.
 func (p presented) distance(held *state.X509Attestation) int {
 	wanted := [][]byte{held.SigningPrimary, held.SigningSecondary}
 	if refers(held) {

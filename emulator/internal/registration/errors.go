@@ -8,8 +8,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// refusal turns an error into the wire's. A device is not told more of a missing service than of bad credentials, and for it there is
-// nothing that exists already: somebody changed its registration at the same time.
+// refusal maps an error to an error of the wire. A missing service looks like bad credentials to a device. A conflict
+// means that its registration was changed at the same time.
 func refusal(err error) *dpswire.Error {
 	var refused *state.Error
 	if errors.As(err, &refused) {

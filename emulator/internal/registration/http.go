@@ -74,7 +74,7 @@ func (a *API) serveRegister(r *http.Request, c caller, body []byte) (dpswire.Rep
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	// An accepted registration is carried out even if the device goes away.
+	// An accepted registration is completed even if the device disconnects.
 	started, err := a.register(context.WithoutCancel(r.Context()), c, m, body)
 	if err != nil {
 		return dpswire.Reply{}, err
@@ -101,7 +101,7 @@ func (a *API) serveOperation(_ *http.Request, c caller, _ []byte) (dpswire.Reply
 	return dpswire.OK(found), nil
 }
 
-// again is an answer that asks the device to come again.
+// again returns an answer that asks the device to poll.
 func (a *API) again(body operationReply) dpswire.Reply {
 	return dpswire.Reply{Status: http.StatusAccepted, Body: body, Header: map[string]string{"Retry-After": a.retryAfter()}}
 }

@@ -2,6 +2,7 @@ package registration_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -35,7 +36,7 @@ func (w world) request(t *testing.T, method, path string, a attempt) response {
 		path = "/" + scope + "/registrations/" + a.id + "/" + path
 	}
 	if !strings.Contains(path, "?") {
-		path += "?api-version=2019-03-31"
+		path += "?api-version=" + cmp.Or(a.version, "2021-10-01")
 	}
 	r := httptest.NewRequest(method, path, strings.NewReader(a.body))
 	r.Host = deviceHost
@@ -114,8 +115,37 @@ func TestRegisterOverHTTPS(t *testing.T) {
 	if err != nil || got.Auth != state.AuthSAS || got.Key != (state.SymmetricKey{Primary: key1, Secondary: key2}) {
 		t.Errorf("got the hub's device %+v, %v, want the enrollment's keys", got, err)
 	}
-	w.register(t, device).want(t, 200,
-		`{"operationId":"OP","status":"assigned","registrationState":`+result("reprovisionedToInitialAssignment")+`}`)
+	for version, told := range map[string]string{
+		"2021-10-01": "reprovisionedToInitialAssignment", "2019-04-15": "reprovisionedToInitialAssignment",
+		"2019-03-31": "initialAssignment", "2018-11-01": "initialAssignment",
+	} {
+		device.version = version
+		w.register(t, device).want(t, 200, `{"operationId":"OP","status":"assigned","registrationState":`+result(told)+`}`)
+		w.request(t, http.MethodPost, "", device).want(t, 200, result(told))
+		record, err := w.st.Registration(w.scope, "device-1")
+		if err != nil || record.Substatus != state.SameAssignment {
+			t.Errorf("version %s: got the record %+v, %v, want substatus %s", version, record, err, state.SameAssignment)
+		}
+	}
+}
+
+func TestTheKeyOfATokenNeedNoName(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registration.Options{})
+	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: keys(key1, key2)})
+	w.enrollGroup(t, state.EnrollmentGroup{ID: "devices", Settings: keys(otherKey, otherKey)})
+	devices := map[string]string{"own": key2, "sn-1": derived(t, otherKey, "sn-1")}
+	// As the SDK for Python signs, as the SDK for C writes an empty name, as the documentation says.
+	for _, ending := range []string{"", "&skn=", "&skn=registration", "&skn=Registration"} {
+		for id, key := range devices {
+			device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) + ending}
+			for front, got := range map[string]response{"HTTPS": w.register(t, device), "MQTT": w.registerMQTT(t, device)} {
+				if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
+					t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status, got.body)
+				}
+			}
+		}
+	}
 }
 
 func TestRegisterThroughAGroup(t *testing.T) {
@@ -172,6 +202,7 @@ func TestRefusedDevices(t *testing.T) {
 		{"the token of another device", attempt{id: "sn-1", token: w.token(t, "sn-2", derived(t, key1, "sn-2"))}, 401, refused},
 		{"an expired token", attempt{id: "sn-1", token: token(t, resource, sas.Policy, good, start)}, 401, refused},
 		{"a policy of the service", attempt{id: "sn-1", token: token(t, resource, "owner", good, hour)}, 401, refused},
+		{"a wrong key without a name", attempt{id: "sn-1", token: token(t, resource, "", otherKey, hour)}, 401, refused},
 		{"a resource above", attempt{id: "sn-1", token: token(t, w.scope, sas.Policy, good, hour)}, 401, refused},
 		{"no token", attempt{id: "sn-1"}, 401, errorJSON(401002, "Unauthorized")},
 		{"no signature", attempt{id: "sn-1", token: "SharedAccessSignature"}, 401, refused},

@@ -33,18 +33,18 @@ type session struct {
 	api    *API
 	caller caller
 	client broker.Client
-	// granted is the quality of service of the replies; subscribed whether the device wants them.
+	// granted is the quality of service of the replies; subscribed is set while the device subscribes to them.
 	granted    byte
 	subscribed bool
-	// number tells connections of one device apart.
+	// number distinguishes the connections of one device.
 	number uint64
 }
 
 // Accept takes connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
 //
-// Credentials that let nobody in are refused by the answer to the registration, 401000 for a signature (MicrosoftDocs/azure-docs issue 43157,
-// and the error of the SDK for Python that azure-iot-cli-extension knows) and 401002 for a certificate (real traffic). Only a device that shows
-// none, or contradicts itself, is refused when connecting (CONNACK 5).
+// Invalid credentials are refused by the answer to the registration, 401000 for a signature (MicrosoftDocs/azure-docs
+// issue 43157, and the error of the SDK for Python that azure-iot-cli-extension knows) and 401002 for a certificate
+// (real traffic). Only a device that presents none, or contradicts itself, is refused when connecting (CONNACK 5).
 func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	start := a.st.Now()
 	who, mine := callerOf(c)
@@ -63,7 +63,7 @@ func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	return &session{api: a, caller: who, client: c.Client, number: a.connections.Add(1)}, nil
 }
 
-// admit says why a connection is refused.
+// admit returns why a connection is refused, or nil.
 func (a *API) admit(c broker.Connect, who caller) error {
 	if err := who.check(); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (a *API) admit(c broker.Connect, who caller) error {
 	return err
 }
 
-// callerOf reads a user name; false when it is not of this form. After the id stand parameters without a question mark.
+// callerOf reads a user name; false when it is not of this form. The parameters after the id have no question mark.
 func callerOf(c broker.Connect) (caller, bool) {
 	parts := strings.SplitN(c.UserName, "/", 4)
 	if len(parts) != 4 || parts[0] == "" || !strings.EqualFold(parts[1], "registrations") {
@@ -114,7 +114,7 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	return s.granted, nil
 }
 
-// Unsubscribe ends the replies.
+// Unsubscribe stops the replies.
 func (s *session) Unsubscribe(filter string) {
 	if filter == filterReplies {
 		s.subscribed = false
@@ -124,7 +124,7 @@ func (s *session) Unsubscribe(filter string) {
 // Closed implements broker.Session; a session holds nothing.
 func (s *session) Closed() {}
 
-// Publish carries out a request and sends its reply. Errors are replies too; only a foreign topic ends the connection.
+// Publish handles a request and sends its reply. Errors are replies too; only an unknown topic ends the connection.
 func (s *session) Publish(m broker.Message) error {
 	start := s.api.st.Now()
 	run, query, known := s.operation(m)
@@ -156,7 +156,7 @@ func (s *session) Publish(m broker.Message) error {
 	return s.send(status, rid, again, body)
 }
 
-// operation finds what a topic asks for; its parameters follow "/?".
+// operation returns what to run for a topic and the topic's parameters, which follow "/?".
 func (s *session) operation(m broker.Message) (run func() (operationReply, error), query map[string]string, known bool) {
 	path, parameters, _ := strings.Cut(m.Topic, "?")
 	query = map[string]string{}
@@ -198,7 +198,8 @@ func (s *session) poll(id string) (operationReply, error) {
 	return s.api.operation(s.caller, m, id)
 }
 
-// send answers a request. $rid stands first, as the C# SDK's pattern wants; a body is always there, as the Node SDK crashes without.
+// send answers a request. $rid comes first, which the C# SDK requires; there is always a body, without which the Node
+// SDK crashes.
 func (s *session) send(status int, rid, again string, body any) error {
 	if !s.subscribed {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// How long a request waits for a webhook before the device is told to come again. A webhook that is quicker costs no further poll.
+// How long a request waits for a webhook before the device is asked to poll. A faster webhook costs no further poll.
 const (
 	registerPatience = 250 * time.Millisecond
 	pollPatience     = time.Second

@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// disabled reports whether the entry that let the device in is switched off.
+// disabled reports whether the enrollment that authenticated the device is disabled.
 func (m match) disabled() bool {
 	if m.enrollment != nil {
 		return m.enrollment.Disabled
@@ -17,8 +17,9 @@ func (m match) disabled() bool {
 	return m.group.Disabled
 }
 
-// register starts a registration for a device that m let in. Its outcome is decided and durable when register returns, unless a webhook takes its
-// time; but the device is told "assigning" and learns it by polling, as on Azure.
+// register starts a registration of an authenticated device. The outcome is decided and durable when register returns,
+// unless a webhook is slow. The reply says "assigning" all the same, and the device learns the outcome by polling, as
+// on Azure.
 func (a *API) register(ctx context.Context, c caller, m match, text []byte) (operationReply, error) {
 	body, err := c.readBody(text)
 	if err != nil {
@@ -44,7 +45,7 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 	return operationReply{OperationID: id, Status: string(state.Assigning)}, nil
 }
 
-// operation is where a registration stands. The operation must be one of the device that asks.
+// operation returns the status of a registration. The operation must belong to the device that asks.
 //
 // That an entry is disabled a device learns by polling, as it does over MQTT on Azure (azure-iot-cli-extension knows the words of the SDK for
 // Python for it). Fidelity: an entry that was disabled meanwhile shows in the operations before, too.
@@ -71,12 +72,12 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	return w, err
 }
 
-// stateOf is a registration of which only its status is told.
+// stateOf returns a registration state that holds only the status.
 func stateOf(id string, status state.RegistrationStatus) *resultReply {
 	return &resultReply{Registration: dpswire.Registration{RegistrationID: id, Status: string(status)}}
 }
 
-// lookup is the present registration of the device.
+// lookup returns the current registration of the device.
 func (a *API) lookup(c caller, m match) (*resultReply, error) {
 	record, err := a.st.Registration(c.scope, c.id)
 	if isNotFound(err) {
@@ -88,7 +89,7 @@ func (a *API) lookup(c caller, m match) (*resultReply, error) {
 	return a.result(c, m, record)
 }
 
-// running reports whether a device has to poll on.
+// running reports whether the device must poll again.
 func (w operationReply) running() bool {
 	return w.Status == string(state.Assigning) || w.Status == string(state.Unassigned)
 }

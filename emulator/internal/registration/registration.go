@@ -26,9 +26,9 @@ type Options struct {
 	RetryAfter time.Duration
 	// Webhooks says how custom allocation asks.
 	Webhooks Webhooks
-	// Log gets what goes wrong after the device was answered; nil: nobody does.
+	// Log gets errors that occur after the device was answered; none when nil.
 	Log *slog.Logger
-	// Recorder is told of the MQTT operations; nil: nobody is. HTTPS requests are recorded by who mounts the handler.
+	// Recorder records the MQTT operations; none when nil. Whoever mounts the handler records HTTPS requests.
 	Recorder requestlog.Recorder
 	// Gate is what MQTT operations go through; nil: nothing. HTTPS requests go through one before they come here.
 	Gate *traffic.Gate

@@ -157,4 +157,6 @@ type attempt struct {
 	certificates []*x509.Certificate
 	scope        string
 	body         string
+	// version is the api-version over HTTPS; 2021-10-01 when empty.
+	version string
 }

@@ -123,7 +123,7 @@ func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 	return &challengeReply{Message: dpswire.TextUnauthorized, AuthenticationKey: sealed, KeyName: sas.Policy}, nil
 }
 
-// individualTPM lets a device in that signed with the key of its challenge. There is no TPM attestation over MQTT.
+// individualTPM accepts a device that signed with the key of its challenge. There is no TPM attestation over MQTT.
 func (a *API) individualTPM(c caller, e state.Enrollment, token sas.Token) (match, error) {
 	made, ok := a.challenges.of(c, a.st.Now())
 	if !ok || !c.https || !sameKey(made.tpm.EndorsementKey, e.Attestation.TPM.EndorsementKey) {

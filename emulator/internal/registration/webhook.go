@@ -71,12 +71,12 @@ type allocationResponse struct {
 	Payload        json.RawMessage `json:"payload"`
 }
 
-// allocationError is why a webhook decided nothing, in the words that the device is told.
+// allocationError is the reason for which a webhook chose no hub, as the device receives it.
 type allocationError string
 
 func (e allocationError) Error() string { return "Custom allocation failed" + string(e) }
 
-// decide returns the call that asks the webhook of the entry that m names; nil when there is none to ask.
+// decide returns the call of the webhook of m's enrollment, or nil when it has no webhook.
 //
 // Fidelity: the definition's apiVersion picks the shape of the entry on Azure; here it is always that of 2021-10-01.
 func (a *API) decide(m match) func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) {
@@ -124,13 +124,13 @@ func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
 		request.Device.X509 = &x509Context{}
 		request.Device.X509.ClientCertificates.Primary = info
 	default:
-		// Azure sends an empty object: keys are not told.
+		// Azure sends an empty object, without the keys.
 		request.Device.SymmetricKey = &struct{}{}
 	}
 	return json.Marshal(request)
 }
 
-// ask calls a webhook. Its errors are told to devices and never hold the address's query, which usually is its key.
+// ask calls a webhook. Devices receive its errors, which never hold the query of the address: it usually is a key.
 func (a *API) ask(ctx context.Context, address string, body []byte) (state.AllocationAnswer, error) {
 	timeout := a.opts.Webhooks.Timeout
 	if timeout <= 0 {

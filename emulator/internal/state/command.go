@@ -30,6 +30,9 @@ type Command struct {
 	Deliveries int64
 	// Lock is the token of whoever took it. Locks are of this process: a restart frees every message.
 	Lock string
+	// Resent reports that an earlier connection was sent the message and did not acknowledge it. A restart forgets
+	// that.
+	Resent bool
 }
 
 // fields leave out the sequence, which the key says.
@@ -50,6 +53,14 @@ type commandLocks struct {
 	locks map[string]commandLock
 	// last are the last numbers that queues gave, by the beginning of their keys.
 	last map[string]uint64
+	// unacknowledged are the messages that a connection was sent and did not acknowledge, by row key.
+	unacknowledged map[string]struct{}
+}
+
+func newCommandLocks() commandLocks {
+	return commandLocks{
+		locks: make(map[string]commandLock), last: make(map[string]uint64), unacknowledged: make(map[string]struct{}),
+	}
 }
 
 type commandLock struct {
@@ -71,10 +82,26 @@ func (l *commandLocks) held(key string, now time.Time) bool {
 	return ok
 }
 
-func (l *commandLocks) take(key string, lock commandLock) {
+// take locks a message and reports whether an earlier connection left it unacknowledged.
+func (l *commandLocks) take(key string, lock commandLock) (resent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.locks[key] = lock
+	_, resent = l.unacknowledged[key]
+	return resent
+}
+
+// settled notes what became of a message whose lock has ended.
+func (l *commandLocks) settled(key string, outcome Outcome) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch outcome {
+	case Unacknowledged:
+		l.unacknowledged[key] = struct{}{}
+	case Abandoned, Released:
+	default:
+		delete(l.unacknowledged, key)
+	}
 }
 
 // free ends a lock and returns it; false when token was not its present one.
@@ -108,6 +135,7 @@ func (l *commandLocks) drop(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.locks, func(key string, _ commandLock) bool { return strings.HasPrefix(key, prefix) })
+	maps.DeleteFunc(l.unacknowledged, func(key string, _ struct{}) bool { return strings.HasPrefix(key, prefix) })
 }
 
 // forget forgets queues whose devices are no more, with their numbers; everything when the prefix is empty.
@@ -208,6 +236,7 @@ func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries
 			if !c.Expiry.After(now) {
 				b.delete(key)
 				b.tell(hub, d, c, Expired, now)
+				s.locks.settled(string(key), Expired)
 				continue
 			}
 			token, err := s.token()
@@ -219,7 +248,7 @@ func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries
 			if lockFor > 0 {
 				lock.until = now.Add(lockFor)
 			}
-			s.locks.take(string(key), lock)
+			c.Resent = s.locks.take(string(key), lock)
 			taken, ok = c, true
 			return nil
 		}
@@ -237,8 +266,9 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// SettleCommand ends the lock of a message: it ends as Success or Rejected, or with Abandoned and Released is free to be taken again. One that is
-// abandoned too often ends as DeliveryCountExceeded. NotFound when that lock is no more.
+// SettleCommand ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and
+// Unacknowledged it is free to be taken again. One that is abandoned too often ends as DeliveryCountExceeded. It
+// returns NotFound when the lock has ended.
 func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
 	return s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
 		now := s.Now()
@@ -255,7 +285,8 @@ func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
 				}
 				outcome = DeliveryCountExceeded
 			}
-			if outcome != Released {
+			s.locks.settled(string(key), outcome)
+			if outcome != Released && outcome != Unacknowledged {
 				b.delete(key)
 				b.tell(hub, d, c, outcome, now)
 			}

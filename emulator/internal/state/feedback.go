@@ -10,8 +10,9 @@ import (
 // Outcome is how a message to a device ended, in Azure's words. Source: "Send cloud-to-device messages from an IoT hub".
 type Outcome string
 
-// Outcomes of messages. The last two are no end: the message is free to be taken again. Abandoned is the device's wish and is counted, Released
-// what the end of its connection does. Source: "Understand cloud-to-device messaging from an IoT hub".
+// Outcomes of messages. The last three are no end: the message is free to be taken again. A device abandons a message,
+// which is counted. The end of its connection releases messages that were not sent, and leaves those that were sent
+// unacknowledged. Source: "Understand cloud-to-device messaging from an IoT hub".
 const (
 	Success               Outcome = "Success"
 	Rejected              Outcome = "Rejected"
@@ -20,6 +21,7 @@ const (
 	Purged                Outcome = "Purged"
 	Abandoned             Outcome = ""
 	Released              Outcome = "Released"
+	Unacknowledged        Outcome = "Unacknowledged"
 )
 
 // Ack says of which outcomes the sender of a message wants to hear; the empty one means AckNone.

@@ -90,7 +90,7 @@ func Open(o Options) (*State, error) {
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration), hubSettings: o.HubSettings,
 		dps: newStripes(), devices: newStripes(),
-		presence: newPresence(), locks: commandLocks{locks: make(map[string]commandLock), last: make(map[string]uint64)},
+		presence: newPresence(), locks: newCommandLocks(),
 	}
 	if s.clock == nil {
 		s.clock = NewClock(o.Now)

@@ -46,17 +46,21 @@ func quantile(n int, p, q float64) int {
 	if p >= 1 {
 		return n
 	}
-	whole, _ := math.Lgamma(float64(n) + 1)
 	sum := 0.0
 	for k := range n {
-		some, _ := math.Lgamma(float64(k) + 1)
-		rest, _ := math.Lgamma(float64(n-k) + 1)
-		sum += math.Exp(whole - some - rest + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
-		if sum >= q {
+		if sum += probability(n, p, k); sum >= q {
 			return k
 		}
 	}
 	return n
+}
+
+// probability is that of k successes in n trials, each with probability p between 0 and 1.
+func probability(n int, p float64, k int) float64 {
+	whole, _ := math.Lgamma(float64(n) + 1)
+	some, _ := math.Lgamma(float64(k) + 1)
+	rest, _ := math.Lgamma(float64(n-k) + 1)
+	return math.Exp(whole - some - rest + float64(k)*math.Log(p) + float64(n-k)*math.Log1p(-p))
 }
 
 // barWidth is the length of the longest bar, in characters.

@@ -78,10 +78,15 @@ type resource struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Custom bool   `json:"custom"`
+	// Delete is set for a resource that a replacement has left to be deleted.
+	Delete bool `json:"delete"`
 	// Inputs and Outputs are kept as they are.
 	Inputs  json.RawMessage `json:"inputs"`
 	Outputs json.RawMessage `json:"outputs"`
 }
+
+// name is the name that the program gave to the resource.
+func (r resource) name() string { return r.URN[strings.LastIndex(r.URN, "::")+2:] }
 
 type operation struct {
 	Resource resource `json:"resource"`

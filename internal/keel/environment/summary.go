@@ -1,9 +1,12 @@
 package environment
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -62,10 +65,55 @@ func (e *Environment) Declared(kind string) ([]string, error) {
 	var names []string
 	for _, r := range state.Resources {
 		if r.Type == kind {
-			names = append(names, r.URN[strings.LastIndex(r.URN, "::")+2:])
+			names = append(names, r.name())
 		}
 	}
 	return names, nil
+}
+
+// setType is the type of sets of individual enrollments in the state.
+const setType = "azure-dps:index:EnrollmentSet"
+
+// Enrollments are the individual enrollments that the state of a stack holds.
+type Enrollments struct {
+	// IDs are the registration ids of those that are resources of their own, in order.
+	IDs  []string
+	Sets []EnrollmentSet
+}
+
+// EnrollmentSet is a resource that holds many individual enrollments.
+type EnrollmentSet struct {
+	// Name is the resource's name in the program, and Devices how many enrollments it holds.
+	Name    string
+	Devices int
+}
+
+// Enrollments reads the stack's state. It runs Pulumi where the state is not in files.
+func (e *Environment) Enrollments(ctx context.Context) (Enrollments, error) {
+	state, err := e.load(ctx)
+	if err != nil {
+		return Enrollments{}, fmt.Errorf("look for the enrollments of stack %q: %w", e.Stack, err)
+	}
+	var all Enrollments
+	for _, r := range state.Resources {
+		switch {
+		case r.Delete:
+		case r.Type == EnrollmentType:
+			all.IDs = append(all.IDs, path.Base(r.ID))
+		case r.Type == setType:
+			var outputs struct {
+				Devices map[string]any `json:"devices"`
+			}
+			if err := json.Unmarshal(r.Outputs, &outputs); err != nil {
+				return Enrollments{}, fmt.Errorf("read the enrollment set %q: %w", r.name(), err)
+			}
+			all.Sets = append(all.Sets, EnrollmentSet{r.name(), len(outputs.Devices)})
+		}
+	}
+	slices.SortFunc(all.IDs, func(a, b string) int { // device-2 before device-10
+		return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
+	})
+	return all, nil
 }
 
 // Stacks returns the names of the stacks in the checkout's own backend, in order.

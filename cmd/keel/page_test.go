@@ -1,0 +1,155 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"evenkeel/internal/keel/environment"
+)
+
+// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to to a file: the blocks that
+// are marked with no other word than those given.
+func blocks(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: blocks FILE PAGE [WORD...]")
+	}
+	text, err := os.ReadFile(filepath.Join(howTo, args[1]))
+	ts.Check(err)
+	var script strings.Builder
+	script.WriteString("set -eu\n")
+	for i, part := range strings.Split("\n"+string(text), "\n```") {
+		mark, commands, _ := strings.Cut(part, "\n")
+		words := strings.Fields(mark)
+		if i%2 == 0 || len(words) == 0 || words[0] != "sh" {
+			continue
+		}
+		if slices.ContainsFunc(words[1:], func(w string) bool { return !slices.Contains(args[2:], w) }) {
+			continue
+		}
+		if slices.Contains(args[2:], "x509") && !slices.Contains(words, "x509") {
+			continue // those blocks are of another environment
+		}
+		script.WriteString(commands + "\n")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(script.String()), 0o600))
+}
+
+// howTo is the folder of the pages.
+const howTo = "../../docs/how-to"
+
+// onControl calls the control port of the checkout's emulator.
+func onControl(ctx context.Context, ts *testscript.TestScript, method, path, body string, into any) error {
+	request, err := http.NewRequestWithContext(ctx, method, running(ts).Control+path, strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	token, err := os.ReadFile(running(ts).ControlTokenFile)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode >= http.StatusBadRequest {
+		return fmt.Errorf("%s %s: got %s", method, path, response.Status)
+	}
+	if into == nil {
+		return nil
+	}
+	return json.NewDecoder(response.Body).Decode(into)
+}
+
+// running are the endpoints of the checkout's emulator.
+func running(ts *testscript.TestScript) environment.Endpoints {
+	record, err := process(ts.Getenv("CHECKOUT")).Find()
+	ts.Check(err)
+	ends, err := decode(record)
+	ts.Check(err)
+	return ends
+}
+
+// plain: `plain FILE TOPIC BODY` publishes with an MQTT library that knows nothing of Azure, as the document of
+// `keel devices token --json` in the file says.
+func plain(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: [!] plain FILE TOPIC BODY")
+	}
+	ends := running(ts)
+	var with deviceToken
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &with))
+	roots, err := ends.Roots()
+	ts.Check(err)
+	const limit = time.Minute
+	o := mqtt.NewClientOptions().AddBroker("tls://" + ends.MQTT).SetClientID(with.Device).SetUsername(with.Username).SetPassword(with.Token).
+		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(limit).
+		SetTLSConfig(&tls.Config{RootCAs: roots, ServerName: with.Host, MinVersion: tls.VersionTLS12})
+	c := mqtt.NewClient(o)
+	err = finished(c.Connect(), limit)
+	if err == nil {
+		defer c.Disconnect(0)
+		err = finished(c.Publish(args[1], 1, false, args[2]), limit)
+	}
+	if (err != nil) != neg {
+		ts.Fatalf("publish to %s as %s: got %v, want an error: %v", args[1], with.Username, err, neg)
+	}
+}
+
+func finished(token mqtt.Token, limit time.Duration) error {
+	if !token.WaitTimeout(limit) {
+		return fmt.Errorf("no answer after %s", limit)
+	}
+	return token.Error()
+}
+
+// message: `message DEVICE BODY` sends a device a message. `received DEVICE BODY` wants the hubs to have had one from
+// it.
+func message(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: message DEVICE BODY")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for _, hub := range []string{"seeded-hub-1", "seeded-hub-2"} {
+		body := fmt.Sprintf(`{"hub":%q,"device":%q,"body":%q}`, hub+".azure-devices.net", args[0], args[1])
+		if err := onControl(ctx, ts, "POST", "/messages", body, nil); err == nil {
+			return
+		}
+	}
+	ts.Fatalf("no hub has the device %s", args[0])
+}
+
+func received(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: received DEVICE BODY")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	var list []struct {
+		Body []byte `json:"body"`
+	}
+	ts.Check(onControl(ctx, ts, "GET", "/messages?device="+url.QueryEscape(args[0]), "", &list))
+	var bodies []string
+	for _, m := range list {
+		bodies = append(bodies, string(m.Body))
+	}
+	if !slices.Contains(bodies, args[1]) {
+		ts.Fatalf("got %q from %s, want %s among them", bodies, args[0], args[1])
+	}
+}
