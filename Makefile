@@ -1,9 +1,11 @@
 # Each target is one line; the logic is Go. `make` shows this list.
-KEEL := go run -buildvcs=false ./cmd/keel
+# One set of build flags for everything, as in internal/keel/toolchain: most packages compile again with other ones.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false -tags=osusergo
+KEEL := go run ./cmd/keel
 SAY := { test -x .evenkeel/bin/keel || echo "compiling keel: a few minutes the first time"; }
 STATICCHECK := go run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-.PHONY: help up down build generate sdks tidy check test bench node node-ports tpm limits browser
+.PHONY: help up down build generate sdks tidy check test bench node node-ports az az-ports tpm limits browser
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -15,24 +17,28 @@ down: ## Remove the local environment and stop the emulator
 build: ## Build Pulumi (unless it is on PATH), keel, the plugin and the program
 	@$(SAY) && $(KEEL) build
 generate: ## Generate the SDKs from their schemas
-	@go run -buildvcs=false ./tools/generate
+	@go run ./tools/generate
 sdks: ## Generate the TypeScript and Python SDKs and prove them, as far as this machine has Node and Python
-	@go run -buildvcs=false ./tools/generate -sdks .evenkeel/sdks
-tidy: ## Tidy go.mod; Pulumi's Go host asks for the whole module graph, so go.sum holds all of it
-	@go mod tidy && go list -m -mod=mod all > /dev/null
+	@go run ./tools/generate -sdks .evenkeel/sdks
+tidy: ## Tidy go.mod and the modules of tools, and give what they share one version
+	@go run ./tools/tidy
 check: ## Look for what is not formatted, suspicious or stale
-	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags acceptance,node,ports,swtpm,limits,browser ./acceptance/... ./emulator/internal/tpmseal ./emulator && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run -buildvcs=false ./tools/generate -check
-test: ## Run all tests: unit, race, acceptance
-	@go test ./... && go test -race -short ./... && go test -tags acceptance -count 1 -timeout 60m ./acceptance/...
+	@test -z "$$(gofmt -l .)" && go vet ./... && go vet -tags osusergo,acceptance,node,ports,az,swtpm,limits,browser ./acceptance/... ./emulator/internal/tpmseal ./emulator && $(STATICCHECK) $$(go list ./... | grep -v /sdks/) && go run ./tools/generate -check
+test: ## Run all tests: unit with the race detector, the long ones without it, acceptance
+	@go test -race -short ./... && go test ./emulator ./internal/provider && go test -tags osusergo,acceptance -count 1 -timeout 60m ./acceptance/...
 bench: ## Measure the local road beside what bounds it
 	@go run -buildvcs=false ./acceptance/bench
 node: ## Run the stock Node clients against the emulator
-	@go test -tags node -count 1 -timeout 20m ./acceptance/...
+	@go test -tags osusergo,node -count 1 -timeout 20m ./acceptance/...
 node-ports: ## The same with hubs on Azure's own ports, 443 and 8883 of loopback addresses, which needs the right to listen there
-	@go test -tags node,ports -run Loopback -count 1 -timeout 20m ./acceptance/node
+	@go test -tags osusergo,node,ports -run Loopback -count 1 -timeout 20m ./acceptance/node
+az: ## Run the Azure CLI, which must be installed, against the emulator
+	@go test -tags osusergo,az -count 1 -timeout 20m ./acceptance/az
+az-ports: ## Follow the page about the hosts file, which needs the right to listen on Azure's own ports
+	@go test -tags osusergo,az,ports -run HostsPage -count 1 -timeout 20m ./acceptance/az
 tpm: ## Give sealed TPM keys to the TPM simulator swtpm, which must be installed, and to Azure's TPM client for Node on it
-	@go test -tags swtpm -count 1 ./emulator/internal/tpmseal && go test -tags node,swtpm -run TPM -count 1 ./acceptance/node
+	@go test -tags osusergo,swtpm -count 1 ./emulator/internal/tpmseal && go test -tags osusergo,node,swtpm -run TPM -count 1 ./acceptance/node
 limits: ## Load a million enrollments and connect ten thousand devices at once: some minutes
-	@go test -tags limits -run '^TestLimit' -count 1 -timeout 20m -v ./emulator
+	@go test -tags osusergo,limits -run '^TestLimit' -count 1 -timeout 20m -v ./emulator
 browser: ## Look at the emulator's page in headless Chromium, which must be installed
-	@go test -tags browser -run Page -count 1 ./emulator
+	@go test -tags osusergo,browser -run Page -count 1 ./emulator

@@ -13,13 +13,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofrs/flock"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	own "evenkeel/acceptance/checkout"
 )
 
-// checkout is a copy of this project as a user has it: its path holds a space, and what git ignores is not in it. The stories share
-// it, one after another, so that programs and plugins are built once.
+// checkout is a copy of this project as a user has it: its path holds a space, and what git ignores is not in it. The
+// stories share it, one after another, so that programs and plugins are built once.
 var checkout string
 
 func TestMain(m *testing.M) {
@@ -32,11 +33,11 @@ func run(m *testing.M) int {
 	if err := flag.Set("test.parallel", "1"); err != nil {
 		return fail(err)
 	}
-	folder, err := os.MkdirTemp("", "evenkeel-acceptance-")
+	folder, release, err := claimFolder()
 	if err != nil {
 		return fail(err)
 	}
-	defer os.RemoveAll(folder)
+	defer release()
 	checkout = filepath.Join(folder, "even keel")
 	if err := own.Clone("..", checkout); err != nil {
 		return fail(err)
@@ -45,6 +46,28 @@ func run(m *testing.M) int {
 		return fail(err)
 	}
 	return m.Run()
+}
+
+// claimFolder returns an empty folder, and a function that removes it. It is the same one in every run, because the go
+// command compiles packages again that are in another folder.
+func claimFolder() (folder string, release func(), err error) {
+	if folder, err = filepath.Abs(filepath.Join("..", ".evenkeel", "acceptance")); err != nil {
+		return "", nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(folder), 0o700); err != nil {
+		return "", nil, err
+	}
+	lock := flock.New(folder + ".lock")
+	if ok, err := lock.TryLock(); err != nil || !ok {
+		return "", nil, fmt.Errorf("lock %s: another run of the stories has it (%v)", lock.Path(), err)
+	}
+	if err := os.RemoveAll(folder); err != nil {
+		return "", nil, err
+	}
+	return folder, func() {
+		_ = os.RemoveAll(folder)
+		_ = lock.Unlock()
+	}, os.Mkdir(folder, 0o700)
 }
 
 func fail(err error) int {

@@ -52,7 +52,8 @@ func TestTwoClonesAreUpAtOnce(t *testing.T) {
 	if err := own.Clone("..", other); err != nil {
 		t.Fatal(err)
 	}
-	if err := own.Build(other, os.Stderr); err != nil {
+	// The built programs do not depend on their folder, and are fresh: the files of both clones are as old.
+	if err := os.CopyFS(filepath.Join(other, ".evenkeel", "bin"), os.DirFS(filepath.Join(checkout, ".evenkeel", "bin"))); err != nil {
 		t.Fatal(err)
 	}
 	folders := []string{checkout, other}

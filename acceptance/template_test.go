@@ -4,6 +4,7 @@ package acceptance_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,17 +24,29 @@ func TestAProjectOfAnotherNameIsMadeFromTheClone(t *testing.T) {
 	if err := json.Unmarshal(out, &built); err != nil {
 		t.Fatal(err)
 	}
+	made := filepath.Join(filepath.Dir(checkout), "my iot") // on the same disk, so that it can be renamed
 	template, home := filepath.Join(t.TempDir(), "template"), t.TempDir()
 	if err := own.Clone("..", template); err != nil {
 		t.Fatal(err)
 	}
-	project := filepath.Join(t.TempDir(), "my iot")
-	cmd := bounded(t, built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev", "--dir", project, "--yes", "--offline")
+	cmd := bounded(t, built.Pulumi, "new", template, "--name", "myiot", "--description", "mine", "--stack", "dev", "--dir", made, "--yes", "--offline")
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(built.Pulumi)+string(os.PathListSeparator)+os.Getenv("PATH"), "PULUMI_HOME="+home,
 		"PULUMI_BACKEND_URL=file://"+home, "PULUMI_CONFIG_PASSPHRASE=mine", "PULUMI_SKIP_UPDATE_CHECK=true")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("pulumi new: %v\n%s", err, out)
 	}
+	// The go command compiles nothing again for a project in the place of the checkout.
+	own.TearDown(checkout)
+	away := checkout + " away"
+	if err := errors.Join(os.Rename(checkout, away), os.Rename(made, checkout)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(os.RemoveAll(checkout), os.Rename(away, checkout)); err != nil {
+			t.Error(err)
+		}
+	})
+	project := checkout
 	if err := own.Build(project, os.Stderr); err != nil {
 		t.Fatal(err)
 	}

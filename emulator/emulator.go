@@ -190,6 +190,7 @@ func (e *Emulator) Start() error {
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
+	e.entra.SetLocations(arm.Locations())
 	if err := e.serve(l); err != nil {
 		l.close()
 		return fmt.Errorf("emulator: %w", err)

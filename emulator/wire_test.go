@@ -114,6 +114,7 @@ var armErrors = map[string]struct {
 	"malformed api-version":     {"GET", groupPath + "?api-version=latest", "", 400, "InvalidApiVersionParameter", 0},
 	"unknown api-version":       {"GET", hubPath + "?api-version=2099-01-01", "", 404, "InvalidResourceType", 0},
 	"a service's version":       {"GET", hubPath + serviceVersion, "", 404, "InvalidResourceType", 0},
+	"unknown version of a PUT":  {"PUT", hubPath + "?api-version=2099-01-01", hubJSON, 400, "NoRegisteredProviderFound", 0},
 	"malformed subscription":    {"GET", "/subscriptions/x/resourceGroups" + groupVersion, "", 400, "InvalidSubscriptionId", 0},
 	"another subscription":      {"GET", "/subscriptions/11111111-1111-1111-1111-111111111111/resourceGroups" + groupVersion, "", 404, "SubscriptionNotFound", 0},
 	"unknown type":              {"GET", groupPath + "/providers/Microsoft.Storage/storageAccounts/a" + groupVersion, "", 404, "InvalidResourceType", 0},

@@ -26,7 +26,8 @@ type Status struct {
 	Endpoints environment.Endpoints `json:"endpoints"`
 }
 
-// Clone copies the project's files from one checkout, uncommitted ones too, into a git repository of their own. One that is there
+// Clone copies the project's files from one checkout, uncommitted ones too, with their times, into a git repository of
+// their own. One that is there
 // already is brought up to date; what git ignores there, built programs above all, stays.
 func Clone(from, to string) error {
 	list, err := exec.Command("git", "-C", from, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
@@ -68,7 +69,10 @@ func copyFile(from, to string) error {
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(to, data, info.Mode().Perm())
+	if err := os.WriteFile(to, data, info.Mode().Perm()); err != nil {
+		return err
+	}
+	return os.Chtimes(to, time.Time{}, info.ModTime())
 }
 
 // Build makes what `keel up` would make, so that what is measured or told after it is about that alone.

@@ -1,7 +1,8 @@
 // Package pages reads the command blocks of the documents, so that tests can run them as they are printed, and compares
 // what a command prints with what its page shows.
 //
-// A block of commands begins with ```sh and runs, or with ```sh not run: REASON. A block ```output after it is what the
+// A block of commands begins with ```sh and runs, with ```sh needs: WORD... and runs where a test has what it needs, or
+// with ```sh not run: REASON. A block ```output after it is what the
 // commands print, all of it, with wildcards: … stands for anything in a line or, alone in a line, for any lines, and a
 // name in braces for a value that differs from run to run. It runs nothing itself.
 package pages
@@ -33,7 +34,9 @@ type Block struct {
 	Language string
 	// NotRun is the reason that the page gives for not running the block.
 	NotRun string
-	Text   string
+	// Needs are the words for what the block needs, separated by spaces, such as mosquitto.
+	Needs string
+	Text  string
 }
 
 // Blocks returns the fenced blocks of a page in order.
@@ -52,7 +55,9 @@ func Blocks(page string) ([]Block, error) {
 		case isFence && open == nil:
 			language, rest, _ := strings.Cut(strings.TrimSpace(fence), " ")
 			open = &Block{Line: number, Language: language}
-			if rest != "" {
+			if needs, ok := strings.CutPrefix(rest, "needs: "); ok {
+				open.Needs = needs
+			} else if rest != "" {
 				reason, ok := strings.CutPrefix(rest, "not run: ")
 				if !ok || strings.TrimSpace(reason) == "" {
 					return nil, fmt.Errorf("line %d: after the language comes `not run: REASON`, not %q", number, rest)

@@ -14,7 +14,7 @@ func newBuild(a *app) *cobra.Command {
 		Use:   "build",
 		Short: "Build what is missing: Pulumi, keel, the azure-dps plugin, the program",
 		Long: "Build the Pulumi CLI and its Go language host into the user's cache folder, unless a suitable pulumi is on PATH,\n" +
-			"and keel, the azure-dps plugin and the program into .evenkeel/bin. What is fresh is left as it is.",
+			"and keel, the azure-dps plugin and the program into .evenkeel/bin. Programs that are up to date are not built again.",
 		Example: "  keel build\n  keel build --json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

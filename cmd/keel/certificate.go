@@ -31,9 +31,9 @@ func newDeviceCA(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ca",
 		Short: "Print the certificate that devices must trust, or the one that signs theirs",
-		Long: "Print, as PEM, the certificate of the authority that signs whatever the emulator serves: what a device trusts, and no\n" +
-			"other, on a local environment. The emulator does not have to run. With --devices, print instead that of the authority\n" +
-			"which signs the certificates of the environment's own devices (keel devices cert); it is made when there is none.\n" +
+		Long: "Print, as PEM, the certificate of the authority that signs the emulator's server certificates: the only one that a device\n" +
+			"of a local environment needs to trust. The emulator does not have to run. With --devices, print instead that of the\n" +
+			"authority that signs the certificates of the environment's devices (keel devices cert); keel creates it if it is missing.\n" +
 			"Neither is a secret.",
 		Example: "  keel devices ca > ca.pem\n  keel devices ca --json\n  keel devices ca --devices > devices-ca.pem",
 		Args:    noArgs,
@@ -60,7 +60,7 @@ func (a *app) printServerAuthority() error {
 	}
 	if err == nil && durable.IsBlank(text) {
 		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()),
-			"start the emulator, which makes it again or says what to do: keel emulator start")
+			"start the emulator, which creates it again or reports what to do: keel emulator start")
 	}
 	if err != nil {
 		return fmt.Errorf("read the emulator's certificate: %w", err)
@@ -93,11 +93,11 @@ func newDeviceCert(a *app) *cobra.Command {
 	var renew bool
 	cmd := &cobra.Command{
 		Use:   "cert DEVICE",
-		Short: "Make the certificate with which a device authenticates",
-		Long: "Make a certificate for a device and its key, signed by the authority of the environment's devices, and print the names of\n" +
+		Short: "Create a certificate with which a device authenticates",
+		Long: "Create a certificate and key for a device, signed by the authority of the environment's devices, and print the names of\n" +
 			"the files: DEVICE-cert.pem, the device's certificate and that of the authority, and DEVICE-key.pem, which is a secret.\n" +
-			"A certificate that is there already and good for two more months is kept. It lets a device in once its authority, or\n" +
-			"the certificate itself, is enrolled: keel devices ca --devices.",
+			"A certificate that is valid for two more months is kept. A device can authenticate with it once its authority, or the\n" +
+			"certificate itself, is enrolled: keel devices ca --devices.",
 		Example: "  keel devices cert device-1\n  keel devices cert device-1 --out certs --json\n  keel devices cert device-1 --renew",
 		Args:    oneArg("a device"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -108,7 +108,7 @@ func newDeviceCert(a *app) *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&out, "out", "", "folder to write to (default: the environment's own, under .evenkeel)")
-	cmd.Flags().BoolVar(&renew, "renew", false, "make another one in place of one that is still good")
+	cmd.Flags().BoolVar(&renew, "renew", false, "replace a certificate that is still valid")
 	a.addJSON(cmd)
 	return cmd
 }

@@ -114,7 +114,7 @@ func (d *examination) backend(ctx context.Context) finding {
 	}
 	file, err := os.CreateTemp(d.folder.Backend(), "doctor-*")
 	if errors.Is(err, fs.ErrNotExist) {
-		return absentYet("keel up makes it", "there is no backend yet")
+		return absentYet("keel up creates it", "the backend does not exist yet")
 	}
 	if err == nil {
 		err = errors.Join(file.Close(), os.Remove(file.Name()))
@@ -139,14 +139,14 @@ func (d *examination) passphrase(ctx context.Context) finding {
 		return absentYet("keel up makes it", "there is no passphrase yet")
 	case errors.Is(err, fs.ErrNotExist):
 		return wrong(fmt.Errorf("%s is gone, and with it the key to the secrets of: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
-			"put it back, or begin anew: keel emulator stop, and remove .evenkeel")
+			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case errors.Is(err, fs.ErrPermission) || err == nil && !isMine(info):
 		return wrong(fmt.Errorf("%s belongs to another user", d.folder.Passphrase()), othersCheckout)
 	case err != nil:
 		return wrong(fmt.Errorf("look at the passphrase: %w", err), "")
 	case info.Size() == 0:
 		return wrong(fmt.Errorf("%s is empty", d.folder.Passphrase()),
-			"put it back, or begin again: keel emulator stop, and remove .evenkeel")
+			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
 		return wrong(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(), info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
 	}
@@ -250,16 +250,16 @@ func (d *examination) authority() (*x509.Certificate, error) {
 	return x509.ParseCertificate(block.Bytes)
 }
 
-const anew = "begin anew: keel down, keel emulator stop, then remove .evenkeel/emulator"
+const startOver = "start over: keel down, keel emulator stop, then remove .evenkeel/emulator"
 
 // certificate looks whether what the emulator serves is signed by the authority that clients are told to trust.
 func (d *examination) certificate(ctx context.Context) finding {
 	authority, err := d.authority()
 	if err != nil {
-		return wrong(err, anew)
+		return wrong(err, startOver)
 	}
 	if authority == nil {
-		return absentYet("", "there is none yet")
+		return absentYet("", "not created yet")
 	}
 	record, err := d.process.Find()
 	if err != nil {
@@ -267,11 +267,11 @@ func (d *examination) certificate(ctx context.Context) finding {
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, anew)
+		return wrong(err, startOver)
 	}
 	data, err := url.Parse(endpoints.Data)
 	if err != nil {
-		return wrong(fmt.Errorf("read the emulator's endpoints: %w", err), anew)
+		return wrong(fmt.Errorf("read the emulator's endpoints: %w", err), startOver)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority)
@@ -281,7 +281,7 @@ func (d *examination) certificate(ctx context.Context) finding {
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {
-		return wrong(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+anew)
+		return wrong(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+startOver)
 	}
 	_ = connection.Close()
 	return ok("signed by %s, until %s", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
@@ -303,7 +303,7 @@ func (d *examination) clock(context.Context) finding {
 			"set the clock right")
 	case now.After(authority.NotAfter):
 		return wrong(fmt.Errorf("it is %s, and the emulator's certificate ended at %s", now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
-			"set the clock right; if it is, "+anew)
+			"correct the clock of this machine; if it is right, "+startOver)
 	}
 	return ok("it agrees with the emulator's certificate")
 }

@@ -32,9 +32,9 @@ func (d *examination) plugins(context.Context) finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return absentYet("keel build makes it", "the provider azure-dps is not built")
 	case err != nil:
-		return wrong(err, "keel build makes it anew")
+		return wrong(err, "build it again: keel build")
 	case info.Mode()&0o111 == 0 && runtime.GOOS != "windows":
-		return wrong(fmt.Errorf("%s cannot be run: its mode is %o", name, info.Mode().Perm()), "remove it, and keel build makes it anew")
+		return wrong(fmt.Errorf("%s cannot be run: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
 	}
 	record, err := d.process.Find()
 	if err != nil {
@@ -42,7 +42,7 @@ func (d *examination) plugins(context.Context) finding {
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, anew)
+		return wrong(err, startOver)
 	}
 	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(endpoints.PluginPort)), 5*time.Second)
 	if err != nil {

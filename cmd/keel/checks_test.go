@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math/big"
@@ -69,7 +70,7 @@ func TestAnEmulatorThatDoesNotAnswerOrIsNotTrustedIsFound(t *testing.T) {
 	if f := d.emulator(t.Context()); f.Verdict != failed || !strings.Contains(f.Hint, "keel emulator stop") {
 		t.Errorf("emulator: got %+v, want it failed, with a hint", f)
 	}
-	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") || !strings.Contains(f.Hint, "begin anew") {
+	if f := d.certificate(t.Context()); f.Verdict != failed || !strings.Contains(f.Detail, "not trusted") || !strings.Contains(f.Hint, "start over") {
 		t.Errorf("certificate: got %+v, want it failed, with a hint", f)
 	}
 }
@@ -78,10 +79,12 @@ func TestAClockFarOffIsFound(t *testing.T) {
 	t.Parallel()
 	d := newPatient(t)
 	for shift, want := range map[time.Duration]verdict{0: fine, -time.Hour: failed, 48 * time.Hour: failed} {
-		d.now = func() time.Time { return time.Now().Add(shift) }
-		if f := d.clock(t.Context()); f.Verdict != want || (f.Hint == "") != (want == fine) {
-			t.Errorf("%v off: got %+v, want %s", shift, f, want)
-		}
+		t.Run(shift.String(), func(t *testing.T) {
+			d.now = func() time.Time { return time.Now().Add(shift) }
+			if f := d.clock(t.Context()); f.Verdict != want || (f.Hint == "") != (want == fine) {
+				t.Errorf("%v off: got %+v, want %s", shift, f, want)
+			}
+		})
 	}
 }
 
@@ -152,26 +155,28 @@ func TestWhatIsWrongWithAzureIsFound(t *testing.T) {
 		"no answer":      {with("Microsoft.Devices", ""), "registration", "AuthorizationFailed"},
 		"clock":          {with("date", now.Add(-time.Hour).Format(http.TimeFormat)), "clock", "off Azure's"},
 	} {
-		d := newPatient(t)
-		d.azure = func(context.Context) (*environment.ResourceManager, error) {
-			if tc.answers == nil {
-				return nil, errors.New("no account")
+		t.Run(name, func(t *testing.T) {
+			d := newPatient(t)
+			d.azure = func(context.Context) (*environment.ResourceManager, error) {
+				if tc.answers == nil {
+					return nil, errors.New("no account")
+				}
+				return environment.NewResourceManager("s", anybody{}, &arm.ClientOptions{
+					ClientOptions: policy.ClientOptions{Transport: tc.answers, Retry: policy.RetryOptions{MaxRetries: -1}}, DisableRPRegistration: true,
+				}, time.Second)
 			}
-			return environment.NewResourceManager("s", anybody{}, &arm.ClientOptions{
-				ClientOptions: policy.ClientOptions{Transport: tc.answers, Retry: policy.RetryOptions{MaxRetries: -1}}, DisableRPRegistration: true,
-			}, time.Second)
-		}
-		for _, check := range []struct {
-			name string
-			run  func(context.Context) finding
-		}{{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock}} {
-			f := check.run(t.Context())
-			if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
-				t.Errorf("%s: %s: got %+v", name, check.name, f)
-			} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
-				t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
+			for _, check := range []struct {
+				name string
+				run  func(context.Context) finding
+			}{{"login", d.login}, {"subscription", d.subscription}, {"registration", d.registration}, {"clock", d.clock}} {
+				f := check.run(t.Context())
+				if fails := f.Verdict == failed; fails != (check.name == tc.fails) {
+					t.Errorf("%s: %s: got %+v", name, check.name, f)
+				} else if fails && (f.Hint == "" || !strings.Contains(f.Detail, tc.detail)) {
+					t.Errorf("%s: %s: got %+v, want %q and a hint", name, check.name, f, tc.detail)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -193,12 +198,14 @@ func TestASecretThatCannotBeReadOnAzureIsFound(t *testing.T) {
 		{"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE="}, fine}, {"encryptionsalt: v1\n", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret}, fine},
 		{"", []string{"PULUMI_CONFIG_PASSPHRASE_FILE=" + secret + "-gone"}, failed},
 	} {
-		if err := os.WriteFile(stackFile, []byte(tc.salt), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		d.remote = &environment.Environment{Folder: d.folder, Stack: "mine", Target: environment.Azure, Inherited: tc.env}
-		if f := d.passphrase(t.Context()); f.Verdict != tc.want || (f.Verdict == failed) != (f.Hint != "") {
-			t.Errorf("%q with %q: got %+v, want %s", tc.salt, tc.env, f, tc.want)
-		}
+		t.Run(fmt.Sprintf("%q with %q", tc.salt, tc.env), func(t *testing.T) {
+			if err := os.WriteFile(stackFile, []byte(tc.salt), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			d.remote = &environment.Environment{Folder: d.folder, Stack: "mine", Target: environment.Azure, Inherited: tc.env}
+			if f := d.passphrase(t.Context()); f.Verdict != tc.want || (f.Verdict == failed) != (f.Hint != "") {
+				t.Errorf("%q with %q: got %+v, want %s", tc.salt, tc.env, f, tc.want)
+			}
+		})
 	}
 }

@@ -75,7 +75,7 @@ func (a *app) pullRequest() (string, error) {
 			return text, nil
 		}
 	}
-	return "", hint.To(usageError{errors.New("--ci: this is no build of a pull request that keel knows of")}, "name the environment: keel up NAME --ci")
+	return "", hint.To(usageError{errors.New("--ci: this is not a build of a pull request, or of a CI service that keel does not know")}, "name the environment: keel up NAME --ci")
 }
 
 // writeOutputs writes the environment's name and its outputs, secret ones masked: as lines for the steps that follow on GitHub, and as

@@ -25,7 +25,7 @@ func (a *app) consent() func([]string) (bool, error) {
 }
 
 func (a *app) ask(ids []string) (bool, error) {
-	a.say("Environment %s does not know this, which is in its resource group:\n  %s", a.stack, strings.Join(ids, "\n  "))
+	a.say("The resource group of environment %s contains resources that keel did not create:\n  %s", a.stack, strings.Join(ids, "\n  "))
 	fmt.Fprint(a.stderr, "Delete that, for good? [y/N] ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && line == "" {

@@ -15,11 +15,11 @@ import (
 func newDoctor(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [CODE]",
-		Short: "Look for what may be wrong here, or explain an error code",
+		Short: "Find problems of this machine, or explain an error code",
 		Long: "Check what a run needs: Go, Pulumi, the built programs, plugins, backend, passphrase, emulator, ports, certificate and clock; for\n" +
 			"an environment on Azure, or with --target azure, also the login, the subscription and its registration for IoT hubs.\n" +
-			"Nothing is built, started or changed. The exit code is 1 when something is wrong; what is only not there yet is a note.\n\n" +
-			"With a code, of the provisioning service or of a hub, as a number or a name, explain its cause and what to do.",
+			"It builds, starts and changes nothing. The exit code is 1 when a check fails; what does not exist yet is only a note.\n\n" +
+			"With an error code of the provisioning service or of a hub, as a number or a name, explain its cause and remedy.",
 		Example: "  keel doctor\n  keel doctor 401002\n  keel doctor DeviceNotFound\n  keel doctor --json",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,8 +37,8 @@ func newDoctor(a *app) *cobra.Command {
 func (a *app) explain(text string) error {
 	found := errorcodes.Find(text)
 	if len(found) == 0 {
-		return hint.To(fmt.Errorf("code %q is not known", text),
-			"codes have six digits, as 401002; its first three are an HTTP status, which is explained too: keel doctor 401")
+		return hint.To(fmt.Errorf("unknown error code %q", text),
+			"use a code of six digits, as 401002, or its first three, which are an HTTP status: keel doctor 401")
 	}
 	if a.json {
 		return a.printJSON(found)

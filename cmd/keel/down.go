@@ -16,10 +16,10 @@ func newDown(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
 		Short: "Remove an environment, and stop the emulator when it was the last",
-		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless another environment is on it\n" +
-			"or another command is just bringing one up.\n" +
-			"What somebody else has put into its resource group would go too: that is asked about, or refused without --yes.\n" +
-			"Its configuration is kept for the next up, but for the lifetime.",
+		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless it has another environment\n" +
+			"or another command is creating one.\n" +
+			"keel asks before it deletes resources in the resource group that keel did not create; without a terminal, --yes is needed.\n" +
+			"The configuration is kept for the next up, without the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -63,11 +63,11 @@ func (a *app) down(ctx context.Context) error {
 	case destroyed && stopped:
 		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", a.stack)
 	case destroyed:
-		a.say("stack %s is gone; the emulator goes on for: %s", a.stack, strings.Join(others, ", "))
+		a.say("stack %s is gone; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
 	case stopped:
 		a.say("the emulator has stopped; there was no stack %s", a.stack)
 	case len(others) > 0:
-		a.say("nothing to do: there is no stack %s; the emulator goes on for: %s", a.stack, strings.Join(others, ", "))
+		a.say("nothing to do: there is no stack %s; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
 	default:
 		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
 	}

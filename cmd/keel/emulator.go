@@ -25,16 +25,16 @@ var portFiles = []string{"endpoints.json", pluginPortFile}
 
 func newEmulator(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "emulator", Short: "Start, stop and look at the emulator of this checkout",
-		Long: "The emulator plays Azure Resource Manager, the Device Provisioning Service and IoT Hub on this machine. It runs in the\n" +
+		Use: "emulator", Short: "Start, stop and inspect the emulator of this checkout",
+		Long: "The emulator implements Azure Resource Manager, the Device Provisioning Service and IoT Hub on this machine. It runs in the\n" +
 			"background, on ports that it remembers, with its data in .evenkeel/emulator and its log in .evenkeel/emulator.log.",
 		Example: "  keel emulator start\n  keel emulator status --json\n  keel emulator logs --follow",
 	}
 	group(cmd)
 	stop := &cobra.Command{
 		Use: "stop", Short: "Stop the emulator; its state is kept", Args: noArgs,
-		Long: "Stop the emulator. Whatever it holds is on disk and there again at the next start. A keel up, or another command that\n" +
-			"changes an environment, is waited for.",
+		Long: "Stop the emulator. Its state is on disk and available again at the next start. keel first waits for a keel up, or another\n" +
+			"command that changes an environment, to end.",
 		Example: "  keel emulator stop\n  keel emulator stop --json",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStop(cmd.Context()) },
 	}
@@ -49,12 +49,12 @@ func newEmulator(a *app) *cobra.Command {
 	var follow bool
 	logs := &cobra.Command{
 		Use: "logs", Short: "Print the emulator's log", Args: noArgs,
-		Long: "Print the log that the emulator in the background writes, over all its starts, one line for each event in the form\n" +
-			"time=… level=… msg=…; it holds no keys. --follow goes on until interrupted. As JSON, each line is an object with these as texts.",
+		Long: "Print the log that the emulator in the background writes, across restarts, one line for each event in the form\n" +
+			"time=… level=… msg=…; it holds no keys. --follow continues until interrupted. As JSON, each line is an object with these as texts.",
 		Example: "  keel emulator logs\n  keel emulator logs --follow\n  keel emulator logs --json | jq -r .msg",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorLogs(cmd.Context(), follow) },
 	}
-	logs.Flags().BoolVarP(&follow, "follow", "f", false, "go on as the log grows")
+	logs.Flags().BoolVarP(&follow, "follow", "f", false, "print new lines as they are written")
 	a.addJSON(stop)
 	a.addJSON(status)
 	a.addJSON(logs)
@@ -67,8 +67,8 @@ func newEmulatorStart(a *app) *cobra.Command {
 	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
-		Long: "Start the emulator in the background and print where it answers. One that runs already is left alone. Its ports are those\n" +
-			"of the first start; --new-ports chooses others, for when somebody else has taken one.\n\n" + settingsHelp,
+		Long: "Start the emulator in the background, unless it runs already, and print its addresses. Its ports are those of the first\n" +
+			"start; --new-ports chooses others, in case another program uses one.\n\n" + settingsHelp,
 		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --seed before.json\n" +
 			"  keel emulator start --azure-limits --quota hubs=2,services=1\n  keel emulator start --new-ports --json",
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.emulatorStart(cmd.Context(), settings, newPorts) },

@@ -12,7 +12,7 @@ import (
 )
 
 func newEnv(a *app) *cobra.Command {
-	var unset, admin bool
+	var unset, admin, az, terraform bool
 	var device string
 	cmd := &cobra.Command{
 		Use:   "env",
@@ -22,13 +22,20 @@ func newEnv(a *app) *cobra.Command {
 			"For a device that authenticates with a certificate, these are the names of the files of its certificate and key, which\n" +
 			"are made where keel holds the key of the authority.\n" +
 			"The variables are those of Azure's own samples, with what Node needs to trust the emulator. An emulator that was started\n" +
-			"with --names loopback has addresses in them that every SDK can dial.",
-		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n  keel env --admin --json",
-		Args:    noArgs,
+			"with --names loopback has addresses in them that every SDK can dial.\n" +
+			"With --az or --terraform, print what the Azure CLI, or Terraform and OpenTofu with azurerm, need to work with the emulator.\n" +
+			"These need no stack, only an emulator that runs, and print no key: the client secret stays in its file.",
+		Example: "  eval \"$(keel env)\"\n  eval \"$(keel env --unset)\"\n  eval \"$(keel env --device device-1)\"\n  keel env --admin --json\n" +
+			"  eval \"$(keel env --az)\"\n  eval \"$(keel env --terraform)\"",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
-			case unset && (admin || device != "") || admin && device != "":
-				return usageError{fmt.Errorf("--unset, --device and --admin exclude each other")}
+			case count(admin, az, terraform, device != "") > 1 || unset && (admin || device != ""):
+				return usageError{fmt.Errorf("--device, --admin, --az and --terraform exclude each other; --unset goes with the last two alone")}
+			case az:
+				return a.envTool(cmd.Context(), unset, a.azureCLI)
+			case terraform:
+				return a.envTool(cmd.Context(), unset, a.terraform)
 			case device != "":
 				return a.envDevice(cmd.Context(), device)
 			case admin:
@@ -40,8 +47,20 @@ func newEnv(a *app) *cobra.Command {
 	cmd.Flags().BoolVar(&unset, "unset", false, "print the commands that take it back")
 	cmd.Flags().StringVar(&device, "device", "", "print what this device needs, with its key or the files of its certificate")
 	cmd.Flags().BoolVar(&admin, "admin", false, "print the connection strings of the services")
+	cmd.Flags().BoolVar(&az, "az", false, "print what the Azure CLI needs to work with the emulator")
+	cmd.Flags().BoolVar(&terraform, "terraform", false, "print what Terraform and OpenTofu need to work with the emulator")
 	a.addJSON(cmd)
 	return cmd
+}
+
+// count counts what is true.
+func count(flags ...bool) (n int) {
+	for _, flag := range flags {
+		if flag {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *app) env(ctx context.Context, unset bool) error {

@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,11 +19,11 @@ func newExec(a *app) *cobra.Command {
 		Use:   "exec -- command [argument...]",
 		Short: "Run a command, such as pulumi preview, on the local stack",
 		Long: "Run any command with the environment of the local stack: its backend, its passphrase file, the attached plugin, and\n" +
-			"Pulumi on PATH. The emulator is started when it does not run. The exit code is that of the command. With\n" +
-			"--json, what it writes is gathered and printed as JSON with its exit code.\n\n" +
-			"A pulumi command that changes something, such as pulumi up or pulumi config set, takes turns with keel up, keel down and\n" +
-			"others on the environment. One that only reads, such as pulumi preview or pulumi stack output, pulumi cancel, and anything\n" +
-			"else, such as a shell or a script, runs at once.",
+			"Pulumi on PATH. keel starts the emulator if it does not run. The exit code is that of the command. With\n" +
+			"--json, keel collects the output and prints it as JSON with the exit code.\n\n" +
+			"A pulumi command that changes something, such as pulumi up or pulumi config set, waits until keel up, keel down and other\n" +
+			"commands on the environment have ended, and they wait for it. One that only reads, such as pulumi preview or pulumi stack\n" +
+			"output, pulumi cancel, and any other program, such as a shell or a script, runs at once.",
 		Example: "  keel exec -- pulumi preview\n  keel exec -- pulumi stack output\n  keel exec --json -- pulumi stack ls",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -41,7 +38,11 @@ func newExec(a *app) *cobra.Command {
 }
 
 func (a *app) exec(ctx context.Context, args []string) error {
-	e, release, err := a.readyFor(ctx, args)
+	var call pulumiCall
+	if isPulumi(args[0]) {
+		call = readPulumiCall(args[1:])
+	}
+	e, release, err := a.readyFor(ctx, call)
 	if err != nil {
 		return err
 	}
@@ -49,12 +50,14 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	if err := a.warn(e); err != nil {
 		return err
 	}
-	if isPulumi(args[0]) && followsPlan(args[1:]) {
+	if call.followsPlan {
 		a.say("warning: if the update differs from its plan, pulumi prints the properties that differ, keys among them: " +
 			"keep its output out of logs")
 	}
-	if isPulumi(args[0]) && operates(args[1:]) {
-		if err := e.RefusePrivateKeys(); err != nil {
+	if call.isOperation() {
+		named := *e // --stack selects the configuration
+		named.Stack = cmp.Or(call.stack, e.Stack)
+		if err := named.RefusePrivateKeys(); err != nil {
 			return err
 		}
 	}
@@ -63,7 +66,7 @@ func (a *app) exec(ctx context.Context, args []string) error {
 		return fmt.Errorf("run %s: %w", args[0], err)
 	}
 	name := args[0]
-	if !isPulumi(name) || elsewhere(args[1:]) {
+	if !isPulumi(name) || call.isElsewhere {
 		e.Program = "" // a shell may live longer than the program, and another project has another
 	}
 	if isPulumi(name) {
@@ -76,10 +79,10 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	return e.Exec(ctx, here, name, args[1:]...)
 }
 
-// readyFor returns the environment, configured, for a command to be run on it. A pulumi that changes something takes
-// the environment's turn, and keeps the emulator running, until release; any other command, which may last and may
-// itself be keel, takes neither, but for the moment in which its stack is made.
-func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Environment, release func(), err error) {
+// readyFor returns the environment, configured, for a command that runs on it. For a Pulumi command that changes
+// something it holds the environment's claim, and keeps the emulator running, until release. Any other command may run
+// for long or be keel itself, so the claim ends as soon as the stack exists.
+func (a *app) readyFor(ctx context.Context, call pulumiCall) (e *environment.Environment, release func(), err error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -89,15 +92,14 @@ func (a *app) readyFor(ctx context.Context, args []string) (e *environment.Envir
 		return nil, nil, err
 	}
 	release = done
-	changes := isPulumi(args[0]) && changesStack(args[1:])
-	there := false
+	changes, there := call.changesStack(), false
 	if !changes {
 		there, err = e.Exists(ctx)
 	}
 	if err == nil && !there {
 		stack := e.Stack
 		if changes {
-			stack = cmp.Or(toldStack(args[1:]), stack)
+			stack = cmp.Or(call.stack, stack)
 		}
 		var free func()
 		if free, err = e.ClaimOther(ctx, stack); err == nil {
@@ -128,28 +130,4 @@ func (a *app) gather(e *environment.Environment, command []string, run func() er
 		result.ExitCode = exit.Code
 	}
 	return errors.Join(a.printJSON(result), err)
-}
-
-// isPulumi reports whether a command means the pulumi of the environment.
-func isPulumi(name string) bool {
-	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
-}
-
-// followsPlan reports whether arguments of pulumi constrain an update to the plan of a preview.
-func followsPlan(args []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool { return arg == "--plan" || strings.HasPrefix(arg, "--plan=") })
-}
-
-// operates reports whether arguments of pulumi are an operation that the history of the stack keeps, with the configuration.
-func operates(args []string) bool {
-	return !slices.Contains(args, "config") && slices.ContainsFunc(args, func(arg string) bool {
-		return slices.Contains([]string{"up", "update", "refresh", "destroy", "import", "watch"}, arg)
-	})
-}
-
-// elsewhere reports whether arguments of pulumi lead it to the project of another folder.
-func elsewhere(args []string) bool {
-	return slices.ContainsFunc(args, func(arg string) bool {
-		return strings.HasPrefix(arg, "-C") || arg == "--cwd" || strings.HasPrefix(arg, "--cwd=")
-	})
 }

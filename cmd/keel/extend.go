@@ -18,9 +18,9 @@ func newExtend(a *app) *cobra.Command {
 	var ttl string
 	cmd := &cobra.Command{
 		Use:   "extend [NAME]",
-		Short: "Let an environment live longer, from now on",
-		Long: "Move the end of an environment's life to --ttl from now: in its configuration and in the tag of its resource group. Nothing\n" +
-			"else changes, and no program runs: what has been edited in main.go or in the configuration waits for the next up.",
+		Short: "Extend the lifetime of an environment",
+		Long: "Set the end of an environment to --ttl from now, in its configuration and in the tag of its resource group. Nothing else\n" +
+			"changes, and no program runs: edits in main.go or in the configuration wait for the next up.",
 		Example: "  keel extend\n  keel extend mine --ttl 2d",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -101,5 +101,5 @@ func (a *app) absent() error {
 	if a.stack == environment.Local {
 		what = "the local environment"
 	}
-	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; which there are: keel ls", a.argument())
+	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; to list environments: keel ls", a.argument())
 }

@@ -1,57 +1,166 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 )
 
-// TestEveryVerbIsDocumentedWithExamplesThatParse goes over all commands: each example line must name that command, or one below it,
-// and flags that it has.
-func TestEveryVerbIsDocumentedWithExamplesThatParse(t *testing.T) {
+func TestEveryCommandHasHelpWithExamplesThatParse(t *testing.T) {
 	t.Parallel()
-	root := newRoot(&app{})
-	var visit func(cmd *cobra.Command)
-	visit = func(cmd *cobra.Command) {
-		if cmd.Hidden || cmd.Name() == "help" || cmd.Name() == "completion" {
-			return
-		}
-		if cmd.Short == "" || cmd.Example == "" || cmd.Long == "" && !cmd.HasSubCommands() {
-			t.Errorf("%s: got no short text, long text or example, want all three", cmd.CommandPath())
-		}
-		for line := range strings.Lines(cmd.Example) {
-			checkExample(t, root, cmd, strings.TrimSpace(line))
-		}
-		for _, child := range cmd.Commands() {
-			visit(child)
-		}
-	}
-	visit(root)
+	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) {
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
+			t.Parallel()
+			if cmd.Short == "" || cmd.Example == "" || cmd.Long == "" && !cmd.HasSubCommands() {
+				t.Error("got no short text, long text or example, want all three")
+			}
+			for _, line := range exampleLines(cmd) {
+				if err := parseExample(cmd, line); err != nil {
+					t.Errorf("%s: %v", line, err)
+				}
+			}
+		})
+	})
 }
 
-func checkExample(t *testing.T, root, cmd *cobra.Command, line string) {
-	t.Helper()
-	_, call, ok := strings.Cut(line, "keel ")
-	if !ok {
-		t.Errorf("%s: got example %q, want a call of keel in it", cmd.CommandPath(), line)
-		return
+func exampleLines(cmd *cobra.Command) []string {
+	var lines []string
+	for line := range strings.Lines(cmd.Example) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
 	}
-	call, _, _ = strings.Cut(call, " | ")
-	call, _, _ = strings.Cut(call, " && ")
-	call, _, _ = strings.Cut(call, " > ")
-	call, _, _ = strings.Cut(call, " -- ")
-	words := strings.Fields(strings.TrimRight(call, `)"`))
-	found, rest, err := root.Find(words)
-	if err != nil || found == root && cmd != root {
-		t.Errorf("%s: example %q: got %v, %v, want a command", cmd.CommandPath(), line, found.CommandPath(), err)
-		return
+	return lines
+}
+
+// call is the call of keel in a line of a shell, alone or in eval "$(...)", before a pipe or a redirection.
+var call = regexp.MustCompile(`^(?:eval "\$\()?keel ([^|>"]*?)(?:\)")?(?: [|>] .*)?$`)
+
+// parseExample reports why keel would reject the example as a command line, or that it is one of another command.
+func parseExample(cmd *cobra.Command, line string) error {
+	match := call.FindStringSubmatch(line)
+	if match == nil {
+		return fmt.Errorf("no call of keel")
 	}
-	for _, word := range rest {
-		name, isFlag := strings.CutPrefix(word, "--")
-		name, _, _ = strings.Cut(name, "=")
-		if isFlag && found.Flag(name) == nil {
-			t.Errorf("%s: example %q: got flag --%s, which it does not have", cmd.CommandPath(), line, name)
+	found, rest, err := newRoot(&app{}).Find(strings.Fields(match[1]))
+	if err != nil {
+		return err
+	}
+	if path := found.CommandPath(); path != cmd.CommandPath() && !cmd.HasSubCommands() {
+		return fmt.Errorf("it is an example of %s", path)
+	}
+	if err := found.ParseFlags(rest); err != nil {
+		return err
+	}
+	return found.ValidateArgs(found.Flags().Args())
+}
+
+func TestAWrongExampleDoesNotParse(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"keel devices status device-1": "",
+		"keel devices status --json":   "",
+		"keel devices sttaus":          "another command",
+		"keel devices status --jsn":    "unknown flag",
+		"keel devices status a b":      "arguments",
+		"keel show":                    "it is an example of",
+		"cd /tmp":                      "no call of keel",
+	} {
+		t.Run(line, func(t *testing.T) {
+			t.Parallel()
+			cmd, _, err := newRoot(&app{}).Find([]string{"devices", "status"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := parseExample(cmd, line); (err == nil) != (want == "") {
+				t.Errorf("got %v, want %q", err, want)
+			}
+		})
+	}
+}
+
+// notRun are the examples that the story of examples does not run, with the reason.
+var notRun = map[string]string{
+	`^keel devices token device-1( --lifetime 10m --json)?$`: "the device must be registered; token.txtar runs it",
+	`--follow\b`:              "goes on until it is interrupted",
+	`^keel emulator run\b`:    "goes on until it is interrupted",
+	`--target azure\b`:        "asks Azure",
+	`--backend file:///srv/`:  "names a folder of another machine",
+	`--names loopback\b`:      "needs the right to listen on port 443",
+	`^keel exec .*-- pulumi `: "runs Pulumi, which is a fake here",
+}
+
+// runExamples: examples COMMAND... — runs the examples of a command of keel, in the order of its help.
+func runExamples(ts *testscript.TestScript, neg bool, args []string) {
+	cmd, rest, err := newRoot(&app{}).Find(args)
+	ts.Check(err)
+	if neg || len(rest) > 0 {
+		ts.Fatalf("usage: examples COMMAND...")
+	}
+	for _, line := range exampleLines(cmd) {
+		if reasonNotToRun(line) != "" {
+			continue
+		}
+		if before, _, found := strings.Cut(line, " | jq "); found {
+			if _, err := exec.LookPath("jq"); err != nil {
+				line = before
+			}
+		}
+		if cmd.CommandPath() == "keel emulator start" { // its examples are alternatives
+			ts.Check(ts.Exec("keel", "emulator", "stop"))
+		}
+		ts.Logf("%s", line)
+		ts.Check(ts.Exec("sh", "-e", "-c", line))
+	}
+}
+
+func reasonNotToRun(line string) string {
+	for pattern, reason := range notRun {
+		if regexp.MustCompile(pattern).MatchString(line) {
+			return reason
+		}
+	}
+	return ""
+}
+
+// TestEveryExampleRuns compares the story that runs examples with the commands.
+func TestEveryExampleRuns(t *testing.T) {
+	t.Parallel()
+	story, err := os.ReadFile(filepath.Join("testdata", "examples.txtar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var run []string
+	for line := range strings.Lines(string(story)) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "examples "); ok {
+			run = append(run, "keel "+path)
+		}
+	}
+	used := map[string]bool{}
+	visitCommands(newRoot(&app{}), func(cmd *cobra.Command) {
+		runs := 0
+		for _, line := range exampleLines(cmd) {
+			if reason := reasonNotToRun(line); reason != "" {
+				used[reason] = true
+			} else {
+				runs++
+			}
+		}
+		if runs > 0 && cmd.HasParent() && !slices.Contains(run, cmd.CommandPath()) {
+			t.Errorf("%s: no story runs its examples: add them to testdata/examples.txtar", cmd.CommandPath())
+		}
+	})
+	for pattern, reason := range notRun {
+		if !used[reason] {
+			t.Errorf("no example matches %s (%s) any more", pattern, reason)
 		}
 	}
 }

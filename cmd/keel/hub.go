@@ -16,7 +16,7 @@ import (
 func newHub(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "hub", Short: "Take a hub out of service, in one step or two",
-		Long: "drain keeps a hub with its devices and gives it no new ones; remove unlinks it from the provisioning service and deletes it.\n" +
+		Long: "drain keeps a hub and its devices but assigns no new devices to it; remove unlinks it from the provisioning service and deletes it.\n" +
 			"Both are settings, hubSettings.HUB.drain and .remove, which the next up carries out, or --up at once. The hubs of an\n" +
 			"environment: keel show.",
 		Example: "  keel hub drain hub-1 --up\n  keel hub remove hub-1 --up",
@@ -24,12 +24,13 @@ func newHub(a *app) *cobra.Command {
 	group(cmd)
 	cmd.AddCommand(
 		a.hubVerb(environment.Drain, "Keep a hub and its devices, and give it no new ones",
-			"Configure that a hub gets no new devices and is taken out of the hub lists of enrollments; those it has stay. Without --up\n"+
-				"only the setting is written. --undo lets it take devices again. The last hub that takes devices cannot be drained."),
+			"Configure that no new devices are assigned to a hub, and that enrollments no longer list it; its devices stay. Without\n"+
+				"--up only the setting is written. --undo makes the hub accept devices again. The last hub that accepts devices cannot be\n"+
+				"drained."),
 		a.hubVerb(environment.Remove, "Unlink a hub and delete it with its devices",
-			"Configure that a hub is unlinked from the provisioning service and then deleted, with the devices that are on it: they get\n"+
-				"another hub when they register again. Without --up only the setting is written. --undo brings a new hub of that name\n"+
-				"back. The last hub that takes devices cannot be removed."))
+			"Configure that a hub is unlinked from the provisioning service and then deleted, with its devices: they are assigned\n"+
+				"to another hub when they register again. Without --up only the setting is written. --undo creates a new hub of that\n"+
+				"name. The last hub that accepts devices cannot be removed."))
 	return cmd
 }
 
@@ -44,8 +45,8 @@ func (a *app) hubVerb(flag, short, long string) *cobra.Command {
 			return a.setHub(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().BoolVar(&o.undo, "undo", false, "take it back")
-	cmd.Flags().BoolVar(&o.up, "up", false, "bring the environment up with it at once")
+	cmd.Flags().BoolVar(&o.undo, "undo", false, "remove the setting again")
+	cmd.Flags().BoolVar(&o.up, "up", false, "apply the setting at once, with keel up")
 	a.addYes(cmd)
 	a.addJSON(cmd)
 	return cmd

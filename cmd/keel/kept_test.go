@@ -53,23 +53,25 @@ func TestThePortOfThePluginSurvivesALossOfPower(t *testing.T) {
 func TestAPortOfThePluginThatCannotBeReadIsChosenAgain(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "\x00\x00", "0\n", "-1\n", "70000\n", "443x\n", "\xff"} {
-		files := durabletest.New()
-		disk := durable.Disk{FS: files}
-		if err := disk.MkdirAll("data", 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := disk.WriteFile("data/plugin-port", []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		var told strings.Builder
-		port, err := pluginPort(t, disk, slog.New(slog.NewTextHandler(&told, nil)))
-		kept, readErr := disk.ReadFile("data/plugin-port")
-		if err != nil || readErr != nil || string(kept) != fmt.Sprintln(port) {
-			t.Errorf("%q: got %d, %v and the file %q, %v; want a new port, remembered", text, port, err, kept, readErr)
-		}
-		if !strings.Contains(told.String(), "level=WARN") {
-			t.Errorf("%q: got the log %q, want a warning", text, told.String())
-		}
+		t.Run(text, func(t *testing.T) {
+			files := durabletest.New()
+			disk := durable.Disk{FS: files}
+			if err := disk.MkdirAll("data", 0o700); err != nil {
+				t.Fatal(err)
+			}
+			if err := disk.WriteFile("data/plugin-port", []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			var told strings.Builder
+			port, err := pluginPort(t, disk, slog.New(slog.NewTextHandler(&told, nil)))
+			kept, readErr := disk.ReadFile("data/plugin-port")
+			if err != nil || readErr != nil || string(kept) != fmt.Sprintln(port) {
+				t.Errorf("%q: got %d, %v and the file %q, %v; want a new port, remembered", text, port, err, kept, readErr)
+			}
+			if !strings.Contains(told.String(), "level=WARN") {
+				t.Errorf("%q: got the log %q, want a warning", text, told.String())
+			}
+		})
 	}
 }
 

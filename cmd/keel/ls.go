@@ -20,9 +20,9 @@ func newLs(a *app) *cobra.Command {
 		Use:   "ls",
 		Short: "List the environments of this checkout, or of another backend",
 		Long: "List the environments of this checkout's backend: owner, age, time left, how many hubs and resources the state holds,\n" +
-			"and how many devices the hubs have, which the emulator tells while it runs. --backend lists those of another backend, and\n" +
-			"--target azure those of the backend that your Pulumi is logged in to; whose they are and how long they live is in the stacks\n" +
-			"folder of the checkout that brought them up. The emulator is never started, and Pulumi only for a backend that is no folder.",
+			"and, while the emulator runs, how many devices the hubs have. --backend lists the environments of another backend, and\n" +
+			"--target azure those of the backend that your Pulumi is logged in to; their owners and lifetimes are in the stacks folder of\n" +
+			"the checkout that created them. keel does not start the emulator, and runs Pulumi only for a backend that is not a folder.",
 		Example: "  keel ls\n  keel ls --json\n  keel ls --backend file:///srv/states\n  keel ls --target azure",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.ls(cmd.Context()) },

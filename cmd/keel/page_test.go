@@ -18,11 +18,13 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"evenkeel/acceptance/pages"
 	"evenkeel/internal/keel/environment"
 )
 
-// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to to a file: the blocks that
-// are marked with no other word than those given.
+// blocks: `blocks FILE PAGE [WORD...]` writes the shell commands of a page of docs/how-to, such as
+// docs/how-to/plain-mqtt.md, to a file: the blocks that need
+// nothing but the given words.
 func blocks(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 {
 		ts.Fatalf("usage: blocks FILE PAGE [WORD...]")
@@ -31,19 +33,20 @@ func blocks(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	var script strings.Builder
 	script.WriteString("set -eu\n")
-	for i, part := range strings.Split("\n"+string(text), "\n```") {
-		mark, commands, _ := strings.Cut(part, "\n")
-		words := strings.Fields(mark)
-		if i%2 == 0 || len(words) == 0 || words[0] != "sh" {
+	all, err := pages.Blocks(string(text))
+	ts.Check(err)
+	for _, block := range all {
+		if block.Language != "sh" || block.NotRun != "" {
 			continue
 		}
-		if slices.ContainsFunc(words[1:], func(w string) bool { return !slices.Contains(args[2:], w) }) {
+		needs := strings.Fields(block.Needs)
+		if slices.ContainsFunc(needs, func(w string) bool { return !slices.Contains(args[2:], w) }) {
 			continue
 		}
-		if slices.Contains(args[2:], "x509") && !slices.Contains(words, "x509") {
+		if slices.Contains(args[2:], "x509") && !slices.Contains(needs, "x509") {
 			continue // those blocks are of another environment
 		}
-		script.WriteString(commands + "\n")
+		script.WriteString(block.Text)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(script.String()), 0o600))
 }

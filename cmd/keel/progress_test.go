@@ -38,12 +38,14 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 func TestWhatRedrawsLinesIsATerminalAndNoLog(t *testing.T) {
 	t.Parallel()
 	for environ, want := range map[string]bool{"TERM=xterm": true, "TERM=dumb": false, "CI=true": false, "CI=": true} {
-		a := &app{environ: []string{environ}}
-		if got := a.redraws(true); got != want {
-			t.Errorf("%s: got %v, want %v", environ, got, want)
-		}
-		if a.redraws(false) {
-			t.Errorf("%s: a file redraws lines", environ)
-		}
+		t.Run(environ, func(t *testing.T) {
+			a := &app{environ: []string{environ}}
+			if got := a.redraws(true); got != want {
+				t.Errorf("%s: got %v, want %v", environ, got, want)
+			}
+			if a.redraws(false) {
+				t.Errorf("%s: a file redraws lines", environ)
+			}
+		})
 	}
 }

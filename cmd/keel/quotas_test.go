@@ -24,10 +24,12 @@ func TestQuotasAreReadFromPairs(t *testing.T) {
 		"unknown":     {[]string{"devices=1"}, quotas{}, "", true},
 		"no value":    {[]string{"hubs"}, quotas{}, "", true},
 	} {
-		got, err := parseQuotas(tc.pairs)
-		if got != tc.want || got.String() != tc.text || errors.Is(err, errUsage) != tc.refused {
-			t.Errorf("%s: got %+v, %q, %v; want %+v, %q, refused: %v", name, got, got, err, tc.want, tc.text, tc.refused)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := parseQuotas(tc.pairs)
+			if got != tc.want || got.String() != tc.text || errors.Is(err, errUsage) != tc.refused {
+				t.Errorf("%s: got %+v, %q, %v; want %+v, %q, refused: %v", name, got, got, err, tc.want, tc.text, tc.refused)
+			}
+		})
 	}
 }
 

@@ -16,22 +16,22 @@ func newReap(a *app) *cobra.Command {
 	var yes, all bool
 	cmd := &cobra.Command{
 		Use:   "reap",
-		Short: "Remove your environments that have expired; says only which, without --yes",
-		Long: "Go over the environments and remove those that have expired, as keel down does. Without --yes it only says what it would do.\n" +
-			"Environments of others, on a shared backend also those of a user whose name many have (root, runner and the like; EVENKEEL_OWNER\n" +
-			"names you, to keel up and here), those without a creation time or an end, and those that are to be kept (keep: true in their\n" +
+		Short: "Remove your expired environments; without --yes, only list them",
+		Long: "Remove the environments that have expired, as keel down does. Without --yes, only report what would be removed.\n" +
+			"Environments of other owners, on a shared backend also those of a user name that many people share (root, runner and the like; set\n" +
+			"EVENKEEL_OWNER to name yourself, for keel up too), those without a creation time or an end, and those marked to be kept (keep: true in their\n" +
 			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
-			"is gone are orphans, and removed likewise; those of other backends are listed as foreign and never removed.\n" +
-			"The emulator is left running. An environment that another command works on, or that is extended meanwhile, stays; a second\n" +
-			"keel reap --yes in one checkout ends at once. So hourly runs never pile up.\n\n" +
+			"no longer exists are orphans, and removed too; those of other backends are listed as foreign and never removed.\n" +
+			"The emulator keeps running. An environment that another command uses, or that is extended meanwhile, stays; a second\n" +
+			"keel reap --yes in one checkout ends at once, so that hourly runs never pile up.\n\n" +
 			"To run it every hour, by cron (crontab -e), or by a workflow with `schedule`:\n" +
 			"  0 * * * *  cd /path/to/checkout && .evenkeel/bin/keel reap --yes",
 		Example: "  keel reap\n  keel reap --yes\n  keel reap --all-owners --json",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.reap(cmd.Context(), yes, all) },
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it nothing is done")
-	cmd.Flags().BoolVar(&all, "all-owners", false, "those of everybody, not only your own")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
+	cmd.Flags().BoolVar(&all, "all-owners", false, "include the environments of all owners")
 	a.addJSON(cmd)
 	return cmd
 }

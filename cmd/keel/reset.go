@@ -23,7 +23,7 @@ func newReset(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "reset [NAME]",
-		Short: "Forget all devices of an environment; its infrastructure stays",
+		Short: "Delete all devices of an environment and keep its infrastructure",
 		Long: "Remove every registration record from the provisioning service and every device, with its twin and messages, from the hubs.\n" +
 			"Hubs, links, enrollments and keys stay as they are: the same devices can register again, as new ones.",
 		Example: "  keel reset --yes\n  keel reset mine --yes --json",
@@ -33,12 +33,12 @@ func newReset(a *app) *cobra.Command {
 				return err
 			}
 			if !yes {
-				return hint.To(usageError{fmt.Errorf("reset removes all devices of environment %s", a.stack)}, "say that you mean it with --yes")
+				return hint.To(usageError{fmt.Errorf("reset removes all devices of environment %s", a.stack)}, "confirm with --yes")
 			}
 			return a.reset(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it nothing is done")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
 	a.addJSON(cmd)
 	return cmd
 }

@@ -79,7 +79,7 @@ func newRoot(a *app) *cobra.Command {
 		return checkName(a.stack)
 	}
 	a.addTarget(root)
-	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
+	root.AddCommand(newLs(a), newShow(a), newExtend(a), newReset(a), newReap(a), newDoctor(a), newUp(a), newDown(a), newExec(a), newEnv(a), newHosts(a), newBuild(a), newEmulator(a), newDevices(a), newHub(a))
 	group(root)
 	a.addCompletions(root)
 	return root
@@ -255,7 +255,7 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 		return environment.Endpoints{}, false, fmt.Errorf("emulator: %w", err)
 	}
 	if record.Build != background.Fingerprint(binary) {
-		a.say("note: the emulator runs an older build of keel; to renew it: keel emulator stop, then go on")
+		a.say("note: the emulator runs an older build of keel; to replace it: keel emulator stop, then run the command again")
 	}
 	endpoints, err := decode(record)
 	return endpoints, started, err

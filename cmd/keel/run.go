@@ -32,7 +32,7 @@ func newEmulatorRun(a *app) *cobra.Command {
 	var debug bool
 	var settings *settingFlags
 	cmd := &cobra.Command{
-		Use: "run", Short: "Run the emulator in the foreground, until it is interrupted", Args: noArgs,
+		Use: "run", Short: "Run the emulator in the foreground until interrupted", Args: noArgs,
 		Long: "Run the emulator in this terminal, with its log on standard error. Other commands find it as if it ran in the background.\n" +
 			"With --json, what keel emulator status prints goes to standard output once it is ready.\n\n" +
 			settingsHelp,
@@ -47,7 +47,7 @@ func newEmulatorRun(a *app) *cobra.Command {
 			return a.emulatorRun(cmd.Context(), folder, settings, debug)
 		},
 	}
-	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout it belongs to (default: the one of the current folder)")
+	cmd.Flags().StringVar(&checkout, "checkout", "", "the checkout that it belongs to (default: that of the current folder)")
 	cmd.Flags().BoolVar(&debug, "debug", false, "log every request")
 	settings = addSettings(cmd)
 	a.addJSON(cmd)

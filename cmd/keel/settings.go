@@ -56,16 +56,16 @@ type settingFlags struct {
 // settingsHelp ends the help of the commands that take the flags.
 const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; --default-settings forgets them. A running\n" +
 	"emulator keeps its own: stop it first.\n\n" +
-	"--names says how clients find the hubs. map: our own client is told the ports; needs no privilege. loopback: for unmodified\n" +
+	"--names selects how clients find the hubs. map: keel's own client looks the ports up; needs no privilege. loopback: for unmodified\n" +
 	"SDKs: each hub and provisioning service has a loopback address of its own with Azure's ports, 443 and 8883 (on Linux allow\n" +
 	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
-	"azure: the Azure names on those ports, for who maps them to this machine.\n\n" +
-	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an emulator which holds nothing begins with, at later\n" +
-	"starts too; one that holds something leaves it alone. To begin anew with it: keel emulator reset --yes, then stop and start.\n" +
+	"azure: Azure's names on those ports, if you map the names to this machine.\n\n" +
+	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an empty emulator loads when it starts, at later\n" +
+	"starts too; an emulator with data ignores it. To start over with it: keel emulator reset --yes, then stop and start.\n" +
 	"--seed \"\" forgets it.\n\n" +
-	"--quota says how many resources the subscription may have. What is not named is as on Azure: 50 hubs of paid tiers, one free\n" +
-	"hub, 10 provisioning services; \"unlimited\" is a number too. --azure-limits refuses what comes faster or is more than Azure's\n" +
-	"documented limits allow, with 429 and Retry-After (docs/reference/control-port.md)."
+	"--quota sets how many resources the subscription may have, or \"unlimited\". The defaults are Azure's: 50 hubs of paid tiers,\n" +
+	"one free hub, 10 provisioning services. --azure-limits rejects requests beyond Azure's documented limits, with 429 and\n" +
+	"Retry-After (docs/reference/control-port.md)."
 
 func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
@@ -75,10 +75,10 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
 	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
 	flags.BoolVar(&f.x25519, "x25519-only", false, "no post-quantum key exchange: cheaper connections")
-	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an emulator which holds nothing begins with")
-	flags.BoolVar(&f.limits, "azure-limits", false, "refuse what goes beyond Azure's documented limits of operations")
+	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an empty emulator loads when it starts")
+	flags.BoolVar(&f.limits, "azure-limits", false, "reject requests beyond Azure's documented limits")
 	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources there may be, as hubs=50,freeHubs=1,services=10; or unlimited")
-	flags.BoolVar(&f.defaults, "default-settings", false, "forget what earlier starts were told")
+	flags.BoolVar(&f.defaults, "default-settings", false, "forget the settings of earlier starts")
 	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
 		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
 	return f
@@ -166,7 +166,7 @@ func seedFile(name string) (string, error) {
 		return "", usageError{fmt.Errorf("--seed: %w", err)}
 	}
 	if !info.Mode().IsRegular() {
-		return "", usageError{fmt.Errorf("--seed %q: it is no file", name)}
+		return "", usageError{fmt.Errorf("--seed %q: not a file", name)}
 	}
 	return path, nil
 }

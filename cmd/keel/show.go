@@ -13,8 +13,8 @@ func newShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show [NAME]",
 		Short: "Show one environment: lifetime, hosts, hubs and their devices",
-		Long: "Show an environment: whose it is and how long it lives, where its services answer, and how many devices each hub has\n" +
-			"been assigned. No key is among it. --backend and --target azure say where to look, as of every command.",
+		Long: "Show an environment: its owner and lifetime, the addresses of its services, and how many devices are assigned to each\n" +
+			"hub. It prints no key. --backend and --target azure select where keel looks, as for every command.",
 		Example: "  keel show\n  keel show mine --json\n  keel show theirs --target azure",
 		Args:    maybeArg,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -39,18 +39,18 @@ func (a *app) controlHere() (controlapi.Client, error) {
 
 // replaced ends the help of what exchanges everything under the environments that are up.
 const replaced = "It concerns every environment on the emulator, behind Pulumi's back: an environment that was brought up\n" +
-	"since then knows resources that are gone. Bring such a one in line with: keel exec -- pulumi refresh --yes, then keel up."
+	"since then has resources that no longer exist. Repair it with: keel exec -- pulumi refresh --yes, then keel up."
 
 func newEmulatorReset(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "reset", Short: "Make the emulator forget everything: hubs, services, enrollments, devices", Args: noArgs,
-		Long: "Make the running emulator forget all that it holds, as if it had never been used. Its ports, its certificate and the named\n" +
-			"snapshots stay. To forget devices alone: keel reset.\n\n" + replaced,
+		Use: "reset", Short: "Delete everything in the emulator: hubs, services, enrollments, devices", Args: noArgs,
+		Long: "Delete all state of the running emulator, as if it had never been used. Its ports, its certificate and the named\n" +
+			"snapshots stay. To delete only devices: keel reset.\n\n" + replaced,
 		Example: "  keel emulator reset --yes\n  keel emulator reset --yes --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("emulator reset removes everything that the emulator holds")}, "say that you mean it with --yes")
+				return hint.To(usageError{errors.New("emulator reset removes everything that the emulator holds")}, "confirm with --yes")
 			}
 			client, err := a.controlHere()
 			if err != nil {
@@ -62,7 +62,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 			return a.done("the emulator holds nothing any more", emptied{true})
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it; without it nothing is done")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -78,15 +78,15 @@ func (a *app) done(line string, result any) error {
 
 func newSnapshot(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "snapshot", Short: "Save all that the emulator holds under a name, and bring it back",
-		Long: "A snapshot is a JSON document with everything that the emulator holds, keys included, in an order that makes two of them\n" +
-			"comparable by diff. Snapshots lie in .evenkeel/emulator and end with it.",
+		Use: "snapshot", Short: "Save the emulator's state under a name, and restore it",
+		Long: "A snapshot is a JSON document of the emulator's state, keys included, in an order that makes two of them comparable by\n" +
+			"diff. Snapshots are in .evenkeel/emulator and are deleted with it.",
 		Example: "  keel emulator snapshot save before\n  keel emulator snapshot restore before --yes\n  keel emulator snapshot show before > before.json",
 	}
 	group(cmd)
 	cmd.AddCommand(newSnapshotList(a), newSnapshotShow(a), newSnapshotRestore(a),
 		a.snapshotVerb("save", "Save all that the emulator holds; a snapshot of that name is replaced",
-			"Save all that the running emulator holds under a name: letters, digits, dots, hyphens and underscores. One of that name is\nreplaced.",
+			"Save the state of the running emulator under a name: letters, digits, dots, hyphens and underscores. A snapshot of that\nname is replaced.",
 			"saved", controlapi.Client.SaveSnapshot),
 		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. What the emulator holds stays as it is.", "deleted", controlapi.Client.DeleteSnapshot))
 	return cmd
@@ -96,7 +96,7 @@ func newSnapshot(a *app) *cobra.Command {
 func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context, string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb + " NAME", Short: short, Long: long, Args: oneArg("the name of a snapshot"),
-		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s before --json", verb),
+		Example: fmt.Sprintf("  keel emulator snapshot %[1]s before\n  keel emulator snapshot %[1]s after --json", verb),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.onSnapshot(cmd.Context(), args[0], past, do)
 		},
@@ -118,7 +118,7 @@ func (a *app) onSnapshot(ctx context.Context, name, past string, do func(control
 
 func adviseSnapshot(err error) error {
 	if errors.Is(err, controlapi.ErrNotFound) {
-		return hint.To(err, "which there are: keel emulator snapshot list")
+		return hint.To(err, "list them: keel emulator snapshot list")
 	}
 	return err
 }
@@ -126,18 +126,18 @@ func adviseSnapshot(err error) error {
 func newSnapshotRestore(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "restore NAME", Short: "Replace all that the emulator holds by a snapshot", Args: oneArg("the name of a snapshot"),
-		Long: "Replace all that the running emulator holds by a snapshot, in one step: answers are then what they were when it was saved.\n\n" +
+		Use: "restore NAME", Short: "Replace the emulator's state by a snapshot", Args: oneArg("the name of a snapshot"),
+		Long: "Replace the state of the running emulator by a snapshot, in one step: its answers are those of when it was saved.\n\n" +
 			replaced,
 		Example: "  keel emulator snapshot restore before --yes\n  keel emulator snapshot restore before --yes --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("snapshot restore replaces everything that the emulator holds")}, "say that you mean it with --yes")
+				return hint.To(usageError{errors.New("snapshot restore replaces everything that the emulator holds")}, "confirm with --yes")
 			}
 			return a.onSnapshot(cmd.Context(), args[0], "restored", controlapi.Client.RestoreSnapshot)
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do it; without it nothing is done")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -177,9 +177,9 @@ func newSnapshotList(a *app) *cobra.Command {
 
 func newSnapshotShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show NAME", Short: "Print the document of a snapshot; it holds keys", Args: oneArg("the name of a snapshot"),
-		Long: "Print the JSON document of a snapshot, which holds keys: keep it as you keep those. It can be compared with another one by\n" +
-			"diff, and an emulator can be started with it: keel emulator start --seed.",
+		Use: "show NAME", Short: "Print a snapshot as JSON, keys included", Args: oneArg("the name of a snapshot"),
+		Long: "Print a snapshot as JSON. It contains keys: protect it as you protect those. You can compare it with another one by\n" +
+			"diff, and start an emulator with it: keel emulator start --seed.",
 		Example: "  keel emulator snapshot show before > before.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.controlHere()

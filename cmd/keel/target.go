@@ -16,16 +16,16 @@ import (
 // addTarget gives the root command the flags that say where environments run and where their state is kept.
 func (a *app) addTarget(root *cobra.Command) {
 	root.PersistentFlags().StringVar(&a.target, "target", a.variable("EVENKEEL_TARGET"),
-		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); one that is there keeps its own")
+		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); an existing one keeps its target")
 	root.PersistentFlags().StringVar(&a.backend, "backend", a.variable("EVENKEEL_BACKEND"),
-		"where states are kept, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, on Azure what your Pulumi is logged in to)")
+		"backend of the states, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, or on Azure that of your Pulumi)")
 }
 
 // onAzure reports whether the environment that was asked for runs on Azure: its configuration decides, or else the flag.
 func (a *app) onAzure(folder environment.Folder) (bool, error) {
 	asked := strings.ToLower(a.target)
 	if asked != "" && asked != environment.Local && asked != environment.Azure {
-		return false, hint.To(usageError{fmt.Errorf("%q is no target", a.target)}, "use local or azure")
+		return false, hint.To(usageError{fmt.Errorf("unknown target %q", a.target)}, "use local or azure")
 	}
 	settings, err := (&environment.Environment{Folder: folder, Stack: a.stack}).Settings()
 	if err != nil {

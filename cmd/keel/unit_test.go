@@ -26,28 +26,11 @@ func TestQuotedTextIsOneWordForAShell(t *testing.T) {
 	for text, want := range map[string]string{
 		"local": "local", "/a/b.c": "/a/b.c", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$(rm)": "'$(rm)'", "a;b": "'a;b'", "a=b": "'a=b'",
 	} {
-		if got := quote(text); got != want {
-			t.Errorf("%q: got %s, want %s", text, got, want)
-		}
-	}
-}
-
-func TestPulumiIsToldApartFromOtherCommandsAndProjects(t *testing.T) {
-	t.Parallel()
-	for name, want := range map[string]bool{"pulumi": true, "pulumi.exe": true, "/usr/bin/pulumi": false, "pulumictl": false} {
-		if got := isPulumi(name); got != want {
-			t.Errorf("%q: got %v, want %v", name, got, want)
-		}
-	}
-	for args, want := range map[string]bool{"up --yes": true, "--color always up": true, "--non-interactive refresh": true, "config set x": false, "preview": false, "": false} {
-		if got := operates(strings.Fields(args)); got != want {
-			t.Errorf("%q operates: got %v, want %v", args, got, want)
-		}
-	}
-	for args, want := range map[string]bool{"up": false, "-C /x up": true, "up --cwd /x": true, "up --cwd=/x": true, "up --color always": false} {
-		if got := elsewhere(strings.Fields(args)); got != want {
-			t.Errorf("%q: got %v, want %v", args, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := quote(text); got != want {
+				t.Errorf("%q: got %s, want %s", text, got, want)
+			}
+		})
 	}
 }
 
@@ -122,9 +105,11 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	for _, want := range []string{
 		"42 devices of group devices, policy Hashed, in 2.0 s: 40 new, 1 kept their hub, 1 moved", "hub-1", "hub-2", "hub-3", "z.azure-devices.net", hashNote,
 	} {
-		if !strings.Contains(stdout.String(), want) {
-			t.Errorf("got\n%swant %q in it", stdout.String(), want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(stdout.String(), want) {
+				t.Errorf("got\n%swant %q in it", stdout.String(), want)
+			}
+		})
 	}
 	if got := stderr.String(); !strings.Contains(got, "devices-0007: refused") || !strings.Contains(got, "and 6 more") {
 		t.Errorf("got %q, want the failure named and the rest counted", got)
@@ -167,12 +152,14 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 func TestWhatIsNotOnesOwnIsDeletedOnlyWhenSomebodySaysYes(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false, "yesterday\n": false} {
-		var stderr bytes.Buffer
-		a := &app{stdin: strings.NewReader(answer), stderr: &stderr, interactive: true, terminal: true, stack: "mine"}
-		got, err := a.consent()([]string{"/x/one", "/x/two"})
-		if err != nil || got != want || !strings.Contains(stderr.String(), "/x/two") || !strings.Contains(stderr.String(), "[y/N]") {
-			t.Errorf("%q: got %v, %v, want %v, and what it is about:\n%s", answer, got, err, want, stderr.String())
-		}
+		t.Run(answer, func(t *testing.T) {
+			var stderr bytes.Buffer
+			a := &app{stdin: strings.NewReader(answer), stderr: &stderr, interactive: true, terminal: true, stack: "mine"}
+			got, err := a.consent()([]string{"/x/one", "/x/two"})
+			if err != nil || got != want || !strings.Contains(stderr.String(), "/x/two") || !strings.Contains(stderr.String(), "[y/N]") {
+				t.Errorf("%q: got %v, %v, want %v, and what it is about:\n%s", answer, got, err, want, stderr.String())
+			}
+		})
 	}
 	silent := &app{stdin: strings.NewReader(""), stderr: &bytes.Buffer{}, interactive: true, terminal: true}
 	if _, err := silent.consent()([]string{"/x"}); err == nil {
@@ -194,17 +181,19 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 		"by name": `{"hub-10":{"hostName":"c","weight":1},"hub-2":{"hostName":"b","weight":3,"drain":true},"hub-1":{"hostName":"a","weight":1}}`,
 		"a list":  `[{"name":"hub-1","hostName":"a","weight":1},{"name":"hub-2","hostName":"b","weight":3,"drain":true},{"name":"hub-10","hostName":"c","weight":1}]`,
 	} {
-		out, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(text)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var names []string
-		for _, hub := range out.Hubs {
-			names = append(names, hub.Name)
-		}
-		if !slices.Equal(names, want) || out.Hubs[1] != (hubOut{Name: "hub-2", HostName: "b", Weight: 3, Drain: true}) {
-			t.Errorf("%s: got %+v, want %v", form, out.Hubs, want)
-		}
+		t.Run(form, func(t *testing.T) {
+			out, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(text)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var names []string
+			for _, hub := range out.Hubs {
+				names = append(names, hub.Name)
+			}
+			if !slices.Equal(names, want) || out.Hubs[1] != (hubOut{Name: "hub-2", HostName: "b", Weight: 3, Drain: true}) {
+				t.Errorf("%s: got %+v, want %v", form, out.Hubs, want)
+			}
+		})
 	}
 	if _, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(`"none"`)}); err == nil {
 		t.Error("a text: got no error, want one")

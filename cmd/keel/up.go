@@ -32,11 +32,11 @@ func newUp(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up [NAME]",
 		Short: "Bring an environment up: build, start the emulator, pulumi up",
-		Long: "Build what is missing, start the emulator, make the environment's stack and bring it up with Pulumi, without asking: it\n" +
-			"costs nothing. What an interrupted run has left behind is mended first. Run again, it changes nothing.\n\n" +
-			"An environment that is not named is local where there is one, as after make up, and else named after you. With --ttl it\n" +
-			"gets a lifetime, which a later --ttl leaves as it is: keel extend moves it. With --from a new one takes the settings of\n" +
-			"another, but for secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
+		Long: "Build what is missing, start the emulator, create the environment's stack and update it with Pulumi, without asking: it\n" +
+			"costs nothing. keel first repairs what an interrupted run left. A second run changes nothing.\n\n" +
+			"Without a name, the environment is local if that exists, as after make up, and otherwise named after you. --ttl gives it\n" +
+			"a lifetime, which a later --ttl does not change: use keel extend. --from copies the settings of another environment to a\n" +
+			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
 			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
 		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d --outputs outputs.json\n  keel up --json",
 		Args:    maybeArg,
@@ -61,9 +61,9 @@ func newUp(a *app) *cobra.Command {
 			return a.up(cmd.Context(), o)
 		},
 	}
-	cmd.Flags().StringVar(&ttl, "ttl", "", "how long it is to live: minutes, hours or days, as 90m, 8h, 2d (default: for ever)")
-	cmd.Flags().IntVar(&o.hubs, "hubs", 0, "how many hubs it has; written to its settings (default: as they say, 2 at first)")
-	cmd.Flags().StringVar(&o.from, "from", "", "take the settings of this environment; for a new one only")
+	cmd.Flags().StringVar(&ttl, "ttl", "", "lifetime in minutes, hours or days, as 90m, 8h, 2d (default: no end)")
+	cmd.Flags().IntVar(&o.hubs, "hubs", 0, "number of hubs; written to its settings (default: as set there, 2 at first)")
+	cmd.Flags().StringVar(&o.from, "from", "", "copy the settings of this environment; for a new one only")
 	cmd.Flags().StringVar(&o.outputs, "outputs", "", "write the outputs to this file as JSON, secrets masked")
 	addCI(cmd, &o.ci)
 	a.addYes(cmd)

@@ -19,6 +19,7 @@ const (
 	groupVersion      = "?api-version=2021-04-01"
 	hubVersion        = "?api-version=2023-06-30"
 	serviceVersion    = "?api-version=2022-12-12"
+	wholeVersion      = "?api-version=2026-08-31"
 	enrollmentVersion = "?api-version=2021-10-01"
 	deviceVersion     = "?api-version=2021-06-01"
 	registryVersion   = "?api-version=2021-04-12"

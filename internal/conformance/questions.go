@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -101,6 +102,48 @@ var questions = []question{
 			t.Errorf("got %s, want success", got.body)
 		}
 	}},
+	{18, "a PUT of a provisioning service with 2022-12-12 turns disableLocalAuth off", func(c *cloud, t *testing.T) {
+		whole := c.active(t, c.servicePath+wholeVersion)
+		whole.tree["properties"].(map[string]any)["disableLocalAuth"] = true
+		c.replace(t, wholeVersion, whole)
+		c.replace(t, serviceVersion, c.active(t, c.servicePath+serviceVersion))
+		after := c.active(t, c.servicePath+wholeVersion)
+		if got := after.text("properties", "disableLocalAuth"); got == "true" {
+			// The questions that follow sign with keys.
+			after.tree["properties"].(map[string]any)["disableLocalAuth"] = false
+			c.replace(t, wholeVersion, after)
+			t.Error("disableLocalAuth is still on")
+		}
+	}},
+	{19, "the answer to a PUT of a provisioning service shows the etag that a GET shows afterwards, with any api-version", func(c *cloud, t *testing.T) {
+		written := c.replace(t, wholeVersion, c.active(t, c.servicePath+wholeVersion))
+		for _, version := range []string{wholeVersion, serviceVersion} {
+			if got := c.active(t, c.servicePath+version); written.text("etag") == "" || got.text("etag") != written.text("etag") {
+				t.Errorf("%s: got etag %q, want %q", version, got.text("etag"), written.text("etag"))
+			}
+		}
+	}},
+	{20, "a PUT of a provisioning service with an old etag is refused", func(c *cloud, t *testing.T) {
+		before := c.active(t, c.servicePath+wholeVersion)
+		c.replace(t, wholeVersion, before)
+		body, err := json.Marshal(before.tree)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.must(t, "PUT", c.servicePath+wholeVersion, string(body), 412)
+	}},
+}
+
+// replace writes the service as it was read, and waits until it is ready.
+func (c *cloud) replace(t *testing.T, version string, read answer) answer {
+	t.Helper()
+	body, err := json.Marshal(read.tree)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := c.must(t, "PUT", c.servicePath+version, string(body), 201)
+	c.active(t, c.servicePath+version)
+	return written
 }
 
 // hubAnswers calls the hub as its operator and wants that status, and that code in the body.

@@ -109,31 +109,33 @@ func TestWhatWasMadeOrRemovedStaysSo(t *testing.T) {
 func TestAWriteThatFailsChangesNothing(t *testing.T) {
 	t.Parallel()
 	for _, failing := range []string{"create", "write", "sync", "rename"} {
-		disk := durabletest.New()
-		d := durable.Disk{FS: disk}
-		if err := d.MkdirAll("dir", 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := d.WriteFile("dir/file", []byte("old"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		disk.Before(func(op string) error {
-			if op == failing {
-				return errCut
+		t.Run(failing, func(t *testing.T) {
+			disk := durabletest.New()
+			d := durable.Disk{FS: disk}
+			if err := d.MkdirAll("dir", 0o700); err != nil {
+				t.Fatal(err)
 			}
-			return nil
+			if err := d.WriteFile("dir/file", []byte("old"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			disk.Before(func(op string) error {
+				if op == failing {
+					return errCut
+				}
+				return nil
+			})
+			err := d.WriteFile("dir/file", []byte("new"), 0o600)
+			if !errors.Is(err, errCut) || !strings.HasPrefix(err.Error(), "write dir/file: ") {
+				t.Errorf("%s fails: got %v, want %v after the name", failing, err, errCut)
+			}
+			disk.Before(nil)
+			if got := read(t, disk, "dir/file"); got != "old" {
+				t.Errorf("%s fails: got %q, want the old content", failing, got)
+			}
+			if names, err := disk.ReadDir("dir"); err != nil || len(names) != 1 {
+				t.Errorf("%s fails: got the files %q, %v; want no other", failing, names, err)
+			}
 		})
-		err := d.WriteFile("dir/file", []byte("new"), 0o600)
-		if !errors.Is(err, errCut) || !strings.HasPrefix(err.Error(), "write dir/file: ") {
-			t.Errorf("%s fails: got %v, want %v after the name", failing, err, errCut)
-		}
-		disk.Before(nil)
-		if got := read(t, disk, "dir/file"); got != "old" {
-			t.Errorf("%s fails: got %q, want the old content", failing, got)
-		}
-		if names, err := disk.ReadDir("dir"); err != nil || len(names) != 1 {
-			t.Errorf("%s fails: got the files %q, %v; want no other", failing, names, err)
-		}
 	}
 }
 
@@ -202,8 +204,10 @@ func TestTheSystemsFilesAreWrittenWithTheirModes(t *testing.T) {
 func TestBlankIsWhatALossOfPowerLeaves(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{"": true, "\x00\x00": true, "\n": false, "\x00a": false} {
-		if got := durable.IsBlank([]byte(text)); got != want {
-			t.Errorf("%q: got %v, want %v", text, got, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			if got := durable.IsBlank([]byte(text)); got != want {
+				t.Errorf("%q: got %v, want %v", text, got, want)
+			}
+		})
 	}
 }

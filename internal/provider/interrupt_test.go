@@ -323,14 +323,15 @@ func TestEveryOperationOnALinkEndsWhenItIsCancelled(t *testing.T) {
 		"creation, logging in":        {held: login, changes: object{}},
 		"creation, looking":           {held: arm("GET", 1), changes: object{}},
 		"creation, writing":           {held: arm("PUT", 1), changes: object{}, unfinished: true},
-		"creation, looking once more": {held: arm("GET", 2), changes: object{}, unfinished: true},
+		"creation, newest version":    {held: arm("GET", 2), changes: object{}},
+		"creation, looking once more": {held: arm("GET", 3), changes: object{}, unfinished: true},
 		"change, looking":             {held: arm("GET", 1), before: true, changes: object{"allocationWeight": 7}},
 		"change, writing":             {held: arm("PUT", 1), before: true, changes: object{"allocationWeight": 7}, unfinished: true},
-		"change, looking once more":   {held: arm("GET", 2), before: true, changes: object{"allocationWeight": 7}, unfinished: true},
+		"change, looking once more":   {held: arm("GET", 3), before: true, changes: object{"allocationWeight": 7}, unfinished: true},
 		"refresh, finding the cloud":  {held: cloud, before: true, look: true},
 		"refresh":                     {held: arm("GET", 1), before: true, look: true},
 		"deletion":                    {held: arm("PUT", 1), before: true},
-		"deletion, looking once more": {held: arm("GET", 2), before: true},
+		"deletion, looking once more": {held: arm("GET", 3), before: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

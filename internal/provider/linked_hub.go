@@ -50,8 +50,8 @@ type LinkedHubState struct {
 // Annotate describes the resource in the schema.
 func (h *LinkedHub) Annotate(an infer.Annotator) {
 	an.SetToken("index", "LinkedHub")
-	an.Describe(h, "Links one hub to an existing provisioning service, so that many stacks share one: it changes its own entry in the service's list of hubs, "+
-		"and nothing else. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.\n\n"+
+	an.Describe(h, "Links one hub to an existing provisioning service by a key, the classic link, so that many stacks share one service: it changes its own entry "+
+		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.\n\n"+
 		"It speaks to Azure Resource Manager, with the login of the provider's configuration. "+
 		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.")
 }
@@ -59,7 +59,7 @@ func (h *LinkedHub) Annotate(an infer.Annotator) {
 // Annotate describes the properties in the schema.
 func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.ProvisioningServiceID, "Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.")
-	an.Describe(&a.HubHostName, "Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.")
+	an.Describe(&a.HubHostName, "Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.")
 	an.Describe(&a.PolicyName, "Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.")
 	an.Describe(&a.Key, "A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.")
 	an.Describe(&a.Location, "Location of the hub.")
@@ -67,9 +67,9 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.ApplyAllocationPolicy, "Whether the hub takes devices by allocation policy. True when left out.")
 }
 
-// claim names the link: a hub has one at a service.
+// claim names the link: a hub has one at a service, by whichever of its names.
 func (a LinkedHubArgs) claim() entry.ClaimKey {
-	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, a.HubHostName))
+	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, hublink.ClassicHost(a.HubHostName)))
 }
 
 // linksName stands where a collection does for entries.
@@ -122,6 +122,9 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	if args.Key == nil && !entry.IsPartlyUnknown(ctx) {
 		return response, args.failure("link", errors.New("a new link needs the property key"))
 	}
+	if err := hublink.CheckLinkable(args.HubHostName); err != nil {
+		return response, args.failure("link", err)
+	}
 	if req.DryRun {
 		return response, nil
 	}
@@ -135,7 +138,8 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", err)
 	}
 	defer done()
-	sent, err := client.Create(ctx, args.ProvisioningServiceID, args.link())
+	result, err := client.Create(ctx, args.ProvisioningServiceID, args.link())
+	warnOfNamespaces(ctx, result)
 	var exists *hublink.ExistsError
 	if errors.As(err, &exists) {
 		urn := entry.URN(ctx)
@@ -145,10 +149,18 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 			"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
 	}
-	if response.Output.Instance = entry.NewInstance(); err == nil || sent {
+	if response.Output.Instance = entry.NewInstance(); err == nil || result.Sent {
 		claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: *response.Output.Instance}, args.claim())
 	}
-	return response, args.outcome("link", sent, err)
+	return response, args.outcome("link", result.Sent, err)
+}
+
+// warnOfNamespaces says that somebody else has a say in the links of the service.
+func warnOfNamespaces(ctx context.Context, result hublink.Result) {
+	if len(result.Namespaces) > 0 {
+		p.GetLogger(ctx).Warningf("the provisioning service is linked to the Device Registry namespace %s, which owns the links of the hubs that it manages; "+
+			"LinkedHub makes a classic link beside them", strings.Join(result.Namespaces, ", "))
+	}
 }
 
 // WireDependencies leaves it to previews to say which outputs they know: all that are known as inputs.
@@ -182,8 +194,9 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	}
 	defer done()
 	claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, args.claim())
-	sent, err := client.Update(ctx, args.ProvisioningServiceID, args.link())
-	return response, args.outcome("change the link of", sent, err)
+	result, err := client.Update(ctx, args.ProvisioningServiceID, args.link())
+	warnOfNamespaces(ctx, result)
+	return response, args.outcome("change the link of", result.Sent, err)
 }
 
 // Read refreshes the link or reads it for an import. It returns no id only when the service, or its list, is there no more.
@@ -205,6 +218,9 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, 
 	if err != nil {
 		return response, found.failure("read the link of", err)
 	}
+	if req.State.ProvisioningServiceID == "" && !strings.EqualFold(host, link.Host) {
+		found.HubHostName = link.Host // the import named the hub in another form than its link does
+	}
 	found.PolicyName, found.Location, found.AllocationWeight, found.ApplyAllocationPolicy = link.PolicyName, link.Location, link.Weight, link.Apply
 	response.ID = req.ID
 	life := req.State.Life
@@ -221,7 +237,7 @@ func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
 	if strings.EqualFold(a.ProvisioningServiceID, other.ProvisioningServiceID) {
 		a.ProvisioningServiceID = other.ProvisioningServiceID
 	}
-	if strings.EqualFold(a.HubHostName, other.HubHostName) {
+	if hublink.SameHost(a.HubHostName, other.HubHostName) {
 		a.HubHostName = other.HubHostName
 	}
 	if strings.EqualFold(a.PolicyName, other.PolicyName) {
@@ -259,7 +275,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
 	}
 	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
-		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, args.HubHostName))...)
+		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, hublink.ClassicHost(args.HubHostName)))...)
 	}
 	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs, faults)}, nil
 }
@@ -306,7 +322,8 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		replaces bool
 	}{
 		{"provisioningServiceId", want.ProvisioningServiceID != "" && spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
-		{"hubHostName", want.HubHostName != "" && spelled.HubHostName != want.HubHostName, true},
+		// Another form of the name is another link of the same hub: devices are told the form that is linked.
+		{"hubHostName", want.HubHostName != "" && !strings.EqualFold(known.HubHostName, want.HubHostName), true},
 		{"policyName", want.PolicyName != "" && spelled.PolicyName != want.PolicyName, false},
 		{"location", want.Location != "" && spelled.Location != want.Location, false},
 		{"allocationWeight", !hublink.SameWeight(known.AllocationWeight, want.AllocationWeight), false},
@@ -319,7 +336,7 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		}
 		if property.changed {
 			response.DetailedDiff[property.name] = p.PropertyDiff{Kind: kind, InputDiff: true}
-			isReplaced = isReplaced || property.replaces
+			isReplaced = isReplaced || property.replaces && known.claim() != want.claim()
 		}
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0

@@ -150,3 +150,46 @@ func TestACancelledLinkLeavesTrueState(t *testing.T) {
 	must(t, err)
 	s.linked("hub-1", "hub-2")
 }
+
+// TestAnotherFormOfAHubsNameIsTheSameHub: two resources cannot link it twice, and the other form replaces the link in place of a second.
+func TestAnotherFormOfAHubsNameIsTheSameHub(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	m := s.stack("hub-2")
+	m.up(s.link("hub-2", nil))
+	if got := m.up(s.link("hub-2", object{"hubHostName": "HUB-2.azure-devices.net"})); got != nil {
+		t.Errorf("another letter case: got %v, want no change", got)
+	}
+	device := s.link("hub-2", object{"hubHostName": "hub-2.device.azure-devices.net"})
+	diff, err := m.server.Diff(p.DiffRequest{ID: m.id, Urn: m.urn, State: m.state, Inputs: m.check(device), OldInputs: m.inputs})
+	must(t, err)
+	if kind := diff.DetailedDiff["hubHostName"].Kind; kind != p.UpdateReplace || !diff.DeleteBeforeReplace {
+		t.Errorf("got %v, deleted first %t, want a replacement that deletes first", kind, diff.DeleteBeforeReplace)
+	}
+	other := *m
+	other.urn = manage(t, m.server, "LinkedHub", "again").urn
+	checked, err := other.server.Check(p.CheckRequest{Urn: other.urn, Inputs: device.properties()})
+	must(t, err)
+	if len(checked.Failures) != 1 || !strings.Contains(checked.Failures[0].Reason, "declared twice") {
+		t.Errorf("got %v, want that the hub is declared twice", checked.Failures)
+	}
+	service := s.link("hub-3", object{"hubHostName": "hub-3.service.azure-devices.net"})
+	third := s.stack("hub-3")
+	if _, err := third.server.Create(p.CreateRequest{Urn: third.urn, Properties: third.check(service), DryRun: true}); err == nil || !strings.Contains(err.Error(), "hint: use hub-3.azure-devices.net") {
+		t.Errorf("the name for services: got %v, want the preview to name the one to use", err)
+	}
+}
+
+func TestAnImportTakesTheNameThatIsLinked(t *testing.T) {
+	t.Parallel()
+	s := newShared(t)
+	m := s.stack("hub-1")
+	m.id = servicePath + "/linkedHubs/HUB-1.device.azure-devices.net"
+	m.refresh()
+	if got := m.inputs.Get("hubHostName").AsString(); got != emulatedHub {
+		t.Errorf("got %q, want %q", got, emulatedHub)
+	}
+	if got := m.up(s.link("hub-1", object{"key": nil})); got != nil {
+		t.Errorf("up after the import: got %v, want none", got)
+	}
+}

@@ -130,7 +130,11 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 // runBy names the test file that runs or checks the commands of a page that is not in pages.Run.
 var runBy = map[string]string{
 	"docs/reference/control-port.md": "emulator/control_doc_test.go",
-	"docs/how-to/environments.md":    "acceptance/day_test.go",     // its section on a day
+	"docs/how-to/environments.md":    "acceptance/day_test.go", // its section on a day
+	"docs/how-to/azure-cli.md":       "acceptance/az/howto_test.go",
+	"docs/how-to/terraform.md":       "acceptance/az/howto_test.go",
+	"docs/how-to/hosts.md":           "acceptance/az/hosts_test.go",
+	"docs/how-to/plain-mqtt.md":      "cmd/keel/page_test.go",
 	"docs/reference/keel.md":         "cmd/keel/reference_test.go", // written from the help, whose examples help_test.go parses
 }
 

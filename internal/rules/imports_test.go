@@ -22,6 +22,8 @@ var owned = []struct {
 	{"github.com/cockroachdb/pebble", []string{"emulator/internal/state", "internal/durable/durabletest"},
 		"what is true, and how it is kept, is decided in one place; tests borrow its file system"},
 	{module + "/internal/durable/durabletest", nil, "it is for tests"},
+	{"github.com/hashicorp/go-azure-sdk", nil, "tests prove with it that Terraform's login works"},
+	{"software.sslmate.com/src/go-pkcs12", nil, "tests make with it what Terraform reads"},
 	{"github.com/spf13/cobra", []string{"cmd/keel"}, "flags belong to the command line"},
 	{module + "/emulator", []string{"cmd", "emulator"}, "the product works without the emulator"},
 	{module + "/emulator/internal/amqp", []string{"emulator/internal/broker"}, "who takes connections refuses them"},

@@ -151,3 +151,24 @@ func TestFilesAreWrittenDurably(t *testing.T) {
 		t.Errorf("%s writes no file any more: take it from the list", name)
 	}
 }
+
+// TestLongTestsRunWithoutTheRaceDetectorToo keeps tests that are cut short under the race detector whole in make test.
+func TestLongTestsRunWithoutTheRaceDetectorToo(t *testing.T) {
+	t.Parallel()
+	makefile, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files(t) {
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if sel, ok := n.(*ast.SelectorExpr); ok && sel.Sel.Name == "Short" {
+				pkg, ok := sel.X.(*ast.Ident)
+				line := regexp.MustCompile(`go test [^&]*\./` + regexp.QuoteMeta(f.dir) + ` `)
+				if ok && pkg.Name == "testing" && !line.Match(makefile) {
+					t.Errorf("%s calls testing.Short: name ./%s in the Makefile's test", f.path, f.dir)
+				}
+			}
+			return true
+		})
+	}
+}

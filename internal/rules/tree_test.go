@@ -110,3 +110,13 @@ func files(t *testing.T) []file {
 
 // under reports whether dir is place or lies in it.
 func under(dir, place string) bool { return dir == place || strings.HasPrefix(dir, place+"/") }
+
+// parsed returns a file of that text, for tests of the rules themselves.
+func parsed(t *testing.T, text string) *ast.File {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "x.go", text, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}

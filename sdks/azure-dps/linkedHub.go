@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Links one hub to an existing provisioning service, so that many stacks share one: it changes its own entry in the service's list of hubs, and nothing else. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.
+// Links one hub to an existing provisioning service by a key, the classic link, so that many stacks share one service: it changes its own entry in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.
 //
 // It speaks to Azure Resource Manager, with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.
 //
@@ -45,7 +45,7 @@ type LinkedHub struct {
 	AllocationWeight pulumi.IntPtrOutput `pulumi:"allocationWeight"`
 	// Whether the hub takes devices by allocation policy. True when left out.
 	ApplyAllocationPolicy pulumi.BoolPtrOutput `pulumi:"applyAllocationPolicy"`
-	// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
+	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringOutput `pulumi:"hubHostName"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
@@ -127,7 +127,7 @@ type linkedHubArgs struct {
 	AllocationWeight *int `pulumi:"allocationWeight"`
 	// Whether the hub takes devices by allocation policy. True when left out.
 	ApplyAllocationPolicy *bool `pulumi:"applyAllocationPolicy"`
-	// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
+	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName string `pulumi:"hubHostName"`
 	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
 	Key *string `pulumi:"key"`
@@ -145,7 +145,7 @@ type LinkedHubArgs struct {
 	AllocationWeight pulumi.IntPtrInput
 	// Whether the hub takes devices by allocation policy. True when left out.
 	ApplyAllocationPolicy pulumi.BoolPtrInput
-	// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
+	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringInput
 	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
 	Key pulumi.StringPtrInput
@@ -254,7 +254,7 @@ func (o LinkedHubOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.BoolPtrOutput { return v.ApplyAllocationPolicy }).(pulumi.BoolPtrOutput)
 }
 
-// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
+// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 func (o LinkedHubOutput) HubHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.HubHostName }).(pulumi.StringOutput)
 }

@@ -48,39 +48,41 @@ func TestStaleMissingAndLeftOverFilesAreFoundAndMended(t *testing.T) {
 func TestSchemasDescribeEverythingAndReferToNothingUnknown(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{devicesFile, resourcesFile} {
-		doc, err := readDocument(filepath.Join("../..", file))
-		if err != nil {
-			t.Fatal(err)
-		}
-		all := map[string]map[string]property{}
-		for name, res := range doc.Resources {
-			all[name+" inputs"], all[name+" outputs"] = res.Inputs, res.Outputs
-			for _, part := range strings.Split(res.Path, "/") {
-				input := strings.Trim(part, "{}")
-				if _, known := res.Inputs[input]; input != part && !known && input != "subscriptionId" {
-					t.Errorf("%s: the path names %s, which is no input", name, input)
+		t.Run(file, func(t *testing.T) {
+			doc, err := readDocument(filepath.Join("../..", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all := map[string]map[string]property{}
+			for name, res := range doc.Resources {
+				all[name+" inputs"], all[name+" outputs"] = res.Inputs, res.Outputs
+				for _, part := range strings.Split(res.Path, "/") {
+					input := strings.Trim(part, "{}")
+					if _, known := res.Inputs[input]; input != part && !known && input != "subscriptionId" {
+						t.Errorf("%s: the path names %s, which is no input", name, input)
+					}
+				}
+				if res.Description == "" {
+					t.Errorf("%s has no description", name)
 				}
 			}
-			if res.Description == "" {
-				t.Errorf("%s has no description", name)
+			for name, fn := range doc.Functions {
+				all[name+" inputs"], all[name+" outputs"] = fn.Inputs, fn.Outputs
 			}
-		}
-		for name, fn := range doc.Functions {
-			all[name+" inputs"], all[name+" outputs"] = fn.Inputs, fn.Outputs
-		}
-		for name, typ := range doc.Types {
-			all[name] = typ.Properties
-		}
-		for _, owner := range slices.Sorted(maps.Keys(all)) {
-			for name, p := range all[owner] {
-				if p.Description == "" {
-					t.Errorf("%s.%s has no description", owner, name)
-				}
-				if !doc.knows(p.Type) {
-					t.Errorf("%s.%s: unknown type %s", owner, name, p.Type)
+			for name, typ := range doc.Types {
+				all[name] = typ.Properties
+			}
+			for _, owner := range slices.Sorted(maps.Keys(all)) {
+				for name, p := range all[owner] {
+					if p.Description == "" {
+						t.Errorf("%s.%s has no description", owner, name)
+					}
+					if !doc.knows(p.Type) {
+						t.Errorf("%s.%s: unknown type %s", owner, name, p.Type)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

@@ -92,6 +92,7 @@ func newSurface(o Options) *surface {
 	s.routeReports()
 	s.routePrivateEndpoints()
 	s.routeTags()
+	s.routeExport()
 	return s
 }
 

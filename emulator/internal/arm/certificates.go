@@ -161,6 +161,9 @@ func (c *call) putCertificate(p parent) error {
 		return invalid("The certificate '%s' is invalid: %s.", name, err)
 	}
 	record := state.Certificate{DER: parsed.Raw, Verified: sent.IsVerified, Created: c.State.Now()}
+	if p.ofHub {
+		record.Sent = sentAsBase64(sent.Certificate, parsed.Raw)
+	}
 	child := state.Child{Parent: p.host, Kind: state.CertificateKind, Name: name}
 	switch _, err := c.State.Child(p.host, state.CertificateKind, name); {
 	case err == nil:
@@ -178,7 +181,7 @@ func (c *call) putCertificate(p parent) error {
 			return err
 		}
 	}
-	return c.keep(p, child, record, showCertificate)
+	return c.keep(p, child, record, showSent(sent.Certificate))
 }
 
 // uploaded is the body of a PUT.

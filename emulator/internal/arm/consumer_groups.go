@@ -10,15 +10,19 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Consumer groups of a hub's built-in endpoint: IotHubResource_*EventHubConsumerGroup.
+// Consumer groups of a hub's built-in endpoints: IotHubResource_*EventHubConsumerGroup.
 // Fidelity: they are names only; nothing reads a hub's messages through them.
 
 const (
 	consumerGroupsOfHub = hubItem + "/eventhubendpoints/{endpoint}/consumergroups"
 	consumerGroupItem   = consumerGroupsOfHub + "/{child}"
 	consumerGroupKind   = "consumergroups"
-	// builtInEndpoint is the only endpoint that has consumer groups, and defaultConsumerGroup the one that is always there.
-	builtInEndpoint      = "events"
+	// builtInEndpoint is the endpoint that messages of devices go to.
+	builtInEndpoint = "events"
+	// monitoringEndpoint is that of the operations monitoring of earlier years; hubs show it no more, but it still has consumer
+	// groups (azurerm, iothub_consumer_group_resource_test.go).
+	monitoringEndpoint = "operationsMonitoringEvents"
+	// defaultConsumerGroup is always there.
 	defaultConsumerGroup = "$Default"
 )
 
@@ -41,18 +45,37 @@ type consumerGroupBody struct {
 }
 
 func (c *call) showConsumerGroup(hub state.Hub, name string, created time.Time) consumerGroupBody {
+	endpoint, _ := c.consumerGroupEndpoint() // consumerGroupHub has checked it
 	return consumerGroupBody{
-		ID:         resourcePath(hubKind, hub.ID) + "/eventHubEndpoints/" + builtInEndpoint + "/ConsumerGroups/" + name,
+		ID:         resourcePath(hubKind, hub.ID) + "/eventHubEndpoints/" + endpoint + "/ConsumerGroups/" + name,
 		Name:       name,
 		Type:       provider + "/" + hubKind + "/EventHubEndpoints/ConsumerGroups",
 		Properties: map[string]string{"created": created.UTC().Format(http.TimeFormat)},
 	}
 }
 
-// consumerGroupHub reads the hub and checks that the path's endpoint is the built-in one.
+// consumerGroupEndpoint is the endpoint that the path names, in Azure's spelling; false when it has no consumer groups.
+func (c *call) consumerGroupEndpoint() (string, bool) {
+	for _, endpoint := range []string{builtInEndpoint, monitoringEndpoint} {
+		if strings.EqualFold(c.values["endpoint"], endpoint) {
+			return endpoint, true
+		}
+	}
+	return "", false
+}
+
+// childKind is how the state calls consumer groups of the endpoint that the path names.
+func (c *call) childKind() string {
+	if endpoint, _ := c.consumerGroupEndpoint(); endpoint != builtInEndpoint {
+		return consumerGroupKind + " of " + endpoint
+	}
+	return consumerGroupKind
+}
+
+// consumerGroupHub reads the hub and checks that the path's endpoint has consumer groups.
 func (c *call) consumerGroupHub() (state.Hub, error) {
 	hub, err := hubs.read(c)
-	if err == nil && !strings.EqualFold(c.values["endpoint"], builtInEndpoint) {
+	if _, has := c.consumerGroupEndpoint(); err == nil && !has {
 		err = providerError(numberChildNotFound, "The endpoint '%s' was not found.", c.values["endpoint"])
 	}
 	if err == nil && c.r.Method != http.MethodGet && hub.Phase != state.Active {
@@ -74,12 +97,12 @@ func (c *call) putConsumerGroup() error {
 	if !consumerGroupName.MatchString(name) {
 		return invalid("The consumer group name '%s' is invalid: it has 1 to 50 letters, digits, '.', '-' or '_'.", name)
 	}
-	if _, err := c.State.Child(hub.Host(), consumerGroupKind, name); isKind(err, state.NotFound) {
+	if _, err := c.State.Child(hub.Host(), c.childKind(), name); isKind(err, state.NotFound) {
 		data, err := json.Marshal(c.State.Now())
 		if err != nil {
 			return err
 		}
-		if _, _, err := c.State.PutChild(state.Child{Parent: hub.Host(), Kind: consumerGroupKind, Name: name, Body: data}, state.Unconditional); err != nil {
+		if _, _, err := c.State.PutChild(state.Child{Parent: hub.Host(), Kind: c.childKind(), Name: name, Body: data}, state.Unconditional); err != nil {
 			return err
 		}
 	} else if err != nil {
@@ -97,7 +120,7 @@ func (c *call) getConsumerGroup() error {
 	if strings.EqualFold(name, defaultConsumerGroup) {
 		return c.json(http.StatusOK, c.showConsumerGroup(hub, defaultConsumerGroup, hub.Created))
 	}
-	child, err := c.State.Child(hub.Host(), consumerGroupKind, name)
+	child, err := c.State.Child(hub.Host(), c.childKind(), name)
 	if isKind(err, state.NotFound) {
 		return noConsumerGroup(name)
 	}
@@ -128,7 +151,7 @@ func (c *call) listConsumerGroups() error {
 	if err != nil {
 		return err
 	}
-	children, err := c.State.Children(hub.Host(), consumerGroupKind)
+	children, err := c.State.Children(hub.Host(), c.childKind())
 	if err != nil {
 		return err
 	}
@@ -153,7 +176,7 @@ func (c *call) deleteConsumerGroup() error {
 	if strings.EqualFold(name, defaultConsumerGroup) {
 		return invalid("The consumer group '%s' cannot be deleted.", defaultConsumerGroup)
 	}
-	err = c.State.DeleteChild(hub.Host(), consumerGroupKind, name, state.Unconditional)
+	err = c.State.DeleteChild(hub.Host(), c.childKind(), name, state.Unconditional)
 	if isKind(err, state.NotFound) {
 		return noConsumerGroup(name)
 	}

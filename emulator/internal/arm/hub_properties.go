@@ -33,9 +33,10 @@ var defaultHubProperties = map[string]json.RawMessage{
 	"enableDataResidency": json.RawMessage(`false`),
 }
 
-// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure).
+// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure). Its page names 32
+// partitions; azurerm allows 128, and its own tests create hubs with 77 (iothub_resource_test.go).
 const (
-	defaultPartitions, maxPartitions = 4, 32
+	defaultPartitions, maxPartitions = 4, 128
 	defaultRetention, maxRetention   = 1, 7
 )
 
@@ -128,6 +129,9 @@ func showHub(h state.Hub) (hubBody, error) {
 			return hubBody{}, fmt.Errorf("show property %s: %w", name, err)
 		}
 	}
+	if properties["routing"], err = completeRouting(properties["routing"]); err != nil {
+		return hubBody{}, fmt.Errorf("show property routing: %w", err)
+	}
 	events, err := readEvents(record.Properties["eventHubEndpoints"])
 	if err != nil {
 		return hubBody{}, err
@@ -145,8 +149,8 @@ func showHub(h state.Hub) (hubBody, error) {
 	}
 	sku := showSKU(h.SKU)
 	body := hubBody{
-		ID: resourcePath(hubKind, h.ID), Name: h.ID.Name, Type: provider + "/" + hubKind, Location: h.Location, Tags: tagsOrEmpty(h.Tags),
-		ETag: h.ETag(), Properties: properties, SKU: &sku,
+		ID: resourcePath(hubKind, h.ID), Name: h.ID.Name, Type: provider + "/" + hubKind, Location: h.Location,
+		ResourceGroup: h.ID.Group, SubscriptionID: h.ID.Subscription, Tags: tagsOrEmpty(h.Tags), ETag: h.ETag(), Properties: properties, SKU: &sku,
 		SystemData: map[string]string{"createdAt": stamp(h.Created)},
 	}
 	if body.Identity, err = showIdentity(record.Identity, body.ID); err != nil {

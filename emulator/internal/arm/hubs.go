@@ -36,16 +36,19 @@ func (s *surface) routeHubs() {
 
 // hubBody is IotHubDescription. Properties are kept as they came, for the most part: the surface understands few of them.
 type hubBody struct {
-	ID         string                     `json:"id,omitempty"`
-	Name       string                     `json:"name,omitempty"`
-	Type       string                     `json:"type,omitempty"`
-	Location   string                     `json:"location"`
-	Tags       map[string]string          `json:"tags"`
-	ETag       string                     `json:"etag,omitempty"`
-	Properties map[string]json.RawMessage `json:"properties"`
-	SKU        *skuBody                   `json:"sku"`
-	Identity   json.RawMessage            `json:"identity,omitempty"`
-	SystemData map[string]string          `json:"systemData,omitempty"`
+	ID       string `json:"id,omitempty"`
+	Name     string `json:"name,omitempty"`
+	Type     string `json:"type,omitempty"`
+	Location string `json:"location"`
+	// ResourceGroup and SubscriptionID are in no description; the Azure CLI reads them (iot/custom.py, "additional_properties").
+	ResourceGroup  string                     `json:"resourcegroup,omitempty"`
+	SubscriptionID string                     `json:"subscriptionid,omitempty"`
+	Tags           map[string]string          `json:"tags"`
+	ETag           string                     `json:"etag,omitempty"`
+	Properties     map[string]json.RawMessage `json:"properties"`
+	SKU            *skuBody                   `json:"sku"`
+	Identity       json.RawMessage            `json:"identity,omitempty"`
+	SystemData     map[string]string          `json:"systemData,omitempty"`
 }
 
 // hubRecord is what the state keeps of a hub for this surface alone.

@@ -11,6 +11,8 @@ type linkBody struct {
 	ApplyAllocationPolicy *bool  `json:"applyAllocationPolicy,omitempty"`
 	AllocationWeight      *int   `json:"allocationWeight,omitempty"`
 	Name                  string `json:"name,omitempty"`
+	HostName              string `json:"hostName,omitempty"`
+	AuthenticationType    string `json:"authenticationType,omitempty"`
 	ConnectionString      string `json:"connectionString"`
 	Location              string `json:"location"`
 }
@@ -67,7 +69,12 @@ func readLink(b linkBody) (state.Link, error) {
 		HubHost: strings.ToLower(fields["hostname"]), KeyName: fields["sharedaccesskeyname"], Key: fields["sharedaccesskey"],
 		Location: b.Location, Apply: b.ApplyAllocationPolicy, Weight: b.AllocationWeight,
 	}
+	if err := b.checkAuthentication(); err != nil {
+		return link, err
+	}
 	switch {
+	case b.HostName != "" && !strings.EqualFold(b.HostName, link.HubHost):
+		return link, invalid("The hostName '%s' of a linked hub and its connection string name different hubs.", b.HostName)
 	case link.HubHost == "" || link.KeyName == "" || link.Key == "":
 		return link, invalid("The connection string of a linked hub needs HostName, SharedAccessKeyName and SharedAccessKey.")
 	case link.Location == "":

@@ -45,14 +45,17 @@ func knownLocation(plain string) bool {
 	return slices.ContainsFunc(azureLocations, func(l struct{ name, display string }) bool { return l.name == plain })
 }
 
-// locationNames are the regions as errors of ARM list them.
-func locationNames() string {
+// Locations are the names of Azure's regions.
+func Locations() []string {
 	names := make([]string, len(azureLocations))
 	for i, l := range azureLocations {
 		names[i] = l.name
 	}
-	return strings.Join(names, ",")
+	return names
 }
+
+// locationNames are the regions as errors of ARM list them.
+func locationNames() string { return strings.Join(Locations(), ",") }
 
 // listLocations is Subscriptions_ListLocations.
 func (c *call) listLocations() error {

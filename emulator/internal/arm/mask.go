@@ -16,8 +16,17 @@ const masked = "****"
 // secretPart finds the secret of a connection string.
 var secretPart = regexp.MustCompile(`(?i)\b(SharedAccessKey|AccountKey)=([^;]*)`)
 
+// busAddress finds the address of an Event Hubs or Service Bus namespace that names no port.
+var busAddress = regexp.MustCompile(`(?i)(\bEndpoint=sb://[^:/;]+)(/|;|$)`)
+
+// withPort gives the address of a namespace the port of AMQP, as Azure shows it (hashicorp/terraform-provider-azurerm,
+// IothubConnectionStringSuppress: "will include the port number in the GET response").
+func withPort(connection string) string {
+	return busAddress.ReplaceAllString(connection, "${1}:5671${2}")
+}
+
 func maskText(connection string) string {
-	return secretPart.ReplaceAllString(connection, "${1}="+masked)
+	return secretPart.ReplaceAllString(withPort(connection), "${1}="+masked)
 }
 
 func isMasked(connection string) bool {
@@ -27,7 +36,7 @@ func isMasked(connection string) bool {
 
 // mask masks every connectionString in a document.
 func mask(raw json.RawMessage) (json.RawMessage, error) {
-	if !bytes.Contains(raw, []byte("onnectionString")) {
+	if !bytes.Contains(bytes.ToLower(raw), []byte("connectionstring")) {
 		return raw, nil
 	}
 	return rewrite(raw, nil, func(now, _ string) (string, error) { return maskText(now), nil })
@@ -42,7 +51,7 @@ func unmask(raw, old json.RawMessage) (json.RawMessage, error) {
 		if !isMasked(now) {
 			return now, nil
 		}
-		if maskText(before) != now {
+		if maskText(before) != maskText(now) {
 			return "", fmt.Errorf("the connection string is masked, and differs from the one that is stored")
 		}
 		return before, nil
@@ -104,7 +113,8 @@ func sameName(item any, others []any) any {
 		return nil
 	}
 	for _, other := range others {
-		if candidate, _ := other.(map[string]any); candidate["name"] == name {
+		candidate, _ := other.(map[string]any)
+		if called, _ := candidate["name"].(string); strings.EqualFold(called, name) {
 			return other
 		}
 	}

@@ -61,7 +61,11 @@ func (c *call) begin(kind, location string, withLocation bool) error {
 	}
 	if c.Delay > 0 {
 		c.retryAfter(c.Delay)
+		return nil
 	}
+	// hashicorp/go-azure-sdk waits 10 s before it asks for the first time unless it is told otherwise (poller_lro.go). To
+	// other clients zero is as good as no header: they ask at once.
+	c.w.Header().Set("Retry-After", "0")
 	return nil
 }
 

@@ -28,14 +28,16 @@ const maxPolicies = 16
 // maxPolicyName is the longest name of a policy (unsure).
 const maxPolicyName = 64
 
-// defaultHubPolicies are those of a hub whose creation names none ("Control access to IoT Hub").
+// defaultHubPolicies are those of a hub whose creation names none ("Control access to IoT Hub"). Azure writes their rights
+// without RegistryRead where RegistryWrite implies it (Azure/azure-iot-cli-extension, providers/discovery.py, compares
+// those of iothubowner; of registryReadWrite that is unsure).
 func defaultHubPolicies() []state.Policy {
 	return []state.Policy{
-		{Name: "iothubowner", Rights: slices.Clone(hubRights)},
+		{Name: "iothubowner", Rights: []string{"RegistryWrite", "ServiceConnect", "DeviceConnect"}},
 		{Name: "service", Rights: []string{"ServiceConnect"}},
 		{Name: "device", Rights: []string{"DeviceConnect"}},
 		{Name: "registryRead", Rights: []string{"RegistryRead"}},
-		{Name: "registryReadWrite", Rights: []string{"RegistryRead", "RegistryWrite"}},
+		{Name: "registryReadWrite", Rights: []string{"RegistryWrite"}},
 	}
 }
 

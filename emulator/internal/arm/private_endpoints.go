@@ -216,6 +216,7 @@ func (c *call) showHub(h state.Hub) (hubBody, error) {
 func (c *call) showService(v state.Service) (serviceBody, error) {
 	body, err := showService(v)
 	if err == nil {
+		c.shape(&body)
 		body.Properties.PrivateEndpointConnections, err = c.connections(parentService(v))
 	}
 	return body, err

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"evenkeel/emulator/internal/state"
@@ -108,9 +109,18 @@ func tagsOrEmpty(tags map[string]string) map[string]string {
 	return tags
 }
 
-// etagOf strips the quotes and the weak mark that HTTP puts around an etag; Azure's clients send it bare.
+// dictionary is the If-Match of the Azure CLI's hub commands: the text of a Python dictionary that was meant to become
+// headers, as {'IF-MATCH': 'AAAAAAFOg6A='} (iot/custom.py, calls of begin_create_or_update).
+var dictionary = regexp.MustCompile(`(?i)^\{\s*['"]if-match['"]\s*:\s*(?:['"](.*)['"]|None|null)\s*\}$`)
+
+// etagOf strips the quotes and the weak mark that HTTP puts around an etag; Azure's clients send it bare, and the Azure CLI in
+// a dictionary. A dictionary without an etag is no condition.
 func etagOf(header string) string {
-	return strings.Trim(strings.TrimPrefix(strings.TrimSpace(header), "W/"), `"`)
+	header = strings.TrimSpace(header)
+	if found := dictionary.FindStringSubmatch(header); found != nil {
+		header = found[1]
+	}
+	return strings.Trim(strings.TrimPrefix(header, "W/"), `"`)
 }
 
 // provisioningState is how properties.provisioningState shows a phase.

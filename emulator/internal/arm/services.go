@@ -60,6 +60,8 @@ type serviceProperties struct {
 	AuthorizationPolicies      []policyBody `json:"authorizationPolicies,omitempty"`
 	// PrivateEndpointConnections are shown only.
 	PrivateEndpointConnections []connectionBody `json:"privateEndpointConnections,omitempty"`
+	// Namespaces are shown only, from 2026-11-01 on.
+	Namespaces *[]any `json:"deviceRegistryNamespaces,omitempty"`
 	serviceSettings
 }
 
@@ -69,6 +71,7 @@ type serviceSettings struct {
 	IPFilterRules        json.RawMessage `json:"ipFilterRules,omitempty"`
 	EnableDataResidency  *bool           `json:"enableDataResidency,omitempty"`
 	PortalOperationsHost string          `json:"portalOperationsHostName,omitempty"`
+	DisableLocalAuth     *bool           `json:"disableLocalAuth,omitempty"`
 }
 
 // serviceRecord is what the state keeps of a provisioning service for this surface alone.
@@ -87,6 +90,9 @@ func (c *call) putService() error {
 	id := c.resource()
 	var body serviceBody
 	if err := c.body(&body); err != nil {
+		return err
+	}
+	if err := c.checkServiceMembers(); err != nil {
 		return err
 	}
 	if !serviceName.MatchString(id.Name) {

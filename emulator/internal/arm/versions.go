@@ -8,10 +8,12 @@ import (
 )
 
 // Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that azure-native
-// 2.92.3 and 3 call. They differ in nothing that the surface does, but for the body of DPS certificates.
+// 2.92.3 and 3 call. Those of hubs differ in nothing that the surface does; for those of services see service_versions.go.
 var (
-	hubVersions     = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
-	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview"}
+	hubVersions = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
+	// hubReadVersions are taken for reading alone. The Azure CLI's `iot hub devicestream show` asks for it.
+	hubReadVersions = []string{"2019-07-01-preview"}
+	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"}
 )
 
 // aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) take any.
@@ -30,14 +32,15 @@ func checkVersion(version, pattern string) error {
 	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
 		kind, known = hubKind, hubVersions
 	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
-		kind, known = serviceKind, serviceVersions
+		kind, known = serviceKind, servedServices
 	}
 	version = strings.ToLower(version)
+	if kind == hubKind && strings.HasPrefix(pattern, http.MethodGet+" ") && slices.Contains(hubReadVersions, version) {
+		return nil
+	}
 	if known != nil && !slices.Contains(known, version) {
-		// Azure/azure-cli#9681 shows this text, Azure/azure-quickstart-templates#12630 another for creations (NoRegisteredProviderFound).
-		return armError(http.StatusNotFound, "InvalidResourceType",
-			"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The supported api-versions are '%s'.",
-			kind, version, strings.Join(known, ","))
+		method, _, _ := strings.Cut(pattern, " ")
+		return versionRefused(method, kind, version, known)
 	}
 	if !aVersion.MatchString(version) {
 		return armError(http.StatusBadRequest, "InvalidApiVersionParameter", "The api-version '%s' is invalid.", version)

@@ -12,6 +12,11 @@ const (
 	GlobalHost = "global." + Service
 	// ServiceBus is the domain of a hub's endpoint that is compatible with Event Hubs. The emulator serves nothing under it.
 	ServiceBus = "servicebus.windows.net"
+	// Storage and KeyVault are the domains of services that the emulator does not have, but that its metadata names.
+	Storage  = "core.windows.net"
+	KeyVault = "vault.azure.net"
+	// TemplateSchema names the form of an exported template.
+	TemplateSchema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 )
 
 // PrivateLink begins the private DNS zone of a domain.

@@ -76,7 +76,8 @@ func (a *Authority) authenticate(r *http.Request) *refusal {
 	return a.checkAssertion(assertion, r.PathValue("tenant"))
 }
 
-// checkAssertion tells the two kinds of assertions apart by the header: a certificate's names its thumbprint.
+// checkAssertion tells the two kinds of assertions apart by the header: one that the client signed names the thumbprint of
+// its certificate.
 func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 	unverified, _, err := jwt.NewParser().ParseUnverified(assertion, &jwt.RegisteredClaims{})
 	if err != nil {
@@ -86,6 +87,12 @@ func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 		if thumbprint, ok := unverified.Header[name].(string); ok {
 			return a.checkOwnAssertion(assertion, tenant, urlBase64.Replace(thumbprint))
 		}
+	}
+	// hashicorp/go-azure-sdk names the certificate in "kid" (sdk/auth/client_credentials.go), as other issuers name their key.
+	keyID, _ := unverified.Header["kid"].(string)
+	thumbprint := urlBase64.Replace(keyID)
+	if own := strings.EqualFold(unverified.Claims.(*jwt.RegisteredClaims).Issuer, ClientID); own || a.certificates[thumbprint] != nil {
+		return a.checkOwnAssertion(assertion, tenant, thumbprint)
 	}
 	return a.checkFederated(assertion, unverified)
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -101,6 +102,11 @@ func sumOf(s signer) []byte {
 	return sum[:]
 }
 
+func longSumOf(s signer) string {
+	sum := sha256.Sum256(s.certificate.Raw)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
 func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
@@ -124,6 +130,11 @@ func TestAssertionsOfTheClientsCertificate(t *testing.T) {
 	}{
 		"good":                     {assertion: own.sign(t, header(own), good)},
 		"plain base64":             {assertion: marked.sign(t, map[string]any{"x5t": plain(marked)}, good)},
+		"kid alone":                {assertion: own.sign(t, map[string]any{"kid": base64.URLEncoding.EncodeToString(sumOf(own))}, good)},
+		"kid of SHA-256":           {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, good)},
+		"kid unknown":              {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(stranger)}, good), want: "AADSTS700027"},
+		"kid, another signature":   {assertion: stranger.sign(t, map[string]any{"kid": longSumOf(own)}, good), want: "AADSTS700027"},
+		"kid, another issuer":      {assertion: own.sign(t, map[string]any{"kid": longSumOf(own)}, edited(good, "iss", anyIssuer)), want: "AADSTS700021"},
 		"another audience":         {assertion: own.sign(t, header(own), edited(good, "aud", "https://else.example")), want: "AADSTS700023"},
 		"another tenant":           {assertion: own.sign(t, header(own), good), tenant: "11111111-1111-1111-1111-111111111111", want: "AADSTS90002"},
 		"another tenant's address": {assertion: own.sign(t, header(own), edited(good, "aud", strings.Replace(tokenURL, entra.TenantID, "11111111-1111-1111-1111-111111111111", 1))), want: "AADSTS700023"},

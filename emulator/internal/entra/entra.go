@@ -56,6 +56,8 @@ type Authority struct {
 	federations  []Federation
 	// base is the address of the ARM surface, without a slash at the end; set by SetBase before the first request.
 	base string
+	// locations are the names of the regions that the metadata lists.
+	locations []string
 }
 
 // memoryKey is the key of all authorities that live in memory: making one costs more than anything else in a test. Tokens of one
@@ -75,12 +77,17 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(key, secret, now), nil
 }
 
+// newSecret makes a client secret. It does not begin with a hyphen, which `az login -p SECRET` would take for a flag.
 func newSecret() (string, error) {
 	raw := make([]byte, secretBytes)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make client secret: %w", err)
+	for {
+		if _, err := rand.Read(raw); err != nil {
+			return "", fmt.Errorf("make client secret: %w", err)
+		}
+		if secret := base64.RawURLEncoding.EncodeToString(raw); secret[0] != '-' {
+			return secret, nil
+		}
 	}
-	return base64.RawURLEncoding.EncodeToString(raw), nil
 }
 
 func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Authority {

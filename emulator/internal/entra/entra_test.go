@@ -186,6 +186,64 @@ func TestMetadataHasTheFormOfItsVersion(t *testing.T) {
 	}
 }
 
+func TestSecretsAreNotTakenForFlags(t *testing.T) {
+	t.Parallel()
+	for range 2000 { // one of 64 would be
+		a, err := entra.New(time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(a.Secret(), "-") {
+			t.Fatal("got a secret that begins with a hyphen")
+		}
+	}
+}
+
+// TestOldMetadata: what `az cloud register` and azurerm's check of locations read.
+func TestOldMetadata(t *testing.T) {
+	t.Parallel()
+	a := newAuthority(t, time.Now)
+	a.SetLocations([]string{"westeurope", "eastus"})
+	type old struct {
+		GalleryEndpoint string `json:"galleryEndpoint"`
+		GraphEndpoint   string `json:"graphEndpoint"`
+		PortalEndpoint  string `json:"portalEndpoint"`
+		Authentication  struct {
+			LoginEndpoint string   `json:"loginEndpoint"`
+			Audiences     []string `json:"audiences"`
+		} `json:"authentication"`
+		CloudEndpoint map[string]struct {
+			Endpoint  string   `json:"endpoint"`
+			Locations []string `json:"locations"`
+		} `json:"cloudEndpoint"`
+	}
+	for target, clouds := range map[string]int{
+		"/metadata/endpoints?api-version=2015-01-01":  0,
+		"//metadata/endpoints?api-version=2018-01-01": 1,
+	} {
+		var got old
+		if status := call(t, a, "GET", base+target, nil, &got); status != http.StatusOK {
+			t.Fatalf("%s: got %d, want 200", target, status)
+		}
+		for _, address := range []string{got.GalleryEndpoint, got.GraphEndpoint, got.PortalEndpoint, got.Authentication.LoginEndpoint} {
+			if address != base {
+				t.Errorf("%s: got the address %q, want %q", target, address, base)
+			}
+		}
+		if len(got.Authentication.Audiences) == 0 || len(got.CloudEndpoint) != clouds {
+			t.Errorf("%s: got %+v, want audiences and %d clouds", target, got, clouds)
+		}
+		for _, cloud := range got.CloudEndpoint {
+			if cloud.Endpoint != strings.TrimPrefix(base, "https://") || strings.Join(cloud.Locations, " ") != "westeurope eastus" {
+				t.Errorf("%s: got %+v, want the emulator's own endpoint and locations", target, cloud)
+			}
+		}
+	}
+	if !entra.Owns("//metadata/endpoints") || entra.Owns("/metadata/endpoints/x") {
+		t.Error("got another answer for what belongs to this surface, want the path as Resource Manager cleans it")
+	}
+}
+
 func TestAnotherTenantIsRefused(t *testing.T) {
 	t.Parallel()
 	var answer struct{ Error string }

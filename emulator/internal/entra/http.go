@@ -3,6 +3,7 @@ package entra
 import (
 	"encoding/json"
 	"net/http"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -50,8 +51,20 @@ func (a *Authority) routes() *routes.Mux {
 	return mux
 }
 
+// ServeHTTP finds a path that has empty segments as Resource Manager does: azurerm asks for //metadata/endpoints.
+func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path {
+		r = r.Clone(r.Context())
+		r.URL.Path, r.URL.RawPath = clean, ""
+	}
+	h.Mux.ServeHTTP(w, r)
+}
+
 // Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
-func Owns(path string) bool { return strings.HasPrefix(path, issuerPath+"/") || owned.Has(path) }
+func Owns(asked string) bool {
+	clean := path.Clean("/" + asked)
+	return strings.HasPrefix(clean, issuerPath+"/") || owned.Has(clean)
+}
 
 // owned has the paths of Handler, and serves nothing.
 var owned = (&Authority{}).routes()
@@ -69,31 +82,6 @@ func (a *Authority) inTenant(next http.HandlerFunc) http.HandlerFunc {
 		next(w, r)
 	}
 }
-
-// serveMetadata describes the one cloud there is: by itself, or in a list for the api-versions that answer one.
-func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
-	cloud := map[string]any{
-		"name":            "evenkeel",
-		"portal":          a.base,
-		"resourceManager": a.base,
-		"authentication": map[string]any{
-			"loginEndpoint": a.base, "audiences": a.ARMAudiences(), "tenant": TenantID, "identityProvider": "AAD",
-		},
-		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
-		"suffixes": map[string]any{"acrLoginServer": "", "keyVaultDns": "", "storage": "", "sqlServerHostname": ""},
-	}
-	if version := r.URL.Query().Get("api-version"); firstListed <= version && version < firstSingle {
-		writeJSON(w, http.StatusOK, []any{cloud})
-		return
-	}
-	writeJSON(w, http.StatusOK, cloud)
-}
-
-// The metadata endpoint answers a list from firstListed (unsure) until before firstSingle; hashicorp/go-azure-sdk reads the latter.
-const (
-	firstListed = "2018-05-01"
-	firstSingle = "2022-09-01"
-)
 
 func (a *Authority) serveInstance(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{

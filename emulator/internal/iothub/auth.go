@@ -57,7 +57,9 @@ func (h *Hubs) checkPolicy(hub state.Hub, token sas.Token, path string, rights .
 		if !strings.EqualFold(p.Name, token.KeyName) {
 			continue
 		}
-		allowed := slices.ContainsFunc(rights, func(right string) bool { return slices.Contains(p.Rights, right) })
+		allowed := slices.ContainsFunc(rights, func(right string) bool {
+			return slices.Contains(p.Rights, right) || right == registryRead && slices.Contains(p.Rights, registryWrite)
+		})
 		if !allowed || !h.covers(token, hub, path) || token.Verify(h.state.Now(), p.PrimaryKey, p.SecondaryKey) != nil {
 			return errUnauthorized
 		}

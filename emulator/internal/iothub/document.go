@@ -47,7 +47,7 @@ type x509Thumbprint struct {
 }
 
 type capabilities struct {
-	IoTEdge bool `json:"iotEdge"`
+	IoTEdge looseBool `json:"iotEdge"`
 }
 
 // twinDocument is a twin as the service API shows it.
@@ -82,7 +82,7 @@ func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument
 	doc := deviceDocument{
 		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
 		StatusReason: text(d.StatusReason), ConnectionStateUpdatedTime: stamp(d.ConnectionTime), StatusUpdatedTime: stamp(d.StatusTime),
-		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
+		LastActivityTime: stamp(d.LastActivity), CloudToDeviceMessageCount: waiting, Capabilities: capabilities{looseBool(d.Edge)},
 		DeviceScope: deviceScope(d),
 		Authentication: authentication{
 			SymmetricKey:   symmetricKey{text(d.Key.Primary), text(d.Key.Secondary)},
@@ -106,7 +106,7 @@ func newTwinDocument(d state.Device, t state.Twin, waiting int) twinDocument {
 	doc := twinDocument{
 		DeviceID: d.ID, ETag: t.ETag, DeviceETag: d.ETag, Status: status(d), StatusReason: d.StatusReason, StatusUpdateTime: stamp(d.StatusTime),
 		ConnectionState: connectionState(d), LastActivityTime: stamp(d.LastActivity), AuthenticationType: string(d.Auth),
-		X509Thumbprint: thumbprints(d), ModelID: t.ModelID, Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{d.Edge},
+		X509Thumbprint: thumbprints(d), ModelID: t.ModelID, Version: t.Version, CloudToDeviceMessageCount: waiting, Capabilities: capabilities{looseBool(d.Edge)},
 		Properties: twinProperties{
 			Desired:  withMeta(t.Desired, t.DesiredMeta, t.DesiredVersion),
 			Reported: withMeta(t.Reported, t.ReportedMeta, t.ReportedVersion),

@@ -46,6 +46,7 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	service("PUT /devices/{id}", h.putDevice, registryWrite)
 	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
 	service("POST /devices/query", h.query, serviceConnect)
+	service("POST /devices/keys/regenerate", h.regenerateKeys, registryWrite)
 	service("DELETE /devices/{id}/commands", standard(h.purgeCommands), registryWrite, serviceConnect)
 	service("GET /twins/{id}", standard(h.getTwin), serviceConnect)
 	service("PATCH /twins/{id}", standard(h.patchTwin), serviceConnect)

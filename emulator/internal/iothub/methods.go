@@ -69,8 +69,8 @@ func (e *methodError) document(now time.Time) string {
 type methodCall struct {
 	Name           string          `json:"methodName"`
 	Payload        json.RawMessage `json:"payload"`
-	ResponseWait   *int            `json:"responseTimeoutInSeconds"`
-	ConnectionWait int             `json:"connectTimeoutInSeconds"`
+	ResponseWait   *looseInt       `json:"responseTimeoutInSeconds"`
+	ConnectionWait looseInt        `json:"connectTimeoutInSeconds"`
 }
 
 func (m methodCall) check() error {
@@ -93,7 +93,7 @@ func (m methodCall) responseSeconds() int {
 	if m.ResponseWait == nil || *m.ResponseWait == 0 {
 		return defaultMethodWait
 	}
-	return *m.ResponseWait
+	return int(*m.ResponseWait)
 }
 
 // methodAnswer is what a device answered.

@@ -3,6 +3,7 @@ package iothub
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,7 +34,8 @@ func (p *queryParser) function() (operand, error) {
 	p.take() // the parenthesis
 	oneTest, ofType := typeTests[name]
 	twoTest, ofStrings := stringTests[name]
-	if !ofType && !ofStrings {
+	isArray := name == "ARRAY_CONTAINS" // Azure/azure-iot-cli-extension, operations/hub.py: the children of an edge device
+	if !ofType && !ofStrings && !isArray {
 		return nil, fmt.Errorf("the function %s is not known to the emulator", name)
 	}
 	left, err := p.operand()
@@ -50,6 +52,9 @@ func (p *queryParser) function() (operand, error) {
 	if err != nil {
 		return nil, err
 	}
+	if isArray {
+		return arrayContains(left, right), p.keyword(")")
+	}
 	return func(twin map[string]any) (any, bool) {
 		a, _ := left(twin)
 		b, _ := right(twin)
@@ -57,4 +62,18 @@ func (p *queryParser) function() (operand, error) {
 		part, too := b.(string)
 		return twoTest(text, part), isText && too
 	}, p.keyword(")")
+}
+
+// arrayContains reports whether one of an array's items equals a value, whose type counts. Fidelity: the third argument, for parts
+// of objects, is not known here.
+func arrayContains(array, value operand) operand {
+	return func(twin map[string]any) (any, bool) {
+		items, _ := array(twin)
+		list, isArray := items.([]any)
+		wanted, there := value(twin)
+		if !isArray || !there {
+			return false, isArray
+		}
+		return slices.ContainsFunc(list, func(item any) bool { return compare("=", item, wanted) == yes }), true
+	}
 }

@@ -23,11 +23,13 @@ func parentScopes(d state.Device) []string {
 }
 
 // parent is the scope that a client wants the device d of the hub to be in. An edge device's own scope is the service's to say: what a client
-// sends as that is passed over.
+// sends as that is passed over, also of a device that is no edge device any more and sends back what it had.
 func (h *Hubs) parent(host string, in identityInput, d state.Device) (string, error) {
 	scope := d.ParentScope
+	own := d
+	own.Edge = true
 	switch {
-	case !d.Edge && in.DeviceScope != nil:
+	case !d.Edge && in.DeviceScope != nil && *in.DeviceScope != own.Scope():
 		scope = *in.DeviceScope
 	case len(in.ParentScopes) > 1:
 		return "", invalidScope("A device has one parent at most")

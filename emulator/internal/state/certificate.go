@@ -14,6 +14,9 @@ type Certificate struct {
 	// Name is the child's.
 	Name string
 	DER  []byte
+	// Sent is the text that was uploaded where the hub shows that and not the DER: base64 of something else. It holds no
+	// private key.
+	Sent string `json:",omitempty"`
 	// Verified: possession of the key was proved, or the uploader vouched for it. Only then does the certificate let devices in.
 	Verified bool
 	// Code is the verification code that a proof has to name; empty when none was asked for.

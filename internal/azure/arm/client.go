@@ -112,6 +112,8 @@ type Target struct {
 	APIVersion string
 	// IfMatch is the etag that a PUT or DELETE depends on, as the resource shows it; none when empty.
 	IfMatch string
+	// query is what a link to the next page of a list has beside the api-version.
+	query url.Values
 }
 
 // send makes one request and returns its answer, whatever its status; an error means that there was none. A nil body is none.
@@ -120,7 +122,11 @@ func (c *Client) send(ctx context.Context, method string, to Target, body any) (
 	if err != nil {
 		return nil, fmt.Errorf("%s %s: %w", method, to.ID, err)
 	}
-	request.Raw().URL.RawQuery = url.Values{"api-version": {to.APIVersion}}.Encode()
+	query := url.Values{"api-version": {to.APIVersion}}
+	for name, values := range to.query {
+		query[name] = values
+	}
+	request.Raw().URL.RawQuery = query.Encode()
 	request.Raw().Header.Set("Accept", "application/json")
 	if to.IfMatch != "" {
 		request.Raw().Header.Set("If-Match", to.IfMatch)
@@ -177,7 +183,7 @@ func (c *Client) Put(ctx context.Context, to Target, body any, longRunning bool)
 		return nil, false, newError(http.MethodPut, to, response)
 	}
 	if longRunning || response.StatusCode == http.StatusAccepted {
-		result, err = poll(ctx, c, http.MethodPut, to, response)
+		result, err = poll[map[string]any](ctx, c, http.MethodPut, to, response)
 		return result, true, err
 	}
 	result = map[string]any{}
@@ -200,7 +206,7 @@ func (c *Client) Delete(ctx context.Context, at Target, longRunning bool) error 
 	if !longRunning {
 		return drain(response)
 	}
-	_, err = poll(ctx, c, http.MethodDelete, at, response)
+	_, err = poll[map[string]any](ctx, c, http.MethodDelete, at, response)
 	if HasStatus(err, http.StatusNotFound) {
 		return nil
 	}
@@ -221,14 +227,14 @@ func (c *Client) Post(ctx context.Context, to Target, body any) (map[string]any,
 }
 
 // poll follows a long-running operation to its end.
-func poll(ctx context.Context, c *Client, method string, of Target, first *http.Response) (map[string]any, error) {
-	poller, err := runtime.NewPoller[map[string]any](first, c.pipeline, nil)
+func poll[T any](ctx context.Context, c *Client, method string, of Target, first *http.Response) (T, error) {
+	poller, err := runtime.NewPoller[T](first, c.pipeline, nil)
 	if err != nil {
-		return nil, asError(method, of, err)
+		return *new(T), asError(method, of, err)
 	}
 	result, err := poller.PollUntilDone(ctx, &runtime.PollUntilDoneOptions{Frequency: pollInterval})
 	if err != nil {
-		return nil, asError(method, of, err)
+		return *new(T), asError(method, of, err)
 	}
 	return result, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -56,6 +57,31 @@ func (e *UnansweredError) Unwrap() error { return e.cause }
 func HasStatus(err error, statuses ...int) bool {
 	var refused *Error
 	return errors.As(err, &refused) && slices.Contains(statuses, refused.Status)
+}
+
+// supported finds the list in the text of a refused api-version.
+var supported = regexp.MustCompile(`(?i)supported api-versions are '([^']*)'`)
+
+// IsUnserved reports whether err says that ARM does not serve the api-version of the request for that type of resource, and returns
+// the versions that the answer names instead, in lower case.
+func IsUnserved(err error) (served []string, unserved bool) {
+	var refused *Error
+	if !errors.As(err, &refused) {
+		return nil, false
+	}
+	switch {
+	case refused.Status == http.StatusNotFound && refused.Code == "InvalidResourceType":
+	case refused.Status == http.StatusBadRequest && refused.Code == "NoRegisteredProviderFound":
+	case refused.Status == http.StatusBadRequest && refused.Code == "InvalidApiVersionParameter":
+	default:
+		return nil, false
+	}
+	if found := supported.FindStringSubmatch(refused.Message); found != nil {
+		for version := range strings.SplitSeq(found[1], ",") {
+			served = append(served, strings.ToLower(strings.TrimSpace(version)))
+		}
+	}
+	return served, true
 }
 
 // newError reads a refusal.

@@ -77,7 +77,8 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 	}
 }
 
-// TestWhoWaitsForAnotherEndsBeforeIt: one change is held by Resource Manager, and the next one waits for it until it is cancelled.
+// TestWhoWaitsForAnotherEndsBeforeIt: one change is held by Resource Manager, and the next one waits for it until it is
+// cancelled.
 func TestWhoWaitsForAnotherEndsBeforeIt(t *testing.T) {
 	t.Parallel()
 	f, arrived, release := newFake(t), make(chan struct{}, 1), make(chan struct{})
@@ -113,8 +114,8 @@ type outcome struct {
 func start(ctx context.Context, client *hublink.Client) <-chan outcome {
 	ended := make(chan outcome, 1)
 	go func() {
-		sent, err := client.Create(ctx, serviceID, three())
-		ended <- outcome{sent, err}
+		result, err := client.Create(ctx, serviceID, three())
+		ended <- outcome{result.Sent, err}
 	}()
 	return ended
 }

@@ -8,23 +8,29 @@ import (
 	"strings"
 )
 
-// Link is a hub's entry in the list of a provisioning service (IotHubDefinitionDescription of the api-version 2022-12-12).
+// Link is a hub's entry in the list of a provisioning service (IotHubDefinitionDescription of the API descriptions).
 type Link struct {
-	// Host is the hub's host name, which tells links apart.
+	// Host is the hub's host name, which identifies the link.
 	Host string
-	// PolicyName and Key are what the service signs with at the hub. No answer tells the key; an empty one means the key that is there.
+	// PolicyName and Key are what the service signs with at the hub. No answer contains the key; an empty one means the
+	// key that the link has.
 	PolicyName, Key string
+	// Identity is the kind of managed identity that the service uses at the hub instead of a key, empty for a key.
+	// Links are written with keys only.
+	Identity string
 	// Location is the hub's.
 	Location string
-	// Weight and Apply are nil when nothing is said of them, which means 1 and true.
+	// Weight and Apply are nil when they are not set, which means 1 and true.
 	Weight *int
 	Apply  *bool
 }
 
-// Same reports whether two links are equal, but for their keys, which nobody can compare.
+// Same reports whether two links are equal, except for their keys, which nobody can compare.
 func Same(a, b Link) bool {
-	return strings.EqualFold(a.Host, b.Host) && strings.EqualFold(a.PolicyName, b.PolicyName) &&
-		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) && SameApply(a.Apply, b.Apply)
+	return SameHost(a.Host, b.Host) &&
+		strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
+		SameLocation(a.Location, b.Location) && SameWeight(a.Weight, b.Weight) &&
+		SameApply(a.Apply, b.Apply)
 }
 
 // SameLocation compares locations as ARM does: "West Europe" is "westeurope".
@@ -33,10 +39,10 @@ func SameLocation(a, b string) bool {
 	return plain(a) == plain(b)
 }
 
-// SameWeight compares weights; none means 1.
+// SameWeight compares weights; nil means 1.
 func SameWeight(a, b *int) bool { return orDefault(a, 1) == orDefault(b, 1) }
 
-// SameApply compares whether hubs take devices by policy; nothing said means that they do.
+// SameApply compares whether hubs are assigned devices by the allocation policy; nil means that they are.
 func SameApply(a, b *bool) bool { return orDefault(a, true) == orDefault(b, true) }
 
 func orDefault[T any](value *T, otherwise T) T {
@@ -46,59 +52,128 @@ func orDefault[T any](value *T, otherwise T) T {
 	return *value
 }
 
-// heldBy reports whether the service has the link as it is wanted.
-func (l Link) heldBy(d *document) bool {
-	i := d.find(l.Host)
-	if i < 0 {
-		return false
+// isHeldBy reports whether the service has the link as it is wanted.
+func (l Link) isHeldBy(d *document) (bool, error) {
+	i, err := d.find(l.Host)
+	if i < 0 || err != nil {
+		return false, err
 	}
 	present, err := d.link(i)
-	return err == nil && Same(present, l)
+	return err == nil && Same(present, l), nil
 }
 
-// document is a provisioning service as ARM describes it. Every member that is not ours goes back as it came, read or not.
+// document is a provisioning service as one api-version describes it. Every member that is not ours goes back as it
+// came, whether this code knows it or not.
 type document struct {
+	version    string
 	body       map[string]json.RawMessage
 	properties map[string]json.RawMessage
 	hubs       []map[string]json.RawMessage
+	// profiles are the connection profiles of links, by lower-case host, from whichever version shows them.
+	profiles map[string]string
+	// shared are the namespaces that a newer version shows, for a version that does not show them.
+	shared []string
 }
+
+// errShape marks an answer that does not have the parts that every known api-version has.
+var errShape = errors.New("the answer does not have the form of a provisioning service")
 
 // decode takes apart what leads to the list of hubs.
 func (d *document) decode() error {
 	if err := json.Unmarshal(d.body["properties"], &d.properties); err != nil || d.properties == nil {
-		return errors.New("the answer has no properties")
+		return fmt.Errorf("%w: it has no properties", errShape)
 	}
-	if raw, ok := d.properties["iotHubs"]; ok {
-		if err := json.Unmarshal(raw, &d.hubs); err != nil {
-			return errors.New("the answer's iotHubs are not a list of objects")
+	raw, ok := d.properties["iotHubs"]
+	if !ok && isKnown(d.version) {
+		return nil
+	}
+	if err := json.Unmarshal(raw, &d.hubs); err != nil || d.hubs == nil && !isKnown(d.version) {
+		return fmt.Errorf("%w: its iotHubs are not a list of objects", errShape)
+	}
+	for _, entry := range d.hubs {
+		if len(hostsOf(entry)) == 0 {
+			return fmt.Errorf("%w: one of its iotHubs has no name", errShape)
 		}
 	}
 	return nil
 }
 
-// encode puts the document together again.
+// encode returns the body of a PUT with the same api-version: everything as it came, except for what the service alone
+// decides.
 func (d *document) encode() (map[string]json.RawMessage, error) {
-	if d.hubs == nil {
-		d.hubs = []map[string]json.RawMessage{}
+	body, properties := without(d.body, readOnly...), without(d.properties, readOnlyProperties...)
+	if identity, ok := body["identity"]; ok {
+		body["identity"] = ownIdentity(identity)
+	}
+	hubs := make([]map[string]json.RawMessage, 0, len(d.hubs))
+	for _, entry := range d.hubs {
+		entry = without(entry)
+		// From this version on a link is named by hostName, and today's Azure CLI fills it in before it writes.
+		if name := textOf(entry["name"]); name != "" && textOf(entry["hostName"]) == "" &&
+			!isOlder(d.version, firstWhole) {
+			entry["hostName"] = rawOf(name)
+		}
+		hubs = append(hubs, entry)
 	}
 	for _, part := range []struct {
 		into  map[string]json.RawMessage
 		name  string
 		value any
-	}{{d.properties, "iotHubs", d.hubs}, {d.body, "properties", d.properties}} {
+	}{{properties, "iotHubs", hubs}, {body, "properties", properties}} {
 		raw, err := json.Marshal(part.value)
 		if err != nil {
 			return nil, fmt.Errorf("write %s: %w", part.name, err)
 		}
 		part.into[part.name] = raw
 	}
-	return d.body, nil
+	return body, nil
+}
+
+// What the descriptions of all api-versions mark as read-only, and the policies: no GET shows them, and a PUT without
+// them keeps them.
+var (
+	readOnly           = []string{"id", "name", "type", "systemData"}
+	readOnlyProperties = []string{
+		"serviceOperationsHostName", "deviceProvisioningHostName", "idScope", "deviceRegistryNamespaces",
+		"authorizationPolicies",
+	}
+)
+
+// without copies an object except for some of its members.
+func without(object map[string]json.RawMessage, names ...string) map[string]json.RawMessage {
+	kept := make(map[string]json.RawMessage, len(object))
+	for name, value := range object {
+		if !slices.Contains(names, name) {
+			kept[name] = value
+		}
+	}
+	return kept
+}
+
+// ownIdentity leaves out of the service's identity what Azure decides: the ids of its principals.
+func ownIdentity(raw json.RawMessage) json.RawMessage {
+	var identity, users map[string]json.RawMessage
+	if json.Unmarshal(raw, &identity) != nil || identity == nil {
+		return raw
+	}
+	identity = without(identity, "principalId", "tenantId", "clientId")
+	if json.Unmarshal(identity["userAssignedIdentities"], &users) == nil && users != nil {
+		for id, user := range users {
+			var members map[string]json.RawMessage
+			if json.Unmarshal(user, &members) == nil && members != nil {
+				users[id] = rawOf(without(members, "principalId", "tenantId", "clientId"))
+			}
+		}
+		identity["userAssignedIdentities"] = rawOf(users)
+	}
+	return rawOf(identity)
 }
 
 func (d *document) etag() string { return textOf(d.body["etag"]) }
 
-// inTransition reports whether the service is being made, changed or deleted (properties.state of the description).
-func (d *document) inTransition() bool {
+// isInTransition reports whether the service is being created, changed or deleted (properties.state of the
+// description).
+func (d *document) isInTransition() bool {
 	switch strings.ToLower(textOf(d.properties["state"])) {
 	case "activating", "deleting", "transitioning", "suspending", "resuming", "failingover":
 		return true
@@ -106,25 +181,69 @@ func (d *document) inTransition() bool {
 	return false
 }
 
-// find returns the index of the hub's entry, or -1.
-func (d *document) find(host string) int {
-	return slices.IndexFunc(d.hubs, func(entry map[string]json.RawMessage) bool {
-		return strings.EqualFold(hostOf(entry), host)
-	})
-}
-
-// hostOf is the entry's name, or the host of its connection string: the service makes the one of the other.
-func hostOf(entry map[string]json.RawMessage) string {
-	if name := textOf(entry["name"]); name != "" {
-		return name
+// namespaces returns the Device Registry namespaces that the service is linked to, by their resource ids.
+func (d *document) namespaces() []string {
+	var namespaces []struct {
+		ResourceID string `json:"resourceId"`
 	}
-	return connection(entry)["hostname"]
+	// Another form means that this version has something else there; the comparison after the write still covers it.
+	if raw := d.properties["deviceRegistryNamespaces"]; len(raw) == 0 || json.Unmarshal(raw, &namespaces) != nil {
+		return d.shared
+	}
+	ids := make([]string, 0, len(namespaces))
+	for _, namespace := range namespaces {
+		ids = append(ids, namespace.ResourceID)
+	}
+	return ids
 }
 
-// connection takes the entry's connection string apart; names are in lower case. A link by a managed identity has none.
+// find returns the index of the hub's entry, whichever form of the hub's name it has, or -1. Two entries are an error:
+// nobody can tell which of them is meant.
+func (d *document) find(host string) (int, error) {
+	found := -1
+	for i, entry := range d.hubs {
+		if !slices.ContainsFunc(hostsOf(entry), func(name string) bool { return SameHost(name, host) }) {
+			continue
+		}
+		if found >= 0 {
+			first, second := hostOf(d.hubs[found]), hostOf(entry)
+			return -1, fmt.Errorf("the hub is linked twice, as %s and as %s. "+
+				"hint: keep one of the two, az iot dps linked-hub delete removes the other by its name", first, second)
+		}
+		found = i
+	}
+	return found, nil
+}
+
+// hostsOf returns all names of an entry's hub, the one that identifies the entry first.
+func hostsOf(entry map[string]json.RawMessage) []string {
+	var hosts []string
+	for _, host := range []string{textOf(entry["name"]), textOf(entry["hostName"]), connection(entry)["hostname"]} {
+		if host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
+}
+
+// hostOf is the name that identifies an entry.
+func hostOf(entry map[string]json.RawMessage) string {
+	if hosts := hostsOf(entry); len(hosts) > 0 {
+		return hosts[0]
+	}
+	return ""
+}
+
+// connection returns the parts of the entry's connection string, names in lower case. A link by a managed identity has
+// none.
 func connection(entry map[string]json.RawMessage) map[string]string {
+	return connectionOf(textOf(entry["connectionString"]))
+}
+
+// connectionOf takes a connection string apart.
+func connectionOf(text string) map[string]string {
 	fields := map[string]string{}
-	for part := range strings.SplitSeq(textOf(entry["connectionString"]), ";") {
+	for part := range strings.SplitSeq(text, ";") {
 		name, value, _ := strings.Cut(part, "=")
 		fields[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
 	}
@@ -134,33 +253,63 @@ func connection(entry map[string]json.RawMessage) map[string]string {
 // link reads an entry.
 func (d *document) link(i int) (Link, error) {
 	entry := d.hubs[i]
-	link := Link{Host: hostOf(entry), PolicyName: connection(entry)["sharedaccesskeyname"], Location: textOf(entry["location"])}
+	link := Link{
+		Host:       hostOf(entry),
+		PolicyName: connection(entry)["sharedaccesskeyname"],
+		Location:   textOf(entry["location"]),
+	}
+	if kind := textOf(entry["authenticationType"]); !strings.EqualFold(kind, keyBased) {
+		link.Identity = kind
+	}
 	for name, into := range map[string]any{"allocationWeight": &link.Weight, "applyAllocationPolicy": &link.Apply} {
 		if raw, ok := entry[name]; ok {
 			if err := json.Unmarshal(raw, into); err != nil {
-				return Link{}, fmt.Errorf("the link of %s has a %s of another kind than was expected", link.Host, name)
+				return Link{}, fmt.Errorf("the link of %s has a %s of an unexpected type", link.Host, name)
 			}
 		}
 	}
 	return link, nil
 }
 
+// keyBased is the authenticationType of a link with a key.
+const keyBased = "KeyBased"
+
 // set makes the hub's entry what is wanted, or adds one. Other members of the entry stay.
 func (d *document) set(want Link) error {
-	i := d.find(want.Host)
+	i, err := d.find(want.Host)
+	if err != nil {
+		return err
+	}
 	if i < 0 {
-		if want.Key == "" {
-			return fmt.Errorf("the hub %s is not linked, and no key is given to link it with", want.Host)
+		if i, err = d.add(want); err != nil {
+			return err
 		}
-		d.hubs = append(d.hubs, map[string]json.RawMessage{})
-		i = len(d.hubs) - 1
 	}
 	entry := d.hubs[i]
+	if isMQTT5(textOf(entry["connectionProfile"])) || isMQTT5(d.profiles[strings.ToLower(hostOf(entry))]) {
+		return fmt.Errorf("link %s: %w", want.Host, errProfile)
+	}
 	switch {
 	case want.Key != "":
-		entry["connectionString"] = rawOf("HostName=" + want.Host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key)
+		host := want.Host
+		for _, present := range []string{hostOf(entry), connection(entry)["hostname"]} {
+			if present != "" {
+				host = present // the form that the link has already
+			}
+		}
+		entry["connectionString"] = rawOf(
+			"HostName=" + host + ";SharedAccessKeyName=" + want.PolicyName + ";SharedAccessKey=" + want.Key,
+		)
+		if kind, ok := entry["authenticationType"]; ok && !strings.EqualFold(textOf(kind), keyBased) {
+			entry["authenticationType"] = rawOf(keyBased)
+		}
+		delete(entry, "selectedUserAssignedIdentityResourceId")
 	case !strings.EqualFold(connection(entry)["sharedaccesskeyname"], want.PolicyName):
-		return fmt.Errorf("the link of %s moves to the policy %s, and no key of that is given", want.Host, want.PolicyName)
+		return fmt.Errorf(
+			"the link of %s moves to the policy %s, and no key of that is given",
+			want.Host,
+			want.PolicyName,
+		)
 	}
 	if !SameLocation(textOf(entry["location"]), want.Location) {
 		entry["location"] = rawOf(want.Location)
@@ -176,13 +325,41 @@ func (d *document) set(want Link) error {
 	return nil
 }
 
+// add appends an entry for a hub that is not linked yet.
+func (d *document) add(want Link) (int, error) {
+	if want.Key == "" {
+		return -1, fmt.Errorf("the hub %s is not linked, and no key is given to link it with", want.Host)
+	}
+	if err := CheckLinkable(want.Host); err != nil {
+		return -1, err
+	}
+	entry := map[string]json.RawMessage{}
+	if !isOlder(d.version, firstWhole) {
+		entry["hostName"] = rawOf(want.Host)
+	}
+	d.hubs = append(d.hubs, entry)
+	return len(d.hubs) - 1, nil
+}
+
+// CheckLinkable refuses a host name that no provisioning service links a hub by.
+func CheckLinkable(host string) error {
+	if !IsServiceHost(host) {
+		return nil
+	}
+	return fmt.Errorf(
+		"%s is the hub's name for services, by which devices cannot reach it. hint: use %s",
+		host,
+		ClassicHost(host),
+	)
+}
+
 // drop removes the hub's entry and reports whether there was one.
-func (d *document) drop(host string) bool {
-	i := d.find(host)
+func (d *document) drop(host string) (bool, error) {
+	i, err := d.find(host)
 	if i >= 0 {
 		d.hubs = slices.Delete(d.hubs, i, i+1)
 	}
-	return i >= 0
+	return i >= 0, err
 }
 
 // textOf reads a JSON text; anything else is "".
@@ -194,7 +371,7 @@ func textOf(raw json.RawMessage) string {
 	return text
 }
 
-// rawOf writes a text, a number or a truth value, none of which can fail.
+// rawOf writes texts, numbers, booleans and objects of raw JSON that was read before, none of which can fail.
 func rawOf(value any) json.RawMessage {
 	raw, _ := json.Marshal(value)
 	return raw

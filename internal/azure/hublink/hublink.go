@@ -1,11 +1,14 @@
-// Package hublink links single hubs to a provisioning service that others change too: it reads the service's description, changes
-// one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and looks whether the entry stays.
+// Package hublink links single hubs to a provisioning service that others change too: it reads the service's
+// description, changes one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and
+// checks that the entry stays and that nothing else changed.
 //
-// It declares no service, knows no other property of one, and never touches another hub's entry.
+// It declares no service, knows few of its other properties, and never touches another hub's entry. The api-version is
+// the newest stable one that ARM serves (versions.go), the same for all requests of a change.
 package hublink
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,13 +20,19 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// apiVersion is the one that azure-native 2.92.3 makes provisioning services with.
-const apiVersion = "2022-12-12"
+// ErrNoService reports that the provisioning service, or its resource group, does not exist.
+var ErrNoService = errors.New("the provisioning service does not exist")
 
-// ErrNoService says that ARM knows no such provisioning service, or no such resource group.
-var ErrNoService = errors.New("there is no such provisioning service")
+// Result is what a change did.
+type Result struct {
+	// Sent: something may have been changed, even when there is an error.
+	Sent bool
+	// Namespaces are the Device Registry namespaces that the service is linked to, by their resource ids: they own
+	// links, too.
+	Namespaces []string
+}
 
-// ExistsError says that the hub is linked already, in another way than was wanted.
+// ExistsError reports that the hub is already linked, but not as it is wanted.
 type ExistsError struct{ Present Link }
 
 func (e *ExistsError) Error() string {
@@ -32,23 +41,32 @@ func (e *ExistsError) Error() string {
 
 // Pace says how long the client waits for what. The zero value is the pace for Azure.
 type Pace struct {
-	// FirstPause is the wait before the second try; each further one is twice as long, up to MostPause, all give or take a half.
+	// FirstPause is the wait before the second try; each further one is twice as long, up to MostPause, all give or
+	// take a half.
 	FirstPause, MostPause time.Duration
-	// Settle is how long a change must hold: a change by somebody else, based on what was there before, comes within that time.
+	// Settle is how long a change must hold: a change by somebody else, based on what was there before, comes within
+	// that time.
 	Settle time.Duration
 	// Patience bounds one call.
 	Patience time.Duration
 }
 
-var azurePace = Pace{FirstPause: 300 * time.Millisecond, MostPause: 10 * time.Second, Settle: time.Second, Patience: 10 * time.Minute}
+var azurePace = Pace{
+	FirstPause: 300 * time.Millisecond,
+	MostPause:  10 * time.Second,
+	Settle:     time.Second,
+	Patience:   10 * time.Minute,
+}
 
 // Client changes links. It is safe for concurrent use: changes of one service by one client follow one another.
 type Client struct {
 	arm  *arm.Client
 	pace Pace
 
-	mu    sync.Mutex // guards turns
-	turns map[string]chan struct{}
+	mu      sync.Mutex // guards the maps
+	turns   map[string]chan struct{}
+	ladders map[string]*ladder             // by lower-case id of the service
+	listed  map[string]map[string][]string // what registration returns, by subscription
 }
 
 // New returns a client. A zero pace is that for Azure.
@@ -56,79 +74,106 @@ func New(arm *arm.Client, pace Pace) *Client {
 	if pace == (Pace{}) {
 		pace = azurePace
 	}
-	return &Client{arm: arm, pace: pace, turns: map[string]chan struct{}{}}
+	return &Client{
+		arm: arm, pace: pace, turns: map[string]chan struct{}{},
+		ladders: map[string]*ladder{}, listed: map[string]map[string][]string{},
+	}
 }
 
-// Find returns the link of a hub, without its key, and whether there is one. A service that is in transition is waited for. It fails
-// with ErrNoService only when ARM itself says so.
+// Find returns the link of a hub, without its key, and whether it exists. It waits while the service is in transition,
+// and fails with ErrNoService only when ARM itself says that the service does not exist.
 func (c *Client) Find(ctx context.Context, service, host string) (Link, bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.pace.Patience)
 	defer cancel()
-	d, err := c.read(ctx, service)
+	d, _, err := c.open(ctx, service)
 	if err != nil {
 		return Link{}, false, err
 	}
-	i := d.find(host)
-	if i < 0 {
-		return Link{}, false, nil
+	i, err := d.find(host)
+	if i < 0 || err != nil {
+		return Link{}, false, err
 	}
 	link, err := d.link(i)
 	return link, err == nil, err
 }
 
-// Create links the hub. A link that is there already and equals the wanted one is taken over and gets the key; another one is an
-// *ExistsError. sent says that something may have been changed, also when err is set.
-func (c *Client) Create(ctx context.Context, service string, want Link) (sent bool, err error) {
-	return c.change(ctx, service, func(d *document, again bool) (bool, error) {
-		if i := d.find(want.Host); i >= 0 && !again {
+// Create links the hub. A link that exists and equals the wanted one is taken over and gets the key; another one is an
+// *ExistsError.
+func (c *Client) Create(ctx context.Context, service string, want Link) (Result, error) {
+	if err := c.checkProfile(ctx, service, want.Host); err != nil {
+		return Result{}, err
+	}
+	return c.change(ctx, service, want.Host, func(d *document, again bool) (bool, error) {
+		i, err := d.find(want.Host)
+		if err != nil {
+			return false, err
+		}
+		if i >= 0 && !again {
 			if present, err := d.link(i); err != nil || !Same(present, want) {
 				return false, errors.Join(&ExistsError{present}, err)
 			}
 		}
 		return true, d.set(want)
-	}, want.heldBy)
+	}, want.isHeldBy)
 }
 
-// Update makes the link what is wanted; one that is lost is made anew. Without a key the link keeps the one it has. sent is as Create's.
-func (c *Client) Update(ctx context.Context, service string, want Link) (sent bool, err error) {
-	return c.change(ctx, service, func(d *document, _ bool) (bool, error) { return true, d.set(want) }, want.heldBy)
+// Update makes the link what is wanted; a lost one is created again. Without a key the link keeps the one that it has.
+func (c *Client) Update(ctx context.Context, service string, want Link) (Result, error) {
+	return c.change(
+		ctx,
+		service,
+		want.Host,
+		func(d *document, _ bool) (bool, error) { return true, d.set(want) },
+		want.isHeldBy,
+	)
 }
 
-// Remove unlinks the hub; one that is not linked is no error, nor is a service that is gone.
+// Remove unlinks the hub. It succeeds when the hub is not linked and when the service does not exist.
 func (c *Client) Remove(ctx context.Context, service, host string) error {
-	_, err := c.change(ctx, service,
-		func(d *document, _ bool) (bool, error) { return d.drop(host), nil },
-		func(d *document) bool { return d.find(host) < 0 })
+	_, err := c.change(ctx, service, host,
+		func(d *document, _ bool) (bool, error) { return d.drop(host) },
+		func(d *document) (bool, error) {
+			i, err := d.find(host)
+			return i < 0, err
+		})
 	if errors.Is(err, ErrNoService) {
 		return nil
 	}
 	return err
 }
 
-// change brings an edit into the service until it holds. edit gets the service as it is, and whether it was sent before; it returns
-// false when there is nothing to send.
-func (c *Client) change(ctx context.Context, service string, edit func(d *document, again bool) (bool, error), holds func(*document) bool) (bool, error) {
+// change brings an edit of the own entry into the service until it holds. edit gets the service as it is, and whether
+// it was sent before; it returns false when there is nothing to send.
+func (c *Client) change(
+	ctx context.Context,
+	service, own string,
+	edit func(d *document, again bool) (bool, error),
+	holds func(*document) (bool, error),
+) (Result, error) {
 	outer := ctx
 	ctx, cancel := context.WithTimeout(ctx, c.pace.Patience)
 	defer cancel()
-	sent := false
+	var result Result
 	for try := 0; ; try++ {
-		put, err := c.attempt(ctx, service, func(d *document) (bool, error) { return edit(d, sent) })
-		sent = sent || put
+		w, err := c.attempt(ctx, service, func(d *document) (bool, error) { return edit(d, result.Sent) })
+		result.Sent = result.Sent || w.sent
+		if w.before != nil {
+			result.Namespaces = w.before.namespaces()
+		}
 		if err == nil {
 			var held bool
-			if held, err = c.settles(ctx, service, put, holds); held || err != nil {
-				return sent, err
+			if held, err = c.settles(ctx, service, own, w, holds); held || err != nil {
+				return result, err
 			}
 			err = errors.New("somebody else's change, made at the same time, undid it")
 		} else if !errors.Is(err, errRace) {
-			return sent, err
+			return result, err
 		}
 		if c.pause(ctx, try) != nil {
 			if outer.Err() != nil {
-				return sent, outer.Err()
+				return result, outer.Err()
 			}
-			return sent, fmt.Errorf("gave up after %s and %d tries: %w", c.pace.Patience, try+1, err)
+			return result, fmt.Errorf("gave up after %s and %d tries: %w", c.pace.Patience, try+1, err)
 		}
 	}
 }
@@ -136,65 +181,100 @@ func (c *Client) change(ctx context.Context, service string, edit func(d *docume
 // errRace marks a refusal that another try on the present version may not meet.
 var errRace = errors.New("the provisioning service was changed at the same time")
 
-// attempt reads, edits and writes the service once. put says that the write was sent and not refused.
-func (c *Client) attempt(ctx context.Context, service string, edit func(*document) (bool, error)) (put bool, err error) {
+// write is one try of a change.
+type write struct {
+	// sent: the write was sent and not refused.
+	sent bool
+	// before is the service as it was read for the write, first what ARM answered to the write.
+	before *document
+	first  map[string]json.RawMessage
+}
+
+// attempt reads, edits and writes the service once.
+func (c *Client) attempt(ctx context.Context, service string, edit func(*document) (bool, error)) (write, error) {
 	done, err := c.turn(ctx, service)
 	if err != nil {
-		return false, err
+		return write{}, err
 	}
 	defer done()
-	d, err := c.read(ctx, service)
+	d, versions, err := c.openToWrite(ctx, service)
 	if err != nil {
-		return false, err
+		return write{}, err
 	}
+	w := write{before: d}
 	if changed, err := edit(d); err != nil || !changed {
-		return false, err
+		return w, err
 	}
 	body, err := d.encode()
 	if err != nil {
-		return false, err
+		return w, err
 	}
-	_, accepted, err := c.arm.Put(ctx, arm.Target{ID: service, APIVersion: apiVersion, IfMatch: d.etag()}, body, true)
+	written, accepted, err := c.arm.Replace(
+		ctx,
+		arm.Target{ID: service, APIVersion: d.version, IfMatch: d.etag()},
+		body,
+	)
+	if w.first = written.First; w.first["properties"] == nil {
+		w.first = written.Last
+	}
 	var refused *arm.Error
+	named, unserved := arm.IsUnserved(err)
 	switch {
 	case err == nil || accepted:
-		return true, err
+		w.sent = true
+		return w, err
+	case unserved:
+		// Regions get a version at different times. Another one begins with its own reading.
+		versions.excludeWrites(d.version, named)
+		return w, fmt.Errorf("%w: %w", errRace, err)
 	case arm.HasStatus(err, http.StatusConflict, http.StatusPreconditionFailed):
-		return false, fmt.Errorf("%w: %w", errRace, err)
+		return w, fmt.Errorf("%w: %w", errRace, err)
 	case !errors.As(err, &refused):
-		return true, err // without an answer nobody knows
+		w.sent = true // without an answer nobody knows
+		return w, err
 	case refused.Status == http.StatusBadRequest:
-		// A masked key that is sent back is refused when its link has gone meanwhile.
-		if now, readErr := c.read(ctx, service); readErr == nil && now.etag() != d.etag() {
-			return false, fmt.Errorf("%w: %w", errRace, err)
+		// A masked key that is sent back is refused when its link was removed in the meantime.
+		if now, readErr := c.read(ctx, service, d.version); readErr == nil && now.etag() != d.etag() {
+			return w, fmt.Errorf("%w: %w", errRace, err)
 		}
 	}
-	return false, err
+	return w, err
 }
 
-// settles reports whether a change holds: at once when nothing had to be sent, and still after a while when something was.
-func (c *Client) settles(ctx context.Context, service string, put bool, holds func(*document) bool) (bool, error) {
-	if !put {
+// settles reports whether a change holds: at once when nothing had to be sent, and still after a while when something
+// was. Damage to anything else is an error.
+func (c *Client) settles(
+	ctx context.Context,
+	service, own string,
+	w write,
+	holds func(*document) (bool, error),
+) (bool, error) {
+	if !w.sent {
 		return true, nil
 	}
-	for range 2 {
-		d, err := c.read(ctx, service)
-		if err != nil || !holds(d) {
+	for look := range 3 {
+		d, err := c.read(ctx, service, w.before.version)
+		if err != nil {
 			return false, err
+		}
+		if members := damage(w.before, d, w.first, own); look == 0 && len(members) > 0 {
+			return false, &DamageError{Members: members, Version: w.before.version}
+		}
+		if held, err := holds(d); err != nil || !held || look == 2 {
+			return held, err
 		}
 		if err := sleep(ctx, c.pace.Settle/2); err != nil {
 			return false, err
 		}
 	}
-	d, err := c.read(ctx, service)
-	return err == nil && holds(d), err
+	return true, nil
 }
 
-// read returns the service once it is in no transition.
-func (c *Client) read(ctx context.Context, service string) (*document, error) {
+// read returns the service, as one api-version shows it, once it is in no transition.
+func (c *Client) read(ctx context.Context, service, version string) (*document, error) {
 	for try := 0; ; try++ {
-		d := &document{}
-		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: apiVersion}, &d.body)
+		d := &document{version: version}
+		err := c.arm.Get(ctx, arm.Target{ID: service, APIVersion: version}, &d.body)
 		if isAbsent(err) {
 			return nil, fmt.Errorf("%w: %w", ErrNoService, err)
 		}
@@ -204,7 +284,7 @@ func (c *Client) read(ctx context.Context, service string) (*document, error) {
 		if err := d.decode(); err != nil {
 			return nil, fmt.Errorf("read %s: %w", service, err)
 		}
-		if !d.inTransition() {
+		if !d.isInTransition() {
 			return d, nil
 		}
 		if err := c.pause(ctx, try); err != nil {
@@ -213,8 +293,8 @@ func (c *Client) read(ctx context.Context, service string) (*document, error) {
 	}
 }
 
-// isAbsent reports whether ARM or the resource provider itself says that there is no such service. A 404 about the subscription or
-// the api-version, or from a proxy on the way, says nothing of the sort.
+// isAbsent reports whether ARM or the resource provider itself says that the service does not exist. A 404 about the
+// subscription or the api-version, or from a proxy on the way, says nothing of the sort.
 func isAbsent(err error) bool {
 	var refused *arm.Error
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound &&
@@ -239,7 +319,7 @@ func (c *Client) turn(ctx context.Context, service string) (done func(), err err
 	}
 }
 
-// pause waits before another try, by chance longer or shorter, so that two who met do not meet again.
+// pause waits before another try, for a random time, so that two clients that collided do not collide again.
 func (c *Client) pause(ctx context.Context, try int) error {
 	wait := c.pace.MostPause
 	if try < 16 {

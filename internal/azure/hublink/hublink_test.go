@@ -28,10 +28,13 @@ func TestOnlyTheOwnEntryChanges(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	client := f.client(t, quick)
-	if sent, err := client.Create(t.Context(), serviceID, three()); err != nil || !sent {
-		t.Fatalf("got sent %t, %v", sent, err)
+	if result, err := client.Create(t.Context(), serviceID, three()); err != nil || !result.Sent {
+		t.Fatalf("got sent %t, %v", result.Sent, err)
 	}
-	want := map[string]any{"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" + secretKey, "location": "westus"}
+	want := map[string]any{
+		"name": threeHost, "hostName": threeHost, "location": "westus",
+		"connectionString": "HostName=" + threeHost + ";SharedAccessKeyName=link;SharedAccessKey=" + secretKey,
+	}
 	if got := f.hubs()[threeHost]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got entry %v, want %v", got, want)
 	}
@@ -42,7 +45,9 @@ func TestOnlyTheOwnEntryChanges(t *testing.T) {
 	if _, err := client.Update(t.Context(), serviceID, changed); err != nil {
 		t.Fatal(err)
 	}
-	if got := f.hubs()[threeHost]; got["later"] != "kept" || !strings.Contains(got["connectionString"].(string), secretKey) || got["applyAllocationPolicy"] != false {
+	if got := f.hubs()[threeHost]; got["later"] != "kept" ||
+		!strings.Contains(got["connectionString"].(string), secretKey) ||
+		got["applyAllocationPolicy"] != false {
 		t.Errorf("got entry %v, want the unknown member and the key kept", got)
 	}
 	link, found, err := client.Find(t.Context(), serviceID, strings.ToUpper(threeHost))
@@ -74,21 +79,25 @@ func TestALinkThatIsThere(t *testing.T) {
 	weight := 7
 	one := hublink.Link{Host: "ONE.azure-devices.net", PolicyName: "p", Key: secretKey, Location: "West US"}
 	var exists *hublink.ExistsError
-	if sent, err := client.Create(t.Context(), serviceID, one); sent || !errors.As(err, &exists) || strings.Contains(err.Error(), secretKey) {
-		t.Errorf("another weight: got sent %t, %v, want that it exists", sent, err)
+	if result, err := client.Create(t.Context(), serviceID, one); result.Sent || !errors.As(err, &exists) ||
+		strings.Contains(err.Error(), secretKey) {
+		t.Errorf("another weight: got sent %t, %v, want that it exists", result.Sent, err)
 	}
 	one.Weight = &weight
 	if _, err := client.Create(t.Context(), serviceID, one); err != nil {
 		t.Errorf("an equal link: got %v, want it taken over", err)
 	}
-	if got := f.hubs()["one.azure-devices.net"]; !strings.Contains(got["connectionString"].(string), secretKey) || got["later"] != true || got["location"] != "westus" {
+	if got := f.hubs()["one.azure-devices.net"]; !strings.Contains(got["connectionString"].(string), secretKey) ||
+		got["later"] != true ||
+		got["location"] != "westus" {
 		t.Errorf("got %v, want the key, and the rest as it was", got)
 	}
 	if _, err := client.Update(t.Context(), serviceID, hublink.Link{Host: threeHost, PolicyName: "link", Location: "westus"}); err == nil {
 		t.Error("a lost link without a key: got no error")
 	}
 	one.PolicyName, one.Key = "q", ""
-	if _, err := client.Update(t.Context(), serviceID, one); err == nil || !strings.Contains(err.Error(), "no key of that is given") {
+	if _, err := client.Update(t.Context(), serviceID, one); err == nil ||
+		!strings.Contains(err.Error(), "no key of that is given") {
 		t.Errorf("another policy without a key: got %v, want that it has none", err)
 	}
 }
@@ -134,8 +143,9 @@ func TestCollisionsAreTriedAgain(t *testing.T) {
 		}
 		return r.Method == http.MethodPut
 	}
-	if sent, err := f.client(t, quick).Create(t.Context(), serviceID, three()); sent || err == nil || !strings.Contains(err.Error(), "really wrong") {
-		t.Errorf("a fault of the request: got sent %t, %v, want the refusal", sent, err)
+	if result, err := f.client(t, quick).Create(t.Context(), serviceID, three()); result.Sent || err == nil ||
+		!strings.Contains(err.Error(), "really wrong") {
+		t.Errorf("a fault of the request: got sent %t, %v, want the refusal", result.Sent, err)
 	}
 }
 
@@ -157,7 +167,12 @@ func TestALinkThatIsLostWhileItSettlesIsMadeAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		if f.hubs()[threeHost] == nil || looks < look {
-			t.Errorf("lost before look %d: after %d looks the hub is linked: %t", look, looks, f.hubs()[threeHost] != nil)
+			t.Errorf(
+				"lost before look %d: after %d looks the hub is linked: %t",
+				look,
+				looks,
+				f.hubs()[threeHost] != nil,
+			)
 		}
 	}
 }
@@ -263,7 +278,8 @@ func TestWaitingEndsWithPatience(t *testing.T) {
 	}
 	short := quick
 	short.Patience = 50 * time.Millisecond
-	if _, err := f.client(t, short).Create(t.Context(), serviceID, three()); err == nil || !strings.Contains(err.Error(), "409") && !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := f.client(t, short).Create(t.Context(), serviceID, three()); err == nil ||
+		!strings.Contains(err.Error(), "409") && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v, want the conflict or the deadline", err)
 	}
 }

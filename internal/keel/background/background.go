@@ -61,7 +61,7 @@ func (p Process) Claim() (release func(), err error) {
 	}
 	deadline := time.Now().Add(claimPatience)
 	for {
-		// Whatever record is there goes before the lock is taken: whoever finds the lock taken believes the record.
+		// Remove an old record before taking the lock: other processes that find the lock taken trust the record.
 		free, err := p.free()
 		lock := flock.New(p.lockFile())
 		if err == nil && free {
@@ -76,7 +76,7 @@ func (p Process) Claim() (release func(), err error) {
 			err = lock.Unlock()
 		}
 		if err != nil || time.Now().After(deadline) {
-			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process runs there", p.Folder), err), "see it with: keel emulator status")
+			return nil, hint.To(errors.Join(fmt.Errorf("claim %s: another process holds it", p.Folder), err), "see it with: keel emulator status")
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

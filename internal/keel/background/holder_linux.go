@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Holder names the process that listens on a TCP port of this machine, as "name (process 123)"; "" when it cannot be told, as for
+// Holder names the process that listens on a TCP port of this machine, as "name (process 123)"; "" when it is unknown, as for
 // processes of other users.
 func Holder(port int) string {
 	inodes := map[string]bool{}

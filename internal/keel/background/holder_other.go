@@ -2,5 +2,5 @@
 
 package background
 
-// Holder cannot tell here who listens on a port.
+// Holder returns "": this system does not report which process listens on a port.
 func Holder(int) string { return "" }

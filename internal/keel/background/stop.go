@@ -50,7 +50,7 @@ func (p Process) open() (*os.Process, error) {
 	}
 	again, err := p.Find()
 	if err == nil && (again.PID != record.PID || !again.Started.Equal(record.Started)) {
-		err = fmt.Errorf("stop process %d: another one has taken its place; try again", record.PID)
+		err = fmt.Errorf("stop process %d: another process has replaced it; try again", record.PID)
 	}
 	if err != nil {
 		return nil, errors.Join(err, process.Release())

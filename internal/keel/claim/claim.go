@@ -1,4 +1,4 @@
-// Package claim lets commands of one machine take turns: a claim is a lock on a file that says who holds it. The
+// Package claim lets commands of one machine take turns: a claim is a lock on a file that names its holder. The
 // operating system frees the claim of a process that dies.
 //
 // It knows neither what is claimed nor who claims.
@@ -53,7 +53,7 @@ func Names(holders []Holder) string {
 	return strings.Join(names, ", ")
 }
 
-// Options say how a claim is taken.
+// Options set how Take claims.
 type Options struct {
 	// Command is what the caller does, for those who wait.
 	Command string
@@ -78,7 +78,7 @@ type Claim struct {
 	token string
 }
 
-// moment is how long a caller waits without being told; it outlasts those who only look.
+// moment is how long a caller waits without a report; it is longer than a look at the claim takes.
 const moment = time.Second
 
 // Take takes the claim of a path, whose folder is made when needed. The error is a BusyError when others keep it for
@@ -126,7 +126,7 @@ func await(ctx context.Context, lock *flock.Flock, shared bool, patience time.Du
 	return ok, err
 }
 
-// sign leaves a note that says who holds the claim.
+// sign writes a note that names the holder of the claim.
 func (c *Claim) sign(path, command string) error {
 	c.note = note(path + "." + c.token)
 	// The lock comes first: a note without one is taken for a dead process's.
@@ -193,7 +193,7 @@ func (n note) hold() (*flock.Flock, error) {
 	return alive, nil
 }
 
-// read returns what a note says, when its writer lives. Readers share the lock, so that none takes another for the
+// read returns the content of a note whose writer is alive. Readers share the lock, so that none takes another for the
 // writer.
 func (n note) read() (Holder, bool) {
 	text, err := os.ReadFile(n.text())

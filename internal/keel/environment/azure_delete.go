@@ -108,13 +108,13 @@ func (m *ResourceManager) explainLock(ctx context.Context, id string, err error)
 	}
 	if locks == nil {
 		return hint.To(
-			fmt.Errorf("a lock on %s forbids it: %w", strings.Join(scopes, ", "), err),
+			fmt.Errorf("a lock on %s prevents it: %w", strings.Join(scopes, ", "), err),
 			"%s",
 			lockHint(scopes[0]),
 		)
 	}
 	return hint.To(
-		fmt.Errorf("the lock %s forbids it: %w", strings.Join(locks, ", "), err),
+		fmt.Errorf("the lock %s prevents it: %w", strings.Join(locks, ", "), err),
 		"az lock delete --ids %s",
 		strings.Join(locks, " "),
 	)
@@ -238,5 +238,5 @@ func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (s
 			return *known.APIVersions[0], nil
 		}
 	}
-	return "", fmt.Errorf("no api-version is known for type %s", kind)
+	return "", fmt.Errorf("unknown api-version of type %s", kind)
 }

@@ -95,34 +95,36 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 		"a hub that is being made":        {[]refusal{{409, notActive}, {409, notActive}, {404, `{"error":{"code":"ResourceNotFound"}}`}}, 3, ""},
 		"a group that is being deleted":   {[]refusal{{409, beingGone}, {404, `{"error":{"code":"ResourceGroupNotFound"}}`}}, 2, ""},
 		"an operation of somebody else's": {[]refusal{{409, inProgress}, {404, "{}"}}, 2, ""},
-		"a lock":                          {[]refusal{{409, locked}}, 1, "forbids it"},
+		"a lock":                          {[]refusal{{409, locked}}, 1, "prevents it"},
 		"a name in use":                   {[]refusal{{409, `{"error":{"code":"Conflict","message":"in use"}}`}}, 1, "Conflict"},
 		"a number that we do not know":    {[]refusal{{409, `{"code":409001,"message":"taken"}`}}, 1, "409"},
 		"no code at all":                  {[]refusal{{409, "busy"}}, 1, "409"},
 		"no permission":                   {[]refusal{{403, `{"error":{"code":"AuthorizationFailed"}}`}}, 1, "AuthorizationFailed"},
 	} {
-		for _, id := range []string{orphan, subscription + "mine"} {
-			m := &manager{refusals: tc.refusals}
-			azure := azureOf(t, m)
-			var notices []string
-			azure.Notice = func(text string) { notices = append(notices, text) }
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			err := azure.Delete(ctx, id)
-			cancel()
-			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
-				t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
+		t.Run(name, func(t *testing.T) {
+			for _, id := range []string{orphan, subscription + "mine"} {
+				m := &manager{refusals: tc.refusals}
+				azure := azureOf(t, m)
+				var notices []string
+				azure.Notice = func(text string) { notices = append(notices, text) }
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				err := azure.Delete(ctx, id)
+				cancel()
+				if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+					t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
+				}
+				if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
+					t.Errorf(
+						"%s, %s: got %d tries and notices %q, want %d and a word about waiting",
+						name,
+						id,
+						m.tried,
+						notices,
+						tc.tries,
+					)
+				}
 			}
-			if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
-				t.Errorf(
-					"%s, %s: got %d tries and notices %q, want %d and a word about waiting",
-					name,
-					id,
-					m.tried,
-					notices,
-					tc.tries,
-				)
-			}
-		}
+		})
 	}
 }
 
@@ -150,15 +152,17 @@ func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ locks, said, advice string }{
 		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`, ofGroup, "az lock delete --ids " + ofGroup},
-		"locks that may not":     {"", "a lock on /subscriptions/0/resourceGroups/mine forbids it", "az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
+		"locks that may not":     {"", "a lock on /subscriptions/0/resourceGroups/mine prevents it", "az rest --url '/subscriptions/0/resourceGroups/mine/providers/"},
 	} {
-		azure := azureOf(t, &manager{refusals: []refusal{{409, locked}}, locks: tc.locks})
-		for _, id := range []string{subscription + "mine", orphan} {
-			err := azure.Delete(t.Context(), id)
-			if err == nil || !strings.Contains(err.Error(), tc.said) || !strings.Contains(hint.Of(err), tc.advice) {
-				t.Errorf("%s: got %v, hint %q, want %q and %q", name, err, hint.Of(err), tc.said, tc.advice)
+		t.Run(name, func(t *testing.T) {
+			azure := azureOf(t, &manager{refusals: []refusal{{409, locked}}, locks: tc.locks})
+			for _, id := range []string{subscription + "mine", orphan} {
+				err := azure.Delete(t.Context(), id)
+				if err == nil || !strings.Contains(err.Error(), tc.said) || !strings.Contains(hint.Of(err), tc.advice) {
+					t.Errorf("%s: got %v, hint %q, want %q and %q", name, err, hint.Of(err), tc.said, tc.advice)
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package environment_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,9 +49,11 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 		"theirs": {"stack": to.Ptr("other"), "purpose": to.Ptr("evenkeel")},
 		"bare":   nil,
 	} {
-		if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := groups.CreateOrUpdate(t.Context(), name, armresources.ResourceGroup{Location: to.Ptr("westeurope"), Tags: tags}, nil); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true})
 	if err != nil {
@@ -79,16 +82,57 @@ func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
 	if _, there, err := azure.Group(t.Context(), own[0].ID+"-not"); err != nil || there {
 		t.Errorf("got %v, %v, want no such group, and no error", there, err)
 	}
-	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} { // what is absent is no error
-		if err := azure.Delete(t.Context(), id); err != nil {
-			t.Errorf("delete %s: %v", id, err)
-		}
+	for _, id := range []string{inside[0].ID, inside[0].ID, own[0].ID, own[0].ID} {
+		t.Run(id, func(t *testing.T) { // what is absent is no error
+			if err := azure.Delete(t.Context(), id); err != nil {
+				t.Errorf("delete %s: %v", id, err)
+			}
+		})
 	}
 	if own, err := azure.Groups(t.Context(), map[string]string{"purpose": "evenkeel", "stack": "local"}); err != nil || len(own) != 0 {
 		t.Errorf("got %v, %v, want no group left", own, err)
 	}
 	if theirs, err := azure.Groups(t.Context(), map[string]string{"stack": "other"}); err != nil || len(theirs) != 1 {
 		t.Errorf("got %v, %v, want the other group untouched", theirs, err)
+	}
+}
+
+func TestHostsAreThoseOfTheSubscription(t *testing.T) {
+	t.Parallel()
+	ends := endpoints(t)
+	azure, err := environment.Emulator(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hosts, err := azure.Hosts(t.Context()); err != nil || len(hosts) != 0 {
+		t.Errorf("got %v, %v, want no host", hosts, err)
+	}
+	credential, options, err := environment.Client(ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := &arm.ClientOptions{ClientOptions: options, DisableRPRegistration: true}
+	groups, err := armresources.NewResourceGroupsClient(ends.SubscriptionID, credential, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := groups.CreateOrUpdate(t.Context(), "g", armresources.ResourceGroup{Location: to.Ptr("westeurope")}, nil); err != nil {
+		t.Fatal(err)
+	}
+	hubs, err := armiothub.NewResourceClient(ends.SubscriptionID, credential, given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"Hub-2", "hub-1"} {
+		if _, err := hubs.BeginCreateOrUpdate(t.Context(), "g", name, armiothub.Description{
+			Location: to.Ptr("westeurope"), SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
+		}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hosts, err := azure.Hosts(t.Context())
+	if got := strings.Join(hosts, " "); err != nil || got != "hub-1.azure-devices.net hub-2.azure-devices.net" {
+		t.Errorf("got %q, %v, want both hubs in lower case", got, err)
 	}
 }
 

@@ -75,7 +75,7 @@ func (e *Environment) Login(ctx context.Context) error {
 	case err != nil:
 		return err
 	case login.URL == "": // a Pulumi Cloud of somebody's own, of which Pulumi cannot tell where its pages are
-		return hint.To(errors.New("find the backend: pulumi whoami names none"), "pulumi login, or name the backend: set PULUMI_BACKEND_URL, or --backend")
+		return hint.To(errors.New("find the backend: pulumi whoami names none"), "run pulumi login, or set PULUMI_BACKEND_URL or --backend")
 	case cloudHost(login.URL) != "":
 		e.page = login.URL
 	default:
@@ -95,7 +95,7 @@ func (e *Environment) backendID(ctx context.Context) (string, error) {
 	}
 	u, err := url.Parse(e.Backend)
 	if err != nil || u.Scheme == "" {
-		return "", fmt.Errorf("the backend %q is no URL", Redacted(e.Backend))
+		return "", fmt.Errorf("invalid backend %q: not a URL", Redacted(e.Backend))
 	}
 	// Credentials and options of the access stay out; what tells buckets of one name apart, the account, is added.
 	account := ""
@@ -258,7 +258,7 @@ func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool
 	if _, err := e.output(ctx, "cancel", "--yes", "--stack", e.Stack); err != nil {
 		return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
 	}
-	e.notice("removed the lock of a Pulumi that is no more (%s)", strings.Join(stale.holders, "; "))
+	e.notice("removed the stale lock of a Pulumi process that has ended (%s)", strings.Join(stale.holders, "; "))
 	return true, nil
 }
 

@@ -32,18 +32,20 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 		{"", "", true, true}, {"local", "", true, true}, {"", "file:///srv/states", true, false}, {"azure", "file://~/states?metadata=skip", true, false},
 		{"azure", "", false, false}, {"azure", "https://api.pulumi.com", false, false}, {"", "azblob://states", false, false}, {"", "s3://bucket", false, false},
 	} {
-		e.Target, e.Backend = tc.target, tc.backend
-		if e.InFiles() != tc.files || e.OwnsBackend() != tc.own {
-			t.Errorf(
-				"%s %q: got files %v, own %v, want %v, %v",
-				tc.target,
-				tc.backend,
-				e.InFiles(),
-				e.OwnsBackend(),
-				tc.files,
-				tc.own,
-			)
-		}
+		t.Run(tc.target+" "+tc.backend, func(t *testing.T) {
+			e.Target, e.Backend = tc.target, tc.backend
+			if e.InFiles() != tc.files || e.OwnsBackend() != tc.own {
+				t.Errorf(
+					"%s %q: got files %v, own %v, want %v, %v",
+					tc.target,
+					tc.backend,
+					e.InFiles(),
+					e.OwnsBackend(),
+					tc.files,
+					tc.own,
+				)
+			}
+		})
 	}
 }
 
@@ -69,21 +71,23 @@ func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
 func TestAStackThatHasNothingPendingIsNotChangedByARecovery(t *testing.T) {
 	t.Parallel()
 	for _, result := range []string{"succeeded", "failed"} {
-		e, folder := remote(t)
-		const state = `{"version":3,"deployment":{"resources":[]}}`
-		write(t, filepath.Join(folder, "export"), state)
-		write(t, filepath.Join(folder, "stackhistory"), `[{"kind":"update","result":"`+result+`"}]`)
-		if err := e.Recover(t.Context(), &cloud{}); err != nil {
-			t.Fatal(err)
-		}
-		if text, err := os.ReadFile(filepath.Join(folder, "export")); err != nil || string(text) != state {
-			t.Errorf("%s: got the state %s, %v, want it untouched", result, text, err)
-		}
-		if slices.ContainsFunc(ran(t, e), func(call string) bool {
-			return !strings.HasPrefix(call, "stack export") && !strings.HasPrefix(call, "stack history")
-		}) {
-			t.Errorf("%s: got more than looks", result)
-		}
+		t.Run(result, func(t *testing.T) {
+			e, folder := remote(t)
+			const state = `{"version":3,"deployment":{"resources":[]}}`
+			write(t, filepath.Join(folder, "export"), state)
+			write(t, filepath.Join(folder, "stackhistory"), `[{"kind":"update","result":"`+result+`"}]`)
+			if err := e.Recover(t.Context(), &cloud{}); err != nil {
+				t.Fatal(err)
+			}
+			if text, err := os.ReadFile(filepath.Join(folder, "export")); err != nil || string(text) != state {
+				t.Errorf("%s: got the state %s, %v, want it untouched", result, text, err)
+			}
+			if slices.ContainsFunc(ran(t, e), func(call string) bool {
+				return !strings.HasPrefix(call, "stack export") && !strings.HasPrefix(call, "stack history")
+			}) {
+				t.Errorf("%s: got more than looks", result)
+			}
+		})
 	}
 }
 
@@ -98,15 +102,19 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 		"error: login: host api.example.com not found\n":                  false,
 		"error: the plugin for no stack named 'x' found it odd\n":         false,
 	} {
-		e, folder := remote(t)
-		write(t, filepath.Join(folder, "unreadable"), complaint)
-		for name, err := range map[string]error{
-			"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.RefuseStrangers(t.Context(), &cloud{}),
-		} {
-			if (err == nil) != absent {
-				t.Errorf("%s after %q: got %v, want an error: %v", name, complaint, err, !absent)
+		t.Run(complaint, func(t *testing.T) {
+			e, folder := remote(t)
+			write(t, filepath.Join(folder, "unreadable"), complaint)
+			for name, err := range map[string]error{
+				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.RefuseStrangers(t.Context(), &cloud{}),
+			} {
+				t.Run(name, func(t *testing.T) {
+					if (err == nil) != absent {
+						t.Errorf("got %v, want an error: %v", err, !absent)
+					}
+				})
 			}
-		}
+		})
 	}
 }
 
@@ -178,42 +186,44 @@ func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *tes
 		host   string
 		broken bool
 	}{"dead, here": {host, true}, "elsewhere": {"elsewhere", false}} {
-		e, folder := remote(t)
-		dead := exec.Command(e.Pulumi, "version")
-		if err := dead.Run(); err != nil {
-			t.Fatal(err)
-		}
-		ran(t, e)
-		write(t, filepath.Join(folder, "complaint"), fmt.Sprintf("error: the stack is currently locked by 1 lock(s).\n"+
-			"  azblob://states/.pulumi/locks/x.json: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n", tc.host, dead.Process.Pid))
-		write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"resources":[]}}`)
-		var notices []string
-		e.Notice = func(text string) { notices = append(notices, text) }
-		err := e.Operate(t.Context(), &cloud{}, "up", "--yes")
-		_, locked := os.Stat(filepath.Join(folder, "complaint"))
-		if !tc.broken {
-			if err == nil || !strings.Contains(hint.Of(err), "pulumi cancel") || locked != nil {
+		t.Run(name, func(t *testing.T) {
+			e, folder := remote(t)
+			dead := exec.Command(e.Pulumi, "version")
+			if err := dead.Run(); err != nil {
+				t.Fatal(err)
+			}
+			ran(t, e)
+			write(t, filepath.Join(folder, "complaint"), fmt.Sprintf("error: the stack is currently locked by 1 lock(s).\n"+
+				"  azblob://states/.pulumi/locks/x.json: created by me@%s (pid %d) at 2026-01-02T03:04:05Z\n", tc.host, dead.Process.Pid))
+			write(t, filepath.Join(folder, "export"), `{"version":3,"deployment":{"resources":[]}}`)
+			var notices []string
+			e.Notice = func(text string) { notices = append(notices, text) }
+			err := e.Operate(t.Context(), &cloud{}, "up", "--yes")
+			_, locked := os.Stat(filepath.Join(folder, "complaint"))
+			if !tc.broken {
+				if err == nil || !strings.Contains(hint.Of(err), "pulumi cancel") || locked != nil {
+					t.Errorf(
+						"%s: got %v, hint %q, lock %v, want it refused and the lock there",
+						name,
+						err,
+						hint.Of(err),
+						locked,
+					)
+				}
+				return
+			}
+			calls := ran(t, e)
+			if err != nil || locked == nil || len(notices) != 1 || calls[len(calls)-1] != "up --yes" {
 				t.Errorf(
-					"%s: got %v, hint %q, lock %v, want it refused and the lock there",
+					"%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done",
 					name,
 					err,
-					hint.Of(err),
 					locked,
+					calls,
+					notices,
 				)
 			}
-			continue
-		}
-		calls := ran(t, e)
-		if err != nil || locked == nil || len(notices) != 1 || calls[len(calls)-1] != "up --yes" {
-			t.Errorf(
-				"%s: got %v, lock %v, %q run, notices %q, want the lock gone and the operation done",
-				name,
-				err,
-				locked,
-				calls,
-				notices,
-			)
-		}
+		})
 	}
 }
 
@@ -235,9 +245,11 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 	}
 	env := e.Environ()
 	for _, want := range []string{"PULUMI_ACCESS_TOKEN=t", "ARM_CLIENT_ID=c", "PULUMI_HOME=/h", "PULUMI_STACK=local", "PULUMI_BACKEND_URL=azblob://states"} {
-		if !slices.Contains(env, want) {
-			t.Errorf("got no %s in %q", want, env)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !slices.Contains(env, want) {
+				t.Errorf("got no %s in %q", want, env)
+			}
+		})
 	}
 	if slices.ContainsFunc(env, func(pair string) bool {
 		return strings.HasPrefix(pair, "PULUMI_DEBUG_PROVIDERS") ||
@@ -274,7 +286,7 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	if err := s.Recover(
 		t.Context(),
 		s.cloud,
-	); err == nil || !strings.Contains(hint.Of(err), "another Pulumi works on stack local") ||
+	); err == nil || !strings.Contains(hint.Of(err), "another Pulumi holds the lock of stack local") ||
 		s.cloud.deleted != nil {
 		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
 	}

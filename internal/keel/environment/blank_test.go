@@ -39,11 +39,13 @@ func TestAFileThatALossOfPowerEmptiedIsNamed(t *testing.T) {
 		folder.Passphrase(): func() error { _, err := folder.Prepare(); return err },
 		identity:            func() error { _, err := e.Origin(t.Context()); return err },
 	} {
-		if err := os.Truncate(file, 0); err != nil {
-			t.Fatal(err)
-		}
-		if err := use(); err == nil || !strings.Contains(err.Error(), file+" is empty") || hint.Of(err) == "" {
-			t.Errorf("got %v with the hint %q, want the file named and what to do", err, hint.Of(err))
-		}
+		t.Run(file, func(t *testing.T) {
+			if err := os.Truncate(file, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(); err == nil || !strings.Contains(err.Error(), file+" is empty") || hint.Of(err) == "" {
+				t.Errorf("got %v with the hint %q, want the file named and what to do", err, hint.Of(err))
+			}
+		})
 	}
 }

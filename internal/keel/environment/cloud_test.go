@@ -46,9 +46,11 @@ func TestOnPulumiCloudEachOrganizationIsAnOriginOfItsOwn(t *testing.T) {
 		"a user of that name":  {"", noOrganization, "acme", true},
 		"somebody's own cloud": {"https://api.acme.example", "acme\n", "me", false},
 	} {
-		if got := origin(tc.backend, tc.organization, tc.user); (got == acme) != tc.same {
-			t.Errorf("%s: got %s beside %s, want them the same: %v", name, got, acme, tc.same)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := origin(tc.backend, tc.organization, tc.user); (got == acme) != tc.same {
+				t.Errorf("%s: got %s beside %s, want them the same: %v", name, got, acme, tc.same)
+			}
+		})
 	}
 	if origin("", noOrganization, "me") == origin("", noOrganization, "you") {
 		t.Error("two users without an organization have one origin")

@@ -10,7 +10,7 @@ import (
 )
 
 // ErrGone is the cause of an error about a stack whose resource group is not in the cloud any more.
-var ErrGone = errors.New("its resource group is gone")
+var ErrGone = errors.New("resource group not found")
 
 // Confirm compares the state with the cloud in the one thing that decides about all others: the resource group. A group that is gone
 // is an error that says so (ErrGone), before Pulumi complains about every resource in it. A tag that somebody has put there to keep the
@@ -42,11 +42,11 @@ func (e *Environment) Confirm(ctx context.Context, azure Cloud) error {
 func (e *Environment) gone(id string) error {
 	name := Tagged{ID: id}.Name()
 	if e.Target == Azure {
-		return hint.To(fmt.Errorf("stack %q is up by its state, but the subscription has no resource group %s (%w)", e.Stack, name, ErrGone),
+		return hint.To(fmt.Errorf("stack %q exists in the Pulumi state, but the subscription has no resource group %s (%w)", e.Stack, name, ErrGone),
 			"look whether this is the right subscription (keel doctor); if the group was deleted, forget the stack: keel exec -s %[1]s -- pulumi stack rm %[1]s --force", e.Stack)
 	}
-	return hint.To(fmt.Errorf("stack %q is up by its state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
-		e.Stack, name, ErrGone), "if the data is lost, begin anew: keel down %[1]s, then keel up %[1]s; if it is elsewhere, put it back to %s", e.Stack, e.Folder.Emulator())
+	return hint.To(fmt.Errorf("stack %q exists in the Pulumi state, but the emulator has no resource group %s (%w): its data was removed, or it is another emulator",
+		e.Stack, name, ErrGone), "if the data is lost, start over: keel down %[1]s && keel up %[1]s; otherwise restore it to %s", e.Stack, e.Folder.Emulator())
 }
 
 func (e *Environment) adoptKeep(ctx context.Context, group Tagged) error {

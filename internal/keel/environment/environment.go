@@ -129,15 +129,15 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 func (e *Environment) advise(err error, complaint string) error {
 	switch {
 	case strings.Contains(complaint, "incorrect passphrase"):
-		return hint.To(err, "%s does not open the secrets of stack %s: put the file back that it was made with, or begin anew: "+
+		return hint.To(err, "%s does not open the secrets of stack %s: restore the file that it was created with, or start over: "+
 			"keel emulator stop, and remove .evenkeel", e.Folder.Passphrase(), e.Stack)
 	case strings.Contains(complaint, "the stack is currently locked"):
 		if holders := staleLocks(complaint); len(holders) > 0 {
 			return &staleLockError{err, holders}
 		}
-		return hint.To(err, "another Pulumi works on stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+		return hint.To(err, "another Pulumi holds the lock of stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's words
-		return hint.To(err, "somebody else works on stack %s; wait for them; if nobody does any more: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+		return hint.To(err, "another update of stack %s is in progress; wait for it, or if it has ended without unlocking: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, SecretRefusal):
 		return e.adviseSecret(err)
 	case strings.Contains(complaint, scopeLocked):

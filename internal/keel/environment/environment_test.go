@@ -131,14 +131,18 @@ func TestChildrenGetABuiltEnvironment(t *testing.T) {
 		"PULUMI_BACKEND_URL=file://" + strings.ReplaceAll(e.Folder.Backend(), " ", "%20") + "?metadata=skip", "EVENKEEL_PROGRAM=/x/program",
 		"PULUMI_CONFIG_PASSPHRASE_FILE=" + e.Folder.Passphrase(), "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true",
 	} {
-		if !slices.Contains(got, want) {
-			t.Errorf("got no %s in\n%s", want, out.String())
-		}
+		t.Run(want, func(t *testing.T) {
+			if !slices.Contains(got, want) {
+				t.Errorf("got no %s in\n%s", want, out.String())
+			}
+		})
 	}
 	for _, banned := range []string{"secret", "other", "theirs", "AZURE_", "ARM_", "GOOGLE_", "/old"} {
-		if strings.Contains(out.String(), banned) {
-			t.Errorf("got %q in\n%s", banned, out.String())
-		}
+		t.Run(banned, func(t *testing.T) {
+			if strings.Contains(out.String(), banned) {
+				t.Errorf("got %q in\n%s", banned, out.String())
+			}
+		})
 	}
 	want := []string{"ARM_CLIENT_SECRET", "AZURE_CLIENT_ID", "PULUMI_ACCESS_TOKEN", "PULUMI_CONFIG_PASSPHRASE"}
 	if got := e.Dropped(); !slices.Equal(got, want) {
@@ -193,26 +197,28 @@ func TestASettingsFileIsTakenBackWhenTheStackCannotBeMade(t *testing.T) {
 func TestTheSaltOfALostPassphraseIsDropped(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ lost bool }{"lost": {true}, "kept": {false}} {
-		e := newEnvironment(t)
-		file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
-		if err := os.WriteFile(file, []byte("encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if !tc.lost {
-			if _, err := e.Folder.Prepare(); err != nil {
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			file := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
+			if err := os.WriteFile(file, []byte("encryptionsalt: old\nconfig:\n  myproject:hubs: 3\n"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-		}
-		if err := e.Ensure(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := strings.Contains(string(text), "encryptionsalt"); got == tc.lost || !strings.Contains(string(text), "hubs: 3") {
-			t.Errorf("%s: got %q", name, text)
-		}
+			if !tc.lost {
+				if _, err := e.Folder.Prepare(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := e.Ensure(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(text), "encryptionsalt"); got == tc.lost || !strings.Contains(string(text), "hubs: 3") {
+				t.Errorf("%s: got %q", name, text)
+			}
+		})
 	}
 }
 

@@ -63,6 +63,9 @@ func (f Folder) Passphrase() string { return f.in("passphrase") }
 // Emulator is the emulator's data folder.
 func (f Folder) Emulator() string { return f.in("emulator") }
 
+// AzureCLI is the Azure CLI's folder for this checkout, with its login at the emulator.
+func (f Folder) AzureCLI() string { return f.in("azure-cli") }
+
 // Authority is the certificate that signs whatever the emulator serves.
 func (f Folder) Authority() string { return filepath.Join(f.Emulator(), "ca.pem") }
 

@@ -34,7 +34,7 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 	}
 	text, err := os.ReadFile(stackFile(stacks, from))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.To(fmt.Errorf("take the settings of environment %q: it has none here", from), "which there are: keel ls")
+		return nil, hint.To(fmt.Errorf("take the settings of environment %q: it has none here", from), "list environments: keel ls")
 	}
 	var file struct {
 		Config yaml.Node `yaml:"config"`

@@ -68,14 +68,18 @@ func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing
 		t.Fatal(err)
 	}
 	for _, want := range []string{"azure-native:location: northeurope", "GeoLatency", "- plain", "id: keyed", "weight: 3", `hubs: "3"`} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("got\n%swant %q in it", text, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("got\n%swant %q in it", text, want)
+			}
+		})
 	}
 	for _, unwanted := range []string{"secure", "v1:", "anna", "2026", "global-name", "127.0.0.1", "ca.pem", "target"} {
-		if strings.Contains(string(text), unwanted) {
-			t.Errorf("got\n%swant no %q in it", text, unwanted)
-		}
+		t.Run(unwanted, func(t *testing.T) {
+			if strings.Contains(string(text), unwanted) {
+				t.Errorf("got\n%swant no %q in it", text, unwanted)
+			}
+		})
 	}
 	if left, err := (&environment.Environment{Folder: f, Stack: "other"}).Inherit(t.Context(), "bare"); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v from a stack without settings, want none", left, err)
@@ -90,13 +94,15 @@ func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
 		from  string
 		fails bool
 	}{"new": {"absent", true}, "there": {"rich", false}} {
-		e := &environment.Environment{Folder: f, Stack: stack, Notice: func(text string) { notices = append(notices, text) }}
-		if _, err := e.Inherit(t.Context(), c.from); (err != nil) != c.fails {
-			t.Errorf("%s from %s: got %v, want failure %v", stack, c.from, err, c.fails)
-		}
-		if _, err := os.Stat(filepath.Join(f.Root, "stacks", "Pulumi."+stack+".yaml")); err == nil {
-			t.Errorf("%s from %s: got a stack file all the same", stack, c.from)
-		}
+		t.Run(stack, func(t *testing.T) {
+			e := &environment.Environment{Folder: f, Stack: stack, Notice: func(text string) { notices = append(notices, text) }}
+			if _, err := e.Inherit(t.Context(), c.from); (err != nil) != c.fails {
+				t.Errorf("%s from %s: got %v, want failure %v", stack, c.from, err, c.fails)
+			}
+			if _, err := os.Stat(filepath.Join(f.Root, "stacks", "Pulumi."+stack+".yaml")); err == nil {
+				t.Errorf("%s from %s: got a stack file all the same", stack, c.from)
+			}
+		})
 	}
 	if len(notices) != 1 || !strings.Contains(notices[0], "environment there is there already") {
 		t.Errorf("got %v, want a notice about the one that is there", notices)

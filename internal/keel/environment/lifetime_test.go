@@ -24,10 +24,12 @@ func TestTimeSpansAreReadInMinutesHoursAndDays(t *testing.T) {
 		"90m": 90 * time.Minute, "8h": 8 * time.Hour, "2d": 48 * time.Hour, "366d": environment.LongestTTL, "1m": time.Minute,
 		"59s": 0, "367d": 0, "0d": 0, "-8h": 0, "99999999d": 0, "8": 0, "soon": 0, "d": 0, "": 0,
 	} {
-		got, err := environment.ParseTTL(text)
-		if got != want || (err == nil) != (want > 0) {
-			t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
-		}
+		t.Run(text, func(t *testing.T) {
+			got, err := environment.ParseTTL(text)
+			if got != want || (err == nil) != (want > 0) {
+				t.Errorf("%q: got %v, %v, want %v", text, got, err, want)
+			}
+		})
 	}
 }
 
@@ -191,7 +193,7 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 	write(t, filepath.Join(folder, "complaint"), "error: [409] Conflict: Another update is currently in progress.\n")
 	tagged := tags{pulumi: e.Pulumi}
 	err := e.Extend(t.Context(), &tagged, time.Now())
-	if err == nil || !strings.Contains(hint.Of(err), "wait for them") || tagged.noted != nil {
+	if err == nil || !strings.Contains(hint.Of(err), "wait for it") || tagged.noted != nil {
 		t.Errorf("got %v, hint %q, %q tagged, want it refused", err, hint.Of(err), tagged.noted)
 	}
 	if slices.ContainsFunc(ran(t, e), func(call string) bool { return strings.HasPrefix(call, "config") }) {
@@ -239,18 +241,22 @@ func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
 		"": 0, "config:\n  other: 3d\n": 0, "config:\n  maxLifetime: 3d\n": 72 * time.Hour, "config:\n  maxLifetime: {type: string, default: 8h}\n": 8 * time.Hour,
 		"config:\n  myproject:maxLifetime: {value: 90m}\n": 90 * time.Minute, "config:\n  maxLifetime: long\n": -1, "config:\n  maxLifetime: {type: string}\n": -1,
 	} {
-		write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\n"+config)
-		got, err := e.Folder.MaxLifetime()
-		if want >= 0 && (err != nil || got != want) || want < 0 && err == nil {
-			t.Errorf("%q: got %v, %v, want %v", config, got, err, want)
-		}
+		t.Run(config, func(t *testing.T) {
+			write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\n"+config)
+			got, err := e.Folder.MaxLifetime()
+			if want >= 0 && (err != nil || got != want) || want < 0 && err == nil {
+				t.Errorf("%q: got %v, %v, want %v", config, got, err, want)
+			}
+		})
 	}
 	for _, tc := range []struct{ ttl, most, want time.Duration }{
 		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
 	} {
-		got, err := environment.Life(tc.ttl, tc.most)
-		if tc.want >= 0 && (err != nil || got != tc.want) || tc.want < 0 && (err == nil || hint.Of(err) == "") {
-			t.Errorf("%v of at most %v: got %v, %v, want %v", tc.ttl, tc.most, got, err, tc.want)
-		}
+		t.Run(fmt.Sprintf("%v of at most %v", tc.ttl, tc.most), func(t *testing.T) {
+			got, err := environment.Life(tc.ttl, tc.most)
+			if tc.want >= 0 && (err != nil || got != tc.want) || tc.want < 0 && (err == nil || hint.Of(err) == "") {
+				t.Errorf("%v of at most %v: got %v, %v, want %v", tc.ttl, tc.most, got, err, tc.want)
+			}
+		})
 	}
 }

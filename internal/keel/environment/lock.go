@@ -56,12 +56,12 @@ func (e *Environment) unlock() (stale bool, err error) {
 			return false, hint.To(
 				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username, held.Hostname, held.PID,
 					held.Timestamp.Local().Format(time.DateTime)),
-				"wait for it; if it is no more, remove its lock with: keel exec -- pulumi cancel --yes")
+				"wait for it; if it has ended, remove its lock with: keel exec -- pulumi cancel --yes")
 		}
 		if err := os.Remove(file); err != nil {
 			return false, fmt.Errorf("remove the lock of stack %q: %w", e.Stack, err)
 		}
-		e.notice("removed the lock of a Pulumi that is no more (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
+		e.notice("removed the stale lock of a Pulumi process that has ended (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
 		stale = true
 	}
 	// Half-written files: in the folder of locks the backend takes them for locks.

@@ -42,20 +42,22 @@ func TestANameThatIsTakenIsToldBeforeAnythingIsMade(t *testing.T) {
 		"removed":       {"hubSettings: {hub-1: {name: press-x1, remove: true}}", "", nil, ""},
 		"beside others": {"hubSettings: {hub-1: {name: free}, hub-2: {name: press-x1}}", "", []string{"free", "press-x1"}, "press-x1 ("},
 	} {
-		e := newEnvironment(t)
-		write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
-		if tc.state != "" {
-			write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), tc.state)
-		}
-		r := &registrar{taken: map[string]string{"press-x1": "IotHub name 'press-x1' is not available"}}
-		err := e.CheckNames(t.Context(), r)
-		if !slices.Equal(r.asked, tc.asked) || (err == nil) != (tc.want == "") {
-			t.Errorf("%s: got %v after asking for %q", name, err, r.asked)
-		}
-		if err != nil &&
-			(!strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			if tc.state != "" {
+				write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), tc.state)
+			}
+			r := &registrar{taken: map[string]string{"press-x1": "IotHub name 'press-x1' is not available"}}
+			err := e.CheckNames(t.Context(), r)
+			if !slices.Equal(r.asked, tc.asked) || (err == nil) != (tc.want == "") {
+				t.Errorf("%s: got %v after asking for %q", name, err, r.asked)
+			}
+			if err != nil &&
+				(!strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), "pulumi config set --path hubSettings.hub-2.name NAME")) {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
 	e := newEnvironment(t)
 	write(

@@ -50,7 +50,7 @@ func identify(folder string) (string, error) {
 	text, err := os.ReadFile(file)
 	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
 		err = hint.To(fmt.Errorf("%s is empty", file),
-			"put it back from a copy, or remove it: until the next keel up, resource groups made before are foreign")
+			"restore it from a copy, or remove it: earlier resource groups then count as foreign until the next keel up")
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return strings.TrimSpace(string(text)), wrapIdentity(err)

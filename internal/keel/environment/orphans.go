@@ -159,7 +159,7 @@ func (e *Environment) deleteDue(ctx context.Context, azure Cloud, agreed map[str
 				return err
 			}
 			if err := azure.Delete(ctx, orphan.ID); err != nil {
-				return fmt.Errorf("delete %s, which the stack does not know: %w", orphan.ID, err)
+				return fmt.Errorf("delete %s, which is not in the state of the stack: %w", orphan.ID, err)
 			}
 			e.notice("deleted %s, which the stack did not know", orphan.ID)
 		}

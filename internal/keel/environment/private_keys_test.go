@@ -22,19 +22,21 @@ func TestAPrivateKeyInTheConfigurationIsRefusedBeforePulumiKeepsIt(t *testing.T)
 		"one that is a key": {`devices: [{id: a, primaryKey: c2VjcmV0}]`, ""},
 		"a secret":          {`certificate: {secure: "v1:abcd:efgh"}`, ""},
 	} {
-		e := newEnvironment(t)
-		write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
-		err := e.RefusePrivateKeys()
-		if (err == nil) != (tc.want == "") {
-			t.Errorf("%s: got %v, want %q", name, err, tc.want)
-		}
-		if err == nil || tc.want == "" {
-			continue
-		}
-		if !strings.Contains(err.Error(), ", at "+tc.want+":") ||
-			!strings.Contains(hint.Of(err), "pulumi config rm --path '"+tc.want+"'") ||
-			strings.Contains(err.Error(), "c2VjcmV0") {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			err := e.RefusePrivateKeys()
+			if (err == nil) != (tc.want == "") {
+				t.Errorf("%s: got %v, want %q", name, err, tc.want)
+			}
+			if err == nil || tc.want == "" {
+				return
+			}
+			if !strings.Contains(err.Error(), ", at "+tc.want+":") ||
+				!strings.Contains(hint.Of(err), "pulumi config rm --path '"+tc.want+"'") ||
+				strings.Contains(err.Error(), "c2VjcmV0") {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
 }

@@ -150,7 +150,7 @@ func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
 func (e *Environment) roomHint(need Need, quota Quota) string {
 	switch {
 	case need.Services > 0 && quota.Services.Used+need.Services > quota.Services.Limit:
-		return fmt.Sprintf("share a provisioning service that is there: keel exec -s %s -- pulumi config set provisioningService RESOURCE-ID; "+
+		return fmt.Sprintf("share an existing provisioning service: keel exec -s %s -- pulumi config set provisioningService RESOURCE-ID; "+
 			"or remove what has expired: keel reap; or tell the limit that Azure gave you: %s in Pulumi.yaml", e.Stack, MaxServicesKey)
 	case need.FreeHubs > 0 && quota.FreeHubs.Used+need.FreeHubs > quota.FreeHubs.Limit:
 		return "choose another sku in hubSettings, S1 say; a subscription has one free hub"

@@ -33,16 +33,18 @@ func TestWhatAnUpAddsIsTheConfigurationLessTheState(t *testing.T) {
 		"one more":          {"hubs: 3\n  myproject:hubSettings: {hub-2: {sku: F1}}", true, environment.Need{Hubs: 1}},
 		"fewer":             {"hubs: 1", true, environment.Need{}},
 	} {
-		e := newEnvironment(t)
-		if tc.config != "" {
-			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
-		}
-		if tc.up {
-			write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), deployedHubs)
-		}
-		if got, err := e.Need(t.Context()); err != nil || got != tc.want {
-			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			if tc.config != "" {
+				write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			}
+			if tc.up {
+				write(t, filepath.Join(e.Folder.Backend(), ".pulumi", "stacks", "myproject", "local.json"), deployedHubs)
+			}
+			if got, err := e.Need(t.Context()); err != nil || got != tc.want {
+				t.Errorf("%s: got %+v, %v, want %+v", name, got, err, tc.want)
+			}
+		})
 	}
 }
 
@@ -72,19 +74,21 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 		want, hint string
 	}{
 		"room":           {"hubs: 2", use(48, 1, 9), "", ""},
-		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services, of which it has 10 of 10", "share a provisioning service that is there"},
+		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services, of which it has 10 of 10", "share an existing provisioning service"},
 		"no hub":         {"hubs: 2", use(49, 0, 0), "2 more IoT hubs, of which it has 49 of 50", "take fewer hubs"},
 		"no free hub":    {"hubSettings: {hub-1: {sku: F1}}", use(0, 1, 0), "1 more free IoT hubs, of which it has 1 of 1", "another sku"},
 		"neither":        {"hubs: 2", use(50, 1, 10), "2 more IoT hubs, of which it has 50 of 50, and 1 more provisioning services", "share"},
 		"the shared one": {"provisioningService: /x", use(0, 0, 10), "", ""},
 		"a larger quota": {"hubs: 2", environment.Quota{Hubs: environment.Share{Used: 60, Limit: 100}, Services: environment.Share{Limit: 10}}, "", ""},
 	} {
-		e := newEnvironment(t)
-		write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
-		err := e.CheckQuota(t.Context(), &meter{quota: tc.quota})
-		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), tc.hint)) {
-			t.Errorf("%s: got %v, hint %q, want %q, hint %q", name, err, hint.Of(err), tc.want, tc.hint)
-		}
+		t.Run(name, func(t *testing.T) {
+			e := newEnvironment(t)
+			write(t, filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml"), "config:\n  myproject:"+tc.config+"\n")
+			err := e.CheckQuota(t.Context(), &meter{quota: tc.quota})
+			if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(hint.Of(err), tc.hint)) {
+				t.Errorf("%s: got %v, hint %q, want %q, hint %q", name, err, hint.Of(err), tc.want, tc.hint)
+			}
+		})
 	}
 }
 
@@ -93,11 +97,13 @@ func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
 	full := environment.UsualQuota
 	full.Services.Used = 10
 	for limit, want := range map[string]string{"20": "", "10": "of which it has 10 of 10", "many": "config.maxProvisioningServices: got many", "0": "want a number from 1"} {
-		e := newEnvironment(t)
-		write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\nstackConfigDir: stacks\nconfig:\n  maxProvisioningServices: "+limit+"\n")
-		if err := e.CheckQuota(t.Context(), &meter{quota: full}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", limit, err, want)
-		}
+		t.Run(limit, func(t *testing.T) {
+			e := newEnvironment(t)
+			write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\nstackConfigDir: stacks\nconfig:\n  maxProvisioningServices: "+limit+"\n")
+			if err := e.CheckQuota(t.Context(), &meter{quota: full}); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", limit, err, want)
+			}
+		})
 	}
 }
 

@@ -21,7 +21,7 @@ func FateOf(l Lifetime, owner string, now time.Time) Fate {
 	case l.Created.IsZero():
 		return Fate{false, "it has no creation time"}
 	case !ends:
-		return Fate{false, "it lives for ever"}
+		return Fate{false, "it has no end"}
 	case left > 0:
 		return Fate{false, "it lives until " + Stamp(l.Expires)}
 	case owner != "" && l.Owner != owner:

@@ -34,9 +34,11 @@ func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
 		"another's, for all":    {environment.Lifetime{Owner: "you", Created: past, Expires: past}, "", true},
 		"no creation, for all":  {environment.Lifetime{Owner: "you", Expires: past}, "", false},
 	} {
-		if got := environment.FateOf(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
-			t.Errorf("%s: got %+v, want %v with a reason", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := environment.FateOf(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
+				t.Errorf("%s: got %+v, want %v with a reason", name, got, tc.want)
+			}
+		})
 	}
 }
 
@@ -169,14 +171,16 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 		"of another backend":               {nil, group("a", "origin", there, "expiresat", past), environment.Foreign, false},
 		"of no backend":                    {nil, group("a", "origin", "", "expiresat", past), environment.Foreign, false},
 	} {
-		var stacks []environment.Stack
-		if tc.stack != nil {
-			stacks = append(stacks, *tc.stack)
-		}
-		list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
-		if len(list) != 1 || list[0].Kind != tc.kind || list[0].Fate.Reap != tc.want || list[0].Fate.Reason == "" {
-			t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var stacks []environment.Stack
+			if tc.stack != nil {
+				stacks = append(stacks, *tc.stack)
+			}
+			list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
+			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Fate.Reap != tc.want || list[0].Fate.Reason == "" {
+				t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
+			}
+		})
 	}
 	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
 	if len(namesake) != 2 || !namesake[0].Fate.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {

@@ -163,10 +163,10 @@ func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
 		args = append(args, "--target", urn)
 	}
 	if _, err := e.output(ctx, args...); err != nil {
-		return hint.To(fmt.Errorf("read again what an interrupted run was replacing: %w", err),
+		return hint.To(fmt.Errorf("refresh the enrollments that an interrupted run was replacing: %w", err),
 			"run it yourself, then go on: keel exec -s %s -- pulumi refresh", e.Stack)
 	}
-	e.notice("read again the enrollments that an interrupted run was replacing")
+	e.notice("refreshed the enrollments that an interrupted run was replacing")
 	return nil
 }
 
@@ -185,7 +185,7 @@ func (e *Environment) clearPending(ctx context.Context) error {
 			after, err := e.newest(ctx)
 			if err == nil && after != before {
 				err = hint.To(
-					errors.New("another operation ended at the same moment, and the state may lack what it did"),
+					errors.New("another operation ended at the same moment, and its changes may be missing from the state"),
 					"compare them: keel exec -s %[1]s -- pulumi stack history, and keel exec -s %[1]s -- pulumi preview --refresh",
 					e.Stack,
 				)
@@ -196,7 +196,7 @@ func (e *Environment) clearPending(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("clear pending operations of stack %q: %w", e.Stack, err)
 	}
-	e.notice("cleared the pending creates that an interrupted run has left in the state")
+	e.notice("cleared the pending creates that an interrupted run left in the state")
 	return nil
 }
 

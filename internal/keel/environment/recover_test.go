@@ -254,32 +254,34 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 		"the user says yes":            {[]string{creating(hubType, "orphan")}, func([]string) (bool, error) { return true, nil }, []string{orphan, leftover, inMine.ID, mineToo}},
 		"the user says yes to a group": {nil, func(ids []string) (bool, error) { return slices.Contains(ids, mineToo), nil }, []string{mineToo}},
 	} {
-		scenes := []scene{newScene(t, tc.pending...)}
-		if len(tc.want) > 1 { // each paper pulumi takes its time
-			scenes = append(scenes, remoteScene(t, tc.pending...))
-		}
-		for _, s := range scenes {
-			s.fail(t)
-			s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], inMine)
-			s.Consent = tc.consent
-			if err := s.Recover(t.Context(), s.cloud); err != nil {
-				t.Fatalf("%s, backend %q: %v", name, s.Backend, err)
+		t.Run(name, func(t *testing.T) {
+			scenes := []scene{newScene(t, tc.pending...)}
+			if len(tc.want) > 1 { // each paper pulumi takes its time
+				scenes = append(scenes, remoteScene(t, tc.pending...))
 			}
-			slices.Sort(tc.want)
-			if got := slices.Sorted(slices.Values(s.cloud.deleted)); !slices.Equal(got, tc.want) {
-				t.Errorf("%s, backend %q: got %v deleted, want %v", name, s.Backend, got, tc.want)
+			for _, s := range scenes {
+				s.fail(t)
+				s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], inMine)
+				s.Consent = tc.consent
+				if err := s.Recover(t.Context(), s.cloud); err != nil {
+					t.Fatalf("%s, backend %q: %v", name, s.Backend, err)
+				}
+				slices.Sort(tc.want)
+				if got := slices.Sorted(slices.Values(s.cloud.deleted)); !slices.Equal(got, tc.want) {
+					t.Errorf("%s, backend %q: got %v deleted, want %v", name, s.Backend, got, tc.want)
+				}
+				if got := s.pending(t); slices.Contains(got, "creating") {
+					t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
+				}
+				if told := strings.Join(
+					*s.notices,
+					"\n",
+				); tc.consent == nil &&
+					!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
+					t.Errorf("%s: got notices %q, want it told what stays", name, told)
+				}
 			}
-			if got := s.pending(t); slices.Contains(got, "creating") {
-				t.Errorf("%s, backend %q: got %v still pending", name, s.Backend, got)
-			}
-			if told := strings.Join(
-				*s.notices,
-				"\n",
-			); tc.consent == nil &&
-				!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
-				t.Errorf("%s: got notices %q, want it told what stays", name, told)
-			}
-		}
+		})
 	}
 }
 
@@ -310,29 +312,31 @@ func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) 
 	t.Parallel()
 	made := fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+orphan+`","custom":true}`, "")
 	for name, open := range map[string]func(*testing.T, ...string) scene{"folder": newScene, "no folder": remoteScene} {
-		s := open(t, creating(hubType, "orphan"))
-		s.cloud.listed = sync.OnceFunc(func() { s.setState(t, made) })
-		if err := s.Recover(t.Context(), s.cloud); err != nil {
-			t.Fatal(err)
-		}
-		if s.cloud.deleted != nil {
-			t.Errorf("%s: got %v deleted, which is in the state by now", name, s.cloud.deleted)
-		}
-		// The lock was removed by force while it was held.
-		s = open(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
-		s.cloud.deleting = func(context.Context, string) error {
-			s.setState(t, fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+leftover+`","custom":true}`, ""))
-			return nil
-		}
-		if err := s.Recover(t.Context(), s.cloud); err != nil {
-			t.Fatal(err)
-		}
-		if want := []string{
-			orphan,
-		}; !slices.Equal(s.cloud.deleted, want) ||
-			!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
-			t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := open(t, creating(hubType, "orphan"))
+			s.cloud.listed = sync.OnceFunc(func() { s.setState(t, made) })
+			if err := s.Recover(t.Context(), s.cloud); err != nil {
+				t.Fatal(err)
+			}
+			if s.cloud.deleted != nil {
+				t.Errorf("%s: got %v deleted, which is in the state by now", name, s.cloud.deleted)
+			}
+			// The lock was removed by force while it was held.
+			s = open(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
+			s.cloud.deleting = func(context.Context, string) error {
+				s.setState(t, fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+leftover+`","custom":true}`, ""))
+				return nil
+			}
+			if err := s.Recover(t.Context(), s.cloud); err != nil {
+				t.Fatal(err)
+			}
+			if want := []string{
+				orphan,
+			}; !slices.Equal(s.cloud.deleted, want) ||
+				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
+				t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
+			}
+		})
 	}
 }
 
@@ -394,7 +398,7 @@ func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 		`[{"kind":"update","result":"succeeded","startTime":"2026-05-04T03:02:01.000Z"}]`,
 	)
 	err := s.Recover(t.Context(), s.cloud)
-	if err == nil || !strings.Contains(err.Error(), "may lack what it did") ||
+	if err == nil || !strings.Contains(err.Error(), "may be missing from the state") ||
 		!strings.Contains(hint.Of(err), "pulumi stack history") {
 		t.Errorf("got %v, hint %q, want it told", err, hint.Of(err))
 	}
@@ -509,15 +513,17 @@ func TestALockThatMayBeAliveIsRespected(t *testing.T) {
 		"another machine":                     {1 << 22, "elsewhere", false},
 		"its number is another program's now": {os.Getpid(), host, true},
 	} {
-		file := lock(t, s.Environment, tc.pid, tc.host)
-		err := s.Recover(t.Context(), s.cloud)
-		_, left := os.Stat(file)
-		if tc.free && (err != nil || left == nil) {
-			t.Errorf("%s: got %v, lock %v, want it removed", name, err, left)
-		}
-		if !tc.free && (err == nil || !strings.Contains(err.Error(), tc.host) || hint.Of(err) == "" || left != nil) {
-			t.Errorf("%s: got %v, lock %v, want an error that names %s", name, err, left, tc.host)
-		}
+		t.Run(name, func(t *testing.T) {
+			file := lock(t, s.Environment, tc.pid, tc.host)
+			err := s.Recover(t.Context(), s.cloud)
+			_, left := os.Stat(file)
+			if tc.free && (err != nil || left == nil) {
+				t.Errorf("%s: got %v, lock %v, want it removed", name, err, left)
+			}
+			if !tc.free && (err == nil || !strings.Contains(err.Error(), tc.host) || hint.Of(err) == "" || left != nil) {
+				t.Errorf("%s: got %v, lock %v, want an error that names %s", name, err, left, tc.host)
+			}
+		})
 	}
 }
 
@@ -536,16 +542,18 @@ func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T
 		"no":            func([]string) (bool, error) { return false, nil },
 		"yes":           func([]string) (bool, error) { return true, nil },
 	} {
-		s := newScene(t)
-		for _, group := range []string{"mine", "mine-too"} {
-			s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
-		}
-		s.Consent = consent
-		err := s.RefuseStrangers(t.Context(), s.cloud)
-		if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
-			hint.Of(err) != ""; refused == (name == "yes") {
-			t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			s := newScene(t)
+			for _, group := range []string{"mine", "mine-too"} {
+				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
+			}
+			s.Consent = consent
+			err := s.RefuseStrangers(t.Context(), s.cloud)
+			if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
+				hint.Of(err) != ""; refused == (name == "yes") {
+				t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
+			}
+		})
 	}
 }
 

@@ -46,7 +46,7 @@ func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
 	if err != nil || agreed {
 		return err
 	}
-	return hint.To(fmt.Errorf("in the resource group of stack %q lies what does not belong to it, and would go with it: %s", e.Stack, namesOf(strangers)),
+	return hint.To(fmt.Errorf("the resource group of stack %q contains resources that keel did not create, and that would be deleted with it: %s", e.Stack, namesOf(strangers)),
 		"move it elsewhere, or remove it with the environment: keel down %s --yes", e.Stack)
 }
 

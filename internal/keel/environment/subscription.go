@@ -72,7 +72,7 @@ func (e *Environment) SubscriptionID(ctx context.Context) (string, error) {
 	}
 	id := strings.TrimSpace(out.String())
 	if id == "" {
-		return "", hint.To(fmt.Errorf("find the subscription: the Azure CLI has none"), advice)
+		return "", hint.To(fmt.Errorf("find the subscription: the Azure CLI has no default subscription"), advice)
 	}
 	return id, nil
 }

@@ -18,15 +18,15 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Each step of a build goes to a temporary name and is renamed when whole: an interrupted build leaves nothing that
-// looks finished.
+// step is one program to build. It is written under a temporary name and renamed when complete, so that an interrupted
+// build leaves nothing that looks finished.
 type step struct {
 	what, folder, out string
 	args              []string
 }
 
-// buildTools makes the pinned tools in folder. A lock makes the second of two builders wait and then find the work
-// done.
+// buildTools builds the pinned tools into folder. The second of two builders waits for a lock and then finds the tools
+// complete.
 func buildTools(ctx context.Context, o Options, folder string) error {
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return hint.To(fmt.Errorf("build Pulumi: %w", err), cacheAdvice)
@@ -45,12 +45,12 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	host := filepath.Join(o.Root, "tools", "language-go")
 	for _, s := range []step{
 		{"the Pulumi Go language host", host, realHost(folder),
-			[]string{"-tags", pureUser, "-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
+			[]string{"-ldflags", "-s -w", "github.com/pulumi/pulumi/sdk/v3/go/pulumi-language-go"}},
 		{"the language host's wrapper", host, filepath.Join(folder, executable("pulumi-language-go")),
-			[]string{"-tags", pureUser, "-ldflags", "-s -w", "./wrapper"}},
+			[]string{"-ldflags", "-s -w", "./wrapper"}},
 		{"the Pulumi CLI " + PinnedVersion,
 			filepath.Join(o.Root, "tools", "pulumi"), filepath.Join(folder, executable("pulumi")),
-			[]string{"-tags", pureUser, "-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
+			[]string{"-ldflags", versionFlag, "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"}},
 	} {
 		if _, err := os.Stat(s.out); err == nil && o.runs(s.out) {
 			continue
@@ -71,7 +71,7 @@ func buildTools(ctx context.Context, o Options, folder string) error {
 	return nil
 }
 
-// CanBuild is an error when the folder of the tools could not be made or written. It leaves nothing there.
+// CanBuild returns an error when the folder of the tools cannot be created or written. It leaves nothing there.
 func CanBuild(o Options) error {
 	folder := filepath.Dir(Cached(o.Cache).Pulumi)
 	for {
@@ -96,7 +96,7 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		inputs, err := stamp(o) // before the build: what changes meanwhile makes the stamp stale
 		if err != nil {
-			inputs = "" // nobody can tell what is built, so it is built each time
+			inputs = "" // without a stamp, the next command builds again
 		}
 		tools := []string{"-o", bin + string(filepath.Separator), "./cmd/keel", "./cmd/pulumi-resource-azure-dps"}
 		if err := goBuild(ctx, o, "keel and the azure-dps plugin", o.Root, log, tools); err != nil {
@@ -109,14 +109,14 @@ func BuildProject(ctx context.Context, o Options, bin string) error {
 	})
 }
 
-// BuildKeel builds only keel into bin: what the emulator in the background runs from.
+// BuildKeel builds only keel, from which the background emulator runs, into bin.
 func BuildKeel(ctx context.Context, o Options, bin string) error {
 	return inBin(ctx, o, bin, func(log string) error {
 		return goBuild(ctx, o, "keel", o.Root, log, []string{"-o", bin + string(filepath.Separator), "./cmd/keel"})
 	})
 }
 
-// inBin checks Go, takes the lock of bin, and forgets what bin was built from before it builds.
+// inBin checks Go, locks bin, removes its stamp and then builds.
 func inBin(ctx context.Context, o Options, bin string, build func(log string) error) error {
 	if err := CheckGo(ctx, o.Root, o.Env); err != nil {
 		return err
@@ -135,19 +135,24 @@ func inBin(ctx context.Context, o Options, bin string, build func(log string) er
 	return build(filepath.Join(bin, "build.log"))
 }
 
+// BuildFlags returns the flags of every build: of Pulumi, its language host, keel, the plugin and the program. They
+// share most of their packages, and a flag that differs compiles these again; the Makefile sets the same in GOFLAGS.
+//
+// The build does not stamp the commit: that would link again after each one, and git refuses to read a checkout of
+// another user. The tag is pureUser.
+func BuildFlags() []string { return []string{"-buildvcs=false", "-tags=" + pureUser} }
+
 // Program returns the path of the built program in bin.
 func Program(bin string) string { return filepath.Join(bin, executable("program")) }
 
-// goBuild runs one go build. Its output goes to the log file, which the error names; a failed build's first lines are
-// shown too.
+// goBuild runs one go build, with its output in the log file. The error names the file and quotes its first lines.
 func goBuild(ctx context.Context, o Options, what, folder, logFile string, args []string) error {
 	log, err := os.Create(logFile)
 	if err != nil {
 		return fmt.Errorf("build %s: %w", what, err)
 	}
 	defer func() { _ = log.Close() }()
-	// No version control stamp: it would relink at every commit, and git refuses to look at a checkout of another user.
-	cmd := command(ctx, folder, o.Env, append([]string{"build", "-buildvcs=false"}, args...)...)
+	cmd := command(ctx, folder, o.Env, slices.Concat([]string{"build"}, BuildFlags(), args)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 5 * time.Second
@@ -168,19 +173,19 @@ func goBuild(ctx context.Context, o Options, what, folder, logFile string, args 
 	return hint.To(err, "the whole output is in %s", logFile)
 }
 
-// noFolders is what the go command says when it has no folders for what it keeps, or may not write them.
+// noFolders are messages of the go command when its cache folders are not set or not writable.
 var noFolders = []string{
 	"GOCACHE is not defined", "neither GOMODCACHE nor GOPATH is set", "could not create module cache", "failed to initialize build cache",
 }
 
-// lock takes the file lock, telling the user when somebody else holds it for longer than a moment.
+// lock takes the file lock. It reports a wait when another process holds the lock for longer than a moment.
 func lock(ctx context.Context, file string, report Reporter) (func(), error) {
 	held := flock.New(file)
 	moment, cancel := context.WithTimeout(ctx, report.quiet())
 	ok, err := held.TryLockContext(moment, 20*time.Millisecond)
 	cancel()
 	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		report.say("another keel is building; waiting for it")
+		report.say("waiting for another keel that is building")
 		ok, err = held.TryLockContext(ctx, 200*time.Millisecond)
 	}
 	if err != nil || !ok {

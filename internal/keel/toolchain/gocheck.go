@@ -37,7 +37,7 @@ func CheckGo(ctx context.Context, root string, env []string) error {
 		}
 		return hint.To(fmt.Errorf("%w: %w", ErrGo, err), goAdvice, want)
 	}
-	// A development version ("devel go1.27-...") is taken as new enough: version.Compare cannot place it.
+	// A development version ("devel go1.27-...") counts as new enough: version.Compare cannot order it.
 	have := strings.TrimSpace(string(out))
 	if version.IsValid(have) && version.Compare(have, want) < 0 {
 		return hint.To(fmt.Errorf("%w: %s is on PATH, %s is needed", ErrGo, have, want), goAdvice, want)
@@ -73,9 +73,9 @@ func command(ctx context.Context, folder string, env []string, args ...string) *
 // keptFlags are the parts of GOFLAGS that change how the go command works and not what it builds.
 var keptFlags = []string{"-p=", "-v", "-x", "-modcacherw"}
 
-// OwnGo is an environment in which the go command builds modules of ours for this machine, whatever other project's
-// settings are around it: a workspace above the checkout, GOFLAGS, another system. They are set, not taken away,
-// because `go env -w` may have set them too.
+// OwnGo returns an environment in which the go command builds this project's modules for this machine, and ignores
+// settings of other projects: a workspace above the checkout, GOFLAGS, another system. It sets the variables instead of
+// removing them, because `go env -w` may have set them too.
 func OwnGo(env []string) []string {
 	flags := []string{"-mod=readonly"}
 	for _, flag := range strings.Fields(variable(env, "GOFLAGS")) {
@@ -103,7 +103,7 @@ func goCommand(env []string) string {
 	return ""
 }
 
-// variable returns what an environment says last of a name; "" when it says nothing.
+// variable returns the last value of a name in an environment; "" when the name is missing.
 func variable(env []string, name string) string {
 	for _, pair := range slices.Backward(env) {
 		if value, ok := strings.CutPrefix(pair, name+"="); ok {

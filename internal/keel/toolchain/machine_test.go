@@ -6,8 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"runtime/debug"
-	"slices"
 	"strings"
 	"testing"
 
@@ -68,34 +66,49 @@ func TestABuildWithoutFoldersForTheGoCommandSaysWhatToSet(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
-		file := filepath.Join(folder, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(folder, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte(text), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	for name, env := range map[string][]string{
 		"no HOME": nil, "one that cannot be written": {"HOME=" + filepath.Join(folder, "file", "home")},
 	} {
-		o := toolchain.Options{Root: folder, Env: append(env, "PATH="+os.Getenv("PATH"), "GOENV=off")}
-		err := toolchain.BuildKeel(t.Context(), o, t.TempDir())
-		if err == nil || !strings.Contains(hint.Of(err), "set HOME, or GOCACHE and GOPATH") {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			o := toolchain.Options{Root: folder, Env: append(env, "PATH="+os.Getenv("PATH"), "GOENV=off")}
+			err := toolchain.BuildKeel(t.Context(), o, t.TempDir())
+			if err == nil || !strings.Contains(hint.Of(err), "set HOME, or GOCACHE and GOPATH") {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
+}
+
+// buildWithoutTags builds a program as earlier versions built the tools: with the C library and no build tag.
+func (b *bench) buildWithoutTags() string {
+	b.t.Helper()
+	folder := b.t.TempDir()
+	err := errors.Join(
+		os.WriteFile(filepath.Join(folder, "go.mod"), []byte("module x\n\ngo 1.26\n"), 0o600),
+		os.WriteFile(filepath.Join(folder, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600),
+	)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	build := exec.CommandContext(b.t.Context(), "go", "build", "-o", "old", ".")
+	build.Dir, build.Env = folder, append(os.Environ(), "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=1")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.t.Fatalf("build a program: %v\n%s", err, out)
+	}
+	return filepath.Join(folder, "old")
 }
 
 // A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
 // issue 7201).
 func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t *testing.T) {
 	t.Parallel()
-	build, ok := debug.ReadBuildInfo()
-	if !ok ||
-		slices.ContainsFunc(
-			build.Settings,
-			func(s debug.BuildSetting) bool { return s.Key == "CGO_ENABLED" && s.Value == "0" },
-		) {
-		t.Skip("this test is not linked to the C library")
-	}
 	b := newBench(t)
 	cached := toolchain.Cached(b.options.Cache)
 	folder := filepath.Dir(cached.Pulumi)
@@ -103,14 +116,13 @@ func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t 
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	old := b.buildWithoutTags()
 	for _, name := range []string{"pulumi", "pulumi-language-go", "pulumi-language-go-real"} {
-		if err := os.Symlink(self, filepath.Join(folder, name)); err != nil {
-			t.Fatal(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := os.Symlink(old, filepath.Join(folder, name)); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
 		t.Errorf("a user with an entry: got %v, %v, want the tools that are there", there, err)
@@ -123,7 +135,7 @@ func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t 
 		t.Fatal(err)
 	}
 	text, err := os.ReadFile(b.log)
-	if err != nil || b.builds() != 3 || strings.Count(string(text), "-tags osusergo") != 3 {
+	if err != nil || b.builds() != 3 || strings.Count(string(text), "-tags=osusergo") != 3 {
 		t.Errorf("got %q, %v, want all three built with the tag", text, err)
 	}
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
@@ -140,10 +152,12 @@ func TestACacheFolderIsNeededByWhatIsBuiltThereAlone(t *testing.T) {
 		"look":   func() error { _, _, err := toolchain.Look(t.Context(), b.options); return err }(),
 		"ensure": func() error { _, err := toolchain.Ensure(t.Context(), b.options); return err }(),
 	} {
-		if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") ||
-			!strings.Contains(hint.Of(err), "--pulumi") {
-			t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			if !errors.Is(err, toolchain.ErrNoCache) || !strings.Contains(hint.Of(err), "XDG_CACHE_HOME") ||
+				!strings.Contains(hint.Of(err), "--pulumi") {
+				t.Errorf("%s: got %v, hint %q", name, err, hint.Of(err))
+			}
+		})
 	}
 	b.install("bin", "pulumi", "pulumi-language-go")
 	if _, there, err := toolchain.Look(t.Context(), b.options); err != nil || !there {
@@ -169,5 +183,52 @@ func TestACacheFolderThatCannotBeWrittenIsSaidWithAWayOut(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Dir(b.options.Cache)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v, want nothing made", err)
+	}
+}
+
+// Make and keel build the same packages one after the other: with other flags the second compiles them again.
+func TestMakeBuildsWithTheFlagsOfKeel(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := strings.Join(toolchain.BuildFlags(), " ")
+	if want := "\nexport GOFLAGS := $(GOFLAGS) " + flags + "\n"; !strings.Contains(string(text), want) {
+		t.Errorf("the Makefile has no line %q", want)
+	}
+	for line := range strings.Lines(string(text)) {
+		_, tags, found := strings.Cut(line, "-tags ")
+		if found && !strings.HasPrefix(tags, "osusergo,") {
+			t.Errorf("got -tags %s, want it to begin with osusergo, since it replaces the tags of GOFLAGS", tags)
+		}
+	}
+}
+
+func TestEveryBuildHasTheSameFlags(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("main.go", "package main")
+	if _, err := toolchain.Ensure(t.Context(), b.options); err != nil {
+		t.Fatal(err)
+	}
+	if err := toolchain.BuildProject(t.Context(), b.options, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(b.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != 5 {
+		t.Errorf("got %d builds, want those of the host, its wrapper, the CLI, keel with the plugin, and the program",
+			len(lines))
+	}
+	want := "build " + strings.Join(toolchain.BuildFlags(), " ") + " -o "
+	for _, line := range lines {
+		// Flags of the linker compile nothing again.
+		if !strings.HasPrefix(line, want) || strings.Contains(line, "-trimpath") || strings.Contains(line, "-gcflags") {
+			t.Errorf("got %q, want it to begin with %q and to have no other flag of the compiler", line, want)
+		}
 	}
 }

@@ -12,12 +12,12 @@ import (
 type Reporter struct {
 	// Out receives the text, in a program standard error.
 	Out io.Writer
-	// Terminal says that Out can redraw a line.
+	// Terminal is set when Out can redraw a line.
 	Terminal bool
-	// Quiet is how long work may take before anything is said about it, so that builds that find nothing to do stay silent; 1.5 s
-	// when zero.
+	// Quiet is how long work may take before Out reports it, so that builds with nothing to do stay silent; 1.5 s when
+	// zero.
 	Quiet time.Duration
-	// Every is the time between two lines where there is no terminal; 10 s when zero.
+	// Every is the time between two lines without a terminal; 10 s when zero.
 	Every time.Duration
 }
 
@@ -34,7 +34,8 @@ func (r Reporter) say(text string) {
 	}
 }
 
-// start reports that building what has begun, if it takes longer than a moment. The function it returns must be called at the end.
+// start reports that the build of what has begun, if it takes longer than Quiet. The caller must call the returned
+// function at the end.
 func (r Reporter) start(what string) func(error) {
 	if r.Out == nil {
 		return func(error) {}
@@ -49,7 +50,7 @@ func (r Reporter) start(what string) func(error) {
 	}
 }
 
-// show runs until stop is closed and returns whether it has said anything.
+// show runs until stop is closed and returns whether it has written anything.
 func (r Reporter) show(what string, begun time.Time, stop <-chan struct{}) bool {
 	select {
 	case <-stop:

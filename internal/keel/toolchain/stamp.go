@@ -17,12 +17,12 @@ import (
 	"evenkeel/internal/durable"
 )
 
-// stampFile lies beside the project's built programs and tells from what they were built. Asking the go command the
-// same takes it one to two seconds.
+// stampFile is beside the project's built programs and identifies their sources. The go command needs one to two seconds
+// to decide the same.
 const stampFile = ".stamp"
 
-// Fresh reports whether bin holds programs built from the project's files as they are now, by the same Go. It runs
-// nothing. It goes by names, sizes and times: what cannot be told counts as stale.
+// Fresh reports whether bin holds programs built from the project's current files by the same Go. It runs nothing, and
+// compares names, sizes and times of files. Unknown counts as stale.
 func Fresh(o Options, bin string) bool {
 	have, err := os.ReadFile(filepath.Join(bin, stampFile))
 	if err != nil {
@@ -32,7 +32,7 @@ func Fresh(o Options, bin string) bool {
 	return err == nil && string(have) == want && built(bin)
 }
 
-// built reports whether every program of the project lies in bin. One that a loss of power left blank does not.
+// built reports whether bin has every program of the project. A program that a power cut left blank counts as missing.
 func built(bin string) bool {
 	for _, name := range []string{"keel", "pulumi-resource-azure-dps", "program"} {
 		if begins, err := beginning(filepath.Join(bin, executable(name))); err != nil || durable.IsBlank(begins) {
@@ -52,21 +52,20 @@ func beginning(name string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, 64))
 }
 
-// isOurs reports whether a build sets the variable itself, whatever it was.
+// isOurs reports whether a build overrides the variable.
 func isOurs(pair string) bool {
 	name, _, _ := strings.Cut(pair, "=")
 	return slices.Contains([]string{"GOWORK", "GO111MODULE", "GOFLAGS", "GOOS", "GOARCH"}, name)
 }
 
-// leading reports whether a variable leads the go command in a build of ours.
-func leading(pair string) bool {
+// isGoVariable reports whether a variable may change what the go command builds.
+func isGoVariable(pair string) bool {
 	name, _, _ := strings.Cut(pair, "=")
 	return strings.HasPrefix(name, "GO") || strings.HasPrefix(name, "CGO_")
 }
 
 // stamp digests what the project's programs are built from: sources, modules and embedded tables below the root, the
-// go command, and the variables that lead it. Folders of tests, hidden ones and those of other languages are left
-// out.
+// go command and its variables. It skips test data, hidden folders and those of other languages.
 func stamp(o Options) (string, error) {
 	hash := sha256.New()
 	if path := goCommand(o.Env); path != "" {
@@ -78,17 +77,17 @@ func stamp(o Options) (string, error) {
 	}
 	variables := slices.DeleteFunc(
 		slices.Clone(o.Env),
-		func(pair string) bool { return !leading(pair) || isOurs(pair) },
+		func(pair string) bool { return !isGoVariable(pair) || isOurs(pair) },
 	)
 	slices.Sort(variables)
 	fmt.Fprintln(hash, variables)
-	if err := o.alone(); err != nil {
+	if err := o.refuseOutsideModules(); err != nil {
 		return "", err
 	}
 	err := filepath.WalkDir(o.Root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return nil // gone while the folder was read
+			return nil // deleted while the folder was read
 		case err != nil:
 			return err
 		case entry.IsDir():
@@ -97,14 +96,18 @@ func stamp(o Options) (string, error) {
 				return fs.SkipDir
 			}
 			return nil
-		case !source(entry.Name()):
+		case !isSource(entry.Name()):
 			return nil
 		}
 		info, err := entry.Info()
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(hash, path, info.Size(), info.ModTime().UnixNano())
+		name, err := filepath.Rel(o.Root, path)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(hash, name, info.Size(), info.ModTime().UnixNano())
 		return nil
 	})
 	if err != nil {
@@ -113,9 +116,9 @@ func stamp(o Options) (string, error) {
 	return hex.EncodeToString(hash.Sum(nil)), nil
 }
 
-// source reports whether the programs may depend on a file of that name: anything can be embedded, but for what is
-// read by people and by Pulumi.
-func source(name string) bool {
+// isSource reports whether the programs may depend on a file of that name. Any file can be embedded, except those that
+// people and Pulumi read.
+func isSource(name string) bool {
 	switch filepath.Ext(name) {
 	case ".md", ".yaml", ".yml", ".txtar", ".png":
 		return false
@@ -123,9 +126,9 @@ func source(name string) bool {
 	return !strings.HasSuffix(name, "_test.go")
 }
 
-// alone fails when the programs are built from folders that the stamp does not see: by a replacement that leads out
-// of the checkout.
-func (o Options) alone() error {
+// refuseOutsideModules returns an error when go.mod replaces a module by a folder outside the checkout, which the stamp
+// does not cover.
+func (o Options) refuseOutsideModules() error {
 	text, err := os.ReadFile(filepath.Join(o.Root, "go.mod"))
 	if err != nil {
 		return err
@@ -136,23 +139,23 @@ func (o Options) alone() error {
 	}
 	for _, replace := range module.Replace {
 		if path := replace.New.Path; modfile.IsDirectoryPath(path) && !filepath.IsLocal(path) {
-			return errors.New("a module is replaced by a folder elsewhere: " + path)
+			return errors.New("go.mod replaces a module by a folder outside the checkout: " + path)
 		}
 	}
 	return nil
 }
 
-// setStamp notes that bin was built from what text digests; "" takes the note away.
+// setStamp writes text as the stamp of bin, or removes the stamp when text is empty.
 func setStamp(bin, text string) error {
 	file := filepath.Join(bin, stampFile)
 	if text == "" {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("forget what was built: %w", err)
+			return fmt.Errorf("remove the stamp of the built programs: %w", err)
 		}
 		return nil
 	}
 	if err := durable.OS.WriteFile(file, []byte(text), 0o600); err != nil {
-		return fmt.Errorf("note what was built: %w", err)
+		return fmt.Errorf("write the stamp of the built programs: %w", err)
 	}
 	return nil
 }

@@ -117,7 +117,7 @@ func TestAWaitForAnotherBuildIsSaidWhenItLasts(t *testing.T) {
 	if err := toolchain.BuildKeel(ctx, options, bin); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want it to wait until it is given up", err)
 	}
-	if got, want := heard.text, "another keel is building; waiting for it\n"; got != want {
+	if got, want := heard.text, "waiting for another keel that is building\n"; got != want {
 		t.Errorf("got %q said, want %q", got, want)
 	}
 	if err := errors.Join(held.Unlock(), toolchain.BuildKeel(t.Context(), b.options, bin)); err != nil {
@@ -138,4 +138,27 @@ func (l *listener) Write(p []byte) (int, error) {
 	l.text += string(p)
 	l.heard()
 	return len(p), nil
+}
+
+func TestACheckoutThatIsMovedStaysFresh(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.put("main.go", "package main")
+	if err := toolchain.BuildProject(t.Context(), b.options, filepath.Join(b.options.Root, ".evenkeel", "bin")); err != nil {
+		t.Fatal(err)
+	}
+	moved := b.options
+	moved.Root += " moved"
+	if err := os.Rename(b.options.Root, moved.Root); err != nil {
+		t.Fatal(err)
+	}
+	bin := filepath.Join(moved.Root, ".evenkeel", "bin")
+	if !toolchain.Fresh(moved, bin) {
+		t.Error("got it stale, want it fresh: nothing but the folder's name has changed")
+	}
+	b.options = moved
+	b.put("internal/new.go", "package internal")
+	if toolchain.Fresh(moved, bin) {
+		t.Error("got it fresh after a change in the new folder, want it stale")
+	}
 }

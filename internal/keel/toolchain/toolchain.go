@@ -32,7 +32,7 @@ const (
 	EndVersion    = "v4.0.0"
 )
 
-// ErrVersion is the cause when the Pulumi that was asked for lies outside the accepted range.
+// ErrVersion is the cause when the version of the requested Pulumi is outside the accepted range.
 var ErrVersion = errors.New("the version of pulumi must be at least " + MinVersion + " and below " + EndVersion)
 
 // Tools are the programs a deployment runs with.
@@ -43,18 +43,18 @@ type Tools struct {
 	Version string
 	// Built is true for the pinned tools: their language host takes a program that is already built.
 	Built bool
-	// Note tells the user why their own Pulumi is not used; often empty.
+	// Note is for the user: why keel does not use their own Pulumi. Often empty.
 	Note string
 }
 
-// Options say where to look and build.
+// Options are where to look for tools and where to build them.
 type Options struct {
 	// Root is the project's folder, with tools/pulumi and tools/language-go.
 	Root string
 	// Cache is the user's cache folder; the tools go into a folder of their own inside it. Empty where the user has
 	// none: then nothing is found there or built.
 	Cache string
-	// Nameless says that the system has no entry for the user, as in containers that run under any number (OpenShift,
+	// Nameless is set when the system has no entry for the user, as in containers that run under any number (OpenShift,
 	// docker run -u). Tools that ask the C library for the user do not run then.
 	Nameless bool
 	// Path is the list of folders to look for the user's own tools in.
@@ -83,7 +83,7 @@ func Ensure(ctx context.Context, o Options) (Tools, error) {
 	return tools, nil
 }
 
-// Look returns the tools that Ensure would return, and whether they are there; it builds nothing.
+// Look returns the tools that Ensure would return, and whether they exist. It builds nothing.
 func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 	if o.Explicit != "" {
 		tools, err = explicit(ctx, o)
@@ -101,13 +101,13 @@ func Look(ctx context.Context, o Options) (tools Tools, there bool, err error) {
 	return tools, o.usable(tools), nil
 }
 
-// ErrNoCache is the cause when there is no folder for the tools that would have to be built.
-var ErrNoCache = errors.New("there is no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
+// ErrNoCache is the cause when tools have to be built and the user has no cache folder.
+var ErrNoCache = errors.New("no cache folder for Pulumi: neither $XDG_CACHE_HOME nor $HOME is set")
 
-const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use a pulumi that is there: --pulumi FILE"
+const cacheAdvice = "set HOME, or XDG_CACHE_HOME and GOPATH, to folders that you may write; or use an installed pulumi: --pulumi FILE"
 
-// pureUser is the build tag with which a tool finds out the user without the C library: from /etc/passwd or, where
-// that does not know them, from USER and HOME.
+// pureUser is the build tag with which a program looks the user up without the C library: in /etc/passwd and, if
+// there is no entry, in USER and HOME.
 const pureUser = "osusergo"
 
 // usable reports whether the tools are there and run for this user.
@@ -115,14 +115,14 @@ func (o Options) usable(t Tools) bool {
 	return Complete(t) && o.runs(t.Pulumi) && o.runs(realHost(filepath.Dir(t.Pulumi)))
 }
 
-// runs reports whether a tool that keel built runs for this user: tools of before were built without pureUser.
+// runs reports whether a tool that keel built runs for this user. Earlier versions built the tools without pureUser.
 func (o Options) runs(file string) bool {
 	if !o.Nameless {
 		return true
 	}
 	info, err := buildinfo.ReadFile(file)
 	if err != nil {
-		return true // it tells nothing: it is taken as it is
+		return true // no build information: assume that it runs
 	}
 	return slices.ContainsFunc(info.Settings, func(s debug.BuildSetting) bool {
 		return s.Key == "CGO_ENABLED" && s.Value == "0" ||
@@ -141,7 +141,7 @@ func explicit(ctx context.Context, o Options) (Tools, error) {
 	}
 	if !Accepted(version) {
 		return Tools{}, hint.To(fmt.Errorf("use pulumi %q: it is %s: %w", o.Explicit, version, ErrVersion),
-			"leave --pulumi and EVENKEEL_PULUMI out: keel then builds %s by itself", PinnedVersion)
+			"omit --pulumi and EVENKEEL_PULUMI: keel then builds %s", PinnedVersion)
 	}
 	host := languageHost(path, o.Path)
 	if host == "" {
@@ -171,7 +171,7 @@ func onPath(ctx context.Context, o Options) (*Tools, string) {
 	return &Tools{Pulumi: path, LanguageHost: host, Version: version}, ""
 }
 
-// Cached returns where the pinned tools lie, or will lie, under a user's cache folder.
+// Cached returns the paths of the pinned tools, built or not, under a user's cache folder.
 func Cached(cache string) Tools {
 	folder := filepath.Join(cache, "evenkeel", "pulumi-"+PinnedVersion+"-"+runtime.GOOS+"-"+runtime.GOARCH)
 	return Tools{
@@ -181,8 +181,8 @@ func Cached(cache string) Tools {
 	}
 }
 
-// Complete reports whether every file of the tools is there. Each is put in place whole, so that a file that is there
-// is good.
+// Complete reports whether every file of the tools exists. Builds rename complete files into place, so that a file that
+// exists is complete.
 func Complete(t Tools) bool {
 	files := []string{t.Pulumi, t.LanguageHost}
 	if t.Built {
@@ -215,7 +215,7 @@ func pulumiVersion(ctx context.Context, path string, env []string) (string, erro
 		version = "v" + version
 	}
 	if !semver.IsValid(version) {
-		return "", errors.New("ask its version: it does not answer with one")
+		return "", errors.New("ask its version: the answer is not a version")
 	}
 	return version, nil
 }

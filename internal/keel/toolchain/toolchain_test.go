@@ -120,9 +120,11 @@ func TestAcceptedVersions(t *testing.T) {
 		"v3.250.0": true, "v3.250.1": true, "v3.999.0": true, "v3.251.0-alpha.1": true, "v3.249.9": false, "v3.250.0-alpha.1": false,
 		"v4.0.0": false, "v4.0.0-beta.1": false, "v2.9.0": false, "3.250.0": false, "": false,
 	} {
-		if got := toolchain.Accepted(version); got != want {
-			t.Errorf("%q: got %v, want %v", version, got, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			if got := toolchain.Accepted(version); got != want {
+				t.Errorf("%q: got %v, want %v", version, got, want)
+			}
+		})
 	}
 }
 
@@ -152,7 +154,7 @@ func TestAnUnsuitablePulumiOnPathIsPassedOverWithANote(t *testing.T) {
 		"too old":          {"v3.100.0", true, "v3.100.0"},
 		"too new":          {"v4.0.0", true, "v4.0.0"},
 		"no language host": {"v3.250.0", false, "no pulumi-language-go"},
-		"no version":       {"hello", true, "does not answer"},
+		"no version":       {"hello", true, "the answer is not a version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -232,13 +234,15 @@ func TestGoThatIsTooOldOrMissingIsSaid(t *testing.T) {
 		"project": func() error { return toolchain.BuildProject(context.Background(), b.options, t.TempDir()) },
 		"keel":    func() error { return toolchain.BuildKeel(context.Background(), b.options, t.TempDir()) },
 	} {
-		err := build()
-		if !errors.Is(err, toolchain.ErrGo) || !strings.Contains(err.Error(), "go1.25.9") || !strings.Contains(err.Error(), "go1.26.0") {
-			t.Errorf("%s: got %v, want ErrGo with both versions", name, err)
-		}
-		if !strings.Contains(hint.Of(err), "go1.26.0") {
-			t.Errorf("%s: got hint %q, want the version to install", name, hint.Of(err))
-		}
+		t.Run(name, func(t *testing.T) {
+			err := build()
+			if !errors.Is(err, toolchain.ErrGo) || !strings.Contains(err.Error(), "go1.25.9") || !strings.Contains(err.Error(), "go1.26.0") {
+				t.Errorf("%s: got %v, want ErrGo with both versions", name, err)
+			}
+			if !strings.Contains(hint.Of(err), "go1.26.0") {
+				t.Errorf("%s: got hint %q, want the version to install", name, hint.Of(err))
+			}
+		})
 	}
 	if b.builds() != 0 {
 		t.Error("something was built")

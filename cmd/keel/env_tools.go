@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/environment"
+)
+
+// runningEmulator returns the endpoints of the checkout's emulator, which must run and answer. It builds and starts nothing.
+func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environment.Endpoints, error) {
+	folder, err := a.checkout()
+	if err != nil {
+		return folder, environment.Endpoints{}, err
+	}
+	record, err := a.process(folder).Find()
+	if err == nil {
+		err = record.Check(ctx)
+	}
+	switch {
+	case errors.Is(err, background.ErrStopped):
+		return folder, environment.Endpoints{}, hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+	case err != nil:
+		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err), "look into %s, or: keel emulator stop", folder.Log())
+	}
+	endpoints, err := decode(record)
+	return folder, endpoints, err
+}
+
+// envTool prints what a tool of Azure's needs to work with the emulator, or, with unset, the commands that take it back.
+func (a *app) envTool(ctx context.Context, unset bool, of func(*handout, environment.Folder, environment.Endpoints) error) error {
+	folder, e, err := a.runningEmulator(ctx)
+	if err != nil {
+		return err
+	}
+	var h handout
+	if err := of(&h, folder, e); err != nil {
+		return err
+	}
+	if !unset {
+		return a.print(h)
+	}
+	if a.json {
+		return usageError{errors.New("--unset prints shell commands, not JSON")}
+	}
+	for _, v := range h.variables {
+		fmt.Fprintf(a.stdout, "unset %s\n", v.Name)
+	}
+	return nil
+}
+
+// azureCLI is what the Azure CLI needs. It gets its own folder, so that no login of the user's is touched.
+func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endpoints) error {
+	config := folder.AzureCLI()
+	// With ARM_CLOUD_METADATA_URL, the Azure CLI does not make it.
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return fmt.Errorf("make the Azure CLI's folder: %w", err)
+	}
+	// It keeps what it read of the cloud, ports included, and reads it again when that is missing.
+	if err := os.Remove(filepath.Join(config, "cloudEndpoints.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget an earlier emulator: %w", err)
+	}
+	h.set("AZURE_CONFIG_DIR", config)
+	if a.variable("AZURE_EXTENSION_DIR") == "" {
+		if home, err := os.UserHomeDir(); err == nil {
+			h.set("AZURE_EXTENSION_DIR", filepath.Join(home, ".azure", "cliextensions"))
+		}
+	}
+	h.set("ARM_CLOUD_METADATA_URL", e.ARM+"/metadata/endpoints?api-version=2019-05-01")
+	h.set("AZURE_CORE_INSTANCE_DISCOVERY", "false")
+	h.set("AZURE_CORE_COLLECT_TELEMETRY", "no")
+	h.set("REQUESTS_CA_BUNDLE", e.CAFile)
+	h.set("SSL_CERT_FILE", e.CAFile)
+	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
+	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile), e.TenantID)
+	h.remark("In this shell, az trusts the emulator alone. Install extensions in another one: az extension add --name azure-iot")
+	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: docs/how-to/azure-cli.md")
+	h.dataNames(e)
+	return nil
+}
+
+// terraform is what azurerm and azuread need, in Terraform and OpenTofu.
+func (a *app) terraform(h *handout, _ environment.Folder, e environment.Endpoints) error {
+	h.set("ARM_METADATA_HOSTNAME", strings.TrimPrefix(e.ARM, "https://"))
+	h.set("ARM_TENANT_ID", e.TenantID)
+	h.set("ARM_SUBSCRIPTION_ID", e.SubscriptionID)
+	h.set("ARM_CLIENT_ID", e.ClientID)
+	h.set("ARM_CLIENT_SECRET_FILE_PATH", e.SecretFile)
+	h.set("ARM_USE_CLI", "false")
+	h.set("SSL_CERT_FILE", e.CAFile)
+	if runtime.GOOS != "linux" {
+		h.remark("Go heeds SSL_CERT_FILE on Linux alone. Add %s to the keychain or the certificate store.", quote(e.CAFile))
+	}
+	h.remark("State stays on this machine: the azurerm backend needs Azure Storage.")
+	return nil
+}
+
+// dataNames says how commands that reach hubs and provisioning services find them.
+func (h *handout) dataNames(e environment.Endpoints) {
+	if e.Names == "" || e.Names == "map" {
+		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts file: keel hosts --help")
+		return
+	}
+	h.remark("Commands for devices and enrollments need the lines of keel hosts in the hosts file.")
+}

@@ -1,0 +1,160 @@
+package arm
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// What the api-versions of provisioning services differ in. A version shows the members that it has, refuses newer ones
+// in a PUT, and a PUT resets what it leaves out, newer members too (Azure/azure-iot-cli-extension#880 says so of
+// disableLocalAuth; nobody recorded it).
+
+// Versions that bring members to provisioning services.
+const (
+	versionOfPortal     = "2022-12-12"
+	versionOfIdentity   = "2023-03-01-preview"
+	versionOfLocalAuth  = "2026-08-31"
+	versionOfNamespaces = "2026-11-01"
+)
+
+// likeServices are versions that Azure serves, or served, without a description here; each is answered as a described
+// one.
+var likeServices = map[string]string{
+	"2017-08-21-preview": "2021-10-15", "2017-11-15": "2021-10-15", "2018-01-22": "2021-10-15",
+	"2020-01-01": "2021-10-15", "2020-03-01": "2021-10-15",
+	"2025-02-01-preview": "2023-03-01-preview", "2026-03-01-preview": "2026-08-31", "2026-06-01-preview": "2026-08-31",
+	"2026-11-02-preview": "2026-11-01",
+}
+
+// servedServices are all versions of provisioning services, oldest first.
+var servedServices = slices.Sorted(
+	slices.Values(slices.Concat(serviceVersions, slices.Collect(maps.Keys(likeServices)))),
+)
+
+// described is the described version that the call's is answered as.
+func (c *call) described() string {
+	version := strings.ToLower(c.version)
+	if like, ok := likeServices[version]; ok {
+		return like
+	}
+	return version
+}
+
+// linkMembers are the members of links that came with the links by a managed identity.
+var linkMembers = []string{"hostName", "authenticationType", "selectedUserAssignedIdentityResourceId"}
+
+// checkServiceMembers refuses what the call's version does not have. A null is no value.
+func (c *call) checkServiceMembers() error {
+	var body struct {
+		Identity   json.RawMessage `json:"identity"`
+		Properties struct {
+			LocalAuth json.RawMessage              `json:"disableLocalAuth"`
+			Portal    json.RawMessage              `json:"portalOperationsHostName"`
+			Namespace json.RawMessage              `json:"deviceRegistryNamespace"`
+			Hubs      []map[string]json.RawMessage `json:"iotHubs"`
+		} `json:"properties"`
+	}
+	if json.Unmarshal(c.content, &body) != nil {
+		return nil // whoever decodes the body says what is wrong with it
+	}
+	if !isNull(body.Properties.Namespace) {
+		// Fidelity: two previews had it. Here nothing links services to namespaces, and a request for it is not passed
+		// over.
+		return invalid("The emulator does not link provisioning services to Device Registry namespaces.")
+	}
+	version := c.described()
+	if version < versionOfPortal && !isNull(body.Properties.Portal) {
+		return tooNew("portalOperationsHostName", versionOfPortal)
+	}
+	if version < versionOfIdentity && !isNull(body.Identity) {
+		return tooNew("identity", versionOfIdentity)
+	}
+	if version >= versionOfLocalAuth {
+		return nil
+	}
+	if !isNull(body.Properties.LocalAuth) {
+		return tooNew("disableLocalAuth", versionOfLocalAuth)
+	}
+	for _, hub := range body.Properties.Hubs {
+		for _, member := range linkMembers {
+			if !isNull(hub[member]) {
+				return tooNew(member, versionOfLocalAuth)
+			}
+		}
+	}
+	return nil
+}
+
+// numberTooNew is from Azure/azure-cli#18184, and so is the form of the text.
+const numberTooNew = 400024
+
+func tooNew(member, since string) error {
+	return providerError(
+		numberTooNew,
+		"Setting %s is not supported on this api-version. Use %s api-version or higher.",
+		member,
+		since,
+	)
+}
+
+// shape removes from an answer what the call's version does not have, and adds what only it has.
+func (c *call) shape(body *serviceBody) {
+	version := c.described()
+	if version < versionOfPortal {
+		body.Properties.PortalOperationsHost = ""
+	}
+	if version < versionOfIdentity {
+		body.Identity = nil
+	}
+	if version >= versionOfLocalAuth {
+		for i := range body.Properties.IotHubs {
+			link := &body.Properties.IotHubs[i]
+			link.HostName, link.AuthenticationType = link.Name, keyBased
+		}
+	} else {
+		body.Properties.DisableLocalAuth = nil
+	}
+	if version >= versionOfNamespaces {
+		body.Properties.Namespaces = &[]any{} // nothing links services to namespaces here
+	}
+}
+
+// keyBased is the authenticationType of links by a key, which is the default.
+const keyBased = "KeyBased"
+
+// checkAuthentication refuses links by identity. Fidelity: Azure has them.
+func (b linkBody) checkAuthentication() error {
+	err := oneOf("iotHubs.authenticationType", b.AuthenticationType, "", keyBased, "SystemAssigned", "UserAssigned")
+	if err != nil {
+		return err
+	}
+	if b.AuthenticationType != "" && !strings.EqualFold(b.AuthenticationType, keyBased) {
+		return invalid(
+			"The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md for what it does.",
+		)
+	}
+	return nil
+}
+
+// versionRefused answers a call with a version that is not served, in one of Azure's two ways: changes and actions as
+// in Azure/azure-sdk-for-js#21999, the rest as in Azure/azure-cli#9681. Fidelity: what decides between them in Azure is
+// not known.
+func versionRefused(method, kind, version string, served []string) error {
+	if method == http.MethodPut || method == http.MethodPost {
+		return armError(http.StatusBadRequest, "NoRegisteredProviderFound",
+			"No registered resource provider found for location 'westeurope' and API version '%s' for type '%s'. "+
+				"The supported api-versions are '%s'. The supported locations are '%s'.",
+			version, kind, strings.Join(served, ", "), locationNames())
+	}
+	return armError(
+		http.StatusNotFound,
+		"InvalidResourceType",
+		"The resource type '%s' could not be found in the namespace 'Microsoft.Devices' for api version '%s'. The supported api-versions are '%s'.",
+		kind,
+		version,
+		strings.Join(served, ","),
+	)
+}
