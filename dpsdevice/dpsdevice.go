@@ -22,11 +22,12 @@ import (
 	"strconv"
 	"time"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/sas"
 )
 
-// GlobalHost is where devices of every provisioning service register.
-const GlobalHost = "global.azure-devices-provisioning.net"
+// GlobalHost is where devices of every provisioning service register: global.azure-devices-provisioning.net.
+const GlobalHost = domain.GlobalHost
 
 // The api-versions that the current device SDKs send.
 const (

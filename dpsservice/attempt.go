@@ -9,7 +9,7 @@ import (
 
 // attempt is what is known of the tries of one call.
 type attempt struct {
-	// lost says that a try was sent and got no answer, or one that does not tell whether it was carried out.
+	// lost says that a try was sent and got no answer, or an answer that leaves open whether it was carried out.
 	lost atomic.Bool
 	// answer is one that ends the call: the service did what was asked, or refused it.
 	answer atomic.Pointer[http.Response]

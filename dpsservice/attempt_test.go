@@ -58,7 +58,7 @@ func TestALostAnswerIsTold(t *testing.T) {
 			client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 				test.answers[min(int(calls.Add(1)), len(test.answers))-1](w)
 			})
-			result, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, []dpsservice.IndividualEnrollment{{RegistrationID: "a"}})
+			result, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, []dpsservice.Enrollment{{ID: "a"}})
 			if result.Repeated != test.repeated || errors.Is(err, dpsservice.ErrUncertain) != test.uncertain {
 				t.Errorf("got repeated %t, %v; want repeated %t, uncertain %t", result.Repeated, err, test.repeated, test.uncertain)
 			}

@@ -50,7 +50,7 @@ func TestAnAnswerThatComesWithACancellationCounts(t *testing.T) {
 				w.WriteHeader(test.status)
 				_, _ = io.WriteString(w, `{"errors":[{"registrationId":"b","errorCode":409201}]}`)
 			})
-			result, err := client.Individuals().Bulk(ctx, dpsservice.BulkCreate, []dpsservice.IndividualEnrollment{{RegistrationID: "a"}, {RegistrationID: "b"}})
+			result, err := client.Individuals().Bulk(ctx, dpsservice.BulkCreate, []dpsservice.Enrollment{{ID: "a"}, {ID: "b"}})
 			if test.done != (err == nil && len(result.Failures) == 1) || errors.Is(err, dpsservice.ErrUncertain) != test.uncertain {
 				t.Errorf("got %v, %v; want done %t, uncertain %t", result, err, test.done, test.uncertain)
 			}

@@ -46,13 +46,13 @@ const (
 
 // Options say which provisioning service to speak to, and how.
 type Options struct {
-	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It stands in the URL, the Host header, the TLS
+	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It is used in the URL, the Host header, the TLS
 	// server name and the token, whatever Endpoint is.
 	Host string
 	// PolicyName and Key (base64) sign the requests, unless there is a Credential.
 	PolicyName string
 	Key        string
-	// Credential gets the tokens of Microsoft Entra ID that requests carry instead; nil for none.
+	// Credential gets the tokens of Microsoft Entra ID that requests carry instead; nil to sign with the key.
 	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
@@ -60,7 +60,7 @@ type Options struct {
 	Roots *x509.CertPool
 	// RateLimit is the highest number of requests a minute; 0 for no limit.
 	RateLimit int
-	// FirstPause is the pause before the first retry when the service names none; 0 for 400 ms. Later pauses grow.
+	// FirstPause is the pause before the first retry when the service does not name one; 0 means 400 ms. Later pauses grow.
 	FirstPause time.Duration
 	// Now is the clock that tokens go by; nil for time.Now.
 	Now func() time.Time
@@ -176,7 +176,7 @@ type call struct {
 	// path is escaped and begins with a slash.
 	path   string
 	header map[string]string
-	// body is sent as JSON; nil for none.
+	// body is sent as JSON; nil sends no body.
 	body any
 	// accept is the status of success.
 	accept int

@@ -89,16 +89,16 @@ func TestRequestsNameTheHostAndAreSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if entry.RegistrationID != "a b:c" || entry.Etag != "e1" || entry.Attestation.Type != "symmetricKey" || entry.ProvisioningStatus != nil {
+	if entry.ID != "a b:c" || entry.Etag != "e1" || entry.Attestation.Type != "symmetricKey" || entry.ProvisioningStatus != nil {
 		t.Errorf("got %+v", entry)
 	}
 }
 
 func TestCallsAreWhatTheApiDescribes(t *testing.T) {
 	t.Parallel()
-	group := dpsservice.EnrollmentGroup{EnrollmentGroupID: "g", Entry: dpsservice.Entry{Attestation: &dpsservice.Attestation{
+	group := dpsservice.Enrollment{ID: "g", Attestation: &dpsservice.Attestation{
 		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: "cA==", SecondaryKey: "cw=="},
-	}}}
+	}}
 	const groupJSON = `{"enrollmentGroupId":"g","attestation":{"type":"symmetricKey","symmetricKey":{"primaryKey":"cA==","secondaryKey":"cw=="}}}`
 	tests := []struct {
 		name          string
@@ -131,7 +131,7 @@ func TestCallsAreWhatTheApiDescribes(t *testing.T) {
 		}, {
 			name: "bulk", want: "POST /enrollmentGroups", body: `{"enrollmentGroups":[` + groupJSON + `],"mode":"updateIfMatchETag"}`, status: 200,
 			call: func(ctx context.Context, c *dpsservice.Client) error {
-				_, err := c.Groups().Bulk(ctx, dpsservice.BulkUpdateIfMatches, []dpsservice.EnrollmentGroup{group})
+				_, err := c.Groups().Bulk(ctx, dpsservice.BulkUpdateIfMatches, []dpsservice.Enrollment{group})
 				return err
 			},
 		}, {
@@ -179,7 +179,7 @@ func TestQueriesFollowTheContinuation(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, entry.RegistrationID)
+		got = append(got, entry.ID)
 	}
 	if want := []string{"-1", "-2", "p2-1", "p2-2", "p3-1", "p3-2"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -197,8 +197,8 @@ func TestBulkReturnsTheFailuresOfSingleEntries(t *testing.T) {
 	client := serve(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"isSuccessful":false,"errors":[{"registrationId":"a","errorCode":409201,"errorStatus":"Enrollment already exists."}]}`)
 	})
-	result, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, []dpsservice.IndividualEnrollment{{RegistrationID: "a"}})
-	want := []dpsservice.BulkFailure{{RegistrationID: "a", Code: 409201, Message: "Enrollment already exists."}}
+	result, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, []dpsservice.Enrollment{{ID: "a"}})
+	want := []dpsservice.BulkFailure{{ID: "a", Code: 409201, Message: "Enrollment already exists."}}
 	if err != nil || !slices.Equal(result.Failures, want) || result.Repeated {
 		t.Errorf("got %v, %v, want %v at the first try", result, err, want)
 	}
@@ -265,7 +265,7 @@ func TestRetriesWaitAsToldAndEnd(t *testing.T) {
 			t.Parallel()
 			var requests atomic.Int64
 			client := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				var sent dpsservice.IndividualEnrollment
+				var sent struct{ RegistrationID string }
 				if err := json.NewDecoder(r.Body).Decode(&sent); err != nil || sent.RegistrationID != "d" {
 					t.Errorf("body of a retry: got %+v, %v", sent, err)
 				}
@@ -278,7 +278,7 @@ func TestRetriesWaitAsToldAndEnd(t *testing.T) {
 				}
 				_, _ = io.WriteString(w, `{"registrationId":"d"}`)
 			})
-			_, err := client.Individuals().Put(t.Context(), "d", dpsservice.IndividualEnrollment{RegistrationID: "d"}, "")
+			_, err := client.Individuals().Put(t.Context(), "d", dpsservice.Enrollment{ID: "d"}, "")
 			if (err != nil) != test.fails || requests.Load() != test.requests {
 				t.Errorf("got %d requests, error %v, want %d, failure %t", requests.Load(), err, test.requests, test.fails)
 			}

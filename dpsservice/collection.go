@@ -8,63 +8,77 @@ import (
 	"strconv"
 )
 
-// Collection is one kind of entries of a provisioning service: T is IndividualEnrollment or EnrollmentGroup.
-type Collection[T any] struct {
+// Collection holds the entries of one kind: the individual enrollments or the enrollment groups of a provisioning service.
+type Collection struct {
 	client *Client
 	// name is the path's first segment, and the key of the entries in a bulk operation.
 	name string
+	// identify gives an id the JSON name that the kind has for it.
+	identify func(id string) identity
 }
 
 // Individuals returns the individual enrollments.
-func (c *Client) Individuals() Collection[IndividualEnrollment] {
-	return Collection[IndividualEnrollment]{client: c, name: "enrollments"}
+func (c *Client) Individuals() Collection {
+	return Collection{c, "enrollments", func(id string) identity { return identity{RegistrationID: id} }}
 }
 
 // Groups returns the enrollment groups.
-func (c *Client) Groups() Collection[EnrollmentGroup] {
-	return Collection[EnrollmentGroup]{client: c, name: "enrollmentGroups"}
+func (c *Client) Groups() Collection {
+	return Collection{c, "enrollmentGroups", func(id string) identity { return identity{EnrollmentGroupID: id} }}
 }
 
 // Name returns the name of the collection as paths spell it.
-func (c Collection[T]) Name() string { return c.name }
+func (c Collection) Name() string { return c.name }
 
-func (c Collection[T]) path(id string) string { return "/" + c.name + "/" + url.PathEscape(id) }
+func (c Collection) path(id string) string { return "/" + c.name + "/" + url.PathEscape(id) }
 
-// Get returns an entry, without its symmetric keys. It fails with ErrNotFound when there is none.
-func (c Collection[T]) Get(ctx context.Context, id string) (T, error) {
-	var entry T
+func (c Collection) wire(entry Enrollment) wireEntry { return wireEntry{c.identify(entry.ID), entry} }
+
+// Get returns an entry, without its symmetric keys. It fails with ErrNotFound when the entry does not exist.
+func (c Collection) Get(ctx context.Context, id string) (Enrollment, error) {
+	var entry wireEntry
 	_, err := c.client.send(ctx, call{method: http.MethodGet, path: c.path(id), accept: http.StatusOK}, &entry)
-	return entry, err
+	return entry.enrollment(), err
 }
 
 // Put sends the whole entry and returns it as the service then holds it, symmetric keys included. With an etag it fails with
-// ErrPrecondition when the entry is another version; without one (empty) the service creates or replaces.
-func (c Collection[T]) Put(ctx context.Context, id string, entry T, etag string) (T, error) {
-	var stored T
+// ErrPrecondition when the service holds another version; with an empty etag the service creates or replaces the entry.
+func (c Collection) Put(ctx context.Context, id string, entry Enrollment, etag string) (Enrollment, error) {
+	var stored wireEntry
 	_, err := c.client.send(ctx, call{
-		method: http.MethodPut, path: c.path(id), header: ifMatch(etag), body: entry, accept: http.StatusOK,
+		method: http.MethodPut, path: c.path(id), header: ifMatch(etag), body: c.wire(entry), accept: http.StatusOK,
 	}, &stored)
-	return stored, err
+	return stored.enrollment(), err
 }
 
-// Delete removes an entry. It fails with ErrNotFound when there is none, and with ErrPrecondition when it is another version than
-// etag; "" removes any version.
-func (c Collection[T]) Delete(ctx context.Context, id, etag string) error {
-	_, err := c.client.send(ctx, call{method: http.MethodDelete, path: c.path(id), header: ifMatch(etag), accept: http.StatusNoContent}, nil)
+// Delete removes an entry. It fails with ErrNotFound when the entry does not exist, and with ErrPrecondition when the service holds
+// another version than etag; an empty etag removes any version.
+func (c Collection) Delete(ctx context.Context, id, etag string) error {
+	_, err := c.client.send(ctx, call{
+		method: http.MethodDelete, path: c.path(id), header: ifMatch(etag), accept: http.StatusNoContent,
+	}, nil)
 	return err
 }
 
 // AttestationMechanism returns an entry's attestation with its symmetric keys.
-func (c Collection[T]) AttestationMechanism(ctx context.Context, id string) (Attestation, error) {
+func (c Collection) AttestationMechanism(ctx context.Context, id string) (Attestation, error) {
 	var attestation Attestation
-	_, err := c.client.send(ctx, call{method: http.MethodPost, path: c.path(id) + "/attestationmechanism", accept: http.StatusOK}, &attestation)
+	_, err := c.client.send(ctx, call{
+		method: http.MethodPost, path: c.path(id) + "/attestationmechanism", accept: http.StatusOK,
+	}, &attestation)
 	return attestation, err
 }
 
-// Query yields the entries that query ("SELECT *" for all) finds, page by page; pageSize 0 leaves the size to the service. It ends
+// Query yields the entries that match query ("SELECT *" for all), page by page; with pageSize 0 the service chooses the size. It stops
 // at the first error.
-func (c Collection[T]) Query(ctx context.Context, query string, pageSize int) iter.Seq2[T, error] {
-	return pages[T](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query}, pageSize)
+func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.Seq2[Enrollment, error] {
+	return func(yield func(Enrollment, error) bool) {
+		for entry, err := range pages[wireEntry](ctx, c.client, "/"+c.name+"/query", map[string]string{"query": query}, pageSize) {
+			if !yield(entry.enrollment(), err) {
+				return
+			}
+		}
+	}
 }
 
 // Mode is what a bulk operation does with all its entries.
@@ -81,32 +95,45 @@ const (
 // BulkSize is the largest number of entries of one bulk operation.
 const BulkSize = 10
 
-// BulkFailure tells what went wrong with one entry of a bulk operation.
+// BulkFailure is the error of one entry of a bulk operation.
 type BulkFailure struct {
-	RegistrationID    string `json:"registrationId,omitempty"`
-	EnrollmentGroupID string `json:"enrollmentGroupId,omitempty"`
-	Code              int    `json:"errorCode"`
-	Message           string `json:"errorStatus"`
+	// ID is the entry's, as in Enrollment.
+	ID string
+	// Code is the service's error number, such as 409101.
+	Code    int
+	Message string
 }
 
-// BulkResult is what a bulk operation did.
+// BulkResult is the outcome of a bulk operation that the service carried out.
 type BulkResult struct {
-	// Failures are the entries that failed, each on its own.
+	// Failures are the entries that failed. The others succeeded.
 	Failures []BulkFailure
-	// Repeated says that the operation was sent again because an answer was lost: a failure may then tell of what an earlier try did,
-	// such as a conflict with an entry that this very operation made.
+	// Repeated reports whether the operation was sent again because an answer was lost. A failure may then be the effect of an earlier
+	// try, such as a conflict with an entry that this very operation created.
 	Repeated bool
 }
 
-// Bulk does the same with up to BulkSize entries. Each entry's etag stands in the entry.
-func (c Collection[T]) Bulk(ctx context.Context, mode Mode, entries []T) (BulkResult, error) {
+// Bulk applies mode to up to BulkSize entries. The etag of each is the entry's own.
+func (c Collection) Bulk(ctx context.Context, mode Mode, entries []Enrollment) (BulkResult, error) {
+	sent := make([]wireEntry, len(entries))
+	for i, entry := range entries {
+		sent[i] = c.wire(entry)
+	}
 	var answer struct {
-		Errors []BulkFailure `json:"errors"`
+		Errors []struct {
+			identity
+			Code    int    `json:"errorCode"`
+			Message string `json:"errorStatus"`
+		} `json:"errors"`
 	}
 	_, lost, err := c.client.exchange(ctx, call{
-		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: entries, "mode": mode}, accept: http.StatusOK,
+		method: http.MethodPost, path: "/" + c.name, body: map[string]any{c.name: sent, "mode": mode}, accept: http.StatusOK,
 	}, &answer)
-	return BulkResult{Failures: answer.Errors, Repeated: lost}, err
+	result := BulkResult{Repeated: lost}
+	for _, failure := range answer.Errors {
+		result.Failures = append(result.Failures, BulkFailure{failure.id(), failure.Code, failure.Message})
+	}
+	return result, err
 }
 
 // Registration returns the record of a device's registration. It fails with ErrNotFound when the device never registered.

@@ -1,8 +1,18 @@
 package dpsservice
 
-// Entry holds the fields that individual enrollments and enrollment groups have in common. A nil field is not sent, and is
-// absent in the answer; a PUT without it removes it.
-type Entry struct {
+import "cmp"
+
+// Enrollment is an entry of the service: an individual enrollment, which is for one device, or an enrollment group, which is for every
+// device that proves that it belongs to the group. A nil field is not sent, and is absent from the answer; a PUT without it removes it.
+type Enrollment struct {
+	// ID is the registration id of an individual enrollment, or the id of a group. Each kind has a JSON name of its own for it.
+	ID string `json:"-"`
+
+	// A group has none of these three. The service writes RegistrationState, and leaves it out of some answers.
+	DeviceID                  *string        `json:"deviceId,omitempty"`
+	OptionalDeviceInformation map[string]any `json:"optionalDeviceInformation,omitempty"`
+	RegistrationState         *Registration  `json:"registrationState,omitempty"`
+
 	Attestation                *Attestation                `json:"attestation,omitempty"`
 	Capabilities               *Capabilities               `json:"capabilities,omitempty"`
 	IotHubHostName             *string                     `json:"iotHubHostName,omitempty"`
@@ -13,26 +23,29 @@ type Entry struct {
 	IotHubs                    []string                    `json:"iotHubs,omitempty"`
 	CustomAllocationDefinition *CustomAllocationDefinition `json:"customAllocationDefinition,omitempty"`
 
-	// The three below are made by the service. Etag is sent only in bulk operations, whose entries have no header of their own.
+	// The service writes these three. Etag is sent only in bulk operations, whose entries have no header of their own.
 	Etag                   string `json:"etag,omitempty"`
 	CreatedDateTimeUtc     string `json:"createdDateTimeUtc,omitempty"`
 	LastUpdatedDateTimeUtc string `json:"lastUpdatedDateTimeUtc,omitempty"`
 }
 
-// IndividualEnrollment is the enrollment of one device.
-type IndividualEnrollment struct {
-	RegistrationID            string         `json:"registrationId"`
-	DeviceID                  *string        `json:"deviceId,omitempty"`
-	OptionalDeviceInformation map[string]any `json:"optionalDeviceInformation,omitempty"`
-	// RegistrationState is made by the service; nil unless the answer holds it.
-	RegistrationState *Registration `json:"registrationState,omitempty"`
-	Entry
+// identity is the id of an entry in JSON: the two kinds differ in its name.
+type identity struct {
+	RegistrationID    string `json:"registrationId,omitempty"`
+	EnrollmentGroupID string `json:"enrollmentGroupId,omitempty"`
 }
 
-// EnrollmentGroup is the enrollment of all devices that prove to belong to it.
-type EnrollmentGroup struct {
-	EnrollmentGroupID string `json:"enrollmentGroupId"`
-	Entry
+func (i identity) id() string { return cmp.Or(i.RegistrationID, i.EnrollmentGroupID) }
+
+// wireEntry is an Enrollment in JSON.
+type wireEntry struct {
+	identity
+	Enrollment
+}
+
+func (w wireEntry) enrollment() Enrollment {
+	w.Enrollment.ID = w.id()
+	return w.Enrollment
 }
 
 // The values of Attestation.Type.
@@ -75,13 +88,13 @@ type X509Certificates struct {
 	Secondary *X509Certificate `json:"secondary,omitempty"`
 }
 
-// X509Certificate is a certificate: its text in requests, what the service tells of it in answers.
+// X509Certificate is a certificate: its text in requests, its properties in answers.
 type X509Certificate struct {
 	Certificate string               `json:"certificate,omitempty"`
 	Info        *X509CertificateInfo `json:"info,omitempty"`
 }
 
-// X509CertificateInfo is what the service tells of a certificate; thumbprints and serial number are hexadecimal digits.
+// X509CertificateInfo holds the properties of a certificate; thumbprints and serial number are hexadecimal digits.
 type X509CertificateInfo struct {
 	SubjectName      string `json:"subjectName"`
 	SHA1Thumbprint   string `json:"sha1Thumbprint"`

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// The kinds of refusals that callers tell apart with errors.Is.
+// The kinds of refusals that callers distinguish with errors.Is.
 var (
 	// ErrNotFound: the service itself says that there is no such entry. A 404 of anything else, a proxy say, is not it.
 	ErrNotFound = errors.New("not found")
@@ -137,7 +137,7 @@ type marked struct {
 	kind error
 }
 
-// mark makes the error one of the kind too; nil is none.
+// mark makes the error also one of the kind; a nil error stays nil.
 func mark(err, kind error) error {
 	if err == nil || kind == nil {
 		return err

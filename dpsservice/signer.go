@@ -11,6 +11,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/sas"
 )
 
@@ -20,16 +21,10 @@ const (
 	tokenMargin = 15 * time.Minute
 )
 
-// serviceDomain begins the domain of every provisioning service; each cloud ends it in its own way.
-const serviceDomain = "azure-devices-provisioning."
-
 // entraScope is the scope of tokens for the service API of a host ("Control access to DPS by using Microsoft Entra ID"). That the other
 // clouds name it after their own domains is inferred.
 func entraScope(host string) string {
-	if _, domain, _ := strings.Cut(strings.ToLower(host), "."); strings.HasPrefix(domain, serviceDomain) {
-		return "https://" + domain + "/.default"
-	}
-	return "https://" + serviceDomain + "net/.default"
+	return "https://" + domain.OfService(host) + "/.default"
 }
 
 // newAuthorization returns the policy that authorizes requests: by a token of Microsoft Entra ID, or else by a signature.
@@ -99,7 +94,7 @@ func ParseConnectionString(text string) (Access, error) {
 		name, value, _ := strings.Cut(part, "=")
 		field, known := fields[strings.ToLower(strings.TrimSpace(name))]
 		if !known {
-			return Access{}, errors.New("the connection string has a part that is none of HostName, SharedAccessKeyName and SharedAccessKey")
+			return Access{}, errors.New("the connection string has an unknown part: it consists of HostName, SharedAccessKeyName and SharedAccessKey")
 		}
 		*field = strings.TrimSpace(value)
 	}

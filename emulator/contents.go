@@ -135,23 +135,20 @@ func links(found []state.Link) []Link {
 
 // Enrollments returns the individual enrollments of the service of that ID scope.
 func (e *Emulator) Enrollments(idScope string) ([]Enrollment, error) {
-	return collect(func(after string) ([]Enrollment, string, error) {
-		page, next, err := e.state.Enrollments(idScope, after, pageSize)
-		found := make([]Enrollment, len(page))
-		for i, en := range page {
-			found[i] = Enrollment{ID: en.RegistrationID, DeviceID: en.DeviceID, Disabled: en.Disabled, ETag: en.ETag}
-		}
-		return found, next, err
-	})
+	return e.entries(state.Individuals, idScope)
 }
 
 // EnrollmentGroups returns the enrollment groups of the service of that ID scope.
 func (e *Emulator) EnrollmentGroups(idScope string) ([]Enrollment, error) {
+	return e.entries(state.Groups, idScope)
+}
+
+func (e *Emulator) entries(kind state.EntryKind, idScope string) ([]Enrollment, error) {
 	return collect(func(after string) ([]Enrollment, string, error) {
-		page, next, err := e.state.EnrollmentGroups(idScope, after, pageSize)
+		page, next, err := e.state.Entries(kind, idScope, after, pageSize)
 		found := make([]Enrollment, len(page))
-		for i, g := range page {
-			found[i] = Enrollment{ID: g.ID, Disabled: g.Disabled, ETag: g.ETag}
+		for i, en := range page {
+			found[i] = Enrollment{ID: en.ID, DeviceID: en.DeviceID, Disabled: en.Disabled, ETag: en.ETag}
 		}
 		return found, next, err
 	})

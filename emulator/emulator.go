@@ -24,6 +24,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/control"
 	"evenkeel/emulator/internal/entra"
@@ -107,7 +108,7 @@ func (e *Emulator) open() (err error) {
 	// First, for it locks the folder: nobody else makes keys there meanwhile.
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
-		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles,
+		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
 	})
 	if err != nil {
 		return err

@@ -127,8 +127,8 @@ func open(surface string, o Options, port int, remembered string) (net.Listener,
 	if port == 0 && o.Dir != "" {
 		for range portTries {
 			listener, err := listenOn(surface, o.Host, firstPort+rand.IntN(lastPort-firstPort), "")
-			if err == nil {
-				return listener, nil
+			if err == nil || isAddressMissing(err) {
+				return listener, err
 			}
 		}
 	}
@@ -142,7 +142,7 @@ func listenOn(surface, host string, port int, remembered string) (net.Listener, 
 		return nil, &PortTakenError{Surface: surface, Address: address, Remembered: remembered, Err: err}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("listen for %s: %w", surface, err)
+		return nil, fmt.Errorf("serve %s: %w", surface, ExplainListen(address, err))
 	}
 	return listener, nil
 }

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
@@ -239,7 +238,7 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 		l, err := net.Listen("tcp", at)
 		if err != nil {
 			closeAll(opened)
-			return nil, explainListen(at, err)
+			return nil, ExplainListen(at, err)
 		}
 		opened = append(opened, e.bound(l))
 	}
@@ -250,26 +249,13 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
 		// Whoever has the port: nothing here is missing without it.
-		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", explainListen(at, err))
+		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", ExplainListen(at, err))
 	} else {
 		amqp := e.bound(l)
 		opened = append(opened, amqp)
 		go e.watch("amqp", func() error { return e.broker.ServeAMQP(secure(amqp)) })
 	}
 	return opened, nil
-}
-
-// explainListen says what to do about the usual reasons.
-func explainListen(at string, err error) error {
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listen on %s: %w; on Linux allow it with sysctl net.ipv4.ip_unprivileged_port_start=443 or setcap cap_net_bind_service=+ep on the program", at, err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen on %s: %w; on macOS give the loopback interface that address first: ifconfig lo0 alias ADDRESS", at, err)
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another process has that port: %w", at, err)
-	}
-	return fmt.Errorf("listen on %s: %w", at, err)
 }
 
 // openNames serves what Options.Names asks for; e.mu is held. Nothing stays open after an error.

@@ -8,19 +8,19 @@ import (
 
 	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/dpsservice"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
+	"evenkeel/emulator/internal/routes"
 )
 
-// Domains of the data surface's hosts, as in Azure's public cloud.
+// Ends of the host names on the data surface.
 const (
-	hubDomain     = ".azure-devices.net"
-	serviceDomain = ".azure-devices-provisioning.net"
-	// globalHost is where devices of every provisioning service register.
-	globalHost = "global" + serviceDomain
+	hubDomain     = "." + domain.Hub
+	serviceDomain = "." + domain.Service
 )
 
 // armHandler serves Azure Resource Manager, and on the same port the endpoints that give its access tokens.
@@ -45,42 +45,47 @@ func (e *Emulator) armHandler() http.Handler {
 func (e *Emulator) dataHandler() http.Handler {
 	device := e.on(requestlog.DPSDevice, e.devices)
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
-		Bearer: func(_ context.Context, token string) error { return e.entra.Check("Bearer "+token, entra.DPSAudience) },
+		Bearer: func(_ context.Context, token string) error {
+			return e.entra.Check("Bearer "+token, domain.ServiceAudience)
+		},
 		Other:  e.addresses.Other,
 		Strict: e.options.RequireIfMatch,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
+	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host := e.addresses.Host(hostOf(r)); strings.HasSuffix(host, serviceDomain) {
+			r.Host = host
+		}
+		service.ServeHTTP(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := e.addresses.Host(hostOf(r))
 		switch {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name picks the service; connections are logged when they say it.
 			e.broker.ServeWebSocket(w, r)
-		case host == globalHost:
+		case host == domain.GlobalHost:
 			device.ServeHTTP(w, r)
 		case host == "localhost" || net.ParseIP(host) != nil || strings.HasSuffix(host, serviceDomain):
-			if devicePath(r.URL.Path) {
-				device.ServeHTTP(w, r)
-				return
-			}
-			if strings.HasSuffix(host, serviceDomain) {
-				r.Host = host
-			}
-			service.ServeHTTP(w, r)
+			paths.Find(r.Method, routes.Segments(r.URL.Path)).Serve.ServeHTTP(w, r)
 		case strings.HasSuffix(host, hubDomain):
 			r.Host = host
 			hub.ServeHTTP(w, r)
 		default:
-			http.Error(w, "The emulator serves hosts under "+hubDomain[1:]+" and "+serviceDomain[1:]+", and localhost.", http.StatusMisdirectedRequest)
+			http.Error(w, "The emulator serves hosts under "+domain.Hub+" and "+domain.Service+", and localhost.", http.StatusMisdirectedRequest)
 		}
 	})
 }
 
-// devicePath reports whether a path is of the device API, /{idScope}/registrations/{id}…; the service API has /registrations first.
-func devicePath(path string) bool {
-	scope, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	second, _, _ := strings.Cut(rest, "/")
-	return !strings.EqualFold(scope, "registrations") && strings.EqualFold(second, "registrations")
+// provisioningPaths tells the two APIs of the Device Provisioning Service apart, which share its hosts: the device API's paths
+// are /{idScope}/registrations/{id}…, the service API's begin with a word such as /registrations.
+func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler] {
+	paths := &routes.Table[http.Handler]{AnyCase: true}
+	paths.Add("/{idScope}/registrations", device)
+	paths.Add("/{idScope}/registrations/{rest...}", device)
+	paths.Add("/registrations/{rest...}", service)
+	paths.Add("/{rest...}", service)
+	return paths
 }
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
@@ -93,7 +98,7 @@ func (e *Emulator) openSurfaces() (err error) {
 	})
 	e.hubs = iothub.New(iothub.Options{
 		State: e.state, Recorder: e.log, Gate: e.gate, Log: e.options.Logger, Names: e.addresses,
-		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, entra.HubAudience) },
+		Bearer: func(token string) error { return e.entra.Check("Bearer "+token, domain.HubAudience) },
 	})
 	e.broker, err = broker.New(broker.Options{Fronts: []broker.Front{e.devices, e.hubs}, Log: e.options.Logger, ConnectTimeout: e.options.Bounds.Connect})
 	return err

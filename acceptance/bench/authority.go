@@ -88,7 +88,7 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 // enroll lets the devices of the authority in, by an enrollment group with its certificate.
 func (a authority) enroll(ctx context.Context, service *dpsservice.Client) error {
 	certificates := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
-	group := dpsservice.EnrollmentGroup{EnrollmentGroupID: certifiedGroup}
+	group := dpsservice.Enrollment{ID: certifiedGroup}
 	group.Attestation = &dpsservice.Attestation{Type: dpsservice.X509CertAttestation, X509: &dpsservice.X509Attestation{SigningCertificates: certificates}}
 	_, err := service.Groups().Put(ctx, certifiedGroup, group, "")
 	if err != nil {

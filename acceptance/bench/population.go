@@ -107,9 +107,9 @@ func residentOf(folder string) (float64, error) {
 // enrollMany makes enrollments with keys by bulk calls.
 func (f *fleet) enrollMany(ctx context.Context, count, parallel int) error {
 	return inParallel(count/dpsservice.BulkSize, parallel, func(call int) error {
-		entries := make([]dpsservice.IndividualEnrollment, dpsservice.BulkSize)
+		entries := make([]dpsservice.Enrollment, dpsservice.BulkSize)
 		for i := range entries {
-			entries[i].RegistrationID = fmt.Sprintf("bench-enrolled-%d", call*dpsservice.BulkSize+i)
+			entries[i].ID = fmt.Sprintf("bench-enrolled-%d", call*dpsservice.BulkSize+i)
 			entries[i].Attestation = &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{}}
 		}
 		result, err := f.service.Individuals().Bulk(ctx, dpsservice.BulkCreate, entries)

@@ -16,6 +16,18 @@ func TestTheStackThatPulumiIsToldIsFound(t *testing.T) {
 	}
 }
 
+func TestAnUpdateByAPlanIsFound(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"up --yes --plan p.json": true, "up --plan=p.json": true, "-s other up --plan p.json": true,
+		"up --yes": false, "preview --save-plan p.json": false, "preview --save-plan=p.json": false,
+	} {
+		if got := followsPlan(strings.Fields(line)); got != want {
+			t.Errorf("pulumi %s: got %v, want %v", line, got, want)
+		}
+	}
+}
+
 func TestCommandsOfPulumiThatOnlyReadAreToldFromThoseThatChange(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]bool{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,8 +18,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
+	"evenkeel/internal/azure/domain"
+	"evenkeel/emulator"
 	"evenkeel/internal/keel/background"
 	"evenkeel/internal/keel/environment"
 	"evenkeel/internal/keel/toolchain"
@@ -26,6 +30,8 @@ import (
 
 // examination is what the checks of doctor look at. They change nothing but a file that they remove again.
 type examination struct {
+	// host is the address that the emulator listens on; empty for its default.
+	host    string
 	folder  environment.Folder
 	options toolchain.Options
 	process background.Process
@@ -119,6 +125,9 @@ func (d *examination) backend(ctx context.Context) finding {
 	return ok("project %s, %d environments, %s", project, len(names), d.folder.Backend())
 }
 
+// othersCheckout is the advice of a check that finds files of another user.
+const othersCheckout = "run keel as that user, or in a checkout of your own"
+
 func (d *examination) passphrase(ctx context.Context) finding {
 	if d.remote != nil {
 		return d.remotePassphrase(ctx)
@@ -131,6 +140,8 @@ func (d *examination) passphrase(ctx context.Context) finding {
 	case errors.Is(err, fs.ErrNotExist):
 		return wrong(fmt.Errorf("%s is gone, and with it the key to the secrets of: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
 			"put it back, or begin anew: keel emulator stop, and remove .evenkeel")
+	case errors.Is(err, fs.ErrPermission) || err == nil && !isMine(info):
+		return wrong(fmt.Errorf("%s belongs to another user", d.folder.Passphrase()), othersCheckout)
 	case err != nil:
 		return wrong(fmt.Errorf("look at the passphrase: %w", err), "")
 	case info.Size() == 0:
@@ -158,8 +169,11 @@ func (d *examination) emulator(ctx context.Context) finding {
 
 // ports looks whether the emulator can have the ports that it remembers; when it runs, it has them.
 func (d *examination) ports(context.Context) finding {
-	if _, err := d.process.Find(); err == nil {
+	switch _, err := d.process.Find(); {
+	case err == nil:
 		return ok("the emulator has them")
+	case errors.Is(err, fs.ErrPermission):
+		return wrong(err, othersCheckout)
 	}
 	ports, err := d.remembered()
 	if err != nil {
@@ -169,12 +183,15 @@ func (d *examination) ports(context.Context) finding {
 		return absentYet("", "none are chosen yet")
 	}
 	for _, port := range ports {
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		listener, err := net.Listen("tcp", d.listenedOn(port))
 		if err == nil {
 			err = listener.Close()
 		}
 		if err == nil {
 			continue
+		}
+		if errors.Is(err, syscall.EADDRNOTAVAIL) {
+			return wrong(emulator.ExplainListen(d.listenedOn(port), err), "")
 		}
 		if holder := background.Holder(port); holder != "" {
 			err = fmt.Errorf("%w: held by %s", err, holder)
@@ -182,6 +199,11 @@ func (d *examination) ports(context.Context) finding {
 		return wrong(err, "stop that process, or choose new ports: keel emulator start --new-ports")
 	}
 	return ok("free, as the emulator left them")
+}
+
+// listenedOn is the address on which the emulator listens at a port.
+func (d *examination) listenedOn(port int) string {
+	return net.JoinHostPort(cmp.Or(d.host, emulator.DefaultHost), strconv.Itoa(port))
 }
 
 // remembered are the ports of the emulator's first start; none when there was no start.
@@ -255,7 +277,7 @@ func (d *examination) certificate(ctx context.Context) finding {
 	roots.AddCert(authority)
 	dialer := tls.Dialer{
 		NetDialer: &net.Dialer{Timeout: 5 * time.Second},
-		Config:    &tls.Config{RootCAs: roots, ServerName: "global.azure-devices-provisioning.net", MinVersion: tls.VersionTLS12, Time: d.now},
+		Config:    &tls.Config{RootCAs: roots, ServerName: domain.GlobalHost, MinVersion: tls.VersionTLS12, Time: d.now},
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/keel/environment"
 )
 
@@ -60,7 +61,7 @@ func (a *app) offerDevices() cobra.CompletionFunc {
 		client, controlErr := a.control(e.Folder)
 		if err == nil && controlErr == nil {
 			for _, hub := range summary.Hubs {
-				ids, _ := client.Devices(ctx, strings.ToLower(hub)+".azure-devices.net")
+				ids, _ := client.Devices(ctx, strings.ToLower(hub)+"."+domain.Hub)
 				for _, id := range ids {
 					found[id] = true
 				}

@@ -126,12 +126,12 @@ func (f *fleet) registerDeclared(
 
 // credentialOf returns how the device of an enrollment authenticates, or the reason why keel cannot do that for it.
 func (f *fleet) credentialOf(
-	ctx context.Context, client *dpsservice.Client, entry dpsservice.IndividualEnrollment,
+	ctx context.Context, client *dpsservice.Client, entry dpsservice.Enrollment,
 ) (credential dpsdevice.Credential, reason string, err error) {
 	if status := entry.ProvisioningStatus; status != nil && strings.EqualFold(*status, "disabled") {
 		return credential, skippedDisabled, nil
 	}
-	mechanism, err := client.Individuals().AttestationMechanism(ctx, entry.RegistrationID)
+	mechanism, err := client.Individuals().AttestationMechanism(ctx, entry.ID)
 	if err != nil {
 		return credential, "", fmt.Errorf("read its attestation: %w", err)
 	}
@@ -139,7 +139,7 @@ func (f *fleet) credentialOf(
 	case mechanism.SymmetricKey != nil:
 		return dpsdevice.SymmetricKey(mechanism.SymmetricKey.PrimaryKey), "", nil
 	case x509 != nil && x509.CAReferences != nil && f.stack.DeviceAuthority != "":
-		credential, err = f.credential(entry.RegistrationID)
+		credential, err = f.credential(entry.ID)
 		return credential, "", err
 	case x509 != nil:
 		return credential, skippedCertificate, nil

@@ -36,7 +36,7 @@ func enrolled(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer client.Close()
 	disabled := "disabled"
-	entry := dpsservice.IndividualEnrollment{RegistrationID: args[0]}
+	entry := dpsservice.Enrollment{ID: args[0]}
 	keys := &dpsservice.Attestation{
 		Type:         dpsservice.SymmetricKeyAttestation,
 		SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},

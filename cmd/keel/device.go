@@ -117,22 +117,22 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 		if err != nil {
 			return nil, fmt.Errorf("list enrollment groups: %w", err)
 		}
-		for r, err := range client.Registrations(ctx, group.EnrollmentGroupID, 0) {
+		for r, err := range client.Registrations(ctx, group.ID, 0) {
 			if err != nil {
-				return nil, fmt.Errorf("list the registrations of %q: %w", group.EnrollmentGroupID, err)
+				return nil, fmt.Errorf("list the registrations of %q: %w", group.ID, err)
 			}
-			found[strings.ToLower(r.RegistrationID)] = newState(r.RegistrationID, group.EnrollmentGroupID, r)
+			found[strings.ToLower(r.RegistrationID)] = newState(r.RegistrationID, group.ID, r)
 		}
 	}
 	for entry, err := range client.Individuals().Query(ctx, "SELECT *", 0) {
 		if err != nil {
 			return nil, fmt.Errorf("list enrollments: %w", err)
 		}
-		r, err := client.Registration(ctx, entry.RegistrationID)
+		r, err := client.Registration(ctx, entry.ID)
 		if err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
-			return nil, fmt.Errorf("look for the registration of %q: %w", entry.RegistrationID, err)
+			return nil, fmt.Errorf("look for the registration of %q: %w", entry.ID, err)
 		}
-		found[strings.ToLower(entry.RegistrationID)] = newState(entry.RegistrationID, individual, r)
+		found[strings.ToLower(entry.ID)] = newState(entry.ID, individual, r)
 	}
 	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
 }

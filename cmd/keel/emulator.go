@@ -174,8 +174,11 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 		if a.json {
 			err = errors.Join(err, a.printJSON(status{}))
 		}
-		if errors.Is(err, background.ErrStopped) {
+		switch {
+		case errors.Is(err, background.ErrStopped):
 			return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+		case errors.Is(err, fs.ErrPermission):
+			return err // with its hint; nobody knows whether it runs
 		}
 		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "look into %s, or: keel emulator stop", folder.Log())
 	}

@@ -49,6 +49,10 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	if err := a.warn(e); err != nil {
 		return err
 	}
+	if isPulumi(args[0]) && followsPlan(args[1:]) {
+		a.say("warning: if the update differs from its plan, pulumi prints the properties that differ, keys among them: " +
+			"keep its output out of logs")
+	}
 	if isPulumi(args[0]) && operates(args[1:]) {
 		if err := e.RefusePrivateKeys(); err != nil {
 			return err
@@ -129,6 +133,11 @@ func (a *app) gather(e *environment.Environment, command []string, run func() er
 // isPulumi reports whether a command means the pulumi of the environment.
 func isPulumi(name string) bool {
 	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
+}
+
+// followsPlan reports whether arguments of pulumi constrain an update to the plan of a preview.
+func followsPlan(args []string) bool {
+	return slices.ContainsFunc(args, func(arg string) bool { return arg == "--plan" || strings.HasPrefix(arg, "--plan=") })
 }
 
 // operates reports whether arguments of pulumi are an operation that the history of the stack keeps, with the configuration.

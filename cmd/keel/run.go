@@ -179,7 +179,8 @@ func listenPlugin(disk durable.Disk, file string, logger *slog.Logger) (net.List
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(emulator.DefaultHost, strconv.FormatUint(port, 10)))
 	if err != nil {
-		return nil, fmt.Errorf("listen for the local plugin: %w", err)
+		return nil, fmt.Errorf("serve the local plugin: %w", emulator.ExplainListen(
+			net.JoinHostPort(emulator.DefaultHost, strconv.FormatUint(port, 10)), err))
 	}
 	if port == 0 {
 		text := strconv.Itoa(listener.Addr().(*net.TCPAddr).Port) + "\n"

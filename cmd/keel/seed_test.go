@@ -125,12 +125,12 @@ func enroll(ctx context.Context, out outputs, ends environment.Endpoints) error 
 		return err
 	}
 	defer client.Close()
-	keys := dpsservice.Entry{Attestation: &dpsservice.Attestation{
+	attestation := &dpsservice.Attestation{
 		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: groupKey, SecondaryKey: groupKey},
-	}}
-	if _, err := client.Groups().Put(ctx, "devices", dpsservice.EnrollmentGroup{EnrollmentGroupID: "devices", Entry: keys}, ""); err != nil {
+	}
+	if _, err := client.Groups().Put(ctx, "devices", dpsservice.Enrollment{ID: "devices", Attestation: attestation}, ""); err != nil {
 		return err
 	}
-	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.IndividualEnrollment{RegistrationID: "device-1", Entry: keys}, "")
+	_, err = client.Individuals().Put(ctx, "device-1", dpsservice.Enrollment{ID: "device-1", Attestation: attestation}, "")
 	return err
 }

@@ -16,6 +16,7 @@ import (
 	"evenkeel/internal/azure/arm"
 	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/azure/login"
+	"evenkeel/internal/provider/entry"
 )
 
 // Retries of requests to Azure Resource Manager. A longer wait that it asks for is waited too, up to the last.
@@ -46,7 +47,7 @@ func (c *Config) service() (*dpsservice.Client, error) {
 		return nil, errors.New("the provider azure-dps is not configured: set connectionString, or host with policyName and key, or host alone to log in with Microsoft Entra ID")
 	}
 	options := dpsservice.Options{
-		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: text(c.Endpoint), RateLimit: defaultRateLimit,
+		Host: strings.ToLower(access.Host), PolicyName: access.PolicyName, Key: access.Key, Endpoint: entry.Text(c.Endpoint), RateLimit: defaultRateLimit,
 	}
 	if c.RateLimit != nil {
 		options.RateLimit = *c.RateLimit
@@ -110,7 +111,7 @@ func (c *Config) login(roots *x509.CertPool) (*login.Account, error) {
 
 // roots are the authorities of caFile; nil for the system's.
 func (c *Config) roots() (*x509.CertPool, error) {
-	file := text(c.CAFile)
+	file := entry.Text(c.CAFile)
 	if file == "" {
 		return nil, nil
 	}
@@ -120,7 +121,7 @@ func (c *Config) roots() (*x509.CertPool, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("the provider's caFile %s holds no PEM certificate", file)
+		return nil, fmt.Errorf("the provider's caFile %s contains no PEM certificate", file)
 	}
 	return roots, nil
 }

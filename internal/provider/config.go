@@ -15,6 +15,7 @@ import (
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/hublink"
 	"evenkeel/internal/azure/login"
+	"evenkeel/internal/provider/entry"
 )
 
 var (
@@ -70,9 +71,9 @@ func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if err != nil {
 		return infer.CheckResponse[*Config]{Inputs: config, Failures: failures}, err
 	}
-	cleanKey(&config.Key)
-	cleanKey(&config.ConnectionString)
-	return infer.CheckResponse[*Config]{Inputs: config, Failures: withFaults(failures, req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
+	entry.CleanKey(&config.Key)
+	entry.CleanKey(&config.ConnectionString)
+	return infer.CheckResponse[*Config]{Inputs: config, Failures: entry.WithFaults(failures, req.NewInputs, config.faults(variablesFrom(ctx)))}, nil
 }
 
 func (c *Config) faults(variables func(string) string) []enrollment.Fault {
@@ -87,7 +88,7 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 		}
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value != nil {
-				add(path, "the connection string holds it already: set one or the other")
+				add(path, "the connection string contains it: set one or the other")
 			}
 		}
 	} else if c.PolicyName != nil || c.Key != nil {
@@ -119,7 +120,7 @@ func (c *Config) access() (dpsservice.Access, error) {
 	if c.ConnectionString != nil {
 		return dpsservice.ParseConnectionString(*c.ConnectionString)
 	}
-	return dpsservice.Access{Host: text(c.Host), PolicyName: text(c.PolicyName), Key: text(c.Key)}, nil
+	return dpsservice.Access{Host: entry.Text(c.Host), PolicyName: entry.Text(c.PolicyName), Key: entry.Text(c.Key)}, nil
 }
 
 // host returns the service's host name in lower case, or "" when the configuration names none.
@@ -196,12 +197,4 @@ func hostOf(inputs property.Map) (host, path string) {
 		return strings.ToLower(value.AsString()), "host"
 	}
 	return "", "host"
-}
-
-// text returns what an optional string points to, or "".
-func text(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

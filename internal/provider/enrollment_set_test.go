@@ -297,7 +297,7 @@ func TestASetIsImported(t *testing.T) {
 			t.Errorf("up after the import of %s: got %v, want none", id, got)
 		}
 	}
-	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)", "b-*": "no enrollment has an id that begins so", "a-1,": "is empty", "a b": "holds ' '"} {
+	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)", "b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
 		missing := manage(t, server, "EnrollmentSet", "missing")
 		missing.id = emulatedHost + "/enrollments/" + id
 		if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), want) {

@@ -10,6 +10,7 @@ import (
 
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/login"
+	"evenkeel/internal/provider/entry"
 )
 
 // entraNames are the properties of Entra in the order of the schema's documentation.
@@ -56,7 +57,7 @@ func (e *Entra) Annotate(an infer.Annotator) {
 	an.Describe(&e.UseOIDC, "Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` "+
 		"with `oidcRequestToken`; or `ARM_USE_OIDC`.")
 	an.Describe(&e.OIDCToken, "The other issuer's token; or `ARM_OIDC_TOKEN`.")
-	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
+	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
 	an.Describe(&e.OIDCRequestURL, "Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
 	an.Describe(&e.OIDCRequestToken, "The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
 	an.Describe(&e.OIDCAudience, "The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.")
@@ -73,16 +74,14 @@ func (e *Entra) Annotate(an infer.Annotator) {
 // settings are those of the login, completed by environment variables.
 func (e *Entra) settings(variables func(string) string) login.Settings {
 	return login.Settings{
-		Environment: text(e.Environment), MetadataHost: text(e.MetadataHost), AuthorityHost: text(e.AuthorityHost),
-		TenantID: text(e.TenantID), ClientID: text(e.ClientID), SubscriptionID: text(e.SubscriptionID), AuxiliaryTenantIDs: e.AuxiliaryTenantIDs,
-		ClientSecret: text(e.ClientSecret), ClientCertificatePath: text(e.ClientCertificatePath), ClientCertificatePassword: text(e.ClientCertificatePassword),
-		UseOIDC: isOn(e.UseOIDC), OIDCToken: text(e.OIDCToken), OIDCTokenFilePath: text(e.OIDCTokenFilePath),
-		OIDCRequestURL: text(e.OIDCRequestURL), OIDCRequestToken: text(e.OIDCRequestToken), OIDCAudience: text(e.OIDCAudience),
-		UseMSI: isOn(e.UseMSI), UseAzureCLI: isOn(e.UseAzureCLI), UseDefault: isOn(e.UseDefault),
+		Environment: entry.Text(e.Environment), MetadataHost: entry.Text(e.MetadataHost), AuthorityHost: entry.Text(e.AuthorityHost),
+		TenantID: entry.Text(e.TenantID), ClientID: entry.Text(e.ClientID), SubscriptionID: entry.Text(e.SubscriptionID), AuxiliaryTenantIDs: e.AuxiliaryTenantIDs,
+		ClientSecret: entry.Text(e.ClientSecret), ClientCertificatePath: entry.Text(e.ClientCertificatePath), ClientCertificatePassword: entry.Text(e.ClientCertificatePassword),
+		UseOIDC: entry.IsOn(e.UseOIDC), OIDCToken: entry.Text(e.OIDCToken), OIDCTokenFilePath: entry.Text(e.OIDCTokenFilePath),
+		OIDCRequestURL: entry.Text(e.OIDCRequestURL), OIDCRequestToken: entry.Text(e.OIDCRequestToken), OIDCAudience: entry.Text(e.OIDCAudience),
+		UseMSI: entry.IsOn(e.UseMSI), UseAzureCLI: entry.IsOn(e.UseAzureCLI), UseDefault: entry.IsOn(e.UseDefault),
 	}.WithVariables(variables)
 }
-
-func isOn(b *bool) bool { return b != nil && *b }
 
 // methods are the ways to log in that the configuration chooses, by the property that chooses each.
 func (e *Entra) methods() []string {
@@ -91,8 +90,8 @@ func (e *Entra) methods() []string {
 		name string
 		on   bool
 	}{
-		{"clientSecret", e.ClientSecret != nil}, {"clientCertificatePath", e.ClientCertificatePath != nil}, {"useOidc", isOn(e.UseOIDC)},
-		{"useMsi", isOn(e.UseMSI)}, {"useAzureCli", isOn(e.UseAzureCLI)}, {"useDefaultAzureCredential", isOn(e.UseDefault)},
+		{"clientSecret", e.ClientSecret != nil}, {"clientCertificatePath", e.ClientCertificatePath != nil}, {"useOidc", entry.IsOn(e.UseOIDC)},
+		{"useMsi", entry.IsOn(e.UseMSI)}, {"useAzureCli", entry.IsOn(e.UseAzureCLI)}, {"useDefaultAzureCredential", entry.IsOn(e.UseDefault)},
 	} {
 		if way.on {
 			chosen = append(chosen, way.name)
@@ -121,10 +120,10 @@ func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 			}
 		}
 	}
-	if isOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
+	if entry.IsOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
 		add("useOidc", "it needs a token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
 	}
-	if err := login.CheckEnvironment(text(e.Environment)); err != nil {
+	if err := login.CheckEnvironment(entry.Text(e.Environment)); err != nil {
 		add("environment", err.Error())
 	}
 	if e.MetadataHost != nil && !hostPort.MatchString(*e.MetadataHost) {

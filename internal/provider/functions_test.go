@@ -106,8 +106,8 @@ func TestFunctionsFailWithTheReason(t *testing.T) {
 		inputs   object
 		want     string
 	}{
-		"no such enrollment":    {configured, "getIndividualEnrollment", object{"registrationId": "nobody"}, "holds none of that id"},
-		"no such group":         {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"}, "holds none of that id"},
+		"no such enrollment":    {configured, "getIndividualEnrollment", object{"registrationId": "nobody"}, "has no entry with this id"},
+		"no such group":         {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "nobody"}, "has no entry with this id"},
 		"a faulty id":           {configured, "getEnrollmentGroup", object{"enrollmentGroupId": "a/b"}, "enrollmentGroupId"},
 		"a faulty device":       {configured, "getRegistration", object{"registrationId": ""}, "is empty"},
 		"a faulty list":         {configured, "listRegistrations", object{"enrollmentGroupId": "a."}, "end it in"},

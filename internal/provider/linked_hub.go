@@ -14,6 +14,7 @@ import (
 	"evenkeel/internal/azure/arm"
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/hublink"
+	"evenkeel/internal/provider/entry"
 )
 
 var (
@@ -43,7 +44,7 @@ type LinkedHubArgs struct {
 // LinkedHubState is the state of a LinkedHub. The service tells no key, so the state's is the one that was sent last.
 type LinkedHubState struct {
 	LinkedHubArgs
-	Life
+	entry.Life
 }
 
 // Annotate describes the resource in the schema.
@@ -67,8 +68,8 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 }
 
 // claim names the link: a hub has one at a service.
-func (a LinkedHubArgs) claim() claimKey {
-	return claimOf(linksName, linkID(a.ProvisioningServiceID, a.HubHostName))
+func (a LinkedHubArgs) claim() entry.ClaimKey {
+	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, a.HubHostName))
 }
 
 // linksName stands where a collection does for entries.
@@ -90,7 +91,7 @@ func parseLinkID(id string) (service, host string, err error) {
 
 func (a LinkedHubArgs) link() hublink.Link {
 	return hublink.Link{
-		Host: a.HubHostName, PolicyName: a.PolicyName, Key: text(a.Key), Location: a.Location, Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
+		Host: a.HubHostName, PolicyName: a.PolicyName, Key: entry.Text(a.Key), Location: a.Location, Weight: a.AllocationWeight, Apply: a.ApplyAllocationPolicy,
 	}
 }
 
@@ -117,8 +118,8 @@ func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 // Create links the hub, or takes over an equal link, which only an interrupted creation or somebody with the same hub can have made.
 func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubArgs]) (infer.CreateResponse[LinkedHubState], error) {
 	args := req.Inputs
-	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args, Life{new(string)}}}
-	if args.Key == nil && !isPartlyUnknown(ctx) {
+	response := infer.CreateResponse[LinkedHubState]{ID: linkID(args.ProvisioningServiceID, args.HubHostName), Output: LinkedHubState{args, entry.Life{Instance: new(string)}}}
+	if args.Key == nil && !entry.IsPartlyUnknown(ctx) {
 		return response, args.failure("link", errors.New("a new link needs the property key"))
 	}
 	if req.DryRun {
@@ -128,8 +129,8 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	if err != nil {
 		return response, args.failure("link", err)
 	}
-	claims := claimsFrom(ctx)
-	done, err := claims.turn(ctx, args.claim())
+	claims := entry.ClaimsOf(ctx)
+	done, err := claims.Turn(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("link", err)
 	}
@@ -137,15 +138,15 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	sent, err := client.Create(ctx, args.ProvisioningServiceID, args.link())
 	var exists *hublink.ExistsError
 	if errors.As(err, &exists) {
-		urn := urnFrom(ctx)
+		urn := entry.URN(ctx)
 		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared. Nothing was changed. "+
 			"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 			"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
 			"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
 	}
-	if response.Output.Instance = newInstance(); err == nil || sent {
-		claims.hold(owner{string(urnFrom(ctx)), *response.Output.Instance}, args.claim())
+	if response.Output.Instance = entry.NewInstance(); err == nil || sent {
+		claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: *response.Output.Instance}, args.claim())
 	}
 	return response, args.outcome("link", sent, err)
 }
@@ -174,13 +175,13 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
-	claims := claimsFrom(ctx)
-	done, err := claims.turn(ctx, args.claim())
+	claims := entry.ClaimsOf(ctx)
+	done, err := claims.Turn(ctx, args.claim())
 	if err != nil {
 		return response, args.failure("change the link of", err)
 	}
 	defer done()
-	claims.hold(owner{string(urnFrom(ctx)), text(req.State.Instance)}, args.claim())
+	claims.Hold(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, args.claim())
 	sent, err := client.Update(ctx, args.ProvisioningServiceID, args.link())
 	return response, args.outcome("change the link of", sent, err)
 }
@@ -208,7 +209,7 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, 
 	response.ID = req.ID
 	life := req.State.Life
 	if req.State.ProvisioningServiceID == "" { // an import
-		life.Instance = newInstance()
+		life.Instance = entry.NewInstance()
 	}
 	response.Inputs, response.State = found.spelledAs(req.Inputs), LinkedHubState{found.spelledAs(req.State.LinkedHubArgs), life}
 	return response, nil
@@ -244,7 +245,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	if err != nil {
 		return infer.CheckResponse[LinkedHubArgs]{}, err
 	}
-	cleanKey(&args.Key)
+	entry.CleanKey(&args.Key)
 	faults := enrollment.CheckServiceID("provisioningServiceId", args.ProvisioningServiceID)
 	faults = append(faults, enrollment.CheckHost("hubHostName", args.HubHostName)...)
 	if args.Key != nil {
@@ -258,25 +259,25 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 		faults = append(faults, enrollment.CheckWeight("allocationWeight", *args.AllocationWeight)...)
 	}
 	if args.ProvisioningServiceID != "" && args.HubHostName != "" {
-		faults = append(faults, declareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, args.HubHostName))...)
+		faults = append(faults, entry.DeclareOne(ctx, "hubHostName", linksName, linkID(args.ProvisioningServiceID, args.HubHostName))...)
 	}
-	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: withFaults(failures, req.NewInputs, faults)}, nil
+	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs, faults)}, nil
 }
 
 // Delete removes this link and no other, unless another resource has it by now; one that is gone already is no error.
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
-	claims, key := claimsFrom(ctx), req.State.claim()
-	done, err := claims.turn(ctx, key)
+	claims, key := entry.ClaimsOf(ctx), req.State.claim()
+	done, err := claims.Turn(ctx, key)
 	if err != nil {
 		return response, req.State.failure("unlink", err)
 	}
 	defer done()
-	if rival := claims.rivalOf(owner{string(urnFrom(ctx)), text(req.State.Instance)}, key); rival != nil {
-		if !rival.holds {
-			return response, req.State.failure("unlink", errors.New(declaredInVain(rival.urn)))
+	if rival := claims.RivalOf(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, key); rival != nil {
+		if !rival.Holds {
+			return response, req.State.failure("unlink", errors.New(entry.DeclaredElsewhere(rival.URN)))
 		}
-		p.GetLogger(ctx).Infof("the link of hub %s is kept for %s", req.State.HubHostName, rival.urn)
+		p.GetLogger(ctx).Infof("the link of hub %s is kept for %s", req.State.HubHostName, rival.URN)
 		return response, nil
 	}
 	client, err := infer.GetConfig[*Config](ctx).linker(ctx)
@@ -324,14 +325,14 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 	response.HasChanges = len(response.DetailedDiff) > 0
 	// A replacement of the same link comes after the deletion, also one that the program asks for by replaceOnChanges.
 	if response.DeleteBeforeReplace = !isReplaced; !isReplaced {
-		claimsFrom(ctx).keep(owner{string(urnFrom(ctx)), text(req.State.Instance)}, slices.Values([]claimKey{known.claim()}))
+		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, slices.Values([]entry.ClaimKey{known.claim()}))
 	}
 	return response, nil
 }
 
 // oldKey is the key of the last operation's inputs; nil for none.
 func oldKey(ctx context.Context) *string {
-	value := oldInputs(ctx).Get("key")
+	value := entry.OldInputs(ctx).Get("key")
 	if !value.IsString() {
 		return nil
 	}

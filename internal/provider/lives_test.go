@@ -181,7 +181,7 @@ func (l *life) takeBack(before map[string]entry) {
 // refused fails the test unless the last operation failed for one of the reasons that there are.
 func (l *life) refused() {
 	l.t.Helper()
-	for _, reason := range []string{"exists already", "written again", "could not be created"} {
+	for _, reason := range []string{"exists already", "rewritten", "could not be created"} {
 		if strings.Contains(l.messages.String(), reason) {
 			return
 		}

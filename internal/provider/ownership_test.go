@@ -296,9 +296,9 @@ func TestADeletionThatNoClaimGuards(t *testing.T) {
 		"drifted": {func(t *testing.T, d declaredOnce, path string) {
 			d.service.edit(t, path, func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
 		}, false, ""},
-		"written again": {func(t *testing.T, d declaredOnce, path string) {
+		"rewritten": {func(t *testing.T, d declaredOnce, path string) {
 			d.service.edit(t, path, func(map[string]any) {})
-		}, true, "written again"},
+		}, true, "rewritten"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,6 +9,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/provider/entry"
 )
 
 // freeJSON are the properties whose parts the schema does not name.
@@ -19,12 +20,12 @@ var freeJSON = map[string]bool{"tags": true, "desiredProperties": true, "optiona
 func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
 	for name, value := range inputs.All {
 		for _, path := range privateKeys(name, name, value) {
-			if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return isWithin(path, f.Property) }) {
+			if !slices.ContainsFunc(failures, func(f p.CheckFailure) bool { return entry.IsWithin(path, f.Property) }) {
 				failures = append(
 					failures,
 					p.CheckFailure{
 						Property: path,
-						Reason:   "a private key is here: take it out, the state would keep it in plain text",
+						Reason:   "contains a private key: remove it, the state would keep it in plain text",
 					},
 				)
 			}
@@ -56,4 +57,23 @@ func privateKeys(path, name string, value property.Value) (paths []string) {
 		}
 	}
 	return paths
+}
+
+// hideSecrets respells the failures of properties that are or hold secrets, or an asset, whose text may hold keys: the engine puts the
+// whole value of a property into its message when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same,
+// and there is no such name.
+func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
+	failures = refusePrivateKeys(inputs, failures)
+	for i, failure := range failures {
+		value, named := inputs.GetOk(failure.Property)
+		if !named {
+			continue
+		}
+		whole := property.NewMap(map[string]property.Value{failure.Property: value})
+		if secretSettings[failure.Property] || value.IsAsset() || value.IsArchive() || len(privateKeys("", "", value)) > 0 ||
+			property.New(markSecrets(whole)).HasSecrets() {
+			failures[i].Property = fmt.Sprintf("[%q]", failure.Property)
+		}
+	}
+	return failures
 }

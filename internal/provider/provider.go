@@ -2,12 +2,13 @@ package provider
 
 import (
 	"context"
+	"evenkeel/internal/provider/entry"
+	"evenkeel/internal/provider/set"
 	"fmt"
 	"sync"
 
 	p "github.com/pulumi/pulumi-go-provider"
 	"github.com/pulumi/pulumi-go-provider/infer"
-	"github.com/pulumi/pulumi/sdk/v3/go/common/resource"
 	"github.com/pulumi/pulumi/sdk/v3/go/common/tokens"
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
@@ -41,9 +42,9 @@ func build() (p.Provider, error) {
 		WithModuleMap(map[tokens.ModuleName]tokens.ModuleName{"provider": "index"}).
 		WithConfig(infer.Config(&Config{})).
 		WithResources(
-			infer.Resource(IndividualEnrollment{}),
-			infer.Resource(EnrollmentGroup{}),
-			infer.Resource(EnrollmentSet{}),
+			infer.Resource(entry.IndividualEnrollment{}),
+			infer.Resource(entry.EnrollmentGroup{}),
+			infer.Resource(set.EnrollmentSet{}),
 			infer.Resource(SharedAccessKey{}),
 			infer.Resource(LinkedHub{}),
 		).
@@ -71,47 +72,38 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		response.Failures = hideSecrets(req.Inputs, response.Failures)
 		return response, err
 	}
-	claims := newClaims()
+	claims, manifests := entry.NewClaims(), &sync.Map{}
+	begin := func(ctx context.Context, o entry.Operation) context.Context {
+		o.Connect = connectionOf
+		return set.WithManifests(entry.Within(ctx, o), manifests)
+	}
 	adapted.Configure = func(ctx context.Context, req p.ConfigureRequest) error {
-		claims.reset()
+		claims.Reset()
 		return served.Configure(withVariables(ctx, variables), req)
 	}
 	adapted.GetSchema = withExamples(served.GetSchema)
-	manifests := &sync.Map{}
-	adapted.Invoke = invokeWithSecrets(served)
-	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
-		response, err := served.Check(withClaims(withManifests(withURN(ctx, req.Urn), manifests), claims), req)
-		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
-		response.Failures = hideSecrets(req.Inputs, response.Failures)
-		return response, err
-	}
+	adaptReading(&adapted, served, claims, begin)
 	adapted.Diff = func(ctx context.Context, req p.DiffRequest) (p.DiffResponse, error) {
-		ctx = withClaims(withOldInputs(withManifests(withURN(ctx, req.Urn), manifests), req.OldInputs), claims)
-		response, err := served.Diff(withUnknown(ctx, property.New(req.Inputs).HasComputed()), req)
+		response, err := served.Diff(begin(ctx, entry.Operation{
+			URN: req.Urn, OldInputs: req.OldInputs, Claims: claims, IsPartlyUnknown: property.New(req.Inputs).HasComputed(),
+		}), req)
 		if err == nil {
 			addUnknown(req, &response)
 		}
 		return response, err
 	}
 	adapted.Create = func(ctx context.Context, req p.CreateRequest) (p.CreateResponse, error) {
-		ctx = withClaims(withURN(ctx, req.Urn), claims)
-		response, err := served.Create(withUnknown(ctx, property.New(req.Properties).HasComputed()), req)
+		response, err := served.Create(begin(ctx, entry.Operation{
+			URN: req.Urn, Claims: claims, IsPartlyUnknown: property.New(req.Properties).HasComputed(),
+		}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Properties))
 		}
 		response.Properties = markSecrets(response.Properties)
 		return response, err
 	}
-	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
-		response, err := served.Read(withURN(ctx, req.Urn), req)
-		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
-			err = fmt.Errorf("import %s: there is no such resource; look at the id, and at what the provider is configured for", req.ID)
-		}
-		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
-		return response, err
-	}
 	adapted.Update = func(ctx context.Context, req p.UpdateRequest) (p.UpdateResponse, error) {
-		response, err := served.Update(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
+		response, err := served.Update(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
 		if req.DryRun {
 			response.Properties = markUnknown(restoreUnknown(response.Properties, req.Inputs))
 		}
@@ -119,32 +111,38 @@ func adapt(served p.Provider, variables func(string) string) p.Provider {
 		return response, err
 	}
 	adapted.Delete = func(ctx context.Context, req p.DeleteRequest) error {
-		return served.Delete(withClaims(withOldInputs(withURN(ctx, req.Urn), req.OldInputs), claims), req)
+		return served.Delete(begin(ctx, entry.Operation{URN: req.Urn, OldInputs: req.OldInputs, Claims: claims}), req)
 	}
 	return adapted
 }
 
-type urnKey struct{}
-
-func withURN(ctx context.Context, urn resource.URN) context.Context {
-	return context.WithValue(ctx, urnKey{}, urn)
+// adaptReading does so for the operations that change nothing: Invoke, Check and Read.
+func adaptReading(
+	adapted *p.Provider, served p.Provider, claims *entry.Claims, begin func(context.Context, entry.Operation) context.Context,
+) {
+	adapted.Invoke = func(ctx context.Context, req p.InvokeRequest) (p.InvokeResponse, error) {
+		response, err := served.Invoke(begin(ctx, entry.Operation{}), req)
+		response.Return = markSecrets(response.Return) // at any depth: infer marks those at its top alone
+		return response, err
+	}
+	adapted.Check = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
+		response, err := served.Check(begin(ctx, entry.Operation{URN: req.Urn, Claims: claims}), req)
+		response.Inputs = restoreUnknown(response.Inputs, req.Inputs)
+		response.Failures = hideSecrets(req.Inputs, response.Failures)
+		return response, err
+	}
+	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
+		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
+		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
+			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
+		}
+		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
+		return response, err
+	}
 }
 
-// urnFrom returns the URN of the resource whose operation this is.
-func urnFrom(ctx context.Context) resource.URN {
-	urn, _ := ctx.Value(urnKey{}).(resource.URN)
-	return urn
-}
-
-type oldInputsKey struct{}
-
-// withOldInputs lets Diff, Update and Delete see the inputs of the last operation, which infer does not pass on.
-func withOldInputs(ctx context.Context, old property.Map) context.Context {
-	return context.WithValue(ctx, oldInputsKey{}, old)
-}
-
-// oldInputs are the inputs of the last operation; empty when the engine sent none.
-func oldInputs(ctx context.Context) property.Map {
-	old, _ := ctx.Value(oldInputsKey{}).(property.Map)
-	return old
+// connectionOf returns the way to the configured service, for operations of enrollments.
+func connectionOf(ctx context.Context) entry.Connection {
+	c := infer.GetConfig[*Config](ctx)
+	return entry.Connection{Client: c.service, Host: c.host(), Advice: c.advice}
 }

@@ -9,6 +9,7 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/provider/entry"
 )
 
 // Registration is the record that the service keeps of a device's registration.
@@ -30,14 +31,14 @@ type Registration struct {
 // Annotate describes the type in the schema.
 func (r *Registration) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Registration")
-	an.Describe(r, "The record that the service keeps of a device's registration. What is absent, the service did not tell.")
+	an.Describe(r, "The record that the service keeps of a device's registration. A property is absent where the service did not return it.")
 	an.Describe(&r.RegistrationID, "Id under which the device registered.")
 	an.Describe(&r.Status, "`unassigned`, `assigning`, `assigned`, `failed` or `disabled`.")
 	an.Describe(&r.Substatus, "How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.")
 	an.Describe(&r.AssignedHub, "Host name of the hub that the device is assigned to.")
 	an.Describe(&r.DeviceID, "Id of the device at that hub.")
 	an.Describe(&r.ErrorCode, "The service's number of the failure, for the status `failed`.")
-	an.Describe(&r.ErrorMessage, "What the service says of the failure.")
+	an.Describe(&r.ErrorMessage, "The service's message for the failure.")
 	an.Describe(&r.Etag, "The service's tag of this version of the record.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the device first registered, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the record last changed, in UTC.")
@@ -90,15 +91,15 @@ func (a *GetRegistrationArgs) Annotate(an infer.Annotator) {
 
 // Annotate describes the answer in the schema.
 func (r *GetRegistrationResult) Annotate(an infer.Annotator) {
-	an.Describe(&r.Exists, "Whether there is a record: a device that has not registered yet has none, which is no error.")
-	an.Describe(&r.Registration, "The record; absent when there is none.")
+	an.Describe(&r.Exists, "Whether the record exists. A device that has not registered yet has none, which is not an error.")
+	an.Describe(&r.Registration, "The record; absent when it does not exist.")
 }
 
-// Invoke reads the record. Only the service's own word that there is none counts as absence.
+// Invoke reads the record. Only the service's own not-found answer counts as absence.
 func (GetRegistration) Invoke(ctx context.Context, req infer.FunctionRequest[GetRegistrationArgs]) (infer.FunctionResponse[GetRegistrationResult], error) {
 	var response infer.FunctionResponse[GetRegistrationResult]
 	id := req.Input.RegistrationID
-	if err := joined(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
+	if err := entry.JoinFaults(enrollment.CheckRegistrationID("registrationId", id)); err != nil {
 		return response, fmt.Errorf("read registration %q: %w", id, err)
 	}
 	config := infer.GetConfig[*Config](ctx)
@@ -135,7 +136,7 @@ type ListRegistrationsResult struct {
 func (f *ListRegistrations) Annotate(an infer.Annotator) {
 	an.SetToken("index", "listRegistrations")
 	an.Describe(f, "Lists the registration records of the devices of an enrollment group, all pages of them. The records outlive the group, "+
-		"so a group that is unknown has none rather than being an error.")
+		"so an unknown group has no records, which is not an error.")
 }
 
 // Annotate describes the inputs in the schema.
@@ -152,7 +153,7 @@ func (r *ListRegistrationsResult) Annotate(an infer.Annotator) {
 func (ListRegistrations) Invoke(ctx context.Context, req infer.FunctionRequest[ListRegistrationsArgs]) (infer.FunctionResponse[ListRegistrationsResult], error) {
 	response := infer.FunctionResponse[ListRegistrationsResult]{Output: ListRegistrationsResult{Registrations: []Registration{}}}
 	id := req.Input.EnrollmentGroupID
-	if err := joined(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
+	if err := entry.JoinFaults(enrollment.CheckGroupID("enrollmentGroupId", id)); err != nil {
 		return response, fmt.Errorf("list registrations of group %q: %w", id, err)
 	}
 	config := infer.GetConfig[*Config](ctx)

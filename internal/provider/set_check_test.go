@@ -151,7 +151,7 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 		}
 		service.remove(t, "/enrollments/device-00003")
 		set.refresh()
-		if got, want := set.messages(), "INFO enrollments: 1 no longer as declared (device-00003)"; len(got) == 0 || got[0] != want {
+		if got, want := set.messages(), "INFO enrollments: 1 differ from their declaration (device-00003)"; len(got) == 0 || got[0] != want {
 			t.Errorf("%s: refresh: got %q, want %q first", name, got, want)
 		}
 		set.delete()

@@ -45,14 +45,14 @@ type SharedAccessKeyState struct {
 // Annotate describes the resource in the schema.
 func (k *SharedAccessKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "SharedAccessKey")
-	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It asks no service: the keys live in the stack's state, "+
+	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It calls no service: the keys exist in the stack's state, "+
 		"as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *SharedAccessKeyArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.Rotation, "Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, "+
-		"a second one replaces it. To be done with a key that leaked, raise it twice, with an update after each.")
+		"a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.")
 }
 
 // Annotate describes the properties in the schema.
@@ -60,7 +60,7 @@ func (s *SharedAccessKeyState) Annotate(an infer.Annotator) {
 	an.Describe(&s.PrimaryKey, "The policy's primary key, base64.")
 	an.Describe(&s.SecondaryKey, "The policy's secondary key, base64.")
 	an.Describe(&s.ActiveKey, "The one of the two keys that clients should use now.")
-	an.Describe(&s.NextKey, "The key that comes in next, kept ready so that the preview of a rotation is fully known. Use it nowhere.")
+	an.Describe(&s.NextKey, "The key that the next rotation brings in, generated in advance so that the preview of a rotation is fully known. Do not use it.")
 }
 
 func (a SharedAccessKeyArgs) rotation() int {
@@ -135,7 +135,7 @@ func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedA
 // Read returns the state as it is: there is nothing else that holds the keys, and so nothing to import.
 func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState], error) {
 	if req.State.PrimaryKey == "" {
-		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it lives in its stack's state alone")
+		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it exists in its stack's state only")
 	}
 	return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState](req), nil
 }

@@ -30,6 +30,9 @@ var owned = []struct {
 	{module + "/internal/azure/arm", []string{"internal/keel/azurenative", "internal/azure/hublink", "internal/provider"}, "raw resources are the business of those who change what others own; the rest declares"},
 	{module + "/internal/azure/hublink", []string{"internal/provider"}, "only the resource LinkedHub changes single links"},
 	{module + "/internal/azure/login", []string{"internal/provider", "internal/keel/environment"}, "who speaks to Azure logs in; the local plugin is given its credentials"},
+	{module + "/emulator/internal/domain", []string{"emulator"}, "it is the emulator's side of the wire"},
+	{module + "/internal/authority", []string{"emulator/internal/localca", "emulator/internal/entra", "internal/fleet/deviceca"},
+		"those say whom to certify; the others load what they made"},
 	{module + "/internal/conformance", nil, "it is a suite of tests"},
 	{module + "/internal/await", nil, "it is for tests"},
 	{module + "/internal/azure/hub", []string{"cmd"}, "only keel looks after the devices of a hub"},
@@ -74,7 +77,7 @@ var banned = []struct {
 	tests  bool
 	reason string
 }{
-	{"emulator", []string{"github.com/pulumi", module + "/dpsservice", module + "/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false, "the emulator knows Azure, not its users"},
+	{"emulator", []string{module + "/internal/azure/domain", "github.com/pulumi", module + "/dpsservice", module + "/internal/provider", module + "/internal/program/topology", module + "/internal/keel/environment"}, false, "the emulator knows Azure, not its users"},
 	{"emulator/internal/dpswire", []string{module + "/emulator/internal/dpsservice", module + "/emulator/internal/registration", module + "/dpsservice"}, false, "what the two APIs share knows neither, and clients share nothing with it"},
 	{"emulator/internal/state", []string{"net/http", "github.com/mochi-mqtt", module + "/emulator/internal/arm", module + "/emulator/internal/broker"}, false, "the state speaks no protocol"},
 	{"internal/conformance", []string{module + "/emulator", module + "/dpsservice", module + "/internal/azure/hub", module + "/dpsdevice", module + "/internal/provider"}, true, "what it expects must not be what our own code says"},

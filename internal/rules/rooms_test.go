@@ -21,7 +21,7 @@ var rooms = map[string]struct {
 }
 
 // apart are the packages of internal outside the rooms: they know no room, and every room may import them but for tests.
-var apart = []string{"await", "conformance", "durable", "hint", "rules"}
+var apart = []string{"authority", "await", "conformance", "durable", "hint", "rules"}
 
 func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 	t.Parallel()
@@ -43,6 +43,34 @@ func TestRoomsImportOnlyWhatTheyMay(t *testing.T) {
 			}
 			t.Errorf("%s imports %s: %s", f.path, imported, rooms[room].reason)
 		}
+	}
+}
+
+// layers are the packages of the provider's room, the lowest first: each may import those before it. So an entry knows nothing of sets,
+// and neither knows how the provider is configured.
+var layers = []string{"internal/provider/entry", "internal/provider/set", "internal/provider"}
+
+func TestPackagesOfTheProviderImportOnlyLowerOnes(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, f := range files(t) {
+		layer := slices.Index(layers, f.dir)
+		if layer < 0 && under(f.dir, "internal/provider") && f.dir != "internal/provider/examples" {
+			t.Errorf("%s is in no layer of internal/provider: add its package to the list", f.path)
+		}
+		if layer < 0 || f.test {
+			continue
+		}
+		seen[f.dir] = true
+		for _, imported := range f.imports() {
+			path, isOwn := strings.CutPrefix(imported, module+"/")
+			if other := slices.Index(layers, path); isOwn && other >= layer {
+				t.Errorf("%s imports %s: arrows in internal/provider go from the provider to sets to entries", f.path, path)
+			}
+		}
+	}
+	if len(seen) != len(layers) {
+		t.Errorf("got files of %v, want of all of %v", seen, layers)
 	}
 }
 

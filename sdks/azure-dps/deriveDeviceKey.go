@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It asks no service.
+// Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It calls no service.
 //
 // ## Example Usage
 // ```go
@@ -40,7 +40,7 @@ func DeriveDeviceKey(ctx *pulumi.Context, args *DeriveDeviceKeyArgs, opts ...pul
 type DeriveDeviceKeyArgs struct {
 	// Primary or secondary key of the enrollment group, base64.
 	GroupKey string `pulumi:"groupKey"`
-	// Registration id of the device, in exactly the spelling that the device registers with.
+	// Registration id of the device, exactly as the device spells it when it registers.
 	RegistrationId string `pulumi:"registrationId"`
 }
 
@@ -61,7 +61,7 @@ func DeriveDeviceKeyOutput(ctx *pulumi.Context, args DeriveDeviceKeyOutputArgs, 
 type DeriveDeviceKeyOutputArgs struct {
 	// Primary or secondary key of the enrollment group, base64.
 	GroupKey pulumi.StringInput `pulumi:"groupKey"`
-	// Registration id of the device, in exactly the spelling that the device registers with.
+	// Registration id of the device, exactly as the device spells it when it registers.
 	RegistrationId pulumi.StringInput `pulumi:"registrationId"`
 }
 

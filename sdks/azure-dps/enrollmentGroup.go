@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Lets every device register that proves to belong to the group, by a key derived from the group's or by a certificate that the group's signed.
+// Allows every device to register that proves its membership in the group: by a key derived from the group's key, or by a certificate that the group's certificate signed.
 //
 // Import it by `{service host}/enrollmentGroups/{enrollmentGroupId}`.
 //
@@ -39,9 +39,9 @@ import (
 type EnrollmentGroup struct {
 	pulumi.CustomResourceState
 
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrOutput `pulumi:"allocationPolicy"`
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrOutput `pulumi:"capabilities"`
@@ -49,15 +49,15 @@ type EnrollmentGroup struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringOutput `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 	Etag pulumi.StringOutput `pulumi:"etag"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
-	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
@@ -65,17 +65,17 @@ type EnrollmentGroup struct {
 	IotHubs pulumi.StringArrayOutput `pulumi:"iotHubs"`
 	// When the enrollment was last changed, in UTC.
 	LastUpdatedDateTimeUtc pulumi.StringOutput `pulumi:"lastUpdatedDateTimeUtc"`
-	// The primary certificate that the service holds.
+	// The primary certificate that the service has.
 	PrimaryCertificate CertificateInfoPtrOutput `pulumi:"primaryCertificate"`
-	// The primary symmetric key in force, given or made.
+	// The primary symmetric key in use, given or generated.
 	PrimaryKey pulumi.StringPtrOutput `pulumi:"primaryKey"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrOutput `pulumi:"provisioningStatus"`
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrOutput `pulumi:"reprovisionPolicy"`
-	// The secondary certificate that the service holds.
+	// The secondary certificate that the service has.
 	SecondaryCertificate CertificateInfoPtrOutput `pulumi:"secondaryCertificate"`
-	// The secondary symmetric key in force, given or made.
+	// The secondary symmetric key in use, given or generated.
 	SecondaryKey pulumi.StringPtrOutput `pulumi:"secondaryKey"`
 	// Host name of the provisioning service that holds the enrollment.
 	ServiceHost pulumi.StringOutput `pulumi:"serviceHost"`
@@ -133,19 +133,19 @@ func (EnrollmentGroupState) ElementType() reflect.Type {
 }
 
 type enrollmentGroupArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
@@ -153,25 +153,25 @@ type enrollmentGroupArgs struct {
 	IotHubs []string `pulumi:"iotHubs"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
 }
 
 // The set of arguments for constructing a EnrollmentGroup resource.
 type EnrollmentGroupArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrInput
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrInput
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringInput
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput
@@ -179,7 +179,7 @@ type EnrollmentGroupArgs struct {
 	IotHubs pulumi.StringArrayInput
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrInput
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrInput
 }
 
@@ -270,12 +270,12 @@ func (o EnrollmentGroupOutput) ToEnrollmentGroupOutputWithContext(ctx context.Co
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o EnrollmentGroupOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) AllocationPolicyPtrOutput { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
-// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 func (o EnrollmentGroupOutput) Attestation() AttestationPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) AttestationPtrOutput { return v.Attestation }).(AttestationPtrOutput)
 }
@@ -295,7 +295,7 @@ func (o EnrollmentGroupOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o EnrollmentGroupOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -305,17 +305,17 @@ func (o EnrollmentGroupOutput) EnrollmentGroupId() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 func (o EnrollmentGroupOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
 
-// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 func (o EnrollmentGroupOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) InitialTwinPtrOutput { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
 
-// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 func (o EnrollmentGroupOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
@@ -335,12 +335,12 @@ func (o EnrollmentGroupOutput) LastUpdatedDateTimeUtc() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.LastUpdatedDateTimeUtc }).(pulumi.StringOutput)
 }
 
-// The primary certificate that the service holds.
+// The primary certificate that the service has.
 func (o EnrollmentGroupOutput) PrimaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CertificateInfoPtrOutput { return v.PrimaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The primary symmetric key in force, given or made.
+// The primary symmetric key in use, given or generated.
 func (o EnrollmentGroupOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
@@ -350,17 +350,17 @@ func (o EnrollmentGroupOutput) ProvisioningStatus() ProvisioningStatusPtrOutput 
 	return o.ApplyT(func(v *EnrollmentGroup) ProvisioningStatusPtrOutput { return v.ProvisioningStatus }).(ProvisioningStatusPtrOutput)
 }
 
-// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 func (o EnrollmentGroupOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) ReprovisionPolicyPtrOutput { return v.ReprovisionPolicy }).(ReprovisionPolicyPtrOutput)
 }
 
-// The secondary certificate that the service holds.
+// The secondary certificate that the service has.
 func (o EnrollmentGroupOutput) SecondaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CertificateInfoPtrOutput { return v.SecondaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The secondary symmetric key in force, given or made.
+// The secondary symmetric key in use, given or generated.
 func (o EnrollmentGroupOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }

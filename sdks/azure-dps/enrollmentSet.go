@@ -35,21 +35,21 @@ import (
 type EnrollmentSet struct {
 	pulumi.CustomResourceState
 
-	// Settings of every enrollment that does not say otherwise.
+	// Settings of every enrollment whose item does not set them.
 	Defaults EnrollmentSetDefaultsPtrOutput `pulumi:"defaults"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.
 	Devices pulumi.StringMapOutput `pulumi:"devices"`
-	// The key of those digests. It opens nothing.
+	// The key of those digests. It gives no access to anything.
 	DigestKey pulumi.StringOutput `pulumi:"digestKey"`
-	// For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
+	// For each enrollment that a refresh found changed or deleted, its value in `devices` when it was last declared. An update clears it.
 	Drifted pulumi.StringMapOutput `pulumi:"drifted"`
-	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix pulumi.StringPtrOutput `pulumi:"idPrefix"`
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayOutput `pulumi:"items"`
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchiveOutput `pulumi:"manifest"`
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText pulumi.StringPtrOutput `pulumi:"manifestText"`
@@ -105,15 +105,15 @@ func (EnrollmentSetState) ElementType() reflect.Type {
 }
 
 type enrollmentSetArgs struct {
-	// Settings of every enrollment that does not say otherwise.
+	// Settings of every enrollment whose item does not set them.
 	Defaults *EnrollmentSetDefaults `pulumi:"defaults"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
-	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix *string `pulumi:"idPrefix"`
 	// The enrollments. Instead of a manifest.
 	Items []EnrollmentSetItem `pulumi:"items"`
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchive `pulumi:"manifest"`
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText *string `pulumi:"manifestText"`
@@ -121,15 +121,15 @@ type enrollmentSetArgs struct {
 
 // The set of arguments for constructing a EnrollmentSet resource.
 type EnrollmentSetArgs struct {
-	// Settings of every enrollment that does not say otherwise.
+	// Settings of every enrollment whose item does not set them.
 	Defaults EnrollmentSetDefaultsPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
-	// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix pulumi.StringPtrInput
 	// The enrollments. Instead of a manifest.
 	Items EnrollmentSetItemArrayInput
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchiveInput
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText pulumi.StringPtrInput
@@ -222,12 +222,12 @@ func (o EnrollmentSetOutput) ToEnrollmentSetOutputWithContext(ctx context.Contex
 	return o
 }
 
-// Settings of every enrollment that does not say otherwise.
+// Settings of every enrollment whose item does not set them.
 func (o EnrollmentSetOutput) Defaults() EnrollmentSetDefaultsPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetDefaultsPtrOutput { return v.Defaults }).(EnrollmentSetDefaultsPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o EnrollmentSetOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -237,17 +237,17 @@ func (o EnrollmentSetOutput) Devices() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringMapOutput { return v.Devices }).(pulumi.StringMapOutput)
 }
 
-// The key of those digests. It opens nothing.
+// The key of those digests. It gives no access to anything.
 func (o EnrollmentSetOutput) DigestKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringOutput { return v.DigestKey }).(pulumi.StringOutput)
 }
 
-// For each enrollment that a refresh found changed or gone, what `devices` held of it when it was last declared. An update empties it.
+// For each enrollment that a refresh found changed or deleted, its value in `devices` when it was last declared. An update clears it.
 func (o EnrollmentSetOutput) Drifted() pulumi.StringMapOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringMapOutput { return v.Drifted }).(pulumi.StringMapOutput)
 }
 
-// What stands before the registration id of every item, such as the name of a stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, and its certificate is made out to it. Another prefix removes every enrollment and makes it anew.
+// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 func (o EnrollmentSetOutput) IdPrefix() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringPtrOutput { return v.IdPrefix }).(pulumi.StringPtrOutput)
 }
@@ -257,7 +257,7 @@ func (o EnrollmentSetOutput) Items() EnrollmentSetItemArrayOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetItemArrayOutput { return v.Items }).(EnrollmentSetItemArrayOutput)
 }
 
-// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash alone, so it has to be a file, not text or a remote address.
+// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
 func (o EnrollmentSetOutput) Manifest() pulumi.AssetOrArchiveOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.AssetOrArchiveOutput { return v.Manifest }).(pulumi.AssetOrArchiveOutput)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are told by their thumbprints. It fails when there is none.
+// Reads an individual enrollment, with its keys, from the configured provisioning service. Certificates are returned as their thumbprints. It fails when the entry does not exist.
 //
 // ## Example Usage
 // ```go
@@ -43,9 +43,9 @@ type LookupIndividualEnrollmentArgs struct {
 }
 
 type LookupIndividualEnrollmentResult struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
@@ -53,15 +53,15 @@ type LookupIndividualEnrollmentResult struct {
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 	Etag string `pulumi:"etag"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
-	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance *string `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
@@ -71,19 +71,19 @@ type LookupIndividualEnrollmentResult struct {
 	LastUpdatedDateTimeUtc string `pulumi:"lastUpdatedDateTimeUtc"`
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
-	// The primary certificate that the service holds.
+	// The primary certificate that the service has.
 	PrimaryCertificate *CertificateInfo `pulumi:"primaryCertificate"`
-	// The primary symmetric key in force, given or made.
+	// The primary symmetric key in use, given or generated.
 	PrimaryKey *string `pulumi:"primaryKey"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
 	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId string `pulumi:"registrationId"`
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
-	// The secondary certificate that the service holds.
+	// The secondary certificate that the service has.
 	SecondaryCertificate *CertificateInfo `pulumi:"secondaryCertificate"`
-	// The secondary symmetric key in force, given or made.
+	// The secondary symmetric key in use, given or generated.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 	// Host name of the provisioning service that holds the enrollment.
 	ServiceHost string `pulumi:"serviceHost"`
@@ -121,12 +121,12 @@ func (o LookupIndividualEnrollmentResultOutput) ToLookupIndividualEnrollmentResu
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o LookupIndividualEnrollmentResultOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
-// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 func (o LookupIndividualEnrollmentResultOutput) Attestation() AttestationPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *Attestation { return v.Attestation }).(AttestationPtrOutput)
 }
@@ -146,7 +146,7 @@ func (o LookupIndividualEnrollmentResultOutput) CustomAllocation() CustomAllocat
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o LookupIndividualEnrollmentResultOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -156,17 +156,17 @@ func (o LookupIndividualEnrollmentResultOutput) DeviceId() pulumi.StringPtrOutpu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 func (o LookupIndividualEnrollmentResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.Etag }).(pulumi.StringOutput)
 }
 
-// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 func (o LookupIndividualEnrollmentResultOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
 
-// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 func (o LookupIndividualEnrollmentResultOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.Instance }).(pulumi.StringPtrOutput)
 }
@@ -191,12 +191,12 @@ func (o LookupIndividualEnrollmentResultOutput) OptionalDeviceInformation() pulu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) map[string]interface{} { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
 }
 
-// The primary certificate that the service holds.
+// The primary certificate that the service has.
 func (o LookupIndividualEnrollmentResultOutput) PrimaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *CertificateInfo { return v.PrimaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The primary symmetric key in force, given or made.
+// The primary symmetric key in use, given or generated.
 func (o LookupIndividualEnrollmentResultOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
@@ -211,17 +211,17 @@ func (o LookupIndividualEnrollmentResultOutput) RegistrationId() pulumi.StringOu
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) string { return v.RegistrationId }).(pulumi.StringOutput)
 }
 
-// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 func (o LookupIndividualEnrollmentResultOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *ReprovisionPolicy { return v.ReprovisionPolicy }).(ReprovisionPolicyPtrOutput)
 }
 
-// The secondary certificate that the service holds.
+// The secondary certificate that the service has.
 func (o LookupIndividualEnrollmentResultOutput) SecondaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *CertificateInfo { return v.SecondaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The secondary symmetric key in force, given or made.
+// The secondary symmetric key in use, given or generated.
 func (o LookupIndividualEnrollmentResultOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupIndividualEnrollmentResult) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }

@@ -15,7 +15,7 @@ import (
 //
 // ## Example Usage
 // ```go
-// // GetRegistration tells which hub a device was assigned to, once it has registered.
+// // GetRegistration returns which hub a device was assigned to, once it has registered.
 //
 //	func GetRegistration(ctx *pulumi.Context) error {
 //		press, err := azuredps.GetRegistration(ctx, &azuredps.GetRegistrationArgs{RegistrationId: "press-7"})
@@ -45,9 +45,9 @@ type GetRegistrationArgs struct {
 }
 
 type GetRegistrationResult struct {
-	// Whether there is a record: a device that has not registered yet has none, which is no error.
+	// Whether the record exists. A device that has not registered yet has none, which is not an error.
 	Exists bool `pulumi:"exists"`
-	// The record; absent when there is none.
+	// The record; absent when it does not exist.
 	Registration *Registration `pulumi:"registration"`
 }
 
@@ -83,12 +83,12 @@ func (o GetRegistrationResultOutput) ToGetRegistrationResultOutputWithContext(ct
 	return o
 }
 
-// Whether there is a record: a device that has not registered yet has none, which is no error.
+// Whether the record exists. A device that has not registered yet has none, which is not an error.
 func (o GetRegistrationResultOutput) Exists() pulumi.BoolOutput {
 	return o.ApplyT(func(v GetRegistrationResult) bool { return v.Exists }).(pulumi.BoolOutput)
 }
 
-// The record; absent when there is none.
+// The record; absent when it does not exist.
 func (o GetRegistrationResultOutput) Registration() RegistrationPtrOutput {
 	return o.ApplyT(func(v GetRegistrationResult) *Registration { return v.Registration }).(RegistrationPtrOutput)
 }

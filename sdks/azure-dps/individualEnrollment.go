@@ -12,7 +12,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Lets one device register with the provisioning service.
+// Allows one device to register with the provisioning service.
 //
 // Import it by `{service host}/enrollments/{registrationId}`.
 //
@@ -41,9 +41,9 @@ import (
 type IndividualEnrollment struct {
 	pulumi.CustomResourceState
 
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrOutput `pulumi:"allocationPolicy"`
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrOutput `pulumi:"capabilities"`
@@ -51,15 +51,15 @@ type IndividualEnrollment struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 	Etag pulumi.StringOutput `pulumi:"etag"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
-	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
@@ -69,19 +69,19 @@ type IndividualEnrollment struct {
 	LastUpdatedDateTimeUtc pulumi.StringOutput `pulumi:"lastUpdatedDateTimeUtc"`
 	// Information about the device, any JSON object, for people and tools: the service does not use it.
 	OptionalDeviceInformation pulumi.MapOutput `pulumi:"optionalDeviceInformation"`
-	// The primary certificate that the service holds.
+	// The primary certificate that the service has.
 	PrimaryCertificate CertificateInfoPtrOutput `pulumi:"primaryCertificate"`
-	// The primary symmetric key in force, given or made.
+	// The primary symmetric key in use, given or generated.
 	PrimaryKey pulumi.StringPtrOutput `pulumi:"primaryKey"`
 	// Whether devices may register: `enabled` (the default) or `disabled`.
 	ProvisioningStatus ProvisioningStatusPtrOutput `pulumi:"provisioningStatus"`
 	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId pulumi.StringOutput `pulumi:"registrationId"`
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrOutput `pulumi:"reprovisionPolicy"`
-	// The secondary certificate that the service holds.
+	// The secondary certificate that the service has.
 	SecondaryCertificate CertificateInfoPtrOutput `pulumi:"secondaryCertificate"`
-	// The secondary symmetric key in force, given or made.
+	// The secondary symmetric key in use, given or generated.
 	SecondaryKey pulumi.StringPtrOutput `pulumi:"secondaryKey"`
 	// Host name of the provisioning service that holds the enrollment.
 	ServiceHost pulumi.StringOutput `pulumi:"serviceHost"`
@@ -139,19 +139,19 @@ func (IndividualEnrollmentState) ElementType() reflect.Type {
 }
 
 type individualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
@@ -163,25 +163,25 @@ type individualEnrollmentArgs struct {
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
 	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId string `pulumi:"registrationId"`
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy *ReprovisionPolicy `pulumi:"reprovisionPolicy"`
 }
 
 // The set of arguments for constructing a IndividualEnrollment resource.
 type IndividualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrInput
-	// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrInput
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrInput
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput
@@ -193,7 +193,7 @@ type IndividualEnrollmentArgs struct {
 	ProvisioningStatus ProvisioningStatusPtrInput
 	// Id under which the device registers: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the enrollment.
 	RegistrationId pulumi.StringInput
-	// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+	// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 	ReprovisionPolicy ReprovisionPolicyPtrInput
 }
 
@@ -284,12 +284,12 @@ func (o IndividualEnrollmentOutput) ToIndividualEnrollmentOutputWithContext(ctx 
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy holds; it has to be given where `iotHubs` is.
+// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o IndividualEnrollmentOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) AllocationPolicyPtrOutput { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
-// How devices prove who they are. Left out, the provider makes a pair of symmetric keys. Another kind of attestation replaces the enrollment.
+// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 func (o IndividualEnrollmentOutput) Attestation() AttestationPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) AttestationPtrOutput { return v.Attestation }).(AttestationPtrOutput)
 }
@@ -309,7 +309,7 @@ func (o IndividualEnrollmentOutput) CustomAllocation() CustomAllocationPtrOutput
 	return o.ApplyT(func(v *IndividualEnrollment) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, so that they are unknown to the service; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
 func (o IndividualEnrollmentOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -319,17 +319,17 @@ func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that nobody's change is overwritten unseen. `?` while nobody knows whether the enrollment was made.
+// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
 func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
 
-// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 func (o IndividualEnrollmentOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) InitialTwinPtrOutput { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
 
-// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 func (o IndividualEnrollmentOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
@@ -354,12 +354,12 @@ func (o IndividualEnrollmentOutput) OptionalDeviceInformation() pulumi.MapOutput
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.MapOutput { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
 }
 
-// The primary certificate that the service holds.
+// The primary certificate that the service has.
 func (o IndividualEnrollmentOutput) PrimaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) CertificateInfoPtrOutput { return v.PrimaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The primary symmetric key in force, given or made.
+// The primary symmetric key in use, given or generated.
 func (o IndividualEnrollmentOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
@@ -374,17 +374,17 @@ func (o IndividualEnrollmentOutput) RegistrationId() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.RegistrationId }).(pulumi.StringOutput)
 }
 
-// What happens when a device registers again. Left out, the service evaluates the allocation anew and migrates the device's data.
+// What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.
 func (o IndividualEnrollmentOutput) ReprovisionPolicy() ReprovisionPolicyPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) ReprovisionPolicyPtrOutput { return v.ReprovisionPolicy }).(ReprovisionPolicyPtrOutput)
 }
 
-// The secondary certificate that the service holds.
+// The secondary certificate that the service has.
 func (o IndividualEnrollmentOutput) SecondaryCertificate() CertificateInfoPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) CertificateInfoPtrOutput { return v.SecondaryCertificate }).(CertificateInfoPtrOutput)
 }
 
-// The secondary symmetric key in force, given or made.
+// The secondary symmetric key in use, given or generated.
 func (o IndividualEnrollmentOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }

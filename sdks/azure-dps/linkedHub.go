@@ -47,7 +47,7 @@ type LinkedHub struct {
 	ApplyAllocationPolicy pulumi.BoolPtrOutput `pulumi:"applyAllocationPolicy"`
 	// Host name of the hub, `{name}.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringOutput `pulumi:"hubHostName"`
-	// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
 	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
@@ -259,7 +259,7 @@ func (o LinkedHubOutput) HubHostName() pulumi.StringOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringOutput { return v.HubHostName }).(pulumi.StringOutput)
 }
 
-// Tells this resource from the one that it replaced, which has the same name and may have the same id. It means nothing to the service; resources of older versions have none.
+// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 func (o LinkedHubOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }

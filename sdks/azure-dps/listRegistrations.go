@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Lists the registration records of the devices of an enrollment group, all pages of them. The records outlive the group, so a group that is unknown has none rather than being an error.
+// Lists the registration records of the devices of an enrollment group, all pages of them. The records outlive the group, so an unknown group has no records, which is not an error.
 //
 // ## Example Usage
 // ```go

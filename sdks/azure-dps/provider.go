@@ -46,7 +46,7 @@ type Provider struct {
 	OidcRequestUrl pulumi.StringPtrOutput `pulumi:"oidcRequestUrl"`
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrOutput `pulumi:"oidcToken"`
-	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrOutput `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrOutput `pulumi:"policyName"`
@@ -134,7 +134,7 @@ type providerArgs struct {
 	OidcRequestUrl *string `pulumi:"oidcRequestUrl"`
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken *string `pulumi:"oidcToken"`
-	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath *string `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName *string `pulumi:"policyName"`
@@ -190,7 +190,7 @@ type ProviderArgs struct {
 	OidcRequestUrl pulumi.StringPtrInput
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrInput
-	// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrInput
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrInput
@@ -327,7 +327,7 @@ func (o ProviderOutput) OidcToken() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcToken }).(pulumi.StringPtrOutput)
 }
 
-// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func (o ProviderOutput) OidcTokenFilePath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcTokenFilePath }).(pulumi.StringPtrOutput)
 }

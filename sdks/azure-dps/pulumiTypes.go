@@ -13,7 +13,7 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
-// How devices prove who they are. Set one member at most; without one, the provider makes a pair of symmetric keys.
+// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
 type Attestation struct {
 	// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
 	SymmetricKey *SymmetricKey `pulumi:"symmetricKey"`
@@ -34,7 +34,7 @@ type AttestationInput interface {
 	ToAttestationOutputWithContext(context.Context) AttestationOutput
 }
 
-// How devices prove who they are. Set one member at most; without one, the provider makes a pair of symmetric keys.
+// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
 type AttestationArgs struct {
 	// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
 	SymmetricKey SymmetricKeyPtrInput `pulumi:"symmetricKey"`
@@ -97,7 +97,7 @@ func (i *attestationPtrType) ToAttestationPtrOutputWithContext(ctx context.Conte
 	return pulumi.ToOutputWithContext(ctx, i).(AttestationPtrOutput)
 }
 
-// How devices prove who they are. Set one member at most; without one, the provider makes a pair of symmetric keys.
+// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
 type AttestationOutput struct{ *pulumi.OutputState }
 
 func (AttestationOutput) ElementType() reflect.Type {
@@ -490,7 +490,7 @@ func (o CapabilitiesPtrOutput) IotEdge() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// What the service tells of a certificate that it holds.
+// What the service returns of a certificate that it has.
 type CertificateInfo struct {
 	// Issuer of the certificate.
 	IssuerName string `pulumi:"issuerName"`
@@ -508,7 +508,7 @@ type CertificateInfo struct {
 	SubjectName string `pulumi:"subjectName"`
 }
 
-// What the service tells of a certificate that it holds.
+// What the service returns of a certificate that it has.
 type CertificateInfoOutput struct{ *pulumi.OutputState }
 
 func (CertificateInfoOutput) ElementType() reflect.Type {
@@ -815,7 +815,7 @@ func (o CertificatePairPtrOutput) Secondary() pulumi.StringPtrOutput {
 type CustomAllocation struct {
 	// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
 	ApiVersion string `pulumi:"apiVersion"`
-	// HTTPS address of the webhook. The service never returns its query string (where a function's key stands), so a change of it made elsewhere is invisible to refresh.
+	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
 	WebhookUrl string `pulumi:"webhookUrl"`
 }
 
@@ -834,7 +834,7 @@ type CustomAllocationInput interface {
 type CustomAllocationArgs struct {
 	// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
 	ApiVersion pulumi.StringInput `pulumi:"apiVersion"`
-	// HTTPS address of the webhook. The service never returns its query string (where a function's key stands), so a change of it made elsewhere is invisible to refresh.
+	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
 	WebhookUrl pulumi.StringInput `pulumi:"webhookUrl"`
 }
 
@@ -921,7 +921,7 @@ func (o CustomAllocationOutput) ApiVersion() pulumi.StringOutput {
 	return o.ApplyT(func(v CustomAllocation) string { return v.ApiVersion }).(pulumi.StringOutput)
 }
 
-// HTTPS address of the webhook. The service never returns its query string (where a function's key stands), so a change of it made elsewhere is invisible to refresh.
+// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
 func (o CustomAllocationOutput) WebhookUrl() pulumi.StringOutput {
 	return o.ApplyT(func(v CustomAllocation) string { return v.WebhookUrl }).(pulumi.StringOutput)
 }
@@ -960,7 +960,7 @@ func (o CustomAllocationPtrOutput) ApiVersion() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// HTTPS address of the webhook. The service never returns its query string (where a function's key stands), so a change of it made elsewhere is invisible to refresh.
+// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
 func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CustomAllocation) *string {
 		if v == nil {
@@ -970,17 +970,17 @@ func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// Settings of every enrollment of a set that does not say otherwise.
+// Settings of every enrollment of a set whose item does not set them.
 type EnrollmentSetDefaults struct {
 	// How devices are spread over the hubs.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
-	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 	CaReferences *CAReferences `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
@@ -1005,17 +1005,17 @@ type EnrollmentSetDefaultsInput interface {
 	ToEnrollmentSetDefaultsOutputWithContext(context.Context) EnrollmentSetDefaultsOutput
 }
 
-// Settings of every enrollment of a set that does not say otherwise.
+// Settings of every enrollment of a set whose item does not set them.
 type EnrollmentSetDefaultsArgs struct {
 	// How devices are spread over the hubs.
 	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
-	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 	CaReferences CAReferencesPtrInput `pulumi:"caReferences"`
 	// Capabilities of the devices.
 	Capabilities CapabilitiesPtrInput `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
-	// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput `pulumi:"initialTwin"`
 	// The older way to name the one hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
@@ -1082,7 +1082,7 @@ func (i *enrollmentSetDefaultsPtrType) ToEnrollmentSetDefaultsPtrOutputWithConte
 	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetDefaultsPtrOutput)
 }
 
-// Settings of every enrollment of a set that does not say otherwise.
+// Settings of every enrollment of a set whose item does not set them.
 type EnrollmentSetDefaultsOutput struct{ *pulumi.OutputState }
 
 func (EnrollmentSetDefaultsOutput) ElementType() reflect.Type {
@@ -1112,7 +1112,7 @@ func (o EnrollmentSetDefaultsOutput) AllocationPolicy() AllocationPolicyPtrOutpu
 	return o.ApplyT(func(v EnrollmentSetDefaults) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
 
-// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 func (o EnrollmentSetDefaultsOutput) CaReferences() CAReferencesPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *CAReferences { return v.CaReferences }).(CAReferencesPtrOutput)
 }
@@ -1127,7 +1127,7 @@ func (o EnrollmentSetDefaultsOutput) CustomAllocation() CustomAllocationPtrOutpu
 	return o.ApplyT(func(v EnrollmentSetDefaults) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 func (o EnrollmentSetDefaultsOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
@@ -1191,7 +1191,7 @@ func (o EnrollmentSetDefaultsPtrOutput) AllocationPolicy() AllocationPolicyPtrOu
 	}).(AllocationPolicyPtrOutput)
 }
 
-// Names of the certificate authorities, known to the provisioning service, that attest every device whose item says nothing about attestation.
+// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 func (o EnrollmentSetDefaultsPtrOutput) CaReferences() CAReferencesPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *CAReferences {
 		if v == nil {
@@ -1221,7 +1221,7 @@ func (o EnrollmentSetDefaultsPtrOutput) CustomAllocation() CustomAllocationPtrOu
 	}).(CustomAllocationPtrOutput)
 }
 
-// Twin that a device gets when it is first assigned to a hub, or when its data are reset.
+// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 func (o EnrollmentSetDefaultsPtrOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *InitialTwin {
 		if v == nil {
@@ -1281,7 +1281,7 @@ func (o EnrollmentSetDefaultsPtrOutput) ReprovisionPolicy() ReprovisionPolicyPtr
 	}).(ReprovisionPolicyPtrOutput)
 }
 
-// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. Its device authenticates by certificates, by certificate authorities, by a TPM's endorsement key, or otherwise by symmetric keys.
 type EnrollmentSetItem struct {
 	// How the device is allocated, instead of the default.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
@@ -1305,7 +1305,7 @@ type EnrollmentSetItem struct {
 	IotHubs []string `pulumi:"iotHubs"`
 	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation map[string]interface{} `pulumi:"optionalDeviceInformation"`
-	// Primary key, base64. Left out, made at creation and kept.
+	// Primary key, base64. Left out, it is generated at creation and kept.
 	PrimaryKey *string `pulumi:"primaryKey"`
 	// Whether the device may register, instead of the default.
 	ProvisioningStatus *ProvisioningStatus `pulumi:"provisioningStatus"`
@@ -1317,7 +1317,7 @@ type EnrollmentSetItem struct {
 	SecondaryCaReference *string `pulumi:"secondaryCaReference"`
 	// The device's other certificate, in the same forms.
 	SecondaryCertificate *string `pulumi:"secondaryCertificate"`
-	// Secondary key, base64. Left out, made at creation and kept.
+	// Secondary key, base64. Left out, it is generated at creation and kept.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 	// Public storage root key of the device's TPM.
 	StorageRootKey *string `pulumi:"storageRootKey"`
@@ -1336,7 +1336,7 @@ type EnrollmentSetItemInput interface {
 	ToEnrollmentSetItemOutputWithContext(context.Context) EnrollmentSetItemOutput
 }
 
-// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. Its device authenticates by certificates, by certificate authorities, by a TPM's endorsement key, or otherwise by symmetric keys.
 type EnrollmentSetItemArgs struct {
 	// How the device is allocated, instead of the default.
 	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
@@ -1360,7 +1360,7 @@ type EnrollmentSetItemArgs struct {
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
 	// Information about the device, any JSON object, instead of the default one.
 	OptionalDeviceInformation pulumi.MapInput `pulumi:"optionalDeviceInformation"`
-	// Primary key, base64. Left out, made at creation and kept.
+	// Primary key, base64. Left out, it is generated at creation and kept.
 	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
 	// Whether the device may register, instead of the default.
 	ProvisioningStatus ProvisioningStatusPtrInput `pulumi:"provisioningStatus"`
@@ -1372,7 +1372,7 @@ type EnrollmentSetItemArgs struct {
 	SecondaryCaReference pulumi.StringPtrInput `pulumi:"secondaryCaReference"`
 	// The device's other certificate, in the same forms.
 	SecondaryCertificate pulumi.StringPtrInput `pulumi:"secondaryCertificate"`
-	// Secondary key, base64. Left out, made at creation and kept.
+	// Secondary key, base64. Left out, it is generated at creation and kept.
 	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
 	// Public storage root key of the device's TPM.
 	StorageRootKey pulumi.StringPtrInput `pulumi:"storageRootKey"`
@@ -1417,7 +1417,7 @@ func (i EnrollmentSetItemArray) ToEnrollmentSetItemArrayOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, i).(EnrollmentSetItemArrayOutput)
 }
 
-// One enrollment of a set. It attests by certificates, by certificate authorities, by a TPM's endorsement key, or else by symmetric keys.
+// One enrollment of a set. Its device authenticates by certificates, by certificate authorities, by a TPM's endorsement key, or otherwise by symmetric keys.
 type EnrollmentSetItemOutput struct{ *pulumi.OutputState }
 
 func (EnrollmentSetItemOutput) ElementType() reflect.Type {
@@ -1487,7 +1487,7 @@ func (o EnrollmentSetItemOutput) OptionalDeviceInformation() pulumi.MapOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) map[string]interface{} { return v.OptionalDeviceInformation }).(pulumi.MapOutput)
 }
 
-// Primary key, base64. Left out, made at creation and kept.
+// Primary key, base64. Left out, it is generated at creation and kept.
 func (o EnrollmentSetItemOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
@@ -1517,7 +1517,7 @@ func (o EnrollmentSetItemOutput) SecondaryCertificate() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.SecondaryCertificate }).(pulumi.StringPtrOutput)
 }
 
-// Secondary key, base64. Left out, made at creation and kept.
+// Secondary key, base64. Left out, it is generated at creation and kept.
 func (o EnrollmentSetItemOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -1554,9 +1554,9 @@ func (o EnrollmentSetItemArrayOutput) Index(i pulumi.IntInput) EnrollmentSetItem
 
 // The twin that a device starts with.
 type InitialTwin struct {
-	// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
+	// Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.
 	DesiredProperties map[string]interface{} `pulumi:"desiredProperties"`
-	// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
+	// Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).
 	Tags map[string]interface{} `pulumi:"tags"`
 }
 
@@ -1573,9 +1573,9 @@ type InitialTwinInput interface {
 
 // The twin that a device starts with.
 type InitialTwinArgs struct {
-	// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
+	// Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.
 	DesiredProperties pulumi.MapInput `pulumi:"desiredProperties"`
-	// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
+	// Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).
 	Tags pulumi.MapInput `pulumi:"tags"`
 }
 
@@ -1657,12 +1657,12 @@ func (o InitialTwinOutput) ToInitialTwinPtrOutputWithContext(ctx context.Context
 	}).(InitialTwinPtrOutput)
 }
 
-// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
+// Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.
 func (o InitialTwinOutput) DesiredProperties() pulumi.MapOutput {
 	return o.ApplyT(func(v InitialTwin) map[string]interface{} { return v.DesiredProperties }).(pulumi.MapOutput)
 }
 
-// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
+// Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).
 func (o InitialTwinOutput) Tags() pulumi.MapOutput {
 	return o.ApplyT(func(v InitialTwin) map[string]interface{} { return v.Tags }).(pulumi.MapOutput)
 }
@@ -1691,7 +1691,7 @@ func (o InitialTwinPtrOutput) Elem() InitialTwinOutput {
 	}).(InitialTwinOutput)
 }
 
-// Desired properties of the twin: a JSON object that a hub takes, up to 32 KiB.
+// Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.
 func (o InitialTwinPtrOutput) DesiredProperties() pulumi.MapOutput {
 	return o.ApplyT(func(v *InitialTwin) map[string]interface{} {
 		if v == nil {
@@ -1701,7 +1701,7 @@ func (o InitialTwinPtrOutput) DesiredProperties() pulumi.MapOutput {
 	}).(pulumi.MapOutput)
 }
 
-// Tags of the twin: a JSON object that a hub takes (names without `.`, `$`, `#` and blanks, 10 levels, 8 KiB).
+// Tags of the twin: a JSON object that a hub accepts (names without `.`, `$`, `#` and spaces, 10 levels, 8 KiB).
 func (o InitialTwinPtrOutput) Tags() pulumi.MapOutput {
 	return o.ApplyT(func(v *InitialTwin) map[string]interface{} {
 		if v == nil {
@@ -1711,7 +1711,7 @@ func (o InitialTwinPtrOutput) Tags() pulumi.MapOutput {
 	}).(pulumi.MapOutput)
 }
 
-// The record that the service keeps of a device's registration. What is absent, the service did not tell.
+// The record that the service keeps of a device's registration. A property is absent where the service did not return it.
 type Registration struct {
 	// Host name of the hub that the device is assigned to.
 	AssignedHub *string `pulumi:"assignedHub"`
@@ -1721,7 +1721,7 @@ type Registration struct {
 	DeviceId *string `pulumi:"deviceId"`
 	// The service's number of the failure, for the status `failed`.
 	ErrorCode *int `pulumi:"errorCode"`
-	// What the service says of the failure.
+	// The service's message for the failure.
 	ErrorMessage *string `pulumi:"errorMessage"`
 	// The service's tag of this version of the record.
 	Etag *string `pulumi:"etag"`
@@ -1735,7 +1735,7 @@ type Registration struct {
 	Substatus *string `pulumi:"substatus"`
 }
 
-// The record that the service keeps of a device's registration. What is absent, the service did not tell.
+// The record that the service keeps of a device's registration. A property is absent where the service did not return it.
 type RegistrationOutput struct{ *pulumi.OutputState }
 
 func (RegistrationOutput) ElementType() reflect.Type {
@@ -1770,7 +1770,7 @@ func (o RegistrationOutput) ErrorCode() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v Registration) *int { return v.ErrorCode }).(pulumi.IntPtrOutput)
 }
 
-// What the service says of the failure.
+// The service's message for the failure.
 func (o RegistrationOutput) ErrorMessage() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Registration) *string { return v.ErrorMessage }).(pulumi.StringPtrOutput)
 }
@@ -1864,7 +1864,7 @@ func (o RegistrationPtrOutput) ErrorCode() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
-// What the service says of the failure.
+// The service's message for the failure.
 func (o RegistrationPtrOutput) ErrorMessage() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Registration) *string {
 		if v == nil {
@@ -1948,7 +1948,7 @@ func (o RegistrationArrayOutput) Index(i pulumi.IntInput) RegistrationOutput {
 type ReprovisionPolicy struct {
 	// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
 	MigrateDeviceData bool `pulumi:"migrateDeviceData"`
-	// Whether the hub is chosen anew. When false, the device stays on its hub.
+	// Whether the hub is chosen again. When false, the device stays on its hub.
 	UpdateHubAssignment bool `pulumi:"updateHubAssignment"`
 }
 
@@ -1967,7 +1967,7 @@ type ReprovisionPolicyInput interface {
 type ReprovisionPolicyArgs struct {
 	// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
 	MigrateDeviceData pulumi.BoolInput `pulumi:"migrateDeviceData"`
-	// Whether the hub is chosen anew. When false, the device stays on its hub.
+	// Whether the hub is chosen again. When false, the device stays on its hub.
 	UpdateHubAssignment pulumi.BoolInput `pulumi:"updateHubAssignment"`
 }
 
@@ -2054,7 +2054,7 @@ func (o ReprovisionPolicyOutput) MigrateDeviceData() pulumi.BoolOutput {
 	return o.ApplyT(func(v ReprovisionPolicy) bool { return v.MigrateDeviceData }).(pulumi.BoolOutput)
 }
 
-// Whether the hub is chosen anew. When false, the device stays on its hub.
+// Whether the hub is chosen again. When false, the device stays on its hub.
 func (o ReprovisionPolicyOutput) UpdateHubAssignment() pulumi.BoolOutput {
 	return o.ApplyT(func(v ReprovisionPolicy) bool { return v.UpdateHubAssignment }).(pulumi.BoolOutput)
 }
@@ -2093,7 +2093,7 @@ func (o ReprovisionPolicyPtrOutput) MigrateDeviceData() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// Whether the hub is chosen anew. When false, the device stays on its hub.
+// Whether the hub is chosen again. When false, the device stays on its hub.
 func (o ReprovisionPolicyPtrOutput) UpdateHubAssignment() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *ReprovisionPolicy) *bool {
 		if v == nil {
@@ -2103,7 +2103,7 @@ func (o ReprovisionPolicyPtrOutput) UpdateHubAssignment() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// A pair of symmetric keys. A key left out is made when the enrollment is created and kept ever after; it is never written into the inputs.
+// A pair of symmetric keys. A key that is left out is generated when the enrollment is created, and kept from then on; it is never written into the inputs.
 type SymmetricKey struct {
 	// Primary key: base64 of 16 to 64 bytes.
 	PrimaryKey *string `pulumi:"primaryKey"`
@@ -2122,7 +2122,7 @@ type SymmetricKeyInput interface {
 	ToSymmetricKeyOutputWithContext(context.Context) SymmetricKeyOutput
 }
 
-// A pair of symmetric keys. A key left out is made when the enrollment is created and kept ever after; it is never written into the inputs.
+// A pair of symmetric keys. A key that is left out is generated when the enrollment is created, and kept from then on; it is never written into the inputs.
 type SymmetricKeyArgs struct {
 	// Primary key: base64 of 16 to 64 bytes.
 	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
@@ -2183,7 +2183,7 @@ func (i *symmetricKeyPtrType) ToSymmetricKeyPtrOutputWithContext(ctx context.Con
 	return pulumi.ToOutputWithContext(ctx, i).(SymmetricKeyPtrOutput)
 }
 
-// A pair of symmetric keys. A key left out is made when the enrollment is created and kept ever after; it is never written into the inputs.
+// A pair of symmetric keys. A key that is left out is generated when the enrollment is created, and kept from then on; it is never written into the inputs.
 type SymmetricKeyOutput struct{ *pulumi.OutputState }
 
 func (SymmetricKeyOutput) ElementType() reflect.Type {

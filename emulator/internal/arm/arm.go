@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/http"
 	"path"
 	"slices"
@@ -22,6 +21,7 @@ import (
 	"github.com/google/uuid"
 
 	"evenkeel/emulator/internal/entra"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -45,8 +45,7 @@ type Options struct {
 
 type surface struct {
 	Options
-	mux    *http.ServeMux
-	routes map[string]handler
+	operations *routes.Table[handler]
 	// changes lets one changing call at a time read, decide and write.
 	changes sync.Mutex
 	// registration guards Unregistered.
@@ -73,11 +72,14 @@ type call struct {
 func New(o Options) http.Handler { return newSurface(o) }
 
 // Routes lists the operations that are served, as "GET /subscriptions/{subscription}", in lower case but for the variables.
-func Routes() []string { return slices.Sorted(maps.Keys(newSurface(Options{}).routes)) }
+func Routes() []string {
+	return slices.Sorted(slices.Values(newSurface(Options{}).operations.Patterns()))
+}
 
 func newSurface(o Options) *surface {
 	o.Quotas.complete()
-	s := &surface{Options: o, mux: http.NewServeMux(), routes: map[string]handler{}}
+	// ARM compares paths without regard to letter case.
+	s := &surface{Options: o, operations: &routes.Table[handler]{AnyCase: true, HeadByGet: true}}
 	s.routeGroups()
 	s.routeHubs()
 	s.routeServices()
@@ -92,11 +94,8 @@ func newSurface(o Options) *surface {
 	return s
 }
 
-// route registers an operation. Patterns are those of net/http in lower case: ARM compares paths without regard to letter case.
-func (s *surface) route(pattern string, h handler) {
-	s.routes[pattern] = h
-	s.mux.HandleFunc(pattern, func(http.ResponseWriter, *http.Request) {})
-}
+// route registers an operation. Patterns are in lower case, which checkVersion relies on.
+func (s *surface) route(pattern string, h handler) { s.operations.Add(pattern, h) }
 
 // change is route for an operation that changes something.
 func (s *surface) change(pattern string, h handler) {
@@ -123,38 +122,21 @@ func (s *surface) serve(w http.ResponseWriter, r *http.Request) error {
 	if err := s.Tokens.Check(r.Header.Get("Authorization"), s.Tokens.ARMAudiences()...); err != nil {
 		return s.unauthorized(w, r, err)
 	}
-	clean := path.Clean("/" + r.URL.Path)
-	lower := r.Clone(r.Context())
-	lower.URL.Path, lower.URL.RawPath = strings.ToLower(clean), ""
-	_, pattern := s.mux.Handler(lower)
-	h, ok := s.routes[pattern]
-	if !ok {
+	found := s.operations.Find(r.Method, routes.Segments(path.Clean("/"+r.URL.Path)))
+	if found.Pattern == "" {
 		return notRouted(r)
 	}
-	c := &call{surface: s, w: w, r: r, values: pathValues(pattern, clean)}
+	c := &call{surface: s, w: w, r: r, values: found.Values}
 	if subscription, ok := c.values["subscription"]; ok {
 		if err := s.checkSubscription(subscription); err != nil {
 			return err
 		}
 	}
 	c.version = r.URL.Query().Get("api-version")
-	if err := checkVersion(c.version, pattern); err != nil {
+	if err := checkVersion(c.version, found.Pattern); err != nil {
 		return err
 	}
-	return h(c)
-}
-
-// pathValues finds the variables of a pattern ("GET /subscriptions/{subscription}/…") in the path with its own spelling.
-func pathValues(pattern, path string) map[string]string {
-	_, pattern, _ = strings.Cut(pattern, " ")
-	values := map[string]string{}
-	segments := strings.Split(path, "/")
-	for i, segment := range strings.Split(pattern, "/") {
-		if name, ok := strings.CutPrefix(segment, "{"); ok && i < len(segments) {
-			values[strings.TrimSuffix(name, "}")] = segments[i]
-		}
-	}
-	return values
+	return found.Serve(c)
 }
 
 func (s *surface) checkSubscription(id string) error {

@@ -2,9 +2,12 @@ package arm
 
 import (
 	"encoding/json"
+	"fmt"
 	"regexp"
 	"strconv"
 	"time"
+
+	"evenkeel/emulator/internal/state"
 )
 
 // Bounds of cloudToDevice. Source: the specification for the counts, "Cloud-to-device configuration options" in "Send cloud-to-device messages from an IoT
@@ -15,20 +18,53 @@ const (
 	minLockPeriod, maxLockTime = 5 * time.Second, 300 * time.Second
 )
 
+// cloudToDevice is CloudToDeviceProperties.
+type cloudToDevice struct {
+	MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
+	DefaultTTL       *string `json:"defaultTtlAsIso8601"`
+	Feedback         struct {
+		MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
+		TTL              *string `json:"ttlAsIso8601"`
+		Lock             *string `json:"lockDurationAsIso8601"`
+	} `json:"feedback"`
+}
+
+// HubSettings reads the settings that change how devices are served from what the surface keeps of a hub.
+func HubSettings(properties []byte) (state.HubSettings, error) {
+	var record struct {
+		Properties struct {
+			DisableLocalAuth bool          `json:"disableLocalAuth"`
+			DisableDeviceSAS bool          `json:"disableDeviceSAS"`
+			CloudToDevice    cloudToDevice `json:"cloudToDevice"`
+		} `json:"properties"`
+	}
+	if len(properties) > 0 {
+		if err := json.Unmarshal(properties, &record); err != nil {
+			return state.HubSettings{}, fmt.Errorf("read stored properties: %w", err)
+		}
+	}
+	p := record.Properties
+	settings := state.HubSettings{DisableLocalAuth: p.DisableLocalAuth, DisableDeviceSAS: p.DisableDeviceSAS}
+	if count := p.CloudToDevice.MaxDeliveryCount; count != nil {
+		settings.MaxDeliveries = *count
+	}
+	for text, into := range map[*string]*time.Duration{
+		p.CloudToDevice.DefaultTTL: &settings.MessageLife, p.CloudToDevice.Feedback.Lock: &settings.FeedbackLock,
+		p.CloudToDevice.Feedback.TTL: &settings.FeedbackLife,
+	} {
+		if text != nil {
+			*into, _ = parsePeriod(*text) // it was checked
+		}
+	}
+	return settings, nil
+}
+
 // checkCloudToDevice checks what a request says of messages to devices and of the feedback on them.
 func checkCloudToDevice(raw json.RawMessage) error {
 	if raw == nil {
 		return nil
 	}
-	var body struct {
-		MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
-		DefaultTTL       *string `json:"defaultTtlAsIso8601"`
-		Feedback         struct {
-			MaxDeliveryCount *int64  `json:"maxDeliveryCount"`
-			TTL              *string `json:"ttlAsIso8601"`
-			Lock             *string `json:"lockDurationAsIso8601"`
-		} `json:"feedback"`
-	}
+	var body cloudToDevice
 	if err := json.Unmarshal(raw, &body); err != nil {
 		return invalid("The property cloudToDevice does not have the form of the specification.")
 	}

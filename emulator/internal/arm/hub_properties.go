@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -167,7 +168,7 @@ func completeEvents(e *eventHub, hub string) {
 	sum := fnv.New64a()
 	sum.Write([]byte(name)) // never fails
 	e.Path = name
-	e.Endpoint = fmt.Sprintf("sb://iothub-ns-%.10s-%d-%010x.servicebus.windows.net/", name, sum.Sum64()%1_000_000, sum.Sum64()&0xff_ffff_ffff)
+	e.Endpoint = fmt.Sprintf("sb://iothub-ns-%.10s-%d-%010x.%s/", name, sum.Sum64()%1_000_000, sum.Sum64()&0xff_ffff_ffff, domain.ServiceBus)
 }
 
 type hubLocation struct {

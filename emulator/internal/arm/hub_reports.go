@@ -72,7 +72,7 @@ func (c *call) quotaMetrics() error {
 		return err
 	}
 	devices := int64(maxDevices)
-	if isFree(hub.SKU) {
+	if hub.SKU.Tier() == state.Free {
 		devices = maxFreeDevices
 	}
 	received := int64(0)
@@ -98,14 +98,15 @@ func (c *call) hubSKUs() error {
 	}
 	skus := []skuDescription{}
 	for _, name := range []string{"F1", "B1", "B2", "B3", "S1", "S2", "S3"} {
-		if !canBecome(hub.SKU.Name, name) {
+		tier := state.SKU{Name: name}.Tier()
+		if !canBecome(hub.SKU, state.SKU{Name: name}) {
 			continue
 		}
 		scale := "Manual"
-		if tiers[name].tier == "Free" {
+		if tier == state.Free {
 			scale = "None"
 		}
-		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: tiers[name].tier, Capacity: new(int64(1))}, map[string]any{
+		skus = append(skus, skuDescription{provider + "/" + hubKind, skuBody{Name: name, Tier: string(tier), Capacity: new(int64(1))}, map[string]any{
 			"minimum": 1, "maximum": tiers[name].maxUnits, "default": 1, "scaleType": scale,
 		}})
 	}

@@ -164,18 +164,19 @@ func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
 	if capacity > tier.maxUnits {
 		return state.SKU{}, invalid("The sku '%s' has 1 to %d units, not %d.", name, tier.maxUnits, capacity)
 	}
+	wanted := state.SKU{Name: name, Capacity: capacity}
 	if old != nil {
-		if !canBecome(old.SKU.Name, name) {
-			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", tiers[old.SKU.Name].tier, tier.tier)
+		if !canBecome(old.SKU, wanted) {
+			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", old.SKU.Tier(), wanted.Tier())
 		}
 	}
-	return state.SKU{Name: name, Capacity: capacity}, nil
+	return wanted, nil
 }
 
 // canBecome reports whether a hub of one sku can be given the other.
-func canBecome(from, to string) bool {
-	before, after := tiers[from].tier, tiers[to].tier
-	return before == after || before == "Basic" && after == "Standard"
+func canBecome(from, to state.SKU) bool {
+	before, after := from.Tier(), to.Tier()
+	return before == after || before == state.Basic && after == state.Standard
 }
 
 func readHubPolicies(properties map[string]json.RawMessage, old *state.Resource) ([]state.Policy, error) {

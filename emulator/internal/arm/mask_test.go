@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/arm"
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/state"
 )
@@ -46,7 +47,7 @@ func newSurfaceWith(t testing.TB, o arm.Options) surface {
 	tokens.SetBase("https://arm.example")
 	form := url.Values{
 		"grant_type": {"client_credentials"}, "client_id": {entra.ClientID}, "client_secret": {tokens.Secret()},
-		"scope": {entra.ManagementAudience + "/.default"},
+		"scope": {domain.ManagementAudience + "/.default"},
 	}
 	r := httptest.NewRequest("POST", "/"+entra.TenantID+"/oauth2/v2.0/token", strings.NewReader(form.Encode()))
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

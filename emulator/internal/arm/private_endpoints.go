@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -177,9 +178,9 @@ type linkResource struct {
 }
 
 func (p parent) linkResource() linkResource {
-	group, zones := "iotDps", []string{"privatelink.azure-devices-provisioning.net"}
+	group, zones := "iotDps", []string{domain.PrivateLink + domain.Service}
 	if p.ofHub {
-		group, zones = "iotHub", []string{"privatelink.azure-devices.net", "privatelink.servicebus.windows.net"}
+		group, zones = "iotHub", []string{domain.PrivateLink + domain.Hub, domain.PrivateLink + domain.ServiceBus}
 	}
 	r := linkResource{ID: p.path + "/privateLinkResources/" + group, Name: group, Type: provider + "/" + p.kind + "/PrivateLinkResources"}
 	r.Properties.GroupID, r.Properties.RequiredMembers, r.Properties.RequiredZoneNames = group, []string{group}, zones

@@ -170,7 +170,7 @@ func (c *call) used() (paid, free, services int, err error) {
 		return 0, 0, 0, err
 	}
 	for _, h := range hubs {
-		if isFree(h.SKU) {
+		if h.SKU.Tier() == state.Free {
 			free++
 		} else {
 			paid++
@@ -180,8 +180,6 @@ func (c *call) used() (paid, free, services int, err error) {
 	return paid, free, len(all), err
 }
 
-func isFree(sku state.SKU) bool { return tiers[sku.Name].tier == "Free" }
-
 // checkHubQuota refuses one hub too many. The number and the text are from MicrosoftLearning/DP-900T00A-Azure-Data-Fundamentals#6, of
 // the free tier; that other tiers count together is unsure.
 func (c *call) checkHubQuota(sku state.SKU) error {
@@ -190,7 +188,7 @@ func (c *call) checkHubQuota(sku state.SKU) error {
 		return err
 	}
 	used, limit, name := paid, c.Quotas.Hubs, "Standard"
-	if isFree(sku) {
+	if sku.Tier() == state.Free {
 		used, limit, name = free, c.Quotas.FreeHubs, "Free"
 	}
 	if used < limit {

@@ -39,19 +39,18 @@ func (s skuBody) units() (int64, error) {
 	return *s.Capacity, nil
 }
 
-// tiers of the skus; units and messages a day of each are from "Choose the right IoT Hub tier".
+// tiers are the limits of hubs by the name of their sku: units, and messages a day of each. Source: "Choose the right IoT Hub tier".
 var tiers = map[string]struct {
-	tier     string
 	maxUnits int64
 	messages int64
 }{
-	"F1": {"Free", 1, 8000},
-	"B1": {"Basic", 200, 400_000}, "B2": {"Basic", 200, 6_000_000}, "B3": {"Basic", 10, 300_000_000},
-	"S1": {"Standard", 200, 400_000}, "S2": {"Standard", 200, 6_000_000}, "S3": {"Standard", 10, 300_000_000},
+	"F1": {1, 8000},
+	"B1": {200, 400_000}, "B2": {200, 6_000_000}, "B3": {10, 300_000_000},
+	"S1": {200, 400_000}, "S2": {200, 6_000_000}, "S3": {10, 300_000_000},
 }
 
 func showSKU(s state.SKU) skuBody {
-	return skuBody{Name: s.Name, Tier: tiers[s.Name].tier, Capacity: &s.Capacity}
+	return skuBody{Name: s.Name, Tier: string(s.Tier()), Capacity: &s.Capacity}
 }
 
 func resourcePath(kind string, id state.ResourceID) string {

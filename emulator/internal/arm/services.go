@@ -6,14 +6,13 @@ import (
 	"regexp"
 	"strings"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/state"
 )
 
 const (
 	servicesOfGroup = "/subscriptions/{subscription}/resourcegroups/{group}/providers/microsoft.devices/provisioningservices"
 	serviceItem     = servicesOfGroup + "/{name}"
-	// globalHost is the host of the device API, the same for all services.
-	globalHost = "global.azure-devices-provisioning.net"
 )
 
 // serviceName is the rule of resource-name-rules.
@@ -235,7 +234,7 @@ func showService(v state.Service) (serviceBody, error) {
 		Properties: &serviceProperties{
 			State: string(v.Phase), ProvisioningState: provisioningState(v.Phase), IotHubs: showLinks(v.Links),
 			AllocationPolicy: allocationNames[v.Allocation], ServiceOperationsHostName: v.Host(),
-			DeviceProvisioningHostName: globalHost, IDScope: &scope, serviceSettings: record.Settings,
+			DeviceProvisioningHostName: domain.GlobalHost, IDScope: &scope, serviceSettings: record.Settings,
 		},
 	}
 	var err error

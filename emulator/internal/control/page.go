@@ -169,12 +169,12 @@ func (s surface) serviceView(service state.Service, after string) (serviceView, 
 	for _, g := range groups {
 		v.Groups = append(v.Groups, showEntry(g.ID, "", g.Settings))
 	}
-	entries, next, err := s.State.Enrollments(service.IDScope, after, entriesShown)
+	entries, next, err := s.State.Entries(state.Individuals, service.IDScope, after, entriesShown)
 	if err != nil {
 		return v, err
 	}
 	for _, e := range entries {
-		v.Entries = append(v.Entries, showEntry(e.RegistrationID, e.DeviceID, e.Settings))
+		v.Entries = append(v.Entries, showEntry(e.ID, e.DeviceID, e.Settings))
 	}
 	if next != "" {
 		v.Next = "/?" + url.Values{"service": {service.IDScope}, "after": {next}}.Encode()

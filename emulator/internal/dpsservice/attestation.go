@@ -47,7 +47,7 @@ type wireReferences struct {
 }
 
 // attestationOf checks an attestation mechanism. stored is the entry it would replace, nil when there is none.
-func (k kind) attestationOf(w wireAttestation, stored *entry) (state.Attestation, error) {
+func (k kind) attestationOf(w wireAttestation, stored *state.Entry) (state.Attestation, error) {
 	switch {
 	case strings.EqualFold(w.Type, symmetricKey):
 		var held *state.SymmetricKey
@@ -93,7 +93,7 @@ func (w *wireSymmetricKey) keys(held *state.SymmetricKey) (state.SymmetricKey, e
 }
 
 func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
-	if !k.individual {
+	if !k.individual() {
 		return state.Attestation{}, dpswire.Invalid("An enrollment group cannot use TPM attestation.")
 	}
 	if w == nil || w.EndorsementKey == "" {
@@ -136,12 +136,12 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 			return nil, dpswire.Invalid("attestation.x509.caReferences needs primary, secondary or both.")
 		}
 	case w.ClientCertificates != nil:
-		if !k.individual {
+		if !k.individual() {
 			return nil, dpswire.Invalid("An enrollment group takes signingCertificates or caReferences, not clientCertificates.")
 		}
 		out.ClientPrimary, out.ClientSecondary, err = w.ClientCertificates.pair("clientCertificates", held.ClientPrimary, held.ClientSecondary)
 	default:
-		if k.individual {
+		if k.individual() {
 			return nil, dpswire.Invalid("An individual enrollment takes clientCertificates or caReferences, not signingCertificates.")
 		}
 		out.SigningPrimary, out.SigningSecondary, err = w.SigningCertificates.pair("signingCertificates", held.SigningPrimary, held.SigningSecondary)

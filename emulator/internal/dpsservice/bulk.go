@@ -42,7 +42,7 @@ func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 		return dpswire.Reply{}, err
 	}
 	items, member := w.Enrollments, "enrollments"
-	if !k.individual {
+	if !k.individual() {
 		items, member = w.Groups, "enrollmentGroups"
 	}
 	if len(items) == 0 || len(items) > maxBulk {
@@ -96,7 +96,7 @@ func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
 		}
 		refused := dpswire.From(err)
 		e := bulkError{ErrorCode: refused.Code, ErrorStatus: refused.Message}
-		if k.individual {
+		if k.individual() {
 			e.RegistrationID = text(entries[i].RegistrationID)
 		} else {
 			e.GroupID = text(entries[i].GroupID)
@@ -113,7 +113,7 @@ func (s *surface) mode(k kind, r request, mode string) (run func(wireEntry) erro
 	put := func(w wireEntry, etag string) error {
 		e, err := s.checked(k, w, r.service)
 		if err == nil {
-			_, err = k.put(scope, e, etag)
+			_, _, err = s.st.PutEntry(scope, e, etag)
 		}
 		return err
 	}
@@ -128,7 +128,7 @@ func (s *surface) mode(k kind, r request, mode string) (run func(wireEntry) erro
 			if err != nil {
 				return err
 			}
-			return k.remove(scope, id, etagOf(text(w.ETag)))
+			return s.st.DeleteEntry(k.EntryKind, scope, id, etagOf(text(w.ETag)))
 		}, true
 	}
 	return nil, false
@@ -143,7 +143,7 @@ func (s *surface) update(k kind, scope string, w wireEntry, put func(wireEntry, 
 	if err != nil {
 		return err
 	}
-	if _, err := k.get(scope, id); err != nil {
+	if _, err := s.st.Entry(k.EntryKind, scope, id); err != nil {
 		return err
 	}
 	return dpswire.Refuse(http.StatusConflict, dpswire.CodeExists, "%s", dpswire.TextExists)

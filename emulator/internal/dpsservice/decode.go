@@ -52,37 +52,37 @@ type initialTwin struct {
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$`)
 
 // entryOf checks a request's entry and turns it into the state's form. stored is the entry it would replace, nil when there is none.
-func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry, error) {
+func (k kind) entryOf(w wireEntry, service state.Service, stored *state.Entry) (state.Entry, error) {
 	id, err := k.idOf(w)
 	if err != nil {
-		return entry{}, err
+		return state.Entry{}, err
 	}
-	e := entry{id: id}
-	if k.individual && w.DeviceID != nil && *w.DeviceID != "" {
+	e := state.Entry{Kind: k.EntryKind, ID: id}
+	if k.individual() && w.DeviceID != nil && *w.DeviceID != "" {
 		if !deviceIDForm.MatchString(*w.DeviceID) {
-			return entry{}, dpswire.Invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
+			return state.Entry{}, dpswire.Invalid("deviceId is not a device id: 1 to 128 characters of A-Z, a-z, 0-9 and - : . + %% _ # * ? ! ( ) , = @ $ '.")
 		}
-		e.deviceID = *w.DeviceID
+		e.DeviceID = *w.DeviceID
 	}
 	if w.Attestation == nil {
-		return entry{}, dpswire.Invalid("attestation is required.")
+		return state.Entry{}, dpswire.Invalid("attestation is required.")
 	}
 	if e.Attestation, err = k.attestationOf(*w.Attestation, stored); err != nil {
-		return entry{}, err
+		return state.Entry{}, err
 	}
 	if err := w.status(&e.Settings); err != nil {
-		return entry{}, err
+		return state.Entry{}, err
 	}
 	if err := w.allocation(&e.Settings, service, stored); err != nil {
-		return entry{}, err
+		return state.Entry{}, err
 	}
-	if err := w.documents(&e.Settings, k.individual); err != nil {
-		return entry{}, err
+	if err := w.documents(&e.Settings, k.individual()); err != nil {
+		return state.Entry{}, err
 	}
 	if w.ReprovisionPolicy != nil {
 		update, migrate := w.ReprovisionPolicy.UpdateHubAssignment, w.ReprovisionPolicy.MigrateDeviceData
 		if update == nil || migrate == nil {
-			return entry{}, dpswire.Invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
+			return state.Entry{}, dpswire.Invalid("reprovisionPolicy needs both updateHubAssignment and migrateDeviceData.")
 		}
 		e.Reprovision = &state.Reprovision{UpdateHubAssignment: *update, MigrateDeviceData: *migrate}
 	}
@@ -91,7 +91,7 @@ func (k kind) entryOf(w wireEntry, service state.Service, stored *entry) (entry,
 
 func (k kind) idOf(w wireEntry) (string, error) {
 	id := w.RegistrationID
-	if !k.individual {
+	if !k.individual() {
 		id = w.GroupID
 	}
 	if id == nil {
@@ -126,7 +126,7 @@ func (w wireEntry) status(s *state.Settings) error {
 const textNoPolicy = "Enrollment allocationPolicy must be specified when iotHubs are specified."
 
 // allocation reads the policy, the hubs and the webhook. A static policy without a hub is accepted, as Azure does: the registration fails.
-func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *entry) error {
+func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *state.Entry) error {
 	if w.AllocationPolicy != nil {
 		policy, known := policyOf(*w.AllocationPolicy)
 		if !known {
@@ -158,7 +158,7 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *
 const oldestWebhook = "2018-09-01"
 
 // webhook reads the customAllocationDefinition. Fidelity: that an address sent back as replies mask it means the present one is unsure.
-func (w wireEntry) webhook(s *state.Settings, stored *entry) error {
+func (w wireEntry) webhook(s *state.Settings, stored *state.Entry) error {
 	if w.Custom == nil {
 		if s.Allocation == state.Custom {
 			return dpswire.Invalid("The allocation policy custom needs a customAllocationDefinition.")

@@ -72,7 +72,7 @@ func (s *surface) handle(w http.ResponseWriter, r *http.Request) (dpswire.Reply,
 	if err := dpswire.CheckVersion(r.URL.Query().Get("api-version")); err != nil {
 		return dpswire.Reply{}, err
 	}
-	wanted, values, err := routes.Find(r)
+	wanted, values, err := dpswire.Find(operations, r)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}

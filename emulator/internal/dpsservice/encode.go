@@ -41,9 +41,9 @@ type customReply struct {
 	APIVersion string `json:"apiVersion"`
 }
 
-func (k kind) reply(e entry, showKeys bool) entryReply {
+func (k kind) reply(e state.Entry, showKeys bool) entryReply {
 	w := entryReply{
-		DeviceID:          e.deviceID,
+		DeviceID:          e.DeviceID,
 		DeviceInformation: e.DeviceInformation,
 		Attestation:       attestationReply(e.Attestation, showKeys),
 		IotHubHostName:    e.IotHubHost,
@@ -54,10 +54,10 @@ func (k kind) reply(e entry, showKeys bool) entryReply {
 		AllocationPolicy:  string(e.Allocation),
 		IotHubs:           e.Hubs,
 	}
-	if k.individual {
-		w.RegistrationID = e.id
+	if k.individual() {
+		w.RegistrationID = e.ID
 	} else {
-		w.GroupID = e.id
+		w.GroupID = e.ID
 	}
 	if e.Capabilities {
 		w.Capabilities = &capabilities{IotEdge: e.Edge}
@@ -94,9 +94,9 @@ func maskQuery(address string) string {
 func EntryJSON(e *state.Enrollment, g *state.EnrollmentGroup) (json.RawMessage, error) {
 	var w entryReply
 	if e != nil {
-		w = kind{individual: true}.reply(fromEnrollment(*e), false)
+		w = individuals.reply(e.Entry(), false)
 	} else {
-		w = kind{}.reply(fromGroup(*g), false)
+		w = groups.reply(g.Entry(), false)
 	}
 	if etag, err := base64.StdEncoding.DecodeString(w.ETag); err == nil {
 		w.ETag = string(etag)

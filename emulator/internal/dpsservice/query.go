@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"evenkeel/emulator/internal/dpswire"
+	"evenkeel/emulator/internal/state"
 )
 
 // Page sizes of queries. Azure's own are unsure.
@@ -32,11 +33,11 @@ func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	page, next, err := k.list(r.service.IDScope, after, limit)
+	page, next, err := s.st.Entries(k.EntryKind, r.service.IDScope, after, limit)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	return paged(convert(page, func(e entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit, next), nil
+	return paged(convert(page, func(e state.Entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit, next), nil
 }
 
 // page reads the paging headers. A continuation belongs to the collection that gave it.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"evenkeel/emulator/internal/dpswire"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -14,45 +15,43 @@ type operation struct {
 	run   func(*surface, request) (dpswire.Reply, error)
 }
 
-// routes are the operations of the 2021-10-01 service.json. "query" comes before ids: an enrollment of that name cannot be fetched on
-// Azure either.
-var routes = append(append(
-	collection("/enrollments", (*surface).individuals),
-	collection("/enrollmentGroups", (*surface).groups)...),
-	dpswire.Routes[operation]{
-		{Method: http.MethodPost, Path: "/registrations/{id}/query", Serve: operation{registrationRead, (*surface).queryRegistrations}},
-		{Method: http.MethodGet, Path: "/registrations/{id}", Serve: operation{registrationRead, (*surface).getRegistration}},
-		{Method: http.MethodDelete, Path: "/registrations/{id}", Serve: operation{registrationWrite, (*surface).deleteRegistration}},
-	}...,
-)
+// operations are those of the 2021-10-01 service.json. An enrollment with the id "query" cannot be fetched on Azure either.
+var operations = func() *routes.Table[operation] {
+	t := dpswire.NewTable[operation]()
+	addCollection(t, individuals)
+	addCollection(t, groups)
+	t.Add("POST /registrations/{id}/query", operation{registrationRead, (*surface).queryRegistrations})
+	t.Add("GET /registrations/{id}", operation{registrationRead, (*surface).getRegistration})
+	t.Add("DELETE /registrations/{id}", operation{registrationWrite, (*surface).deleteRegistration})
+	return t
+}()
 
-// collection are the operations on individual enrollments or on groups.
-func collection(path string, of func(*surface) kind) dpswire.Routes[operation] {
-	with := func(needs right, run func(*surface, kind, request) (dpswire.Reply, error)) operation {
-		return operation{needs, func(s *surface, r request) (dpswire.Reply, error) { return run(s, of(s), r) }}
+// addCollection adds the operations on individual enrollments or on groups.
+func addCollection(t *routes.Table[operation], k kind) {
+	path := "/" + k.path
+	add := func(pattern string, needs right, run func(*surface, kind, request) (dpswire.Reply, error)) {
+		t.Add(pattern, operation{needs, func(s *surface, r request) (dpswire.Reply, error) { return run(s, k, r) }})
 	}
-	return dpswire.Routes[operation]{
-		{Method: http.MethodPost, Path: path + "/query", Serve: with(enrollmentRead, (*surface).query)},
-		{Method: http.MethodPost, Path: path + "/{id}/attestationmechanism", Serve: with(enrollmentRead, (*surface).attestation)},
-		{Method: http.MethodGet, Path: path + "/{id}", Serve: with(enrollmentRead, (*surface).get)},
-		{Method: http.MethodPut, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).put)},
-		{Method: http.MethodDelete, Path: path + "/{id}", Serve: with(enrollmentWrite, (*surface).remove)},
-		{Method: http.MethodPost, Path: path, Serve: with(enrollmentWrite, (*surface).bulk)},
-	}
+	add("POST "+path+"/query", enrollmentRead, (*surface).query)
+	add("POST "+path+"/{id}/attestationmechanism", enrollmentRead, (*surface).attestation)
+	add("GET "+path+"/{id}", enrollmentRead, (*surface).get)
+	add("PUT "+path+"/{id}", enrollmentWrite, (*surface).put)
+	add("DELETE "+path+"/{id}", enrollmentWrite, (*surface).remove)
+	add("POST "+path, enrollmentWrite, (*surface).bulk)
 }
 
 // Routes lists the operations that are served, as "GET /enrollments/{id}".
-func Routes() []string { return routes.List() }
+func Routes() []string { return operations.Patterns() }
 
 // get is IndividualEnrollment_Get and EnrollmentGroup_Get. Only the single individual enrollment shows its registration.
 func (s *surface) get(k kind, r request) (dpswire.Reply, error) {
-	e, err := k.get(r.service.IDScope, r.id)
+	e, err := s.st.Entry(k.EntryKind, r.service.IDScope, r.id)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
 	w := k.reply(e, false)
-	if k.individual {
-		w.RegistrationState = &dpswire.Registration{RegistrationID: e.id, Status: string(state.Unassigned)}
+	if k.individual() {
+		w.RegistrationState = &dpswire.Registration{RegistrationID: e.ID, Status: string(state.Unassigned)}
 		record, err := s.st.Registration(r.service.IDScope, r.id)
 		if err == nil {
 			found := dpswire.RegistrationOf(record)
@@ -77,14 +76,14 @@ func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
 	if err != nil {
 		return dpswire.Reply{}, err
 	}
-	if !strings.EqualFold(e.id, r.id) {
-		return dpswire.Reply{}, dpswire.Invalid("%s is %q, but the path names %q.", k.idField, e.id, r.id)
+	if !strings.EqualFold(e.ID, r.id) {
+		return dpswire.Reply{}, dpswire.Invalid("%s is %q, but the path names %q.", k.idField, e.ID, r.id)
 	}
 	etag := r.ifMatch()
 	if s.opts.Strict && etag == state.Unconditional {
 		etag = state.MustNotExist
 	}
-	if e, err = k.put(r.service.IDScope, e, etag); err != nil {
+	if e, _, err = s.st.PutEntry(r.service.IDScope, e, etag); err != nil {
 		return dpswire.Reply{}, err
 	}
 	return dpswire.OK(k.reply(e, true)), nil
@@ -92,19 +91,19 @@ func (s *surface) put(k kind, r request) (dpswire.Reply, error) {
 
 // remove is IndividualEnrollment_Delete and EnrollmentGroup_Delete.
 func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
-	return dpswire.Reply{Status: http.StatusNoContent}, k.remove(r.service.IDScope, r.id, r.ifMatch())
+	return dpswire.Reply{Status: http.StatusNoContent}, s.st.DeleteEntry(k.EntryKind, r.service.IDScope, r.id, r.ifMatch())
 }
 
 // checked is the state's form of a request's entry. The stored entry is read only where it matters.
-func (s *surface) checked(k kind, w wireEntry, service state.Service) (entry, error) {
-	var stored *entry
+func (s *surface) checked(k kind, w wireEntry, service state.Service) (state.Entry, error) {
+	var stored *state.Entry
 	if w.refers() {
 		if id, err := k.idOf(w); err == nil {
-			held, err := k.get(service.IDScope, id)
+			held, err := s.st.Entry(k.EntryKind, service.IDScope, id)
 			if err == nil {
 				stored = &held
 			} else if !dpswire.IsNotFound(err) {
-				return entry{}, err
+				return state.Entry{}, err
 			}
 		}
 	}
@@ -113,7 +112,7 @@ func (s *surface) checked(k kind, w wireEntry, service state.Service) (entry, er
 
 // attestation is IndividualEnrollment_GetAttestationMechanism and its twin for groups: the one call that reads keys back.
 func (s *surface) attestation(k kind, r request) (dpswire.Reply, error) {
-	e, err := k.get(r.service.IDScope, r.id)
+	e, err := s.st.Entry(k.EntryKind, r.service.IDScope, r.id)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}

@@ -1,5 +1,5 @@
 // Package dpswire is what the two APIs of the Device Provisioning Service, the service API and the device API, put on the wire alike:
-// refusals, times, ids, registration records, and how a path finds its operation.
+// refusals, times, ids, registration records, and how they match paths.
 //
 // It authenticates nobody, decides nothing about enrollments or devices, and knows neither API.
 //

@@ -11,16 +11,19 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"evenkeel/emulator/internal/dpswire"
+	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
 )
 
-var table = dpswire.Routes[string]{
-	{Method: "POST", Path: "/things/query", Serve: "query"},
-	{Method: "GET", Path: "/things/{id}", Serve: "get"},
-	{Method: "PUT", Path: "/things/{id}", Serve: "put"},
-	{Method: "POST", Path: "/things", Serve: "bulk"},
-	{Method: "PUT", Path: "/{scope}/devices/{id}/register", Serve: "register"},
-}
+var table = func() *routes.Table[string] {
+	t := dpswire.NewTable[string]()
+	t.Add("POST /things/query", "query")
+	t.Add("GET /things/{id}", "get")
+	t.Add("PUT /things/{id}", "put")
+	t.Add("POST /things", "bulk")
+	t.Add("PUT /{scope}/devices/{id}/register", "register")
+	return t
+}()
 
 func TestFindingAnOperation(t *testing.T) {
 	t.Parallel()
@@ -45,7 +48,7 @@ func TestFindingAnOperation(t *testing.T) {
 	} {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			t.Parallel()
-			got, values, err := table.Find(httptest.NewRequest(test.method, test.path, nil))
+			got, values, err := dpswire.Find(table, httptest.NewRequest(test.method, test.path, nil))
 			var refused *dpswire.Error
 			if errors.As(err, &refused) {
 				if refused.Status != test.status || refused.Allow != test.allow {

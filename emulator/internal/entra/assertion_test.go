@@ -20,6 +20,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/entra"
 )
 
@@ -208,7 +209,7 @@ func TestAccessTokensAreChecked(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
 	good := jwt.MapClaims{
-		"iss": a.Issuer(), "tid": entra.TenantID, "aud": entra.ManagementAudience, "exp": time.Now().Add(time.Minute).Unix(),
+		"iss": a.Issuer(), "tid": entra.TenantID, "aud": domain.ManagementAudience, "exp": time.Now().Add(time.Minute).Unix(),
 	}
 	for name, test := range map[string]struct {
 		claims jwt.MapClaims

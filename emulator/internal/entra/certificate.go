@@ -1,15 +1,14 @@
 package entra
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"time"
+
+	"evenkeel/internal/authority"
 )
 
 // CertificateFile holds the client's own certificate with its private key, PEM, readable by its owner only.
@@ -22,29 +21,16 @@ var certificateFrom, certificateTo = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 func newCertificate() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {
-		return nil, fmt.Errorf("make: %w", err)
+		return nil, fmt.Errorf("make a key: %w", err)
 	}
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
-	if err != nil {
-		return nil, fmt.Errorf("make: %w", err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: "evenkeel emulator client"}, NotBefore: certificateFrom, NotAfter: certificateTo,
+	pair, err := authority.SelfSign(x509.Certificate{
+		Subject:   pkix.Name{CommonName: "evenkeel emulator client"},
+		NotBefore: certificateFrom, NotAfter: certificateTo,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	}, key)
 	if err != nil {
-		return nil, fmt.Errorf("make: %w", err)
+		return nil, err
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("make: %w", err)
-	}
-	var text bytes.Buffer
-	for _, block := range []pem.Block{{Type: "CERTIFICATE", Bytes: der}, {Type: "PRIVATE KEY", Bytes: pkcs8}} {
-		if err := pem.Encode(&text, &block); err != nil {
-			return nil, fmt.Errorf("make: %w", err)
-		}
-	}
-	return text.Bytes(), nil
+	keyPEM, err := pair.KeyPEM()
+	return append(pair.PEM(), keyPEM...), err
 }

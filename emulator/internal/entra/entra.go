@@ -21,6 +21,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"evenkeel/emulator/internal/domain"
 )
 
 // The one tenant and the one client. They name nothing real.
@@ -42,18 +44,6 @@ const (
 	// secretBytes are those behind the text of a secret.
 	secretBytes = 30
 )
-
-// ManagementAudience is what clients of Azure's public cloud ask for; it is taken beside the emulator's own ARM address.
-const ManagementAudience = "https://management.azure.com"
-
-// CoreAudience is the older one that Azure's public cloud takes as well, and that its CLI asks for.
-const CoreAudience = "https://management.core.windows.net"
-
-// DPSAudience is the audience of tokens for the service API of a Device Provisioning Service.
-const DPSAudience = "https://azure-devices-provisioning.net"
-
-// HubAudience is the audience of tokens for the service API of an IoT hub.
-const HubAudience = "https://iothubs.azure.net"
 
 // Authority signs and checks tokens.
 type Authority struct {
@@ -155,7 +145,7 @@ var (
 
 // ARMAudiences are the audiences that the ARM surface takes.
 func (a *Authority) ARMAudiences() []string {
-	return []string{a.base, ManagementAudience, CoreAudience}
+	return []string{a.base, domain.ManagementAudience, domain.CoreAudience}
 }
 
 // Check verifies an Authorization header: signature, issuer, tenant, life and that the token is for one of the audiences (a slash at

@@ -18,6 +18,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/internal/durable"
 )
@@ -104,7 +105,7 @@ func TestCheck(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	a := newAuthority(t, func() time.Time { return now })
-	management, dps := token(t, a, entra.ManagementAudience+"//.default"), token(t, a, entra.DPSAudience+"/.default")
+	management, dps := token(t, a, domain.ManagementAudience+"//.default"), token(t, a, domain.ServiceAudience+"/.default")
 	other := newAuthority(t, time.Now)
 	other.SetBase("https://127.0.0.1:2")
 	// A token that names the algorithm "none", as forgers try.
@@ -118,12 +119,12 @@ func TestCheck(t *testing.T) {
 	}{
 		"good":              {"Bearer " + management, nil},
 		"scheme in capital": {"BEARER " + management, nil},
-		"older audience":    {"Bearer " + token(t, a, entra.CoreAudience+"//.default"), nil},
+		"older audience":    {"Bearer " + token(t, a, domain.CoreAudience+"//.default"), nil},
 		"nothing":           {"", entra.ErrNoToken},
 		"scheme alone":      {"Bearer ", entra.ErrNoToken},
 		"another scheme":    {"Basic " + management, entra.ErrNoToken},
 		"another audience":  {"Bearer " + dps, entra.ErrAudience},
-		"another issuer":    {"Bearer " + token(t, other, entra.ManagementAudience+"/.default"), entra.ErrInvalid},
+		"another issuer":    {"Bearer " + token(t, other, domain.ManagementAudience+"/.default"), entra.ErrInvalid},
 		"unsigned":          {"Bearer " + unsigned, entra.ErrInvalid},
 		"text":              {"Bearer x.y.z", entra.ErrInvalid},
 	} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"evenkeel/emulator/internal/domain"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/traffic"
 )
@@ -50,13 +51,10 @@ func (a *Authority) routes() *routes.Mux {
 }
 
 // Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
-func Owns(path string) bool {
-	if path == "/metadata/endpoints" || path == "/common/discovery/instance" || strings.HasPrefix(path, issuerPath+"/") {
-		return true
-	}
-	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return slices.Contains([]string{"v2.0/.well-known/openid-configuration", "discovery/v2.0/keys", "oauth2/v2.0/token"}, rest)
-}
+func Owns(path string) bool { return strings.HasPrefix(path, issuerPath+"/") || owned.Has(path) }
+
+// owned has the paths of Handler, and serves nothing.
+var owned = (&Authority{}).routes()
 
 // tenantNames are the names under which the one tenant is found; "organizations" and "common" are what clients send that know none.
 var tenantNames = []string{TenantID, "organizations", "common"}
@@ -141,7 +139,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	scope := r.PostForm.Get("scope")
 	audience, ok := a.audience(scope)
 	if !ok {
-		known := a.base + "/.default, " + ManagementAudience + "/.default, " + DPSAudience + "/.default or " + HubAudience + "/.default"
+		known := a.base + "/.default, " + domain.ManagementAudience + "/.default, " + domain.ServiceAudience + "/.default or " + domain.HubAudience + "/.default"
 		if strings.Contains(scope, "/.default") {
 			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
 		} else {
@@ -166,7 +164,7 @@ func (a *Authority) audience(scope string) (string, bool) {
 	for word := range strings.FieldsSeq(scope) {
 		resource, ok := strings.CutSuffix(word, "/.default")
 		resource = strings.TrimRight(resource, "/")
-		if ok && slices.Contains(append(a.ARMAudiences(), DPSAudience, HubAudience), resource) {
+		if ok && slices.Contains(append(a.ARMAudiences(), domain.ServiceAudience, domain.HubAudience), resource) {
 			return resource, true
 		}
 	}

@@ -73,6 +73,8 @@ func TestWordsInPathsAreReadWithoutRegardToCaseButIdsAreNot(t *testing.T) {
 		f.owner("PUT", "/Devices/"+id, "{}").want(t, "create "+id, http.StatusOK).wantField(t, "deviceId", id)
 		f.owner("GET", "/TWINS/"+id, "").want(t, "twin of "+id, http.StatusOK).wantField(t, "deviceId", id)
 	}
+	f.owner("PUT", "/devices/devices", "{}").want(t, "create devices", http.StatusOK)
+	f.owner("GET", "/Devices/devices/Modules", "").want(t, "modules of a device whose id is a word", http.StatusOK)
 	f.owner("POST", "/devices/QUERY", `{"query":"SELECT * FROM devices"}`).want(t, "query", http.StatusOK)
 }
 

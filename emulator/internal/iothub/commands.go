@@ -77,11 +77,7 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	if err != nil {
 		return 0, fmt.Errorf("find hub: %w", err)
 	}
-	rules, err := settingsOf(hub)
-	if err != nil {
-		return 0, err
-	}
-	if rules.basic {
+	if isBasic(hub) {
 		return 0, errTier
 	}
 	if err := c.check(h.state.Now()); err != nil {
@@ -98,7 +94,7 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	}
 	until := c.Expiry
 	if until.IsZero() {
-		until = h.state.Now().Add(rules.lifetime)
+		until = h.state.Now().Add(hub.Settings.MessageLife)
 	} else {
 		system[sysExpiry] = stamp(until)
 	}
@@ -139,12 +135,12 @@ func (h *Hubs) deliver(key deviceKey) {
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
-	qos, ok := s.subscribed(state.WishMessages)
+	qos, ok := s.subscribed(state.SubscriptionMessages)
 	if !ok || s.ended {
 		return
 	}
 	for {
-		c, ok, err := s.hubs.state.TakeCommand(s.key.host, s.key.id, 0, s.rules.maxDeliveries)
+		c, ok, err := s.hubs.state.TakeCommand(s.key.host, s.key.id, 0, s.maxDeliveries)
 		if err != nil {
 			s.hubs.log.Error("take message to device", "hub", s.key.host, "device", s.key.id, "error", err)
 		}

@@ -25,10 +25,6 @@ var commandHeaders = map[string]string{
 
 // nextCommand gives a device its next message, or 204. The ETag is the lock token.
 func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	rules, err := settingsOf(hub)
-	if err != nil {
-		return err
-	}
 	lock := lockTime
 	if text := r.Header.Get(lockHeader); text != "" {
 		seconds, err := strconv.Atoi(text)
@@ -37,7 +33,7 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 		}
 		lock = time.Duration(seconds) * time.Second
 	}
-	c, ok, err := h.state.TakeCommand(hub.Host(), r.PathValue("id"), lock, rules.maxDeliveries)
+	c, ok, err := h.state.TakeCommand(hub.Host(), r.PathValue("id"), lock, hub.Settings.MaxDeliveries)
 	if err != nil {
 		return err
 	}

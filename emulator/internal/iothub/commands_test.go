@@ -168,12 +168,12 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hub.Properties = []byte(`{"properties":{"cloudToDevice":{"maxDeliveryCount":2,"defaultTtlAsIso8601":"PT1M"}}}`)
+	hub.Properties = []byte(`{"MaxDeliveries":2,"MessageLife":60000000000}`)
 	if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
 		t.Fatal(err)
 	}
 	f.command("a")
-	for i := range 3 { // the end of a connection is no wish of the device
+	for i := range 3 { // the end of a connection does not count as a delivery that failed
 		s, c := f.accept(key, true)
 		if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 			t.Fatal(err)

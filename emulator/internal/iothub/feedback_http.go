@@ -27,11 +27,7 @@ type feedbackDocument struct {
 // receiveFeedback: CloudToDeviceMessages_ReceiveFeedbackNotification, 2021-04-12. The ETag is the lock token of the whole answer.
 // Fidelity: records come as soon as there are any, Azure gathers them for up to 15 seconds; deliveries of feedback are not counted.
 func (h *Hubs) receiveFeedback(w http.ResponseWriter, _ *http.Request, hub state.Hub) error {
-	rules, err := settingsOf(hub)
-	if err != nil {
-		return err
-	}
-	taken, err := h.state.TakeFeedback(hub.Host(), maxFeedback, rules.feedbackLock, rules.feedbackLife)
+	taken, err := h.state.TakeFeedback(hub.Host(), maxFeedback, hub.Settings.FeedbackLock, hub.Settings.FeedbackLife)
 	if err != nil {
 		return err
 	}

@@ -15,11 +15,11 @@ import (
 // maxPage is the most devices or twins in one answer, and the default. Source: Devices_GetDevices, 2021-04-12.
 const maxPage = 1000
 
-// newRoutes lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
-func (h *Hubs) newRoutes() *routes.Mux {
-	mux := &routes.Mux{}
+// newCalls lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
+func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
+	calls := &routes.Table[http.HandlerFunc]{AnyCase: true, HeadByGet: true}
 	service := func(pattern string, serve hubCall, rights ...string) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h.serve(w, r, func(hub state.Hub) error {
 				if err := h.authorizeService(hub, r, rights...); err != nil {
 					return err
@@ -29,7 +29,7 @@ func (h *Hubs) newRoutes() *routes.Mux {
 		})
 	}
 	device := func(pattern string, serve hubCall, _ ...string) {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(pattern, func(w http.ResponseWriter, r *http.Request) {
 			h.serve(w, r, func(hub state.Hub) error {
 				if err := h.authorizeDevice(hub, r); err != nil {
 					return err
@@ -61,12 +61,12 @@ func (h *Hubs) newRoutes() *routes.Mux {
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
 	h.absentRoutes(service, device)
-	return mux
+	return calls
 }
 
 // Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
 func Routes() []string {
-	list := (&Hubs{}).newRoutes().Patterns()
+	list := (&Hubs{}).newCalls().Patterns()
 	for _, s := range subscriptions("{id}") {
 		list = append(list, "SUBSCRIBE "+s.filter)
 	}
@@ -197,7 +197,7 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 		return state.Device{}, err
 	}
 	if wanted.Edge {
-		if hub, err := h.state.HubByHost(host); err != nil || basic(hub) {
+		if hub, err := h.state.HubByHost(host); err != nil || isBasic(hub) {
 			return state.Device{}, cmp.Or(err, error(errTier))
 		}
 	}

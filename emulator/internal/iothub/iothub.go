@@ -59,7 +59,7 @@ type Hubs struct {
 	gate     *traffic.Gate
 	bearer   func(token string) error
 	log      *slog.Logger
-	routes   *routes.Mux
+	calls    *routes.Table[http.HandlerFunc]
 	inbox    *inbox
 	stop     func()
 	// connections counts the connections of devices so far.
@@ -90,7 +90,7 @@ func New(o Options) *Hubs {
 		state: o.State, names: o.Names, recorder: o.Recorder, gate: o.Gate, bearer: o.Bearer, log: o.Log,
 		inbox: newInbox(), listening: make(chan struct{}),
 	}
-	h.routes = h.newRoutes()
+	h.calls = h.newCalls()
 	h.stop = o.State.OnDesired(h.pushDesired)
 	return h
 }

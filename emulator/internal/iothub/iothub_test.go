@@ -59,7 +59,12 @@ var policies = map[string][]string{
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
 	f := &fixture{T: t, clock: &clock{now: time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)}, keys: map[string]string{}, log: requestlog.New(1000)}
-	st, err := state.Open(state.Options{Now: f.clock.Now})
+	st, err := state.Open(state.Options{Now: f.clock.Now, HubSettings: func(properties []byte) (settings state.HubSettings, err error) {
+		if properties != nil {
+			err = json.Unmarshal(properties, &settings)
+		}
+		return settings, err
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

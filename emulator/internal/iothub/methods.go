@@ -166,7 +166,7 @@ func (h *Hubs) listener(key deviceKey) (*session, <-chan struct{}) {
 	if s == nil {
 		return nil, changed
 	}
-	if _, ok := s.subscribed(state.WishMethods); !ok {
+	if _, ok := s.subscribed(state.SubscriptionMethods); !ok {
 		return nil, changed
 	}
 	return s, changed

@@ -62,14 +62,10 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
-	rules, err := settingsOf(hub)
-	if err != nil {
-		return nil, err
-	}
 	s := &session{
 		hubs: h, number: h.connections.Add(1), key: deviceKey{hub.Host(), id}, generation: granted.device.GenerationID,
 		version: parameter(c, "api-version"), model: parameter(c, "model-id"), client: c.Client,
-		clean: c.CleanSession, rules: rules, granted: state.Subscriptions{}, taken: map[string]struct{}{},
+		clean: c.CleanSession, basic: isBasic(hub), maxDeliveries: hub.Settings.MaxDeliveries, granted: state.Subscriptions{}, taken: map[string]struct{}{},
 	}
 	// From here on the device's changes end the connection, and what is sent to the device reaches it.
 	if err := h.state.Connect(s.key.host, granted.device, s); err != nil {
@@ -82,7 +78,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	if !granted.expiry.IsZero() {
 		s.unwatch = h.state.At(granted.expiry, func() { s.End(errExpired) })
 	}
-	s.serveWishes()
+	s.serveSubscriptions()
 	return s, nil
 }
 

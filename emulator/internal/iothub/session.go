@@ -25,23 +25,23 @@ const (
 	methodAnswers = "$iothub/methods/res/"
 )
 
-// subscription is a filter that a device may subscribe to, and what it means.
+// subscription is a topic filter that a device may subscribe to, and the kind of subscription that it asks for.
 type subscription struct {
 	filter string
-	wish   state.Wish
+	kind   state.Subscription
 }
 
 func subscriptions(device string) []subscription {
 	return []subscription{
-		{twinAnswers, state.WishTwinAnswers}, {desiredChanges, state.WishDesired}, {methodCalls, state.WishMethods}, {devicebound(device), state.WishMessages},
+		{twinAnswers, state.SubscriptionTwinAnswers}, {desiredChanges, state.SubscriptionDesired}, {methodCalls, state.SubscriptionMethods}, {devicebound(device), state.SubscriptionMessages},
 	}
 }
 
-// wishOf is what a filter means; false when it is none of a device's.
-func wishOf(device, filter string) (state.Wish, bool) {
+// subscriptionOf returns the subscription that a filter asks for; false for a filter that devices do not have.
+func subscriptionOf(device, filter string) (state.Subscription, bool) {
 	for _, s := range subscriptions(device) {
 		if s.filter == filter {
-			return s.wish, true
+			return s.kind, true
 		}
 	}
 	return "", false
@@ -81,7 +81,9 @@ type session struct {
 
 	// clean: subscriptions end with the connection. resumed: there are some of an earlier connection.
 	clean, resumed bool
-	rules          settings
+	// basic: the hub is of the basic tier. maxDeliveries is how often it delivers a message.
+	basic         bool
+	maxDeliveries int64
 	// delivery keeps messages to the device in order; it guards what follows.
 	delivery sync.Mutex
 	// taken are the locks of messages sent and not acknowledged.
@@ -111,7 +113,7 @@ func (s *session) Closed() {
 
 // Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
-	wish, ok := wishOf(s.key.id, filter)
+	kind, ok := subscriptionOf(s.key.id, filter)
 	if !ok {
 		s.record("SUBSCRIBE", filter, 400)
 		return 0, errors.New("unknown topic")
@@ -121,26 +123,26 @@ func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	} else if err != nil {
 		return broker.Refused, nil
 	}
-	if s.rules.basic {
+	if s.basic {
 		s.record("SUBSCRIBE", filter, errTier.status())
 		return 0, errTier
 	}
 	if !s.clean {
-		if err := s.hubs.state.PutSubscription(s.key.host, s.key.id, wish, qos); err != nil {
+		if err := s.hubs.state.PutSubscription(s.key.host, s.key.id, kind, qos); err != nil {
 			return 0, err
 		}
 	}
 	s.mu.Lock()
-	s.granted[wish] = qos
+	s.granted[kind] = qos
 	s.mu.Unlock()
 	s.record("SUBSCRIBE", filter, 200)
-	s.serveWishes()
+	s.serveSubscriptions()
 	return qos, nil
 }
 
-// serveWishes begins what the device subscribed to.
-func (s *session) serveWishes() {
-	if _, ok := s.subscribed(state.WishMethods); ok {
+// serveSubscriptions starts to send what the device subscribed to.
+func (s *session) serveSubscriptions() {
+	if _, ok := s.subscribed(state.SubscriptionMethods); ok {
 		s.hubs.announceListener()
 	}
 	s.deliver()
@@ -148,17 +150,17 @@ func (s *session) serveWishes() {
 
 // Unsubscribe implements broker.Session.
 func (s *session) Unsubscribe(filter string) {
-	wish, ok := wishOf(s.key.id, filter)
+	kind, ok := subscriptionOf(s.key.id, filter)
 	if !ok {
 		return
 	}
 	s.mu.Lock()
-	delete(s.granted, wish)
+	delete(s.granted, kind)
 	s.mu.Unlock()
 	if s.clean {
 		return
 	}
-	if err := s.hubs.state.DropSubscription(s.key.host, s.key.id, wish); err != nil {
+	if err := s.hubs.state.DropSubscription(s.key.host, s.key.id, kind); err != nil {
 		s.hubs.log.Error("forget a subscription", "hub", s.key.host, "device", s.key.id, "error", err)
 	}
 }
@@ -185,7 +187,7 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	for _, topic := range topics {
 		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {
-			if s.rules.basic {
+			if s.basic {
 				s.record("PUBLISH", m.Topic, errTier.status())
 				return errTier
 			}
@@ -279,7 +281,7 @@ func (s *session) answerError(topic, query string, err error) error {
 // answer replies to a twin request; nothing is sent to a device that did not subscribe to the answers.
 func (s *session) answer(topic, query string, status int, more string, body []byte) error {
 	s.record("PUBLISH", topic, status)
-	qos, ok := s.subscribed(state.WishTwinAnswers)
+	qos, ok := s.subscribed(state.SubscriptionTwinAnswers)
 	if !ok {
 		return nil
 	}
@@ -287,7 +289,7 @@ func (s *session) answer(topic, query string, status int, more string, body []by
 }
 
 func (s *session) pushDesired(change state.DesiredChange) {
-	qos, ok := s.subscribed(state.WishDesired)
+	qos, ok := s.subscribed(state.SubscriptionDesired)
 	if !ok {
 		return
 	}
@@ -297,10 +299,10 @@ func (s *session) pushDesired(change state.DesiredChange) {
 	_ = s.client.Send(broker.Message{Topic: "$iothub/twin/PATCH/properties/desired/?$version=" + version, Payload: body, QoS: qos})
 }
 
-func (s *session) subscribed(wish state.Wish) (qos byte, ok bool) {
+func (s *session) subscribed(kind state.Subscription) (qos byte, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	qos, ok = s.granted[wish]
+	qos, ok = s.granted[kind]
 	return qos, ok
 }
 

@@ -2,7 +2,6 @@ package iothub
 
 import (
 	"net/http"
-	"strings"
 
 	"evenkeel/emulator/internal/state"
 )
@@ -10,14 +9,14 @@ import (
 // errTier refuses what hubs of the basic tier do not have. The name and number are Azure's ("Troubleshoot Azure IoT Hub error codes").
 var errTier = &wireError{403010, "OperationNotAvailableInCurrentTier", "The operation is not available in the basic tier"}
 
-// basic reports whether a hub is of the basic tier (B1 to B3): it takes telemetry and keeps devices, and has no twins, methods, messages to devices
-// or edge devices. Source: the table of calls in "Choose the right IoT Hub tier for your solution".
-func basic(hub state.Hub) bool { return strings.HasPrefix(strings.ToUpper(hub.SKU.Name), "B") }
+// isBasic reports whether a hub is of the basic tier, which takes telemetry and keeps devices, and has no twins, methods,
+// messages to devices or edge devices. Source: the table of calls in "Choose the right IoT Hub tier for your solution".
+func isBasic(hub state.Hub) bool { return hub.SKU.Tier() == state.Basic }
 
 // standard refuses a call to a hub of the basic tier.
 func standard(serve hubCall) hubCall {
 	return func(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-		if basic(hub) {
+		if isBasic(hub) {
 			return errTier
 		}
 		return serve(w, r, hub)

@@ -145,7 +145,7 @@ func TestSharedAccessSignaturesCanBeTurnedOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		hub.Properties = []byte(`{"properties":` + properties + `}`)
+		hub.Properties = []byte(properties)
 		if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
 			t.Fatal(err)
 		}

@@ -6,69 +6,81 @@
 package localca
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"math/big"
 	"net"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
+	"evenkeel/emulator/internal/domain"
+	"evenkeel/internal/authority"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
 
 // File names in the data folder.
 const (
-	CertFile = "ca.pem"
-	KeyFile  = "ca-key.pem"
+	CertFile = authority.CertFile
+	KeyFile  = authority.KeyFile
 )
 
 // domains that server certificates are made for, beside localhost and loopback addresses.
-var domains = []string{"azure-devices.net", "azure-devices-provisioning.net"}
+var domains = []string{domain.Hub, domain.Service}
 
-// Lifetimes. Leafs stay under the 825 days that strict clients allow, and are made anew in the last third of their life.
+// Lifetimes. Leaf certificates stay under the 825 days that strict clients allow, and are replaced in the last third
+// of their life.
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
 	leafLife = 180 * 24 * time.Hour
-	// backdate covers clocks that differ a little between client and emulator.
-	backdate = time.Hour
-	// maxLeafs bounds the cache against clients that ask for ever new names.
-	maxLeafs = 1024
+	// maxLeaves bounds the cache against clients that keep asking for new names.
+	maxLeaves = 1024
 )
 
 // Authority signs server certificates. Its methods may be called concurrently.
 type Authority struct {
-	root *x509.Certificate
-	key  crypto.Signer
+	root authority.Pair
 	now  func() time.Time
 
-	mu    sync.Mutex
-	leafs map[string]*tls.Certificate // by lower-case server name; "" for clients that send none
+	mu     sync.Mutex
+	leaves map[string]*tls.Certificate // by lower-case server name; "" for clients that send none
 }
 
 // New makes an authority that lives in memory.
 func New(now func() time.Time) (*Authority, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	serial := authority.NewSerial()
+	name := "evenkeel local emulator " + serial.Text(16)[:8]
+	root, err := authority.NewRoot(x509.Certificate{
+		SerialNumber:                serial,
+		Subject:                     pkix.Name{CommonName: name, Organization: []string{"evenkeel"}},
+		NotBefore:                   now().Add(-authority.Backdate),
+		NotAfter:                    now().Add(rootLife),
+		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid:       true,
+		IsCA:                        true,
+		MaxPathLenZero:              true,
+		PermittedDNSDomainsCritical: true,
+		PermittedDNSDomains:         append([]string{"localhost"}, domains...),
+		PermittedIPRanges: []*net.IPNet{
+			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
+			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
+		},
+	})
 	if err != nil {
-		return nil, fmt.Errorf("make CA key: %w", err)
+		return nil, fmt.Errorf("make the CA: %w", err)
 	}
-	der, err := makeRoot(key, now())
-	if err != nil {
-		return nil, err
-	}
-	return fromParts(der, key, now)
+	return of(root, now), nil
+}
+
+func of(root authority.Pair, now func() time.Time) *Authority {
+	return &Authority{root: root, now: now, leaves: map[string]*tls.Certificate{}}
 }
 
 // Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files
@@ -98,83 +110,30 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 }
 
 func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
-	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	root, err := authority.Parse(certPEM, keyPEM)
+	if err == nil {
+		err = root.CheckNotExpired(now())
+	}
 	if err != nil {
 		return nil, err
 	}
-	key, ok := pair.PrivateKey.(crypto.Signer)
-	if !ok {
-		return nil, errors.New("its key cannot sign")
-	}
-	a, err := fromParts(pair.Certificate[0], key, now)
-	if err == nil && now().After(a.root.NotAfter) {
-		err = fmt.Errorf("it ended on %s", a.root.NotAfter.Format(time.DateOnly))
-	}
-	return a, err
+	return of(root, now), nil
 }
 
-// create writes the key before the certificate, each durably: Load looks for the certificate, so that a start cut short
-// begins again.
+// create makes an authority and writes it. Load looks for the certificate, which is written last.
 func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
 	a, err := New(now)
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(a.key)
-	if err != nil {
-		return nil, fmt.Errorf("encode CA key: %w", err)
-	}
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	if err := disk.WriteFile(filepath.Join(dir, KeyFile), keyPEM, 0o600); err != nil {
-		return nil, fmt.Errorf("make the CA: %w", err)
-	}
-	if err := disk.WriteFile(filepath.Join(dir, CertFile), a.PEM(), 0o644); err != nil {
+	if err := a.root.Write(disk, dir); err != nil {
 		return nil, fmt.Errorf("make the CA: %w", err)
 	}
 	return a, nil
 }
 
-func makeRoot(key *ecdsa.PrivateKey, now time.Time) ([]byte, error) {
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
-	template := &x509.Certificate{
-		SerialNumber:                serial,
-		Subject:                     pkix.Name{CommonName: "evenkeel local emulator " + serial.Text(16)[:8], Organization: []string{"evenkeel"}},
-		NotBefore:                   now.Add(-backdate),
-		NotAfter:                    now.Add(rootLife),
-		KeyUsage:                    x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
-		ExtKeyUsage:                 []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		BasicConstraintsValid:       true,
-		IsCA:                        true,
-		MaxPathLenZero:              true,
-		PermittedDNSDomainsCritical: true,
-		PermittedDNSDomains:         append([]string{"localhost"}, domains...),
-		PermittedIPRanges: []*net.IPNet{
-			{IP: net.IPv4(127, 0, 0, 0).To4(), Mask: net.CIDRMask(8, 32)},
-			{IP: net.IPv6loopback, Mask: net.CIDRMask(128, 128)},
-		},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("make CA certificate: %w", err)
-	}
-	return der, nil
-}
-
-func fromParts(der []byte, key crypto.Signer, now func() time.Time) (*Authority, error) {
-	root, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("parse CA certificate: %w", err)
-	}
-	return &Authority{root: root, key: key, now: now, leafs: map[string]*tls.Certificate{}}, nil
-}
-
 // PEM is the root certificate, for clients to trust.
-func (a *Authority) PEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.root.Raw})
-}
+func (a *Authority) PEM() []byte { return a.root.PEM() }
 
 // Certificate is a tls.Config's GetCertificate. A name outside the constraints is refused: the client would refuse the certificate.
 func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -192,17 +151,17 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if leaf := a.leafs[name]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
+	if leaf := a.leaves[name]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
 		return leaf, nil
 	}
-	leaf, err := a.makeLeaf(name)
+	leaf, err := a.issue(name)
 	if err != nil {
 		return nil, err
 	}
-	if len(a.leafs) >= maxLeafs {
-		clear(a.leafs)
+	if len(a.leaves) >= maxLeaves {
+		clear(a.leaves)
 	}
-	a.leafs[name] = leaf
+	a.leaves[name] = leaf
 	return leaf, nil
 }
 
@@ -222,31 +181,22 @@ func dialed(name string, conn net.Conn) net.IP {
 }
 
 func allowed(name string) bool {
-	for _, domain := range domains {
-		if label, ok := strings.CutSuffix(name, "."+domain); ok {
+	for _, parent := range domains {
+		if label, ok := strings.CutSuffix(name, "."+parent); ok {
 			return label != "" && len(name) <= 253 && !strings.ContainsAny(label, "*/ ")
 		}
 	}
 	return false
 }
 
-func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make server key: %w", err)
-	}
-	serial, err := newSerial()
-	if err != nil {
-		return nil, err
-	}
+func (a *Authority) issue(name string) (*tls.Certificate, error) {
 	now := a.now()
-	template := &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{Organization: []string{"evenkeel local emulator"}},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(leafLife),
-		KeyUsage:     x509.KeyUsageDigitalSignature,
-		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	template := x509.Certificate{
+		Subject:     pkix.Name{Organization: []string{"evenkeel local emulator"}},
+		NotBefore:   now.Add(-authority.Backdate),
+		NotAfter:    now.Add(leafLife),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	if ip := net.ParseIP(name); ip != nil {
 		template.IPAddresses = []net.IP{ip}
@@ -256,22 +206,11 @@ func (a *Authority) makeLeaf(name string) (*tls.Certificate, error) {
 	} else {
 		template.DNSNames = []string{name}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, a.root, key.Public(), a.key)
+	leaf, err := a.root.Issue(template)
 	if err != nil {
-		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
+		return nil, fmt.Errorf("issue a certificate for %q: %w", name, err)
 	}
-	leaf, err := x509.ParseCertificate(der)
-	if err != nil {
-		return nil, fmt.Errorf("make certificate for %q: %w", name, err)
-	}
-	return &tls.Certificate{Certificate: [][]byte{der, a.root.Raw}, PrivateKey: key, Leaf: leaf}, nil
-}
-
-func newSerial() (*big.Int, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 126))
-	if err != nil {
-		return nil, fmt.Errorf("make serial number: %w", err)
-	}
-	// The top bit keeps the number positive, not zero, and of constant length.
-	return serial.SetBit(serial, 126, 1), nil
+	return &tls.Certificate{
+		Certificate: [][]byte{leaf.Certificate.Raw, a.root.Certificate.Raw}, PrivateKey: leaf.Key, Leaf: leaf.Certificate,
+	}, nil
 }

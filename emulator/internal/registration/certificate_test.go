@@ -72,8 +72,8 @@ func references(primary, secondary string) state.Settings {
 	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{CAPrimary: primary, CASecondary: secondary}}}
 }
 
-// leafs is the attestation of an individual enrollment.
-func leafs(primary, secondary *authority) state.Settings {
+// leafCertificates is the attestation of an individual enrollment.
+func leafCertificates(primary, secondary *authority) state.Settings {
 	return state.Settings{Attestation: state.Attestation{X509: &state.X509Attestation{ClientPrimary: primary.Raw, ClientSecondary: secondary.Raw}}}
 }
 
@@ -151,10 +151,10 @@ func TestRegisterWithACertificate(t *testing.T) {
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "by-factory", Settings: signing(factory)})
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "keys", Settings: keys(key1, key2)})
 	w.enrollGroup(t, state.EnrollmentGroup{ID: "line-off", Settings: off})
-	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: leafs(own, own)})
-	w.enroll(t, state.Enrollment{RegistrationID: "own-2", Settings: leafs(own, rolled)})
-	w.enroll(t, state.Enrollment{RegistrationID: "vouched", Settings: leafs(vouched, vouched)})
-	w.enroll(t, state.Enrollment{RegistrationID: "early", Settings: leafs(early, early)})
+	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: leafCertificates(own, own)})
+	w.enroll(t, state.Enrollment{RegistrationID: "own-2", Settings: leafCertificates(own, rolled)})
+	w.enroll(t, state.Enrollment{RegistrationID: "vouched", Settings: leafCertificates(vouched, vouched)})
+	w.enroll(t, state.Enrollment{RegistrationID: "early", Settings: leafCertificates(early, early)})
 	w.enroll(t, state.Enrollment{RegistrationID: "keyed", Settings: keys(key1, key2)})
 
 	byFactory, byLine := leaf(factory, "sn-1"), leaf(line, "sn-2")
@@ -258,7 +258,7 @@ func TestReferencesToUploadedCertificates(t *testing.T) {
 	certificateCase{id: "sn-1", chain: chain(leaf(root, "sn-1"), root), status: "refused"}.run(t, w)
 
 	// An enrollment hides the groups; deleted, it hides them no more.
-	if err := w.st.DeleteEnrollment(w.scope, "one", ""); err != nil {
+	if err := w.st.DeleteEntry(state.Individuals, w.scope, "one", ""); err != nil {
 		t.Fatal(err)
 	}
 	certificateCase{id: "one", chain: chain(leaf(next, "one")), status: "assigned", group: "g"}.run(t, w)

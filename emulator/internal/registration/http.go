@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/dpswire"
+	"evenkeel/emulator/internal/routes"
 )
 
 // maxBody is Azure's limit of a device's message: 96 KB.
@@ -16,17 +17,19 @@ const maxBody = 96 << 10
 // operation serves one call of a device.
 type operation func(*API, *http.Request, caller, []byte) (dpswire.Reply, error)
 
-// routes are RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and later.
-var routes = dpswire.Routes[operation]{
-	{Method: http.MethodPut, Path: "/{idScope}/registrations/{id}/register", Serve: (*API).serveRegister},
-	{Method: http.MethodGet, Path: "/{idScope}/registrations/{id}/operations/{operation}", Serve: (*API).serveOperation},
-	{Method: http.MethodPost, Path: "/{idScope}/registrations/{id}", Serve: (*API).serveLookup},
-}
+// operations are RegisterDevice, OperationStatusLookup and DeviceRegistrationStatusLookup of api-version 2019-03-31 and later.
+var operations = func() *routes.Table[operation] {
+	t := dpswire.NewTable[operation]()
+	t.Add("PUT /{idScope}/registrations/{id}/register", (*API).serveRegister)
+	t.Add("GET /{idScope}/registrations/{id}/operations/{operation}", (*API).serveOperation)
+	t.Add("POST /{idScope}/registrations/{id}", (*API).serveLookup)
+	return t
+}()
 
 // Routes lists the operations that are served over HTTPS, as "POST /{idScope}/registrations/{id}", and over MQTT, as
 // "PUBLISH {topic}".
 func Routes() []string {
-	return append(routes.List(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+filterReplies)
+	return append(operations.Patterns(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+filterReplies)
 }
 
 // ServeHTTP implements http.Handler.
@@ -41,7 +44,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (a *API) serve(w http.ResponseWriter, r *http.Request) (dpswire.Reply, error) {
-	run, values, err := routes.Find(r)
+	run, values, err := dpswire.Find(operations, r)
 	if err != nil {
 		return dpswire.Reply{}, err
 	}

@@ -209,7 +209,7 @@ func TestRefusalsOverMQTTAreReplies(t *testing.T) {
 	}
 	want("a bad body", register, "{", "400", "The request body is not a valid device registration.", 400004)
 	want("an unknown operation", poll, "", "404", "Operation not found.", 404203)
-	if err := w.st.DeleteEnrollment(w.scope, "a", ""); err != nil {
+	if err := w.st.DeleteEntry(state.Individuals, w.scope, "a", ""); err != nil {
 		t.Fatal(err)
 	}
 	want("an enrollment deleted meanwhile", register, "", "401", "Unauthorized", 401000)

@@ -68,11 +68,11 @@ func TestACallerIsBelievedNoLongerThanItsTokenHolds(t *testing.T) {
 	want(200)
 	w.enroll(t, state.Enrollment{RegistrationID: "d-1", Settings: keys(otherKey, otherKey)})
 	want(401) // the individual enrollment decides alone
-	if err := w.st.DeleteEnrollment(w.scope, "d-1", ""); err != nil {
+	if err := w.st.DeleteEntry(state.Individuals, w.scope, "d-1", ""); err != nil {
 		t.Fatal(err)
 	}
 	want(200)
-	if err := w.st.DeleteEnrollmentGroup(w.scope, "g", ""); err != nil {
+	if err := w.st.DeleteEntry(state.Groups, w.scope, "g", ""); err != nil {
 		t.Fatal(err)
 	}
 	want(401)

@@ -1,43 +1,202 @@
-// Package routes is a ServeMux that can tell what it serves, so that docs/reference/fidelity.md can be held against it.
+// Package routes finds the operation that a request asks for: the one router of the emulator's surfaces.
 //
-// It tells too which methods a path has. It adds nothing else to net/http, and knows no API.
+// Patterns are written as for net/http, without hosts: "GET /devices/{id}", "/{scope}/registrations/{rest...}". What differs
+// between APIs is left to each of them: how it cuts a path into segments, and what it answers when no operation matches.
+// Mux gives net/http's answers. The package knows no API.
 package routes
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
 
-// Mux is an http.ServeMux that remembers its patterns. The zero value is ready for use.
-type Mux struct {
-	http.ServeMux
-	patterns []string
+// Table holds the operations of an API, each with what serves it. The zero value is an empty table whose words are case-sensitive.
+type Table[T any] struct {
+	// AnyCase compares the words of paths without regard to letter case. The values of variables keep theirs.
+	AnyCase bool
+	// PathFirst gives a request to the most specific path that matches, whatever methods that path has. Otherwise a less
+	// specific path is used where only that one has the method, as in net/http.
+	PathFirst bool
+	// HeadByGet serves HEAD with the operation for GET where the path has none for HEAD.
+	HeadByGet bool
+
+	routes []*route[T]
 }
 
-// HandleFunc registers a handler as http.ServeMux does.
-func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request)) {
-	m.patterns = append(m.patterns, pattern)
-	m.ServeMux.HandleFunc(pattern, handler)
+type route[T any] struct {
+	pattern, method string
+	segments        []segment
+	serve           T
 }
 
-// Patterns are those registered, in their order.
-func (m *Mux) Patterns() []string { return m.patterns }
+// segment is one part of a pattern: a word to compare, or the name of a variable.
+type segment struct {
+	kind kind
+	text string
+}
 
-// Allowed are the methods with which the path of a request is served, in alphabetical order.
-func (m *Mux) Allowed(r *http.Request) []string {
-	var methods []string
-	for _, pattern := range m.patterns {
-		method, _, found := strings.Cut(pattern, " ")
-		if !found || slices.Contains(methods, method) {
-			continue
-		}
-		other := r.Clone(r.Context())
-		other.Method = method
-		if _, served := m.Handler(other); served != "" {
-			methods = append(methods, method)
+// kind orders segments: where two patterns match, the one with the lower kind at the first difference is more specific.
+type kind int
+
+const (
+	word kind = iota
+	variable
+	rest
+)
+
+// Match is what a table has for a request.
+type Match[T any] struct {
+	// Pattern is that of the operation, as it was added; empty when no operation matches.
+	Pattern string
+	Serve   T
+	// Values are the variables' values by name.
+	Values map[string]string
+	// Allowed are the methods of the path, in the table's order, when it has no operation for the request's method.
+	Allowed []string
+	// Incomplete reports that nothing matches, but that a pattern continues after the request's path with a variable.
+	Incomplete bool
+}
+
+// Add adds an operation. A pattern without a method serves all of them. {name} stands for one segment that is not empty,
+// {name...} at the end for any number of segments, and {$} at the end for a slash. A pattern that is in the table already,
+// apart from its variables' names, panics.
+func (t *Table[T]) Add(pattern string, serve T) {
+	method, path, found := strings.Cut(pattern, " ")
+	if !found {
+		method, path = "", pattern
+	}
+	added := &route[T]{pattern: pattern, method: method, serve: serve}
+	for _, text := range Segments(path) {
+		added.segments = append(added.segments, parse(text))
+	}
+	for _, r := range t.routes {
+		if r.method == method && slices.EqualFunc(r.segments, added.segments, segment.same) {
+			panic("routes: " + pattern + " conflicts with " + r.pattern)
 		}
 	}
-	slices.Sort(methods)
-	return methods
+	t.routes = append(t.routes, added)
+}
+
+func parse(text string) segment {
+	name, braced := strings.CutPrefix(text, "{")
+	if !braced {
+		return segment{word, text}
+	}
+	name = strings.TrimSuffix(name, "}")
+	if name == "$" {
+		return segment{word, ""}
+	}
+	if name, all := strings.CutSuffix(name, "..."); all {
+		return segment{rest, name}
+	}
+	return segment{variable, name}
+}
+
+func (s segment) same(other segment) bool {
+	return s.kind == other.kind && (s.kind != word || s.text == other.text)
+}
+
+// Patterns are those added, in their order.
+func (t *Table[T]) Patterns() []string {
+	list := make([]string, len(t.routes))
+	for i, r := range t.routes {
+		list[i] = r.pattern
+	}
+	return list
+}
+
+// Find returns the operation for a method and the segments of a path, which are decoded.
+func (t *Table[T]) Find(method string, segments []string) Match[T] {
+	var matching []*route[T]
+	incomplete := false
+	for _, r := range t.routes {
+		switch all, begins := t.compare(r.segments, segments); {
+		case all:
+			matching = append(matching, r)
+		case begins:
+			incomplete = true
+		}
+	}
+	if len(matching) == 0 {
+		return Match[T]{Incomplete: incomplete}
+	}
+	if t.PathFirst {
+		best := slices.MinFunc(matching, specificity)
+		matching = slices.DeleteFunc(matching, func(r *route[T]) bool { return specificity(r, best) != 0 })
+	}
+	methods := []string{method, ""}
+	if method == http.MethodHead && t.HeadByGet {
+		methods = []string{method, http.MethodGet, ""}
+	}
+	for _, m := range methods {
+		var best *route[T]
+		for _, r := range matching {
+			if r.method == m && (best == nil || specificity(r, best) < 0) {
+				best = r
+			}
+		}
+		if best != nil {
+			return Match[T]{Pattern: best.pattern, Serve: best.serve, Values: best.values(segments)}
+		}
+	}
+	var allowed []string
+	for _, r := range matching {
+		if !slices.Contains(allowed, r.method) {
+			allowed = append(allowed, r.method)
+		}
+	}
+	return Match[T]{Allowed: allowed}
+}
+
+// compare reports whether a pattern matches the segments of a path, or only continues after them with a variable.
+func (t *Table[T]) compare(pattern []segment, segments []string) (all, begins bool) {
+	for i, s := range pattern {
+		switch {
+		case s.kind == rest:
+			return true, false
+		case i == len(segments):
+			return false, i > 0 && s.kind == variable
+		case s.kind == variable && segments[i] == "":
+			return false, false
+		case s.kind == word && s.text != segments[i] && !(t.AnyCase && strings.EqualFold(s.text, segments[i])):
+			return false, false
+		}
+	}
+	return len(pattern) == len(segments), false
+}
+
+// specificity is negative when a is more specific than b, for routes that match the same path.
+func specificity[T any](a, b *route[T]) int {
+	return slices.CompareFunc(a.segments, b.segments, func(x, y segment) int { return int(x.kind - y.kind) })
+}
+
+func (r *route[T]) values(segments []string) map[string]string {
+	values := map[string]string{}
+	for i, s := range r.segments {
+		switch s.kind {
+		case variable:
+			values[s.text] = segments[i]
+		case rest:
+			values[s.text] = strings.Join(segments[i:], "/")
+		}
+	}
+	return values
+}
+
+// Segments cuts a path at its slashes; "/" has one segment, which is empty.
+func Segments(path string) []string { return strings.Split(strings.TrimPrefix(path, "/"), "/") }
+
+// Decoded are the segments of a URL's path, each decoded: an escaped slash stays in its segment.
+func Decoded(u *url.URL) []string { return decode(u.EscapedPath()) }
+
+func decode(escaped string) []string {
+	segments := Segments(escaped)
+	for i, s := range segments {
+		if text, err := url.PathUnescape(s); err == nil { // net/url returns no path that fails
+			segments[i] = text
+		}
+	}
+	return segments
 }

@@ -142,7 +142,7 @@ func (w *world) work(l *ledger, group state.EnrollmentGroup, caller, rounds int)
 			l.mu.Lock()
 			delete(l.facts, "enrollment "+previous)
 			l.mu.Unlock()
-			if err := w.DeleteEnrollment(w.scope, previous, state.MustExist); err != nil {
+			if err := w.DeleteEntry(state.Individuals, w.scope, previous, state.MustExist); err != nil {
 				return err
 			}
 			l.erase("enrollment " + previous)

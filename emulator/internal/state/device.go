@@ -50,7 +50,7 @@ func (d *Device) fields(c *codec) {
 	flags := []flag{{"disabled", &d.Disabled}, {"edge", &d.Edge}}
 	below := d.ParentScope != ""
 	if c.doc == nil {
-		flags = append(flags, flag{"", &below}) // rows of format 2 lack it, and the parent
+		flags = append(flags, flag{"", &below}) // most devices have no parent: their rows leave it out
 	}
 	c.flags(flags...)
 	text(c, "statusReason", &d.StatusReason)

@@ -16,7 +16,7 @@ type SymmetricKey struct {
 
 // X509Attestation holds certificates in DER, or names of certificates uploaded to the service.
 type X509Attestation struct {
-	// Client: leafs of an individual enrollment. Signing: root or intermediate of a group.
+	// Client: leaf certificates of an individual enrollment. Signing: root or intermediate of a group.
 	ClientPrimary, ClientSecondary   []byte
 	SigningPrimary, SigningSecondary []byte
 	CAPrimary, CASecondary           string
@@ -73,17 +73,11 @@ type EnrollmentGroup struct {
 	Settings
 }
 
-func (e *Enrollment) id() *string         { return &e.RegistrationID }
-func (e *Enrollment) settings() *Settings { return &e.Settings }
-
 func (e *Enrollment) fields(c *codec) {
 	text(c, "registrationId", &e.RegistrationID)
 	text(c, "deviceId", &e.DeviceID)
 	e.Settings.fields(c)
 }
-
-func (g *EnrollmentGroup) id() *string         { return &g.ID }
-func (g *EnrollmentGroup) settings() *Settings { return &g.Settings }
 
 func (g *EnrollmentGroup) fields(c *codec) {
 	text(c, "id", &g.ID)
@@ -134,42 +128,35 @@ func (k *SymmetricKey) fields(c *codec) {
 }
 
 // Enrollment returns an individual enrollment; svc is the ID scope of its service.
-func (s *State) Enrollment(svc, id string) (Enrollment, error) { return s.individuals().get(svc, id) }
+func (s *State) Enrollment(svc, id string) (Enrollment, error) {
+	e, err := s.Entry(Individuals, svc, id)
+	return e.individual(), err
+}
 
-// PutEnrollment makes or replaces an individual enrollment and reports whether it made one; empty symmetric keys are made. An id
-// keeps the spelling of its creation.
+// PutEnrollment is PutEntry for an individual enrollment.
 func (s *State) PutEnrollment(svc string, e Enrollment, etag string) (Enrollment, bool, error) {
-	return s.individuals().put(svc, e, etag)
-}
-
-// DeleteEnrollment deletes an individual enrollment and its registration; the hub device stays.
-// Fidelity: that the registration goes too follows from its being a part of the enrollment's document; no source says it.
-func (s *State) DeleteEnrollment(svc, id, etag string) error {
-	return s.individuals().delete(svc, id, etag, func(b *batch) error { return s.dropRecord(b, svc, id) })
-}
-
-// Enrollments returns up to limit enrollments after the id given, in the order of their lower-case ids, and the id to go on from,
-// which is empty at the end.
-func (s *State) Enrollments(svc, after string, limit int) ([]Enrollment, string, error) {
-	return s.individuals().list(svc, after, limit)
+	put, created, err := s.PutEntry(svc, e.Entry(), etag)
+	return put.individual(), created, err
 }
 
 // EnrollmentGroup returns an enrollment group.
 func (s *State) EnrollmentGroup(svc, id string) (EnrollmentGroup, error) {
-	return s.entryGroups().get(svc, id)
+	e, err := s.Entry(Groups, svc, id)
+	return e.group(), err
 }
 
-// PutEnrollmentGroup makes or replaces an enrollment group as PutEnrollment does an enrollment.
+// PutEnrollmentGroup is PutEntry for a group.
 func (s *State) PutEnrollmentGroup(svc string, g EnrollmentGroup, etag string) (EnrollmentGroup, bool, error) {
-	return s.entryGroups().put(svc, g, etag)
+	put, created, err := s.PutEntry(svc, g.Entry(), etag)
+	return put.group(), created, err
 }
 
-// DeleteEnrollmentGroup deletes an enrollment group; its registrations stay.
-func (s *State) DeleteEnrollmentGroup(svc, id, etag string) error {
-	return s.entryGroups().delete(svc, id, etag, func(*batch) error { return nil })
-}
-
-// EnrollmentGroups pages as Enrollments does.
+// EnrollmentGroups is Entries for groups.
 func (s *State) EnrollmentGroups(svc, after string, limit int) ([]EnrollmentGroup, string, error) {
-	return s.entryGroups().list(svc, after, limit)
+	entries, next, err := s.Entries(Groups, svc, after, limit)
+	groups := make([]EnrollmentGroup, len(entries))
+	for i, e := range entries {
+		groups[i] = e.group()
+	}
+	return groups, next, err
 }

@@ -9,142 +9,195 @@ import (
 	"time"
 )
 
-// entry is what the two kinds of enrollment have in common for keeping them.
-type entry[T any] interface {
-	rowOf[T]
-	// id as spelled, and the settings, both in place.
-	id() *string
-	settings() *Settings
+// EntryKind is one of the two kinds of enrollment: it says in which table one is kept.
+type EntryKind byte
+
+// Kinds of enrollment.
+const (
+	Individuals EntryKind = tableEnrollment
+	Groups      EntryKind = tableEnrollmentGroup
+)
+
+// Entry is an individual enrollment or an enrollment group, for callers that treat both alike.
+type Entry struct {
+	Kind EntryKind
+	// ID is the registration id, or the id of the group.
+	ID string
+	// DeviceID is that of an individual enrollment; empty: the registration id.
+	DeviceID string
+	Settings
 }
 
-// entries keeps one kind of enrollment.
-type entries[T any, P entry[T]] struct {
-	s     *State
-	table byte
-	noun  string
+// Entry returns the enrollment as an entry.
+func (e Enrollment) Entry() Entry {
+	return Entry{Individuals, e.RegistrationID, e.DeviceID, e.Settings}
 }
 
-func (s *State) individuals() entries[Enrollment, *Enrollment] {
-	return entries[Enrollment, *Enrollment]{s, tableEnrollment, "enrollment"}
+// Entry returns the group as an entry.
+func (g EnrollmentGroup) Entry() Entry { return Entry{Groups, g.ID, "", g.Settings} }
+
+func (e Entry) individual() Enrollment { return Enrollment{e.ID, e.DeviceID, e.Settings} }
+
+func (e Entry) group() EnrollmentGroup { return EnrollmentGroup{e.ID, e.Settings} }
+
+// entryRow is the row of an entry.
+type entryRow interface {
+	row
+	Entry() Entry
 }
 
-func (s *State) entryGroups() entries[EnrollmentGroup, *EnrollmentGroup] {
-	return entries[EnrollmentGroup, *EnrollmentGroup]{s, tableEnrollmentGroup, "enrollment group"}
+func (e Entry) row() entryRow {
+	if e.Kind == Individuals {
+		row := e.individual()
+		return &row
+	}
+	row := e.group()
+	return &row
 }
 
-func (e entries[T, P]) object(id string) string { return fmt.Sprintf("%s %q", e.noun, id) }
-
-func (e entries[T, P]) key(svc, id string) []byte {
-	return keyOf(e.table, strings.ToLower(svc), strings.ToLower(id))
+func (k EntryKind) object(id string) string {
+	noun := "enrollment"
+	if k == Groups {
+		noun = "enrollment group"
+	}
+	return fmt.Sprintf("%s %q", noun, id)
 }
 
-func (e entries[T, P]) get(svc, id string) (T, error) {
-	var v T
-	leave, err := e.s.enter()
+func (k EntryKind) key(svc, id string) []byte {
+	return keyOf(byte(k), strings.ToLower(svc), strings.ToLower(id))
+}
+
+// entry reads the entry at key; the caller holds its lock.
+func (s *State) entry(k EntryKind, key []byte) (Entry, bool, error) {
+	row := Entry{Kind: k}.row()
+	found, err := s.store.get(key, row)
+	return row.Entry(), found, err
+}
+
+// Entry returns an enrollment or a group; svc is the ID scope of its service.
+func (s *State) Entry(k EntryKind, svc, id string) (Entry, error) {
+	leave, err := s.enter()
 	if err != nil {
-		return v, err
+		return Entry{}, err
 	}
 	defer leave()
-	if _, err := e.s.scope(svc); err != nil {
-		return v, err
+	if _, err := s.scope(svc); err != nil {
+		return Entry{}, err
 	}
-	key := e.key(svc, id)
-	defer e.s.dps.read(key)()
-	found, err := e.s.store.get(key, P(&v))
+	key := k.key(svc, id)
+	defer s.dps.read(key)()
+	e, found, err := s.entry(k, key)
 	if err == nil && !found {
-		err = &Error{Kind: NotFound, Object: e.object(id), Reason: "does not exist"}
+		err = &Error{Kind: NotFound, Object: k.object(id), Reason: "does not exist"}
 	}
-	return v, err
+	return e, err
 }
 
-// put makes or replaces an entry and completes what the service makes: times, etag, missing symmetric keys.
-func (e entries[T, P]) put(svc string, v T, etag string) (T, bool, error) {
-	var none, old T
-	leave, err := e.s.enter()
+// PutEntry creates or replaces an entry and reports whether it created one. It completes what the service makes: times, etag,
+// missing symmetric keys. An id keeps the spelling of its creation.
+func (s *State) PutEntry(svc string, e Entry, etag string) (Entry, bool, error) {
+	leave, err := s.enter()
 	if err != nil {
-		return none, false, err
+		return Entry{}, false, err
 	}
 	defer leave()
-	if _, err := e.s.scope(svc); err != nil {
-		return none, false, err
+	if _, err := s.scope(svc); err != nil {
+		return Entry{}, false, err
 	}
-	id, now := P(&v).id(), e.s.Now()
-	key := e.key(svc, *id)
-	defer e.s.dps.lock(key)()
-	found, err := e.s.store.get(key, P(&old))
+	now, key := s.Now(), e.Kind.key(svc, e.ID)
+	defer s.dps.lock(key)()
+	old, found, err := s.entry(e.Kind, key)
 	if err != nil {
-		return none, false, err
+		return Entry{}, false, err
 	}
-	if err := check(e.object(*id), etag, P(&old).settings().ETag, found); err != nil {
-		return none, false, err
+	if err := check(e.Kind.object(e.ID), etag, old.ETag, found); err != nil {
+		return Entry{}, false, err
 	}
-	settings := P(&v).settings()
-	settings.Created, settings.Updated = now, now
+	e.Created, e.Updated = now, now
 	if found {
-		*id, settings.Created = *P(&old).id(), P(&old).settings().Created
+		e.ID, e.Created = old.ID, old.Created
 	}
-	if k := settings.Attestation.SymmetricKey; k != nil {
+	if k := e.Attestation.SymmetricKey; k != nil {
 		pair := *k
-		if err := e.s.completePair(&pair); err != nil {
-			return none, false, err
+		if err := s.completePair(&pair); err != nil {
+			return Entry{}, false, err
 		}
-		settings.Attestation.SymmetricKey = &pair
+		e.Attestation.SymmetricKey = &pair
 	}
-	if settings.ETag, err = e.s.newETag(now); err != nil {
-		return none, false, err
+	if e.ETag, err = s.newETag(now); err != nil {
+		return Entry{}, false, err
 	}
-	b := e.s.store.batch()
-	b.put(key, P(&v))
-	if err := e.s.store.commit(b); err != nil {
-		return none, false, err
+	row := e.row()
+	b := s.store.batch()
+	b.put(key, row)
+	if err := s.store.commit(b); err != nil {
+		return Entry{}, false, err
 	}
 	// Nothing of what the caller gave is returned to it.
-	var out T
-	return out, !found, decode(encode(P(&v)), P(&out))
+	out := Entry{Kind: e.Kind}.row()
+	err = decode(encode(row), out)
+	return out.Entry(), !found, err
 }
 
-// delete removes an entry and, for also, the other rows it names; it takes Unconditional as MustExist.
-func (e entries[T, P]) delete(svc, id, etag string, also func(*batch) error) error {
-	leave, err := e.s.enter()
+// DeleteEntry deletes an entry. With an individual enrollment goes its registration, the hub device stays; the registrations of
+// a group stay. Unconditional is taken as MustExist.
+// Fidelity: that the registration goes too follows from its being a part of the enrollment's document; no source says it.
+func (s *State) DeleteEntry(k EntryKind, svc, id, etag string) error {
+	leave, err := s.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if _, err := e.s.scope(svc); err != nil {
+	if _, err := s.scope(svc); err != nil {
 		return err
 	}
-	key := e.key(svc, id)
-	defer e.s.dps.lock(key)()
-	var old T
-	found, err := e.s.store.get(key, P(&old))
+	key := k.key(svc, id)
+	defer s.dps.lock(key)()
+	old, found, err := s.entry(k, key)
 	if err != nil {
 		return err
 	}
 	if etag == Unconditional {
 		etag = MustExist
 	}
-	if err := check(e.object(id), etag, P(&old).settings().ETag, found); err != nil {
+	if err := check(k.object(id), etag, old.ETag, found); err != nil {
 		return err
 	}
-	b := e.s.store.batch()
+	b := s.store.batch()
 	b.delete(key)
-	if err := also(b); err != nil {
-		return err
+	if k == Individuals {
+		if err := s.dropRecord(b, svc, id); err != nil {
+			return err
+		}
 	}
-	return e.s.store.commit(b)
+	return s.store.commit(b)
 }
 
-func (e entries[T, P]) list(svc, after string, limit int) ([]T, string, error) {
-	leave, err := e.s.enter()
+// Entries returns up to limit entries of a kind after the id given, in the order of their lower-case ids, and the id to continue
+// after, which is empty at the end.
+func (s *State) Entries(k EntryKind, svc, after string, limit int) ([]Entry, string, error) {
+	leave, err := s.enter()
 	if err != nil {
 		return nil, "", err
 	}
 	defer leave()
-	if _, err := e.s.scope(svc); err != nil {
+	if _, err := s.scope(svc); err != nil {
 		return nil, "", err
 	}
-	parents := []string{strings.ToLower(svc)}
-	return page(e.s.store, e.table, parents, strings.ToLower(after), limit, func(v P) string { return strings.ToLower(*v.id()) })
+	if k == Groups {
+		return entriesOf[EnrollmentGroup](s.store, k, svc, after, limit)
+	}
+	return entriesOf[Enrollment](s.store, k, svc, after, limit)
+}
+
+func entriesOf[T interface{ Entry() Entry }, P rowOf[T]](st *store, k EntryKind, svc, after string, limit int) ([]Entry, string, error) {
+	rows, next, err := page(st, byte(k), []string{strings.ToLower(svc)}, strings.ToLower(after), limit,
+		func(row P) string { return strings.ToLower((*row).Entry().ID) })
+	entries := make([]Entry, len(rows))
+	for i, row := range rows {
+		entries[i] = row.Entry()
+	}
+	return entries, next, err
 }
 
 // newETag makes an etag of a provisioning service's object: base64 of a quoted text like a GUID, as

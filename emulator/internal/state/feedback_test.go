@@ -122,18 +122,18 @@ func TestSubscriptionsEndWithTheirDevice(t *testing.T) {
 	}
 	wants(nil)
 	for range 2 {
-		must(t, w.PutSubscription(hub1, "d", state.WishMessages, 1))
-		must(t, w.PutSubscription(hub1, "d", state.WishMethods, 0))
+		must(t, w.PutSubscription(hub1, "d", state.SubscriptionMessages, 1))
+		must(t, w.PutSubscription(hub1, "d", state.SubscriptionMethods, 0))
 	}
-	wants(state.Subscriptions{state.WishMessages: 1, state.WishMethods: 0})
-	must(t, w.DropSubscription(hub1, "d", state.WishMessages))
-	wants(state.Subscriptions{state.WishMethods: 0})
+	wants(state.Subscriptions{state.SubscriptionMessages: 1, state.SubscriptionMethods: 0})
+	must(t, w.DropSubscription(hub1, "d", state.SubscriptionMessages))
+	wants(state.Subscriptions{state.SubscriptionMethods: 0})
 	must(t, w.DropSubscriptions(hub1, "d"))
 	wants(nil)
-	must(t, w.PutSubscription(hub1, "d", state.WishDesired, 0))
+	must(t, w.PutSubscription(hub1, "d", state.SubscriptionDesired, 0))
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.withDevice()
 	wants(nil)
-	wantKind(t, w.PutSubscription(hub1, "never", state.WishMessages, 1), state.NotFound)
+	wantKind(t, w.PutSubscription(hub1, "never", state.SubscriptionMessages, 1), state.NotFound)
 	must(t, w.DropSubscriptions(hub1, "never"))
 }

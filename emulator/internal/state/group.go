@@ -144,7 +144,7 @@ func (s *State) DeleteGroup(subscription, name string, took time.Duration) error
 		}
 	}
 	if took > 0 {
-		return s.condemn(g, hubs, services, s.Now().Add(took))
+		return s.scheduleDeletion(g, hubs, services, s.Now().Add(took))
 	}
 	b := s.store.batch()
 	s.purge(b, []*Group{g}, hubs, services)
@@ -157,8 +157,8 @@ func (s *State) DeleteGroup(subscription, name string, took time.Duration) error
 	return nil
 }
 
-// condemn marks the group and its resources as going until due.
-func (s *State) condemn(g *Group, hubs, services []string, due time.Time) error {
+// scheduleDeletion marks the group and its resources for deletion at due.
+func (s *State) scheduleDeletion(g *Group, hubs, services []string, due time.Time) error {
 	b := s.store.batch()
 	dead := *g
 	dead.Phase, dead.Due = Deleting, due

@@ -134,7 +134,7 @@ func (s *store) explainOpen(err error) error {
 	}
 	system := syscall.Errno(0)
 	switch {
-	case Stopped(err) != nil, errors.Is(err, ErrNewer), errors.Is(err, fs.ErrPermission):
+	case Stopped(err) != nil, errors.Is(err, ErrNewer), errors.Is(err, ErrOlder), errors.Is(err, fs.ErrPermission):
 		return err
 	case unwritable(err):
 		return stopped(err)

@@ -114,7 +114,7 @@ func (s *State) completePair(pair *SymmetricKey) error {
 
 func (h *Hub) key() []byte { return keyOf(tableHub, h.Host()) }
 
-func (h *Hub) copy() Hub { return Hub{h.Resource.copy()} }
+func (h *Hub) copy() Hub { return Hub{h.Resource.copy(), h.Settings} }
 
 func hubObject(name string) string { return fmt.Sprintf("IoT hub %q", name) }
 
@@ -204,6 +204,9 @@ func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error
 	}
 	next := h.copy()
 	if err := s.succeed(object, &next.Resource, oldResource); err != nil {
+		return Hub{}, false, err
+	}
+	if err := s.readSettings(&next); err != nil {
 		return Hub{}, false, err
 	}
 	s.begin(&next.Resource, phase, took)

@@ -1,6 +1,7 @@
 package state
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -36,10 +37,15 @@ func (s *State) load() error {
 	if err := loadAll(s.store, tableGroup, func(g *Group) { s.groups[groupName(g.Subscription, g.Name)] = g }); err != nil {
 		return err
 	}
-	if err := loadAll(s.store, tableHub, func(h *Hub) { s.hubs[h.Host()] = h }); err != nil {
+	var unread error
+	err := loadAll(s.store, tableHub, func(h *Hub) {
+		s.hubs[h.Host()] = h
+		unread = cmp.Or(unread, s.readSettings(h))
+	})
+	if err := cmp.Or(err, unread); err != nil {
 		return err
 	}
-	err := loadAll(s.store, tableService, func(v *Service) {
+	err = loadAll(s.store, tableService, func(v *Service) {
 		s.services[v.Host()] = v
 		s.scopes[strings.ToLower(v.IDScope)] = v.Host()
 	})

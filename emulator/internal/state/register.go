@@ -133,7 +133,7 @@ func (r *registering) read() error {
 		if found, err := r.s.store.get(r.s.recordLock(scope, id), &e); err != nil {
 			return err
 		} else if !found {
-			return &Error{Kind: NotFound, Object: r.s.individuals().object(id), Reason: "does not exist"}
+			return &Error{Kind: NotFound, Object: Individuals.object(id), Reason: "does not exist"}
 		}
 	}
 	var err error

@@ -394,6 +394,6 @@ func TestRegisterRefusals(t *testing.T) {
 	e := w.putEnrollment("device", state.Settings{})
 	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: "0neNONE", RegistrationID: "device", Enrollment: &e})), state.ParentNotFound)
 	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device"})), state.Invalid)
-	must(t, w.DeleteEnrollment(w.scope, "device", ""))
+	must(t, w.DeleteEntry(state.Individuals, w.scope, "device", ""))
 	wantKind(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "device", Enrollment: &e})), state.NotFound)
 }

@@ -119,7 +119,7 @@ func memberKey(svc, group, id string) []byte {
 func operationKey(svc, id string) []byte { return keyOf(tableOperation, strings.ToLower(svc), id) }
 
 // recordLock is the lock of a registration: that of the individual enrollment of the same id, which goes together with it.
-func (s *State) recordLock(svc, id string) []byte { return s.individuals().key(svc, id) }
+func (s *State) recordLock(svc, id string) []byte { return Individuals.key(svc, id) }
 
 func registrationObject(id string) string { return fmt.Sprintf("registration %q", id) }
 

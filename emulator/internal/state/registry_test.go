@@ -38,9 +38,9 @@ func TestEnrollments(t *testing.T) {
 	}
 	// The id of an individual enrollment may be that of a group.
 	w.putGroupEntry("device.a", state.Settings{})
-	wantKind(t, w.DeleteEnrollment(w.scope, "device.a", first.ETag), state.Precondition)
-	must(t, w.DeleteEnrollment(w.scope, "device.a", next.ETag))
-	wantKind(t, w.DeleteEnrollment(w.scope, "device.a", ""), state.NotFound)
+	wantKind(t, w.DeleteEntry(state.Individuals, w.scope, "device.a", first.ETag), state.Precondition)
+	must(t, w.DeleteEntry(state.Individuals, w.scope, "device.a", next.ETag))
+	wantKind(t, w.DeleteEntry(state.Individuals, w.scope, "device.a", ""), state.NotFound)
 	must(t, last(w.EnrollmentGroup(w.scope, "DEVICE.A")))
 }
 
@@ -50,8 +50,8 @@ func TestDeletingAnEnrollmentDeletesItsRegistrationAlone(t *testing.T) {
 	w.register(w.putEnrollment("individual", state.Settings{}))
 	group := w.putGroupEntry("group", state.Settings{})
 	must(t, last(w.Register(t.Context(), state.RegisterRequest{Scope: w.scope, RegistrationID: "member", Group: &group})))
-	must(t, w.DeleteEnrollment(w.scope, "individual", ""))
-	must(t, w.DeleteEnrollmentGroup(w.scope, "group", ""))
+	must(t, w.DeleteEntry(state.Individuals, w.scope, "individual", ""))
+	must(t, w.DeleteEntry(state.Groups, w.scope, "group", ""))
 	wantKind(t, last(w.Registration(w.scope, "individual")), state.NotFound)
 	must(t, last(w.Registration(w.scope, "member")))
 	w.wantDevice(hub1, "individual", true)
@@ -69,18 +69,18 @@ func TestPagesAreInTheOrderOfLowerCaseIds(t *testing.T) {
 		if after == "-" {
 			after = ""
 		}
-		page, next, err := w.Enrollments(w.scope, after, 2)
+		page, next, err := w.Entries(state.Individuals, w.scope, after, 2)
 		must(t, err)
 		var names []string
 		for _, e := range page {
-			names = append(names, e.RegistrationID)
+			names = append(names, e.ID)
 		}
 		got, after = append(got, names), next
 	}
 	if diff := cmp.Diff([][]string{{"a", "a0"}, {"b", "B1"}, {"C", "D"}}, got); diff != "" {
 		t.Errorf("pages (-want +got):\n%s", diff)
 	}
-	if all, next, err := w.Enrollments(w.scope, "", 0); err != nil || len(all) != 6 || next != "" {
+	if all, next, err := w.Entries(state.Individuals, w.scope, "", 0); err != nil || len(all) != 6 || next != "" {
 		t.Errorf("got %d, %q, %v; want all six at once", len(all), next, err)
 	}
 }

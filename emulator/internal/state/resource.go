@@ -46,7 +46,7 @@ type Resource struct {
 	SKU      SKU
 	// Policies are never empty: the surface supplies Azure's default ones when a creation names none.
 	Policies []Policy
-	// Properties are the settings that only the ARM surface understands, in a form of its choosing.
+	// Properties are the settings in the form of the ARM surface, which alone reads them, see Options.HubSettings.
 	Properties []byte
 	Created    time.Time
 	// Phase and Due: the transition under way ends at Due. Reads give the phase as of now.
@@ -65,6 +65,8 @@ type SKU struct {
 // Hub is an IoT hub. Its host name is {name}.azure-devices.net.
 type Hub struct {
 	Resource
+	// Settings are read from Properties; PutHub does not look at those it is given.
+	Settings HubSettings
 }
 
 // Host is the hub's host name, lower case.

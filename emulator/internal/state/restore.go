@@ -34,7 +34,7 @@ func rowKey(table byte, name string) ([]byte, error) {
 func (s *State) ReadSnapshot(r io.Reader) error {
 	b := s.store.batch()
 	b.deleteRange(following(formatKey), []byte{0xff})
-	in := &snapshotReader{d: json.NewDecoder(r), batch: b, heard: map[string]activity{}}
+	in := &snapshotReader{d: json.NewDecoder(r), batch: b, settings: s.readSettings, heard: map[string]activity{}}
 	if err := in.read(); err != nil {
 		_ = b.Close() // nothing was written
 		return &Error{Kind: Invalid, Object: "the snapshot", Reason: err.Error()}
@@ -62,10 +62,12 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 
 // snapshotReader puts rows into a batch, one after the other.
 type snapshotReader struct {
-	d      *json.Decoder
-	batch  *batch
-	heard  map[string]activity
-	format bool
+	d     *json.Decoder
+	batch *batch
+	// settings reads the settings of a hub: load must not fail after the change.
+	settings func(*Hub) error
+	heard    map[string]activity
+	format   bool
 }
 
 var errNoSnapshot = errors.New("is not a JSON document of this form: see docs/reference/control-port.md")
@@ -153,6 +155,11 @@ func (in *snapshotReader) row(table byte, name string, raw json.RawMessage) erro
 	}
 	if !belongs(key, r) {
 		return errors.New("is not the place of what it holds")
+	}
+	if hub, is := r.(*Hub); is {
+		if err := in.settings(hub); err != nil {
+			return err
+		}
 	}
 	in.batch.put(key, r)
 	return nil

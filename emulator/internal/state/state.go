@@ -36,6 +36,8 @@ type Options struct {
 	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
 	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one.
 	Latencies map[string]time.Duration
+	// HubSettings reads a hub's Properties, whose form is that of the ARM surface. Nil: hubs have the default settings.
+	HubSettings func(properties []byte) (HubSettings, error)
 	// Logger hears why the state takes no more changes, and what a start had to drop; nobody does when nil.
 	Logger *slog.Logger
 	// Beside is called now and then, and looks at the files that are kept beside the store: its error ends all changes.
@@ -52,6 +54,8 @@ type State struct {
 	clock     *Clock
 	random    io.Reader
 	latencies map[string]time.Duration
+	// hubSettings reads the properties of hubs.
+	hubSettings func(properties []byte) (HubSettings, error)
 
 	// world guards the fields down to version.
 	world    sync.RWMutex
@@ -74,7 +78,7 @@ type State struct {
 	desired  *feed
 }
 
-// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer and ErrCorrupt.
+// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer, ErrOlder and ErrCorrupt.
 func Open(o Options) (*State, error) {
 	dir, files := o.Dir, o.FS
 	switch {
@@ -84,7 +88,7 @@ func Open(o Options) (*State, error) {
 		files = vfs.Default
 	}
 	s := &State{
-		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration),
+		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration), hubSettings: o.HubSettings,
 		dps: newStripes(), devices: newStripes(),
 		presence: newPresence(), locks: commandLocks{locks: make(map[string]commandLock), last: make(map[string]uint64)},
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"slices"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -14,7 +13,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// storeFormat is the layout of keys and rows that this version writes. Raise it with every change to either.
+// storeFormat is the layout of keys and rows that this version reads and writes. Raise it with every change to either, and then
+// bring stores of this format, which were released, to the new one.
 const storeFormat = 4
 
 // Sizes of the store in bytes: they bound its memory, not what it holds.
@@ -32,6 +32,8 @@ var (
 	ErrInUse = errors.New("the store is open in another process: stop that emulator first")
 	// ErrNewer: the folder was written by a later version.
 	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start empty")
+	// ErrOlder: the folder was written by a version before the first release.
+	ErrOlder = errors.New("the store was written by a version before the first release, which this one does not read: remove the folder to start empty")
 	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
 	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
 	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
@@ -142,41 +144,11 @@ func (s *store) checkFormat(used bool) error {
 	case n <= 0 || found == 0:
 		return fmt.Errorf("%w (its format cannot be read)", ErrCorrupt)
 	case found > storeFormat:
-		return fmt.Errorf("%w (its format is %d, this version reads up to %d)", ErrNewer, found, storeFormat)
+		return fmt.Errorf("%w (its format is %d, this version reads %d)", ErrNewer, found, storeFormat)
 	case found < storeFormat:
-		return s.upgrade(found)
+		return fmt.Errorf("%w (its format is %d, this version reads %d)", ErrOlder, found, storeFormat)
 	}
 	return nil
-}
-
-// upgrade brings a store of an older format to the present one, in one commit. With format 2 messages to devices got two texts at their
-// end; with format 3 devices one that may be missing; with format 4 twins got one, and a subscription, until then the number of its quality of
-// service, became a list.
-func (s *store) upgrade(found uint64) error {
-	b := s.batch()
-	steps := map[byte]func(value []byte) []byte{
-		tableTwin: func(value []byte) []byte { return append(value, 0) },
-		tableSubscription: func(value []byte) []byte {
-			qos, _ := binary.Uvarint(value)
-			return encode(&Subscriptions{WishMessages: byte(qos)})
-		},
-	}
-	if found < 2 {
-		steps[tableCommand] = func(value []byte) []byte { return append(value, 0, 0) }
-	}
-	for table, step := range steps {
-		start, end := under(table)
-		err := s.scan(start, end, func(key, value []byte) (bool, error) {
-			return true, b.Set(key, step(slices.Clone(value)), nil)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	if err := b.Set(formatKey, binary.AppendUvarint(nil, storeFormat), nil); err != nil {
-		return err
-	}
-	return s.commit(b)
 }
 
 // close ends the store, and notes how its files are, so that damage to them is found by the next start.

@@ -3,7 +3,7 @@ package state_test
 import (
 	"errors"
 	"fmt"
-	"maps"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,70 +105,43 @@ func setRows(t *testing.T, dir string, rows map[string][]byte) {
 	must(t, db.Close())
 }
 
-func TestAStoreOfAnEarlierFormatIsBroughtUpToDate(t *testing.T) {
+func TestAStoreOfAFormatBeforeTheFirstReleaseIsRefusedAndLeftAlone(t *testing.T) {
 	t.Parallel()
 	for format := byte(1); format < 4; format++ {
 		dir := t.TempDir()
-		w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
-		w.queue("kept")
-		must(t, w.PutSubscription(hub1, "d", state.WishMessages, 1))
-		must(t, last(w.PatchTwin(hub1, "d", state.TwinPatch{Tags: []byte(`{"kept":1}`)}, state.Unconditional)))
-		rows, err := w.Rows()
+		s, err := state.Open(state.Options{Dir: dir})
 		must(t, err)
-		must(t, w.Close())
-		old := map[string][]byte{"!format": {format}}
-		for key, value := range rows {
-			switch {
-			case key[0] == 'Q' && format == 1:
-				old[key] = []byte(strings.TrimSuffix(value, "\x00\x00")) // without the message id and the wish for feedback
-			case key[0] == 'T':
-				old[key] = []byte(strings.TrimSuffix(value, "\x00")) // without the model
-			case key[0] == 'B':
-				old[key] = []byte{1} // the quality of service alone
-			}
+		must(t, s.Close())
+		setRows(t, dir, map[string][]byte{"!format": {format}})
+		s, err = state.Open(state.Options{Dir: dir})
+		if !errors.Is(err, state.ErrOlder) || !strings.Contains(err.Error(), fmt.Sprintf("format is %d", format)) {
+			t.Errorf("got %v, %v; want %v with the format", s, err, state.ErrOlder)
 		}
-		if want := map[byte]int{1: 4, 2: 3, 3: 3}[format]; len(old) != want {
-			t.Fatalf("format %d: got %d rows to write, want %d", format, len(old), want)
-		}
-		setRows(t, dir, old)
-		for range 2 { // the second time it is of the present format
-			s, err := state.Open(state.Options{Dir: dir, Now: w.clock.Now})
-			must(t, err)
-			if left, err := s.Commands(hub1, "d"); err != nil || len(left) != 1 || string(left[0].Body) != "kept" {
-				t.Errorf("format %d: got %+v, %v; want the message", format, left, err)
-			}
-			if u, err := s.Subscriptions(hub1, "d"); err != nil || !maps.Equal(u, state.Subscriptions{state.WishMessages: 1}) {
-				t.Errorf("format %d: got %v, %v; want the subscription to messages", format, u, err)
-			}
-			if twin, err := s.Twin(hub1, "d"); err != nil || string(twin.Tags) != `{"kept":1}` || twin.ModelID != "" {
-				t.Errorf("format %d: got %+v, %v; want the twin", format, twin, err)
-			}
-			must(t, s.Close())
-		}
+		setRows(t, dir, map[string][]byte{"!format": {4}})
+		open(t, state.Options{Dir: dir})
 	}
 }
 
-func TestAStoreOfFormat2IsRead(t *testing.T) {
+// TestRecordedStoresAreRead opens the stores that older versions left, and reads every row of them.
+func TestRecordedStoresAreRead(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	w := newWorld(t, state.Options{Dir: dir}, 1).withDevice()
-	made, err := w.PutDevice(hub1, state.Device{ID: "e", Edge: true}, state.Unconditional, true)
+	recorded, err := filepath.Glob("../../../acceptance/recorded/20*/emulator/store")
 	must(t, err)
-	_, err = w.PutDevice(hub1, state.Device{ID: "below", ParentScope: made.Scope()}, state.Unconditional, true)
-	must(t, err)
-	must(t, w.Close())
-	setRows(t, dir, map[string][]byte{"!format": {2}}) // whose devices had no parent; those without one are written as then
-	s := open(t, state.Options{Dir: dir, Now: w.clock.Now})
-	for id, want := range map[string]string{"d": "", "e": "", "below": made.Scope()} {
-		if d, err := s.Device(hub1, id); err != nil || d.ParentScope != want {
-			t.Errorf("%s: got %q, %v, want the parent %q", id, d.ParentScope, err, want)
+	if len(recorded) == 0 {
+		t.Fatal("got no recorded store, want some")
+	}
+	for _, folder := range recorded {
+		dir := filepath.Join(t.TempDir(), "store")
+		must(t, os.CopyFS(dir, os.DirFS(folder)))
+		s := open(t, state.Options{Dir: dir})
+		n, err := s.Counts()
+		must(t, err)
+		if n.Hubs == 0 || n.Services == 0 || n.Enrollments == 0 || n.EnrollmentGroups == 0 || n.Registrations == 0 || n.Devices == 0 {
+			t.Errorf("%s: got %+v, want some of each", folder, n)
 		}
-	}
-	if d, err := s.DeviceOfScope(hub1, made.Scope()); err != nil || d.ID != "e" {
-		t.Errorf("got %q, %v, want the edge device", d.ID, err)
-	}
-	if _, err := s.DeviceOfScope(hub1, made.Scope()+"0"); err == nil {
-		t.Error("a scope of nobody is somebody's")
+		if err := s.WriteSnapshot(io.Discard); err != nil {
+			t.Errorf("%s: write a snapshot of it: %v", folder, err)
+		}
 	}
 }
 

@@ -6,38 +6,39 @@ import (
 	"strings"
 )
 
-// Wish is what a device wants to be sent.
-type Wish string
+// Subscription is a kind of message that a device subscribes to.
+type Subscription string
 
-// The wishes of a device.
+// Subscriptions of devices.
 const (
-	WishMessages    Wish = "messages"
-	WishMethods     Wish = "methods"
-	WishTwinAnswers Wish = "twinAnswers"
-	WishDesired     Wish = "desired"
+	SubscriptionMessages    Subscription = "messages"
+	SubscriptionMethods     Subscription = "methods"
+	SubscriptionTwinAnswers Subscription = "twinAnswers"
+	SubscriptionDesired     Subscription = "desired"
 )
 
-// Subscriptions are a device's lasting wishes, each with the quality of service in which to send: 0 or 1. They outlive connections, and end
-// with their device.
-type Subscriptions map[Wish]byte
+// Subscriptions are those that a device keeps over its connections, each with the quality of service in which to send: 0 or 1. They
+// are deleted with the device.
+type Subscriptions map[Subscription]byte
 
 func (u *Subscriptions) fields(c *codec) {
-	type wanted struct {
-		wish Wish
-		qos  uint64
+	type granted struct {
+		subscription Subscription
+		qos          uint64
 	}
-	var all []wanted
-	for _, wish := range slices.Sorted(maps.Keys(*u)) {
-		all = append(all, wanted{wish, uint64((*u)[wish])})
+	var all []granted
+	for _, subscription := range slices.Sorted(maps.Keys(*u)) {
+		all = append(all, granted{subscription, uint64((*u)[subscription])})
 	}
-	list(c, "wishes", &all, func(w *wanted) {
-		text(c, "wish", &w.wish)
-		c.uint("qos", &w.qos)
+	// The names are those of snapshots, which must stay readable.
+	list(c, "wishes", &all, func(g *granted) {
+		text(c, "wish", &g.subscription)
+		c.uint("qos", &g.qos)
 	})
 	if c.reading && all != nil {
 		*u = make(Subscriptions, len(all))
-		for _, w := range all {
-			(*u)[w.wish] = byte(w.qos)
+		for _, g := range all {
+			(*u)[g.subscription] = byte(g.qos)
 		}
 	}
 }
@@ -59,17 +60,17 @@ func (s *State) Subscriptions(hub, id string) (Subscriptions, error) {
 	return u, err
 }
 
-// PutSubscription keeps a wish of a registered device.
-func (s *State) PutSubscription(hub, id string, wish Wish, qos byte) error {
-	return s.changeSubscriptions(hub, id, func(u Subscriptions) { u[wish] = qos })
+// PutSubscription stores a subscription of a registered device.
+func (s *State) PutSubscription(hub, id string, subscription Subscription, qos byte) error {
+	return s.changeSubscriptions(hub, id, func(u Subscriptions) { u[subscription] = qos })
 }
 
-// DropSubscription forgets a wish of a device.
-func (s *State) DropSubscription(hub, id string, wish Wish) error {
-	return s.changeSubscriptions(hub, id, func(u Subscriptions) { delete(u, wish) })
+// DropSubscription deletes a subscription of a device.
+func (s *State) DropSubscription(hub, id string, subscription Subscription) error {
+	return s.changeSubscriptions(hub, id, func(u Subscriptions) { delete(u, subscription) })
 }
 
-// DropSubscriptions forgets all wishes of a device.
+// DropSubscriptions deletes all subscriptions of a device.
 func (s *State) DropSubscriptions(hub, id string) error {
 	return s.changeSubscriptions(hub, id, func(u Subscriptions) { clear(u) })
 }

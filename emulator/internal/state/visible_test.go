@@ -72,7 +72,7 @@ func TestNobodyIsShownAChangeBeforeItIsSynced(t *testing.T) {
 		{"an enrollment", func() error { return second(w.PutEnrollment(w.scope, state.Enrollment{RegistrationID: "e"}, "")) },
 			map[string]func() bool{
 				"get":   func() bool { return last(w.Enrollment(w.scope, "e")) == nil },
-				"list":  func() bool { es, _, _ := w.Enrollments(w.scope, "", 0); return len(es) == 1 },
+				"list":  func() bool { es, _, _ := w.Entries(state.Individuals, w.scope, "", 0); return len(es) == 1 },
 				"count": func() bool { c, _ := w.Counts(); return c.Enrollments == 1 },
 			}},
 		{"a registration", func() error {

@@ -33,7 +33,7 @@ func CheckPolicy(path, policy string) []Fault {
 	if _, ok := CanonicalPolicy(policy); !ok {
 		return fault(
 			path,
-			"there is no allocation policy %s: use one of %s",
+			"unknown allocation policy %s: use one of %s",
 			Quote(policy),
 			strings.Join(policies, ", "),
 		)
@@ -44,20 +44,20 @@ func CheckPolicy(path, policy string) []Fault {
 // CheckStatus checks a provisioning status.
 func CheckStatus(path, status string) []Fault {
 	if !strings.EqualFold(status, "enabled") && !strings.EqualFold(status, "disabled") {
-		return fault(path, "there is no provisioning status %s: use enabled or disabled", Quote(status))
+		return fault(path, "unknown provisioning status %s: use enabled or disabled", Quote(status))
 	}
 	return nil
 }
 
 // CheckHubs checks the hub list of an enrollment against its allocation policy ("" for the provisioning service's
-// own): static needs exactly one hub. Each is a full host name and stands once.
+// own): static needs exactly one hub. Each is a full host name, without duplicates.
 func CheckHubs(path, policy string, hubs []string) []Fault {
 	var faults []Fault
 	var seen []string
 	for _, hub := range hubs {
 		name := strings.ToLower(hub)
 		if slices.Contains(seen, name) {
-			faults = append(faults, fault(path, "the hub %s stands twice", Quote(hub))...)
+			faults = append(faults, fault(path, "duplicate hub %s", Quote(hub))...)
 		}
 		seen = append(seen, name)
 		faults = append(faults, CheckHost(path, hub)...)
@@ -71,7 +71,7 @@ func CheckHubs(path, policy string, hubs []string) []Fault {
 // HubsWithoutPolicy is the fault of an enrollment that lists hubs and names no allocation policy, at the policy's
 // path: Azure refuses it (Azure/azure-sdk-for-python issue 35368).
 func HubsWithoutPolicy(path string) []Fault {
-	return fault(path, "it has to be given where hubs are: set it to %s", strings.Join(policies, ", "))
+	return fault(path, "required with iotHubs: set it to %s", strings.Join(policies, ", "))
 }
 
 var hostPattern = regexp.MustCompile(
@@ -86,7 +86,7 @@ func CheckHost(path, host string) []Fault {
 	return nil
 }
 
-// IsMasked reports whether an address is a webhook's as the service tells it: four asterisks stand for the query.
+// IsMasked reports whether an address is a webhook's as the service returns it: with four asterisks for the query.
 func IsMasked(address string) bool {
 	_, query, _ := strings.Cut(address, "?")
 	return query == "****"
@@ -98,7 +98,7 @@ func CheckWebhook(path, address string) []Fault {
 	if IsMasked(address) {
 		return fault(
 			path,
-			"the webhook's query is masked: the service never tells it, so the whole address has to be put here",
+			"the webhook's query is masked: the service never returns it, so give the whole address",
 		)
 	}
 	u, err := url.Parse(address)

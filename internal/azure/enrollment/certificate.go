@@ -20,7 +20,7 @@ const (
 	Signing
 )
 
-// ThumbprintMark begins a text that stands for a certificate of which only the SHA-256 thumbprint is known.
+// ThumbprintMark begins a text that represents a certificate of which only the SHA-256 thumbprint is known.
 const ThumbprintMark = "sha256:"
 
 // ParseCertificate reads a certificate as the service takes it: PEM text, of which the first certificate counts, or
@@ -32,7 +32,7 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 		return nil, errPrivateKey
 	case strings.HasPrefix(text, ThumbprintMark):
 		return nil, errors.New(
-			"a thumbprint stands where a certificate should: the service never returns certificates, so the text has to be put here",
+			"got a thumbprint, want a certificate: the service never returns certificates, so give the certificate's text",
 		)
 	case strings.Contains(text, pemBegin):
 		return firstOfPEM(text)

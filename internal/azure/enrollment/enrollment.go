@@ -52,20 +52,20 @@ func CheckDeviceID(path, id string) []Fault {
 	return append(checkLength(path, "device id", id), checkCharacters(path, "device id", id, hubIDMarks, hubIDMarks)...)
 }
 
-// CheckIDPrefix checks a text that stands before ids: an id of at least one character has to fit behind it.
+// CheckIDPrefix checks a prefix of ids: an id of at least one character must fit after it.
 func CheckIDPrefix(path, prefix string) []Fault {
 	faults := checkCharacters(path, "prefix", prefix, idMarks, toldIDMarks)
 	if length := len([]rune(prefix)); length >= MaxIDLength {
-		faults = append(faults, fault(path, "the prefix has %d characters, which leaves none of %d for an id", length, MaxIDLength)...)
+		faults = append(faults, fault(path, "the prefix has %d characters, which leaves no room for an id of at most %d", length, MaxIDLength)...)
 	}
 	return faults
 }
 
-// checkCharacters allows letters, digits and marks; told is how a fault names the marks.
-func checkCharacters(path, what, text, marks, told string) []Fault {
+// checkCharacters allows letters, digits and marks; shown is how an error names the marks.
+func checkCharacters(path, what, text, marks, shown string) []Fault {
 	for _, r := range text {
 		if !isAlphanumeric(r) && !strings.ContainsRune(marks, r) {
-			return fault(path, "the %s %s holds %q: use letters, digits and %s only", what, Quote(text), r, told)
+			return fault(path, "the %s %s contains %q: use letters, digits and %s only", what, Quote(text), r, shown)
 		}
 	}
 	return nil
@@ -83,8 +83,8 @@ func checkID(path, what, id string) []Fault {
 	case id == "":
 		return fault(path, "the %s is empty", what)
 	case strings.EqualFold(id, "query"):
-		// POST /enrollments/query is a call of its own, so the service could not tell the entry from it.
-		return fault(path, "%q is a name that the service keeps for itself: choose another %s", id, what)
+		// POST /enrollments/query is another call, so the service could not distinguish the entry from it.
+		return fault(path, "%q is reserved by the service: choose another %s", id, what)
 	}
 	faults := append(checkLength(path, what, id), checkCharacters(path, what, id, idMarks, toldIDMarks)...)
 	if last := rune(id[len(id)-1]); strings.ContainsRune("._:", last) {

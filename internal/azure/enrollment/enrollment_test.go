@@ -28,14 +28,14 @@ func TestIDs(t *testing.T) {
 		{strings.Repeat("a", 128), ""},
 		{strings.Repeat("a", 129), "129 characters"},
 		{"", "is empty"},
-		{"a b", `holds ' '`},
-		{"grün", `holds 'ü'`},
-		{"a/b", `holds '/'`},
+		{"a b", `contains ' '`},
+		{"grün", `contains 'ü'`},
+		{"a/b", `contains '/'`},
 		{"a.", `ends in '.'`},
 		{"a_", `ends in '_'`},
 		{"a:", `ends in ':'`},
-		{"query", "keeps for itself"},
-		{"QUERY", "keeps for itself"},
+		{"query", "reserved by the service"},
+		{"QUERY", "reserved by the service"},
 	}
 	for _, test := range tests {
 		for _, check := range []func(path, id string) []enrollment.Fault{enrollment.CheckRegistrationID, enrollment.CheckGroupID} {
@@ -48,7 +48,7 @@ func TestDeviceIDs(t *testing.T) {
 	t.Parallel()
 	for id, want := range map[string]string{
 		"Press_1@line-2": "", "-:.+%_#*?!(),=@$'": "", strings.Repeat("a", 128): "",
-		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `holds ' '`, "a/b": `holds '/'`, "grün": `holds 'ü'`,
+		strings.Repeat("a", 129): "129 characters", "": "leave it out", "a b": `contains ' '`, "a/b": `contains '/'`, "grün": `contains 'ü'`,
 	} {
 		expect(t, id, enrollment.CheckDeviceID("deviceId", id), want)
 	}
@@ -58,7 +58,7 @@ func TestPrefixesOfIDs(t *testing.T) {
 	t.Parallel()
 	for prefix, want := range map[string]string{
 		"": "", "stack-": "", "a.": "", "query": "", strings.Repeat("a", 127): "",
-		"my stack-": `holds ' '`, "a/": `holds '/'`, strings.Repeat("a", 128): "leaves none of 128",
+		"my stack-": `contains ' '`, "a/": `contains '/'`, strings.Repeat("a", 128): "leaves no room",
 	} {
 		expect(t, prefix, enrollment.CheckIDPrefix("idPrefix", prefix), want)
 	}
@@ -104,7 +104,7 @@ func TestPoliciesHaveNoCase(t *testing.T) {
 		}
 	}
 	expect(t, "Enabled", enrollment.CheckStatus("s", "Enabled"), "")
-	expect(t, "on", enrollment.CheckStatus("s", "on"), "no provisioning status")
+	expect(t, "on", enrollment.CheckStatus("s", "on"), "unknown provisioning status")
 }
 
 func TestHubLists(t *testing.T) {
@@ -120,7 +120,7 @@ func TestHubLists(t *testing.T) {
 		{"Static", []string{a}, ""},
 		{"static", nil, "exactly one hub, got 0"},
 		{"STATIC", []string{a, b}, "exactly one hub, got 2"},
-		{"", []string{a, strings.ToUpper(a)}, "stands twice"},
+		{"", []string{a, strings.ToUpper(a)}, "duplicate hub"},
 		{"", []string{"hub-1"}, "not a full host name"},
 		{"", []string{"https://" + a}, "not a full host name"},
 		{"", []string{a + ":8883"}, "not a full host name"},
@@ -170,7 +170,7 @@ func TestCertificates(t *testing.T) {
 		{"empty", "", enrollment.Client, "neither PEM"},
 		{"nonsense", "nonsense", enrollment.Client, "neither PEM"},
 		{"base64 of something else", "bm90aGluZw==", enrollment.Client, "neither PEM"},
-		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "a thumbprint stands"},
+		{"a thumbprint", enrollment.ThumbprintMark + "00", enrollment.Client, "got a thumbprint"},
 		{"a cut PEM", leaf[:100], enrollment.Client, "no END line"},
 		{"a private key", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", enrollment.Client, "a private key"},
 	}

@@ -22,7 +22,7 @@ func CheckServiceID(path, id string) []Fault {
 	return nil
 }
 
-// CheckPolicyName checks the name of a shared access policy, which stands in a connection string.
+// CheckPolicyName checks the name of a shared access policy, which is part of a connection string.
 func CheckPolicyName(path, name string) []Fault {
 	if strings.TrimSpace(name) == "" || strings.ContainsAny(name, ";=") {
 		return fault(path, "%s is not the name of a shared access policy", Quote(name))

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Separators are what stands between the cells of a CSV file: spreadsheets of many countries write semicolons, and
+// Separators may separate the cells of a CSV file: spreadsheets of many countries write semicolons, and
 // "Unicode Text" has tabs.
 const Separators = ",;\t"
 
-// separatorLine is how a file tells a spreadsheet what its separator is, before the line that names the columns.
+// separatorLine declares a file's separator to a spreadsheet, before the line that names the columns.
 var separatorLine = regexp.MustCompile(`^"?sep=(.)"?\s*$`)
 
 // SeparatorOf returns what separates the cells of a CSV text, and the text without the line that says so, if it has
-// one. A separator that is none of Separators is returned as the text says it.
+// one. A separator that is not in Separators is returned as declared.
 func SeparatorOf(text string) (separator rune, rest string) {
 	first, after, _ := strings.Cut(text, "\n")
 	if declared := separatorLine.FindStringSubmatch(first); declared != nil {

@@ -16,10 +16,10 @@ const pemBegin = "-----BEGIN "
 var (
 	errNotCertificate = errors.New("the certificate is neither PEM text nor base64 of a DER certificate")
 	errPrivateKey     = errors.New(
-		"a private key stands where a certificate should: take it out, only the certificate belongs here",
+		"contains a private key: remove it, and give the certificate only",
 	)
 	errStray = errors.New(
-		"the PEM text holds a part of a block outside any block: a BEGIN or END line is damaged",
+		"the PEM text has part of a block outside any block: a BEGIN or END line is damaged",
 	)
 )
 
@@ -30,10 +30,10 @@ var strayPart = regexp.MustCompile(
 
 // containers are the types of PEM blocks that hold a certificate in a form which the service does not take, and what
 // to do about them.
-var containers = []struct{ part, told string }{
+var containers = []struct{ part, message string }{
 	{"PKCS7", "it is a PKCS #7 container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
 	{"CMS", "it is a CMS container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
-	{"CERTIFICATE REQUEST", "it is a signing request and no certificate yet: have it signed"},
+	{"CERTIFICATE REQUEST", "it is a certificate signing request, not a certificate: have it signed"},
 	{"TRUSTED CERTIFICATE", "it is a certificate in OpenSSL's own form: convert it with `openssl x509 -in FILE`"},
 }
 
@@ -76,8 +76,8 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 		}
 		text = string(after) + rest[next:]
 		if block.Type != "CERTIFICATE" {
-			if told := containerOf(block.Type); told != "" {
-				return nil, errors.New(told)
+			if message := containerOf(block.Type); message != "" {
+				return nil, errors.New(message)
 			}
 			other = block.Type
 			continue
@@ -85,7 +85,7 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 		certificate, err := x509.ParseCertificate(block.Bytes)
 		if err != nil {
 			return nil, fmt.Errorf(
-				"block %d of the PEM text says that it is a certificate, but what it holds is not",
+				"block %d of the PEM text is labeled as a certificate, but its content is not one",
 				count,
 			)
 		}
@@ -94,7 +94,7 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 		}
 	}
 	if first == nil {
-		return nil, fmt.Errorf("the PEM text holds %s and no certificate", Quote(other))
+		return nil, fmt.Errorf("the PEM text contains %s and no certificate", Quote(other))
 	}
 	return first, nil
 }
@@ -102,7 +102,7 @@ func firstOfPEM(text string) (*x509.Certificate, error) {
 func containerOf(kind string) string {
 	for _, c := range containers {
 		if strings.Contains(kind, c.part) {
-			return c.told
+			return c.message
 		}
 	}
 	return ""
@@ -131,17 +131,17 @@ func fromBase64(text string) (*x509.Certificate, error) {
 	switch {
 	case thumbprintForm.MatchString(text):
 		return nil, errors.New(
-			"a thumbprint stands where a certificate should: the text of the certificate has to be put here",
+			"got a thumbprint, want a certificate: give the text of the certificate",
 		)
 	case fileNameForm.MatchString(text):
-		return nil, fmt.Errorf("%s is the name of a file: the text of the certificate has to be put here", Quote(text))
+		return nil, fmt.Errorf("%s is the name of a file: give the text of the certificate", Quote(text))
 	}
 	der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(text), ""))
 	if err != nil || len(der) == 0 {
 		return nil, errNotCertificate
 	}
 	if strings.Contains(string(der), pemBegin) {
-		return nil, errors.New("it is the base64 of a PEM text: put the PEM text itself here")
+		return nil, errors.New("it is the base64 of a PEM text: give the PEM text itself")
 	}
 	return fromDER(der)
 }
@@ -181,7 +181,7 @@ func notCertificate(der []byte) error {
 		return errors.New(containerOf("CERTIFICATE REQUEST"))
 	}
 	if _, err := x509.ParsePKIXPublicKey(der); err == nil {
-		return errors.New("a public key stands where a certificate should")
+		return errors.New("got a public key, want a certificate")
 	}
 	return errNotCertificate
 }

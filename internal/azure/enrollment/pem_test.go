@@ -89,7 +89,7 @@ func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
 	body := strings.Split(p.leaf, "\n")[1]
 	for name, damaged := range map[string]struct{ text, want string }{
 		"character":          {strings.Replace(p.leaf, body, "!"+body[1:], 1), "cannot be decoded: it is damaged"},
-		"missing line":       {strings.Replace(p.leaf, body+"\n", "", 1), "what it holds is not"},
+		"missing line":       {strings.Replace(p.leaf, body+"\n", "", 1), "its content is not one"},
 		"no END":             {strings.Split(p.leaf, "-----END")[0], "no END line"},
 		"BEGIN of 4 dashes":  {p.leaf[1:], "a BEGIN or END line is damaged"},
 		"BEGIN ends in 4":    {strings.Replace(p.leaf, "CERTIFICATE-----", "CERTIFICATE----", 1), "cannot be decoded"},
@@ -102,7 +102,7 @@ func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
 		"PKCS #7":            {"-----BEGIN PKCS7-----\nAA==\n-----END PKCS7-----\n", "PKCS #7"},
 		"trusted":            {strings.ReplaceAll(p.leaf, "CERTIFICATE", "TRUSTED CERTIFICATE"), "OpenSSL's own form"},
 		"request":            {strings.ReplaceAll(p.leaf, "CERTIFICATE", "CERTIFICATE REQUEST"), "signing request"},
-		"wrong content":      {strings.ReplaceAll(p.key, "PRIVATE KEY", "CERTIFICATE"), "what it holds is not"},
+		"wrong content":      {strings.ReplaceAll(p.key, "PRIVATE KEY", "CERTIFICATE"), "its content is not one"},
 	} {
 		for around, text := range map[string]string{
 			"first of two": damaged.text + p.root, "second of two": p.root + damaged.text, "after a mark": mark + damaged.text + p.root,
@@ -124,20 +124,20 @@ func TestWhatIsNoCertificateIsNamed(t *testing.T) {
 	signed, _ := asn1.Marshal(struct{ Kind asn1.ObjectIdentifier }{asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}})
 	store, _ := asn1.Marshal(struct{ Version, Content int }{3, 1})
 	for name, test := range map[string]struct{ text, want string }{
-		"private key":               {p.key, "a private key stands"},
-		"private key beside":        {p.leaf + p.key, "a private key stands"},
-		"private key before":        {p.key + p.leaf, "a private key stands"},
-		"private key, one line":     {p.leaf + strings.ReplaceAll(p.key, "\n", `\n`), "a private key stands"},
-		"key of PuTTY":              {"PuTTY-User-Key-File-3: ssh-rsa\n" + p.leaf, "a private key stands"},
-		"base64 of a PEM key":       {encode([]byte(p.leaf + p.key)), "a private key stands"},
-		"base64 of a DER key":       {p.keyDER, "a private key stands"},
+		"private key":               {p.key, "contains a private key"},
+		"private key beside":        {p.leaf + p.key, "contains a private key"},
+		"private key before":        {p.key + p.leaf, "contains a private key"},
+		"private key, one line":     {p.leaf + strings.ReplaceAll(p.key, "\n", `\n`), "contains a private key"},
+		"key of PuTTY":              {"PuTTY-User-Key-File-3: ssh-rsa\n" + p.leaf, "contains a private key"},
+		"base64 of a PEM key":       {encode([]byte(p.leaf + p.key)), "contains a private key"},
+		"base64 of a DER key":       {p.keyDER, "contains a private key"},
 		"base64 of a DER key after": {p.leaf + p.keyDER, "a BEGIN or END line is damaged"},
 		"base64 of PEM":             {encode([]byte(p.leaf)), "base64 of a PEM text"},
 		"PKCS #7":                   {encode(signed), "PKCS #7"},
 		"PKCS #12":                  {encode(store), "PKCS #12"},
-		"public key":                {strings.ReplaceAll(p.leaf, "CERTIFICATE", "PUBLIC KEY"), `holds "PUBLIC KEY" and no certificate`},
-		"thumbprint":                {strings.Repeat("A1", 20), "a thumbprint stands"},
-		"thumbprint with colons":    {strings.Repeat("a1:", 31) + "a1", "a thumbprint stands"},
+		"public key":                {strings.ReplaceAll(p.leaf, "CERTIFICATE", "PUBLIC KEY"), `contains "PUBLIC KEY" and no certificate`},
+		"thumbprint":                {strings.Repeat("A1", 20), "got a thumbprint"},
+		"thumbprint with colons":    {strings.Repeat("a1:", 31) + "a1", "got a thumbprint"},
 		"name of a file":            {"certs/press-1.pem", "is the name of a file"},
 		"nothing":                   {"", "neither PEM text nor base64"},
 		"DER and more":              {encode(append([]byte{}, append(p.der, 0)...)), "neither PEM text nor base64"},

@@ -25,7 +25,7 @@ const (
 // beyondDigits is from where on JSON writes a number with an exponent, which hubs read as no whole one.
 const beyondDigits = 1e21
 
-// maxTwinFaults bounds how many mistakes of one document are told.
+// maxTwinFaults bounds how many errors of one document are reported.
 const maxTwinFaults = 10
 
 // CheckTags checks the tags of a twin. A hub refuses what breaks its rules, so every device that starts with such a
@@ -41,7 +41,7 @@ func checkTwin(path string, document map[string]any, limit int) []Fault {
 	c := twinChecker{path: path}
 	size := c.object("", document, 0)
 	if size > limit {
-		c.fault("", "it has %d bytes, and a hub takes %d", size, limit)
+		c.fault("", "it has %d bytes, and a hub accepts %d", size, limit)
 	}
 	return c.faults
 }
@@ -79,7 +79,7 @@ func (c *twinChecker) object(place string, object map[string]any, depth int) (si
 		}
 		if i := strings.IndexFunc(name, isForbiddenInTwinName); i >= 0 {
 			bad, _ := utf8.DecodeRuneInString(name[i:])
-			c.fault("", "the name %s holds %q: a hub takes no control character, '.', '$', '#' or ' '", Quote(at), bad)
+			c.fault("", "the name %s contains %q: a hub accepts no control character, '.', '$', '#' or ' '", Quote(at), bad)
 		}
 		size += twinTextSize(name) + c.value(at, object[name], depth)
 	}
@@ -101,12 +101,12 @@ func (c *twinChecker) value(place string, value any, depth int) (size int) {
 		return size
 	case string:
 		if len(v) > maxTwinText {
-			c.fault(place, "the text has %d bytes, and a hub takes %d", len(v), maxTwinText)
+			c.fault(place, "the text has %d bytes, and a hub accepts %d", len(v), maxTwinText)
 		}
 		return twinTextSize(v)
 	case float64:
 		if v == math.Trunc(v) && math.Abs(v) < beyondDigits && (v > maxTwinWhole || v < minTwinWhole) {
-			c.fault(place, "the whole number %.0f is not between %d and %d: write it as a text", v, int64(minTwinWhole), int64(maxTwinWhole))
+			c.fault(place, "the whole number %.0f is not between %d and %d: write it as a string", v, int64(minTwinWhole), int64(maxTwinWhole))
 		}
 		return 8
 	case bool:

@@ -130,9 +130,14 @@ func Fingerprint(program string) string {
 	return hex.EncodeToString(hash.Sum(nil)[:8])
 }
 
-// Find returns the record of the running process. The error is ErrStopped when nothing runs or what runs is not ready yet.
+// Find returns the record of the running process. The error is ErrStopped when nothing runs or what runs is not ready yet. A folder that
+// belongs to another user cannot be examined: the error is fs.ErrPermission then, and not ErrStopped.
 func (p Process) Find() (Record, error) {
-	if free, err := p.free(); err != nil || free {
+	free, err := p.free()
+	if errors.Is(err, fs.ErrPermission) {
+		return Record{}, err
+	}
+	if err != nil || free {
 		return Record{}, errors.Join(ErrStopped, err)
 	}
 	var record Record
@@ -152,11 +157,17 @@ func (p Process) Find() (Record, error) {
 // free reports whether no process runs. A record that is left over from one that died is removed: while the lock is
 // shared nobody can be announcing itself.
 func (p Process) free() (bool, error) {
-	if !exists(p.lockFile()) {
+	switch _, err := os.Stat(p.lockFile()); {
+	case errors.Is(err, fs.ErrPermission):
+		return false, denied(err)
+	case err != nil:
 		return true, nil
 	}
 	look := flock.New(p.lockFile())
 	ok, err := look.TryRLock()
+	if errors.Is(err, fs.ErrPermission) {
+		return false, denied(err)
+	}
 	if err != nil {
 		return false, fmt.Errorf("look for the background process: %w", err)
 	}
@@ -168,6 +179,12 @@ func (p Process) free() (bool, error) {
 		err = nil
 	}
 	return true, errors.Join(err, look.Unlock())
+}
+
+// denied is the error of a folder that the calling user may not read.
+func denied(err error) error {
+	return hint.To(fmt.Errorf("look for the background process: the folder belongs to another user: %w", err),
+		"run the command as that user, or in a checkout of your own")
 }
 
 // Check asks the running process whether it works.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,7 +27,11 @@ const (
 // it is. Of two that start it at once the second waits for the first. A start that fails or is interrupted leaves no
 // process behind.
 func (p Process) Start(ctx context.Context, name string, args, env []string) (record Record, started bool, err error) {
-	if record, err := p.Find(); err == nil && record.Check(ctx) == nil {
+	record, err = p.Find()
+	if errors.Is(err, fs.ErrPermission) {
+		return Record{}, false, err
+	}
+	if err == nil && record.Check(ctx) == nil {
 		return record, false, nil
 	}
 	turn, err := claim.Take(

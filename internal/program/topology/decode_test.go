@@ -42,7 +42,7 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 		{"devices", `[["a"],true,{"id":{}}]`, []string{
 			"devices[0]: is a list, want an id or an object", "devices[1]: is true or false, want an id or an object", "devices[2].id: is an object, want a string"}},
 		{"devices", `[{"id":"a b","primryKey":"x","hubs":3}]`, []string{
-			"devices[0].hubs: is a number, want a list", `devices[0]: unknown setting "primryKey"`, `devices[0]: the registration id "a b" holds`}},
+			"devices[0].hubs: is a number, want a list", `devices[0]: unknown setting "primryKey"`, `devices[0]: the registration id "a b" contains`}},
 		{"devices", `press-1`, []string{`devices: is not a list: write it as ["press-1"]`}},
 		{"devices", `press-1, press-2`, []string{`devices: is not a list: write it as ["press-1","press-2"]`}},
 		{"devices", `4711`, []string{"devices: is a number, want a list"}},
@@ -169,7 +169,7 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 		stack{"devices": `[{"id":"device-1","certificate":` + fmt.Sprintf("%q", string(chain)+string(key)) + `}]`},
 	)
 	if len(told) != 1 ||
-		!strings.HasPrefix(told[0], "devices[0].certificate: a private key stands where a certificate should") {
+		!strings.HasPrefix(told[0], "devices[0].certificate: contains a private key: remove it") {
 		t.Errorf("got %q, want what is wrong with the certificate alone", told)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"fmt"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
+
+	"evenkeel/internal/azure/domain"
 )
 
 // Targets of a stack.
@@ -102,8 +104,8 @@ func Parse(source Source, stack string) (*Topology, error) {
 		expiresAt:     r.time("expiresAt"),
 		origin:        r.text("origin", ""),
 		keep:          r.text("keep", ""),
-		hubSuffix:     r.text("hubSuffix", "azure-devices.net"),
-		serviceSuffix: r.text("serviceSuffix", "azure-devices-provisioning.net"),
+		hubSuffix:     r.text("hubSuffix", domain.Hub),
+		serviceSuffix: r.text("serviceSuffix", domain.Service),
 	}
 	t.Hubs = r.hubs(t.Location)
 	t.Existing = r.existing()

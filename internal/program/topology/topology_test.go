@@ -138,7 +138,7 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"long id":            {stack{"devices": `["ok", "` + long + `"]`}, []string{"devices[1]: "}},
 		"empty id":           {stack{"devices": `[{}]`}, []string{"devices[0]: "}},
 		"twice":              {stack{"devices": `["a", "b", "A"]`}, []string{`devices[2]: "A" is already enrolled by devices[0]`}},
-		"device id":          {stack{"devices": `[{"id":"a","deviceId":"a/b"}]`}, []string{"devices[0].deviceId: the device id \"a/b\" holds '/'"}},
+		"device id":          {stack{"devices": `[{"id":"a","deviceId":"a/b"}]`}, []string{"devices[0].deviceId: the device id \"a/b\" contains '/'"}},
 		"not a list":         {stack{"devices": "device-1"}, []string{"devices: "}},
 		"key":                {stack{"devices": `[{"id":"a","primaryKey":"%%%"}]`}, []string{"devices[0].primaryKey: "}},
 		"short key":          {stack{"devices": `[{"id":"a","secondaryKey":"YQ=="}]`}, []string{"devices[0].secondaryKey: "}},

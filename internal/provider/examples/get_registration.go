@@ -6,7 +6,7 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// GetRegistration tells which hub a device was assigned to, once it has registered.
+// GetRegistration returns which hub a device was assigned to, once it has registered.
 func GetRegistration(ctx *pulumi.Context) error {
 	press, err := azuredps.GetRegistration(ctx, &azuredps.GetRegistrationArgs{RegistrationId: "press-7"})
 	if err != nil {

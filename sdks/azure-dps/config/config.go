@@ -96,7 +96,7 @@ func GetOidcToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcToken")
 }
 
-// File with the other issuer's token, read anew for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func GetOidcTokenFilePath(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcTokenFilePath")
 }

@@ -1,0 +1,22 @@
+package domain_test
+
+import (
+	"testing"
+
+	"evenkeel/internal/azure/domain"
+)
+
+func TestOfService(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]string{
+		"dps-1.azure-devices-provisioning.net": "azure-devices-provisioning.net",
+		"DPS-1.Azure-Devices-Provisioning.cn":  "azure-devices-provisioning.cn",
+		"dps-1.azure-devices-provisioning.us":  "azure-devices-provisioning.us",
+		"localhost":                            "azure-devices-provisioning.net",
+		"dps-1.example.com":                    "azure-devices-provisioning.net",
+	} {
+		if got := domain.OfService(host); got != want {
+			t.Errorf("OfService(%q): got %q, want %q", host, got, want)
+		}
+	}
+}

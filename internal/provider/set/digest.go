@@ -1,0 +1,287 @@
+package set
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"hash"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/enrollment"
+	"evenkeel/internal/provider/entry"
+)
+
+// record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They show whether the
+// enrollment is the declared one without containing it, and reveal no key.
+type record struct {
+	// etag is empty when the enrollment was made but its etag was not learnt, unanswered when nobody knows whether it was made, and gone
+	// when it was deleted.
+	etag string
+	// kind is the type of the attestation, as the service names it.
+	kind, settings, primary, secondary, webhook string
+	// created and updated are digests of when the service says that it created and last wrote the enrollment; empty when that is not known,
+	// as in states of older versions.
+	created, updated string
+}
+
+// olderParts is how many parts records of older versions have: all but the times.
+const olderParts = 6
+
+const (
+	// absent represents a part that a record does not have.
+	absent = "-"
+	// gone is the etag of an enrollment that was deleted, while a registration record of its device may be left.
+	gone = "!"
+	// made precedes the digest of a key that the program does not give: a change of it is not drift.
+	made = "~"
+	// unseen represents the digest of a webhook whose query the service masked before anybody declared it.
+	unseen = "*"
+	// doubted represents the digest of such a webhook when the manifest that was assumed to have its query has changed.
+	doubted = "?"
+	// digestBytes is how much of a MAC is kept, and timeBytes how much of one of a time.
+	digestBytes, timeBytes = 15, 3
+)
+
+func (r *record) parts() [olderParts + 2]*string {
+	return [...]*string{&r.etag, &r.kind, &r.settings, &r.primary, &r.secondary, &r.webhook, &r.created, &r.updated}
+}
+
+func (r record) String() string {
+	var parts [olderParts + 2]string
+	for i, part := range r.parts() {
+		if parts[i] = *part; *part == "" {
+			parts[i] = absent
+		}
+	}
+	return strings.Join(parts[:], " ")
+}
+
+func parseRecord(s string) record {
+	var r record
+	parts, into := strings.Split(s, " "), r.parts()
+	if len(parts) != len(into) && len(parts) != olderParts {
+		return record{} // equal to nothing, so it is read again
+	}
+	for i, part := range parts {
+		if part != absent {
+			*into[i] = part
+		}
+	}
+	return r
+}
+
+// isSettled reports whether the record is of an enrollment that is there in a known version.
+func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
+
+// isMade reports whether the record is of an enrollment that was there for certain when it was last heard of.
+func (r record) isMade() bool { return r.etag != entry.Unanswered && r.etag != gone }
+
+// same reports whether both records are of the same enrollment, in whatever versions.
+func (r record) same(other record) bool {
+	other.etag, other.created, other.updated = r.etag, r.created, r.updated
+	return r == other && r.settings != ""
+}
+
+// differences names what is not the same in the record of another version.
+func (r record) differences(other record) string {
+	if r.kind != other.kind {
+		return "the kind of its attestation"
+	}
+	var names []string
+	for _, part := range []struct{ name, a, b string }{
+		{"its settings", r.settings, other.settings}, {"its primary key", r.primary, other.primary},
+		{"its secondary key", r.secondary, other.secondary}, {"its webhook", r.webhook, other.webhook},
+	} {
+		if part.a != part.b {
+			names = append(names, part.name)
+		}
+	}
+	return strings.Join(names, " and ")
+}
+
+// differs reports whether an enrollment is not as it was declared: keys that the program does not give do not count.
+func (r record) differs(declared record) bool {
+	if strings.HasPrefix(declared.primary, made) {
+		r.primary = declared.primary
+	}
+	if strings.HasPrefix(declared.secondary, made) {
+		r.secondary = declared.secondary
+	}
+	return !r.same(declared)
+}
+
+// digester makes the digests of one set. It is safe for concurrent use.
+type digester struct {
+	// macs are hash.Hash values under the set's key, which take long to set up.
+	macs *sync.Pool
+	// last are the plain settings that were digested last: most devices of a set have the same ones.
+	last *atomic.Pointer[plainDigest]
+}
+
+// plainSettings are all of the settings of an enrollment that has no lists or objects among them, in one spelling.
+type plainSettings struct {
+	kind, deviceID, status, policy, address, apiVersion, hub string
+	isEdge                                                   bool
+	reprovision                                              entry.ReprovisionPolicy
+}
+
+type plainDigest struct {
+	settings plainSettings
+	digest   string
+}
+
+func newDigester(key string) (digester, error) {
+	raw, err := base64.StdEncoding.DecodeString(key)
+	if err != nil || len(raw) == 0 {
+		return digester{}, fmt.Errorf("the set's state has no digest key")
+	}
+	macs := &sync.Pool{New: func() any { return hmac.New(sha256.New, raw) }}
+	return digester{macs, new(atomic.Pointer[plainDigest])}, nil
+}
+
+func (d digester) sum(kind, value string) string {
+	if value == "" {
+		return ""
+	}
+	mac := d.macs.Get().(hash.Hash)
+	defer d.macs.Put(mac)
+	mac.Reset()
+	mac.Write([]byte(kind + "\n" + value))
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:digestBytes])
+}
+
+// stamped returns the record with the version that the service answered: its etag and its times.
+func (d digester) stamped(r record, etag, created, updated string) record {
+	r.etag, r.created, r.updated = etag, d.timeDigest(created), d.timeDigest(updated)
+	return r
+}
+
+func (d digester) timeDigest(text string) string {
+	digest := d.sum("time", text)
+	return digest[:min(len(digest), base64.RawURLEncoding.EncodedLen(timeBytes))]
+}
+
+// record returns the record of an enrollment that the service holds with these keys.
+func (d digester) record(e entry.Declared, keys dpsservice.SymmetricKey, etag string) record {
+	r := record{etag: etag, kind: entry.AttestationType(e.Attestation), settings: d.settings(e), webhook: d.sum("webhook", entry.WebhookOf(e.Settings).WebhookURL)}
+	if r.kind == dpsservice.SymmetricKeyAttestation {
+		given := entry.GivenKeys(e.Attestation)
+		r.primary, r.secondary = d.keyDigest(keys.PrimaryKey, given.PrimaryKey != ""), d.keyDigest(keys.SecondaryKey, given.SecondaryKey != "")
+	}
+	return r
+}
+
+func (d digester) keyDigest(key string, given bool) string {
+	digest := d.sum("key", key)
+	if given || digest == "" {
+		return digest
+	}
+	return made + digest
+}
+
+// agreesKey reports whether a key that the program gives is the one of the digest. One that it does not give is kept, so it agrees.
+func (d digester) agreesKey(given, digest string) bool {
+	return given == "" || d.sum("key", given) == strings.TrimPrefix(digest, made)
+}
+
+// settings digests all but keys and the webhook's query.
+func (d digester) settings(e entry.Declared) string {
+	plain, isAll := plainOf(e)
+	if !isAll {
+		return d.digest(plain, e)
+	}
+	last := d.last.Load()
+	if last == nil || last.settings != plain {
+		last = &plainDigest{plain, d.digest(plain, e)}
+		d.last.Store(last)
+	}
+	return last.digest
+}
+
+// plainOf spells in one way what means the same, and says whether that is all there is.
+func plainOf(e entry.Declared) (plain plainSettings, isAll bool) {
+	s := e.Settings
+	address, _, hasQuery := strings.Cut(entry.WebhookOf(s).WebhookURL, "?")
+	if hasQuery {
+		address += "?"
+	}
+	plain = plainSettings{
+		kind: entry.AttestationType(s.Attestation), deviceID: entry.Text(e.DeviceID), status: entry.StatusOf(s), policy: entry.PolicyOf(s),
+		address: address, apiVersion: entry.WebhookOf(s).APIVersion, hub: strings.ToLower(entry.Text(s.IotHubHostName)),
+		isEdge: entry.IsEdge(s), reprovision: entry.ReprovisionOf(s),
+	}
+	twin := entry.TwinOf(s)
+	return plain, plain.kind == dpsservice.SymmetricKeyAttestation &&
+		len(e.DeviceInformation)+len(twin.Tags)+len(twin.DesiredProperties)+len(s.IotHubs) == 0
+}
+
+// digest digests settings: the plain ones, and the lists and objects beside them.
+func (d digester) digest(plain plainSettings, e entry.Declared) string {
+	s := e.Settings
+	var certificates []string
+	for _, pair := range []*entry.CertificatePair{entry.ClientPair(s.Attestation), entry.SigningPair(s.Attestation)} {
+		if pair != nil {
+			certificates = append(certificates, pair.PrimaryThumbprint(), pair.SecondaryThumbprint())
+		} else {
+			certificates = append(certificates, "", "")
+		}
+	}
+	tpm, references := entry.TPMOf(s.Attestation), entry.ReferencesOf(s.Attestation)
+	canonical, err := json.Marshal([]any{
+		plain.kind, certificates, tpm.EndorsementKey, entry.Text(tpm.StorageRootKey), references.Primary, entry.Text(references.Secondary),
+		plain.deviceID, entry.PlainJSON(e.DeviceInformation), plain.status, plain.isEdge, entry.PlainJSON(entry.TwinOf(s).Tags), entry.PlainJSON(entry.TwinOf(s).DesiredProperties),
+		plain.reprovision, plain.policy, plain.address, plain.apiVersion, entry.HubsOf(s), plain.hub,
+	})
+	if err != nil {
+		return "" // equal to nothing; JSON objects of a program can always be written
+	}
+	return d.sum("settings", string(canonical))
+}
+
+// agrees reports whether an enrollment with this record is what is wanted. A key that is not given is kept, so it always agrees.
+func (d digester) agrees(want entry.Declared, known record) bool {
+	given := entry.GivenKeys(want.Attestation)
+	return known.settings != "" && d.settings(want) == known.settings &&
+		(known.webhook == unseen || d.sum("webhook", entry.WebhookOf(want.Settings).WebhookURL) == known.webhook) &&
+		d.agreesKey(given.PrimaryKey, known.primary) && d.agreesKey(given.SecondaryKey, known.secondary)
+}
+
+// reread returns the record of what the service answered. The service never returns the webhook's query, so it is assumed to be the known one; and
+// which keys the program gives is known from before.
+func (d digester) reread(found entry.Held, known record) record {
+	r := d.record(found.Declared, entry.FoundKeys(found), "")
+	r = d.stamped(r, found.Etag, found.CreatedDateTimeUtc, found.LastUpdatedDateTimeUtc)
+	if known.primary != "" && !strings.HasPrefix(known.primary, made) {
+		r.primary = strings.TrimPrefix(r.primary, made)
+	}
+	if known.secondary != "" && !strings.HasPrefix(known.secondary, made) {
+		r.secondary = strings.TrimPrefix(r.secondary, made)
+	}
+	switch {
+	case r.webhook != "" && known.webhook != "":
+		r.webhook = known.webhook
+	case enrollment.IsMasked(entry.WebhookOf(found.Settings).WebhookURL):
+		r.webhook = unseen
+	}
+	return r
+}
+
+// changeOf compares what the service holds with the digests of the state, as the function changeOf does with an entry known in full.
+func (d digester) changeOf(found entry.Held, known record) entry.Change {
+	differs := func(a, b string) bool { return b != "" && a != b }
+	now, keys := d.reread(found, known), entry.FoundKeys(found)
+	c := entry.Change{IsCreatedAgain: differs(now.created, known.created)}
+	if known.primary != "" && !d.agreesKey(keys.PrimaryKey, known.primary) {
+		c.PrimaryKey = keys.PrimaryKey
+	}
+	if known.secondary != "" && !d.agreesKey(keys.SecondaryKey, known.secondary) {
+		c.SecondaryKey = keys.SecondaryKey
+	}
+	c.IsWrittenAgain = differs(now.updated, known.updated) && now.same(known)
+	return c
+}

@@ -1,0 +1,106 @@
+package set
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"evenkeel/dpsservice"
+	"evenkeel/internal/provider/entry"
+)
+
+// own returns the enrollments that are to be removed and are still this set's. The others leave the set and stay at the service, or are
+// failures when their owner cannot be determined.
+func (r *run) own(ctx context.Context, ids []string) []string {
+	ids = r.unclaimed(ctx, ids)
+	versioned := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.known(id).isSettled() })
+	if len(versioned) == 0 {
+		return ids
+	}
+	var moved []string
+	err := r.survey(ctx, versioned, func(id string, found dpsservice.Enrollment) {
+		if found.Etag != r.known(id).etag {
+			moved = append(moved, id)
+		}
+	})
+	others := map[string]bool{}
+	if err == nil {
+		err = r.readAll(ctx, moved, func(id string, found entry.Held, known record) {
+			others[id] = r.isLost(ctx, id, found, known)
+		})
+	}
+	if err != nil {
+		r.fail(ctx, err)
+		return nil // it is not known of any that it may be deleted
+	}
+	return slices.DeleteFunc(ids, func(id string) bool { return others[id] })
+}
+
+// isLost reports whether an enrollment of which the service holds another version than the state is no longer this set's to delete. One
+// of another owner leaves the set; one whose owner cannot be determined is a failure.
+func (r *run) isLost(ctx context.Context, id string, found entry.Held, known record) bool {
+	err := r.of(id).MayDelete(ctx, id, r.changeOf(found, known))
+	switch {
+	case err == nil:
+		return false
+	case errors.Is(err, entry.ErrKept):
+		r.forget(id)
+	default:
+		r.fail(ctx, err)
+	}
+	return true
+}
+
+// unclaimed returns the enrollments on which no other resource of this run has a claim. Those that another one has leave the set; those
+// that another one declares and has not got are failures.
+func (r *run) unclaimed(ctx context.Context, ids []string) []string {
+	var free []string
+	for _, id := range ids {
+		switch rival := r.Claims.RivalOf(r.owner, r.key(id)); {
+		case rival == nil:
+			free = append(free, id)
+		case rival.Holds:
+			r.forget(id)
+			r.keep(id)
+		default:
+			r.fail(ctx, fmt.Errorf("delete enrollment %q: %s", id, entry.DeclaredElsewhere(rival.URN)))
+		}
+	}
+	return free
+}
+
+func (r *run) keep(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.kept = append(r.kept, id)
+	r.removed++
+}
+
+// refuseUnkeyed fails a creation of the set, before it changes anything, when there are enrollments already that it could not take over: those
+// without symmetric keys, which cannot show who made them. A set that replaces another one would else be left half made.
+func (r *run) refuseUnkeyed(ctx context.Context, want []entry.Declared) error {
+	var unkeyed []string
+	for _, w := range want {
+		if entry.AttestationType(w.Attestation) != dpsservice.SymmetricKeyAttestation {
+			unkeyed = append(unkeyed, w.ID)
+		}
+	}
+	if len(unkeyed) == 0 {
+		return nil
+	}
+	var there []string
+	if err := r.survey(ctx, unkeyed, func(id string, _ dpsservice.Enrollment) { there = append(there, id) }); err != nil {
+		return err
+	}
+	if len(there) == 0 {
+		return nil
+	}
+	slices.Sort(there)
+	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set made them. Nothing was changed. "+
+		"hint: if another resource declares them, remove them there first; if this set is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
+		"deleteBeforeReplace; if they were made elsewhere or by an interrupted run, import them: "+
+		"pulumi import azure-dps:index:EnrollmentSet %s %s/enrollments/%s --generate-code=false",
+		counted("exist already", there), r.Host, r.URN, r.Name, r.Host, strings.Join(there, ","))
+}
