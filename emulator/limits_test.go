@@ -23,7 +23,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/await"
 )
 
 // How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is a process of its
