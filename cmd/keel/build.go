@@ -38,17 +38,17 @@ func newBuild(a *app) *cobra.Command {
 	return cmd
 }
 
-// staleness says who decides whether the project's programs have to be built.
+// staleness selects how keel decides whether to build the project's programs.
 type staleness bool
 
 const (
-	// always asks the go command, which takes one to two seconds.
+	// always runs the go command, which takes one to two seconds.
 	always staleness = true
-	// whenStale goes by the names, sizes and times of the sources.
+	// whenStale compares the names, sizes and times of the sources.
 	whenStale staleness = false
 )
 
-// build makes the tools and the project's programs ready.
+// build builds the tools and the project's programs that are missing or out of date.
 func (a *app) build(ctx context.Context, f environment.Folder, ask staleness) (toolchain.Tools, error) {
 	options, err := a.toolOptions(f)
 	if err != nil {

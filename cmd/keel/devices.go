@@ -22,12 +22,12 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// maxFailures is how many failing devices are named; the rest is counted.
+// maxFailures is how many failed devices are listed; the others are only counted.
 const maxFailures = 5
 
 func newDevices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "devices", Short: "Register devices, and show where they are",
+		Use: "devices", Short: "Register devices, and show their hubs and credentials",
 		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the keys and\n" +
 			"certificates with which they authenticate.",
 		Example: "  keel devices provision\n  keel devices status",
@@ -37,7 +37,7 @@ func newDevices(a *app) *cobra.Command {
 	var protocol string
 	provision := &cobra.Command{
 		Use:   "provision",
-		Short: "Register the stack's devices and show how they spread over the hubs",
+		Short: "Register the stack's devices and show their distribution over the hubs",
 		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the group's, or with\n" +
 			"certificates of the environment's authority when the stack has attestation x509, and connect each to its assigned hub.\n" +
 			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their hubs. A device\n" +
@@ -46,11 +46,11 @@ func newDevices(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
-				return usageError{errors.New("--count goes from 1 to 100000, --parallel from 1 to 256")}
+				return usageError{errors.New("--count must be 1 to 100000, and --parallel 1 to 256")}
 			}
 			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT, "https": dpsdevice.HTTPS}[strings.ToLower(protocol)]
 			if !ok {
-				return usageError{fmt.Errorf("--protocol is mqtt or https, not %q", protocol)}
+				return usageError{fmt.Errorf("--protocol %q: use mqtt or https", protocol)}
 			}
 			return a.provision(cmd.Context(), count, parallel, transport)
 		},
@@ -63,7 +63,7 @@ func newDevices(a *app) *cobra.Command {
 	return cmd
 }
 
-// fleet provisions devices and gathers what became of them.
+// fleet provisions devices and collects the results.
 type fleet struct {
 	stack      outputs
 	network    dpsdevice.Network
@@ -79,13 +79,13 @@ type fleet struct {
 	moved      int
 	failed     int
 	complaints []failure
-	code       int // of the first refusal: the service's own, or over MQTT, where there is none, the status
+	code       int // of the first rejection: the service's error code, or the status where MQTT has no code
 
 	declared []declaredDevice // with individual enrollments; each is written by one worker
 	sets     []declaredSet
 }
 
-// failure is a device that did not get to its hub.
+// failure is a device that failed to register or to connect to its hub.
 type failure struct {
 	Device string `json:"device"`
 	Error  string `json:"error"`
@@ -126,19 +126,19 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		return err
 	}
 	if f.failed > 0 {
-		advice := "look into the emulator's log: keel emulator logs"
+		advice := "see the emulator's log: keel emulator logs"
 		if f.code != 0 {
-			advice = fmt.Sprintf("what that code means: keel doctor %d; the emulator's log: keel emulator logs", f.code)
+			advice = fmt.Sprintf("explain the code: keel doctor %d; see the emulator's log: keel emulator logs", f.code)
 		}
 		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count+len(f.declared)), "%s", advice)
 	}
 	if !a.json {
 		also := a.also()
 		a.say("\nTry next:")
-		_ = table(a.stderr, func(row func(...string)) { // progress for people: what cannot be shown is not missed
+		_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
 			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.argument(), "add a hub; again: keel devices provision")
 			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
-			row("  keel env"+also+" --device device-1", "what one device needs to connect")
+			row("  keel env"+also+" --device device-1", "print what one device needs to connect")
 			row("  keel down"+a.argument(), "remove it all")
 		})
 		a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
@@ -164,7 +164,7 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 		return nil, err
 	}
 	network := dpsdevice.Network{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	if data.Host != "" { // of Azure the hosts are dialled as they are
+	if data.Host != "" { // hosts on Azure are dialled by their own names
 		network.Address = dpsdevice.Loopback(data.Host, e.Endpoints.MQTT)
 	}
 	return &fleet{
@@ -189,7 +189,7 @@ func (f *fleet) provision(ctx context.Context, id string) {
 	f.count(id, registration)
 }
 
-// fail notes that a device did not get to its hub.
+// fail records a failed device.
 func (f *fleet) fail(id string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -202,7 +202,7 @@ func (f *fleet) fail(id string, err error) {
 	}
 }
 
-// count notes where a device went, and whether it was there before.
+// count records the hub of a device, and whether it is the hub of its earlier registration.
 func (f *fleet) count(id string, registration dpsdevice.Registration) {
 	f.hubs[hostKey(registration.Hub)]++
 	f.substatus[registration.Substatus]++
@@ -255,7 +255,7 @@ type result struct {
 	Allocation     string           `json:"allocation"`
 }
 
-// hashNote stands wherever a split is shown.
+// hashNote is printed with every distribution.
 const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
 
 func (a *app) report(f *fleet, took time.Duration) error {
@@ -284,7 +284,7 @@ func (a *app) report(f *fleet, took time.Duration) error {
 	return nil
 }
 
-// split counts the devices of each hub: those of the stack in its order, then any other.
+// split counts the devices of each hub: first the stack's hubs, in its order, then other hubs.
 func (f *fleet) split() []spread.Hub {
 	var hubs []spread.Hub
 	rest := maps.Clone(f.hubs)

@@ -33,12 +33,12 @@ func newDoctor(a *app) *cobra.Command {
 	return cmd
 }
 
-// explain prints what is known of a code.
+// explain prints the entries for an error code.
 func (a *app) explain(text string) error {
 	found := errorcodes.Find(text)
 	if len(found) == 0 {
 		return hint.To(fmt.Errorf("unknown error code %q", text),
-			"use a code of six digits, as 401002, or its first three, which are an HTTP status: keel doctor 401")
+			"use a code of six digits, such as 401002, or its first three digits, the HTTP status: keel doctor 401")
 	}
 	if a.json {
 		return a.printJSON(found)
@@ -53,18 +53,18 @@ func (a *app) explain(text string) error {
 		}
 		fmt.Fprintf(a.stdout, "%s, from %s\n  cause:  %s\n  remedy: %s\n", title, e.Source, e.Cause, e.Remedy)
 		if e.EmulatorOnly {
-			fmt.Fprintln(a.stdout, "  note:   the number is the emulator's; Azure's own is not public.")
+			fmt.Fprintln(a.stdout, "  note:   only the emulator uses this number; Azure's is not public.")
 		}
 	}
 	return nil
 }
 
-// verdict is how a check ended.
+// verdict is the result of a check.
 type verdict string
 
 const (
 	fine   verdict = "ok"
-	note   verdict = "note" // nothing wrong: not there yet
+	note   verdict = "note" // not an error: it does not exist yet
 	failed verdict = "failed"
 )
 
@@ -84,7 +84,7 @@ func absentYet(advice, format string, args ...any) finding {
 	return finding{Verdict: note, Detail: fmt.Sprintf(format, args...), Hint: advice}
 }
 
-// wrong turns an error into a finding, with its hint or else advice.
+// wrong returns the finding for an error, with the error's own hint or else advice.
 func wrong(err error, advice string) finding {
 	if own := hint.Of(err); own != "" {
 		advice = own

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// handout is what a client is given: variables, and remarks that a shell passes over.
+// handout is the configuration of a client: variables, and remarks that a shell reads as comments.
 type handout struct {
 	variables []environment.Variable
 	remarks   []string
@@ -43,7 +43,8 @@ func (a *app) print(h handout) error {
 	return a.printJSON(values)
 }
 
-// dial returns the name under which a client reaches a host: its address, where the emulator gives it one, or else the name itself.
+// dial returns a function from a host to the name that a client dials: the host's address if the emulator gives it one,
+// otherwise the host name itself.
 func dial(ctx context.Context, e environment.Endpoints) (func(host string) string, error) {
 	var addresses map[string]string
 	if e.Names == string(emulator.NamesLoopback) {
@@ -69,7 +70,7 @@ func at(connection string, dial func(string) string) string {
 	return strings.Replace(connection, access.Host, dial(access.Host), 1)
 }
 
-// trust adds what makes clients trust the emulator, and says what else they need to find it.
+// trust adds the variables with which clients trust the emulator, and remarks on what else they need to find it.
 func (h *handout) trust(e environment.Endpoints) {
 	h.set("NODE_EXTRA_CA_CERTS", e.CAFile)
 	h.set("EVENKEEL_CA_FILE", e.CAFile)
@@ -77,7 +78,7 @@ func (h *handout) trust(e environment.Endpoints) {
 	switch emulator.Names(e.Names) {
 	case emulator.NamesLoopback:
 	case emulator.NamesAzure:
-		h.remark("The host names must lead to this machine: in the hosts file, or in DNS.")
+		h.remark("The host names must resolve to this machine, by the hosts file or DNS.")
 	default:
 		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start --names loopback")
 	}
@@ -117,7 +118,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 		return err
 	}
 	if registration.AssignedHub == "" {
-		h.remark("It has no hub yet: registering with the provisioning service gives it one.")
+		h.remark("The device is not assigned to a hub yet: register it with the provisioning service.")
 	} else {
 		host := dial(registration.AssignedHub)
 		h.set("IOTHUB_HOSTNAME", host)
@@ -132,8 +133,8 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	return a.print(h)
 }
 
-// certificate adds the files of a device's certificate. Where the device comes in by the enrollment group and keel
-// holds the key of the group's authority, the certificate is made when there is none of that authority.
+// certificate adds the files of a device's certificate. For a device of the enrollment group, it creates a certificate
+// if keel has the key of the group's authority and the device has no certificate of that authority.
 func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *environment.Environment, id string) error {
 	enrolled, authority, err := stack.enrolledBy(ctx, e, id)
 	if err != nil {

@@ -66,7 +66,7 @@ func (a *app) exec(ctx context.Context, args []string) error {
 		return fmt.Errorf("run %s: %w", args[0], err)
 	}
 	name := args[0]
-	if !isPulumi(name) || call.isElsewhere {
+	if !isPulumi(name) || call.hasOtherFolder {
 		e.Program = "" // a shell may live longer than the program, and another project has another
 	}
 	if isPulumi(name) {
@@ -116,7 +116,7 @@ func (a *app) readyFor(ctx context.Context, call pulumiCall) (e *environment.Env
 	return e, release, err
 }
 
-// gather runs a command and prints as JSON what it wrote and how it ended, which is returned too.
+// gather runs a command, prints its output and exit code as JSON, and returns its error.
 func (a *app) gather(e *environment.Environment, command []string, run func() error) error {
 	var stdout, stderr bytes.Buffer
 	e.Stdout, e.Stderr = &stdout, &stderr

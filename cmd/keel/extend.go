@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// usualTTL is how much longer an environment lives when no time is said.
+// usualTTL is the default of extend --ttl.
 const usualTTL = 8 * time.Hour
 
 func newExtend(a *app) *cobra.Command {
@@ -80,7 +80,7 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 	return nil
 }
 
-// present returns the environment that was asked for, which must be there.
+// present returns the selected environment, and an error if it does not exist.
 func (a *app) present(ctx context.Context) (*environment.Environment, error) {
 	outline, err := a.outline(ctx)
 	if err != nil {

@@ -29,17 +29,17 @@ func newReap(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.reap(cmd.Context(), yes, all) },
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	cmd.Flags().BoolVar(&all, "all-owners", false, "include the environments of all owners")
 	a.addJSON(cmd)
 	return cmd
 }
 
-// reaped is what `reap` prints of one candidate as JSON.
+// reaped is the JSON that `reap` prints for one candidate.
 type reaped struct {
 	Kind environment.Kind `json:"kind"`
 	Name string           `json:"name"`
-	// Group is the name of the resource group, where that is all there is.
+	// Group is the name of the resource group of a candidate without a stack.
 	Group  string `json:"group,omitempty"`
 	Expire bool   `json:"expired"`
 	// Removed is false on a dry run.
@@ -68,7 +68,7 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	if yes {
 		release, err := folder.ClaimReaping(ctx, a.command())
 		if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-			a.say("nothing to do: %s is at it", claim.Names(busy.Holders))
+			a.say("nothing to do: %s is already running", claim.Names(busy.Holders))
 			return a.printReaped([]reaped{}, yes)
 		}
 		if err != nil {
@@ -83,10 +83,10 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	return failures
 }
 
-// run looks at everything and removes what is due. One that cannot be removed does not save the others.
+// run examines every candidate and removes those that are due. After a failed removal it continues with the others.
 func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	list := []reaped{}
-	r.stack = "" // none in particular: the flag says which target is meant
+	r.stack = "" // no particular one: the flag selects the target
 	e, azure, err := r.world(ctx)
 	if err != nil || e == nil {
 		return list, err
@@ -108,7 +108,7 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	return list, errors.Join(failures...)
 }
 
-// world returns an environment of the backend and the cloud; nil when there has never been one.
+// world returns an environment of the backend, and the management API; nil if no environment was ever created.
 func (r reaper) world(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
 	outline, err := r.outline(ctx)
 	if err != nil {
@@ -126,7 +126,7 @@ func (r reaper) world(ctx context.Context) (*environment.Environment, *environme
 	return e, azure, err
 }
 
-// emulated reports whether the emulator has anything that may be an orphan, without starting it for nothing.
+// emulated reports whether the emulator may have an orphan. It does not start the emulator.
 func (r reaper) emulated() bool {
 	_, err := r.process(r.folder).Find()
 	return err == nil
@@ -148,10 +148,10 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 	return environment.Survey(groups, stacks, origin, r.owner, time.Now()), nil
 }
 
-// remove takes the environment, decides once more now that nobody else can change it, and removes it.
+// remove claims the environment, decides again now that no other command can change it, and removes it.
 func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, error) {
 	told := tell(c)
-	if err := checkName(c.Stack); err != nil { // of an orphan it is what a tag says
+	if err := checkName(c.Stack); err != nil { // an orphan's name comes from a tag
 		return told, err
 	}
 	r.stack = c.Stack
@@ -173,8 +173,8 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 		return told, err
 	}
 	now, there := same(all, c)
-	if !there { // removed meanwhile by somebody else
-		told.Expire, told.Reason = false, "it is gone"
+	if !there { // another command has removed it
+		told.Expire, told.Reason = false, "it no longer exists"
 		return told, nil
 	}
 	if told = tell(now); !now.Fate.Reap {

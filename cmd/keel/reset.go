@@ -16,7 +16,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// resetParallel is how many requests reset has under way at a time.
+// resetParallel is how many requests reset sends at a time.
 const resetParallel = 16
 
 func newReset(a *app) *cobra.Command {
@@ -33,12 +33,12 @@ func newReset(a *app) *cobra.Command {
 				return err
 			}
 			if !yes {
-				return hint.To(usageError{fmt.Errorf("reset removes all devices of environment %s", a.stack)}, "confirm with --yes")
+				return hint.To(usageError{fmt.Errorf("reset deletes all devices of environment %s", a.stack)}, "confirm with --yes")
 			}
 			return a.reset(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -48,7 +48,7 @@ func (a *app) reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Registrations go first: a device that a half-done reset leaves at its hub can register again, and is found there.
+	// Registrations are deleted first: a device that an interrupted reset leaves at its hub can register again.
 	registrations, err := stack.forgetRegistrations(ctx, e.Endpoints)
 	if err != nil {
 		return fmt.Errorf("reset environment %s: %w", e.Stack, err)
@@ -63,7 +63,7 @@ func (a *app) reset(ctx context.Context) error {
 	if a.json {
 		return a.printJSON(forgotten{registrations, devices})
 	}
-	fmt.Fprintf(a.stdout, "environment %s: %d registrations and %d devices at the hubs are gone\n", e.Stack, registrations, devices)
+	fmt.Fprintf(a.stdout, "environment %s: deleted %d registrations and %d devices of the hubs\n", e.Stack, registrations, devices)
 	return nil
 }
 

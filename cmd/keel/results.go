@@ -6,8 +6,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// What the verbs print as JSON, but for those whose results stand with them. docs/reference/keel.md shows them all; what stands there stays:
-// members may be added, none is renamed or removed without a line in the changelog.
+// The JSON results of the verbs, except those that are declared beside their verb. docs/reference/keel.md shows them all.
+// Members may be added; none is renamed or removed without a line in the changelog.
 
 // broughtUp is what `up` prints.
 type broughtUp struct {
@@ -29,7 +29,7 @@ type extended struct {
 	ExpiresAt string `json:"expiresAt"`
 }
 
-// forgotten is what `reset` prints: how many there were.
+// forgotten is what `reset` prints: how many it deleted.
 type forgotten struct {
 	Registrations int `json:"registrations"`
 	HubDevices    int `json:"hubDevices"`
@@ -85,7 +85,7 @@ type snapshotDone struct {
 	Done string `json:"done"`
 }
 
-// executed is what `exec` prints: what the command wrote, and how it ended.
+// executed is what `exec` prints: the command's output and exit code.
 type executed struct {
 	Command  []string `json:"command"`
 	ExitCode int      `json:"exitCode"`

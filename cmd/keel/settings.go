@@ -21,20 +21,20 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// emulatorSettings are how the emulator of a checkout is started, now and from then on. The zero value is how it starts untold.
+// emulatorSettings are the remembered settings of a checkout's emulator. The zero value means all defaults.
 type emulatorSettings struct {
 	// Names is "map", "loopback" or "azure"; empty is map.
 	Names emulator.Names `json:"names,omitempty"`
-	// Latencies are time spans by Azure location, as 20ms.
+	// Latencies are durations by Azure location, such as 20ms.
 	Latencies map[string]string `json:"latencies,omitempty"`
-	// WebhookTimeout and LRODelay are time spans; empty ones are the emulator's own.
+	// WebhookTimeout and LRODelay are durations; empty means the emulator's default.
 	WebhookTimeout string `json:"webhookTimeout,omitempty"`
 	LRODelay       string `json:"lroDelay,omitempty"`
 	// X25519Only turns the post-quantum key exchange off.
 	X25519Only bool `json:"x25519Only,omitempty"`
-	// Seed is the absolute path of the snapshot that an emulator begins with which holds nothing.
+	// Seed is the absolute path of the snapshot that an empty emulator loads when it starts.
 	Seed string `json:"seed,omitempty"`
-	// AzureLimits refuses what goes beyond Azure's documented limits of operations.
+	// AzureLimits rejects requests beyond Azure's documented limits.
 	AzureLimits bool   `json:"azureLimits,omitempty"`
 	Quotas      quotas `json:"quotas,omitzero"`
 }
@@ -71,20 +71,20 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
 	flags := cmd.Flags()
 	flags.StringVar(&f.names, "names", string(emulator.NamesMap), "how clients find the hubs: map, loopback or azure")
-	flags.StringArrayVar(&f.latency, "latency", nil, "how far a location is from the devices, as westeurope=20ms; again for each location (geoLatency allocation)")
+	flags.StringArrayVar(&f.latency, "latency", nil, "latency from the devices to a location, as westeurope=20ms; repeat it for each location (geoLatency allocation)")
 	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
 	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
-	flags.BoolVar(&f.x25519, "x25519-only", false, "no post-quantum key exchange: cheaper connections")
+	flags.BoolVar(&f.x25519, "x25519-only", false, "disable post-quantum key exchange: connections use less processor time")
 	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an empty emulator loads when it starts")
 	flags.BoolVar(&f.limits, "azure-limits", false, "reject requests beyond Azure's documented limits")
-	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources there may be, as hubs=50,freeHubs=1,services=10; or unlimited")
+	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources the subscription may have, as hubs=50,freeHubs=1,services=10; or unlimited")
 	flags.BoolVar(&f.defaults, "default-settings", false, "forget the settings of earlier starts")
 	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
 		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
 	return f
 }
 
-// over returns the settings with what the command line says put over them.
+// over returns the settings with those of the command line applied.
 func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 	if f.defaults {
 		s = emulatorSettings{}
@@ -103,7 +103,7 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 			location, text, ok := strings.Cut(pair, "=")
 			latency, err := time.ParseDuration(text)
 			if !ok || location == "" || err != nil || latency < 0 {
-				return s, usageError{fmt.Errorf("--latency %q: want a location and a time span, as westeurope=20ms", pair)}
+				return s, usageError{fmt.Errorf("--latency %q: want a location and a duration, as westeurope=20ms", pair)}
 			}
 			s.Latencies[location] = latency.String()
 		}
@@ -118,7 +118,7 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 			continue
 		}
 		if span.value < span.least {
-			return s, usageError{fmt.Errorf("--%s %s: it is too short", span.flag, span.value)}
+			return s, usageError{fmt.Errorf("--%s %s: too short", span.flag, span.value)}
 		}
 		*span.to = span.value.String()
 	}
@@ -138,7 +138,7 @@ func knownNames(names emulator.Names) bool {
 	return slices.Contains([]emulator.Names{"", emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names)
 }
 
-// held puts what the command line says of what the emulator holds, and may hold, into the settings.
+// held applies the flags --seed and --quota to the settings.
 func (f *settingFlags) held(s *emulatorSettings) (err error) {
 	given := f.cmd.Flags().Changed
 	if given("seed") {
@@ -152,7 +152,7 @@ func (f *settingFlags) held(s *emulatorSettings) (err error) {
 	return err
 }
 
-// seedFile is the absolute path of a seed, "" for none. Whether the emulator can use what the file holds it says itself.
+// seedFile returns the absolute path of a seed file, "" for none. The emulator checks the file's content when it starts.
 func seedFile(name string) (string, error) {
 	if name == "" {
 		return "", nil
@@ -171,7 +171,7 @@ func seedFile(name string) (string, error) {
 	return path, nil
 }
 
-// apply puts the settings into the emulator's options.
+// apply sets the emulator's options from the settings.
 func (s emulatorSettings) apply(o *emulator.Options) error {
 	o.Names, o.X25519Only = s.Names, s.X25519Only
 	o.Seed, o.AzureLimits, o.Quotas = s.Seed, s.AzureLimits, emulator.Quotas(s.Quotas)
@@ -195,7 +195,7 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 	return unreadableSettings(err)
 }
 
-// lines are the settings as people read them: name and value.
+// lines returns the settings for printing: name and value.
 func (s emulatorSettings) lines() [][2]string {
 	var lines [][2]string
 	add := func(name, value string) {
@@ -227,7 +227,7 @@ func readEmulatorSettings(f environment.Folder) (s emulatorSettings, err error) 
 	return s, unreadableSettings(err)
 }
 
-// unreadableSettings says what to do about an error of reading the settings.
+// unreadableSettings adds a hint to an error of reading the settings.
 func unreadableSettings(err error) error {
 	if err == nil {
 		return nil
@@ -250,8 +250,8 @@ func writeEmulatorSettings(f environment.Folder, s emulatorSettings) error {
 	return nil
 }
 
-// remember makes what the command line says the emulator's settings. What it returns takes that back, for a start that fails. A
-// running emulator keeps its settings, so that other ones are refused.
+// remember stores the settings of the command line. undo restores the old ones, for a start that fails. A running
+// emulator keeps its settings, so remember rejects other ones.
 func remember(f environment.Folder, flags *settingFlags, running bool) (undo func(), err error) {
 	old, err := readEmulatorSettings(f)
 	if err != nil && !flags.defaults {
@@ -265,10 +265,10 @@ func remember(f environment.Folder, flags *settingFlags, running bool) (undo fun
 		return func() {}, nil
 	}
 	if running {
-		return nil, hint.To(errors.New("change the emulator's settings: the emulator runs"), "stop it first: keel emulator stop")
+		return nil, hint.To(errors.New("change the emulator's settings: the emulator is running"), "stop it first: keel emulator stop")
 	}
 	if err := writeEmulatorSettings(f, next); err != nil {
 		return nil, err
 	}
-	return func() { _ = writeEmulatorSettings(f, old) }, nil // the start's own error is the one to tell
+	return func() { _ = writeEmulatorSettings(f, old) }, nil // the error of the start is the one to report
 }

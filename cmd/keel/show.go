@@ -69,7 +69,7 @@ func (a *app) showEnvironment(ctx context.Context) error {
 	return a.printShown(out, now)
 }
 
-// count notes how many devices are assigned, and how many of them to each hub.
+// count sets how many devices are assigned in all and to each hub.
 func (s *shown) count(hubs []hubOut, devices []deviceState) {
 	assigned := map[string]int{}
 	for _, d := range devices {

@@ -14,11 +14,11 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// upOptions is what up is told beside the environment's name.
+// upOptions are the flags of up.
 type upOptions struct {
 	ttl     time.Duration
 	hubs    int    // 0: as configured
-	from    string // the environment whose settings are taken
+	from    string // the environment whose settings are copied
 	outputs string // a file for the outputs
 	ci      bool
 }
@@ -83,7 +83,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	return nil
 }
 
-// bringUp makes everything ready and runs Pulumi, one command at a time on an environment.
+// bringUp prepares the environment and runs pulumi up, while it holds the environment's claim.
 func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 		return nil, err
 	}
 	if a.json {
-		e.Stdout = a.stderr // the result alone goes to stdout
+		e.Stdout = a.stderr // only the result goes to stdout
 	}
 	args, err := upArgs(e)
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 	return e, a.writeOutputs(ctx, e, o.outputs, o.ci)
 }
 
-// ready makes and configures the stack and asks what has to be asked before anything is brought up.
+// ready creates and configures the stack, and runs the checks that come before pulumi up.
 func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
@@ -132,7 +132,7 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 			return nil, err
 		}
 		if len(left) > 0 {
-			a.say("not taken from %s, because they are secret or names: %s", o.from, strings.Join(left, ", "))
+			a.say("not copied from %s, because they are secrets or names: %s", o.from, strings.Join(left, ", "))
 		}
 	}
 	settings := lifetime(time.Now(), ttl)
@@ -158,7 +158,8 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 	return azure, a.warn(e)
 }
 
-// lifetime returns the settings of an environment that begins now, unless it has begun before; ttl 0 is for ever.
+// lifetime returns the lifetime settings of an environment that is created now; an existing one keeps its own. ttl 0
+// means no end.
 func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
 	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), Born: true}
 	expires := environment.Setting{Key: environment.ExpiresKey, Born: true}
@@ -169,7 +170,7 @@ func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
 	return []environment.Setting{created, expires}
 }
 
-// prepare configures the stack and mends what an interrupted run has left.
+// prepare configures the stack and recovers from an interrupted run.
 func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) (*environment.ResourceManager, error) {
 	if err := a.configure(ctx, e, more...); err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...e
 	return azure, e.Recover(ctx, azure)
 }
 
-// configure makes the stack when there is none and writes what leads it to the emulator.
+// configure creates the stack if it does not exist and writes the settings of its target.
 func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
 	origin, err := e.Origin(ctx)
 	if err != nil {

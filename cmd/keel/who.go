@@ -11,15 +11,15 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// who is a user as the system and the environment know them.
+// who is the user who runs keel.
 type who struct {
 	// name is never empty.
 	name string
-	// isNameless says that the system has no entry for the user, as in containers that run under any number.
+	// isNameless is true if the system has no entry for the user, as in containers that run under an arbitrary user id.
 	isNameless bool
 }
 
-// look finds out whom an environment belongs to.
+// look returns the user who runs keel.
 func look(variable func(string) string) who {
 	if u, err := user.Current(); err == nil && u.Username != "" && !isUnknown(u.Uid) {
 		return who{name: u.Username}
@@ -32,24 +32,23 @@ func look(variable func(string) string) who {
 	return who{"user-" + strconv.Itoa(os.Getuid()), true}
 }
 
-// isUnknown reports whether the system has no entry for a user. user.Current does not say so where USER and HOME are
-// set.
+// isUnknown reports whether the system has no entry for a user id. user.Current hides that if USER and HOME are set.
 func isUnknown(id string) bool {
 	_, err := user.LookupId(id)
 	return errors.As(err, new(user.UnknownUserIdError))
 }
 
-// userName is the name of who runs keel.
+// userName returns the name of the user who runs keel.
 func (a *app) userName() string { return look(a.variable).name }
 
-// userStack is the name of the user's own environment.
+// userStack returns the name of the user's own environment.
 func (a *app) userStack() string {
 	name := a.userName()
 	return environment.NameFor(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
 }
 
-// withUser is the environment of keel and its children with USER in it: without an entry of the system, Go programs
-// find out from that and from HOME who runs them.
+// withUser returns the environment of keel and its children with USER set: if the system has no entry for the user, Go
+// programs read the name from USER and HOME.
 func withUser(environ []string) []string {
 	if slices.ContainsFunc(
 		environ,
