@@ -55,7 +55,7 @@ func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
 
 	// 24 of 50 hubs are there.
 	must(t, "-s", "large", "exec", "--", "pulumi", "config", "set", "hubs", "27")
-	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(), "it needs 27 more IoT hubs, of which it has 24 of 50") {
+	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(), "it needs 27 more IoT hubs (24 of 50 in use)") {
 		t.Errorf("got %v, want the quota to forbid it", err)
 	}
 

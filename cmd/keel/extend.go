@@ -76,7 +76,7 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 	if a.json {
 		return a.printJSON(extended{e.Stack, environment.Stamp(until)})
 	}
-	fmt.Fprintf(a.stdout, "environment %s lives until %s\n", e.Stack, until.Local().Format(time.DateTime))
+	fmt.Fprintf(a.stdout, "environment %s expires at %s\n", e.Stack, until.Local().Format(time.DateTime))
 	return nil
 }
 

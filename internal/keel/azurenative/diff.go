@@ -10,8 +10,8 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// Diff compares the inputs of the last operation with the new ones. Outputs play no part: what changed in Azure shows
-// in a refresh, which moves it into the inputs.
+// Diff compares the inputs of the last operation with the new ones, and ignores outputs: a refresh detects changes in
+// Azure and applies them to the inputs.
 func (a *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -41,7 +41,7 @@ type comparison struct {
 	found map[string]*pulumirpc.PropertyDiff
 }
 
-// objects compares two objects; props describes them where the table does.
+// objects compares two objects; props describes them if the table does.
 func (c *comparison) objects(at resource.PropertyPath, props properties, olds, news resource.PropertyMap) {
 	for key, old := range olds {
 		if strings.HasPrefix(string(key), "__") || !old.HasValue() {
@@ -64,7 +64,7 @@ func (c *comparison) objects(at resource.PropertyPath, props properties, olds, n
 	}
 }
 
-// values compares two values of the property p, which is nil where the table says nothing of it.
+// values compares two values of the property p, which is nil if the table does not have it.
 func (c *comparison) values(at resource.PropertyPath, p *property, old, value resource.PropertyValue) {
 	var s *shape
 	var identifiers []string
@@ -112,7 +112,7 @@ func (c *comparison) shapes(at resource.PropertyPath, s *shape, old, value resou
 	}
 }
 
-// sets compares lists whose elements are told apart by some of their properties and whose order says nothing.
+// sets compares lists whose elements are identified by some of their properties and whose order has no meaning.
 func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []string, olds, news []resource.PropertyValue) {
 	identity := func(v resource.PropertyValue) string {
 		if !v.IsObject() {
@@ -161,7 +161,7 @@ func (c *comparison) note(at resource.PropertyPath, kind pulumirpc.PropertyDiff_
 	c.found[at.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
 }
 
-// forgiveAdoptedNames keeps a resource whose program now spells out what the state already holds.
+// forgiveAdoptedNames ignores inputs that the program now sets to the value that the state already has.
 func (c *comparison) forgiveAdoptedNames(olds, news, state resource.PropertyMap) {
 	for path, found := range c.found {
 		key := resource.PropertyKey(path)
@@ -205,7 +205,7 @@ func (c *comparison) response(oldInputs resource.PropertyMap) *pulumirpc.DiffRes
 	return response
 }
 
-// same knows two top-level inputs that Azure compares less strictly than by their bytes.
+// same compares the two top-level inputs that Azure does not compare byte by byte.
 func same(at resource.PropertyPath, old, value resource.PropertyValue) bool {
 	if len(at) != 1 || !old.IsString() || !value.IsString() {
 		return false
@@ -219,7 +219,7 @@ func same(at resource.PropertyPath, old, value resource.PropertyValue) bool {
 	return false
 }
 
-// normalLocation makes "West US 2" and "westus2" one.
+// normalLocation returns a location in a form in which "West US 2" and "westus2" are equal.
 func normalLocation(location string) string {
 	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }

@@ -12,17 +12,17 @@ import (
 	"google.golang.org/grpc"
 )
 
-// maxMessage is the largest message taken from an engine, in bytes: the limit that Pulumi's own plugins set.
+// maxMessage is the size of the largest message accepted from an engine, in bytes: the limit of Pulumi's own plugins.
 const maxMessage = 400 << 20
 
-// Serve answers engines on listener until ctx ends. Every connection gets a provider and a gRPC server of its own, so
-// that Configure and Cancel of one engine, and its end, touch no other. listener is closed when Serve returns.
+// Serve serves engines on listener until ctx is done. Every connection gets its own provider and gRPC server, so that
+// Configure, Cancel and the end of one engine do not affect others. Serve closes listener when it returns.
 func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	defer listener.Close()
 	if err := requireLoopback(listener.Addr()); err != nil {
 		return err
 	}
-	// Options are checked once here, so that a wrong one stops the start and not the first engine.
+	// Check Options once here, so that an error stops the start instead of the first engine.
 	first, err := newProvider(o)
 	if err != nil {
 		return err
@@ -34,7 +34,7 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	}
 	var engines sync.WaitGroup
 	defer engines.Wait()
-	// Engines end with Serve, also when it ends because nothing can be accepted any more.
+	// Connections end with Serve, also after an error of Accept.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	unlink := context.AfterFunc(ctx, func() { listener.Close() })
@@ -49,13 +49,13 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 		}
 		engines.Go(func() {
 			if err := serveEngine(ctx, conn, o); err != nil {
-				log.Error("local azure-native plugin: engine ended badly", "error", err)
+				log.Error("local azure-native plugin: connection failed", "error", err)
 			}
 		})
 	}
 }
 
-// serveEngine answers one connection until either side ends it.
+// serveEngine serves one connection until either side ends it.
 func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 	p, err := newProvider(o)
 	if err != nil {
@@ -80,12 +80,12 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 func requireLoopback(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() {
-		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines are not asked who they are", addr)
+		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines do not authenticate", addr)
 	}
 	return nil
 }
 
-// singleListener gives out one connection and ends when that connection does.
+// singleListener is a listener that accepts one connection and ends with that connection.
 type singleListener struct {
 	conns  chan net.Conn
 	addr   net.Addr
@@ -111,7 +111,7 @@ func (l *singleListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the wait of Accept. The connection is closed by whoever accepted it.
+// Close ends the wait of Accept. The caller of Accept closes the connection.
 func (l *singleListener) Close() error {
 	l.end()
 	return nil
@@ -119,7 +119,7 @@ func (l *singleListener) Close() error {
 
 func (l *singleListener) Addr() net.Addr { return l.addr }
 
-// watchedConn tells when it is closed.
+// watchedConn is a connection that calls a function when it is closed.
 type watchedConn struct {
 	net.Conn
 	ended func()

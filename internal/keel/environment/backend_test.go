@@ -286,7 +286,7 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	if err := s.Recover(
 		t.Context(),
 		s.cloud,
-	); err == nil || !strings.Contains(hint.Of(err), "another Pulumi holds the lock of stack local") ||
+	); err == nil || !strings.Contains(hint.Of(err), "wait for the Pulumi that holds the lock of stack local") ||
 		s.cloud.deleted != nil {
 		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
 	}

@@ -17,9 +17,9 @@ type Tagger interface {
 	Tag(ctx context.Context, group, name, value string) error
 }
 
-// Extend moves the end of the environment's life: in the stack's configuration, in the tag of its resource group, and in what the
-// state knows of that tag. It does so while Pulumi holds the stack's lock: Pulumi reads the resource group again, and
-// no program runs, so that whatever else has been edited stays as it is.
+// Extend sets the time at which the environment expires: in the stack's configuration, in the tag of its resource group,
+// and in the state. It does so while Pulumi holds the stack's lock, in a refresh of only the resource group that runs no
+// program, so that other pending edits are not applied.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
 	if _, err := e.unlock(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 	return nil
 }
 
-// extend is what Extend does in the place of the program, under the lock.
+// extend is the work of Extend that runs instead of the program, under the lock.
 func (e *Environment) extend(ctx context.Context, azure Tagger, value string, request *pulumirpc.RunRequest) error {
 	state, err := e.load(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ const (
 	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
 )
 
-// plainOutputs reads the outputs of the stack as Pulumi's wire format has them, secrets marked as such.
+// plainOutputs returns the outputs of the stack in Pulumi's wire format, with secrets marked as such.
 func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) {
 	text, err := e.output(ctx, "stack", "export", "--show-secrets", "--stack", e.Stack)
 	if err != nil {
@@ -119,8 +119,8 @@ func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) 
 	return outputs, nil
 }
 
-// onTheWire changes a value of the state to what it is on the wire: the two differ in secrets, which the state holds as
-// the text of their JSON.
+// onTheWire converts a value of the state to Pulumi's wire format. The two differ in secrets, which the state stores as
+// JSON texts.
 func onTheWire(value any) (any, error) {
 	var err error
 	switch v := value.(type) {

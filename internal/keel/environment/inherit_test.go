@@ -104,7 +104,7 @@ func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
 			}
 		})
 	}
-	if len(notices) != 1 || !strings.Contains(notices[0], "environment there is there already") {
+	if len(notices) != 1 || !strings.Contains(notices[0], "environment there already exists") {
 		t.Errorf("got %v, want a notice about the one that is there", notices)
 	}
 }

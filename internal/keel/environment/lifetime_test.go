@@ -193,7 +193,7 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 	write(t, filepath.Join(folder, "complaint"), "error: [409] Conflict: Another update is currently in progress.\n")
 	tagged := tags{pulumi: e.Pulumi}
 	err := e.Extend(t.Context(), &tagged, time.Now())
-	if err == nil || !strings.Contains(hint.Of(err), "wait for it") || tagged.noted != nil {
+	if err == nil || !strings.Contains(hint.Of(err), "wait for the other update") || tagged.noted != nil {
 		t.Errorf("got %v, hint %q, %q tagged, want it refused", err, hint.Of(err), tagged.noted)
 	}
 	if slices.ContainsFunc(ran(t, e), func(call string) bool { return strings.HasPrefix(call, "config") }) {

@@ -8,19 +8,19 @@ import (
 	"strings"
 )
 
-// remains are what is in one of the environment's own resource groups and not in its state.
+// remains are the resources of one of the environment's own resource groups that are not in its state.
 type remains struct {
 	group Tagged
-	// known says that the state knows the group itself, named that a pending create names it.
+	// known is true if the state has the group itself, named if a pending create names it.
 	known, named bool
-	// orphans are the resources that pending creates name, others all those that the state says nothing of: resources
-	// with the environment's tags, which an interrupted run may have made or somebody may have taken out of the state,
-	// and those of others.
+	// orphans are the resources that pending creates name. others are all those that the state does not mention:
+	// resources with the environment's tags, which an interrupted run may have created or a user may have removed from
+	// the state, and resources that keel did not create.
 	orphans, others []Tagged
 }
 
-// armNames are the types of ARM that the program declares, with the input that holds their name. Pulumi's provider
-// fills it in before it records the pending create.
+// armNames are the ARM types that the program declares, with the input for their name. Pulumi's provider fills it in
+// before it records the pending create.
 var armNames = map[string]struct{ kind, name string }{
 	groupType:                             {"Microsoft.Resources/resourceGroups", "resourceGroupName"},
 	"azure-native:devices:IotHubResource": {"Microsoft.Devices/IotHubs", "resourceName"},
@@ -40,7 +40,7 @@ func (r resource) isAt(id string) bool {
 		return false
 	}
 	text := func(name string) (value string) {
-		_ = json.Unmarshal(inputs[name], &value) // what is no text names nothing
+		_ = json.Unmarshal(inputs[name], &value) // a value that is not a text counts as ""
 		return value
 	}
 	group, name := text("resourceGroupName"), text(arm.name)
@@ -51,12 +51,12 @@ func (r resource) isAt(id string) bool {
 	if r.Type != groupType {
 		path += "/providers/" + arm.kind + "/" + name
 	}
-	_, rest, _ := strings.Cut(strings.TrimPrefix(id, "/"), "/") // the subscription's word
+	_, rest, _ := strings.Cut(strings.TrimPrefix(id, "/"), "/") // "subscriptions"
 	_, rest, _ = strings.Cut(rest, "/")
 	return strings.EqualFold("/"+rest, path)
 }
 
-// remains finds out what is in the environment's own resource groups and not in a state.
+// remains returns the resources of the environment's own resource groups that are not in a state.
 func (e *Environment) remains(ctx context.Context, azure Cloud, state deployment) ([]remains, error) {
 	groups, err := e.ownGroups(ctx, azure)
 	if err != nil {
@@ -81,7 +81,7 @@ func (e *Environment) remains(ctx context.Context, azure Cloud, state deployment
 	return all, nil
 }
 
-// asked are what only the user can decide about.
+// asked returns the resources that keel may delete only with the user's consent.
 func (r remains) asked() []Tagged {
 	if !r.known && !r.named {
 		return append([]Tagged{r.group}, r.others...)
@@ -89,7 +89,8 @@ func (r remains) asked() []Tagged {
 	return r.others
 }
 
-// due are what is to be deleted when agreed may be, by id: a group as one, unless something in it has to stay.
+// due returns the resources to delete if the user has agreed to those in agreed, by id. It returns a group as a whole,
+// unless something in it has to stay.
 func (r remains) due(agreed map[string]bool) []Tagged {
 	others := slices.DeleteFunc(slices.Clone(r.others), func(t Tagged) bool { return !agreed[t.ID] })
 	if len(others) == len(r.others) && !r.known && (r.named || agreed[r.group.ID]) {
@@ -98,8 +99,8 @@ func (r remains) due(agreed map[string]bool) []Tagged {
 	return slices.Concat(r.orphans, others)
 }
 
-// deleteOrphans deletes what a pending create of the state names, and what else the user agrees to. A look without the
-// lock finds out whether there is anything; what counts is the look and the state under the lock.
+// deleteOrphans deletes the resources that pending creates of the state name, and others with the user's consent. It
+// first looks without the lock whether there is anything to delete, and decides again under the lock.
 func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state deployment) error {
 	all, err := e.remains(ctx, azure, state)
 	if err != nil {
@@ -117,7 +118,7 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state depl
 			}
 			if !yes {
 				e.notice(
-					"left alone in resource group %s, though stack %s does not know it: %s; to delete it, answer yes or use --yes",
+					"kept resources of resource group %s that are not in stack %s: %s; to delete them, answer yes or use --yes",
 					r.group.Name(),
 					e.Stack,
 					namesOf(asked),
@@ -134,7 +135,7 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state depl
 	})
 }
 
-// deleteDue deletes what is due by the state of now. The caller holds the stack's lock.
+// deleteDue deletes what is due by the current state. The caller holds the stack's lock.
 func (e *Environment) deleteDue(ctx context.Context, azure Cloud, agreed map[string]bool) error {
 	state, err := e.load(ctx)
 	if err != nil {
@@ -146,13 +147,13 @@ func (e *Environment) deleteDue(ctx context.Context, azure Cloud, agreed map[str
 	}
 	for _, r := range all {
 		for _, orphan := range r.due(agreed) {
-			// The lock should keep the state as it is. Whoever has removed the lock by force is at work again.
+			// The state cannot change under the lock, unless a user removed the lock by force.
 			now, err := e.load(ctx)
 			if err != nil {
 				return err
 			}
 			if now.knows(orphan.ID) || !now.creates(orphan.ID) && !agreed[orphan.ID] {
-				e.notice("left %s alone: stack %s has changed meanwhile", orphan.ID, e.Stack)
+				e.notice("kept %s: stack %s has changed in the meantime", orphan.ID, e.Stack)
 				continue
 			}
 			if err := ctx.Err(); err != nil {
@@ -161,7 +162,7 @@ func (e *Environment) deleteDue(ctx context.Context, azure Cloud, agreed map[str
 			if err := azure.Delete(ctx, orphan.ID); err != nil {
 				return fmt.Errorf("delete %s, which is not in the state of the stack: %w", orphan.ID, err)
 			}
-			e.notice("deleted %s, which the stack did not know", orphan.ID)
+			e.notice("deleted %s, which was not in the stack's state", orphan.ID)
 		}
 	}
 	return nil

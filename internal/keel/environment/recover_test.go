@@ -277,7 +277,7 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 					*s.notices,
 					"\n",
 				); tc.consent == nil &&
-					!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
+					!strings.Contains(told, "kept resources of resource group mine that are not in stack local") {
 					t.Errorf("%s: got notices %q, want it told what stays", name, told)
 				}
 			}
@@ -333,7 +333,7 @@ func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) 
 			if want := []string{
 				orphan,
 			}; !slices.Equal(s.cloud.deleted, want) ||
-				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
+				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed in the meantime") {
 				t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
 			}
 		})
