@@ -96,23 +96,23 @@ func TestStories(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
-		Condition:           condition,
+		Condition:           evaluateCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"enrollment":  editEnrollment,
 			"register":    registerDevice,
 			"kill9":       killEmulator,
-			"emulated":    emulated,
-			"noplainkeys": noPlainKeys,
+			"emulated":    checkCount,
+			"noplainkeys": checkNoPlainKeys,
 			"grouptags":   portalCommand(wantTags),
 			"grouptag":    portalCommand(setTag),
-			"stranger":    portalCommand(addStranger),
+			"stranger":    portalCommand(addForeignHub),
 			"stacktags":   stackTags,
 		},
 	})
 }
 
-// condition is nameless where a process can be given a user whom the system does not know.
-func condition(name string) (bool, error) {
+// evaluateCondition is nameless where a process can be given a user whom the system does not know.
+func evaluateCondition(name string) (bool, error) {
 	if name != "nameless" {
 		return false, fmt.Errorf("there is no condition %q", name)
 	}

@@ -45,7 +45,7 @@ func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // emulated: emulated KIND N — the emulated cloud holds N hubs, services, groups, enrollments or devices.
-func emulated(ts *testscript.TestScript, neg bool, args []string) {
+func checkCount(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: emulated KIND N")
 	}
@@ -107,30 +107,30 @@ type service struct {
 	client            *http.Client
 }
 
-// whereabouts are the addresses of the emulator for devices and for the service API, and the trust in it.
-type whereabouts struct {
+// emulatorAddresses are the addresses of the emulator for devices and for the service API, and the trust in it.
+type emulatorAddresses struct {
 	data, mqtt string
 	tls        *tls.Config
 }
 
-func findEmulator(folder string) (whereabouts, error) {
+func findEmulator(folder string) (emulatorAddresses, error) {
 	s, err := own.EmulatorStatus(folder)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	address, err := url.Parse(s.Endpoints.Data)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	pem, err := os.ReadFile(s.Endpoints.CAFile)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return whereabouts{}, errors.New("the emulator's CA file holds no certificate")
+		return emulatorAddresses{}, errors.New("the emulator's CA file holds no certificate")
 	}
-	return whereabouts{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
+	return emulatorAddresses{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
 }
 
 func dial(folder string) (service, error) { return dialStack(folder, own.Stack) }

@@ -105,7 +105,7 @@ func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 }
 
 // addStranger: stranger STACK — somebody makes a hub in the group.
-func addStranger(p portal, group *armresources.ResourceGroup, _ []string) error {
+func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) error {
 	poller, err := p.hubs.BeginCreateOrUpdate(context.Background(), *group.Name, "stranger", armiothub.Description{
 		Location: group.Location, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
 	}, nil)

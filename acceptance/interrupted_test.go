@@ -40,15 +40,15 @@ type interruption struct {
 // TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
 // way, lets the request go through unseen, and then runs up once more.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
+	interruptEverywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
 
 // TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A second stack, which
 // holds nothing, keeps the emulator running.
 func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
-		must(t, "up")
-		must(t, "exec", "-s", "other", "--", "true")
+	interruptEverywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
+		mustKeel(t, "up")
+		mustKeel(t, "exec", "-s", "other", "--", "true")
 	}, finishDown})
 }
 
@@ -56,21 +56,21 @@ func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
 // After the next up, devices register with the keys that the stack knows.
 func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 	urn := "urn:pulumi:" + own.Stack + "::evenkeel::azure-dps:index:"
-	everywhere(t, interruption{
+	interruptEverywhere(t, interruption{
 		[]string{"exec", "--", "pulumi", "up", "--yes", "--skip-preview", "--replace", urn + "EnrollmentGroup::devices",
 			"--replace", urn + "IndividualEnrollment::device-1"},
 		[]string{"dps-service"},
-		func(t *testing.T) { must(t, "up") },
+		func(t *testing.T) { mustKeel(t, "up") },
 		func(t *testing.T, s own.Status) {
 			finishUp(t, s)
-			if out := must(t, "devices", "provision", "--count", "3"); !strings.Contains(out, "3 new") {
+			if out := mustKeel(t, "devices", "provision", "--count", "3"); !strings.Contains(out, "3 new") {
 				t.Errorf("devices of the group: got %s, want 3 new ones", out)
 			}
 			devices, err := dialDevices(checkout)
 			if err != nil {
 				t.Fatal(err)
 			}
-			key := strings.TrimSpace(must(t, "devices", "key", "device-1"))
+			key := strings.TrimSpace(mustKeel(t, "devices", "key", "device-1"))
 			if _, err := devices.register(t.Context(), "device-1", key); err != nil {
 				t.Errorf("device-1 with the key that the stack knows: %v", err)
 			}
@@ -78,7 +78,7 @@ func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 	})
 }
 
-func everywhere(t *testing.T, i interruption) {
+func interruptEverywhere(t *testing.T, i interruption) {
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
 		for _, surface := range i.surfaces {
 			for n := 1; ; n++ {
@@ -125,18 +125,18 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 // finishUp runs up again and checks that nothing is doubled, orphaned or left to do.
 func finishUp(t *testing.T, s own.Status) {
 	t.Helper()
-	must(t, "up")
-	must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
-	must(t, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	mustKeel(t, "up")
+	mustKeel(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
+	mustKeel(t, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 2, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
 }
 
 // finishDown runs down again and checks that nothing is left, in the cloud or in the backend.
 func finishDown(t *testing.T, s own.Status) {
 	t.Helper()
-	must(t, "down")
+	mustKeel(t, "down")
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
-	if left := must(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
+	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
 		t.Errorf("got stacks %s, want local gone", left)
 	}
 }

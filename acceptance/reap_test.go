@@ -26,9 +26,9 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			own.TearDown(checkout)
 			t.Cleanup(func() { own.TearDown(checkout) })
-			must(t, "up", "mine", "--ttl", "1h")
-			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
-			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			mustKeel(t, "up", "mine", "--ttl", "1h")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
 			p, err := openPortal(checkout)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+			mustKeel(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
 			s, err := own.EmulatorStatus(checkout)
 			if err != nil {
 				t.Fatal(err)
@@ -74,8 +74,8 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 				}
 			}
 			wantCounts(t, s, map[string]int{"hubs": 3, "services": 1, "groups": 1})
-			must(t, "-s", "mine", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
-			must(t, "down", "mine")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			mustKeel(t, "down", "mine")
 			wantCounts(t, s, map[string]int{"hubs": 0, "services": 0, "groups": 0, "enrollments": 0})
 		})
 	}

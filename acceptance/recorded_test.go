@@ -29,11 +29,11 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			own.TearDown(checkout)
 			t.Cleanup(func() { own.TearDown(checkout) })
-			s := layOut(t, folder)
+			s := importRecording(t, folder)
 			stacks := []string{"rich", "guest", "local"}
 			for _, stack := range stacks {
-				must(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
-				must(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
 			}
 			before, held := map[string]int{}, map[string]string{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &before); err != nil {
@@ -46,9 +46,9 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 9 enrollments, 25 registrations, 12 entries", before, len(held))
 			}
 			for _, stack := range stacks {
-				must(t, "up", stack)
-				must(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
-				must(t, "exec", "-s", stack, "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+				mustKeel(t, "up", stack)
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			}
 			after := map[string]int{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &after); err != nil {
@@ -66,15 +66,15 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 			if !maps.Equal(now, held) {
 				t.Errorf("versions of the entries: got %v, want %v", now, held)
 			}
-			if out := must(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
+			if out := mustKeel(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
 				t.Errorf("the recorded devices: got %s, want 20 that kept their hub", out)
 			}
 		})
 	}
 }
 
-// layOut puts a recording into the checkout and starts its emulator. The files name the checkout's own path, and the ports of today.
-func layOut(t *testing.T, folder string) own.Status {
+// importRecording puts a recording into the checkout and starts its emulator. The files name the checkout's own path, and the ports of today.
+func importRecording(t *testing.T, folder string) own.Status {
 	t.Helper()
 	real, err := filepath.EvalSymlinks(checkout)
 	if err != nil {
@@ -96,7 +96,7 @@ func layOut(t *testing.T, folder string) own.Status {
 			t.Fatal(err)
 		}
 	}
-	must(t, "emulator", "start")
+	mustKeel(t, "emulator", "start")
 	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)

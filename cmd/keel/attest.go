@@ -75,9 +75,9 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 	}, nil
 }
 
-// enrolledBy returns the attestation of a device's individual enrollment. For a device of the enrollment group, it
+// attestationOf returns the attestation of a device's individual enrollment. For a device of the enrollment group, it
 // returns nil and the authority of the group's certificates, or nil if that is not the environment's own.
-func (o outputs) enrolledBy(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
+func (o outputs) attestationOf(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
 	client, err := o.service(e.Endpoints)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for the enrollment of %q: %w", id, err)

@@ -82,7 +82,7 @@ func (a *app) printDevicesAuthority() error {
 
 func (a *app) printAuthority(file string, text []byte) error {
 	if a.json {
-		return a.printJSON(authority{file, string(text)})
+		return a.printJSON(authorityResult{file, string(text)})
 	}
 	_, err := a.stdout.Write(text)
 	return err
@@ -113,8 +113,8 @@ func newDeviceCert(a *app) *cobra.Command {
 	return cmd
 }
 
-// issued is what `devices cert` prints as JSON.
-type issued struct {
+// issuedCertificate is what `devices cert` prints as JSON.
+type issuedCertificate struct {
 	Device   string    `json:"device"`
 	CertFile string    `json:"certFile"`
 	KeyFile  string    `json:"keyFile"`
@@ -149,12 +149,12 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 }
 
 // certificateFiles returns the names of the files of a device's certificate in a folder.
-func certificateFiles(folder, device string) issued {
-	return issued{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
+func certificateFiles(folder, device string) issuedCertificate {
+	return issuedCertificate{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
 }
 
 // leaf returns the device's certificate, or nil if the files of the certificate and its key do not exist.
-func (i issued) leaf() *x509.Certificate {
+func (i issuedCertificate) leaf() *x509.Certificate {
 	pair, err := tls.LoadX509KeyPair(i.CertFile, i.KeyFile)
 	if err != nil {
 		return nil
@@ -162,8 +162,8 @@ func (i issued) leaf() *x509.Certificate {
 	return pair.Leaf
 }
 
-// signedBy reports whether the authority signed the certificate in the files.
-func (i issued) signedBy(authority *deviceca.Authority) bool {
+// isSignedBy reports whether the authority signed the certificate in the files.
+func (i issuedCertificate) isSignedBy(authority *deviceca.Authority) bool {
 	block, _ := pem.Decode(authority.PEM())
 	leaf := i.leaf()
 	if leaf == nil || block == nil {
@@ -173,8 +173,8 @@ func (i issued) signedBy(authority *deviceca.Authority) bool {
 	return err == nil && leaf.CheckSignatureFrom(root) == nil
 }
 
-// enrolled reports whether an individual enrollment names the certificate in the files.
-func (i issued) enrolled(by *dpsservice.Attestation) bool {
+// isNamedBy reports whether an individual enrollment names the certificate in the files.
+func (i issuedCertificate) isNamedBy(by *dpsservice.Attestation) bool {
 	leaf := i.leaf()
 	if leaf == nil || by == nil || by.X509 == nil || by.X509.ClientCertificates == nil {
 		return false
@@ -190,7 +190,7 @@ func (i issued) enrolled(by *dpsservice.Attestation) bool {
 
 // keepOrIssue returns the certificate in the files if it is valid for long enough and renew is false. Otherwise it
 // creates a new one.
-func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issued, error) {
+func keepOrIssue(authority string, made issuedCertificate, renew bool, now time.Time) (issuedCertificate, error) {
 	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
 	switch {
 	case err == nil && pair.Leaf.NotAfter.Sub(now) > renewal && !renew:
@@ -205,7 +205,7 @@ func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issu
 }
 
 // issue creates a certificate and writes it and its key.
-func issue(authority string, to issued, now time.Time) (expires time.Time, err error) {
+func issue(authority string, to issuedCertificate, now time.Time) (expires time.Time, err error) {
 	signer, err := deviceca.Open(authority, now)
 	if err != nil {
 		return time.Time{}, err

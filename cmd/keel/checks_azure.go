@@ -22,7 +22,7 @@ const maxSkew = 5 * time.Minute
 
 // plugins checks that Pulumi finds the plugins that it starts or attaches to: the provider azure-dps and, while the
 // emulator runs, the local azure-native plugin.
-func (d *examination) plugins(context.Context) finding {
+func (d *diagnosis) plugins(context.Context) finding {
 	name := "pulumi-resource-azure-dps"
 	if runtime.GOOS == "windows" {
 		name += ".exe"
@@ -30,11 +30,11 @@ func (d *examination) plugins(context.Context) finding {
 	info, err := os.Stat(filepath.Join(d.folder.Bin(), name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return absentYet("build it with: keel build", "the provider azure-dps is not built")
+		return noteFinding("build it with: keel build", "the provider azure-dps is not built")
 	case err != nil:
-		return wrong(err, "build it again: keel build")
+		return failedFinding(err, "build it again: keel build")
 	case info.Mode()&0o111 == 0 && runtime.GOOS != "windows":
-		return wrong(fmt.Errorf("%s is not executable: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
+		return failedFinding(fmt.Errorf("%s is not executable: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
 	}
 	record, err := d.process.Find()
 	if err != nil {
@@ -42,104 +42,104 @@ func (d *examination) plugins(context.Context) finding {
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, startOver)
+		return failedFinding(err, startOverAdvice)
 	}
 	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(endpoints.PluginPort)), 5*time.Second)
 	if err != nil {
-		return wrong(fmt.Errorf("the local azure-native plugin does not answer: %w", err), "keel emulator stop, then keel emulator start")
+		return failedFinding(fmt.Errorf("the local azure-native plugin does not answer: %w", err), "keel emulator stop, then keel emulator start")
 	}
 	_ = connection.Close()
 	return ok("azure-dps is built, and the local azure-native plugin answers")
 }
 
-// notOnAzure is the finding of the checks of Azure for a local environment.
-func notOnAzure(advice string) finding {
-	return absentYet(advice, "not checked: the environment is not on Azure")
+// skippedLocally is the finding of the checks of Azure for a local environment.
+func skippedLocally(advice string) finding {
+	return noteFinding(advice, "not checked: the environment is not on Azure")
 }
 
-const logInAdvice = "run az login, or set the ARM_ variables of a service principal, as for any azure-native program"
+const loginAdvice = "run az login, or set the ARM_ variables of a service principal, as for any azure-native program"
 
 // login checks that Azure accepts the user's login, which the later checks need.
-func (d *examination) login(ctx context.Context) finding {
+func (d *diagnosis) login(ctx context.Context) finding {
 	if d.azure == nil {
-		return notOnAzure("check it with: keel doctor --target azure")
+		return skippedLocally("check it with: keel doctor --target azure")
 	}
 	azure, err := d.azure(ctx)
 	if err == nil {
 		d.account, err = azure.Account(ctx)
 	}
 	if err != nil {
-		return wrong(err, logInAdvice)
+		return failedFinding(err, loginAdvice)
 	}
 	d.cloud = azure
 	return ok("Azure answers for subscription %s", d.account.ID)
 }
 
 // subscription checks that resources can be created in the subscription.
-func (d *examination) subscription(context.Context) finding {
+func (d *diagnosis) subscription(context.Context) finding {
 	switch {
 	case d.azure == nil:
-		return notOnAzure("")
+		return skippedLocally("")
 	case d.cloud == nil:
-		return absentYet("first: "+logInAdvice, "not checked: there is no login")
+		return noteFinding("first: "+loginAdvice, "not checked: there is no login")
 	case d.account.State != "Enabled":
-		return wrong(fmt.Errorf("subscription %s (%s) is %s", d.account.Name, d.account.ID, d.account.State),
+		return failedFinding(fmt.Errorf("subscription %s (%s) is %s", d.account.Name, d.account.ID, d.account.State),
 			"its owner can enable it in the portal; or choose another: pulumi config set azure-native:subscriptionId ID")
 	}
 	return ok("%s (%s)", d.account.Name, d.account.ID)
 }
 
 // registration checks that the subscription is registered for the resource provider of hubs and provisioning services.
-func (d *examination) registration(ctx context.Context) finding {
+func (d *diagnosis) registration(ctx context.Context) finding {
 	switch {
 	case d.azure == nil:
-		return notOnAzure("")
+		return skippedLocally("")
 	case d.cloud == nil:
-		return absentYet("first: "+logInAdvice, "not checked: there is no login")
+		return noteFinding("first: "+loginAdvice, "not checked: there is no login")
 	}
 	const advice = "az provider register --namespace Microsoft.Devices --wait"
 	state, err := d.cloud.Registration(ctx)
 	if err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	if state != "Registered" {
-		return wrong(fmt.Errorf("the subscription is not registered for Microsoft.Devices: %s", state), advice)
+		return failedFinding(fmt.Errorf("the subscription is not registered for Microsoft.Devices: %s", state), advice)
 	}
 	return ok("Microsoft.Devices is registered")
 }
 
 // skew compares the clock with Azure's; isOff is false for a clock that agrees.
-func (d *examination) skew() (f finding, isOff bool) {
+func (d *diagnosis) skew() (f finding, isOff bool) {
 	if d.cloud == nil || d.account.Now.IsZero() {
 		return finding{}, false
 	}
 	if off := d.now().Sub(d.account.Now).Abs(); off > maxSkew {
-		return wrong(fmt.Errorf("the clock is %s off Azure's", off.Round(time.Second)), "correct the clock of this machine: Azure rejects tokens otherwise"), true
+		return failedFinding(fmt.Errorf("the clock is %s off Azure's", off.Round(time.Second)), "correct the clock of this machine: Azure rejects tokens otherwise"), true
 	}
 	return finding{}, false
 }
 
 // remoteBackend asks Pulumi for the backend of an environment on Azure.
-func (d *examination) remoteBackend(ctx context.Context) finding {
+func (d *diagnosis) remoteBackend(ctx context.Context) finding {
 	if d.remote.Pulumi == "" {
-		return absentYet("build it with: keel build", "not checked: there is no pulumi")
+		return noteFinding("build it with: keel build", "not checked: there is no pulumi")
 	}
 	const advice = "run pulumi login, or set PULUMI_BACKEND_URL"
 	if err := d.remote.Login(ctx); err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	names, err := d.remote.Names(ctx)
 	if err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	return ok("%d environments, %s", len(names), d.remote.BackendName())
 }
 
 // remotePassphrase checks that a passphrase is available, if the stack's secrets are encrypted with one.
-func (d *examination) remotePassphrase(context.Context) finding {
-	needed, err := d.remote.UsesPassphrase()
+func (d *diagnosis) remotePassphrase(context.Context) finding {
+	needed, err := d.remote.HasPassphrase()
 	if err != nil {
-		return wrong(err, "")
+		return failedFinding(err, "")
 	}
 	const advice = "set PULUMI_CONFIG_PASSPHRASE_FILE to the file that holds it, or set PULUMI_CONFIG_PASSPHRASE"
 	file, named := d.variable("PULUMI_CONFIG_PASSPHRASE_FILE")
@@ -147,17 +147,17 @@ func (d *examination) remotePassphrase(context.Context) finding {
 	switch {
 	case named:
 		if _, err := os.ReadFile(file); err != nil {
-			return wrong(fmt.Errorf("read the passphrase: %w", err), advice)
+			return failedFinding(fmt.Errorf("read the passphrase: %w", err), advice)
 		}
 	case needed && !said:
-		return wrong(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack), advice)
+		return failedFinding(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack), advice)
 	case !needed && !said:
 		return ok("not needed: the backend keeps the secrets, or the stack does not exist yet")
 	}
 	return ok("it is set")
 }
 
-func (d *examination) variable(name string) (value string, set bool) {
+func (d *diagnosis) variable(name string) (value string, set bool) {
 	for _, pair := range slices.Backward(d.remote.Inherited) {
 		if value, set := strings.CutPrefix(pair, name+"="); set {
 			return value, true
@@ -166,9 +166,9 @@ func (d *examination) variable(name string) (value string, set bool) {
 	return "", false
 }
 
-// remoteOf returns the selected environment if it is on Azure, else nil.
-func (a *app) remoteOf(folder environment.Folder) (*environment.Environment, error) {
-	azure, err := a.onAzure(folder)
+// azureEnvironment returns the selected environment if it is on Azure, else nil.
+func (a *app) azureEnvironment(folder environment.Folder) (*environment.Environment, error) {
+	azure, err := a.isOnAzure(folder)
 	if err != nil || !azure {
 		return nil, err
 	}

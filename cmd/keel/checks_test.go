@@ -29,12 +29,12 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newPatient returns an examination of a checkout with a certificate, good for a day from now, and a background process that says it
+// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process that says it
 // runs but where nobody of ours answers.
-func newPatient(t *testing.T) *examination {
+func newPatient(t *testing.T) *diagnosis {
 	t.Helper()
 	folder := environment.Folder{Root: t.TempDir()}
-	d := &examination{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, now: time.Now}
+	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, now: time.Now}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)

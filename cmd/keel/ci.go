@@ -25,10 +25,10 @@ func addCI(cmd *cobra.Command, ci *bool) {
 	cmd.Flags().BoolVar(ci, "ci", false, "name the environment after the pull request that is being built, unless NAME or --stack names it")
 }
 
-// namedInCI is named, but with ci it names the environment after the pull request if nothing else names it.
-func (a *app) namedInCI(args []string, ci bool) error {
-	if !ci || len(args) > 0 || a.stack != a.untold {
-		return a.named(args)
+// takeNameInCI is named, but with ci it names the environment after the pull request if nothing else names it.
+func (a *app) takeNameInCI(args []string, ci bool) error {
+	if !ci || len(args) > 0 || a.stack != a.fallbackStack {
+		return a.takeName(args)
 	}
 	number, err := a.pullRequest()
 	if err != nil {

@@ -36,7 +36,7 @@ func newDeviceKey(a *app) *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(deviceSecret{args[0], key})
+				return a.printJSON(deviceKeyResult{args[0], key})
 			}
 			fmt.Fprintln(a.stdout, key)
 			return nil
@@ -53,7 +53,7 @@ func newDeviceStatus(a *app) *cobra.Command {
 		Long: "Show the devices that have registered or have an individual enrollment: their enrollment, the hub they are assigned to,\n" +
 			"and when. With a device, show also whether the hub has it and whether it is connected.",
 		Example: "  keel devices status\n  keel devices status device-1\n  keel devices status --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stack, e, err := a.outputs(cmd.Context())
 			if err != nil {

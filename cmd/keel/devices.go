@@ -71,15 +71,15 @@ type fleet struct {
 	credential func(id string) (dpsdevice.Credential, error)
 	before     map[string]string // hub by registration id, from earlier runs
 
-	mu         sync.Mutex // guards what follows
-	hubs       map[string]int
-	substatus  map[string]int
-	fresh      int
-	kept       int
-	moved      int
-	failed     int
-	complaints []failure
-	code       int // of the first rejection: the service's error code, or the status where MQTT has no code
+	mu        sync.Mutex // guards what follows
+	hubs      map[string]int
+	substatus map[string]int
+	assigned  int
+	kept      int
+	moved     int
+	failed    int
+	failures  []failure
+	code      int // of the first rejection: the service's error code, or the status where MQTT has no code
 
 	declared []declaredDevice // with individual enrollments; each is written by one worker
 	sets     []declaredSet
@@ -133,13 +133,13 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count+len(f.declared)), "%s", advice)
 	}
 	if !a.json {
-		also := a.also()
+		also := a.stackFlag()
 		a.say("\nTry next:")
 		_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
-			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.argument(), "add a hub; again: keel devices provision")
+			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(), "add a hub; again: keel devices provision")
 			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
 			row("  keel env"+also+" --device device-1", "print what one device needs to connect")
-			row("  keel down"+a.argument(), "remove it all")
+			row("  keel down"+a.stackArgument(), "remove it all")
 		})
 		a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
 	}
@@ -197,8 +197,8 @@ func (f *fleet) fail(id string, err error) {
 	if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
 		f.code = cmp.Or(refusal.Code, refusal.Status)
 	}
-	if len(f.complaints) < maxFailures {
-		f.complaints = append(f.complaints, failure{id, err.Error()})
+	if len(f.failures) < maxFailures {
+		f.failures = append(f.failures, failure{id, err.Error()})
 	}
 }
 
@@ -208,7 +208,7 @@ func (f *fleet) count(id string, registration dpsdevice.Registration) {
 	f.substatus[registration.Substatus]++
 	switch outcome(f.before[strings.ToLower(id)], registration.Hub) {
 	case resultNew:
-		f.fresh++
+		f.assigned++
 	case resultKept:
 		f.kept++
 	default:
@@ -237,8 +237,8 @@ func (f *fleet) run(ctx context.Context, id string, credential dpsdevice.Credent
 	return registration, nil
 }
 
-// result is what `devices provision` prints as JSON.
-type result struct {
+// provisionResult is what `devices provision` prints as JSON.
+type provisionResult struct {
 	Devices   int            `json:"devices"`
 	New       int            `json:"new"`
 	Kept      int            `json:"kept"`
@@ -261,13 +261,13 @@ const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
 func (a *app) report(f *fleet, took time.Duration) error {
 	hubs := f.split()
 	if a.json {
-		return a.printJSON(result{
-			f.fresh + f.kept + f.moved, f.fresh, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
-			f.declared, f.sets, f.complaints, hashNote,
+		return a.printJSON(provisionResult{
+			f.assigned + f.kept + f.moved, f.assigned, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
+			f.declared, f.sets, f.failures, hashNote,
 		})
 	}
 	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
-		f.fresh+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.fresh, f.kept, f.moved)
+		f.assigned+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.assigned, f.kept, f.moved)
 	if err := spread.Draw(a.stdout, hubs); err != nil {
 		return err
 	}
@@ -275,10 +275,10 @@ func (a *app) report(f *fleet, took time.Duration) error {
 	if err := f.printDeclared(a.stdout); err != nil {
 		return err
 	}
-	for _, c := range f.complaints {
+	for _, c := range f.failures {
 		a.say("%s: %s", c.Device, c.Error)
 	}
-	if more := f.failed - len(f.complaints); more > 0 {
+	if more := f.failed - len(f.failures); more > 0 {
 		a.say("and %d more", more)
 	}
 	return nil

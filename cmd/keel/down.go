@@ -21,9 +21,9 @@ func newDown(a *app) *cobra.Command {
 			"keel asks before it deletes resources in the resource group that keel did not create; without a terminal, --yes is needed.\n" +
 			"The configuration is kept for the next up, without the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.namedInCI(args, ci); err != nil {
+			if err := a.takeNameInCI(args, ci); err != nil {
 				return err
 			}
 			return a.down(cmd.Context())
@@ -50,14 +50,14 @@ func (a *app) down(ctx context.Context) error {
 		}
 	}
 	if outline.Target == environment.Azure {
-		return a.goneOnAzure(destroyed)
+		return a.reportDownOnAzure(destroyed)
 	}
 	stopped, others, err := a.stopUnused(ctx, outline)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(broughtDown{destroyed, stopped})
+		return a.printJSON(downResult{destroyed, stopped})
 	}
 	switch {
 	case destroyed && stopped:
@@ -74,11 +74,11 @@ func (a *app) down(ctx context.Context) error {
 	return nil
 }
 
-// onEmulator returns the environments that may be on the checkout's emulator: those of the backend in use and of the
+// environmentsOnEmulator returns the environments that may be on the checkout's emulator: those of the backend in use and of the
 // checkout's own backend.
-func (a *app) onEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
+func (a *app) environmentsOnEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
 	names, err := e.Names(ctx)
-	if err != nil || e.OwnsBackend() {
+	if err != nil || e.HasOwnBackend() {
 		return names, err
 	}
 	own, err := e.Folder.Stacks()
@@ -87,9 +87,9 @@ func (a *app) onEmulator(ctx context.Context, e *environment.Environment) ([]str
 	return slices.Compact(names), err
 }
 
-func (a *app) goneOnAzure(destroyed bool) error {
+func (a *app) reportDownOnAzure(destroyed bool) error {
 	if a.json {
-		return a.printJSON(broughtDown{Destroyed: destroyed})
+		return a.printJSON(downResult{Destroyed: destroyed})
 	}
 	if destroyed {
 		a.say("removed stack %s; its configuration is kept for the next up", a.stack)
@@ -130,13 +130,13 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 	if err != nil {
 		return err
 	}
-	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGone) && e.OwnsBackend() {
+	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGroupNotFound) && e.HasOwnBackend() {
 		a.say("%v; there is nothing to destroy", err)
 		return e.Abandon(ctx)
 	} else if err != nil {
 		return err
 	}
-	if err := e.RefuseStrangers(ctx, azure); err != nil {
+	if err := e.ConfirmUnknownResources(ctx, azure); err != nil {
 		return err
 	}
 	if err := e.Operate(ctx, azure, "destroy", "--yes", "--skip-preview"); err != nil {

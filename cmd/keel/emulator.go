@@ -137,7 +137,7 @@ func (a *app) emulatorStop(ctx context.Context) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(stopped{ended})
+		return a.printJSON(emulatorStopResult{ended})
 	}
 	if ended {
 		a.say("stopped the emulator; its state is kept")
@@ -196,7 +196,7 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 	}
 	fmt.Fprintf(a.stdout, "running  process %d, since %s\n", record.PID, record.Started.Local().Format(time.DateTime))
 	a.printEndpoints(endpoints)
-	for _, line := range settings.lines() {
+	for _, line := range settings.formatted() {
 		fmt.Fprintf(a.stdout, "%-8s %s\n", line[0], line[1])
 	}
 	return nil

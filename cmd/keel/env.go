@@ -77,7 +77,7 @@ func (a *app) env(ctx context.Context, unset bool) error {
 	}
 	variables := append(e.Variables(), environment.Variable{Name: "PATH", Value: e.Path()})
 	if a.json {
-		return a.print(handout{variables: variables})
+		return a.print(clientConfig{variables: variables})
 	}
 	if unset {
 		return a.envUnset(e)

@@ -13,22 +13,22 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// handout is the configuration of a client: variables, and remarks that a shell reads as comments.
-type handout struct {
+// clientConfig is the configuration of a client: variables, and remarks that a shell reads as comments.
+type clientConfig struct {
 	variables []environment.Variable
 	remarks   []string
 }
 
-func (h *handout) set(name, value string) {
+func (h *clientConfig) set(name, value string) {
 	h.variables = append(h.variables, environment.Variable{Name: name, Value: value})
 }
 
-func (h *handout) remark(format string, args ...any) {
+func (h *clientConfig) remark(format string, args ...any) {
 	h.remarks = append(h.remarks, fmt.Sprintf(format, args...))
 }
 
 // print prints the variables as JSON, or as exports and then the remarks as comments.
-func (a *app) print(h handout) error {
+func (a *app) print(h clientConfig) error {
 	if !a.json {
 		a.export(h.variables...)
 		for _, line := range h.remarks {
@@ -61,8 +61,8 @@ func dial(ctx context.Context, e environment.Endpoints) (func(host string) strin
 	}, nil
 }
 
-// at replaces the host of a connection string.
-func at(connection string, dial func(string) string) string {
+// replaceHost replaces the host of a connection string.
+func replaceHost(connection string, dial func(string) string) string {
 	access, err := dpsservice.ParseConnectionString(connection)
 	if err != nil {
 		return connection
@@ -71,7 +71,7 @@ func at(connection string, dial func(string) string) string {
 }
 
 // trust adds the variables with which clients trust the emulator, and remarks on what else they need to find it.
-func (h *handout) trust(e environment.Endpoints) {
+func (h *clientConfig) trust(e environment.Endpoints) {
 	h.set("NODE_EXTRA_CA_CERTS", e.CAFile)
 	h.set("EVENKEEL_CA_FILE", e.CAFile)
 	h.remark("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
@@ -101,7 +101,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var h handout
+	var h clientConfig
 	h.set("IOTHUB_DEVICE_SECURITY_TYPE", "DPS")
 	endpoint := stack.endpoint(dial)
 	h.set("IOTHUB_DEVICE_DPS_ID_SCOPE", stack.IDScope)
@@ -135,8 +135,8 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 
 // certificate adds the files of a device's certificate. For a device of the enrollment group, it creates a certificate
 // if keel has the key of the group's authority and the device has no certificate of that authority.
-func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *environment.Environment, id string) error {
-	enrolled, authority, err := stack.enrolledBy(ctx, e, id)
+func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e *environment.Environment, id string) error {
+	enrolled, authority, err := stack.attestationOf(ctx, e, id)
 	if err != nil {
 		return err
 	}
@@ -147,10 +147,10 @@ func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *env
 	h.set("DPS_X509_REGISTRATION_ID", id)
 	files := certificateFiles(e.Folder.Certificates(e.Stack), id)
 	if authority != nil {
-		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.signedBy(authority), time.Now()); err != nil {
+		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.isSignedBy(authority), time.Now()); err != nil {
 			return err
 		}
-	} else if !files.enrolled(enrolled) {
+	} else if !files.isNamedBy(enrolled) {
 		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of your files.")
 		return nil
 	}
@@ -168,10 +168,10 @@ func (a *app) envAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var h handout
-	h.set("IOTHUB_DPS_CONNECTION_STRING", at(stack.ServiceConnectionString, dial))
+	var h clientConfig
+	h.set("IOTHUB_DPS_CONNECTION_STRING", replaceHost(stack.ServiceConnectionString, dial))
 	for _, hub := range stack.Hubs {
-		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), at(stack.HubConnectionStrings[hub.Name], dial))
+		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), replaceHost(stack.HubConnectionStrings[hub.Name], dial))
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.trust(e.Endpoints)

@@ -38,12 +38,12 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 
 // envTool prints the variables that an Azure tool needs to work with the emulator or, with unset, commands that unset
 // them.
-func (a *app) envTool(ctx context.Context, unset bool, of func(*handout, environment.Folder, environment.Endpoints) error) error {
+func (a *app) envTool(ctx context.Context, unset bool, of func(*clientConfig, environment.Folder, environment.Endpoints) error) error {
 	folder, e, err := a.runningEmulator(ctx)
 	if err != nil {
 		return err
 	}
-	var h handout
+	var h clientConfig
 	if err := of(&h, folder, e); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (a *app) envTool(ctx context.Context, unset bool, of func(*handout, environ
 }
 
 // azureCLI is what the Azure CLI needs. It gets its own folder, so that no login of the user's is touched.
-func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endpoints) error {
+func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment.Endpoints) error {
 	config := folder.AzureCLI()
 	// With ARM_CLOUD_METADATA_URL, the Azure CLI does not make it.
 	if err := os.MkdirAll(config, 0o700); err != nil {
@@ -90,7 +90,7 @@ func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endp
 }
 
 // terraform is what azurerm and azuread need, in Terraform and OpenTofu.
-func (a *app) terraform(h *handout, _ environment.Folder, e environment.Endpoints) error {
+func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.Endpoints) error {
 	h.set("ARM_METADATA_HOSTNAME", strings.TrimPrefix(e.ARM, "https://"))
 	h.set("ARM_TENANT_ID", e.TenantID)
 	h.set("ARM_SUBSCRIPTION_ID", e.SubscriptionID)
@@ -106,7 +106,7 @@ func (a *app) terraform(h *handout, _ environment.Folder, e environment.Endpoint
 }
 
 // dataNames adds a remark on how commands find hubs and provisioning services.
-func (h *handout) dataNames(e environment.Endpoints) {
+func (h *clientConfig) dataNames(e environment.Endpoints) {
 	if e.Names == "" || e.Names == "map" {
 		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts file: keel hosts --help")
 		return

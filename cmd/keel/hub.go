@@ -99,14 +99,14 @@ func (a *app) setHub(ctx context.Context, o hubOptions) error {
 		return a.printJSON(change)
 	}
 	if !o.up {
-		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.promise())
-		a.say("apply it with: keel up%s", a.argument())
+		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.nextUp())
+		a.say("apply it with: keel up%s", a.stackArgument())
 	}
 	return nil
 }
 
-// promise describes what the next up will do.
-func (o hubOptions) promise() string {
+// nextUp describes what the next up will do.
+func (o hubOptions) nextUp() string {
 	switch {
 	case o.flag == environment.Drain && o.undo:
 		return "the next up assigns new devices to it again"

@@ -81,7 +81,7 @@ func TestAStartThatHangsEndsWithAnInterrupt(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	answer := make(chan struct{})
 	defer close(answer)
-	_, err := until(ctx, func() (*emulator.Emulator, error) {
+	_, err := startUntilDone(ctx, func() (*emulator.Emulator, error) {
 		interrupt()
 		<-answer
 		return nil, nil

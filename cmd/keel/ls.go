@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// shortly is the remaining time below which keel warns.
-const shortly = time.Hour
+// warnBefore is the remaining time below which keel warns.
+const warnBefore = time.Hour
 
 func newLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -175,7 +175,7 @@ func (a *app) warn(e *environment.Environment) error {
 		return err
 	}
 	switch left, ok := l.Left(time.Now()); {
-	case !ok || left > shortly:
+	case !ok || left > warnBefore:
 	case left <= 0:
 		a.say("warning: environment %s has expired, at %s; to keep it: keel extend %[1]s", e.Stack, l.Expires.Local().Format(time.DateTime))
 	default:

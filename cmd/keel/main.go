@@ -27,7 +27,7 @@ func keel() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: withUser(os.Environ()),
 		interactive: isatty.IsTerminal(os.Stdin.Fd()),
 	}
-	a.terminal = a.redraws(isatty.IsTerminal(os.Stderr.Fd()))
+	a.terminal = a.canRedraw(isatty.IsTerminal(os.Stderr.Fd()))
 	root := newRoot(a)
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(ctx)

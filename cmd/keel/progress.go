@@ -39,7 +39,7 @@ func (a *app) now() time.Time {
 	return time.Now()
 }
 
-// redraws reports whether lines of a stream can be redrawn: it is a capable terminal and not the log of a build service.
-func (a *app) redraws(terminal bool) bool {
+// canRedraw reports whether lines of a stream can be redrawn: it is a capable terminal and not the log of a build service.
+func (a *app) canRedraw(terminal bool) bool {
 	return terminal && a.variable("TERM") != "dumb" && a.variable("CI") == ""
 }

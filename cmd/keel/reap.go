@@ -87,7 +87,7 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	list := []reaped{}
 	r.stack = "" // no particular one: the flag selects the target
-	e, azure, err := r.world(ctx)
+	e, azure, err := r.openBackend(ctx)
 	if err != nil || e == nil {
 		return list, err
 	}
@@ -97,8 +97,8 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	}
 	var failures []error
 	for _, c := range all {
-		told := tell(c)
-		if c.Fate.Reap && r.yes {
+		told := describeCandidate(c)
+		if c.Decision.Reap && r.yes {
 			if told, err = r.remove(ctx, c); err != nil {
 				failures = append(failures, fmt.Errorf("reap %s: %w", c.Stack, err))
 			}
@@ -108,14 +108,14 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	return list, errors.Join(failures...)
 }
 
-// world returns an environment of the backend, and the management API; nil if no environment was ever created.
-func (r reaper) world(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
+// openBackend returns an environment of the backend, and the management API; nil if no environment was ever created.
+func (r reaper) openBackend(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
 	outline, err := r.outline(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	names, err := outline.Names(ctx)
-	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.emulated() {
+	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.mayHaveOrphans() {
 		return nil, nil, err
 	}
 	e, err := r.open(ctx)
@@ -126,8 +126,8 @@ func (r reaper) world(ctx context.Context) (*environment.Environment, *environme
 	return e, azure, err
 }
 
-// emulated reports whether the emulator may have an orphan. It does not start the emulator.
-func (r reaper) emulated() bool {
+// mayHaveOrphans reports whether the emulator may have an orphan. It does not start the emulator.
+func (r reaper) mayHaveOrphans() bool {
 	_, err := r.process(r.folder).Find()
 	return err == nil
 }
@@ -150,12 +150,12 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 
 // remove claims the environment, decides again now that no other command can change it, and removes it.
 func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, error) {
-	told := tell(c)
+	told := describeCandidate(c)
 	if err := checkName(c.Stack); err != nil { // an orphan's name comes from a tag
 		return told, err
 	}
 	r.stack = c.Stack
-	e, azure, err := r.world(ctx)
+	e, azure, err := r.openBackend(ctx)
 	if err != nil || e == nil {
 		return told, err
 	}
@@ -177,7 +177,7 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 		told.Expire, told.Reason = false, "it no longer exists"
 		return told, nil
 	}
-	if told = tell(now); !now.Fate.Reap {
+	if told = describeCandidate(now); !now.Decision.Reap {
 		return told, nil
 	}
 	if now.Kind == environment.Orphan {
@@ -200,8 +200,8 @@ func same(all []environment.Candidate, c environment.Candidate) (environment.Can
 	return environment.Candidate{}, false
 }
 
-func tell(c environment.Candidate) reaped {
-	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Fate.Reap, Reason: c.Fate.Reason}
+func describeCandidate(c environment.Candidate) reaped {
+	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Decision.Reap, Reason: c.Decision.Reason}
 	if c.Kind != environment.Deployed {
 		told.Group = c.Groups[0].Name()
 	}
@@ -210,7 +210,7 @@ func tell(c environment.Candidate) reaped {
 
 func (a *app) printReaped(list []reaped, yes bool) error {
 	if a.json {
-		return a.printJSON(reapedAll{!yes, list})
+		return a.printJSON(reapResult{!yes, list})
 	}
 	due := false
 	err := table(a.stdout, func(row func(...string)) {

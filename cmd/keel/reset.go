@@ -27,9 +27,9 @@ func newReset(a *app) *cobra.Command {
 		Long: "Remove every registration record from the provisioning service and every device, with its twin and messages, from the hubs.\n" +
 			"Hubs, links, enrollments and keys stay as they are: the same devices can register again, as new ones.",
 		Example: "  keel reset --yes\n  keel reset mine --yes --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
+			if err := a.takeName(args); err != nil {
 				return err
 			}
 			if !yes {
@@ -61,7 +61,7 @@ func (a *app) reset(ctx context.Context) error {
 		}
 	}
 	if a.json {
-		return a.printJSON(forgotten{registrations, devices})
+		return a.printJSON(resetResult{registrations, devices})
 	}
 	fmt.Fprintf(a.stdout, "environment %s: deleted %d registrations and %d devices of the hubs\n", e.Stack, registrations, devices)
 	return nil

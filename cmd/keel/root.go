@@ -42,12 +42,12 @@ type app struct {
 	// transparent makes keel exit with the exit code of its child.
 	transparent bool
 
-	pulumi string // --pulumi
-	stack  string // --stack, or the argument of a verb that names an environment
-	untold string // the environment of commands that name none
-	verb   string // the command that runs, as `keel up`
-	json   bool   // --json
-	yes    bool   // --yes
+	pulumi        string // --pulumi
+	stack         string // --stack, or the argument of a verb that names an environment
+	fallbackStack string // the environment of commands that name none
+	verb          string // the command that runs, as `keel up`
+	json          bool   // --json
+	yes           bool   // --yes
 
 	target  string // --target
 	backend string // --backend
@@ -74,8 +74,8 @@ func newRoot(a *app) *cobra.Command {
 		"the environment to work on, or EVENKEEL_STACK (default: local where there is one, else one named after you)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.verb = cmd.CommandPath()
-		a.untold = a.defaultStack()
-		a.stack = cmp.Or(a.stack, a.untold)
+		a.fallbackStack = a.defaultStack()
+		a.stack = cmp.Or(a.stack, a.fallbackStack)
 		return checkName(a.stack)
 	}
 	a.addTarget(root)
@@ -114,8 +114,8 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// maybeArg allows one argument.
-func maybeArg(cmd *cobra.Command, args []string) error {
+// optionalArg allows one argument.
+func optionalArg(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return nil
 	}
@@ -143,16 +143,16 @@ func (a *app) defaultStack() string {
 	return a.userStack()
 }
 
-// also returns the flag that a suggested command needs to select the same environment, or "".
-func (a *app) also() string {
-	if a.stack == a.untold {
+// stackFlag returns the flag that a suggested command needs to select the same environment, or "".
+func (a *app) stackFlag() string {
+	if a.stack == a.fallbackStack {
 		return ""
 	}
 	return " -s " + a.stack
 }
 
-// argument returns the argument that a suggested command needs to select the same environment, or "".
-func (a *app) argument() string { return strings.TrimPrefix(a.also(), " -s") }
+// stackArgument returns the argument that a suggested command needs to select the same environment, or "".
+func (a *app) stackArgument() string { return strings.TrimPrefix(a.stackFlag(), " -s") }
 
 // command returns the command line of this process, which others see while they wait for it.
 func (a *app) command() string {
@@ -165,8 +165,8 @@ func (a *app) command() string {
 	return a.verb
 }
 
-// named takes the environment's name from the arguments, if there is one.
-func (a *app) named(args []string) error {
+// takeName takes the environment's name from the arguments, if there is one.
+func (a *app) takeName(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -227,7 +227,7 @@ func (a *app) toolOptions(f environment.Folder) (toolchain.Options, error) {
 	// The version check of a pulumi must not write to the user's own home folder.
 	env := append(environment.Allowed(a.environ), "PULUMI_HOME="+f.PulumiHome())
 	return toolchain.Options{
-		Root: f.Root, Cache: cache, Nameless: look(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
+		Root: f.Root, Cache: cache, Nameless: currentUser(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
 		Report: toolchain.Reporter{Out: a.stderr, Terminal: a.terminal},
 	}, nil
 }
@@ -267,7 +267,7 @@ func (a *app) local(ctx context.Context) (*environment.Environment, error) {
 	if err != nil {
 		return nil, err
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	if err != nil {
 		return err
 	}
-	emu, err := until(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
+	emu, err := startUntilDone(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
 	if err != nil {
 		forget()
 		return err
@@ -114,9 +114,9 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	return nil
 }
 
-// until starts the emulator, and returns early when ctx is done. It does not wait for such a start: the process ends,
+// startUntilDone starts the emulator, and returns early when ctx is done. It does not wait for such a start: the process ends,
 // and the files are consistent at every moment.
-func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
+func startUntilDone(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
 	type result struct {
 		emu *emulator.Emulator
 		err error

@@ -84,15 +84,15 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	return f
 }
 
-// over returns the settings with those of the command line applied.
-func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
+// applyTo returns the settings with those of the command line applied.
+func (f *settingFlags) applyTo(s emulatorSettings) (emulatorSettings, error) {
 	if f.defaults {
 		s = emulatorSettings{}
 	}
 	given := f.cmd.Flags().Changed
 	if given("names") {
 		names := emulator.Names(f.names)
-		if names == "" || !knownNames(names) {
+		if names == "" || !isKnownNames(names) {
 			return s, usageError{fmt.Errorf("--names %q: use map, loopback or azure", f.names)}
 		}
 		s.Names = names
@@ -128,18 +128,18 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 	if given("azure-limits") {
 		s.AzureLimits = f.limits
 	}
-	if err := f.held(&s); err != nil {
+	if err := f.applyState(&s); err != nil {
 		return s, err
 	}
 	return s, nil
 }
 
-func knownNames(names emulator.Names) bool {
+func isKnownNames(names emulator.Names) bool {
 	return slices.Contains([]emulator.Names{"", emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names)
 }
 
-// held applies the flags --seed and --quota to the settings.
-func (f *settingFlags) held(s *emulatorSettings) (err error) {
+// applyState applies the flags --seed and --quota to the settings.
+func (f *settingFlags) applyState(s *emulatorSettings) (err error) {
 	given := f.cmd.Flags().Changed
 	if given("seed") {
 		if s.Seed, err = seedFile(f.seed); err != nil {
@@ -184,7 +184,7 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 		err = errors.Join(err, parseErr)
 		return span
 	}
-	if !knownNames(s.Names) {
+	if !isKnownNames(s.Names) {
 		err = fmt.Errorf("names %q: use map, loopback or azure", s.Names)
 	}
 	o.WebhookTimeout, o.LRODelay = parse(s.WebhookTimeout), parse(s.LRODelay)
@@ -195,8 +195,8 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 	return unreadableSettings(err)
 }
 
-// lines returns the settings for printing: name and value.
-func (s emulatorSettings) lines() [][2]string {
+// formatted returns the settings for printing: name and value.
+func (s emulatorSettings) formatted() [][2]string {
 	var lines [][2]string
 	add := func(name, value string) {
 		if value != "" && value != "false" {
@@ -257,7 +257,7 @@ func remember(f environment.Folder, flags *settingFlags, running bool) (undo fun
 	if err != nil && !flags.defaults {
 		return nil, err
 	}
-	next, err := flags.over(old)
+	next, err := flags.applyTo(old)
 	if err != nil {
 		return nil, err
 	}

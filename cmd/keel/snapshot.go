@@ -37,8 +37,8 @@ func (a *app) controlHere() (controlapi.Client, error) {
 	return a.control(folder)
 }
 
-// replaced ends the help of commands that replace the whole state of the emulator.
-const replaced = "It affects every environment on the emulator, and Pulumi does not know of it: the state of an environment may list\n" +
+// affectsAll ends the help of commands that replace the whole state of the emulator.
+const affectsAll = "It affects every environment on the emulator, and Pulumi does not know of it: the state of an environment may list\n" +
 	"resources that no longer exist. Repair it with: keel exec -- pulumi refresh --yes, then keel up."
 
 func newEmulatorReset(a *app) *cobra.Command {
@@ -46,7 +46,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Delete everything in the emulator: hubs, services, enrollments, devices", Args: noArgs,
 		Long: "Delete all state of the running emulator, as if it had never been used. Its ports, its certificate and the named\n" +
-			"snapshots stay. To delete only devices: keel reset.\n\n" + replaced,
+			"snapshots stay. To delete only devices: keel reset.\n\n" + affectsAll,
 		Example: "  keel emulator reset --yes\n  keel emulator reset --yes --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
@@ -59,7 +59,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 			if err := client.Reset(cmd.Context()); err != nil {
 				return err
 			}
-			return a.done("deleted all state of the emulator", emptied{true})
+			return a.done("deleted all state of the emulator", emulatorResetResult{true})
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
@@ -113,7 +113,7 @@ func (a *app) onSnapshot(ctx context.Context, name, past string, do func(control
 	if err := adviseSnapshot(do(client, ctx, name)); err != nil {
 		return err
 	}
-	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), snapshotDone{name, past})
+	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), snapshotResult{name, past})
 }
 
 func adviseSnapshot(err error) error {
@@ -128,7 +128,7 @@ func newSnapshotRestore(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "restore NAME", Short: "Replace the emulator's state with a snapshot", Args: oneArg("the name of a snapshot"),
 		Long: "Replace the state of the running emulator with a snapshot, in one step.\n\n" +
-			replaced,
+			affectsAll,
 		Example: "  keel emulator snapshot restore before --yes\n  keel emulator snapshot restore before --yes --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {

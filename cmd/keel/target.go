@@ -21,8 +21,8 @@ func (a *app) addTarget(root *cobra.Command) {
 		"backend of the states, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, or on Azure that of your Pulumi)")
 }
 
-// onAzure reports whether the selected environment runs on Azure: its configuration decides, or else the flag.
-func (a *app) onAzure(folder environment.Folder) (bool, error) {
+// isOnAzure reports whether the selected environment runs on Azure: its configuration decides, or else the flag.
+func (a *app) isOnAzure(folder environment.Folder) (bool, error) {
 	asked := strings.ToLower(a.target)
 	if asked != "" && asked != environment.Local && asked != environment.Azure {
 		return false, hint.To(usageError{fmt.Errorf("unknown target %q", a.target)}, "use local or azure")
@@ -41,7 +41,7 @@ func (a *app) onAzure(folder environment.Folder) (bool, error) {
 // place returns the checkout, and whether the selected environment runs on Azure.
 func (a *app) place() (folder environment.Folder, azure bool, err error) {
 	if folder, err = a.checkout(); err == nil {
-		azure, err = a.onAzure(folder)
+		azure, err = a.isOnAzure(folder)
 	}
 	return folder, azure, err
 }
@@ -55,7 +55,7 @@ func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	if !azure {
 		return a.local(ctx)
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,10 @@ func (a *app) reader(ctx context.Context) (*environment.Environment, error) {
 	if azure {
 		e.Target = environment.Azure
 	}
-	if e.InFiles() {
+	if e.HasFileBackend() {
 		return e, nil
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
 		return nil, err
 	}
 	e := &environment.Environment{Folder: folder, Stack: a.stack, Backend: a.backend, Inherited: a.environ}
-	if azure || !e.InFiles() {
+	if azure || !e.HasFileBackend() {
 		return a.open(ctx)
 	}
 	return e, nil

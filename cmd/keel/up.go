@@ -39,9 +39,9 @@ func newUp(a *app) *cobra.Command {
 			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
 			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
 		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d --outputs outputs.json\n  keel up --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.namedInCI(args, o.ci); err != nil {
+			if err := a.takeNameInCI(args, o.ci); err != nil {
 				return err
 			}
 			if ttl != "" {
@@ -79,7 +79,7 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if a.json {
 		return a.printUp(ctx, e)
 	}
-	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
+	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.stackFlag())
 	return nil
 }
 
@@ -99,7 +99,7 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 		return nil, err
 	}
 	defer release()
-	azure, err := a.ready(ctx, e, o)
+	azure, err := a.prepareUp(ctx, e, o)
 	if err != nil {
 		return nil, err
 	}
@@ -116,13 +116,13 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 	return e, a.writeOutputs(ctx, e, o.outputs, o.ci)
 }
 
-// ready creates and configures the stack, and runs the checks that come before pulumi up.
-func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
+// prepareUp creates and configures the stack, and runs the checks that come before pulumi up.
+func (a *app) prepareUp(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
 		return nil, err
 	}
-	ttl, err := environment.Life(o.ttl, most)
+	ttl, err := environment.LimitTTL(o.ttl, most)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +161,8 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 // lifetime returns the lifetime settings of an environment that is created now; an existing one keeps its own. ttl 0
 // means no end.
 func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
-	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), Born: true}
-	expires := environment.Setting{Key: environment.ExpiresKey, Born: true}
+	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), OnlyNew: true}
+	expires := environment.Setting{Key: environment.ExpiresKey, OnlyNew: true}
 	if ttl > 0 {
 		created.Keep = true
 		expires.Keep, expires.Value = true, environment.Stamp(now.Add(ttl))
@@ -209,5 +209,5 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 	if err != nil {
 		return err
 	}
-	return a.printJSON(broughtUp{e.Stack, e.Endpoints, outputs})
+	return a.printJSON(upResult{e.Stack, e.Endpoints, outputs})
 }

@@ -26,7 +26,7 @@ func (a *app) useEmulator(ctx context.Context) (release func(), err error) {
 func (a *app) stopUnused(ctx context.Context, e *environment.Environment) (stopped bool, users []string, err error) {
 	release, err := e.Folder.ClaimEmulatorAlone(ctx, a.command(), time.Second, nil)
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-		users, err = a.onEmulator(ctx, e)
+		users, err = a.environmentsOnEmulator(ctx, e)
 		return false, append(users, claim.Names(busy.Holders)), err
 	}
 	if err != nil {
@@ -34,7 +34,7 @@ func (a *app) stopUnused(ctx context.Context, e *environment.Environment) (stopp
 	}
 	defer release()
 	// A command that creates an environment has held its claim since before the stack existed.
-	if users, err = a.onEmulator(ctx, e); err != nil || len(users) > 0 {
+	if users, err = a.environmentsOnEmulator(ctx, e); err != nil || len(users) > 0 {
 		return false, users, err
 	}
 	if stopped, err = a.process(e.Folder).Stop(ctx, stopPatience); err != nil {

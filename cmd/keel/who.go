@@ -11,25 +11,25 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// who is the user who runs keel.
-type who struct {
+// userIdentity is the user who runs keel.
+type userIdentity struct {
 	// name is never empty.
 	name string
 	// isNameless is true if the system has no entry for the user, as in containers that run under an arbitrary user id.
 	isNameless bool
 }
 
-// look returns the user who runs keel.
-func look(variable func(string) string) who {
+// currentUser returns the user who runs keel.
+func currentUser(variable func(string) string) userIdentity {
 	if u, err := user.Current(); err == nil && u.Username != "" && !isUnknown(u.Uid) {
-		return who{name: u.Username}
+		return userIdentity{name: u.Username}
 	}
 	for _, name := range []string{variable("USER"), variable("LOGNAME")} {
 		if name != "" {
-			return who{name, true}
+			return userIdentity{name, true}
 		}
 	}
-	return who{"user-" + strconv.Itoa(os.Getuid()), true}
+	return userIdentity{"user-" + strconv.Itoa(os.Getuid()), true}
 }
 
 // isUnknown reports whether the system has no entry for a user id. user.Current hides that if USER and HOME are set.
@@ -39,7 +39,7 @@ func isUnknown(id string) bool {
 }
 
 // userName returns the name of the user who runs keel.
-func (a *app) userName() string { return look(a.variable).name }
+func (a *app) userName() string { return currentUser(a.variable).name }
 
 // userStack returns the name of the user's own environment.
 func (a *app) userStack() string {
@@ -56,7 +56,7 @@ func withUser(environ []string) []string {
 	) {
 		return environ
 	}
-	u := look(func(name string) string { return (&app{environ: environ}).variable(name) })
+	u := currentUser(func(name string) string { return (&app{environ: environ}).variable(name) })
 	if !u.isNameless {
 		return environ
 	}

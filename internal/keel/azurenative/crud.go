@@ -146,7 +146,7 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	body := w.res.body().toBody(w.inputs.Mappable())
 	answer, accepted, err := a.client.Put(ctx, w.to, body, w.res.PutLongRunning)
 	if err != nil {
-		return "", nil, a.unfinished(ctx, w, accepted, err)
+		return "", nil, a.failedWrite(ctx, w, accepted, err)
 	}
 	id := w.to.ID
 	if canonical, ok := answer["id"].(string); ok && canonical != "" {
@@ -165,12 +165,12 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	return id, state, nil
 }
 
-// unfinished returns the engine's error for a failed PUT. If the resource may exist now, the error has a state, so that
+// failedWrite returns the engine's error for a failed PUT. If the resource may exist now, the error has a state, so that
 // the engine records the resource and the next operation updates, reads or deletes it.
 //
 // Fidelity: the real plugin records only resources that ARM had accepted, and reports a PUT that was interrupted before
 // its response as not created. This plugin records that too, so that an interrupted run leaves no duplicates or orphans.
-func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, cause error) error {
+func (a *azureNative) failedWrite(ctx context.Context, w write, accepted bool, cause error) error {
 	var unanswered *arm.UnansweredError
 	if !accepted && !errors.As(cause, &unanswered) {
 		return cause

@@ -47,7 +47,7 @@ func (c *comparison) objects(at resource.PropertyPath, props properties, olds, n
 		if strings.HasPrefix(string(key), "__") || !old.HasValue() {
 			continue
 		}
-		path := below(at, string(key))
+		path := appendPath(at, string(key))
 		if value, ok := news[key]; !ok || !value.HasValue() {
 			c.note(path, pulumirpc.PropertyDiff_DELETE)
 		} else {
@@ -59,7 +59,7 @@ func (c *comparison) objects(at resource.PropertyPath, props properties, olds, n
 			continue
 		}
 		if old, ok := olds[key]; !ok || !old.HasValue() {
-			c.note(below(at, string(key)), pulumirpc.PropertyDiff_ADD)
+			c.note(appendPath(at, string(key)), pulumirpc.PropertyDiff_ADD)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func (c *comparison) values(at resource.PropertyPath, p *property, old, value re
 	if p != nil {
 		s, identifiers = p.shape, p.Identifiers
 	}
-	if same(at, old, value) {
+	if isSame(at, old, value) {
 		return
 	}
 	if old.IsArray() && value.IsArray() && len(identifiers) > 0 {
@@ -98,7 +98,7 @@ func (c *comparison) shapes(at resource.PropertyPath, s *shape, old, value resou
 	case old.IsArray() && value.IsArray():
 		olds, news := old.ArrayValue(), value.ArrayValue()
 		for i := range max(len(olds), len(news)) {
-			switch path := below(at, i); {
+			switch path := appendPath(at, i); {
 			case i >= len(olds):
 				c.note(path, pulumirpc.PropertyDiff_ADD)
 			case i >= len(news):
@@ -133,14 +133,14 @@ func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []stri
 		id := identity(value)
 		after[id] = true
 		if old, ok := before[id]; ok {
-			c.shapes(below(at, i), elementOf(s), old, value)
+			c.shapes(appendPath(at, i), elementOf(s), old, value)
 		} else {
-			c.note(below(at, i), pulumirpc.PropertyDiff_ADD)
+			c.note(appendPath(at, i), pulumirpc.PropertyDiff_ADD)
 		}
 	}
 	for i, old := range olds {
 		if !after[identity(old)] {
-			c.note(below(at, i), pulumirpc.PropertyDiff_DELETE)
+			c.note(appendPath(at, i), pulumirpc.PropertyDiff_DELETE)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []stri
 // note records a difference. Only a change of a whole top-level input, or of a value within one, can replace.
 func (c *comparison) note(at resource.PropertyPath, kind pulumirpc.PropertyDiff_Kind) {
 	top, ok := at[0].(string)
-	if ok && c.res.replaces(top) {
+	if ok && c.res.isInID(top) {
 		switch {
 		case kind == pulumirpc.PropertyDiff_UPDATE:
 			kind = pulumirpc.PropertyDiff_UPDATE_REPLACE
@@ -205,8 +205,8 @@ func (c *comparison) response(oldInputs resource.PropertyMap) *pulumirpc.DiffRes
 	return response
 }
 
-// same compares the two top-level inputs that Azure does not compare byte by byte.
-func same(at resource.PropertyPath, old, value resource.PropertyValue) bool {
+// isSame compares the two top-level inputs that Azure does not compare byte by byte.
+func isSame(at resource.PropertyPath, old, value resource.PropertyValue) bool {
 	if len(at) != 1 || !old.IsString() || !value.IsString() {
 		return false
 	}
@@ -231,7 +231,7 @@ func elementOf(s *shape) *shape {
 	return s.element
 }
 
-// below is a copy of a path with one more step, so that paths never share their memory.
-func below(at resource.PropertyPath, step any) resource.PropertyPath {
+// appendPath is a copy of a path with one more step, so that paths never share their memory.
+func appendPath(at resource.PropertyPath, step any) resource.PropertyPath {
 	return append(slices.Clone(at), step)
 }

@@ -45,7 +45,7 @@ func (t *table) parseShape(notation string) (*shape, error) {
 
 // toBody returns the values of props in the form of a request body.
 func (props properties) toBody(values map[string]any) map[string]any {
-	return props.keep(values, func(v any) any {
+	return props.selectValues(values, func(v any) any {
 		list, ok := v.([]any)
 		if !ok {
 			return v
@@ -63,7 +63,7 @@ func (props properties) toBody(values map[string]any) map[string]any {
 // fromBody returns the values of props in the form of a Pulumi program. It converts responses, and projects outputs on
 // inputs: properties that props do not have, such as read-only ones, are left out.
 func (props properties) fromBody(values map[string]any) map[string]any {
-	return props.keep(values, func(v any) any {
+	return props.selectValues(values, func(v any) any {
 		set, ok := v.(map[string]any)
 		if !ok {
 			return v
@@ -77,8 +77,8 @@ func (props properties) fromBody(values map[string]any) map[string]any {
 	})
 }
 
-// keep returns the values of props; turn converts a list that ARM encodes as keys. It drops null and other values.
-func (props properties) keep(values map[string]any, turn func(any) any) map[string]any {
+// selectValues returns the values of props; turn converts a list that ARM encodes as keys. It drops null and other values.
+func (props properties) selectValues(values map[string]any, turn func(any) any) map[string]any {
 	out := map[string]any{}
 	for name, p := range props {
 		if v, ok := values[name]; ok && v != nil {
@@ -95,7 +95,7 @@ func (s *shape) keep(v any, turn func(any) any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		if s.kind == "object" {
-			return s.object.keep(v, turn)
+			return s.object.selectValues(v, turn)
 		}
 		if s.kind == "map" {
 			out := map[string]any{}

@@ -128,8 +128,8 @@ func (r *resourceType) body() properties {
 	return body
 }
 
-// replaces reports whether a change of an input replaces the resource: every part of the id does.
-func (r *resourceType) replaces(input string) bool {
+// isInID reports whether a change of an input replaces the resource: every part of the id does.
+func (r *resourceType) isInID(input string) bool {
 	if r.path.has(input) {
 		return true
 	}

@@ -146,11 +146,11 @@ func (c Client) send(ctx context.Context, method, path string) ([]byte, error) {
 	if response.StatusCode/100 == 2 {
 		return text, nil
 	}
-	return nil, refusal(response, text)
+	return nil, responseError(response, text)
 }
 
-// refusal returns the error in a response.
-func refusal(response *http.Response, text []byte) error {
+// responseError returns the error in a response.
+func responseError(response *http.Response, text []byte) error {
 	var said struct {
 		Error string `json:"error"`
 	}

@@ -119,7 +119,7 @@ func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([
 			return nil, err
 		}
 		for _, found := range page.Value {
-			if group := groupOf(found); group.ID != "" && group.carries(tags) {
+			if group := groupOf(found); group.ID != "" && group.hasTags(tags) {
 				groups = append(groups, group)
 			}
 		}

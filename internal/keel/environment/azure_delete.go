@@ -195,7 +195,7 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 		if err == nil {
 			_, err = poller.PollUntilDone(ctx, wait)
 		}
-		return late(ctx, err)
+		return withCause(ctx, err)
 	}
 	version, err := m.version(ctx, id.ResourceType)
 	if err != nil {
@@ -205,11 +205,11 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 	if err == nil {
 		_, err = poller.PollUntilDone(ctx, wait)
 	}
-	return late(ctx, err)
+	return withCause(ctx, err)
 }
 
-// late adds the cause of a context's end to an error, if the context has ended.
-func late(ctx context.Context, err error) error {
+// withCause adds the cause of a context's end to an error, if the context has ended.
+func withCause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}

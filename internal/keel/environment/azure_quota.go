@@ -15,7 +15,7 @@ const usagesVersion = "2023-06-30"
 // Quota implements Meter. It counts the resources that the caller may list, and takes Azure's own count of hubs if that is
 // higher. Azure reports only the limits of hubs; for provisioning services Quota returns the default limit.
 func (m *ResourceManager) Quota(ctx context.Context) (Quota, error) {
-	quota := UsualQuota
+	quota := DefaultQuota
 	for pager := m.resources.NewListPager(nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {

@@ -44,12 +44,12 @@ func (e *Environment) fileBackend() string {
 	return filepath.Clean(path)
 }
 
-// InFiles reports whether states, histories and locks are in a folder that keel reads without Pulumi.
-func (e *Environment) InFiles() bool { return e.fileBackend() != "" }
+// HasFileBackend reports whether states, histories and locks are in a folder that keel reads without Pulumi.
+func (e *Environment) HasFileBackend() bool { return e.fileBackend() != "" }
 
-// OwnsBackend reports whether the backend is the checkout's own, which only this checkout uses: a resource that its
+// HasOwnBackend reports whether the backend is the checkout's own, which only this checkout uses: a resource that its
 // emulator does not have exists nowhere.
-func (e *Environment) OwnsBackend() bool { return e.Backend == "" && e.Target != Azure }
+func (e *Environment) HasOwnBackend() bool { return e.Backend == "" && e.Target != Azure }
 
 // backendURL returns the backend for Pulumi; "" selects that of Pulumi's own login.
 func (e *Environment) backendURL() string {
@@ -88,7 +88,7 @@ func (e *Environment) Login(ctx context.Context) error {
 // backendID returns the identity of the backend, without credentials. A folder stores its own.
 func (e *Environment) backendID(ctx context.Context) (string, error) {
 	if folder := e.fileBackend(); folder != "" {
-		return identify(folder)
+		return backendIdentity(folder)
 	}
 	if host := cloudHost(cmp.Or(e.Backend, e.page)); host != "" {
 		owner, err := e.cloudOwner(ctx)
@@ -193,8 +193,8 @@ func stacksIn(f Folder, backend string) ([]string, error) {
 	return names, nil
 }
 
-// newestByPulumi asks Pulumi for the newest entry of the stack's history.
-func (e *Environment) newestByPulumi(ctx context.Context) (update, error) {
+// newestFromPulumi asks Pulumi for the newest entry of the stack's history.
+func (e *Environment) newestFromPulumi(ctx context.Context) (update, error) {
 	text, err := e.output(ctx, "stack", "history", "--stack", e.Stack, "--json", "--page-size", "1")
 	if err != nil {
 		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
@@ -220,7 +220,7 @@ func staleLocks(complaint string) (holders []string) {
 	}
 	for _, match := range holder.FindAllStringSubmatch(complaint, -1) {
 		pid, err := strconv.Atoi(match[3])
-		if err != nil || match[2] != host || alive(pid) {
+		if err != nil || match[2] != host || isAlive(pid) {
 			return nil
 		}
 		holders = append(holders, fmt.Sprintf("process %d, %s", pid, match[4]))
@@ -242,8 +242,8 @@ func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) 
 	return e.Run(ctx, args...)
 }
 
-// refused calls do, and again if a stale lock made it fail; broken reports whether it removed such a lock.
-func (e *Environment) refused(ctx context.Context, do func() error) (broken bool, err error) {
+// retryWithoutStaleLock calls do, and again if a stale lock made it fail; broken reports whether it removed such a lock.
+func (e *Environment) retryWithoutStaleLock(ctx context.Context, do func() error) (broken bool, err error) {
 	if broken, err = e.breakLock(ctx, do()); broken {
 		err = do()
 	}

@@ -34,13 +34,13 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 	} {
 		t.Run(tc.target+" "+tc.backend, func(t *testing.T) {
 			e.Target, e.Backend = tc.target, tc.backend
-			if e.InFiles() != tc.files || e.OwnsBackend() != tc.own {
+			if e.HasFileBackend() != tc.files || e.HasOwnBackend() != tc.own {
 				t.Errorf(
 					"%s %q: got files %v, own %v, want %v, %v",
 					tc.target,
 					tc.backend,
-					e.InFiles(),
-					e.OwnsBackend(),
+					e.HasFileBackend(),
+					e.HasOwnBackend(),
 					tc.files,
 					tc.own,
 				)
@@ -106,7 +106,7 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 			e, folder := remote(t)
 			write(t, filepath.Join(folder, "unreadable"), complaint)
 			for name, err := range map[string]error{
-				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.RefuseStrangers(t.Context(), &cloud{}),
+				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
 			} {
 				t.Run(name, func(t *testing.T) {
 					if (err == nil) != absent {

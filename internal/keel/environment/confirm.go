@@ -9,10 +9,10 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// ErrGone is the cause of an error about a stack whose resource group no longer exists.
-var ErrGone = errors.New("resource group not found")
+// ErrGroupNotFound is the cause of an error about a stack whose resource group no longer exists.
+var ErrGroupNotFound = errors.New("resource group not found")
 
-// Confirm checks that the resource groups of the state exist. A missing group is the error ErrGone, before Pulumi reports
+// Confirm checks that the resource groups of the state exist. A missing group is the error ErrGroupNotFound, before Pulumi reports
 // every resource in it. Confirm copies a tag keep=true of the group to the configuration, because the next change of the
 // group's tags would remove it.
 func (e *Environment) Confirm(ctx context.Context, azure Cloud) error {
@@ -29,7 +29,7 @@ func (e *Environment) Confirm(ctx context.Context, azure Cloud) error {
 			return fmt.Errorf("look for the resource group of stack %q: %w", e.Stack, err)
 		}
 		if !there {
-			return e.gone(id)
+			return e.missingGroup(id)
 		}
 		if err := e.adoptKeep(ctx, group); err != nil {
 			return err
@@ -38,19 +38,19 @@ func (e *Environment) Confirm(ctx context.Context, azure Cloud) error {
 	return nil
 }
 
-// gone returns the error for a resource group of the state that does not exist.
-func (e *Environment) gone(id string) error {
+// missingGroup returns the error for a resource group of the state that does not exist.
+func (e *Environment) missingGroup(id string) error {
 	name := Tagged{ID: id}.Name()
 	if e.Target == Azure {
-		return hint.To(fmt.Errorf("stack %q exists in the Pulumi state, but the subscription has no resource group %s (%w)", e.Stack, name, ErrGone),
+		return hint.To(fmt.Errorf("stack %q exists in the Pulumi state, but the subscription has no resource group %s (%w)", e.Stack, name, ErrGroupNotFound),
 			"check the subscription: keel doctor; if the group was deleted, remove the stack: keel exec -s %[1]s -- pulumi stack rm %[1]s --force", e.Stack)
 	}
 	return hint.To(fmt.Errorf("stack %q exists in the Pulumi state, but the emulator has no resource group %s (%w): its data was deleted, or this is another emulator",
-		e.Stack, name, ErrGone), "if the data is lost, start over: keel down %[1]s && keel up %[1]s; otherwise restore it to %s", e.Stack, e.Folder.Emulator())
+		e.Stack, name, ErrGroupNotFound), "if the data is lost, start over: keel down %[1]s && keel up %[1]s; otherwise restore it to %s", e.Stack, e.Folder.Emulator())
 }
 
 func (e *Environment) adoptKeep(ctx context.Context, group Tagged) error {
-	if !group.kept() {
+	if !group.isKept() {
 		return nil
 	}
 	settings, err := e.Settings()

@@ -113,7 +113,7 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = e.Environ()
 	if !e.OwnInterrupts {
-		keepApart(cmd)
+		setProcessGroup(cmd)
 	}
 	cmd.Cancel = func() error {
 		if e.OwnInterrupts {

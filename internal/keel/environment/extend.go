@@ -112,21 +112,21 @@ func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) 
 		}
 	}
 	for name, value := range outputs {
-		if outputs[name], err = onTheWire(value); err != nil {
+		if outputs[name], err = toWire(value); err != nil {
 			return nil, fmt.Errorf("read the output %s: %w", name, err)
 		}
 	}
 	return outputs, nil
 }
 
-// onTheWire converts a value of the state to Pulumi's wire format. The two differ in secrets, which the state stores as
+// toWire converts a value of the state to Pulumi's wire format. The two differ in secrets, which the state stores as
 // JSON texts.
-func onTheWire(value any) (any, error) {
+func toWire(value any) (any, error) {
 	var err error
 	switch v := value.(type) {
 	case []any:
 		for i := range v {
-			if v[i], err = onTheWire(v[i]); err != nil {
+			if v[i], err = toWire(v[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -136,11 +136,11 @@ func onTheWire(value any) (any, error) {
 			if err := json.Unmarshal([]byte(text), &plain); err != nil {
 				return nil, err
 			}
-			plain, err = onTheWire(plain)
+			plain, err = toWire(plain)
 			return map[string]any{signatureKey: secretSignature, "value": plain}, err
 		}
 		for name := range v {
-			if v[name], err = onTheWire(v[name]); err != nil {
+			if v[name], err = toWire(v[name]); err != nil {
 				return nil, err
 			}
 		}

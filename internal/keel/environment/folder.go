@@ -38,7 +38,7 @@ func Find(start string) (Folder, error) {
 		return Folder{}, fmt.Errorf("find the checkout: %w", err)
 	}
 	for folder := start; ; {
-		if exists(filepath.Join(folder, "Pulumi.yaml")) && exists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
+		if fileExists(filepath.Join(folder, "Pulumi.yaml")) && fileExists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
 			return Folder{folder}, nil
 		}
 		up := filepath.Dir(folder)
@@ -99,7 +99,7 @@ func (f Folder) Prepare() (fresh bool, err error) {
 			return false, err
 		}
 	}
-	if err := f.quietLogs(); err != nil {
+	if err := f.turnOffLogs(); err != nil {
 		return false, err
 	}
 	var random [32]byte
@@ -126,14 +126,14 @@ func (f Folder) checkPassphrase() error {
 	return err
 }
 
-// noLogs is the content of the file at the path where Pulumi would create the folder of its logs.
-const noLogs = "Pulumi's automatic logs are off for local environments. To turn them on, replace this file by a folder.\n"
+// noLogsText is the content of the file at the path where Pulumi would create the folder of its logs.
+const noLogsText = "Pulumi's automatic logs are off for local environments. To turn them on, replace this file by a folder.\n"
 
-// quietLogs turns off Pulumi's logs of every property of a local stack, which take up to 500 MB and half of the time that
+// turnOffLogs turns off Pulumi's logs of every property of a local stack, which take up to 500 MB and half of the time that
 // a set of thousands of devices adds to a preview. Pulumi (3.250) has no setting for it, but continues without logs if it
 // cannot create their folder.
-func (f Folder) quietLogs() error {
-	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogs), 0o600)
+func (f Folder) turnOffLogs() error {
+	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogsText), 0o600)
 	if err != nil && !errors.Is(err, fs.ErrExist) { // it may be the folder of a user who wants the logs
 		return fmt.Errorf("turn off Pulumi's logs: %w", err)
 	}
@@ -151,7 +151,7 @@ func (f Folder) Project() (name, stacks string, err error) {
 
 // MaxLifetime returns the longest lifetime that the team allows; 0 means no limit.
 func (f Folder) MaxLifetime() (time.Duration, error) {
-	value, said, err := f.rule(MaxLifetimeKey)
+	value, said, err := f.teamSetting(MaxLifetimeKey)
 	if !said || err != nil {
 		return 0, err
 	}
@@ -164,7 +164,7 @@ func (f Folder) MaxLifetime() (time.Duration, error) {
 
 // MaxServices returns the limit of provisioning services of the team's subscription; 0 if Pulumi.yaml does not set it.
 func (f Folder) MaxServices() (int, error) {
-	value, said, err := f.rule(MaxServicesKey)
+	value, said, err := f.teamSetting(MaxServicesKey)
 	if !said || err != nil {
 		return 0, err
 	}
@@ -175,8 +175,8 @@ func (f Folder) MaxServices() (int, error) {
 	return most, nil
 }
 
-// rule returns the value of a key in the configuration of Pulumi.yaml, which the whole team shares, and whether it is set.
-func (f Folder) rule(key string) (value any, said bool, err error) {
+// teamSetting returns the value of a key in the configuration of Pulumi.yaml, which the whole team shares, and whether it is set.
+func (f Folder) teamSetting(key string) (value any, said bool, err error) {
 	p, err := f.project()
 	if err != nil {
 		return nil, false, err
@@ -214,7 +214,7 @@ func (f Folder) project() (projectFile, error) {
 	return p, nil
 }
 
-func exists(path string) bool {
+func fileExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }

@@ -12,10 +12,10 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// underLock runs work while Pulumi holds the lock of the stack, for any backend, and returns its error. If another
+// withLock runs work while Pulumi holds the lock of the stack, for any backend, and returns its error. If another
 // process has the lock, it returns an error without running work. It runs a refresh of no resource, with work instead of
 // the program, so Pulumi changes nothing in the cloud, however work ends.
-func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context) error) error {
+func (e *Environment) withLock(ctx context.Context, why string, work func(context.Context) error) error {
 	program := func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }
 	return e.refresh(ctx, why, program, "--exclude", "**")
 }
@@ -25,7 +25,7 @@ type work func(context.Context, *pulumirpc.RunRequest) error
 
 // refresh runs `pulumi refresh` with work instead of the stack's program. args select what it refreshes.
 func (e *Environment) refresh(ctx context.Context, why string, do work, args ...string) error {
-	_, err := e.refused(ctx, func() error { return e.refreshOnce(ctx, why, do, args) })
+	_, err := e.retryWithoutStaleLock(ctx, func() error { return e.refreshOnce(ctx, why, do, args) })
 	return err
 }
 

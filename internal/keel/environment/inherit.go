@@ -80,7 +80,7 @@ func strip(config *yaml.Node, project string) (left []string) {
 			switch {
 			case len(at) == 1 && own[name]:
 				continue
-			case secret(value), len(at) == 3 && at[0] == settings && name == "name":
+			case isSecret(value), len(at) == 3 && at[0] == settings && name == "name":
 				left = append(left, join(at, project))
 				continue
 			}
@@ -93,8 +93,8 @@ func strip(config *yaml.Node, project string) (left []string) {
 	return left
 }
 
-// secret reports whether Pulumi has encrypted a value.
-func secret(value *yaml.Node) bool {
+// isSecret reports whether Pulumi has encrypted a value.
+func isSecret(value *yaml.Node) bool {
 	return value.Kind == yaml.MappingNode && len(value.Content) == 2 && value.Content[0].Value == "secure"
 }
 

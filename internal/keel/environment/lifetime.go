@@ -26,8 +26,8 @@ const (
 	LongestTTL  = 366 * 24 * time.Hour
 )
 
-// Life returns the lifetime of an environment for the requested ttl, 0 for none, and the team's maximum most, 0 for none.
-func Life(ttl, most time.Duration) (time.Duration, error) {
+// LimitTTL returns the lifetime of an environment for the requested ttl, 0 for none, and the team's maximum most, 0 for none.
+func LimitTTL(ttl, most time.Duration) (time.Duration, error) {
 	switch {
 	case most == 0:
 		return ttl, nil

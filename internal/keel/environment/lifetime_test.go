@@ -43,7 +43,7 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 		"config:\n  myproject:createdAt: \"2020-01-01T00:00:00Z\"\n  myproject:expiresAt: \"2020-01-02T00:00:00Z\"\n",
 	)
 	life := []environment.Setting{
-		{Key: "createdAt", Value: "2026-01-01T00:00:00Z", Born: true}, {Key: "expiresAt", Born: true},
+		{Key: "createdAt", Value: "2026-01-01T00:00:00Z", OnlyNew: true}, {Key: "expiresAt", OnlyNew: true},
 	}
 	if err := e.Ensure(t.Context(), life...); err != nil {
 		t.Fatal(err)
@@ -57,8 +57,8 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 		t.Errorf("new stack: got %q run, want %q", got, want)
 	}
 	later := []environment.Setting{
-		{Key: "createdAt", Value: "2026-02-02T00:00:00Z", Born: true, Keep: true},
-		{Key: "expiresAt", Value: "2026-02-03T00:00:00Z", Born: true, Keep: true},
+		{Key: "createdAt", Value: "2026-02-02T00:00:00Z", OnlyNew: true, Keep: true},
+		{Key: "expiresAt", Value: "2026-02-03T00:00:00Z", OnlyNew: true, Keep: true},
 	}
 	if err := e.Ensure(t.Context(), slices.Concat(life, later)...); err != nil {
 		t.Fatal(err)
@@ -253,7 +253,7 @@ func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
 		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
 	} {
 		t.Run(fmt.Sprintf("%v of at most %v", tc.ttl, tc.most), func(t *testing.T) {
-			got, err := environment.Life(tc.ttl, tc.most)
+			got, err := environment.LimitTTL(tc.ttl, tc.most)
 			if tc.want >= 0 && (err != nil || got != tc.want) || tc.want < 0 && (err == nil || hint.Of(err) == "") {
 				t.Errorf("%v of at most %v: got %v, %v, want %v", tc.ttl, tc.most, got, err, tc.want)
 			}

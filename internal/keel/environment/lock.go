@@ -21,7 +21,7 @@ type lockFile struct {
 }
 
 // unlock removes locks of dead processes of this machine, and reports whether there was one. A lock whose process may be
-// alive is an error that names the holder.
+// isAlive is an error that names the holder.
 func (e *Environment) unlock() (stale bool, err error) {
 	backend := e.fileBackend()
 	if backend == "" { // only an operation of Pulumi shows such a lock: see Operate
@@ -52,7 +52,7 @@ func (e *Environment) unlock() (stale bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("read the lock of stack %q: %w", e.Stack, err)
 		}
-		if held.Hostname != host || alive(held.PID) {
+		if held.Hostname != host || isAlive(held.PID) {
 			return false, hint.To(
 				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username, held.Hostname, held.PID,
 					held.Timestamp.Local().Format(time.DateTime)),

@@ -43,9 +43,9 @@ func originOf(backend, project string) string {
 	return project + "@" + hex.EncodeToString(sum[:8])
 }
 
-// identify returns the identity of a file backend, which the first caller creates. A path would not do: two machines may
+// backendIdentity returns the identity of a file backend, which the first caller creates. A path would not do: two machines may
 // have the same one, and two paths may resolve to one folder.
-func identify(folder string) (string, error) {
+func backendIdentity(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)
 	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {

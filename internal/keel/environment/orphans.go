@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// remains are the resources of one of the environment's own resource groups that are not in its state.
+// findRemains are the resources of one of the environment's own resource groups that are not in its state.
 type remains struct {
 	group Tagged
-	// known is true if the state has the group itself, named if a pending create names it.
-	known, named bool
+	// isInState is true if the state has the group itself, named if a pending create names it.
+	isInState, isPendingCreate bool
 	// orphans are the resources that pending creates name. others are all those that the state does not mention:
 	// resources with the environment's tags, which an interrupted run may have created or a user may have removed from
 	// the state, and resources that keel did not create.
@@ -27,9 +27,9 @@ var armNames = map[string]struct{ kind, name string }{
 	"azure-native:devices:IotDpsResource": {"Microsoft.Devices/provisioningServices", "provisioningServiceName"},
 }
 
-// creates reports whether a pending create of the state names the resource of that ARM id.
-func (d deployment) creates(id string) bool {
-	return slices.ContainsFunc(d.Pending, func(o operation) bool { return o.creating() && o.Resource.isAt(id) })
+// isCreating reports whether a pending create of the state names the resource of that ARM id.
+func (d deployment) isCreating(id string) bool {
+	return slices.ContainsFunc(d.Pending, func(o operation) bool { return o.isCreate() && o.Resource.isAt(id) })
 }
 
 // isAt reports whether the inputs of a resource name what the ARM id names.
@@ -56,21 +56,21 @@ func (r resource) isAt(id string) bool {
 	return strings.EqualFold("/"+rest, path)
 }
 
-// remains returns the resources of the environment's own resource groups that are not in a state.
-func (e *Environment) remains(ctx context.Context, azure Cloud, state deployment) ([]remains, error) {
+// findRemains returns the resources of the environment's own resource groups that are not in a state.
+func (e *Environment) findRemains(ctx context.Context, azure Cloud, state deployment) ([]remains, error) {
 	groups, err := e.ownGroups(ctx, azure)
 	if err != nil {
 		return nil, err
 	}
 	var all []remains
 	for _, group := range groups {
-		made, strangers, err := e.unknown(ctx, azure, group, state)
+		made, strangers, err := e.resourcesOutsideState(ctx, azure, group, state)
 		if err != nil {
 			return nil, err
 		}
-		r := remains{group: group, known: state.knows(group.ID), named: state.creates(group.ID), others: strangers}
+		r := remains{group: group, isInState: state.hasResource(group.ID), isPendingCreate: state.isCreating(group.ID), others: strangers}
 		for _, m := range made {
-			if state.creates(m.ID) {
+			if state.isCreating(m.ID) {
 				r.orphans = append(r.orphans, m)
 			} else {
 				r.others = append(r.others, m)
@@ -81,19 +81,19 @@ func (e *Environment) remains(ctx context.Context, azure Cloud, state deployment
 	return all, nil
 }
 
-// asked returns the resources that keel may delete only with the user's consent.
-func (r remains) asked() []Tagged {
-	if !r.known && !r.named {
+// needsConsent returns the resources that keel may delete only with the user's consent.
+func (r remains) needsConsent() []Tagged {
+	if !r.isInState && !r.isPendingCreate {
 		return append([]Tagged{r.group}, r.others...)
 	}
 	return r.others
 }
 
-// due returns the resources to delete if the user has agreed to those in agreed, by id. It returns a group as a whole,
+// deletable returns the resources to delete if the user has agreed to those in agreed, by id. It returns a group as a whole,
 // unless something in it has to stay.
-func (r remains) due(agreed map[string]bool) []Tagged {
+func (r remains) deletable(agreed map[string]bool) []Tagged {
 	others := slices.DeleteFunc(slices.Clone(r.others), func(t Tagged) bool { return !agreed[t.ID] })
-	if len(others) == len(r.others) && !r.known && (r.named || agreed[r.group.ID]) {
+	if len(others) == len(r.others) && !r.isInState && (r.isPendingCreate || agreed[r.group.ID]) {
 		return []Tagged{r.group}
 	}
 	return slices.Concat(r.orphans, others)
@@ -102,13 +102,13 @@ func (r remains) due(agreed map[string]bool) []Tagged {
 // deleteOrphans deletes the resources that pending creates of the state name, and others with the user's consent. It
 // first looks without the lock whether there is anything to delete, and decides again under the lock.
 func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state deployment) error {
-	all, err := e.remains(ctx, azure, state)
+	all, err := e.findRemains(ctx, azure, state)
 	if err != nil {
 		return err
 	}
 	agreed, due := map[string]bool{}, false
 	for _, r := range all {
-		if asked := r.asked(); len(asked) > 0 {
+		if asked := r.needsConsent(); len(asked) > 0 {
 			yes, err := e.consent(asked)
 			if err != nil {
 				return err
@@ -125,12 +125,12 @@ func (e *Environment) deleteOrphans(ctx context.Context, azure Cloud, state depl
 				)
 			}
 		}
-		due = due || len(r.due(agreed)) > 0
+		due = due || len(r.deletable(agreed)) > 0
 	}
 	if !due {
 		return nil
 	}
-	return e.underLock(ctx, "keel: delete what an interrupted run has left", func(ctx context.Context) error {
+	return e.withLock(ctx, "keel: delete what an interrupted run has left", func(ctx context.Context) error {
 		return e.deleteDue(ctx, azure, agreed)
 	})
 }
@@ -141,18 +141,18 @@ func (e *Environment) deleteDue(ctx context.Context, azure Cloud, agreed map[str
 	if err != nil {
 		return err
 	}
-	all, err := e.remains(ctx, azure, state)
+	all, err := e.findRemains(ctx, azure, state)
 	if err != nil {
 		return err
 	}
 	for _, r := range all {
-		for _, orphan := range r.due(agreed) {
+		for _, orphan := range r.deletable(agreed) {
 			// The state cannot change under the lock, unless a user removed the lock by force.
 			now, err := e.load(ctx)
 			if err != nil {
 				return err
 			}
-			if now.knows(orphan.ID) || !now.creates(orphan.ID) && !agreed[orphan.ID] {
+			if now.hasResource(orphan.ID) || !now.isCreating(orphan.ID) && !agreed[orphan.ID] {
 				e.notice("kept %s: stack %s has changed in the meantime", orphan.ID, e.Stack)
 				continue
 			}

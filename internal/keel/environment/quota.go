@@ -18,10 +18,10 @@ type Quota struct{ Hubs, FreeHubs, Services Share }
 // Share is one quota of a subscription.
 type Share struct{ Used, Limit int }
 
-// UsualQuota has Azure's default limits of a subscription ("Azure IoT Hub limits", "Azure IoT Hub Device Provisioning
+// DefaultQuota has Azure's default limits of a subscription ("Azure IoT Hub limits", "Azure IoT Hub Device Provisioning
 // Service limits"). Azure's support can raise those of paid hubs and provisioning services; Azure reports only the limits
 // of hubs.
-var UsualQuota = Quota{Hubs: Share{Limit: 50}, FreeHubs: Share{Limit: 1}, Services: Share{Limit: 10}}
+var DefaultQuota = Quota{Hubs: Share{Limit: 50}, FreeHubs: Share{Limit: 1}, Services: Share{Limit: 10}}
 
 // MaxServicesKey is the setting of Pulumi.yaml for how many provisioning services the subscription may have, if that is
 // not the default.
@@ -45,7 +45,7 @@ func (e *Environment) Need(ctx context.Context) (Need, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return Need{}, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
-	have := state.holds()
+	have := state.count()
 	want := wanted(settings)
 	return Need{max(0, want.Hubs-have.Hubs), max(0, want.FreeHubs-have.FreeHubs), max(0, want.Services-have.Services)}, nil
 }
@@ -86,8 +86,8 @@ const (
 	serviceType = "azure-native:devices:IotDpsResource"
 )
 
-// holds counts the resources of a state.
-func (d deployment) holds() Need {
+// count counts the resources of a state.
+func (d deployment) count() Need {
 	var have Need
 	for _, r := range d.Resources {
 		switch {
@@ -145,11 +145,11 @@ func (e *Environment) CheckQuota(ctx context.Context, meter Meter) error {
 		return nil
 	}
 	err = fmt.Errorf("the subscription's quota is too small for environment %s: it needs %s", e.Stack, strings.Join(short, ", and "))
-	return hint.To(err, "%s", e.roomHint(need, quota))
+	return hint.To(err, "%s", e.quotaHint(need, quota))
 }
 
-// roomHint returns a hint on how to stay within the quota.
-func (e *Environment) roomHint(need Need, quota Quota) string {
+// quotaHint returns a hint on how to stay within the quota.
+func (e *Environment) quotaHint(need Need, quota Quota) string {
 	switch {
 	case need.Services > 0 && quota.Services.Used+need.Services > quota.Services.Limit:
 		return fmt.Sprintf("share an existing provisioning service: keel exec -s %s -- pulumi config set provisioningService RESOURCE-ID; "+

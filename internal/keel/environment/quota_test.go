@@ -62,7 +62,7 @@ func (m *meter) Quota(context.Context) (environment.Quota, error) {
 
 func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 	t.Parallel()
-	room := environment.UsualQuota
+	room := environment.DefaultQuota
 	use := func(hubs, free, services int) environment.Quota {
 		q := room
 		q.Hubs.Used, q.FreeHubs.Used, q.Services.Used = hubs, free, services
@@ -94,7 +94,7 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 
 func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
 	t.Parallel()
-	full := environment.UsualQuota
+	full := environment.DefaultQuota
 	full.Services.Used = 10
 	for limit, want := range map[string]string{"20": "", "10": "10 of 10 in use", "many": "config.maxProvisioningServices: got many", "0": "want a number from 1"} {
 		t.Run(limit, func(t *testing.T) {

@@ -7,27 +7,27 @@ import (
 	"time"
 )
 
-// Fate is the decision whether to remove an environment, with the reason.
-type Fate struct {
+// Decision is the decision whether to remove an environment, with the reason.
+type Decision struct {
 	Reap   bool
 	Reason string
 }
 
-// FateOf decides about one environment. Only environments of owner are removed, or of all owners if it is "". An
+// Decide decides about one environment. Only environments of owner are removed, or of all owners if it is "". An
 // environment without a creation time is never removed: keel did not create it, or not with a lifetime.
-func FateOf(l Lifetime, owner string, now time.Time) Fate {
+func Decide(l Lifetime, owner string, now time.Time) Decision {
 	left, ends := l.Left(now)
 	switch {
 	case l.Created.IsZero():
-		return Fate{false, "it has no creation time"}
+		return Decision{false, "it has no creation time"}
 	case !ends:
-		return Fate{false, "it has no end"}
+		return Decision{false, "it has no end"}
 	case left > 0:
-		return Fate{false, "it expires at " + Stamp(l.Expires)}
+		return Decision{false, "it expires at " + Stamp(l.Expires)}
 	case owner != "" && l.Owner != owner:
-		return Fate{false, fmt.Sprintf("it belongs to %q", l.Owner)}
+		return Decision{false, fmt.Sprintf("it belongs to %q", l.Owner)}
 	}
-	return Fate{true, "it expired at " + Stamp(l.Expires)}
+	return Decision{true, "it expired at " + Stamp(l.Expires)}
 }
 
 // KeepKey is the key of the configuration, and the tag of the resource group, with which, set to true, an expired
@@ -55,7 +55,7 @@ type Candidate struct {
 	// Groups are its resource groups; none for an empty stack.
 	Groups   []Tagged
 	Lifetime Lifetime
-	Fate     Fate
+	Decision Decision
 }
 
 // Stack is a stack of the backend with the lifetime from its configuration.
@@ -91,11 +91,11 @@ func Survey(groups []Tagged, stacks []Stack, origin, owner string, now time.Time
 		c.Lifetime, _ = g.lifetime() // only for printing
 		switch {
 		case g.Tag(OriginKey) == "":
-			c.Fate.Reason = "its resource group has no tag with its backend"
+			c.Decision.Reason = "its resource group has no tag with its backend"
 		case g.Tag(OriginKey) != origin:
-			c.Fate.Reason = "it belongs to another backend or project, " + g.Tag(OriginKey)
+			c.Decision.Reason = "it belongs to another backend or project, " + g.Tag(OriginKey)
 		default:
-			c.Kind, c.Fate = Orphan, orphaned(g, owner, now)
+			c.Kind, c.Decision = Orphan, orphaned(g, owner, now)
 		}
 		list = append(list, c)
 	}
@@ -107,14 +107,14 @@ func Survey(groups []Tagged, stacks []Stack, origin, owner string, now time.Time
 func deployed(s Stack, groups []Tagged, owner string, now time.Time) Candidate {
 	c := Candidate{Kind: Deployed, Stack: s.Name, Groups: groups, Lifetime: s.Lifetime}
 	if s.Err != nil {
-		c.Fate.Reason = "its lifetime cannot be read"
+		c.Decision.Reason = "its lifetime cannot be read"
 		return c
 	}
 	for _, g := range groups {
 		tagged, err := g.lifetime()
 		switch {
 		case err != nil:
-			c.Fate.Reason = "the lifetime in the tags of its resource group cannot be read"
+			c.Decision.Reason = "the lifetime in the tags of its resource group cannot be read"
 			return c
 		case !s.Configured && c.Lifetime == Lifetime{}:
 			c.Lifetime = tagged
@@ -122,38 +122,38 @@ func deployed(s Stack, groups []Tagged, owner string, now time.Time) Candidate {
 			c.Lifetime.Expires = tagged.Expires
 		}
 	}
-	c.Fate = FateOf(c.Lifetime, owner, now)
+	c.Decision = Decide(c.Lifetime, owner, now)
 	switch {
-	case !c.Fate.Reap:
+	case !c.Decision.Reap:
 	case s.Keep:
-		c.Fate = Fate{false, "its configuration has keep: true"}
-	case slices.ContainsFunc(groups, Tagged.kept):
-		c.Fate = Fate{false, "its resource group has the tag keep=true"}
+		c.Decision = Decision{false, "its configuration has keep: true"}
+	case slices.ContainsFunc(groups, Tagged.isKept):
+		c.Decision = Decision{false, "its resource group has the tag keep=true"}
 	}
 	return c
 }
 
 // orphaned decides about a group of this backend without a stack. A group without an end is removed, because it has no
 // stack with which it could be.
-func orphaned(g Tagged, owner string, now time.Time) Fate {
+func orphaned(g Tagged, owner string, now time.Time) Decision {
 	l, err := g.lifetime()
 	if err != nil {
-		return Fate{false, "it has no stack, and its lifetime cannot be read"}
+		return Decision{false, "it has no stack, and its lifetime cannot be read"}
 	}
 	if !l.Created.IsZero() && l.Expires.IsZero() {
 		l.Expires = l.Created
 	}
-	fate := FateOf(l, owner, now)
-	if fate.Reap && g.kept() {
-		return Fate{false, "it has no stack, but it has the tag keep=true"}
+	fate := Decide(l, owner, now)
+	if fate.Reap && g.isKept() {
+		return Decision{false, "it has no stack, but it has the tag keep=true"}
 	}
 	if fate.Reap {
-		return Fate{true, "it has no stack in this backend"}
+		return Decision{true, "it has no stack in this backend"}
 	}
-	return Fate{false, "it has no stack, but " + fate.Reason}
+	return Decision{false, "it has no stack, but " + fate.Reason}
 }
 
-func (g Tagged) kept() bool { return strings.EqualFold(g.Tag(KeepKey), "true") }
+func (g Tagged) isKept() bool { return strings.EqualFold(g.Tag(KeepKey), "true") }
 
 func (g Tagged) lifetime() (Lifetime, error) {
 	return lifetimeOf(func(key string) string { return g.Tag(key) })

@@ -35,7 +35,7 @@ func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
 		"no creation, for all":  {environment.Lifetime{Owner: "you", Expires: past}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := environment.FateOf(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
+			if got := environment.Decide(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
 				t.Errorf("%s: got %+v, want %v with a reason", name, got, tc.want)
 			}
 		})
@@ -177,13 +177,13 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 				stacks = append(stacks, *tc.stack)
 			}
 			list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
-			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Fate.Reap != tc.want || list[0].Fate.Reason == "" {
+			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Decision.Reap != tc.want || list[0].Decision.Reason == "" {
 				t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
 			}
 		})
 	}
 	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
-	if len(namesake) != 2 || !namesake[0].Fate.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
+	if len(namesake) != 2 || !namesake[0].Decision.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
 		t.Errorf("another backend's stack of the same name: got %+v, want it foreign, and of no weight for ours", namesake)
 	}
 }

@@ -44,7 +44,7 @@ func (t Tagged) Tag(name string) string { return t.Tags[strings.ToLower(name)] }
 // Name is the last part of the id.
 func (t Tagged) Name() string { return t.ID[strings.LastIndexByte(t.ID, '/')+1:] }
 
-func (t Tagged) carries(want map[string]string) bool {
+func (t Tagged) hasTags(want map[string]string) bool {
 	for name, value := range want {
 		if got, ok := t.Tags[strings.ToLower(name)]; !ok || got != value {
 			return false
@@ -125,7 +125,7 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
-	if !slices.ContainsFunc(state.Pending, operation.creating) {
+	if !slices.ContainsFunc(state.Pending, operation.isCreate) {
 		return nil
 	}
 	if err := e.clearPending(ctx); err != nil {
@@ -146,7 +146,7 @@ func (d deployment) replaced() []string {
 	for _, pending := range d.Pending {
 		urn := pending.Resource.URN
 		isEntry := slices.Contains(entries, pending.Resource.Type)
-		if pending.creating() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
+		if pending.isCreate() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
 			urns = append(urns, urn)
 		}
 	}
@@ -170,7 +170,7 @@ func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
 	return nil
 }
 
-func (o operation) creating() bool { return o.Type == "creating" }
+func (o operation) isCreate() bool { return o.Type == "creating" }
 
 // clearPending makes Pulumi remove the pending creates from the state. It refreshes no resource: an up compares its
 // inputs with the state, as always. (--import-pending-creates does not help: Pulumi 3.250 loses the creates that it
@@ -240,7 +240,7 @@ type update struct {
 // newest returns the newest entry of the stack's history; the zero value if there is none.
 func (e *Environment) newest(ctx context.Context) (update, error) {
 	if e.fileBackend() == "" {
-		return e.newestByPulumi(ctx)
+		return e.newestFromPulumi(ctx)
 	}
 	project, _, err := e.Folder.Project()
 	if err != nil {

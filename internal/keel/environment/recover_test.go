@@ -548,7 +548,7 @@ func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T
 				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
 			}
 			s.Consent = consent
-			err := s.RefuseStrangers(t.Context(), s.cloud)
+			err := s.ConfirmUnknownResources(t.Context(), s.cloud)
 			if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
 				hint.Of(err) != ""; refused == (name == "yes") {
 				t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)

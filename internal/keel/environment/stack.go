@@ -19,22 +19,22 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Setting is one configuration value that a command writes. With Keep, an existing value stays, unless Born is set too and
-// the stack is new: the value is then left over from an earlier stack. With only Born, nothing is written to a stack that
+// Setting is one configuration value that a command writes. With Keep, an existing value stays, unless OnlyNew is set too and
+// the stack is new: the value is then left over from an earlier stack. With OnlyNew and without Keep, nothing is written to a stack that
 // is not new. A setting without a value is removed.
 type Setting struct {
-	Key, Value string
-	Keep, Born bool
+	Key, Value    string
+	Keep, OnlyNew bool
 }
 
-// due reports whether a setting has to be written.
-func (s Setting) due(old string, set, fresh bool) bool {
+// isDue reports whether a setting has to be written.
+func (s Setting) isDue(old string, set, fresh bool) bool {
 	switch {
-	case s.Born && fresh:
+	case s.OnlyNew && fresh:
 		return old != s.Value
 	case s.Keep:
 		return !set && s.Value != ""
-	case s.Born:
+	case s.OnlyNew:
 		return false
 	}
 	return old != s.Value
@@ -66,7 +66,7 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 				return err
 			}
 		}
-		if err := e.begin(ctx, file, project, settings); err != nil {
+		if err := e.create(ctx, file, project, settings); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	for _, s := range settings {
 		old, set := have[s.Key]
 		switch {
-		case !s.due(old, set, born):
+		case !s.isDue(old, set, born):
 		case s.Value == "":
 			removed = append(removed, s.Key)
 		default:
@@ -96,10 +96,10 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	return nil
 }
 
-// begin creates the stack. If the stack has no file, begin writes the settings to it directly: Pulumi keeps them, and each
+// create creates the stack. If the stack has no file, begin writes the settings to it directly: Pulumi keeps them, and each
 // Pulumi process takes half as long as an up.
-func (e *Environment) begin(ctx context.Context, file, project string, settings []Setting) error {
-	made := !exists(file)
+func (e *Environment) create(ctx context.Context, file, project string, settings []Setting) error {
+	made := !fileExists(file)
 	if made {
 		config := map[string]string{}
 		for _, s := range settings {
@@ -156,8 +156,8 @@ func (e *Environment) refuseOtherTarget(file, project string) error {
 	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]), "use another name for another target: keel up NAME --target azure")
 }
 
-// UsesPassphrase reports whether the stack's file shows that its secrets are encrypted with a passphrase.
-func (e *Environment) UsesPassphrase() (bool, error) {
+// HasPassphrase reports whether the stack's file shows that its secrets are encrypted with a passphrase.
+func (e *Environment) HasPassphrase() (bool, error) {
 	_, stacks, err := e.Folder.Project()
 	if err != nil {
 		return false, err
@@ -199,7 +199,7 @@ func (e *Environment) Exists(ctx context.Context) (bool, error) {
 		return slices.Contains(names, e.Stack), err
 	}
 	project, _, err := e.Folder.Project()
-	return err == nil && exists(e.stateFile(project)), err
+	return err == nil && fileExists(e.stateFile(project)), err
 }
 
 // Forget removes the stack, which must be empty, and keeps its configuration: the next Ensure creates it again.

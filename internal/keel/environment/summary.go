@@ -130,13 +130,13 @@ func (e *Environment) Stacks(ctx context.Context) ([]Stack, error) {
 	for _, name := range names {
 		other := *e
 		other.Stack = name
-		list = append(list, other.told())
+		list = append(list, other.configured())
 	}
 	return list, nil
 }
 
-// told reads the stack's lifetime from its configuration.
-func (e *Environment) told() Stack {
+// configured reads the stack's lifetime from its configuration.
+func (e *Environment) configured() Stack {
 	s := Stack{Name: e.Stack}
 	settings, err := e.Settings()
 	if err != nil {

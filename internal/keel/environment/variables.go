@@ -36,7 +36,7 @@ type Variable struct{ Name, Value string }
 // passphrase file, stack and the attachment of the local plugin. None of them is a key.
 func (e *Environment) Variables() []Variable {
 	if e.Target == Azure { // all others are the user's own
-		variables := append([]Variable{{"PULUMI_STACK", e.Stack}}, e.ofBuilt()...)
+		variables := append([]Variable{{"PULUMI_STACK", e.Stack}}, e.builtPulumiVariables()...)
 		if e.Backend != "" {
 			variables = append(variables, Variable{"PULUMI_BACKEND_URL", e.Backend})
 		}
@@ -51,12 +51,12 @@ func (e *Environment) Variables() []Variable {
 		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
 		{"EVENKEEL_CA_FILE", e.Endpoints.CAFile},
-	}, e.ofBuilt()...)
+	}, e.builtPulumiVariables()...)
 }
 
-// ofBuilt returns the variables for the Pulumi that keel builds: its Go language host generates no code, and without them
+// builtPulumiVariables returns the variables for the Pulumi that keel builds: its Go language host generates no code, and without them
 // `pulumi import` would fail after it has imported.
-func (e *Environment) ofBuilt() []Variable {
+func (e *Environment) builtPulumiVariables() []Variable {
 	if e.Program == "" {
 		return nil
 	}
@@ -66,7 +66,7 @@ func (e *Environment) ofBuilt() []Variable {
 // Environ returns the whole environment of a child process: the allowed part of the inherited one, then Variables. PATH
 // begins with the folder of Pulumi.
 func (e *Environment) Environ() []string {
-	env := e.passedOn()
+	env := e.inheritedVariables()
 	path := e.Path()
 	env = slices.DeleteFunc(env, func(pair string) bool {
 		return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, ClaimsVariable+"=")
@@ -84,9 +84,9 @@ func (e *Environment) Environ() []string {
 	return env
 }
 
-// passedOn returns the part of the inherited environment that children get: on Azure everything except variables that
+// inheritedVariables returns the part of the inherited environment that children get: on Azure everything except variables that
 // select another stack or backend; locally what Allowed returns and, with a backend of the user's choice, its credentials.
-func (e *Environment) passedOn() []string {
+func (e *Environment) inheritedVariables() []string {
 	if e.Target != Azure {
 		env := Allowed(e.Inherited)
 		if e.Backend == "" || e.fileBackend() != "" {

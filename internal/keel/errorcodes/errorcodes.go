@@ -39,7 +39,7 @@ const (
 
 // All returns every entry in the order of codes.
 func All() []Entry {
-	all := slices.Concat(registration, hub, management, refusals, statuses)
+	all := slices.Concat(serviceCodes, hubCodes, managementCodes, resourceManagerCodes, httpStatuses)
 	slices.SortStableFunc(all, func(x, y Entry) int { return x.Code - y.Code })
 	return all
 }

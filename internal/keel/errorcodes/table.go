@@ -1,7 +1,7 @@
 package errorcodes
 
-// registration are the codes that the provisioning service returns to devices and to clients that manage enrollments.
-var registration = []Entry{
+// serviceCodes are the codes that the provisioning service returns to devices and to clients that manage enrollments.
+var serviceCodes = []Entry{
 	{Code: 400207, Source: Service,
 		Cause:  "The enrollment chooses hubs by a webhook (policy custom), and the webhook did not return a usable hub; the message contains its status.",
 		Remedy: "Call the webhook with the request that the service sends, and read its log. It must return 200 with the host name of a hub linked to the service."},
@@ -46,8 +46,8 @@ var registration = []Entry{
 		Remedy: "Send the header Content-Type: application/json; charset=utf-8."},
 }
 
-// hub are the codes of the hub's registry, twins and messages; failed registrations contain 401001 and 401002 too.
-var hub = []Entry{
+// hubCodes are the codes of the hub's registry, twins and messages; failed registrations contain 401001 and 401002 too.
+var hubCodes = []Entry{
 	{Code: 400001, Name: "InvalidProtocolVersion", Source: Hub, EmulatorOnly: true,
 		Cause:  "The api-version is not a date.",
 		Remedy: "Send one that the client library knows, such as 2021-04-12."},
@@ -143,8 +143,8 @@ var hub = []Entry{
 		Remedy: "See docs/reference/fidelity.md for the calls that the emulator implements."},
 }
 
-// management are the codes of the management API, where hubs and provisioning services are created and linked.
-var management = []Entry{
+// managementCodes are the codes of the management API, where hubs and provisioning services are created and linked.
+var managementCodes = []Entry{
 	{Code: 400019, Source: Management,
 		Cause:  "The subscription has its maximum number of hubs or provisioning services: by default 50 hubs, 1 free hub, 10 services.",
 		Remedy: "Remove expired environments (keel reap), share a provisioning service (provisioningService in the configuration), or ask Azure's support for more."},
@@ -183,9 +183,9 @@ var management = []Entry{
 		Remedy: "Read it again and repeat the change; for a stack: keel exec -- pulumi refresh, then keel up."},
 }
 
-// refusals are the codes of Azure Resource Manager itself, which are words; the number is their HTTP status ("Troubleshoot
+// resourceManagerCodes are the codes of Azure Resource Manager itself, which are words; the number is their HTTP status ("Troubleshoot
 // common Azure deployment errors").
-var refusals = []Entry{
+var resourceManagerCodes = []Entry{
 	{Code: 401, Name: "InvalidAuthenticationToken", Source: Management,
 		Cause:  "The token is for another tenant or audience, or has expired.",
 		Remedy: "Log in again (az login), with the tenant of the subscription; check the clock: keel doctor --target azure."},
@@ -212,8 +212,8 @@ var refusals = []Entry{
 		Remedy: "Wait for the time in Retry-After; Pulumi does so automatically."},
 }
 
-// statuses are HTTP statuses that come without a code.
-var statuses = []Entry{
+// httpStatuses are HTTP statuses that come without a code.
+var httpStatuses = []Entry{
 	{Code: 400, Source: Both, Cause: "The request cannot be read, or is invalid.", Remedy: "Correct what the message names."},
 	{Code: 401, Source: Both, Cause: "The token or certificate is wrong or has expired.",
 		Remedy: "Check the clock, the key (keel devices key DEVICE) and the resource that the token is for. See also: keel doctor 401002."},

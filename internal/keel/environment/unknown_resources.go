@@ -11,9 +11,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Strangers returns the resources of the environment's resource groups that are not in its state and do not have its tags:
+// UnknownResources returns the resources of the environment's resource groups that are not in its state and do not have its tags:
 // keel did not create them. Destroying the environment would delete them too.
-func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, error) {
+func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagged, error) {
 	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -27,7 +27,7 @@ func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, err
 	}
 	var all []Tagged
 	for _, group := range groups {
-		_, strangers, err := e.unknown(ctx, azure, group, state)
+		_, strangers, err := e.resourcesOutsideState(ctx, azure, group, state)
 		if err != nil {
 			return nil, err
 		}
@@ -36,10 +36,10 @@ func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, err
 	return all, nil
 }
 
-// RefuseStrangers asks the user whether the resources that Strangers returns may be deleted with the environment, and
+// ConfirmUnknownResources asks the user whether the resources that UnknownResources returns may be deleted with the environment, and
 // returns an error without consent.
-func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
-	strangers, err := e.Strangers(ctx, azure)
+func (e *Environment) ConfirmUnknownResources(ctx context.Context, azure Cloud) error {
+	strangers, err := e.UnknownResources(ctx, azure)
 	if err != nil || len(strangers) == 0 {
 		return err
 	}
@@ -64,9 +64,9 @@ func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, err
 	return groups, nil
 }
 
-// unknown returns the resources of a group that are not in the state: those that the program created, by their tags, and
+// resourcesOutsideState returns the resources of a group that are not in the state: those that the program created, by their tags, and
 // all others.
-func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
+func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
 	inside, err := azure.Resources(ctx, group.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the resources of %s: %w", group.ID, err)
@@ -74,8 +74,8 @@ func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, st
 	own := map[string]string{"stack": e.Stack, "purpose": Purpose["purpose"]}
 	for _, r := range inside {
 		switch {
-		case state.knows(r.ID):
-		case r.carries(own):
+		case state.hasResource(r.ID):
+		case r.hasTags(own):
 			made = append(made, r)
 		default:
 			strangers = append(strangers, r)
@@ -96,8 +96,8 @@ func (e *Environment) consent(things []Tagged) (bool, error) {
 	return e.Consent(ids)
 }
 
-// knows reports whether the state has a resource of that ARM id.
-func (d deployment) knows(id string) bool {
+// hasResource reports whether the state has a resource of that ARM id.
+func (d deployment) hasResource(id string) bool {
 	return slices.ContainsFunc(d.Resources, func(r resource) bool { return r.Custom && strings.EqualFold(r.ID, id) })
 }
 
