@@ -17,9 +17,9 @@ func (b *blobs) names(prefix string) []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// TestStatesLiveInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
+// TestStatesInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
 // killed engine leaves is broken by the next command.
-func TestStatesLiveInAzureBlobStorage(t *testing.T) {
+func TestStatesInAzureBlobStorage(t *testing.T) {
 	s := startEmulator(t)
 	storage := inBlobs(t)
 

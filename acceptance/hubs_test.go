@@ -45,8 +45,8 @@ func TestAHubIsUnlinkedBeforeItIsDeleted(t *testing.T) {
 	}
 }
 
-// TestTwoClonesAreUpAtOnce brings two checkouts of the project up at the same time.
-func TestTwoClonesAreUpAtOnce(t *testing.T) {
+// TestTwoClonesRunAtTheSameTime brings two checkouts of the project up at the same time.
+func TestTwoClonesRunAtTheSameTime(t *testing.T) {
 	own.TearDown(checkout)
 	other := filepath.Join(t.TempDir(), "another clone")
 	if err := own.Clone("..", other); err != nil {

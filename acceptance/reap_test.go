@@ -12,9 +12,9 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestReapAndUpAtOnceHarmNothing lets the one meet the other in the middle of its work, in both orders: up waits for
+// TestConcurrentReapAndUp lets the one meet the other in the middle of its work, in both orders: up waits for
 // reap, reap leaves alone what is in use, both end well, and what is there afterwards is whole.
-func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
+func TestConcurrentReapAndUp(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		first, second []string

@@ -18,9 +18,9 @@ import (
 // recordedCheckout is where the recordings were made; their stack files name it.
 const recordedCheckout = "/srv/evenkeel"
 
-// TestRecordedStacksStayAsTheyAre: stacks and a store that an older version wrote are imported, previewed and brought up with the code of
+// TestRecordedStacksAreUnchanged: stacks and a store that an older version wrote are imported, previewed and brought up with the code of
 // today. Nothing changes, and the service holds the same versions of all entries.
-func TestRecordedStacksStayAsTheyAre(t *testing.T) {
+func TestRecordedStacksAreUnchanged(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
 		t.Fatalf("got recordings %v, %v, want some", recordings, err)

@@ -27,10 +27,10 @@ func inBlobs(t *testing.T) *blobs {
 	return storage
 }
 
-// TestARecoveryBesideAColleaguesUpdateHarmsNothing: a colleague's Pulumi, which takes no turn with keel, is making a
+// TestARecoveryDuringAnotherUpdateChangesNothing: a colleague's Pulumi, which takes no turn with keel, is making a
 // hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
 // afterwards.
-func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
+func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
 	for name, backend := range map[string]func(*testing.T){"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
 		t.Run(name, func(t *testing.T) {
 			s := startEmulator(t)
@@ -66,9 +66,9 @@ func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
 	}
 }
 
-// TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator: whichever comes first, the emulator is there for the one that is
+// TestAnUpDuringTheLastDownKeepsTheEmulator: whichever comes first, the emulator is there for the one that is
 // up in the end.
-func TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator(t *testing.T) {
+func TestAnUpDuringTheLastDownKeepsTheEmulator(t *testing.T) {
 	startEmulator(t)
 	mustKeel(t, "up", "first")
 	for _, next := range []struct{ up, down string }{{"second", "first"}, {"first", "second"}} {

@@ -20,9 +20,9 @@ import (
 // unknown is how Pulumi writes a value that a preview does not know.
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-// TestARotationIsOneUpThatNoDeviceNotices raises the keys of the links and of the enrollments three times, so that each key of a pair is
+// TestARotationInterruptsNoDevice raises the keys of the links and of the enrollments three times, so that each key of a pair is
 // replaced once. All the while a device that its hub knows, and one that it does not know yet, register every 100 ms.
-func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
+func TestARotationInterruptsNoDevice(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
 	mustKeel(t, "up")

@@ -19,9 +19,9 @@ const parallel = 4
 // inAMillion is how many standard deviations a normal variable exceeds, in either direction, once in a million times.
 const inAMillion = 4.8916
 
-// TestTwelveEnvironmentsLiveSideBySideOnOneEmulator brings up eight environments with provisioning services of their own and four that
+// TestTwelveEnvironmentsOnOneEmulator brings up eight environments with provisioning services of their own and four that
 // share a ninth, which the first of them owns; four at a time, with Azure's quotas on.
-func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
+func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
 	mustKeel(t, "-s", "bystander", "exec", "--", "true") // keeps the emulator running to the end

@@ -35,7 +35,7 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 	}
 }
 
-func TestWhatRedrawsLinesIsATerminalAndNoLog(t *testing.T) {
+func TestOnlyTerminalsRedrawLines(t *testing.T) {
 	t.Parallel()
 	for environ, want := range map[string]bool{"TERM=xterm": true, "TERM=dumb": false, "CI=true": false, "CI=": true} {
 		t.Run(environ, func(t *testing.T) {

@@ -40,8 +40,8 @@ var results = map[string]any{
 // otherResults are what some verbs print instead, when they are given an argument.
 var otherResults = map[string]any{"keel devices status": deviceState{}, "keel doctor": []errorcodes.Entry{}}
 
-// TestTheReferenceIsThatOfTheCommands compares docs/reference/keel.md with the commands, their help and the shapes of their results.
-func TestTheReferenceIsThatOfTheCommands(t *testing.T) {
+// TestReferenceMatchesCommands compares docs/reference/keel.md with the commands, their help and the shapes of their results.
+func TestReferenceMatchesCommands(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
 	page.WriteString("# keel\n\nThe commands, as `keel --help` prints them, and their output with `--json`: one document on standard " +

@@ -146,7 +146,7 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotOnesOwnIsDeletedOnlyWhenSomebodySaysYes(t *testing.T) {
+func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false, "yesterday\n": false} {
 		t.Run(answer, func(t *testing.T) {

@@ -76,7 +76,7 @@ func TestLocationFallsBackToTheGroups(t *testing.T) {
 	}
 }
 
-func TestCheckNamesEveryFault(t *testing.T) {
+func TestCheckReportsEveryError(t *testing.T) {
 	t.Parallel()
 	e, _ := start(t)
 	in := props(map[string]any{

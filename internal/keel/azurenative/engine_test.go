@@ -103,7 +103,7 @@ func dial(t *testing.T, address string) pulumirpc.ResourceProviderClient {
 	return pulumirpc.NewResourceProviderClient(conn)
 }
 
-func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
+func TestAStackThatIsNotLocalIsRejected(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config map[string]string

@@ -239,7 +239,7 @@ func TestCreateRefusesWhatExists(t *testing.T) {
 	}
 }
 
-func TestRefusalsComeThroughInAzuresWords(t *testing.T) {
+func TestErrorsOfAzureAreReturnedUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]refusal{
 		"ARM":         {409, `{"error":{"code":"SkuNotAvailable","message":"one F1 only","details":[{"code":"x","message":"y"}]}}`},
@@ -278,7 +278,7 @@ func TestRefusalsComeThroughInAzuresWords(t *testing.T) {
 	}
 }
 
-func TestPassingTroubleIsRetried(t *testing.T) {
+func TestTransientErrorsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]refusal{
 		"overload":              {429, `{"error":{"code":"TooManyRequests"}}`},

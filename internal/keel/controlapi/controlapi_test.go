@@ -56,7 +56,7 @@ func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
 	}
 }
 
-func TestWhatTheControlPortRefusesIsTold(t *testing.T) {
+func TestErrorsOfTheControlPortAreReturned(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{`{"error":"no such thing"}`: "no such thing", "plain": "plain"} {
 		for status, absent := range map[int]bool{http.StatusNotFound: true, http.StatusConflict: false} {

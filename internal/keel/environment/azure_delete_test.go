@@ -128,7 +128,7 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 	}
 }
 
-func TestATransitionThatDoesNotEndIsGivenUp(t *testing.T) {
+func TestWaitingForATransitionTimesOut(t *testing.T) {
 	t.Parallel()
 	m := &manager{refusals: []refusal{{409, notActive}}}
 	azure := azureOf(t, m)
@@ -148,7 +148,7 @@ func TestATransitionThatDoesNotEndIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
+func TestALockErrorHintsAtTheCommandThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ locks, said, advice string }{
 		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`, ofGroup, "az lock delete --ids " + ofGroup},

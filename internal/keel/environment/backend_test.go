@@ -21,7 +21,7 @@ func remote(t *testing.T) (*environment.Environment, string) {
 	return e, filepath.Dir(e.Pulumi)
 }
 
-func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
+func TestOnlyFileBackendsAreReadWithoutPulumi(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	e.Inherited = []string{"HOME=/home/me"}
@@ -49,7 +49,7 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 	}
 }
 
-func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
+func TestOtherBackendsAreReadThroughPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(t, filepath.Join(folder, "stackls"), `[{"name":"zwei"},{"name":"local","current":true}]`)
@@ -68,7 +68,7 @@ func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
 	}
 }
 
-func TestAStackThatHasNothingPendingIsNotChangedByARecovery(t *testing.T) {
+func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	t.Parallel()
 	for _, result := range []string{"succeeded", "failed"} {
 		t.Run(result, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestAStackThatHasNothingPendingIsNotChangedByARecovery(t *testing.T) {
 	}
 }
 
-// TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack: with any other trouble nobody knows what there is.
-func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
+// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: with any other trouble nobody knows what there is.
+func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 	t.Parallel()
 	for complaint, absent := range map[string]bool{
 		"error: no stack named 'local' found\n":                           true,
@@ -118,7 +118,7 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 	}
 }
 
-func TestAStateThatIsNotInFilesIsSummedUpByPulumi(t *testing.T) {
+func TestAStateThatIsNotInFilesIsReadThroughPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(
@@ -146,7 +146,7 @@ func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
 	}
 }
 
-func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
+func TestOriginsDependOnTheBackendAndNotOnCredentials(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(t, filepath.Join(folder, "orgget-default"), "acme\n")
@@ -176,7 +176,7 @@ func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
 	}
 }
 
-func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *testing.T) {
+func TestOnlyLocksOfDeadLocalProcessesAreRemoved(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {
@@ -227,7 +227,7 @@ func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *tes
 	}
 }
 
-func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
+func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	e.Target, e.Backend = environment.Azure, ""
@@ -275,7 +275,7 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 	}
 }
 
-func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
+func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
 	write(
@@ -295,8 +295,8 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	}
 }
 
-// TestALockOfTheDeadIsBrokenForTheRecoveryToo: the first operation that meets it is the one that deletes.
-func TestALockOfTheDeadIsBrokenForTheRecoveryToo(t *testing.T) {
+// TestRecoveryRemovesAStaleLock: the first operation that meets it is the one that deletes.
+func TestRecoveryRemovesAStaleLock(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {

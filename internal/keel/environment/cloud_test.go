@@ -73,7 +73,7 @@ func TestPulumisLoginToPulumiCloudIsLeftToPulumi(t *testing.T) {
 	}
 }
 
-func TestALoginOfWhichNoBackendIsKnownIsSaid(t *testing.T) {
+func TestALoginWithoutAKnownBackendIsAnError(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	e.Target, e.Backend = environment.Azure, ""

@@ -40,7 +40,7 @@ func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
 	}
 }
 
-func TestATagThatKeepsTheEnvironmentGoesIntoTheConfigurationOnce(t *testing.T) {
+func TestTheTagKeepIsCopiedToTheConfigurationOnce(t *testing.T) {
 	t.Parallel()
 	s := live(t)
 	s.cloud.groups[subscription+"mine"]["keep"] = "true"

@@ -52,7 +52,7 @@ func checkoutOf(t *testing.T, files map[string]string) environment.Folder {
 	return environment.Folder{Root: root}
 }
 
-func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing.T) {
+func TestSettingsAreCopiedWithoutSecretsAndOwnKeys(t *testing.T) {
 	t.Parallel()
 	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, "stacks/Pulumi.bare.yaml": "encryptionsalt: v1:salt\n"})
 	e := &environment.Environment{Folder: f, Stack: "mine"}
@@ -86,7 +86,7 @@ func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing
 	}
 }
 
-func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
+func TestSettingsAreCopiedOnlyFromAnExistingToANewEnvironment(t *testing.T) {
 	t.Parallel()
 	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, ".evenkeel/backend/.pulumi/stacks/evenkeel/there.json": "{}"})
 	var notices []string

@@ -33,7 +33,7 @@ func TestTimeSpansAreReadInMinutesHoursAndDays(t *testing.T) {
 	}
 }
 
-func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
+func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	stackFile := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
@@ -234,7 +234,7 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	}
 }
 
-func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
+func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for config, want := range map[string]time.Duration{

@@ -16,7 +16,7 @@ const deployedHubs = `{"checkpoint":{"latest":{"resources":[
  {"urn":"2","id":"/2","custom":true,"type":"azure-native:devices:IotHubResource","inputs":{"sku":{"name":"F1"}}},
  {"urn":"3","id":"/3","custom":true,"type":"azure-native:devices:IotDpsResource","inputs":{"sku":"not what it was"}}]}}}`
 
-func TestWhatAnUpAddsIsTheConfigurationLessTheState(t *testing.T) {
+func TestTheNeedOfAnUpIsTheConfigurationMinusTheState(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config string
@@ -60,7 +60,7 @@ func (m *meter) Quota(context.Context) (environment.Quota, error) {
 	return m.quota, m.err
 }
 
-func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
+func TestAnUpBeyondTheQuotaIsRejectedWithAHint(t *testing.T) {
 	t.Parallel()
 	room := environment.DefaultQuota
 	use := func(hubs, free, services int) environment.Quota {
@@ -92,7 +92,7 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 	}
 }
 
-func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
+func TestATeamsLimitOfServicesOverridesTheDefault(t *testing.T) {
 	t.Parallel()
 	full := environment.DefaultQuota
 	full.Services.Used = 10
@@ -107,7 +107,7 @@ func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
 	}
 }
 
-func TestTheQuotaIsAskedForOnlyByWhatAddsAndItsSilenceForbidsNothing(t *testing.T) {
+func TestTheQuotaIsReadOnlyForAdditionsAndMayBeUnreadable(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	var told []string

@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
+func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	past, future := now.Add(-time.Second), now.Add(time.Second)
@@ -42,7 +42,7 @@ func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
 	}
 }
 
-func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
+func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	told := make(chan string, 1)
@@ -129,7 +129,7 @@ func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
-func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
+func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	past, future := environment.Stamp(now.Add(-time.Hour)), environment.Stamp(now.Add(time.Hour))
