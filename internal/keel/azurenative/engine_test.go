@@ -114,13 +114,15 @@ func TestAStackThatIsNotLocalIsRejected(t *testing.T) {
 		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111"}, false},
 		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription}, true},
 	} {
-		arm := newFakeARM(t)
-		plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
-		//lint:ignore SA1019 engines still send the flat form, which the plugin reads
-		_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
-		if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
-			t.Errorf("%s: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			arm := newFakeARM(t)
+			plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
+			//lint:ignore SA1019 engines still send the flat form, which the plugin reads
+			_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
+			if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		})
 	}
 }
 

@@ -376,10 +376,12 @@ func TestEnginesDoNotTouchEachOther(t *testing.T) {
 	second := attach(t, address, props(map[string]any{"location": "westus"}))
 	news := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"}})
 	for want, e := range map[string]*engine{"northeurope": first, "westus": second} {
-		got, _ := e.check(hubType, "hub", nil, news)
-		if got["location"].StringValue() != want {
-			t.Errorf("location: got %v, want %s", got["location"], want)
-		}
+		t.Run(want, func(t *testing.T) {
+			got, _ := e.check(hubType, "hub", nil, news)
+			if got["location"].StringValue() != want {
+				t.Errorf("location: got %v, want %s", got["location"], want)
+			}
+		})
 	}
 	if err := first.SignalCancellation(context.Background()); err != nil {
 		t.Fatal(err)
