@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// names are those of the blobs that begin so.
+// names returns the names of the blobs with a prefix.
 func (b *blobs) names(prefix string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// TestStatesInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
-// killed engine leaves is broken by the next command.
+// TestStatesInAzureBlobStorage brings up an environment whose state keel reads through Pulumi. The next command removes the lock
+// that a killed engine leaves.
 func TestStatesInAzureBlobStorage(t *testing.T) {
 	s := startEmulator(t)
 	storage := inBlobs(t)

@@ -55,7 +55,7 @@ func checkCount(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(getJSON(s.Endpoints.Control+"/counts", &counts))
 	got, known := counts[args[0]]
 	if !known {
-		ts.Fatalf("there is no count of %q in %v", args[0], counts)
+		ts.Fatalf("unknown count %q in %v", args[0], counts)
 	}
 	if same := fmt.Sprint(got) == args[1]; same == neg {
 		ts.Fatalf("got %d %s, want %s (negated: %v); all: %v", got, args[0], args[1], neg, counts)
@@ -74,8 +74,8 @@ func getJSON(address string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// editEnrollment: enrollment ID FIELD VALUE — somebody sets a field (JSON value) of an individual enrollment through the service API;
-// enrollment ID FIELD — prints the field as the service has it.
+// editEnrollment: enrollment ID FIELD VALUE — sets a field (JSON value) of an individual enrollment through the service
+// API; enrollment ID FIELD — prints the field from the service.
 func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: enrollment ID FIELD [VALUE]")
@@ -89,7 +89,7 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stdout(), string(entry[args[1]]))
 		return
 	}
-	// The entry as read has no keys; sent back so it would get new ones.
+	// The entry that was read has no keys; without them it would get new ones.
 	var attestation map[string]json.RawMessage
 	ts.Check(service.call(http.MethodPost, path+"/attestationmechanism", nil, "", &attestation))
 	whole, err := json.Marshal(attestation)
@@ -101,13 +101,13 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(service.call(http.MethodPut, path, body, "*", nil))
 }
 
-// service is the service API of the deployed provisioning service, spoken without any client of this project's.
+// service calls the service API of the deployed provisioning service without any client of this project.
 type service struct {
 	host, policy, key string
 	client            *http.Client
 }
 
-// emulatorAddresses are the addresses of the emulator for devices and for the service API, and the trust in it.
+// emulatorAddresses are the addresses of the emulator for devices and for the service API, and its certificate.
 type emulatorAddresses struct {
 	data, mqtt string
 	tls        *tls.Config
@@ -128,7 +128,7 @@ func findEmulator(folder string) (emulatorAddresses, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return emulatorAddresses{}, errors.New("the emulator's CA file holds no certificate")
+		return emulatorAddresses{}, errors.New("the emulator's CA file contains no certificate")
 	}
 	return emulatorAddresses{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
 }

@@ -14,7 +14,7 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAHubIsUnlinkedBeforeItIsDeleted removes each of three hubs in turn and looks at what changed, in which order.
+// TestAHubIsUnlinkedBeforeItIsDeleted removes each of three hubs in turn and checks the changes and their order.
 func TestAHubIsUnlinkedBeforeItIsDeleted(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })

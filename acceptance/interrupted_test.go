@@ -21,24 +21,24 @@ import (
 	"evenkeel/internal/await"
 )
 
-// hold is a request that the emulator keeps waiting, as its control port tells of it.
+// hold is a request that the emulator holds back, as its control port describes it.
 type hold struct {
 	ID      string
 	State   string
 	Request struct{ Method, Path string }
 }
 
-// interruption is a command that is interrupted, what comes before it, and how the same command is to have finished its work.
+// interruption is a command to interrupt, with its preparation and the check after the same command has run again.
 type interruption struct {
 	command []string
-	// surfaces are those that the command changes something at.
+	// surfaces are those at which the command changes something.
 	surfaces []string
 	before   func(*testing.T)
 	finish   func(*testing.T, own.Status)
 }
 
-// TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
-// way, lets the request go through unseen, and then runs up once more.
+// TestAnInterruptedUpIsFinishedByTheNext holds back each request that changes something in turn, ends the engine during the request,
+// lets the request complete unseen, and then runs up again.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
 	interruptEverywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
@@ -175,7 +175,7 @@ func startInto(t *testing.T, output io.Writer, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// endEngine ends Pulumi: by SIGKILL it alone, by SIGINT everything in the foreground, as Ctrl-C does.
+// endEngine ends Pulumi: SIGKILL goes only to Pulumi, SIGINT to all foreground processes, as with Ctrl-C.
 func endEngine(t *testing.T, keelPID int, signal syscall.Signal) {
 	t.Helper()
 	if signal == syscall.SIGINT {
@@ -214,7 +214,7 @@ func child(parent int, name string) int {
 	return 0
 }
 
-// awaitHeld waits until the request is held, or keel has ended well without it.
+// awaitHeld waits until the request is held, or keel has succeeded without it.
 func awaitHeld(t *testing.T, control string, h hold, ended chan error, output *bytes.Buffer) bool {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
@@ -240,7 +240,7 @@ func awaitEnd(t *testing.T, ended chan error, output *bytes.Buffer) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Errorf("an interrupted command says that it succeeded:\n%s", output)
+			t.Errorf("an interrupted command reports success:\n%s", output)
 		}
 	case <-time.After(2 * time.Minute):
 		t.Fatalf("keel does not end after its engine:\n%s", output)

@@ -70,7 +70,7 @@ func TestConcurrentReapAndUp(t *testing.T) {
 						t.Fatalf("%v\n%s", err, firstSays)
 					}
 				case <-time.After(2 * time.Minute):
-					t.Fatal("it does not end")
+					t.Fatal("the command does not end")
 				}
 			}
 			wantCounts(t, s, map[string]int{"hubs": 3, "services": 1, "groups": 1})

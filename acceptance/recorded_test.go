@@ -123,7 +123,7 @@ func importRecording(t *testing.T, folder string) own.Status {
 	return s
 }
 
-// copyAll copies a file or a folder, for the user alone; change, where there is one, changes the texts.
+// copyAll copies a file or a folder, readable only by the user; change, unless nil, is applied to the texts.
 func copyAll(t *testing.T, from, to string, change *strings.Replacer) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(path string, entry os.DirEntry, err error) error {

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// inBlobs keeps the states of a test in Azure Blob Storage, played by a small server.
+// inBlobs stores the states of a test in Azure Blob Storage, which a small server emulates.
 func inBlobs(t *testing.T) *blobs {
 	t.Helper()
 	storage := &blobs{held: map[string]blob{}}

@@ -55,7 +55,7 @@ func TestARotationInterruptsNoDevice(t *testing.T) {
 		t.Errorf("a registration failed: %v", err)
 	}
 
-	// A rotation that skips one would revoke the key in use: it is refused, and nothing is changed.
+	// A rotation that skips a number would revoke the key in use: it is rejected, and nothing changes.
 	mustKeel(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation.link", "5")
 	if _, err := own.Keel(checkout, "up"); err == nil || !strings.Contains(err.Error(), "raise it by one") {
 		t.Errorf("rotation from 3 to 5: got %v, want a refusal", err)
@@ -113,7 +113,7 @@ func checkPreview(t *testing.T, rotation int) {
 	}
 }
 
-// registrar registers devices of the stack's enrollment group again and again.
+// registrar registers devices of the stack's enrollment group repeatedly.
 type registrar struct {
 	deviceSide
 	done     atomic.Int64
@@ -129,7 +129,7 @@ func newRegistrar(t *testing.T) *registrar {
 	return &registrar{deviceSide: side}
 }
 
-// every registers a known device and a new one at each tick, until ctx ends.
+// every registers a known device and a new one at each tick, until ctx is done.
 func (r *registrar) every(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

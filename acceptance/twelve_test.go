@@ -78,7 +78,7 @@ func keel(args ...string) error {
 	return err
 }
 
-// inParallel does the same to several environments, a few at a time.
+// inParallel calls do for several environments, a few at a time.
 func inParallel(t *testing.T, names []string, do func(name string) error) {
 	t.Helper()
 	var wait sync.WaitGroup
@@ -98,7 +98,7 @@ func inParallel(t *testing.T, names []string, do func(name string) error) {
 	}
 }
 
-// evenlySpread sends devices through an environment and judges their split over its two hubs.
+// evenlySpread registers devices in an environment and checks their distribution over its two hubs.
 func evenlySpread(name string) error {
 	const count = 200
 	text, err := own.Keel(checkout, "devices", "provision", "-s", name, "--count", fmt.Sprint(count), "--json")

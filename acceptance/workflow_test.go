@@ -104,7 +104,7 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 		}
 	}
 	if strings.Contains(string(outputs), "SharedAccessKey=") {
-		t.Error("a key stands in the outputs")
+		t.Error("the outputs contain a key")
 	}
 	run("reap")
 	if got := environments(); !slices.Equal(got, []string{"pr-41"}) {

@@ -74,7 +74,7 @@ type bareServer struct {
 	stop                func()
 }
 
-// startBareServer starts it with certificates as the emulator has them. Devices with a certificate are let in that the authority signed.
+// startBareServer starts it with certificates as the emulator has them. It accepts devices with a certificate that the authority signed.
 func startBareServer(ctx context.Context, p storeProbe, data string, devices authority) (*bareServer, error) {
 	dir, err := os.MkdirTemp(p.temporary, "bare-")
 	if err != nil {

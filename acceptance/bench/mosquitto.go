@@ -29,7 +29,7 @@ type Visits struct {
 	Version     string  `json:"version"`
 }
 
-// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto lets everyone in and keeps nothing;
+// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto accepts everyone and stores nothing;
 // the hub verifies each token and keeps what a device sends for those who read telemetry.
 func measureVisits(ctx context.Context, o options, s *stacks, report *Report) error {
 	path, err := mosquittoPath()

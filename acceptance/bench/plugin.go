@@ -44,7 +44,7 @@ func startPlugin(ctx context.Context, folder string, f *fleet, caFile string) (*
 	}
 	if err != nil {
 		p.stop()
-		return nil, fmt.Errorf("the provider does not tell its port: %w", err)
+		return nil, fmt.Errorf("read the provider's port: %w", err)
 	}
 	p.connection, err = grpc.NewClient("127.0.0.1:"+strings.TrimSpace(line), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))
