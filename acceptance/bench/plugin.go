@@ -22,7 +22,7 @@ type plugin struct {
 	client     pulumirpc.ResourceProviderClient
 }
 
-// noEngine is the address that the provider sends its messages to: nobody reads them.
+// noEngine is the address to which the provider sends its messages, which are not read.
 const noEngine = "127.0.0.1:1"
 
 // maxMessage is the largest message in bytes that Pulumi's engine takes.

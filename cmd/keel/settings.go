@@ -57,7 +57,7 @@ type settingFlags struct {
 const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; --default-settings forgets them. A running\n" +
 	"emulator keeps its own: stop it first.\n\n" +
 	"--names selects how clients find the hubs. map: keel's own client looks the ports up; needs no privilege. loopback: for unmodified\n" +
-	"SDKs: each hub and provisioning service has a loopback address of its own with Azure's ports, 443 and 8883 (on Linux allow\n" +
+	"SDKs: each hub and provisioning service has its own loopback address with Azure's ports, 443 and 8883 (on Linux allow\n" +
 	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
 	"azure: Azure's names on those ports, if you map the names to this machine.\n\n" +
 	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an empty emulator loads when it starts, at later\n" +

@@ -25,7 +25,7 @@ func main() {
 	})
 }
 
-// declare declares the enrollments, or as many resources that ask nobody ("nothing"), or none of them ("none").
+// declare declares the enrollments, or as many resources that call no service ("nothing"), or no resources ("none").
 func declare(ctx *pulumi.Context, c *config.Config, provider pulumi.ResourceOption) error {
 	count, form := c.RequireInt("count"), c.Require("form")
 	switch form {
