@@ -19,8 +19,8 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// checkout is a copy of this project as a user has it: its path holds a space, and what git ignores is not in it. The
-// stories share it, one after another, so that programs and plugins are built once.
+// checkout is a copy of this project as a user has it: its path contains a space, and it has no files that git ignores.
+// The stories use it one after another, so that programs and plugins are built once.
 var checkout string
 
 func TestMain(m *testing.M) {
@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) int {
-	// The stories share a checkout: one at a time.
+	// The stories share a checkout, so they run one at a time.
 	if err := flag.Set("test.parallel", "1"); err != nil {
 		return fail(err)
 	}
@@ -49,7 +49,7 @@ func run(m *testing.M) int {
 }
 
 // claimFolder returns an empty folder, and a function that removes it. It is the same one in every run, because the go
-// command compiles packages again that are in another folder.
+// command compiles packages in another folder again.
 func claimFolder() (folder string, release func(), err error) {
 	if folder, err = filepath.Abs(filepath.Join("..", ".evenkeel", "acceptance")); err != nil {
 		return "", nil, err
@@ -75,7 +75,7 @@ func fail(err error) int {
 	return 1
 }
 
-// startEmulator starts an emulator for a test of its own: nothing is left of others before it, and nothing of it afterwards.
+// startEmulator starts an empty emulator for a test, and removes it after the test.
 func startEmulator(t *testing.T) own.Status {
 	t.Helper()
 	own.TearDown(checkout)
@@ -96,30 +96,30 @@ func TestStories(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup:               setup,
-		Condition:           condition,
+		Condition:           evaluateCondition,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"enrollment":  editEnrollment,
 			"register":    registerDevice,
 			"kill9":       killEmulator,
-			"emulated":    emulated,
-			"noplainkeys": noPlainKeys,
+			"emulated":    checkCount,
+			"noplainkeys": checkNoPlainKeys,
 			"grouptags":   portalCommand(wantTags),
 			"grouptag":    portalCommand(setTag),
-			"stranger":    portalCommand(addStranger),
+			"stranger":    portalCommand(addForeignHub),
 			"stacktags":   stackTags,
 		},
 	})
 }
 
-// condition is nameless where a process can be given a user whom the system does not know.
-func condition(name string) (bool, error) {
+// evaluateCondition implements the condition nameless: a process can run as a user whom the system does not know.
+func evaluateCondition(name string) (bool, error) {
 	if name != "nameless" {
-		return false, fmt.Errorf("there is no condition %q", name)
+		return false, fmt.Errorf("unknown condition %q", name)
 	}
 	return exec.Command("unshare", "--user", "--map-user=4711", "--map-group=4711", "true").Run() == nil, nil
 }
 
-// setup gives a story the checkout with no environment in it, and takes away what the story leaves.
+// setup gives a story the checkout without environments, and removes what the story has created.
 func setup(env *testscript.Env) error {
 	clean := func() { own.TearDown(checkout) }
 	clean()
@@ -142,7 +142,7 @@ func setup(env *testscript.Env) error {
 	return nil
 }
 
-// bounded is a command that is ended after own.Limit, or with the test.
+// bounded returns a command that is killed after own.Limit, or at the end of the test.
 func bounded(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), own.Limit)

@@ -10,30 +10,30 @@ import (
 	"testing"
 )
 
-// names are those of the blobs that begin so.
+// names returns the names of the blobs with a prefix.
 func (b *blobs) names(prefix string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(b.held)), func(name string) bool { return !strings.HasPrefix(name, prefix) })
 }
 
-// TestStatesLiveInAzureBlobStorage brings an environment up whose state is no file: it is asked for through Pulumi, and the lock that a
-// killed engine leaves is broken by the next command.
-func TestStatesLiveInAzureBlobStorage(t *testing.T) {
+// TestStatesInAzureBlobStorage brings up an environment whose state keel reads through Pulumi. The next command removes the lock
+// that a killed engine leaves.
+func TestStatesInAzureBlobStorage(t *testing.T) {
 	s := startEmulator(t)
 	storage := inBlobs(t)
 
-	must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
-	must(t, "up", "far", "--ttl", "1h")
-	must(t, "-s", "far", "exec", "--", "pulumi", "preview", "--expect-no-changes")
+	mustKeel(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+	mustKeel(t, "up", "far", "--ttl", "1h")
+	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "preview", "--expect-no-changes")
 	if len(storage.names(".pulumi/stacks/evenkeel/far.json")) == 0 {
 		t.Errorf("got blobs %v, want the state among them", storage.names(""))
 	}
-	must(t, "extend", "far", "--ttl", "2h")
-	must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	mustKeel(t, "extend", "far", "--ttl", "2h")
+	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 
 	// Killed in the middle: the lock stays, and so does a hub that the state does not know.
-	must(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
 	held := setHold(t, s.Endpoints.Control, "arm", 1)
 	running, output := start(t, "up", "far")
 	ended := make(chan error, 1)
@@ -48,10 +48,10 @@ func TestStatesLiveInAzureBlobStorage(t *testing.T) {
 	if len(storage.names(".pulumi/locks/")) == 0 {
 		t.Fatal("the killed engine left no lock")
 	}
-	must(t, "up", "far")
-	must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	mustKeel(t, "up", "far")
+	mustKeel(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
-	must(t, "down", "far")
+	mustKeel(t, "down", "far")
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0})
 	if left := storage.names(".pulumi/stacks/evenkeel/far.json"); slices.Contains(left, ".pulumi/stacks/evenkeel/far.json") {
 		t.Errorf("got %v, want the state gone", left)

@@ -15,7 +15,7 @@ import (
 )
 
 // blobs is a container of Azure Blob Storage in memory, as far as Pulumi's backend uses one: put, get, properties, delete, copy and list
-// of block blobs (REST API of the Blob service). It lets everybody in.
+// of block blobs (REST API of the Blob service). It accepts every request without authentication.
 type blobs struct {
 	mu   sync.Mutex
 	held map[string]blob // by name
@@ -61,7 +61,7 @@ func (b *blobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// blobName is the path of a URL without the account and the container.
+// blobName returns the path of a URL without the account and the container.
 func blobName(u *url.URL) string {
 	parts := strings.SplitN(strings.TrimPrefix(u.Path, "/"), "/", 3)
 	return strings.Join(parts[min(2, len(parts)):], "/")

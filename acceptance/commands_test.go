@@ -46,7 +46,7 @@ func killEmulator(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // emulated: emulated KIND N — the emulated cloud holds N hubs, services, groups, enrollments or devices.
-func emulated(ts *testscript.TestScript, neg bool, args []string) {
+func checkCount(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: emulated KIND N")
 	}
@@ -56,7 +56,7 @@ func emulated(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(getJSON(s.Endpoints.Control+"/counts", &counts))
 	got, known := counts[args[0]]
 	if !known {
-		ts.Fatalf("there is no count of %q in %v", args[0], counts)
+		ts.Fatalf("unknown count %q in %v", args[0], counts)
 	}
 	if same := fmt.Sprint(got) == args[1]; same == neg {
 		ts.Fatalf("got %d %s, want %s (negated: %v); all: %v", got, args[0], args[1], neg, counts)
@@ -89,8 +89,8 @@ func getJSON(address string, into any) error {
 	return json.NewDecoder(response.Body).Decode(into)
 }
 
-// editEnrollment: enrollment ID FIELD VALUE — somebody sets a field (JSON value) of an individual enrollment through the service API;
-// enrollment ID FIELD — prints the field as the service has it.
+// editEnrollment: enrollment ID FIELD VALUE — sets a field (JSON value) of an individual enrollment through the service
+// API; enrollment ID FIELD — prints the field from the service.
 func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) < 2 || len(args) > 3 {
 		ts.Fatalf("usage: enrollment ID FIELD [VALUE]")
@@ -104,7 +104,7 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 		fmt.Fprintln(ts.Stdout(), string(entry[args[1]]))
 		return
 	}
-	// The entry as read has no keys; sent back so it would get new ones.
+	// The entry that was read has no keys; without them it would get new ones.
 	var attestation map[string]json.RawMessage
 	ts.Check(service.call(http.MethodPost, path+"/attestationmechanism", nil, "", &attestation))
 	whole, err := json.Marshal(attestation)
@@ -116,36 +116,36 @@ func editEnrollment(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(service.call(http.MethodPut, path, body, "*", nil))
 }
 
-// service is the service API of the deployed provisioning service, spoken without any client of this project's.
+// service calls the service API of the deployed provisioning service without any client of this project.
 type service struct {
 	host, policy, key string
 	client            *http.Client
 }
 
-// whereabouts are the addresses of the emulator for devices and for the service API, and the trust in it.
-type whereabouts struct {
+// emulatorAddresses are the addresses of the emulator for devices and for the service API, and its certificate.
+type emulatorAddresses struct {
 	data, mqtt string
 	tls        *tls.Config
 }
 
-func findEmulator(folder string) (whereabouts, error) {
+func findEmulator(folder string) (emulatorAddresses, error) {
 	s, err := own.EmulatorStatus(folder)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	address, err := url.Parse(s.Endpoints.Data)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	pem, err := os.ReadFile(s.Endpoints.CAFile)
 	if err != nil {
-		return whereabouts{}, err
+		return emulatorAddresses{}, err
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
-		return whereabouts{}, errors.New("the emulator's CA file holds no certificate")
+		return emulatorAddresses{}, errors.New("the emulator's CA file contains no certificate")
 	}
-	return whereabouts{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
+	return emulatorAddresses{address.Host, s.Endpoints.MQTT, &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}, nil
 }
 
 func dial(folder string) (service, error) { return dialStack(folder, own.Stack) }

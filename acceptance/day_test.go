@@ -12,13 +12,13 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// dayPage and dayHeading name the section whose commands are run.
+// dayPage and dayHeading select the section whose commands the test runs.
 const dayPage = "docs/how-to/environments.md"
 
 const dayHeading = "## A day"
 
-// TestTheDocumentedDay runs every command of the story of a day, in one shell each and in their order, and looks at what the
-// environment is like after those that change it.
+// TestTheDocumentedDay runs every documented command of a day in order, each in its own shell, and checks the environment
+// after those that change it.
 func TestTheDocumentedDay(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
@@ -46,10 +46,10 @@ func TestTheDocumentedDay(t *testing.T) {
 		}
 	}
 	for command := range after {
-		t.Errorf("the documented day has no %q, which is looked at here", command)
+		t.Errorf("the documented day has no command %q, which this test checks", command)
 	}
 	if _, err := own.EmulatorStatus(checkout); err == nil {
-		t.Error("the emulator runs on after the day")
+		t.Error("the emulator is still running after the day")
 	}
 }
 
@@ -81,7 +81,7 @@ func dayCommands(t *testing.T) (commands []string) {
 	return commands
 }
 
-// shownState is the part of `keel show --json` that is looked at.
+// shownState is the part of `keel show --json` that the tests check.
 type shownState struct {
 	Devices int
 	HubList []struct {

@@ -14,7 +14,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// deviceSide is what devices know of the deployed provisioning service, and the key of the stack's enrollment group.
+// deviceSide has the addresses for devices of the deployed provisioning service, and the key of the enrollment group.
 type deviceSide struct {
 	scope, host, groupKey string
 	network               dpsdevice.Network
@@ -46,7 +46,7 @@ func (d deviceSide) register(ctx context.Context, id, key string) (dpsdevice.Reg
 	})
 }
 
-// registerDevice: [!] register ID KEY — a device registers with its own symmetric key, and is told its hub and its id there.
+// registerDevice: [!] register ID KEY — registers a device with its own symmetric key, and prints its hub and its id there.
 func registerDevice(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: register ID KEY")

@@ -1,5 +1,7 @@
-// Package acceptance tells the stories of evenkeel with everything real but the cloud: the built keel, the Pulumi engine, the language
-// host, the plugins as processes, and the emulator. The stories are the scripts of testdata; what a script cannot say stands in Go.
+// Package acceptance tests evenkeel end to end with everything real but the cloud: the built keel, the Pulumi engine, the
+// language host, the plugins as processes, and the emulator. The stories are the scripts in testdata; tests that a script
+// cannot express are in Go.
 //
-// It runs with the build tag acceptance only (`make test`), needs no network once the tools are built, and is no place for unit tests.
+// It runs only with the build tag acceptance (`make test`), and needs no network once the tools are built. Unit tests
+// belong in other packages.
 package acceptance

@@ -23,7 +23,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// portal is what somebody sees and does who looks at the subscription without evenkeel.
+// portal is a client of the subscription that does not use evenkeel.
 type portal struct {
 	groups *armresources.ResourceGroupsClient
 	hubs   *armiothub.ResourceClient
@@ -68,7 +68,7 @@ func (p portal) group(stack string) (*armresources.ResourceGroup, error) {
 	return found[0], nil
 }
 
-// portalCommand makes a script command of what is done with the group of the stack that its first argument names.
+// portalCommand returns a script command that calls do with the resource group of the stack in its first argument.
 func portalCommand(do func(portal, *armresources.ResourceGroup, []string) error) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
 		if neg || len(args) == 0 {
@@ -82,7 +82,7 @@ func portalCommand(do func(portal, *armresources.ResourceGroup, []string) error)
 	}
 }
 
-// wantTags: grouptags STACK TAG=PREFIX... — the group has those tags, with values that begin so.
+// wantTags: grouptags STACK TAG=PREFIX... — the group has these tags, with values that begin with PREFIX.
 func wantTags(_ portal, group *armresources.ResourceGroup, wants []string) error {
 	for _, want := range wants {
 		name, value, _ := strings.Cut(want, "=")
@@ -93,7 +93,7 @@ func wantTags(_ portal, group *armresources.ResourceGroup, wants []string) error
 	return nil
 }
 
-// setTag: grouptag STACK TAG=VALUE — somebody sets a tag of the group; an empty value removes it.
+// setTag: grouptag STACK TAG=VALUE — sets a tag of the group; an empty value removes it.
 func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 	name, value, _ := strings.Cut(args[0], "=")
 	tags := maps.Clone(group.Tags)
@@ -104,8 +104,8 @@ func setTag(p portal, group *armresources.ResourceGroup, args []string) error {
 	return err
 }
 
-// addStranger: stranger STACK — somebody makes a hub in the group.
-func addStranger(p portal, group *armresources.ResourceGroup, _ []string) error {
+// addForeignHub: stranger STACK — creates a hub in the group without keel.
+func addForeignHub(p portal, group *armresources.ResourceGroup, _ []string) error {
 	poller, err := p.hubs.BeginCreateOrUpdate(context.Background(), *group.Name, "stranger", armiothub.Description{
 		Location: group.Location, SKU: &armiothub.SKUInfo{Name: to.Ptr(armiothub.IotHubSKUS1), Capacity: to.Ptr[int64](1)},
 	}, nil)
@@ -115,7 +115,7 @@ func addStranger(p portal, group *armresources.ResourceGroup, _ []string) error 
 	return err
 }
 
-// stackTags: stacktags FILE — writes all tags but expiresAt, as the cloud and as the state have them, for two of them to be compared.
+// stackTags: stacktags FILE — writes all tags except expiresAt, of the cloud and of the state, so that two files can be compared.
 func stackTags(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: stacktags FILE")

@@ -14,22 +14,22 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAHubIsUnlinkedBeforeItIsDeleted removes each of three hubs in turn and looks at what changed, in which order.
+// TestAHubIsUnlinkedBeforeItIsDeleted removes each of three hubs in turn and checks the changes and their order.
 func TestAHubIsUnlinkedBeforeItIsDeleted(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
-	must(t, "up")
+	mustKeel(t, "up")
 	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t, "exec", "--", "pulumi", "config", "set", "hubs", "3")
+	mustKeel(t, "exec", "--", "pulumi", "config", "set", "hubs", "3")
 	for i := 1; i <= 3; i++ {
 		gone := fmt.Sprintf("hub-%d", i)
-		must(t, "up") // all three again
+		mustKeel(t, "up") // all three again
 		before := len(requestLog(t, s.Endpoints.Control))
-		must(t, "exec", "--", "pulumi", "config", "set", "--path", "hubSettings."+gone+".remove", "true")
-		must(t, "up")
+		mustKeel(t, "exec", "--", "pulumi", "config", "set", "--path", "hubSettings."+gone+".remove", "true")
+		mustKeel(t, "up")
 		var changes []string
 		for _, line := range requestLog(t, s.Endpoints.Control)[before:] {
 			if method, rest, _ := strings.Cut(line, " "); method != "GET" {
@@ -41,12 +41,12 @@ func TestAHubIsUnlinkedBeforeItIsDeleted(t *testing.T) {
 		if !slices.Equal(changes, want) {
 			t.Errorf("removing %s: got changes %v, want %v", gone, changes, want)
 		}
-		must(t, "exec", "--", "pulumi", "config", "rm", "hubSettings")
+		mustKeel(t, "exec", "--", "pulumi", "config", "rm", "hubSettings")
 	}
 }
 
-// TestTwoClonesAreUpAtOnce brings two checkouts of the project up at the same time.
-func TestTwoClonesAreUpAtOnce(t *testing.T) {
+// TestTwoClonesRunAtTheSameTime brings two checkouts of the project up at the same time.
+func TestTwoClonesRunAtTheSameTime(t *testing.T) {
 	own.TearDown(checkout)
 	other := filepath.Join(t.TempDir(), "another clone")
 	if err := own.Clone("..", other); err != nil {
@@ -89,8 +89,8 @@ func TestTwoClonesAreUpAtOnce(t *testing.T) {
 	}
 }
 
-// must runs keel and returns its standard output.
-func must(t *testing.T, args ...string) string {
+// mustKeel runs keel and returns its standard output.
+func mustKeel(t *testing.T, args ...string) string {
 	t.Helper()
 	out, err := own.Keel(checkout, args...)
 	if err != nil {

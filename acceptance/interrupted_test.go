@@ -20,34 +20,34 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// hold is a request that the emulator keeps waiting, as its control port tells of it.
+// hold is a request that the emulator holds back, as its control port describes it.
 type hold struct {
 	ID      string
 	State   string
 	Request struct{ Method, Path string }
 }
 
-// interruption is a command that is interrupted, what comes before it, and how the same command is to have finished its work.
+// interruption is a command to interrupt, with its preparation and the check after the same command has run again.
 type interruption struct {
 	command []string
-	// surfaces are those that the command changes something at.
+	// surfaces are those at which the command changes something.
 	surfaces []string
 	before   func(*testing.T)
 	finish   func(*testing.T, own.Status)
 }
 
-// TestAnInterruptedUpIsFinishedByTheNext holds each request that changes something in turn, ends the engine while the request is on its
-// way, lets the request go through unseen, and then runs up once more.
+// TestAnInterruptedUpIsFinishedByTheNext holds back each request that changes something in turn, ends the engine during the request,
+// lets the request complete unseen, and then runs up again.
 func TestAnInterruptedUpIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
+	interruptEverywhere(t, interruption{[]string{"up"}, []string{"arm", "dps-service"}, func(*testing.T) {}, finishUp})
 }
 
 // TestAnInterruptedDownIsFinishedByTheNext does the same to down, which deletes the enrollments with their service. A second stack, which
 // holds nothing, keeps the emulator running.
 func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
-	everywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
-		must(t, "up")
-		must(t, "exec", "-s", "other", "--", "true")
+	interruptEverywhere(t, interruption{[]string{"down"}, []string{"arm"}, func(t *testing.T) {
+		mustKeel(t, "up")
+		mustKeel(t, "exec", "-s", "other", "--", "true")
 	}, finishDown})
 }
 
@@ -55,21 +55,21 @@ func TestAnInterruptedDownIsFinishedByTheNext(t *testing.T) {
 // After the next up, devices register with the keys that the stack knows.
 func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 	urn := "urn:pulumi:" + own.Stack + "::evenkeel::azure-dps:index:"
-	everywhere(t, interruption{
+	interruptEverywhere(t, interruption{
 		[]string{"exec", "--", "pulumi", "up", "--yes", "--skip-preview", "--replace", urn + "EnrollmentGroup::devices",
 			"--replace", urn + "IndividualEnrollment::device-1"},
 		[]string{"dps-service"},
-		func(t *testing.T) { must(t, "up") },
+		func(t *testing.T) { mustKeel(t, "up") },
 		func(t *testing.T, s own.Status) {
 			finishUp(t, s)
-			if out := must(t, "devices", "provision", "--count", "3"); !strings.Contains(out, "3 new") {
+			if out := mustKeel(t, "devices", "provision", "--count", "3"); !strings.Contains(out, "3 new") {
 				t.Errorf("devices of the group: got %s, want 3 new ones", out)
 			}
 			devices, err := dialDevices(checkout)
 			if err != nil {
 				t.Fatal(err)
 			}
-			key := strings.TrimSpace(must(t, "devices", "key", "device-1"))
+			key := strings.TrimSpace(mustKeel(t, "devices", "key", "device-1"))
 			if _, err := devices.register(t.Context(), "device-1", key); err != nil {
 				t.Errorf("device-1 with the key that the stack knows: %v", err)
 			}
@@ -77,7 +77,7 @@ func TestAnInterruptedReplacementIsFinishedByTheNextUp(t *testing.T) {
 	})
 }
 
-func everywhere(t *testing.T, i interruption) {
+func interruptEverywhere(t *testing.T, i interruption) {
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGINT} {
 		for _, surface := range i.surfaces {
 			for n := 1; ; n++ {
@@ -124,18 +124,18 @@ func interrupt(t *testing.T, i interruption, signal syscall.Signal, surface stri
 // finishUp runs up again and checks that nothing is doubled, orphaned or left to do.
 func finishUp(t *testing.T, s own.Status) {
 	t.Helper()
-	must(t, "up")
-	must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
-	must(t, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+	mustKeel(t, "up")
+	mustKeel(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
+	mustKeel(t, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 	wantCounts(t, s, map[string]int{"groups": 1, "hubs": 2, "services": 1, "enrollments": 2, "enrollmentGroups": 1})
 }
 
 // finishDown runs down again and checks that nothing is left, in the cloud or in the backend.
 func finishDown(t *testing.T, s own.Status) {
 	t.Helper()
-	must(t, "down")
+	mustKeel(t, "down")
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollments": 0, "enrollmentGroups": 0})
-	if left := must(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
+	if left := mustKeel(t, "exec", "-s", "other", "--", "pulumi", "stack", "ls", "--json"); strings.Contains(left, `"local"`) {
 		t.Errorf("got stacks %s, want local gone", left)
 	}
 }
@@ -174,7 +174,7 @@ func startInto(t *testing.T, output io.Writer, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// endEngine ends Pulumi: by SIGKILL it alone, by SIGINT everything in the foreground, as Ctrl-C does.
+// endEngine ends Pulumi: SIGKILL goes only to Pulumi, SIGINT to all foreground processes, as with Ctrl-C.
 func endEngine(t *testing.T, keelPID int, signal syscall.Signal) {
 	t.Helper()
 	if signal == syscall.SIGINT {
@@ -213,7 +213,7 @@ func child(parent int, name string) int {
 	return 0
 }
 
-// awaitHeld waits until the request is held, or keel has ended well without it.
+// awaitHeld waits until the request is held, or keel has succeeded without it.
 func awaitHeld(t *testing.T, control string, h hold, ended chan error, output *bytes.Buffer) bool {
 	t.Helper()
 	deadline := time.Now().Add(3 * time.Minute)
@@ -239,7 +239,7 @@ func awaitEnd(t *testing.T, ended chan error, output *bytes.Buffer) {
 	select {
 	case err := <-ended:
 		if err == nil {
-			t.Errorf("an interrupted command says that it succeeded:\n%s", output)
+			t.Errorf("an interrupted command reports success:\n%s", output)
 		}
 	case <-time.After(2 * time.Minute):
 		t.Fatalf("keel does not end after its engine:\n%s", output)

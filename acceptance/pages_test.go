@@ -13,9 +13,9 @@ import (
 	"evenkeel/acceptance/pages"
 )
 
-// TestThePagesRun runs the commands of each page of pages.Run in their order, one shell for each block, and compares
+// TestPagesRun runs the commands of each page of pages.Run in their order, one shell for each block, and compares
 // what they print with what the page shows.
-func TestThePagesRun(t *testing.T) {
+func TestPagesRun(t *testing.T) {
 	for _, page := range pages.Run {
 		t.Run(page, func(t *testing.T) {
 			own.TearDown(checkout)

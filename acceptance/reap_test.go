@@ -12,9 +12,9 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestReapAndUpAtOnceHarmNothing lets the one meet the other in the middle of its work, in both orders: up waits for
+// TestConcurrentReapAndUp lets the one meet the other in the middle of its work, in both orders: up waits for
 // reap, reap leaves alone what is in use, both end well, and what is there afterwards is whole.
-func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
+func TestConcurrentReapAndUp(t *testing.T) {
 	for _, tc := range []struct {
 		name          string
 		first, second []string
@@ -26,9 +26,9 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			own.TearDown(checkout)
 			t.Cleanup(func() { own.TearDown(checkout) })
-			must(t, "up", "mine", "--ttl", "1h")
-			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
-			must(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			mustKeel(t, "up", "mine", "--ttl", "1h")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "expiresAt", "2020-01-01T00:00:00Z")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "config", "set", "hubs", "3")
 			p, err := openPortal(checkout)
 			if err != nil {
 				t.Fatal(err)
@@ -40,7 +40,7 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+			mustKeel(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
 			s, err := own.EmulatorStatus(checkout)
 			if err != nil {
 				t.Fatal(err)
@@ -70,12 +70,12 @@ func TestReapAndUpAtOnceHarmNothing(t *testing.T) {
 						t.Fatalf("%v\n%s", err, firstSays)
 					}
 				case <-time.After(2 * time.Minute):
-					t.Fatal("it does not end")
+					t.Fatal("the command does not end")
 				}
 			}
 			wantCounts(t, s, map[string]int{"hubs": 3, "services": 1, "groups": 1})
-			must(t, "-s", "mine", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
-			must(t, "down", "mine")
+			mustKeel(t, "-s", "mine", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			mustKeel(t, "down", "mine")
 			wantCounts(t, s, map[string]int{"hubs": 0, "services": 0, "groups": 0, "enrollments": 0})
 		})
 	}

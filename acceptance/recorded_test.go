@@ -18,9 +18,9 @@ import (
 // recordedCheckout is where the recordings were made; their stack files name it.
 const recordedCheckout = "/srv/evenkeel"
 
-// TestRecordedStacksStayAsTheyAre: stacks and a store that an older version wrote are imported, previewed and brought up with the code of
+// TestRecordedStacksAreUnchanged: stacks and a store that an older version wrote are imported, previewed and brought up with the code of
 // today. Nothing changes, and the service holds the same versions of all entries.
-func TestRecordedStacksStayAsTheyAre(t *testing.T) {
+func TestRecordedStacksAreUnchanged(t *testing.T) {
 	recordings, err := filepath.Glob("recorded/20*")
 	if err != nil || len(recordings) == 0 {
 		t.Fatalf("got recordings %v, %v, want some", recordings, err)
@@ -29,14 +29,14 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			own.TearDown(checkout)
 			t.Cleanup(func() { own.TearDown(checkout) })
-			s := layOut(t, folder)
+			s := importRecording(t, folder)
 			stacks := []string{"rich", "guest", "local"}
 			for _, stack := range stacks {
-				must(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
-				must(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
 			}
 			// Before any update: the state holds no secret for the local plugin yet.
-			must(t, "exec", "-s", "local", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			mustKeel(t, "exec", "-s", "local", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			before, held := map[string]int{}, map[string]string{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &before); err != nil {
 				t.Fatal(err)
@@ -48,9 +48,9 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 				t.Errorf("the recorded store holds %v and %d entries of both services, want 6 hubs, 9 enrollments, 25 registrations, 12 entries", before, len(held))
 			}
 			for _, stack := range stacks {
-				must(t, "up", stack)
-				must(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
-				must(t, "exec", "-s", stack, "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+				mustKeel(t, "up", stack)
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			}
 			after := map[string]int{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &after); err != nil {
@@ -68,7 +68,7 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 			if !maps.Equal(now, held) {
 				t.Errorf("versions of the entries: got %v, want %v", now, held)
 			}
-			if out := must(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
+			if out := mustKeel(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
 				t.Errorf("the recorded devices: got %s, want 20 that kept their hub", out)
 			}
 		})
@@ -85,23 +85,23 @@ func TestRecordedStacksCanBeRemoved(t *testing.T) {
 		t.Run(filepath.Base(folder), func(t *testing.T) {
 			own.TearDown(checkout)
 			t.Cleanup(func() { own.TearDown(checkout) })
-			s := layOut(t, folder)
+			s := importRecording(t, folder)
 			for _, stack := range []string{"guest", "rich", "local"} {
-				must(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				mustKeel(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
 				if stack == "local" { // the last one takes the emulator with it
 					left := map[string]int{}
 					if err := getJSON(s.Endpoints.Control+"/counts", &left); err != nil || left["services"] != 1 {
 						t.Errorf("got %v, %v without two stacks, want one provisioning service", left, err)
 					}
 				}
-				must(t, "down", stack)
+				mustKeel(t, "down", stack)
 			}
 		})
 	}
 }
 
-// layOut puts a recording into the checkout and starts its emulator. The files name the checkout's own path, and the ports of today.
-func layOut(t *testing.T, folder string) own.Status {
+// importRecording puts a recording into the checkout and starts its emulator. The files name the checkout's own path, and the ports of today.
+func importRecording(t *testing.T, folder string) own.Status {
 	t.Helper()
 	real, err := filepath.EvalSymlinks(checkout)
 	if err != nil {
@@ -123,7 +123,7 @@ func layOut(t *testing.T, folder string) own.Status {
 			t.Fatal(err)
 		}
 	}
-	must(t, "emulator", "start")
+	mustKeel(t, "emulator", "start")
 	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func layOut(t *testing.T, folder string) own.Status {
 	return s
 }
 
-// copyAll copies a file or a folder, for the user alone; change, where there is one, changes the texts.
+// copyAll copies a file or a folder, readable only by the user; change, unless nil, is applied to the texts.
 func copyAll(t *testing.T, from, to string, change *strings.Replacer) {
 	t.Helper()
 	err := filepath.WalkDir(from, func(path string, entry os.DirEntry, err error) error {

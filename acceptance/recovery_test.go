@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// inBlobs keeps the states of a test in Azure Blob Storage, played by a small server.
+// inBlobs stores the states of a test in Azure Blob Storage, which a small server emulates.
 func inBlobs(t *testing.T) *blobs {
 	t.Helper()
 	storage := &blobs{held: map[string]blob{}}
@@ -27,17 +27,17 @@ func inBlobs(t *testing.T) *blobs {
 	return storage
 }
 
-// TestARecoveryBesideAColleaguesUpdateHarmsNothing: a colleague's Pulumi, which takes no turn with keel, is making a
+// TestARecoveryDuringAnotherUpdateChangesNothing: a colleague's Pulumi, which takes no turn with keel, is making a
 // hub, which is a pending create in the state as after a crash. keel is refused, and what the colleague makes is there
 // afterwards.
-func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
+func TestARecoveryDuringAnotherUpdateChangesNothing(t *testing.T) {
 	for name, backend := range map[string]func(*testing.T){"a folder": func(*testing.T) {}, "blobs": func(t *testing.T) { inBlobs(t) }} {
 		t.Run(name, func(t *testing.T) {
 			s := startEmulator(t)
 			backend(t)
-			must(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
-			must(t, "up", "far")
-			must(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
+			mustKeel(t, "-s", "other", "exec", "--", "true") // keeps the emulator running
+			mustKeel(t, "up", "far")
+			mustKeel(t, "-s", "far", "exec", "--", "pulumi", "config", "set", "hubs", "3")
 			held := setHold(t, s.Endpoints.Control, "arm", 1)
 			colleague, output := start(t, "-s", "far", "exec", "--", "sh", "-c", "pulumi up --yes --skip-preview")
 			ended := make(chan error, 1)
@@ -57,20 +57,20 @@ func TestARecoveryBesideAColleaguesUpdateHarmsNothing(t *testing.T) {
 				t.Fatalf("the colleague's update: %v\n%s", err, output)
 			}
 			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3})
-			if said := must(t, "up", "far"); strings.Contains(said, "deleted") {
+			if said := mustKeel(t, "up", "far"); strings.Contains(said, "deleted") {
 				t.Errorf("got something deleted:\n%s", said)
 			}
-			must(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+			mustKeel(t, "-s", "far", "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			wantCounts(t, s, map[string]int{"groups": 1, "hubs": 3, "services": 1})
 		})
 	}
 }
 
-// TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator: whichever comes first, the emulator is there for the one that is
+// TestAnUpDuringTheLastDownKeepsTheEmulator: whichever comes first, the emulator is there for the one that is
 // up in the end.
-func TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator(t *testing.T) {
+func TestAnUpDuringTheLastDownKeepsTheEmulator(t *testing.T) {
 	startEmulator(t)
-	must(t, "up", "first")
+	mustKeel(t, "up", "first")
 	for _, next := range []struct{ up, down string }{{"second", "first"}, {"first", "second"}} {
 		up, upSaid := start(t, "up", next.up)
 		down, downSaid := start(t, "down", next.down)
@@ -80,6 +80,6 @@ func TestAnUpBesideTheDownOfTheLastOtherFindsItsEmulator(t *testing.T) {
 				t.Errorf("%s: %v\nup:\n%s\ndown:\n%s", name, err, upSaid, downSaid)
 			}
 		}
-		must(t, "-s", next.up, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
+		mustKeel(t, "-s", next.up, "exec", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 	}
 }

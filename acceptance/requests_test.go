@@ -63,16 +63,18 @@ func TestOneUpSendsTheRequestsThatTheRealPluginSends(t *testing.T) {
 		"iothubs/hub-2":              hubRequests("hub-2"),
 		"/provisioning":              serviceRequests,
 	} {
-		var got []string
-		for _, line := range log {
-			path := strings.Fields(line)[1]
-			if strings.HasSuffix(path, name) || name == "/provisioning" && strings.Contains(path, "provisioningserviceoperationresults") {
-				got = append(got, line)
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, line := range log {
+				path := strings.Fields(line)[1]
+				if strings.HasSuffix(path, name) || name == "/provisioning" && strings.Contains(path, "provisioningserviceoperationresults") {
+					got = append(got, line)
+				}
 			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", name, diff)
+			}
+		})
 	}
 	if diff := cmp.Diff(slices.Concat(quotaRequests, groupRequests[:1]), log[:len(quotaRequests)+1]); diff != "" {
 		t.Errorf("the first requests (-want +got):\n%s", diff)

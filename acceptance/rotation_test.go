@@ -20,12 +20,12 @@ import (
 // unknown is how Pulumi writes a value that a preview does not know.
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
-// TestARotationIsOneUpThatNoDeviceNotices raises the keys of the links and of the enrollments three times, so that each key of a pair is
+// TestARotationInterruptsNoDevice raises the keys of the links and of the enrollments three times, so that each key of a pair is
 // replaced once. All the while a device that its hub knows, and one that it does not know yet, register every 100 ms.
-func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
+func TestARotationInterruptsNoDevice(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
-	must(t, "up")
+	mustKeel(t, "up")
 	fleet := newRegistrar(t)
 	ctx, stop := context.WithCancel(t.Context())
 	var registering sync.WaitGroup
@@ -33,15 +33,15 @@ func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
 	before := keysInUse(t)
 	for rotation := 1; rotation <= 3; rotation++ {
 		for _, role := range []string{"link", "enrollments"} {
-			must(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation."+role, fmt.Sprint(rotation))
+			mustKeel(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation."+role, fmt.Sprint(rotation))
 		}
-		knowsItsInputs(t, rotation)
+		checkPreview(t, rotation)
 		began := fleet.done.Load()
-		must(t, "up")
+		mustKeel(t, "up")
 		if fleet.done.Load() == began {
 			t.Errorf("rotation %d: nobody registered while it ran", rotation)
 		}
-		must(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
+		mustKeel(t, "exec", "--", "pulumi", "preview", "--expect-no-changes")
 		after := keysInUse(t)
 		if after == before {
 			t.Errorf("rotation %d: the enrollments are reached with the same key as before", rotation)
@@ -55,8 +55,8 @@ func TestARotationIsOneUpThatNoDeviceNotices(t *testing.T) {
 		t.Errorf("a registration failed: %v", err)
 	}
 
-	// A rotation that skips one would revoke the key in use: it is refused, and nothing is changed.
-	must(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation.link", "5")
+	// A rotation that skips a number would revoke the key in use: it is rejected, and nothing changes.
+	mustKeel(t, "exec", "--", "pulumi", "config", "set", "--path", "rotation.link", "5")
 	if _, err := own.Keel(checkout, "up"); err == nil || !strings.Contains(err.Error(), "raise it by one") {
 		t.Errorf("rotation from 3 to 5: got %v, want a refusal", err)
 	}
@@ -75,8 +75,8 @@ func keysInUse(t *testing.T) string {
 	return string(out)
 }
 
-// knowsItsInputs checks that the preview of the stack knows every input of every resource.
-func knowsItsInputs(t *testing.T, rotation int) {
+// checkPreview checks that the preview of the stack knows every input of every resource.
+func checkPreview(t *testing.T, rotation int) {
 	t.Helper()
 	out, err := own.Keel(checkout, "exec", "--", "pulumi", "preview", "--json", "--show-secrets")
 	if err != nil {
@@ -113,7 +113,7 @@ func knowsItsInputs(t *testing.T, rotation int) {
 	}
 }
 
-// registrar registers devices of the stack's enrollment group again and again.
+// registrar registers devices of the stack's enrollment group repeatedly.
 type registrar struct {
 	deviceSide
 	done     atomic.Int64
@@ -129,7 +129,7 @@ func newRegistrar(t *testing.T) *registrar {
 	return &registrar{deviceSide: side}
 }
 
-// every registers a known device and a new one at each tick, until ctx ends.
+// every registers a known device and a new one at each tick, until ctx is done.
 func (r *registrar) every(ctx context.Context, interval time.Duration) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()

@@ -19,7 +19,7 @@ var encoded = regexp.MustCompile(`[A-Za-z0-9+/]{40,}={0,2}`)
 
 // noPlainKeys: noplainkeys — no key of the stack lies in its plain export, in the emulator's log, or in any file of the environment but
 // the emulator's own store and secrets.
-func noPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
+func checkNoPlainKeys(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: noplainkeys")
 	}

@@ -13,9 +13,9 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// TestAProjectOfAnotherNameIsMadeFromTheClone makes the project "myiot" with `pulumi new`, as somebody does with a backend of their
+// TestAProjectWithAnotherName makes the project "myiot" with `pulumi new`, as somebody does with a backend of their
 // own, and brings it up, by keel and by plain pulumi.
-func TestAProjectOfAnotherNameIsMadeFromTheClone(t *testing.T) {
+func TestAProjectWithAnotherName(t *testing.T) {
 	out, err := own.Keel(checkout, "build", "--json")
 	if err != nil {
 		t.Fatal(err)

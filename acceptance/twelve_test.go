@@ -13,18 +13,18 @@ import (
 	own "evenkeel/acceptance/checkout"
 )
 
-// atOnce is how many environments are worked on at a time.
-const atOnce = 4
+// parallel is how many environments are worked on at a time.
+const parallel = 4
 
 // inAMillion is how many standard deviations a normal variable exceeds, in either direction, once in a million times.
 const inAMillion = 4.8916
 
-// TestTwelveEnvironmentsLiveSideBySideOnOneEmulator brings up eight environments with provisioning services of their own and four that
+// TestTwelveEnvironmentsOnOneEmulator brings up eight environments with provisioning services of their own and four that
 // share a ninth, which the first of them owns; four at a time, with Azure's quotas on.
-func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
+func TestTwelveEnvironmentsOnOneEmulator(t *testing.T) {
 	own.TearDown(checkout)
 	t.Cleanup(func() { own.TearDown(checkout) })
-	must(t, "-s", "bystander", "exec", "--", "true") // keeps the emulator running to the end
+	mustKeel(t, "-s", "bystander", "exec", "--", "true") // keeps the emulator running to the end
 	s, err := own.EmulatorStatus(checkout)
 	if err != nil {
 		t.Fatal(err)
@@ -36,9 +36,9 @@ func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
 	guests := []string{"guest-1", "guest-2", "guest-3"}
 	all := append(append([]string{}, owners...), guests...)
 
-	must(t, "-s", "owner", "exec", "--", "pulumi", "config", "set", "shared", "true")
+	mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "config", "set", "shared", "true")
 	inParallel(t, owners, func(name string) error { return keel("up", name) })
-	service := strings.TrimSpace(must(t, "-s", "owner", "exec", "--", "pulumi", "stack", "output", "provisioningService"))
+	service := strings.TrimSpace(mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "stack", "output", "provisioningService"))
 	inParallel(t, guests, func(name string) error {
 		if err := keel("-s", name, "exec", "--", "pulumi", "config", "set", "provisioningService", service); err != nil {
 			return err
@@ -48,14 +48,14 @@ func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
 	wantCounts(t, s, map[string]int{"groups": 12, "hubs": 24, "services": 9, "enrollmentGroups": 12, "enrollments": 24})
 
 	inParallel(t, all, evenlySpread)
-	must(t, "-s", "owner", "exec", "--", "pulumi", "refresh", "--yes") // it sees the links of its guests
+	mustKeel(t, "-s", "owner", "exec", "--", "pulumi", "refresh", "--yes") // it sees the links of its guests
 	inParallel(t, all, func(name string) error {
 		return keel("-s", name, "exec", "--", "pulumi", "preview", "--refresh", "--expect-no-changes")
 	})
 
 	// 24 of 50 hubs are there.
-	must(t, "-s", "large", "exec", "--", "pulumi", "config", "set", "hubs", "27")
-	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(), "it needs 27 more IoT hubs, of which it has 24 of 50") {
+	mustKeel(t, "-s", "large", "exec", "--", "pulumi", "config", "set", "hubs", "27")
+	if err := keel("up", "large"); err == nil || !strings.Contains(err.Error(), "it needs 27 more IoT hubs (24 of 50 in use)") {
 		t.Errorf("got %v, want the quota to forbid it", err)
 	}
 
@@ -65,7 +65,7 @@ func TestTwelveEnvironmentsLiveSideBySideOnOneEmulator(t *testing.T) {
 	inParallel(t, owners, func(name string) error { return keel("down", name) })
 	wantCounts(t, s, map[string]int{"groups": 0, "hubs": 0, "services": 0, "enrollmentGroups": 0, "enrollments": 0, "registrations": 0})
 	var left []struct{ Name string }
-	if err := json.Unmarshal([]byte(must(t, "ls", "--json")), &left); err != nil {
+	if err := json.Unmarshal([]byte(mustKeel(t, "ls", "--json")), &left); err != nil {
 		t.Fatal(err)
 	}
 	if len(left) != 2 || left[0].Name != "bystander" || left[1].Name != "large" {
@@ -78,11 +78,11 @@ func keel(args ...string) error {
 	return err
 }
 
-// inParallel does the same to several environments, a few at a time.
+// inParallel calls do for several environments, a few at a time.
 func inParallel(t *testing.T, names []string, do func(name string) error) {
 	t.Helper()
 	var wait sync.WaitGroup
-	slots := make(chan struct{}, atOnce)
+	slots := make(chan struct{}, parallel)
 	for _, name := range names {
 		slots <- struct{}{}
 		wait.Go(func() {
@@ -98,7 +98,7 @@ func inParallel(t *testing.T, names []string, do func(name string) error) {
 	}
 }
 
-// evenlySpread sends devices through an environment and judges their split over its two hubs.
+// evenlySpread registers devices in an environment and checks their distribution over its two hubs.
 func evenlySpread(name string) error {
 	const count = 200
 	text, err := own.Keel(checkout, "devices", "provision", "-s", name, "--count", fmt.Sprint(count), "--json")

@@ -92,9 +92,11 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"environment=pr-41\n", "idScope=0ne", "serviceConnectionString=[secret]\n"} {
-		if !strings.Contains(string(outputs), want) {
-			t.Errorf("got outputs\n%swant %q in them", outputs, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(string(outputs), want) {
+				t.Errorf("got outputs\n%swant %q in them", outputs, want)
+			}
+		})
 	}
 	for line := range strings.Lines(string(outputs)) {
 		if name, _, found := strings.Cut(line, "="); !found || strings.ContainsAny(name, " \"[]{}") {
@@ -102,7 +104,7 @@ func TestTheWorkflowForPullRequestsBringsOneUpAndTakesItDown(t *testing.T) {
 		}
 	}
 	if strings.Contains(string(outputs), "SharedAccessKey=") {
-		t.Error("a key stands in the outputs")
+		t.Error("the outputs contain a key")
 	}
 	run("reap")
 	if got := environments(); !slices.Equal(got, []string{"pr-41"}) {

@@ -42,7 +42,7 @@ else:
     msal.application.ClientApplication.__init__ = _without_discovery
 `
 
-// cli is an Azure CLI of its own, with no file of the user's.
+// cli is a separate Azure CLI, without files of the user.
 type cli struct {
 	*testing.T
 	path        string

@@ -16,7 +16,7 @@ import (
 	"evenkeel/acceptance/checkout"
 )
 
-// reader is somebody who follows a page, in a checkout with an emulator that runs.
+// reader follows a page in a checkout with a running emulator.
 type reader struct {
 	*testing.T
 	folder      string
@@ -71,8 +71,8 @@ func newReader(t *testing.T, flags ...string) *reader {
 
 var shellBlock = regexp.MustCompile("(?ms)^ *```sh\n(.*?)^ *```$")
 
-// follow runs the shell commands of a page, one block after the other, in one shell that ends at the first failure. skip are blocks that
-// begin so, and that somebody else has run.
+// follow runs the shell commands of a page, one block after the other, in one shell that ends at the first failure. skip are the
+// beginnings of blocks that it does not run.
 func (r *reader) follow(page string, skip ...string) string {
 	r.Helper()
 	text, err := os.ReadFile(filepath.Join("../..", filepath.FromSlash(page)))

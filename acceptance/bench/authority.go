@@ -46,8 +46,8 @@ func (a authority) root() []byte {
 	return block.Bytes
 }
 
-// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are not let in, whatever
-// their enrollment says.
+// verify uploads the root to the provisioning service of a host name, verified: devices of an unverified root are rejected,
+// whatever their enrollment.
 func (a authority) verify(ctx context.Context, host string, e environment.Endpoints) error {
 	credential, client, err := environment.Client(e)
 	if err != nil {
@@ -85,7 +85,7 @@ func (a authority) verify(ctx context.Context, host string, e environment.Endpoi
 	return nil
 }
 
-// enroll lets the devices of the authority in, by an enrollment group with its certificate.
+// enroll creates an enrollment group with the authority's certificate, so that its devices are accepted.
 func (a authority) enroll(ctx context.Context, service *dpsservice.Client) error {
 	certificates := &dpsservice.X509Certificates{Primary: &dpsservice.X509Certificate{Certificate: base64.StdEncoding.EncodeToString(a.root())}}
 	group := dpsservice.Enrollment{ID: certifiedGroup}

@@ -36,7 +36,7 @@ func measureEnvironments(ctx context.Context, o options, s *stacks, report *Repo
 	var keelUp, keelDown, noopUp, noopDown []float64
 	for round := range o.rounds + 1 {
 		say("environments, round %d of %d (0 does not count)", round, o.rounds)
-		// As a name of its own each round: an environment that was there before is brought up by other ways.
+		// A new name in each round: an environment that existed before takes another path.
 		name := "bench-" + strconv.Itoa(round)
 		times := map[string]float64{}
 		turns := []func() error{

@@ -66,7 +66,7 @@ func writeServerCertificate(data, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "key.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}), 0o600)
 }
 
-// bareServer is the least that a service of devices does, in a process of its own: BenchmarkBareServer of the package that owns the
+// bareServer does the minimum of a service for devices, in a separate process: BenchmarkBareServer of the package with the
 // emulator's store.
 type bareServer struct {
 	// At handshakes it completes handshakes; at commits it keeps the rows of a registration too.
@@ -74,7 +74,7 @@ type bareServer struct {
 	stop                func()
 }
 
-// startBareServer starts it with certificates as the emulator has them. Devices with a certificate are let in that the authority signed.
+// startBareServer starts it with certificates as the emulator has them. It accepts devices with a certificate that the authority signed.
 func startBareServer(ctx context.Context, p storeProbe, data string, devices authority) (*bareServer, error) {
 	dir, err := os.MkdirTemp(p.temporary, "bare-")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // hubVersion is the api-version that the device SDKs send to a hub.
 const hubVersion = "/?api-version=2021-04-12"
 
-// settled is a device that was assigned to a hub.
+// settled is a device that is assigned to a hub.
 type settled struct {
 	device
 	hub string
@@ -44,7 +44,7 @@ func (f *fleet) connect(d settled) (*session, error) {
 	})
 }
 
-// greet says who is there on a new connection, which it closes when that fails.
+// greet sends the connect packet on a new connection, which it closes after an error.
 func greet(conn net.Conn, id string, credentials func() (user, password string, err error)) (*session, error) {
 	s := newSession(conn)
 	user, password, err := credentials()

@@ -1,4 +1,4 @@
-// Command bench measures the local road, in a checkout of its own, and prints each figure beside what bounds it, measured in the same
+// Command bench measures local environments, in its own checkout, and prints each figure beside its bound from the same
 // run: Pulumi beside a stack of resources that do nothing, registrations beside bare TLS handshakes and bare durable commits, sets of
 // enrollments beside Azure's SDK for Node and a bare client. Last comes the peak memory of the emulator and of the provider.
 //
@@ -139,7 +139,7 @@ func partNames() string {
 	return strings.Join(names, ", ")
 }
 
-// wants says whether a part was asked for.
+// wants reports whether a part is selected.
 func (o options) wants(p part) bool { return o.only == "" || o.only == p.name }
 
 func measurePulumi(ctx context.Context, o options, s *stacks, report *Report) (err error) {
@@ -159,5 +159,5 @@ func measureRegistrations(ctx context.Context, o options, s *stacks, report *Rep
 	return err
 }
 
-// say tells what happens now; results alone go to standard output.
+// say prints progress; only results go to standard output.
 func say(format string, args ...any) { fmt.Fprintf(os.Stderr, "bench: "+format+"\n", args...) }

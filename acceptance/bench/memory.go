@@ -16,7 +16,7 @@ import (
 const pollMemory = 10 * time.Millisecond
 
 // errNoPeak: only Linux tells the peak of another process's memory.
-var errNoPeak = errors.New("this system does not tell the peak memory of a process")
+var errNoPeak = errors.New("this system does not report the peak memory of a process")
 
 // watchMemory runs up and returns the peaks of the emulator and of the provider process that up starts. Elsewhere than on Linux it
 // returns none.

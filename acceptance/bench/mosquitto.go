@@ -29,7 +29,7 @@ type Visits struct {
 	Version     string  `json:"version"`
 }
 
-// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto lets everyone in and keeps nothing;
+// measureVisits compares a hub of the emulator with mosquitto, where that is installed. Mosquitto accepts everyone and stores nothing;
 // the hub verifies each token and keeps what a device sends for those who read telemetry.
 func measureVisits(ctx context.Context, o options, s *stacks, report *Report) error {
 	path, err := mosquittoPath()
@@ -48,7 +48,7 @@ func measureVisits(ctx context.Context, o options, s *stacks, report *Report) er
 		return err
 	}
 	defer broker.stop()
-	// Each of those that visit at the same time is a device of its own: a hub lets one connection of a device live.
+	// Concurrent visits use separate devices, because a hub keeps only one connection of a device.
 	guests, err := f.settle(o.parallel, o.parallel)
 	if err != nil {
 		return err
@@ -177,7 +177,7 @@ func freePort() (int, error) {
 	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
-// awaitListener waits until somebody listens.
+// awaitListener waits until an address accepts connections.
 func awaitListener(ctx context.Context, address string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()

@@ -22,7 +22,7 @@ type plugin struct {
 	client     pulumirpc.ResourceProviderClient
 }
 
-// noEngine is the address that the provider sends its messages to: nobody reads them.
+// noEngine is the address to which the provider sends its messages, which are not read.
 const noEngine = "127.0.0.1:1"
 
 // maxMessage is the largest message in bytes that Pulumi's engine takes.
@@ -44,7 +44,7 @@ func startPlugin(ctx context.Context, folder string, f *fleet, caFile string) (*
 	}
 	if err != nil {
 		p.stop()
-		return nil, fmt.Errorf("the provider does not tell its port: %w", err)
+		return nil, fmt.Errorf("read the provider's port: %w", err)
 	}
 	p.connection, err = grpc.NewClient("127.0.0.1:"+strings.TrimSpace(line), grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)))

@@ -102,7 +102,7 @@ func (f *fleet) newDevice(w way) (d device, err error) {
 	return d, err
 }
 
-// register lets a device register on a connection of its own, and wait until it is assigned to a hub, whose host name it returns.
+// register registers a device on its own connection, waits until it is assigned to a hub, and returns the hub's host name.
 func (f *fleet) register(w way, d device) (hub string, err error) {
 	if w.transport == dpsdevice.MQTT {
 		return f.registerOverMQTT(d)
@@ -132,7 +132,7 @@ func (f *fleet) keyExchange(ctx context.Context, emulator, other string) (string
 	return ours, err
 }
 
-// address is where a way to register leads.
+// address returns the address of a way to register.
 func (f *fleet) address(w way) string {
 	if w.transport == dpsdevice.MQTT {
 		return f.mqtt

@@ -33,7 +33,7 @@ func (s *session) write(p packets.ControlPacket) error {
 	return s.out.Flush()
 }
 
-// connect says who is there. Without a password the certificate of the connection speaks.
+// connect sends the connect packet. Without a password, the device authenticates with the certificate of the connection.
 func (s *session) connect(clientID, user, password string) error {
 	hello := packets.NewControlPacket(packets.Connect).(*packets.ConnectPacket)
 	hello.ProtocolName, hello.ProtocolVersion, hello.CleanSession, hello.Keepalive = "MQTT", 4, true, 180

@@ -25,7 +25,7 @@ type SetSize struct {
 	Goal string `json:"goal"`
 }
 
-// setSizes are the sets that are measured. Inline items are there for comparison: the engine handles each as a value of its own.
+// setSizes are the measured sets. Inline items are a comparison: the engine handles each as a separate value.
 var setSizes = []SetSize{
 	{Devices: 10_000, Form: "manifest", Goal: "preview 1 s more, 300 MiB"},
 	{Devices: 100_000, Form: "manifest", Goal: "1024 MiB"},
@@ -40,7 +40,7 @@ const (
 	singlesGoal  = 1.2
 )
 
-// measureSets measures enrollments as resources of their own beside as many that ask nobody, and then sets.
+// measureSets measures enrollments as separate resources beside as many that call no service, and then sets.
 func measureSets(ctx context.Context, o options, s *stacks, report *Report) error {
 	f, status, err := openFleet(ctx, s)
 	if err != nil {

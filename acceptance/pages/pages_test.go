@@ -23,7 +23,7 @@ func TestBlocksAreReadWithTheReasonForNotRunning(t *testing.T) {
 	}
 }
 
-func TestBlocksThatAreNotMarkedRightAreRefused(t *testing.T) {
+func TestInvalidBlocksAreRejected(t *testing.T) {
 	t.Parallel()
 	for name, page := range map[string]string{
 		"without an end":    "```sh\na\n",

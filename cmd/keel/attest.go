@@ -19,15 +19,15 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// The settings by which the devices of a stack prove themselves by certificates.
+// The settings of a stack whose devices authenticate with certificates.
 const (
 	attestationKey = "attestation"
 	certificateKey = "certificate"
 	byCertificate  = "x509"
 )
 
-// authoritySettings gives a stack whose devices have certificates the environment's own authority, unless it names another. The file
-// is made when it is not there, or not there any more.
+// authoritySettings returns the setting that names the environment's own authority, for a stack whose devices have
+// certificates and that names no other authority. It creates the authority's file if it does not exist.
 func authoritySettings(e *environment.Environment) ([]environment.Setting, error) {
 	have, err := e.Settings()
 	if err != nil || !strings.EqualFold(have[attestationKey], byCertificate) {
@@ -36,7 +36,7 @@ func authoritySettings(e *environment.Environment) ([]environment.Setting, error
 	folder := e.Folder.DeviceAuthority(e.Stack)
 	file := filepath.Join(folder, deviceca.CertFile)
 	devices := filepath.Dir(e.Folder.Certificates(e.Stack)) + string(filepath.Separator)
-	if named := have[certificateKey]; named != "" && !strings.HasPrefix(named, devices) { // another environment's was taken over
+	if named := have[certificateKey]; named != "" && !strings.HasPrefix(named, devices) { // copied from another environment
 		return nil, nil
 	}
 	if _, err := deviceca.Open(folder, time.Now()); err != nil {
@@ -45,8 +45,8 @@ func authoritySettings(e *environment.Environment) ([]environment.Setting, error
 	return []environment.Setting{{Key: certificateKey, Value: file}}, nil
 }
 
-// credentials returns what gives a device of the enrollment group its credential: a key that derives from the group's, or a
-// certificate of the environment's authority, made on the spot.
+// credentials returns a function that returns the credential of a device of the enrollment group: a key derived from
+// the group's key, or a new certificate of the environment's authority.
 func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsdevice.Credential, error), error) {
 	if o.DeviceAuthority == "" {
 		return func(id string) (dpsdevice.Credential, error) {
@@ -75,9 +75,9 @@ func (o outputs) credentials(e *environment.Environment) (func(id string) (dpsde
 	}, nil
 }
 
-// enrolledBy returns the attestation of a device's individual enrollment, or nil for one that comes in by the group;
-// and for the latter the authority of the group's certificates, or nil where that is not the environment's own.
-func (o outputs) enrolledBy(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
+// attestationOf returns the attestation of a device's individual enrollment. For a device of the enrollment group, it
+// returns nil and the authority of the group's certificates, or nil if that is not the environment's own.
+func (o outputs) attestationOf(ctx context.Context, e *environment.Environment, id string) (*dpsservice.Attestation, *deviceca.Authority, error) {
 	client, err := o.service(e.Endpoints)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look for the enrollment of %q: %w", id, err)

@@ -22,12 +22,12 @@ func newBuild(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			tools, err := a.build(cmd.Context(), folder, always)
+			tools, err := a.build(cmd.Context(), folder, buildAlways)
 			if err != nil {
 				return err
 			}
 			if a.json {
-				return a.printJSON(builtTools{tools.Pulumi, tools.Version, tools.Built, tools.LanguageHost, folder.Bin()})
+				return a.printJSON(buildResult{tools.Pulumi, tools.Version, tools.Built, tools.LanguageHost, folder.Bin()})
 			}
 			a.say("pulumi %s: %s", tools.Version, tools.Pulumi)
 			a.say("keel, plugin and program: %s", folder.Bin())
@@ -38,18 +38,18 @@ func newBuild(a *app) *cobra.Command {
 	return cmd
 }
 
-// staleness says who decides whether the project's programs have to be built.
-type staleness bool
+// buildMode selects how keel decides whether to build the project's programs.
+type buildMode bool
 
 const (
-	// always asks the go command, which takes one to two seconds.
-	always staleness = true
-	// whenStale goes by the names, sizes and times of the sources.
-	whenStale staleness = false
+	// buildAlways runs the go command, which takes one to two seconds.
+	buildAlways buildMode = true
+	// buildIfStale compares the names, sizes and times of the sources.
+	buildIfStale buildMode = false
 )
 
-// build makes the tools and the project's programs ready.
-func (a *app) build(ctx context.Context, f environment.Folder, ask staleness) (toolchain.Tools, error) {
+// build builds the tools and the project's programs that are missing or out of date.
+func (a *app) build(ctx context.Context, f environment.Folder, ask buildMode) (toolchain.Tools, error) {
 	options, err := a.toolOptions(f)
 	if err != nil {
 		return toolchain.Tools{}, err
@@ -61,7 +61,7 @@ func (a *app) build(ctx context.Context, f environment.Folder, ask staleness) (t
 	if tools.Note != "" {
 		a.say("note: %s; using %s", tools.Note, tools.Pulumi)
 	}
-	if ask == whenStale && toolchain.Fresh(options, f.Bin()) {
+	if ask == buildIfStale && toolchain.Fresh(options, f.Bin()) {
 		return tools, nil
 	}
 	return tools, toolchain.BuildProject(ctx, options, f.Bin())

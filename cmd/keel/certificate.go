@@ -23,7 +23,7 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// renewal is how much of a certificate's life must be left for it to be given out again.
+// renewal is the remaining validity below which a certificate is replaced.
 const renewal = deviceca.LeafLife / 3
 
 func newDeviceCA(a *app) *cobra.Command {
@@ -44,7 +44,7 @@ func newDeviceCA(a *app) *cobra.Command {
 			return a.printServerAuthority()
 		},
 	}
-	cmd.Flags().BoolVar(&devices, "devices", false, "the authority of the environment's devices instead")
+	cmd.Flags().BoolVar(&devices, "devices", false, "print the certificate of the authority that signs the devices' certificates")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -56,7 +56,7 @@ func (a *app) printServerAuthority() error {
 	}
 	text, err := os.ReadFile(folder.Authority())
 	if errors.Is(err, fs.ErrNotExist) {
-		return hint.To(errors.New("there is no certificate: the emulator has not run here"), "start it with: keel emulator start")
+		return hint.To(errors.New("no certificate exists: the emulator has not run in this checkout"), "start it with: keel emulator start")
 	}
 	if err == nil && durable.IsBlank(text) {
 		err = hint.To(fmt.Errorf("%s is empty", folder.Authority()),
@@ -82,7 +82,7 @@ func (a *app) printDevicesAuthority() error {
 
 func (a *app) printAuthority(file string, text []byte) error {
 	if a.json {
-		return a.printJSON(authority{file, string(text)})
+		return a.printJSON(authorityResult{file, string(text)})
 	}
 	_, err := a.stdout.Write(text)
 	return err
@@ -113,13 +113,13 @@ func newDeviceCert(a *app) *cobra.Command {
 	return cmd
 }
 
-// issued is what `devices cert` prints as JSON.
-type issued struct {
+// issuedCertificate is what `devices cert` prints as JSON.
+type issuedCertificate struct {
 	Device   string    `json:"device"`
 	CertFile string    `json:"certFile"`
 	KeyFile  string    `json:"keyFile"`
 	Expires  time.Time `json:"expiresAt"`
-	// Kept says that the certificate was there already.
+	// Kept is true if the certificate existed already.
 	Kept bool `json:"kept"`
 }
 
@@ -132,7 +132,7 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 		out = folder.Certificates(a.stack)
 	}
 	if out, err = filepath.Abs(out); err != nil {
-		return fmt.Errorf("make the certificate of %q: %w", device, err)
+		return fmt.Errorf("create the certificate of %q: %w", device, err)
 	}
 	made, err := keepOrIssue(folder.DeviceAuthority(a.stack), certificateFiles(out, device), renew, time.Now())
 	if err != nil {
@@ -148,13 +148,13 @@ func (a *app) deviceCert(device, out string, renew bool) error {
 	})
 }
 
-// certificateFiles names the files of a device's certificate in a folder.
-func certificateFiles(folder, device string) issued {
-	return issued{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
+// certificateFiles returns the names of the files of a device's certificate in a folder.
+func certificateFiles(folder, device string) issuedCertificate {
+	return issuedCertificate{Device: device, CertFile: filepath.Join(folder, device+"-cert.pem"), KeyFile: filepath.Join(folder, device+"-key.pem")}
 }
 
-// leaf returns the device's certificate, or nil where there are no files of a certificate and its key.
-func (i issued) leaf() *x509.Certificate {
+// leaf returns the device's certificate, or nil if the files of the certificate and its key do not exist.
+func (i issuedCertificate) leaf() *x509.Certificate {
 	pair, err := tls.LoadX509KeyPair(i.CertFile, i.KeyFile)
 	if err != nil {
 		return nil
@@ -162,8 +162,8 @@ func (i issued) leaf() *x509.Certificate {
 	return pair.Leaf
 }
 
-// signedBy reports whether the certificate in the files is of that authority.
-func (i issued) signedBy(authority *deviceca.Authority) bool {
+// isSignedBy reports whether the authority signed the certificate in the files.
+func (i issuedCertificate) isSignedBy(authority *deviceca.Authority) bool {
 	block, _ := pem.Decode(authority.PEM())
 	leaf := i.leaf()
 	if leaf == nil || block == nil {
@@ -173,8 +173,8 @@ func (i issued) signedBy(authority *deviceca.Authority) bool {
 	return err == nil && leaf.CheckSignatureFrom(root) == nil
 }
 
-// enrolled reports whether the certificate in the files is one of those that an individual enrollment names.
-func (i issued) enrolled(by *dpsservice.Attestation) bool {
+// isNamedBy reports whether an individual enrollment names the certificate in the files.
+func (i issuedCertificate) isNamedBy(by *dpsservice.Attestation) bool {
 	leaf := i.leaf()
 	if leaf == nil || by == nil || by.X509 == nil || by.X509.ClientCertificates == nil {
 		return false
@@ -188,9 +188,9 @@ func (i issued) enrolled(by *dpsservice.Attestation) bool {
 	return false
 }
 
-// keepOrIssue returns the certificate in the files when it is good for long enough, unless renew asks for another, or
-// else makes one.
-func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issued, error) {
+// keepOrIssue returns the certificate in the files if it is valid for long enough and renew is false. Otherwise it
+// creates a new one.
+func keepOrIssue(authority string, made issuedCertificate, renew bool, now time.Time) (issuedCertificate, error) {
 	pair, err := tls.LoadX509KeyPair(made.CertFile, made.KeyFile)
 	switch {
 	case err == nil && pair.Leaf.NotAfter.Sub(now) > renewal && !renew:
@@ -201,11 +201,11 @@ func keepOrIssue(authority string, made issued, renew bool, now time.Time) (issu
 		return made, err
 	}
 	return made, hint.To(fmt.Errorf("read the certificate of %q: %w", made.Device, err),
-		"remove %s and %s, and run the command again to make new ones", made.CertFile, made.KeyFile)
+		"remove %s and %s, and run the command again to create new ones", made.CertFile, made.KeyFile)
 }
 
-// issue makes a certificate and writes it and its key.
-func issue(authority string, to issued, now time.Time) (expires time.Time, err error) {
+// issue creates a certificate and writes it and its key.
+func issue(authority string, to issuedCertificate, now time.Time) (expires time.Time, err error) {
 	signer, err := deviceca.Open(authority, now)
 	if err != nil {
 		return time.Time{}, err
@@ -221,7 +221,7 @@ func issue(authority string, to issued, now time.Time) (expires time.Time, err e
 		err = durable.OS.WriteFile(to.CertFile, chain, 0o644)
 	}
 	if err != nil {
-		return time.Time{}, fmt.Errorf("make the certificate of %q: %w", to.Device, err)
+		return time.Time{}, fmt.Errorf("create the certificate of %q: %w", to.Device, err)
 	}
 	return now.Add(deviceca.LeafLife).UTC().Truncate(time.Second), nil
 }

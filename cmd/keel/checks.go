@@ -28,23 +28,23 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// examination is what the checks of doctor look at. They change nothing but a file that they remove again.
-type examination struct {
+// diagnosis holds what the checks of doctor examine. They change nothing, except a file that they remove again.
+type diagnosis struct {
 	// host is the address that the emulator listens on; empty for its default.
 	host    string
 	folder  environment.Folder
 	options toolchain.Options
 	process background.Process
 	now     func() time.Time
-	// remote is the environment on Azure that is looked at, nil when it is none.
+	// remote is the environment on Azure to check; nil for a local one.
 	remote *environment.Environment
-	// azure logs in to Azure; nil where nothing is deployed there. The check of the login leaves cloud and account behind.
+	// azure logs in to Azure; nil for a local environment. The check of the login sets cloud and account.
 	azure   func(context.Context) (*environment.ResourceManager, error)
 	cloud   *environment.ResourceManager
 	account environment.Account
 }
 
-func (a *app) newExamination() (*examination, error) {
+func (a *app) newDiagnosis() (*diagnosis, error) {
 	folder, err := a.checkout()
 	if err != nil {
 		return nil, err
@@ -53,8 +53,8 @@ func (a *app) newExamination() (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &examination{folder: folder, options: options, process: a.process(folder), now: time.Now}
-	if d.remote, err = a.remoteOf(folder); err != nil {
+	d := &diagnosis{folder: folder, options: options, process: a.process(folder), now: time.Now}
+	if d.remote, err = a.azureEnvironment(folder); err != nil {
 		return nil, err
 	}
 	if d.remote != nil {
@@ -63,127 +63,127 @@ func (a *app) newExamination() (*examination, error) {
 	return d, nil
 }
 
-func (d *examination) checkGo(ctx context.Context) finding {
+func (d *diagnosis) checkGo(ctx context.Context) finding {
 	if err := toolchain.CheckGo(ctx, d.options.Root, d.options.Env); err != nil {
-		return wrong(err, "")
+		return failedFinding(err, "")
 	}
 	return ok("new enough")
 }
 
-func (d *examination) pulumi(ctx context.Context) finding {
+func (d *diagnosis) pulumi(ctx context.Context) finding {
 	tools, there, err := toolchain.Look(ctx, d.options)
 	if err == nil && there && d.remote != nil {
 		d.remote.Pulumi = tools.Pulumi
 	}
 	switch {
 	case err != nil:
-		return wrong(err, "")
+		return failedFinding(err, "")
 	case !there && toolchain.CanBuild(d.options) != nil:
-		return wrong(toolchain.CanBuild(d.options), "")
+		return failedFinding(toolchain.CanBuild(d.options), "")
 	case !there:
-		return absentYet("keel build makes it; it takes some minutes, once", "%s is not built yet", tools.Pulumi)
+		return noteFinding("build it with: keel build; it takes some minutes, once", "%s is not built yet", tools.Pulumi)
 	case tools.Note != "":
-		return absentYet("", "%s; using %s", tools.Note, tools.Pulumi)
+		return noteFinding("", "%s; using %s", tools.Note, tools.Pulumi)
 	}
 	return ok("%s, %s", tools.Version, tools.Pulumi)
 }
 
-func (d *examination) programs(context.Context) finding {
+func (d *diagnosis) programs(context.Context) finding {
 	if !toolchain.Fresh(d.options, d.folder.Bin()) {
-		return absentYet("the next keel up or keel build makes them", "keel, the plugin or the program is not built from the present sources")
+		return noteFinding("build them with: keel build, or keel up", "keel, the plugin or the program is missing or older than its sources")
 	}
 	return ok("as new as their sources")
 }
 
-func (d *examination) backend(ctx context.Context) finding {
+func (d *diagnosis) backend(ctx context.Context) finding {
 	if d.remote != nil {
 		return d.remoteBackend(ctx)
 	}
 	project, _, err := d.folder.Project()
 	if err != nil {
-		return wrong(err, "put Pulumi.yaml right: git diff Pulumi.yaml shows what has changed")
+		return failedFinding(err, "correct Pulumi.yaml; to see what changed: git diff Pulumi.yaml")
 	}
 	names, err := d.folder.Stacks()
 	if err != nil {
-		return wrong(err, "")
+		return failedFinding(err, "")
 	}
 	for _, name := range names {
 		if _, err := (&environment.Environment{Folder: d.folder, Stack: name}).Summary(ctx); err != nil {
-			return wrong(err, "the file of the stack in "+d.folder.Backend()+" or in stacks/ is damaged; Pulumi keeps the one before beside it, as .bak")
+			return failedFinding(err, "the file of the stack in "+d.folder.Backend()+" or in stacks/ is damaged; restore Pulumi's previous version, the file beside it that ends in .bak")
 		}
 	}
 	file, err := os.CreateTemp(d.folder.Backend(), "doctor-*")
 	if errors.Is(err, fs.ErrNotExist) {
-		return absentYet("keel up creates it", "the backend does not exist yet")
+		return noteFinding("keel up creates it", "the backend does not exist yet")
 	}
 	if err == nil {
 		err = errors.Join(file.Close(), os.Remove(file.Name()))
 	}
 	if err != nil {
-		return wrong(fmt.Errorf("write to the backend: %w", err), "it must belong to you, and its disk must have room")
+		return failedFinding(fmt.Errorf("write to the backend: %w", err), "make the folder yours, or free disk space")
 	}
 	return ok("project %s, %d environments, %s", project, len(names), d.folder.Backend())
 }
 
-// othersCheckout is the advice of a check that finds files of another user.
-const othersCheckout = "run keel as that user, or in a checkout of your own"
+// otherUserAdvice is the advice of a check that finds files of another user.
+const otherUserAdvice = "run keel as that user, or in a checkout of your own"
 
-func (d *examination) passphrase(ctx context.Context) finding {
+func (d *diagnosis) passphrase(ctx context.Context) finding {
 	if d.remote != nil {
 		return d.remotePassphrase(ctx)
 	}
 	info, err := os.Stat(d.folder.Passphrase())
-	names, _ := d.folder.Stacks() // the check of the backend tells what is wrong with it
+	names, _ := d.folder.Stacks() // the check of the backend reports the error
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && len(names) == 0:
-		return absentYet("keel up makes it", "there is no passphrase yet")
+		return noteFinding("keel up creates it", "there is no passphrase yet")
 	case errors.Is(err, fs.ErrNotExist):
-		return wrong(fmt.Errorf("%s is gone, and with it the key to the secrets of: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
+		return failedFinding(fmt.Errorf("%s does not exist, and without it the secrets of these stacks cannot be read: %s", d.folder.Passphrase(), strings.Join(names, ", ")),
 			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case errors.Is(err, fs.ErrPermission) || err == nil && !isMine(info):
-		return wrong(fmt.Errorf("%s belongs to another user", d.folder.Passphrase()), othersCheckout)
+		return failedFinding(fmt.Errorf("%s belongs to another user", d.folder.Passphrase()), otherUserAdvice)
 	case err != nil:
-		return wrong(fmt.Errorf("look at the passphrase: %w", err), "")
+		return failedFinding(fmt.Errorf("read the passphrase file: %w", err), "")
 	case info.Size() == 0:
-		return wrong(fmt.Errorf("%s is empty", d.folder.Passphrase()),
+		return failedFinding(fmt.Errorf("%s is empty", d.folder.Passphrase()),
 			"restore it from a copy, or start over: keel emulator stop, then remove .evenkeel")
 	case info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows":
-		return wrong(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(), info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
+		return failedFinding(fmt.Errorf("others may read %s: its mode is %o", d.folder.Passphrase(), info.Mode().Perm()), "chmod 600 "+quote(d.folder.Passphrase()))
 	}
 	return ok("only you can read it")
 }
 
-func (d *examination) emulator(ctx context.Context) finding {
+func (d *diagnosis) emulator(ctx context.Context) finding {
 	record, err := d.process.Find()
 	if errors.Is(err, background.ErrStopped) {
-		return absentYet("keel emulator start, or keel up", "it does not run")
+		return noteFinding("keel emulator start, or keel up", "not running")
 	}
 	if err == nil {
 		err = record.Check(ctx)
 	}
 	if err != nil {
-		return wrong(err, "keel emulator stop, then keel emulator start; its log: keel emulator logs")
+		return failedFinding(err, "keel emulator stop, then keel emulator start; its log: keel emulator logs")
 	}
 	return ok("process %d answers, since %s", record.PID, record.Started.Local().Format(time.DateTime))
 }
 
-// ports looks whether the emulator can have the ports that it remembers; when it runs, it has them.
-func (d *examination) ports(context.Context) finding {
+// ports checks that the remembered ports are free for the emulator, or in use by it.
+func (d *diagnosis) ports(context.Context) finding {
 	switch _, err := d.process.Find(); {
 	case err == nil:
-		return ok("the emulator has them")
+		return ok("in use by the emulator")
 	case errors.Is(err, fs.ErrPermission):
-		return wrong(err, othersCheckout)
+		return failedFinding(err, otherUserAdvice)
 	}
-	ports, err := d.remembered()
+	ports, err := d.rememberedPorts()
 	if err != nil {
-		return wrong(err, "keel emulator start --new-ports")
+		return failedFinding(err, "keel emulator start --new-ports")
 	}
 	if len(ports) == 0 {
-		return absentYet("", "none are chosen yet")
+		return noteFinding("", "not chosen yet")
 	}
 	for _, port := range ports {
-		listener, err := net.Listen("tcp", d.listenedOn(port))
+		listener, err := net.Listen("tcp", d.listenAddress(port))
 		if err == nil {
 			err = listener.Close()
 		}
@@ -191,23 +191,23 @@ func (d *examination) ports(context.Context) finding {
 			continue
 		}
 		if errors.Is(err, syscall.EADDRNOTAVAIL) {
-			return wrong(emulator.ExplainListen(d.listenedOn(port), err), "")
+			return failedFinding(emulator.ExplainListen(d.listenAddress(port), err), "")
 		}
 		if holder := background.Holder(port); holder != "" {
 			err = fmt.Errorf("%w: held by %s", err, holder)
 		}
-		return wrong(err, "stop that process, or choose new ports: keel emulator start --new-ports")
+		return failedFinding(err, "stop that process, or choose new ports: keel emulator start --new-ports")
 	}
-	return ok("free, as the emulator left them")
+	return ok("free for the emulator")
 }
 
-// listenedOn is the address on which the emulator listens at a port.
-func (d *examination) listenedOn(port int) string {
+// listenAddress is the address on which the emulator listens at a port.
+func (d *diagnosis) listenAddress(port int) string {
 	return net.JoinHostPort(cmp.Or(d.host, emulator.DefaultHost), strconv.Itoa(port))
 }
 
-// remembered are the ports of the emulator's first start; none when there was no start.
-func (d *examination) remembered() ([]int, error) {
+// rememberedPorts returns the ports of the emulator's first start; none before that.
+func (d *diagnosis) rememberedPorts() ([]int, error) {
 	byName := map[string]int{}
 	for _, name := range portFiles {
 		text, err := os.ReadFile(filepath.Join(d.folder.Emulator(), name))
@@ -234,8 +234,8 @@ func (d *examination) remembered() ([]int, error) {
 	return ports, nil
 }
 
-// authority reads the emulator's certificate; nil when there is none yet.
-func (d *examination) authority() (*x509.Certificate, error) {
+// authority reads the emulator's certificate; nil if it does not exist yet.
+func (d *diagnosis) authority() (*x509.Certificate, error) {
 	text, err := os.ReadFile(d.folder.Authority())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -245,33 +245,33 @@ func (d *examination) authority() (*x509.Certificate, error) {
 	}
 	block, _ := pem.Decode(text)
 	if block == nil {
-		return nil, fmt.Errorf("read the emulator's certificate: %s holds none", d.folder.Authority())
+		return nil, fmt.Errorf("read the emulator's certificate: no certificate in %s", d.folder.Authority())
 	}
 	return x509.ParseCertificate(block.Bytes)
 }
 
-const startOver = "start over: keel down, keel emulator stop, then remove .evenkeel/emulator"
+const startOverAdvice = "start over: keel down, keel emulator stop, then remove .evenkeel/emulator"
 
-// certificate looks whether what the emulator serves is signed by the authority that clients are told to trust.
-func (d *examination) certificate(ctx context.Context) finding {
+// certificate checks that the authority that clients trust signed the emulator's server certificate.
+func (d *diagnosis) certificate(ctx context.Context) finding {
 	authority, err := d.authority()
 	if err != nil {
-		return wrong(err, startOver)
+		return failedFinding(err, startOverAdvice)
 	}
 	if authority == nil {
-		return absentYet("", "not created yet")
+		return noteFinding("", "not created yet")
 	}
 	record, err := d.process.Find()
 	if err != nil {
-		return ok("signed by %s, until %s; not tried, as the emulator does not run", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
+		return ok("signed by %s, until %s; no connection tried: the emulator does not run", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, startOver)
+		return failedFinding(err, startOverAdvice)
 	}
 	data, err := url.Parse(endpoints.Data)
 	if err != nil {
-		return wrong(fmt.Errorf("read the emulator's endpoints: %w", err), startOver)
+		return failedFinding(fmt.Errorf("read the emulator's endpoints: %w", err), startOverAdvice)
 	}
 	roots := x509.NewCertPool()
 	roots.AddCert(authority)
@@ -281,29 +281,30 @@ func (d *examination) certificate(ctx context.Context) finding {
 	}
 	connection, err := dialer.DialContext(ctx, "tcp", data.Host)
 	if err != nil {
-		return wrong(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+startOver)
+		return failedFinding(fmt.Errorf("the emulator is not trusted: %w", err), "keel emulator stop, then keel emulator start; if that does not help, "+startOverAdvice)
 	}
 	_ = connection.Close()
 	return ok("signed by %s, until %s", authority.Subject.CommonName, authority.NotAfter.Format(time.DateOnly))
 }
 
-// clock compares the time with Azure's, if that was asked, and with the validity of the certificate: tokens and certificates are void for a clock that is far off.
-func (d *examination) clock(context.Context) finding {
+// clock compares the time with Azure's, if a check has asked Azure, and with the validity of the certificate: tokens
+// and certificates are invalid for a clock that is far off.
+func (d *diagnosis) clock(context.Context) finding {
 	if off, found := d.skew(); found {
 		return off
 	}
 	authority, err := d.authority()
-	if err != nil || authority == nil { // told by the check of the certificate
+	if err != nil || authority == nil { // the check of the certificate reports the error
 		return ok("nothing to compare it with yet")
 	}
 	now := d.now()
 	switch {
 	case now.Before(authority.NotBefore):
-		return wrong(fmt.Errorf("it is %s, before the emulator's certificate was made (%s)", now.Format(time.DateTime), authority.NotBefore.Format(time.DateTime)),
-			"set the clock right")
+		return failedFinding(fmt.Errorf("it is %s, before the emulator's certificate was created (%s)", now.Format(time.DateTime), authority.NotBefore.Format(time.DateTime)),
+			"correct the clock of this machine")
 	case now.After(authority.NotAfter):
-		return wrong(fmt.Errorf("it is %s, and the emulator's certificate ended at %s", now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
-			"correct the clock of this machine; if it is right, "+startOver)
+		return failedFinding(fmt.Errorf("it is %s, and the emulator's certificate expired at %s", now.Format(time.DateTime), authority.NotAfter.Format(time.DateTime)),
+			"correct the clock of this machine; if it is right, "+startOverAdvice)
 	}
 	return ok("it agrees with the emulator's certificate")
 }

@@ -17,12 +17,12 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// maxSkew is how far a clock may be off: tokens are refused from about five minutes on.
+// maxSkew is how far a clock may be off: Azure rejects tokens from about five minutes on.
 const maxSkew = 5 * time.Minute
 
-// plugins looks whether Pulumi finds what it starts or attaches to: the provider for enrollments, and the local azure-native plugin
-// where the emulator runs.
-func (d *examination) plugins(context.Context) finding {
+// plugins checks that Pulumi finds the plugins that it starts or attaches to: the provider azure-dps and, while the
+// emulator runs, the local azure-native plugin.
+func (d *diagnosis) plugins(context.Context) finding {
 	name := "pulumi-resource-azure-dps"
 	if runtime.GOOS == "windows" {
 		name += ".exe"
@@ -30,132 +30,134 @@ func (d *examination) plugins(context.Context) finding {
 	info, err := os.Stat(filepath.Join(d.folder.Bin(), name))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return absentYet("keel build makes it", "the provider azure-dps is not built")
+		return noteFinding("build it with: keel build", "the provider azure-dps is not built")
 	case err != nil:
-		return wrong(err, "build it again: keel build")
+		return failedFinding(err, "build it again: keel build")
 	case info.Mode()&0o111 == 0 && runtime.GOOS != "windows":
-		return wrong(fmt.Errorf("%s cannot be run: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
+		return failedFinding(fmt.Errorf("%s is not executable: its mode is %o", name, info.Mode().Perm()), "remove it and build it again: keel build")
 	}
 	record, err := d.process.Find()
 	if err != nil {
-		return ok("azure-dps is built; the local azure-native plugin comes with the emulator")
+		return ok("azure-dps is built; the emulator, which does not run, serves the local azure-native plugin")
 	}
 	endpoints, err := decode(record)
 	if err != nil {
-		return wrong(err, startOver)
+		return failedFinding(err, startOverAdvice)
 	}
 	connection, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(endpoints.PluginPort)), 5*time.Second)
 	if err != nil {
-		return wrong(fmt.Errorf("the local azure-native plugin does not answer: %w", err), "keel emulator stop, then keel emulator start")
+		return failedFinding(fmt.Errorf("the local azure-native plugin does not answer: %w", err), "keel emulator stop, then keel emulator start")
 	}
 	_ = connection.Close()
 	return ok("azure-dps is built, and the local azure-native plugin answers")
 }
 
-// notOnAzure is what the checks of Azure find where nothing is deployed there.
-func notOnAzure(advice string) finding { return absentYet(advice, "nothing runs on Azure") }
+// skippedLocally is the finding of the checks of Azure for a local environment.
+func skippedLocally(advice string) finding {
+	return noteFinding(advice, "not checked: the environment is not on Azure")
+}
 
-const logInAdvice = "az login, or set the ARM_ variables of a service principal, as for any azure-native program"
+const loginAdvice = "run az login, or set the ARM_ variables of a service principal, as for any azure-native program"
 
-// login looks whether Azure lets the user in, which all that follows needs.
-func (d *examination) login(ctx context.Context) finding {
+// login checks that Azure accepts the user's login, which the later checks need.
+func (d *diagnosis) login(ctx context.Context) finding {
 	if d.azure == nil {
-		return notOnAzure("keel doctor --target azure looks")
+		return skippedLocally("check it with: keel doctor --target azure")
 	}
 	azure, err := d.azure(ctx)
 	if err == nil {
 		d.account, err = azure.Account(ctx)
 	}
 	if err != nil {
-		return wrong(err, logInAdvice)
+		return failedFinding(err, loginAdvice)
 	}
 	d.cloud = azure
 	return ok("Azure answers for subscription %s", d.account.ID)
 }
 
-// subscription looks whether something can be created in the subscription.
-func (d *examination) subscription(context.Context) finding {
+// subscription checks that resources can be created in the subscription.
+func (d *diagnosis) subscription(context.Context) finding {
 	switch {
 	case d.azure == nil:
-		return notOnAzure("")
+		return skippedLocally("")
 	case d.cloud == nil:
-		return absentYet("first: "+logInAdvice, "not looked at: there is no login")
+		return noteFinding("first: "+loginAdvice, "not checked: there is no login")
 	case d.account.State != "Enabled":
-		return wrong(fmt.Errorf("subscription %s (%s) is %s", d.account.Name, d.account.ID, d.account.State),
+		return failedFinding(fmt.Errorf("subscription %s (%s) is %s", d.account.Name, d.account.ID, d.account.State),
 			"its owner can enable it in the portal; or choose another: pulumi config set azure-native:subscriptionId ID")
 	}
 	return ok("%s (%s)", d.account.Name, d.account.ID)
 }
 
-// registration looks whether the subscription has the resource provider of hubs and provisioning services.
-func (d *examination) registration(ctx context.Context) finding {
+// registration checks that the subscription is registered for the resource provider of hubs and provisioning services.
+func (d *diagnosis) registration(ctx context.Context) finding {
 	switch {
 	case d.azure == nil:
-		return notOnAzure("")
+		return skippedLocally("")
 	case d.cloud == nil:
-		return absentYet("first: "+logInAdvice, "not looked at: there is no login")
+		return noteFinding("first: "+loginAdvice, "not checked: there is no login")
 	}
 	const advice = "az provider register --namespace Microsoft.Devices --wait"
 	state, err := d.cloud.Registration(ctx)
 	if err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	if state != "Registered" {
-		return wrong(fmt.Errorf("the subscription is not registered for Microsoft.Devices: %s", state), advice)
+		return failedFinding(fmt.Errorf("the subscription is not registered for Microsoft.Devices: %s", state), advice)
 	}
 	return ok("Microsoft.Devices is registered")
 }
 
-// skew compares the clock with Azure's; a clock that agrees is no finding of its own.
-func (d *examination) skew() (finding, bool) {
+// skew compares the clock with Azure's; isOff is false for a clock that agrees.
+func (d *diagnosis) skew() (f finding, isOff bool) {
 	if d.cloud == nil || d.account.Now.IsZero() {
 		return finding{}, false
 	}
 	if off := d.now().Sub(d.account.Now).Abs(); off > maxSkew {
-		return wrong(fmt.Errorf("it is %s off Azure's", off.Round(time.Second)), "set the clock right: tokens are refused otherwise"), true
+		return failedFinding(fmt.Errorf("the clock is %s off Azure's", off.Round(time.Second)), "correct the clock of this machine: Azure rejects tokens otherwise"), true
 	}
 	return finding{}, false
 }
 
 // remoteBackend asks Pulumi for the backend of an environment on Azure.
-func (d *examination) remoteBackend(ctx context.Context) finding {
+func (d *diagnosis) remoteBackend(ctx context.Context) finding {
 	if d.remote.Pulumi == "" {
-		return absentYet("keel build makes pulumi", "not looked at: there is no pulumi")
+		return noteFinding("build it with: keel build", "not checked: there is no pulumi")
 	}
-	const advice = "pulumi login, or set PULUMI_BACKEND_URL"
+	const advice = "run pulumi login, or set PULUMI_BACKEND_URL"
 	if err := d.remote.Login(ctx); err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	names, err := d.remote.Names(ctx)
 	if err != nil {
-		return wrong(err, advice)
+		return failedFinding(err, advice)
 	}
 	return ok("%d environments, %s", len(names), d.remote.BackendName())
 }
 
-// remotePassphrase looks whether secrets that are encrypted with a passphrase can be read.
-func (d *examination) remotePassphrase(context.Context) finding {
-	needed, err := d.remote.UsesPassphrase()
+// remotePassphrase checks that a passphrase is available, if the stack's secrets are encrypted with one.
+func (d *diagnosis) remotePassphrase(context.Context) finding {
+	needed, err := d.remote.HasPassphrase()
 	if err != nil {
-		return wrong(err, "")
+		return failedFinding(err, "")
 	}
-	const advice = "set PULUMI_CONFIG_PASSPHRASE_FILE to a file with it, or PULUMI_CONFIG_PASSPHRASE"
+	const advice = "set PULUMI_CONFIG_PASSPHRASE_FILE to the file that holds it, or set PULUMI_CONFIG_PASSPHRASE"
 	file, named := d.variable("PULUMI_CONFIG_PASSPHRASE_FILE")
 	_, said := d.variable("PULUMI_CONFIG_PASSPHRASE")
 	switch {
 	case named:
 		if _, err := os.ReadFile(file); err != nil {
-			return wrong(fmt.Errorf("read the passphrase: %w", err), advice)
+			return failedFinding(fmt.Errorf("read the passphrase: %w", err), advice)
 		}
 	case needed && !said:
-		return wrong(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack), advice)
+		return failedFinding(fmt.Errorf("the secrets of stack %s need a passphrase, and none is set", d.remote.Stack), advice)
 	case !needed && !said:
-		return ok("none is needed: the backend keeps the secrets, or there is no stack yet")
+		return ok("not needed: the backend keeps the secrets, or the stack does not exist yet")
 	}
 	return ok("it is set")
 }
 
-func (d *examination) variable(name string) (value string, set bool) {
+func (d *diagnosis) variable(name string) (value string, set bool) {
 	for _, pair := range slices.Backward(d.remote.Inherited) {
 		if value, set := strings.CutPrefix(pair, name+"="); set {
 			return value, true
@@ -164,9 +166,9 @@ func (d *examination) variable(name string) (value string, set bool) {
 	return "", false
 }
 
-// remoteOf returns the environment on Azure that is to be looked at; nil when it is none.
-func (a *app) remoteOf(folder environment.Folder) (*environment.Environment, error) {
-	azure, err := a.onAzure(folder)
+// azureEnvironment returns the selected environment if it is on Azure, else nil.
+func (a *app) azureEnvironment(folder environment.Folder) (*environment.Environment, error) {
+	azure, err := a.isOnAzure(folder)
 	if err != nil || !azure {
 		return nil, err
 	}

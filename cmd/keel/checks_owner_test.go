@@ -29,7 +29,7 @@ func TestTheDoctorKnowsThePassphraseOfAnotherUser(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := d.passphrase(t.Context())
-	if got.Verdict != failed || !strings.Contains(got.Detail, "belongs to another user") || got.Hint != othersCheckout {
+	if got.Verdict != failed || !strings.Contains(got.Detail, "belongs to another user") || got.Hint != otherUserAdvice {
 		t.Errorf("got %+v, want that it belongs to another user", got)
 	}
 }
@@ -38,7 +38,7 @@ func TestTheDoctorKnowsThePassphraseOfAnotherUser(t *testing.T) {
 func TestTheDoctorNamesAMissingLoopbackAddress(t *testing.T) {
 	t.Parallel()
 	folder := environment.Folder{Root: t.TempDir()}
-	d := &examination{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, host: "192.0.2.1"}
+	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, host: "192.0.2.1"}
 	if err := os.MkdirAll(folder.Emulator(), 0o700); err != nil {
 		t.Fatal(err)
 	}

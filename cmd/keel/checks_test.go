@@ -29,12 +29,12 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// newPatient returns an examination of a checkout with a certificate, good for a day from now, and a background process that says it
+// newPatient returns a diagnosis of a checkout with a certificate, good for a day from now, and a background process that says it
 // runs but where nobody of ours answers.
-func newPatient(t *testing.T) *examination {
+func newPatient(t *testing.T) *diagnosis {
 	t.Helper()
 	folder := environment.Folder{Root: t.TempDir()}
-	d := &examination{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, now: time.Now}
+	d := &diagnosis{folder: folder, process: background.Process{Folder: folder.Background(), Log: folder.Log()}, now: time.Now}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func newPatient(t *testing.T) *examination {
 	return d
 }
 
-func TestAnEmulatorThatDoesNotAnswerOrIsNotTrustedIsFound(t *testing.T) {
+func TestDoctorFindsAnEmulatorThatDoesNotAnswerOrIsNotTrusted(t *testing.T) {
 	t.Parallel()
 	d := newPatient(t)
 	if f := d.emulator(t.Context()); f.Verdict != failed || !strings.Contains(f.Hint, "keel emulator stop") {
@@ -75,7 +75,7 @@ func TestAnEmulatorThatDoesNotAnswerOrIsNotTrustedIsFound(t *testing.T) {
 	}
 }
 
-func TestAClockFarOffIsFound(t *testing.T) {
+func TestDoctorFindsAWrongClock(t *testing.T) {
 	t.Parallel()
 	d := newPatient(t)
 	for shift, want := range map[time.Duration]verdict{0: fine, -time.Hour: failed, 48 * time.Hour: failed} {
@@ -88,7 +88,7 @@ func TestAClockFarOffIsFound(t *testing.T) {
 	}
 }
 
-func TestPluginsThatCannotBeUsedAreFound(t *testing.T) {
+func TestDoctorFindsUnusablePlugins(t *testing.T) {
 	t.Parallel()
 	d := newPatient(t)
 	if f := d.plugins(t.Context()); f.Verdict != note {
@@ -129,7 +129,7 @@ func (anybody) GetToken(context.Context, policy.TokenRequestOptions) (azcore.Acc
 	return azcore.AccessToken{Token: "t", ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
-func TestWhatIsWrongWithAzureIsFound(t *testing.T) {
+func TestDoctorFindsProblemsOnAzure(t *testing.T) {
 	t.Parallel()
 	now := time.Now().UTC()
 	good := azureAnswers{
@@ -180,7 +180,7 @@ func TestWhatIsWrongWithAzureIsFound(t *testing.T) {
 	}
 }
 
-func TestASecretThatCannotBeReadOnAzureIsFound(t *testing.T) {
+func TestDoctorFindsAMissingPassphraseOnAzure(t *testing.T) {
 	t.Parallel()
 	d := newPatient(t)
 	secret := filepath.Join(t.TempDir(), "passphrase")

@@ -20,15 +20,15 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// addCI gives a verb the flag by which an environment is named after the pull request that is being built.
+// addCI adds the flag --ci, which names the environment after the pull request that is being built.
 func addCI(cmd *cobra.Command, ci *bool) {
-	cmd.Flags().BoolVar(ci, "ci", false, "name the environment after the pull request that is being built, unless it is named")
+	cmd.Flags().BoolVar(ci, "ci", false, "name the environment after the pull request that is being built, unless NAME or --stack names it")
 }
 
-// namedInCI is named, but for a build of a pull request.
-func (a *app) namedInCI(args []string, ci bool) error {
-	if !ci || len(args) > 0 || a.stack != a.untold {
-		return a.named(args)
+// takeNameInCI is named, but with ci it names the environment after the pull request if nothing else names it.
+func (a *app) takeNameInCI(args []string, ci bool) error {
+	if !ci || len(args) > 0 || a.stack != a.fallbackStack {
+		return a.takeName(args)
 	}
 	number, err := a.pullRequest()
 	if err != nil {
@@ -47,7 +47,7 @@ var pullRequests = []string{
 
 // pullRequest returns the number of the pull request that is being built.
 func (a *app) pullRequest() (string, error) {
-	// GitHub's ref is that of the target branch once the pull request has been merged, so that its event goes first.
+	// GitHub's ref is that of the target branch once the pull request has been merged, so the event is read first.
 	var event struct {
 		PullRequest struct {
 			Number int `json:"number"`
@@ -75,11 +75,11 @@ func (a *app) pullRequest() (string, error) {
 			return text, nil
 		}
 	}
-	return "", hint.To(usageError{errors.New("--ci: this is not a build of a pull request, or of a CI service that keel does not know")}, "name the environment: keel up NAME --ci")
+	return "", hint.To(usageError{errors.New("--ci: this is not a build of a pull request, or the CI service is unknown to keel")}, "name the environment: keel up NAME --ci")
 }
 
-// writeOutputs writes the environment's name and its outputs, secret ones masked: as lines for the steps that follow on GitHub, and as
-// JSON to the file that was asked for.
+// writeOutputs writes the environment's name and its outputs, secret ones masked: on GitHub as lines for the steps that
+// follow, and as JSON to file, unless that is "".
 func (a *app) writeOutputs(ctx context.Context, e *environment.Environment, file string, ci bool) error {
 	steps, variables := a.variable("GITHUB_OUTPUT"), a.variable("GITHUB_ENV")
 	if !ci {
@@ -112,7 +112,7 @@ func (a *app) writeOutputs(ctx context.Context, e *environment.Environment, file
 	return errors.Join(appendTo(steps, lines), appendTo(variables, "EVENKEEL_STACK="+e.Stack+"\n"))
 }
 
-// oneLine writes an output as a line has it: a text as it is, where it is of one line, anything else as JSON.
+// oneLine formats an output for a line: a text of one line as it is, anything else as JSON.
 func oneLine(output json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(output, &text) == nil && !strings.ContainsAny(text, "\r\n") {
@@ -123,7 +123,7 @@ func oneLine(output json.RawMessage) (string, error) {
 	return compact.String(), err
 }
 
-// appendTo appends to a file, if there is one to append to.
+// appendTo appends text to a file; the name "" does nothing.
 func appendTo(name, text string) error {
 	if name == "" {
 		return nil

@@ -8,8 +8,8 @@ import (
 	"evenkeel/internal/keel/errorcodes"
 )
 
-// TestTheReferenceOfErrorCodesIsThatOfTheTable compares docs/reference/error-codes.md with what keel doctor explains.
-func TestTheReferenceOfErrorCodesIsThatOfTheTable(t *testing.T) {
+// TestErrorCodeReferenceMatchesTheTable compares docs/reference/error-codes.md with what keel doctor explains.
+func TestErrorCodeReferenceMatchesTheTable(t *testing.T) {
 	t.Parallel()
 	var page strings.Builder
 	page.WriteString("# Error codes\n\nWhat the error codes of the provisioning service and of hubs mean, for people who " +

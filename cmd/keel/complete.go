@@ -13,10 +13,11 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// completionPatience bounds what a shell waits for after a Tab. What is not known by then is not offered: nothing is started for it.
+// completionPatience bounds how long a shell waits after a Tab. Names that are not known by then are not offered;
+// completion starts no emulator and builds nothing.
 const completionPatience = 2 * time.Second
 
-// offer makes a completion of what names returns; its errors offer nothing.
+// offer returns a completion that offers what names returns. After an error it offers nothing.
 func (a *app) offer(names func(ctx context.Context, e *environment.Environment) []string) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if len(args) > 0 && cmd.ValidArgsFunction != nil { // each verb takes one
@@ -49,7 +50,7 @@ func (a *app) offerHubs() cobra.CompletionFunc {
 	})
 }
 
-// offerDevices offers the devices with an enrollment of their own, and those on the hubs of a running emulator.
+// offerDevices offers the devices with an individual enrollment, and those on the hubs of a running emulator.
 func (a *app) offerDevices() cobra.CompletionFunc {
 	return a.offer(func(ctx context.Context, e *environment.Environment) []string {
 		found := map[string]bool{}
@@ -85,7 +86,7 @@ func (a *app) offerSnapshots() cobra.CompletionFunc {
 	})
 }
 
-// addCompletions tells each command what its argument can be, by the word that stands for it in its usage.
+// addCompletions sets the completion of each command's argument, by the word for it in the command's usage.
 func (a *app) addCompletions(root *cobra.Command) {
 	offers := map[string]cobra.CompletionFunc{
 		"[NAME]": a.offerEnvironments(), "HUB": a.offerHubs(), "DEVICE": a.offerDevices(), "[DEVICE]": a.offerDevices(), "NAME": a.offerSnapshots(),
@@ -109,7 +110,7 @@ func (a *app) addCompletions(root *cobra.Command) {
 	}{{nil, "stack", a.offerEnvironments()}, {[]string{"up"}, "from", a.offerEnvironments()}, {[]string{"env"}, "device", a.offerDevices()}} {
 		cmd, _, err := root.Find(flag.of)
 		if err == nil {
-			_ = cmd.RegisterFlagCompletionFunc(flag.name, flag.with) // its only error is a flag that is not there
+			_ = cmd.RegisterFlagCompletionFunc(flag.name, flag.with) // its only error is an unknown flag
 		}
 	}
 }

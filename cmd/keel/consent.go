@@ -8,12 +8,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// addYes gives a command the flag that answers what it would ask.
+// addYes adds the flag --yes, which answers the command's question.
 func (a *app) addYes(cmd *cobra.Command) {
-	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "delete without asking what is in the environment's resource group and unknown to its stack")
+	cmd.Flags().BoolVarP(&a.yes, "yes", "y", false, "delete resources in the environment's resource group that keel did not create, without asking")
 }
 
-// consent returns how the user is asked whether things in the environment's resource group may be deleted; nil when nobody can be asked.
+// consent returns the function that asks the user whether resources in the environment's resource group may be deleted;
+// nil if keel cannot ask.
 func (a *app) consent() func([]string) (bool, error) {
 	switch {
 	case a.yes:
@@ -26,7 +27,7 @@ func (a *app) consent() func([]string) (bool, error) {
 
 func (a *app) ask(ids []string) (bool, error) {
 	a.say("The resource group of environment %s contains resources that keel did not create:\n  %s", a.stack, strings.Join(ids, "\n  "))
-	fmt.Fprint(a.stderr, "Delete that, for good? [y/N] ")
+	fmt.Fprint(a.stderr, "Delete these resources permanently? [y/N] ")
 	line, err := bufio.NewReader(a.stdin).ReadString('\n')
 	if err != nil && line == "" {
 		return false, fmt.Errorf("read the answer: %w", err)

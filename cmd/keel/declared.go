@@ -14,10 +14,10 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// maxListed is how many declared devices are listed; the rest is counted. JSON holds all.
+// maxListed is how many declared devices are listed; the others are only counted. JSON has all.
 const maxListed = 20
 
-// What became of a declared device.
+// The results of registering a declared device.
 const (
 	resultNew     = "new"
 	resultKept    = "kept"
@@ -26,12 +26,12 @@ const (
 	resultSkipped = "skipped"
 )
 
-// declaredDevice is a device that the stack gives an individual enrollment, and what became of it.
+// declaredDevice is a device for which the stack declares an individual enrollment, with the result of registering it.
 type declaredDevice struct {
 	Device string `json:"device"`
 	// Result is one of the results above.
 	Result string `json:"result"`
-	// Hub is the hub's name in the stack, or its host name when the stack does not have it.
+	// Hub is the hub's name in the stack, or the host name of a hub that the stack does not have.
 	Hub string `json:"hub,omitempty"`
 	// Reason says why a device was skipped or failed.
 	Reason string `json:"reason,omitempty"`
@@ -53,7 +53,7 @@ const (
 	skippedSet         = "devices of a manifest are not registered here: keel env --device ID prints what one of them needs"
 )
 
-// provisionDeclared registers the devices that the stack declares, as far as keel can act for them.
+// provisionDeclared registers the devices that the stack declares, if keel can authenticate as them.
 func (f *fleet) provisionDeclared(ctx context.Context, e *environment.Environment, parallel int) error {
 	enrollments, err := e.Enrollments(ctx)
 	if err != nil {
@@ -85,7 +85,7 @@ func (f *fleet) provisionDeclared(ctx context.Context, e *environment.Environmen
 	return ctx.Err()
 }
 
-// provisionOne registers one declared device; client is nil when the stack has no key of the service.
+// provisionOne registers one declared device; client is nil if the stack has no key of the service.
 func (f *fleet) provisionOne(ctx context.Context, client *dpsservice.Client, id string) declaredDevice {
 	if client == nil {
 		return declaredDevice{Device: id, Result: resultSkipped, Reason: skippedWithoutKey}
@@ -124,7 +124,7 @@ func (f *fleet) registerDeclared(
 	return earlier.AssignedHub, registration, "", err
 }
 
-// credentialOf returns how the device of an enrollment authenticates, or the reason why keel cannot do that for it.
+// credentialOf returns the credential of an enrollment's device, or the reason why keel does not have it.
 func (f *fleet) credentialOf(
 	ctx context.Context, client *dpsservice.Client, entry dpsservice.Enrollment,
 ) (credential dpsdevice.Credential, reason string, err error) {
@@ -147,7 +147,7 @@ func (f *fleet) credentialOf(
 	return credential, skippedTPM, nil
 }
 
-// outcome compares a device's hub with that of its earlier registration, "" when it has none.
+// outcome compares a device's hub with the hub of its earlier registration, "" if there was no registration.
 func outcome(before, after string) string {
 	switch {
 	case before == "":

@@ -88,9 +88,11 @@ func TestDeclaredDevicesAreListedUpToALimit(t *testing.T) {
 	for _, want := range []string{
 		"\n  press-20  hub-1\n", "\n  manifest  skipped: 5 devices; ", "\n  one       skipped: 1 device; ", "\n  and 10 more: keel devices status\n",
 	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("got\n%swant %q in it", out.String(), want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("got\n%swant %q in it", out.String(), want)
+			}
+		})
 	}
 	if strings.Contains(out.String(), "press-21") {
 		t.Errorf("got\n%swant 20 devices listed", out.String())
@@ -112,8 +114,10 @@ func TestOutcomesCompareHubsWithoutLetterCase(t *testing.T) {
 		{"A.azure-devices.net", "a.azure-devices.net", resultKept},
 		{"b.azure-devices.net", "a.azure-devices.net", resultMoved},
 	} {
-		if got := outcome(tc.before, tc.after); got != tc.want {
-			t.Errorf("from %q to %q: got %s, want %s", tc.before, tc.after, got, tc.want)
-		}
+		t.Run(tc.want, func(t *testing.T) {
+			if got := outcome(tc.before, tc.after); got != tc.want {
+				t.Errorf("from %q to %q: got %s, want %s", tc.before, tc.after, got, tc.want)
+			}
+		})
 	}
 }

@@ -22,8 +22,8 @@ func newDeviceKey(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key DEVICE",
 		Short: "Print the key of one device",
-		Long: "Print the symmetric key with which a device proves itself: that of its individual enrollment where it has one, else the\n" +
-			"one derived from the enrollment group's key. It is a secret.",
+		Long: "Print the symmetric key with which a device authenticates: the key of its individual enrollment if it has one, otherwise\n" +
+			"the key derived from the enrollment group's key. It is a secret.",
 		Example: "  keel devices key device-1\n  keel devices key my-new-device --json",
 		Args:    oneArg("a device"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +36,7 @@ func newDeviceKey(a *app) *cobra.Command {
 				return err
 			}
 			if a.json {
-				return a.printJSON(deviceSecret{args[0], key})
+				return a.printJSON(deviceKeyResult{args[0], key})
 			}
 			fmt.Fprintln(a.stdout, key)
 			return nil
@@ -49,11 +49,11 @@ func newDeviceKey(a *app) *cobra.Command {
 func newDeviceStatus(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status [DEVICE]",
-		Short: "Show where devices are registered: all, or one",
-		Long: "Show the devices that have registered or have an individual enrollment: by which enrollment they come in, which hub they\n" +
-			"were assigned to and when. With a device, show also whether its hub knows it and whether it is connected.",
+		Short: "Show to which hubs devices are assigned: all, or one",
+		Long: "Show the devices that have registered or have an individual enrollment: their enrollment, the hub they are assigned to,\n" +
+			"and when. With a device, show also whether the hub has it and whether it is connected.",
 		Example: "  keel devices status\n  keel devices status device-1\n  keel devices status --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			stack, e, err := a.outputs(cmd.Context())
 			if err != nil {
@@ -73,7 +73,7 @@ func newDeviceStatus(a *app) *cobra.Command {
 	return cmd
 }
 
-// deviceState is what the provisioning service, and for one device its hub, know of it.
+// deviceState is the state of a device at the provisioning service and, when one device is shown, at its hub.
 type deviceState struct {
 	Device string `json:"device"`
 	// Enrollment is "individual", or the id of the enrollment group.
@@ -105,7 +105,7 @@ func newState(id, enrollment string, r dpsservice.Registration) deviceState {
 	}
 }
 
-// devices returns all devices that the stack's provisioning service knows, by id.
+// devices returns all devices of the stack's provisioning service, in the order of their ids.
 func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]deviceState, error) {
 	client, err := o.service(e)
 	if err != nil {
@@ -137,7 +137,7 @@ func (o outputs) devices(ctx context.Context, e environment.Endpoints) ([]device
 	return slices.SortedFunc(maps.Values(found), func(x, y deviceState) int { return strings.Compare(x.Device, y.Device) }), nil
 }
 
-// device returns what is known of one device.
+// device returns the state of one device.
 func (o outputs) device(ctx context.Context, e environment.Endpoints, id string) (deviceState, error) {
 	client, err := o.service(e)
 	if err != nil {
@@ -155,7 +155,7 @@ func (o outputs) device(ctx context.Context, e environment.Endpoints, id string)
 	switch {
 	case errors.Is(err, dpsservice.ErrNotFound) && enrolled != nil:
 		return deviceState{}, hint.To(fmt.Errorf("device %q has never registered and has no individual enrollment", id),
-			"what is known: keel devices status; a key for it: keel devices key %s", id)
+			"list devices: keel devices status; print a key for it: keel devices key %s", id)
 	case err != nil && !errors.Is(err, dpsservice.ErrNotFound):
 		return deviceState{}, fmt.Errorf("look for the registration of %q: %w", id, err)
 	}
@@ -184,7 +184,7 @@ func (o outputs) device(ctx context.Context, e environment.Endpoints, id string)
 	return state, nil
 }
 
-// hub returns a client of the stack's hub with that host name, or nil when the stack has none.
+// hub returns a client of the stack's hub with that host name, or nil if the stack has no such hub.
 func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) {
 	for _, h := range o.Hubs {
 		if !strings.EqualFold(h.HostName, host) {
@@ -228,7 +228,7 @@ func (a *app) printDevices(devices []deviceState) error {
 		return a.printJSON(append([]deviceState{}, devices...)) // [] rather than null
 	}
 	if len(devices) == 0 {
-		a.say("no device has registered, and none has an individual enrollment; send some: keel devices provision")
+		a.say("no device has registered or has an individual enrollment; register some with: keel devices provision")
 		return nil
 	}
 	return table(a.stdout, func(row func(...string)) {
@@ -239,7 +239,7 @@ func (a *app) printDevices(devices []deviceState) error {
 	})
 }
 
-// table writes rows with their columns in line.
+// table writes rows with aligned columns.
 func table(w io.Writer, fill func(row func(cells ...string))) error {
 	out := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	var text strings.Builder

@@ -23,12 +23,12 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// maxFailures is how many failing devices are named; the rest is counted.
+// maxFailures is how many failed devices are listed; the others are only counted.
 const maxFailures = 5
 
 func newDevices(a *app) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "devices", Short: "Register devices, and show where they are",
+		Use: "devices", Short: "Register devices, and show their hubs and credentials",
 		Long: "Register devices with the provisioning service, show which hub each was assigned to, and print the keys and\n" +
 			"certificates with which they authenticate.",
 		Example: "  keel devices provision\n  keel devices status",
@@ -38,7 +38,7 @@ func newDevices(a *app) *cobra.Command {
 	var protocol string
 	provision := &cobra.Command{
 		Use:   "provision",
-		Short: "Register the stack's devices and show how they spread over the hubs",
+		Short: "Register the stack's devices and show their distribution over the hubs",
 		Long: "Register devices of the enrollment group through the provisioning service, with keys derived from the group's, or with\n" +
 			"certificates of the environment's authority when the stack has attestation x509, and connect each to its assigned hub.\n" +
 			"Then register the devices that the stack gives individual enrollments, such as device-1, and list their hubs. A device\n" +
@@ -47,11 +47,11 @@ func newDevices(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if count < 1 || count > 100_000 || parallel < 1 || parallel > 256 {
-				return usageError{errors.New("--count goes from 1 to 100000, --parallel from 1 to 256")}
+				return usageError{errors.New("--count must be 1 to 100000, and --parallel 1 to 256")}
 			}
 			transport, ok := map[string]dpsdevice.Transport{"mqtt": dpsdevice.MQTT, "https": dpsdevice.HTTPS}[strings.ToLower(protocol)]
 			if !ok {
-				return usageError{fmt.Errorf("--protocol is mqtt or https, not %q", protocol)}
+				return usageError{fmt.Errorf("--protocol %q: use mqtt or https", protocol)}
 			}
 			return a.provision(cmd.Context(), count, parallel, transport)
 		},
@@ -64,7 +64,7 @@ func newDevices(a *app) *cobra.Command {
 	return cmd
 }
 
-// fleet provisions devices and gathers what became of them.
+// fleet provisions devices and collects the results.
 type fleet struct {
 	stack      outputs
 	network    dpsdevice.Network
@@ -72,21 +72,21 @@ type fleet struct {
 	credential func(id string) (dpsdevice.Credential, error)
 	before     map[string]string // hub by registration id, from earlier runs
 
-	mu         sync.Mutex // guards what follows
-	hubs       map[string]int
-	substatus  map[string]int
-	fresh      int
-	kept       int
-	moved      int
-	failed     int
-	complaints []failure
-	code       int // of the first refusal: the service's own, or over MQTT, where there is none, the status
+	mu        sync.Mutex // guards what follows
+	hubs      map[string]int
+	substatus map[string]int
+	assigned  int
+	kept      int
+	moved     int
+	failed    int
+	failures  []failure
+	code      int // of the first rejection: the service's error code, or the status where MQTT has no code
 
 	declared []declaredDevice // with individual enrollments; each is written by one worker
 	sets     []declaredSet
 }
 
-// failure is a device that did not get to its hub.
+// failure is a device that failed to register or to connect to its hub.
 type failure struct {
 	Device string `json:"device"`
 	Error  string `json:"error"`
@@ -127,20 +127,20 @@ func (a *app) provision(ctx context.Context, count, parallel int, transport dpsd
 		return err
 	}
 	if f.failed > 0 {
-		advice := "look into the emulator's log: keel emulator logs"
+		advice := "see the emulator's log: keel emulator logs"
 		if f.code != 0 {
-			advice = fmt.Sprintf("what that code means: keel doctor %d; the emulator's log: keel emulator logs", f.code)
+			advice = fmt.Sprintf("explain the code: keel doctor %d; see the emulator's log: keel emulator logs", f.code)
 		}
 		return hint.To(fmt.Errorf("provision devices: %d of %d failed", f.failed, count+len(f.declared)), "%s", advice)
 	}
 	if !a.json {
-		also := a.also()
+		also := a.stackFlag()
 		a.say("\nTry next:")
-		_ = table(a.stderr, func(row func(...string)) { // progress for people: what cannot be shown is not missed
-			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.argument(), "add a hub; again: keel devices provision")
+		_ = table(a.stderr, func(row func(...string)) { // an error of writing progress is ignored
+			row("  keel exec"+also+" -- pulumi config set hubs 3 && keel up"+a.stackArgument(), "add a hub; again: keel devices provision")
 			row("  keel exec"+also+" -- pulumi preview", "plain Pulumi on this stack")
-			row("  keel env"+also+" --device device-1", "what one device needs to connect")
-			row("  keel down"+a.argument(), "remove it all")
+			row("  keel env"+also+" --device device-1", "print what one device needs to connect")
+			row("  keel down"+a.stackArgument(), "remove it all")
 		})
 		a.say("(keel is .evenkeel/bin/keel, or: go run ./cmd/keel)")
 	}
@@ -165,7 +165,7 @@ func newFleet(ctx context.Context, stack outputs, e *environment.Environment, tr
 		return nil, err
 	}
 	network := dpsdevice.Network{TLS: &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}}
-	if data.Host != "" { // of Azure the hosts are dialled as they are
+	if data.Host != "" { // hosts on Azure are dialled by their own names
 		network.Address = dpsdevice.Loopback(data.Host, e.Endpoints.MQTT)
 	}
 	return &fleet{
@@ -190,7 +190,7 @@ func (f *fleet) provision(ctx context.Context, id string) {
 	f.count(id, registration)
 }
 
-// fail notes that a device did not get to its hub.
+// fail records a failed device.
 func (f *fleet) fail(id string, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -198,18 +198,18 @@ func (f *fleet) fail(id string, err error) {
 	if refusal := (*dpsdevice.Error)(nil); errors.As(err, &refusal) && f.code == 0 {
 		f.code = cmp.Or(refusal.Code, refusal.Status)
 	}
-	if len(f.complaints) < maxFailures {
-		f.complaints = append(f.complaints, failure{id, err.Error()})
+	if len(f.failures) < maxFailures {
+		f.failures = append(f.failures, failure{id, err.Error()})
 	}
 }
 
-// count notes where a device went, and whether it was there before.
+// count records the hub of a device, and whether it is the hub of its earlier registration.
 func (f *fleet) count(id string, registration dpsdevice.Registration) {
 	f.hubs[hostKey(registration.Hub)]++
 	f.substatus[registration.Substatus]++
 	switch outcome(f.before[strings.ToLower(id)], registration.Hub) {
 	case resultNew:
-		f.fresh++
+		f.assigned++
 	case resultKept:
 		f.kept++
 	default:
@@ -272,8 +272,8 @@ func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credent
 	return registration, nil
 }
 
-// result is what `devices provision` prints as JSON.
-type result struct {
+// provisionResult is what `devices provision` prints as JSON.
+type provisionResult struct {
 	Devices   int            `json:"devices"`
 	New       int            `json:"new"`
 	Kept      int            `json:"kept"`
@@ -290,19 +290,19 @@ type result struct {
 	Allocation     string           `json:"allocation"`
 }
 
-// hashNote stands wherever a split is shown.
+// hashNote is printed with every distribution.
 const hashNote = "emulator: rendezvous hashing; Azure's hash is not public"
 
 func (a *app) report(f *fleet, took time.Duration) error {
 	hubs := f.split()
 	if a.json {
-		return a.printJSON(result{
-			f.fresh + f.kept + f.moved, f.fresh, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
-			f.declared, f.sets, f.complaints, hashNote,
+		return a.printJSON(provisionResult{
+			f.assigned + f.kept + f.moved, f.assigned, f.kept, f.moved, f.failed, took.Seconds(), f.stack.AllocationPolicy, f.substatus, hubs,
+			f.declared, f.sets, f.failures, hashNote,
 		})
 	}
 	fmt.Fprintf(a.stdout, "%d devices of group %s, policy %s, in %.1f s: %d new, %d kept their hub, %d moved\n",
-		f.fresh+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.fresh, f.kept, f.moved)
+		f.assigned+f.kept+f.moved, f.stack.EnrollmentGroup, f.stack.AllocationPolicy, took.Seconds(), f.assigned, f.kept, f.moved)
 	if err := spread.Draw(a.stdout, hubs); err != nil {
 		return err
 	}
@@ -310,16 +310,16 @@ func (a *app) report(f *fleet, took time.Duration) error {
 	if err := f.printDeclared(a.stdout); err != nil {
 		return err
 	}
-	for _, c := range f.complaints {
+	for _, c := range f.failures {
 		a.say("%s: %s", c.Device, c.Error)
 	}
-	if more := f.failed - len(f.complaints); more > 0 {
+	if more := f.failed - len(f.failures); more > 0 {
 		a.say("and %d more", more)
 	}
 	return nil
 }
 
-// split counts the devices of each hub: those of the stack in its order, then any other.
+// split counts the devices of each hub: first the stack's hubs, in its order, then other hubs.
 func (f *fleet) split() []spread.Hub {
 	var hubs []spread.Hub
 	rest := maps.Clone(f.hubs)

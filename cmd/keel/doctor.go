@@ -21,7 +21,7 @@ func newDoctor(a *app) *cobra.Command {
 			"It builds, starts and changes nothing. The exit code is 1 when a check fails; what does not exist yet is only a note.\n\n" +
 			"With an error code of the provisioning service or of a hub, as a number or a name, explain its cause and remedy.",
 		Example: "  keel doctor\n  keel doctor 401002\n  keel doctor DeviceNotFound\n  keel doctor --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				return a.explain(args[0])
@@ -33,12 +33,12 @@ func newDoctor(a *app) *cobra.Command {
 	return cmd
 }
 
-// explain prints what is known of a code.
+// explain prints the entries for an error code.
 func (a *app) explain(text string) error {
 	found := errorcodes.Find(text)
 	if len(found) == 0 {
 		return hint.To(fmt.Errorf("unknown error code %q", text),
-			"use a code of six digits, as 401002, or its first three, which are an HTTP status: keel doctor 401")
+			"use a code of six digits, such as 401002, or its first three digits, the HTTP status: keel doctor 401")
 	}
 	if a.json {
 		return a.printJSON(found)
@@ -53,18 +53,18 @@ func (a *app) explain(text string) error {
 		}
 		fmt.Fprintf(a.stdout, "%s, from %s\n  cause:  %s\n  remedy: %s\n", title, e.Source, e.Cause, e.Remedy)
 		if e.EmulatorOnly {
-			fmt.Fprintln(a.stdout, "  note:   the number is the emulator's; Azure's own is not public.")
+			fmt.Fprintln(a.stdout, "  note:   only the emulator uses this number; Azure's is not public.")
 		}
 	}
 	return nil
 }
 
-// verdict is how a check ended.
+// verdict is the result of a check.
 type verdict string
 
 const (
 	fine   verdict = "ok"
-	note   verdict = "note" // nothing wrong: not there yet
+	note   verdict = "note" // not an error: it does not exist yet
 	failed verdict = "failed"
 )
 
@@ -80,12 +80,12 @@ func ok(format string, args ...any) finding {
 	return finding{Verdict: fine, Detail: fmt.Sprintf(format, args...)}
 }
 
-func absentYet(advice, format string, args ...any) finding {
+func noteFinding(advice, format string, args ...any) finding {
 	return finding{Verdict: note, Detail: fmt.Sprintf(format, args...), Hint: advice}
 }
 
-// wrong turns an error into a finding, with its hint or else advice.
-func wrong(err error, advice string) finding {
+// failedFinding returns the finding for an error, with the error's own hint or else advice.
+func failedFinding(err error, advice string) finding {
 	if own := hint.Of(err); own != "" {
 		advice = own
 	}
@@ -93,7 +93,7 @@ func wrong(err error, advice string) finding {
 }
 
 func (a *app) doctor(ctx context.Context) error {
-	d, err := a.newExamination()
+	d, err := a.newDiagnosis()
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *app) doctor(ctx context.Context) error {
 		findings = append(findings, f)
 	}
 	if a.json {
-		err = a.printJSON(examined{bad == 0, findings})
+		err = a.printJSON(doctorResult{bad == 0, findings})
 	} else {
 		err = a.printFindings(findings)
 	}

@@ -15,15 +15,15 @@ func newDown(a *app) *cobra.Command {
 	var ci bool
 	cmd := &cobra.Command{
 		Use:   "down [NAME]",
-		Short: "Remove an environment, and stop the emulator when it was the last",
+		Short: "Remove an environment, and stop the emulator after the last one",
 		Long: "Destroy everything on the environment's stack, remove the stack, and stop the emulator unless it has another environment\n" +
 			"or another command is creating one.\n" +
 			"keel asks before it deletes resources in the resource group that keel did not create; without a terminal, --yes is needed.\n" +
 			"The configuration is kept for the next up, without the lifetime.",
 		Example: "  keel down\n  keel down mine\n  keel down --ci --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.namedInCI(args, ci); err != nil {
+			if err := a.takeNameInCI(args, ci); err != nil {
 				return err
 			}
 			return a.down(cmd.Context())
@@ -50,34 +50,35 @@ func (a *app) down(ctx context.Context) error {
 		}
 	}
 	if outline.Target == environment.Azure {
-		return a.goneOnAzure(destroyed)
+		return a.reportDownOnAzure(destroyed)
 	}
 	stopped, others, err := a.stopUnused(ctx, outline)
 	if err != nil {
 		return err
 	}
 	if a.json {
-		return a.printJSON(broughtDown{destroyed, stopped})
+		return a.printJSON(downResult{destroyed, stopped})
 	}
 	switch {
 	case destroyed && stopped:
-		a.say("stack %s is gone and the emulator has stopped; the stack's configuration is kept for the next up", a.stack)
+		a.say("removed stack %s and stopped the emulator; the stack's configuration is kept for the next up", a.stack)
 	case destroyed:
-		a.say("stack %s is gone; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
+		a.say("removed stack %s; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
 	case stopped:
-		a.say("the emulator has stopped; there was no stack %s", a.stack)
+		a.say("stopped the emulator; stack %s does not exist", a.stack)
 	case len(others) > 0:
-		a.say("nothing to do: there is no stack %s; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
+		a.say("nothing to do: stack %s does not exist; the emulator keeps running for: %s", a.stack, strings.Join(others, ", "))
 	default:
-		a.say("nothing to do: there is no stack %s and the emulator does not run", a.stack)
+		a.say("nothing to do: stack %s does not exist and the emulator is not running", a.stack)
 	}
 	return nil
 }
 
-// onEmulator are the environments that may be on the checkout's emulator: those of the backend in use and of the checkout's own.
-func (a *app) onEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
+// environmentsOnEmulator returns the environments that may be on the checkout's emulator: those of the backend in use and of the
+// checkout's own backend.
+func (a *app) environmentsOnEmulator(ctx context.Context, e *environment.Environment) ([]string, error) {
 	names, err := e.Names(ctx)
-	if err != nil || e.OwnsBackend() {
+	if err != nil || e.HasOwnBackend() {
 		return names, err
 	}
 	own, err := e.Folder.Stacks()
@@ -86,19 +87,19 @@ func (a *app) onEmulator(ctx context.Context, e *environment.Environment) ([]str
 	return slices.Compact(names), err
 }
 
-func (a *app) goneOnAzure(destroyed bool) error {
+func (a *app) reportDownOnAzure(destroyed bool) error {
 	if a.json {
-		return a.printJSON(broughtDown{Destroyed: destroyed})
+		return a.printJSON(downResult{Destroyed: destroyed})
 	}
 	if destroyed {
-		a.say("stack %s is gone; its configuration is kept for the next up", a.stack)
+		a.say("removed stack %s; its configuration is kept for the next up", a.stack)
 	} else {
-		a.say("nothing to do: there is no stack %s", a.stack)
+		a.say("nothing to do: stack %s does not exist", a.stack)
 	}
 	return nil
 }
 
-// destroy removes the environment, unless another command has removed it while this one waited for its turn.
+// destroy removes the environment, unless another command removed it while this one waited for the claim.
 func (a *app) destroy(ctx context.Context) (destroyed bool, err error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
@@ -129,13 +130,13 @@ func (a *app) destroyClaimed(ctx context.Context, e *environment.Environment) er
 	if err != nil {
 		return err
 	}
-	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGone) && e.OwnsBackend() {
+	if err := e.Confirm(ctx, azure); errors.Is(err, environment.ErrGroupNotFound) && e.HasOwnBackend() {
 		a.say("%v; there is nothing to destroy", err)
 		return e.Abandon(ctx)
 	} else if err != nil {
 		return err
 	}
-	if err := e.RefuseStrangers(ctx, azure); err != nil {
+	if err := e.ConfirmUnknownResources(ctx, azure); err != nil {
 		return err
 	}
 	if err := e.Operate(ctx, azure, "destroy", "--yes", "--skip-preview"); err != nil {

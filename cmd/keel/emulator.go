@@ -17,7 +17,8 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// stopPatience is how long the emulator may take to end before it is killed; what it has answered is on disk already.
+// stopPatience is how long the emulator may take to end before keel kills it. Changes that it has acknowledged are on
+// disk by then.
 const stopPatience = 15 * time.Second
 
 // portFiles remember, in the emulator's data folder, the ports of the first start.
@@ -67,7 +68,7 @@ func newEmulatorStart(a *app) *cobra.Command {
 	var settings *settingFlags
 	cmd := &cobra.Command{
 		Use: "start", Short: "Start the emulator in the background", Args: noArgs,
-		Long: "Start the emulator in the background, unless it runs already, and print its addresses. Its ports are those of the first\n" +
+		Long: "Start the emulator in the background, unless it is already running, and print its addresses. Its ports are those of the first\n" +
 			"start; --new-ports chooses others, in case another program uses one.\n\n" + settingsHelp,
 		Example: "  keel emulator start\n  keel emulator start --names loopback\n  keel emulator start --seed before.json\n" +
 			"  keel emulator start --azure-limits --quota hubs=2,services=1\n  keel emulator start --new-ports --json",
@@ -87,7 +88,7 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 	_, stopped := a.process(folder).Find()
 	if newPorts {
 		if stopped == nil {
-			return hint.To(errors.New("choose new ports: the emulator runs"), "stop it first: keel emulator stop")
+			return hint.To(errors.New("choose new ports: the emulator is running"), "stop it first: keel emulator stop")
 		}
 		for _, name := range portFiles {
 			if err := durable.OS.Remove(filepath.Join(folder.Emulator(), name)); err != nil &&
@@ -118,9 +119,9 @@ func (a *app) emulatorStart(ctx context.Context, settings *settingFlags, newPort
 		return a.emulatorStatus(ctx)
 	}
 	if started {
-		a.say("the emulator runs")
+		a.say("the emulator is running")
 	} else {
-		a.say("the emulator runs already")
+		a.say("the emulator is already running")
 	}
 	a.printEndpoints(endpoints)
 	return nil
@@ -136,12 +137,12 @@ func (a *app) emulatorStop(ctx context.Context) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(stopped{ended})
+		return a.printJSON(emulatorStopResult{ended})
 	}
 	if ended {
-		a.say("the emulator has stopped; its state is kept")
+		a.say("stopped the emulator; its state is kept")
 	} else {
-		a.say("the emulator does not run")
+		a.say("the emulator is not running")
 	}
 	return nil
 }
@@ -152,7 +153,7 @@ type status struct {
 	PID       int                    `json:"pid,omitempty"`
 	Since     *time.Time             `json:"since,omitempty"`
 	Endpoints *environment.Endpoints `json:"endpoints,omitempty"`
-	// Settings are those that starts were told; what is not among them is as the emulator has it untold.
+	// Settings are those given to starts; for others the emulator's defaults apply.
 	Settings *emulatorSettings `json:"settings,omitempty"`
 }
 
@@ -178,9 +179,9 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 		case errors.Is(err, background.ErrStopped):
 			return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
 		case errors.Is(err, fs.ErrPermission):
-			return err // with its hint; nobody knows whether it runs
+			return err // with its hint; keel cannot find out whether it runs
 		}
-		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "look into %s, or: keel emulator stop", folder.Log())
+		return hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop", folder.Log())
 	}
 	endpoints, err := decode(record)
 	if err != nil {
@@ -195,7 +196,7 @@ func (a *app) emulatorStatusIn(ctx context.Context, folder environment.Folder) e
 	}
 	fmt.Fprintf(a.stdout, "running  process %d, since %s\n", record.PID, record.Started.Local().Format(time.DateTime))
 	a.printEndpoints(endpoints)
-	for _, line := range settings.lines() {
+	for _, line := range settings.formatted() {
 		fmt.Fprintf(a.stdout, "%-8s %s\n", line[0], line[1])
 	}
 	return nil

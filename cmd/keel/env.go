@@ -31,7 +31,7 @@ func newEnv(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case count(admin, az, terraform, device != "") > 1 || unset && (admin || device != ""):
-				return usageError{fmt.Errorf("--device, --admin, --az and --terraform exclude each other; --unset goes with the last two alone")}
+				return usageError{fmt.Errorf("use only one of --device, --admin, --az and --terraform; --unset works with the last two or alone")}
 			case az:
 				return a.envTool(cmd.Context(), unset, a.azureCLI)
 			case terraform:
@@ -44,7 +44,7 @@ func newEnv(a *app) *cobra.Command {
 			return a.env(cmd.Context(), unset)
 		},
 	}
-	cmd.Flags().BoolVar(&unset, "unset", false, "print the commands that take it back")
+	cmd.Flags().BoolVar(&unset, "unset", false, "print commands that unset the variables")
 	cmd.Flags().StringVar(&device, "device", "", "print what this device needs, with its key or the files of its certificate")
 	cmd.Flags().BoolVar(&admin, "admin", false, "print the connection strings of the services")
 	cmd.Flags().BoolVar(&az, "az", false, "print what the Azure CLI needs to work with the emulator")
@@ -53,7 +53,7 @@ func newEnv(a *app) *cobra.Command {
 	return cmd
 }
 
-// count counts what is true.
+// count returns how many flags are true.
 func count(flags ...bool) (n int) {
 	for _, flag := range flags {
 		if flag {
@@ -68,7 +68,7 @@ func (a *app) env(ctx context.Context, unset bool) error {
 	if err != nil {
 		return err
 	}
-	// A stack that is not there yet is made, so that plain pulumi finds it.
+	// Create a stack that does not exist yet, so that plain pulumi finds it.
 	if err := a.configure(ctx, e); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (a *app) env(ctx context.Context, unset bool) error {
 	}
 	variables := append(e.Variables(), environment.Variable{Name: "PATH", Value: e.Path()})
 	if a.json {
-		return a.print(handout{variables: variables})
+		return a.print(clientConfig{variables: variables})
 	}
 	if unset {
 		return a.envUnset(e)
@@ -103,7 +103,7 @@ func (a *app) export(variables ...environment.Variable) {
 	}
 }
 
-// quote makes text one word for any POSIX shell.
+// quote returns text as one word for any POSIX shell.
 func quote(text string) string {
 	safe := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_-./:,@%+", r)

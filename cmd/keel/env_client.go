@@ -12,22 +12,22 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// handout is what a client is given: variables, and remarks that a shell passes over.
-type handout struct {
+// clientConfig is the configuration of a client: variables, and remarks that a shell reads as comments.
+type clientConfig struct {
 	variables []environment.Variable
 	remarks   []string
 }
 
-func (h *handout) set(name, value string) {
+func (h *clientConfig) set(name, value string) {
 	h.variables = append(h.variables, environment.Variable{Name: name, Value: value})
 }
 
-func (h *handout) remark(format string, args ...any) {
+func (h *clientConfig) remark(format string, args ...any) {
 	h.remarks = append(h.remarks, fmt.Sprintf(format, args...))
 }
 
 // print prints the variables as JSON, or as exports and then the remarks as comments.
-func (a *app) print(h handout) error {
+func (a *app) print(h clientConfig) error {
 	if !a.json {
 		a.export(h.variables...)
 		for _, line := range h.remarks {
@@ -42,7 +42,8 @@ func (a *app) print(h handout) error {
 	return a.printJSON(values)
 }
 
-// dial returns the name under which a client reaches a host: its address, where the emulator gives it one, or else the name itself.
+// dial returns a function from a host to the name that a client dials: the host's address if the emulator gives it one,
+// otherwise the host name itself.
 func dial(ctx context.Context, e environment.Endpoints) (func(host string) string, error) {
 	var addresses map[string]string
 	if e.Names == string(emulator.NamesLoopback) {
@@ -59,8 +60,8 @@ func dial(ctx context.Context, e environment.Endpoints) (func(host string) strin
 	}, nil
 }
 
-// at replaces the host of a connection string.
-func at(connection string, dial func(string) string) string {
+// replaceHost replaces the host of a connection string.
+func replaceHost(connection string, dial func(string) string) string {
 	access, err := dpsservice.ParseConnectionString(connection)
 	if err != nil {
 		return connection
@@ -68,15 +69,15 @@ func at(connection string, dial func(string) string) string {
 	return strings.Replace(connection, access.Host, dial(access.Host), 1)
 }
 
-// trust adds what makes clients trust the emulator, and says what else they need to find it.
-func (h *handout) trust(e environment.Endpoints) {
+// trust adds the variables with which clients trust the emulator, and remarks on what else they need to find it.
+func (h *clientConfig) trust(e environment.Endpoints) {
 	h.set("NODE_EXTRA_CA_CERTS", e.CAFile)
 	h.set("EVENKEEL_CA_FILE", e.CAFile)
 	h.remark("Go, OpenSSL, Python: export SSL_CERT_FILE=%s, in place of the system's authorities.", quote(e.CAFile))
 	switch emulator.Names(e.Names) {
 	case emulator.NamesLoopback:
 	case emulator.NamesAzure:
-		h.remark("The host names must lead to this machine: in the hosts file, or in DNS.")
+		h.remark("The host names must resolve to this machine, by the hosts file or DNS.")
 	default:
 		h.remark("Unmodified SDKs cannot dial these names. For them: keel emulator stop, then keel emulator start --names loopback")
 	}
@@ -99,7 +100,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	var h handout
+	var h clientConfig
 	h.set("IOTHUB_DEVICE_SECURITY_TYPE", "DPS")
 	endpoint := stack.endpoint(dial)
 	h.set("IOTHUB_DEVICE_DPS_ID_SCOPE", stack.IDScope)
@@ -116,7 +117,7 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 		return err
 	}
 	if registration.AssignedHub == "" {
-		h.remark("It has no hub yet: registering with the provisioning service gives it one.")
+		h.remark("The device is not assigned to a hub yet: register it with the provisioning service.")
 	} else {
 		host := dial(registration.AssignedHub)
 		h.set("IOTHUB_HOSTNAME", host)
@@ -131,10 +132,10 @@ func (a *app) envDevice(ctx context.Context, id string) error {
 	return a.print(h)
 }
 
-// certificate adds the files of a device's certificate. Where the device comes in by the enrollment group and keel
-// holds the key of the group's authority, the certificate is made when there is none of that authority.
-func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *environment.Environment, id string) error {
-	enrolled, authority, err := stack.enrolledBy(ctx, e, id)
+// certificate adds the files of a device's certificate. For a device of the enrollment group, it creates a certificate
+// if keel has the key of the group's authority and the device has no certificate of that authority.
+func (a *app) certificate(ctx context.Context, h *clientConfig, stack outputs, e *environment.Environment, id string) error {
+	enrolled, authority, err := stack.attestationOf(ctx, e, id)
 	if err != nil {
 		return err
 	}
@@ -145,10 +146,10 @@ func (a *app) certificate(ctx context.Context, h *handout, stack outputs, e *env
 	h.set("DPS_X509_REGISTRATION_ID", id)
 	files := certificateFiles(e.Folder.Certificates(e.Stack), id)
 	if authority != nil {
-		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.signedBy(authority), time.Now()); err != nil {
+		if files, err = keepOrIssue(e.Folder.DeviceAuthority(e.Stack), files, !files.isSignedBy(authority), time.Now()); err != nil {
 			return err
 		}
-	} else if !files.enrolled(enrolled) {
+	} else if !files.isNamedBy(enrolled) {
 		h.remark("keel does not hold this device's certificate: set X509_CERT_FILE and X509_KEY_FILE to the names of your files.")
 		return nil
 	}
@@ -166,10 +167,10 @@ func (a *app) envAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var h handout
-	h.set("IOTHUB_DPS_CONNECTION_STRING", at(stack.ServiceConnectionString, dial))
+	var h clientConfig
+	h.set("IOTHUB_DPS_CONNECTION_STRING", replaceHost(stack.ServiceConnectionString, dial))
 	for _, hub := range stack.Hubs {
-		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), at(stack.HubConnectionStrings[hub.Name], dial))
+		h.set("IOTHUB_CONNECTION_STRING_"+strings.ToUpper(strings.ReplaceAll(hub.Name, "-", "_")), replaceHost(stack.HubConnectionStrings[hub.Name], dial))
 	}
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Endpoints.Data)
 	h.trust(e.Endpoints)

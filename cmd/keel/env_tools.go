@@ -15,7 +15,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// runningEmulator returns the endpoints of the checkout's emulator, which must run and answer. It builds and starts nothing.
+// runningEmulator returns the endpoints of the checkout's emulator, and an error unless it runs and answers. It builds
+// and starts nothing.
 func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environment.Endpoints, error) {
 	folder, err := a.checkout()
 	if err != nil {
@@ -29,19 +30,20 @@ func (a *app) runningEmulator(ctx context.Context) (environment.Folder, environm
 	case errors.Is(err, background.ErrStopped):
 		return folder, environment.Endpoints{}, hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
 	case err != nil:
-		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err), "look into %s, or: keel emulator stop", folder.Log())
+		return folder, environment.Endpoints{}, hint.To(fmt.Errorf("the emulator does not answer: %w", err), "see %s, or stop it: keel emulator stop", folder.Log())
 	}
 	endpoints, err := decode(record)
 	return folder, endpoints, err
 }
 
-// envTool prints what a tool of Azure's needs to work with the emulator, or, with unset, the commands that take it back.
-func (a *app) envTool(ctx context.Context, unset bool, of func(*handout, environment.Folder, environment.Endpoints) error) error {
+// envTool prints the variables that an Azure tool needs to work with the emulator or, with unset, commands that unset
+// them.
+func (a *app) envTool(ctx context.Context, unset bool, of func(*clientConfig, environment.Folder, environment.Endpoints) error) error {
 	folder, e, err := a.runningEmulator(ctx)
 	if err != nil {
 		return err
 	}
-	var h handout
+	var h clientConfig
 	if err := of(&h, folder, e); err != nil {
 		return err
 	}
@@ -58,15 +60,15 @@ func (a *app) envTool(ctx context.Context, unset bool, of func(*handout, environ
 }
 
 // azureCLI is what the Azure CLI needs. It gets its own folder, so that no login of the user's is touched.
-func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endpoints) error {
+func (a *app) azureCLI(h *clientConfig, folder environment.Folder, e environment.Endpoints) error {
 	config := folder.AzureCLI()
 	// With ARM_CLOUD_METADATA_URL, the Azure CLI does not make it.
 	if err := os.MkdirAll(config, 0o700); err != nil {
-		return fmt.Errorf("make the Azure CLI's folder: %w", err)
+		return fmt.Errorf("create the Azure CLI's folder: %w", err)
 	}
 	// It keeps what it read of the cloud, ports included, and reads it again when that is missing.
 	if err := os.Remove(filepath.Join(config, "cloudEndpoints.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("forget an earlier emulator: %w", err)
+		return fmt.Errorf("remove the cached endpoints of an earlier emulator: %w", err)
 	}
 	h.set("AZURE_CONFIG_DIR", config)
 	if a.variable("AZURE_EXTENSION_DIR") == "" {
@@ -81,14 +83,14 @@ func (a *app) azureCLI(h *handout, folder environment.Folder, e environment.Endp
 	h.set("SSL_CERT_FILE", e.CAFile)
 	h.set("EVENKEEL_DATA_ENDPOINT", e.Data)
 	h.remark("Log in: az login --service-principal -u %s -p=\"$(cat %s)\" --tenant %s", e.ClientID, quote(e.SecretFile), e.TenantID)
-	h.remark("In this shell, az trusts the emulator alone. Install extensions in another one: az extension add --name azure-iot")
+	h.remark("In this shell, az trusts only the emulator. Install extensions in another shell: az extension add --name azure-iot")
 	h.remark("az before 2.53 does not know AZURE_CORE_INSTANCE_DISCOVERY and asks Azure about the emulator: docs/how-to/azure-cli.md")
 	h.dataNames(e)
 	return nil
 }
 
 // terraform is what azurerm and azuread need, in Terraform and OpenTofu.
-func (a *app) terraform(h *handout, _ environment.Folder, e environment.Endpoints) error {
+func (a *app) terraform(h *clientConfig, _ environment.Folder, e environment.Endpoints) error {
 	h.set("ARM_METADATA_HOSTNAME", strings.TrimPrefix(e.ARM, "https://"))
 	h.set("ARM_TENANT_ID", e.TenantID)
 	h.set("ARM_SUBSCRIPTION_ID", e.SubscriptionID)
@@ -97,14 +99,14 @@ func (a *app) terraform(h *handout, _ environment.Folder, e environment.Endpoint
 	h.set("ARM_USE_CLI", "false")
 	h.set("SSL_CERT_FILE", e.CAFile)
 	if runtime.GOOS != "linux" {
-		h.remark("Go heeds SSL_CERT_FILE on Linux alone. Add %s to the keychain or the certificate store.", quote(e.CAFile))
+		h.remark("Go reads SSL_CERT_FILE only on Linux. Add %s to the keychain or the certificate store.", quote(e.CAFile))
 	}
 	h.remark("State stays on this machine: the azurerm backend needs Azure Storage.")
 	return nil
 }
 
-// dataNames says how commands that reach hubs and provisioning services find them.
-func (h *handout) dataNames(e environment.Endpoints) {
+// dataNames adds a remark on how commands find hubs and provisioning services.
+func (h *clientConfig) dataNames(e environment.Endpoints) {
 	if e.Names == "" || e.Names == "map" {
 		h.remark("Commands for resources work. Those for devices and enrollments need --names azure and the hosts file: keel hosts --help")
 		return

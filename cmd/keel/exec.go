@@ -66,7 +66,7 @@ func (a *app) exec(ctx context.Context, args []string) error {
 		return fmt.Errorf("run %s: %w", args[0], err)
 	}
 	name := args[0]
-	if !isPulumi(name) || call.isElsewhere {
+	if !isPulumi(name) || call.hasOtherFolder {
 		e.Program = "" // a shell may live longer than the program, and another project has another
 	}
 	if isPulumi(name) {
@@ -74,7 +74,7 @@ func (a *app) exec(ctx context.Context, args []string) error {
 	}
 	a.transparent = true
 	if a.json {
-		return a.gather(e, args, func() error { return e.Exec(ctx, here, name, args[1:]...) })
+		return a.execAsJSON(e, args, func() error { return e.Exec(ctx, here, name, args[1:]...) })
 	}
 	return e.Exec(ctx, here, name, args[1:]...)
 }
@@ -116,8 +116,8 @@ func (a *app) readyFor(ctx context.Context, call pulumiCall) (e *environment.Env
 	return e, release, err
 }
 
-// gather runs a command and prints as JSON what it wrote and how it ended, which is returned too.
-func (a *app) gather(e *environment.Environment, command []string, run func() error) error {
+// execAsJSON runs a command, prints its output and exit code as JSON, and returns its error.
+func (a *app) execAsJSON(e *environment.Environment, command []string, run func() error) error {
 	var stdout, stderr bytes.Buffer
 	e.Stdout, e.Stderr = &stdout, &stderr
 	err := run()
@@ -125,7 +125,7 @@ func (a *app) gather(e *environment.Environment, command []string, run func() er
 	if err != nil && !errors.As(err, &exit) {
 		return err
 	}
-	result := executed{Command: command, Stdout: stdout.String(), Stderr: stderr.String()}
+	result := execResult{Command: command, Stdout: stdout.String(), Stderr: stderr.String()}
 	if exit != nil {
 		result.ExitCode = exit.Code
 	}

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// usualTTL is how much longer an environment lives when no time is said.
-const usualTTL = 8 * time.Hour
+// defaultTTL is the default of extend --ttl.
+const defaultTTL = 8 * time.Hour
 
 func newExtend(a *app) *cobra.Command {
 	var ttl string
@@ -22,7 +22,7 @@ func newExtend(a *app) *cobra.Command {
 		Long: "Set the end of an environment to --ttl from now, in its configuration and in the tag of its resource group. Nothing else\n" +
 			"changes, and no program runs: edits in main.go or in the configuration wait for the next up.",
 		Example: "  keel extend\n  keel extend mine --ttl 2d",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var span time.Duration
 			if ttl != "" {
@@ -31,7 +31,7 @@ func newExtend(a *app) *cobra.Command {
 					return usageError{fmt.Errorf("--ttl: %w", err)}
 				}
 			}
-			if err := a.named(args); err != nil {
+			if err := a.takeName(args); err != nil {
 				return err
 			}
 			return a.extend(cmd.Context(), span)
@@ -43,7 +43,7 @@ func newExtend(a *app) *cobra.Command {
 }
 
 func (a *app) extend(ctx context.Context, ttl time.Duration) error {
-	e, err := a.present(ctx)
+	e, err := a.existing(ctx)
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,12 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	if ttl == 0 {
-		ttl = usualTTL
+		ttl = defaultTTL
 		if most > 0 {
 			ttl = min(ttl, most)
 		}
 	}
-	if ttl, err = environment.Life(ttl, most); err != nil {
+	if ttl, err = environment.LimitTTL(ttl, most); err != nil {
 		return err
 	}
 	azure, err := a.cloud(ctx, e)
@@ -74,14 +74,14 @@ func (a *app) extend(ctx context.Context, ttl time.Duration) error {
 		return err
 	}
 	if a.json {
-		return a.printJSON(extended{e.Stack, environment.Stamp(until)})
+		return a.printJSON(extendResult{e.Stack, environment.Stamp(until)})
 	}
-	fmt.Fprintf(a.stdout, "environment %s lives until %s\n", e.Stack, until.Local().Format(time.DateTime))
+	fmt.Fprintf(a.stdout, "environment %s expires at %s\n", e.Stack, until.Local().Format(time.DateTime))
 	return nil
 }
 
-// present returns the environment that was asked for, which must be there.
-func (a *app) present(ctx context.Context) (*environment.Environment, error) {
+// existing returns the selected environment, and an error if it does not exist.
+func (a *app) existing(ctx context.Context) (*environment.Environment, error) {
 	outline, err := a.outline(ctx)
 	if err != nil {
 		return nil, err
@@ -101,5 +101,5 @@ func (a *app) absent() error {
 	if a.stack == environment.Local {
 		what = "the local environment"
 	}
-	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; to list environments: keel ls", a.argument())
+	return hint.To(fmt.Errorf("%s is not up", what), "bring it up with: keel up%s; to list environments: keel ls", a.stackArgument())
 }

@@ -89,13 +89,13 @@ func TestAWrongExampleDoesNotParse(t *testing.T) {
 
 // notRun are the examples that the story of examples does not run, with the reason.
 var notRun = map[string]string{
-	`^keel hosts\b`: "needs an emulator on Azure's own ports; docs/how-to/hosts.md runs it",
 	`^keel devices token device-1( --lifetime 10m --json)?$`: "the device must be registered; token.txtar runs it",
 	`--follow\b`:              "goes on until it is interrupted",
 	`^keel emulator run\b`:    "goes on until it is interrupted",
 	`--target azure\b`:        "asks Azure",
 	`--backend file:///srv/`:  "names a folder of another machine",
 	`--names loopback\b`:      "needs the right to listen on port 443",
+	`^keel hosts\b`:           "needs the right to listen on port 443; the tests of docs/how-to/hosts.md run it",
 	`^keel exec .*-- pulumi `: "runs Pulumi, which is a fake here",
 }
 

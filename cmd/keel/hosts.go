@@ -45,7 +45,7 @@ func (a *app) hosts(ctx context.Context) error {
 		return err
 	}
 	if e.Names == "" || e.Names == string(emulator.NamesMap) {
-		return hint.To(errors.New("print hosts: the emulator serves its hosts on other ports than Azure's, which a hosts file cannot say"),
+		return hint.To(errors.New("print hosts: the emulator does not use Azure's ports, and a hosts file cannot name ports"),
 			"keel emulator stop, then keel emulator start --names azure")
 	}
 	manager, err := environment.Emulator(e)
@@ -72,7 +72,8 @@ func (a *app) hosts(ctx context.Context) error {
 	return nil
 }
 
-// hostLines are the lines for hosts, and for the one where devices register; those without an address are at homeAddress.
+// hostLines returns the lines for hosts and for the host where devices register. Hosts without an address of their own
+// are at homeAddress.
 func hostLines(hosts []string, addresses map[string]string) []hostLine {
 	byAddress := map[string][]string{homeAddress: {domain.GlobalHost}}
 	for _, host := range hosts {

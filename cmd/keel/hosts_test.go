@@ -20,8 +20,10 @@ func TestHostLines(t *testing.T) {
 			"[{127.0.0.12 [d1.azure-devices-provisioning.net]} {127.0.0.1 [global.azure-devices-provisioning.net]} {127.0.0.11 [h1.azure-devices.net]}]",
 		},
 	} {
-		if got := fmt.Sprint(hostLines(test.hosts, test.addresses)); got != test.want {
-			t.Errorf("%s: got %s, want %s", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := fmt.Sprint(hostLines(test.hosts, test.addresses)); got != test.want {
+				t.Errorf("%s: got %s, want %s", name, got, test.want)
+			}
+		})
 	}
 }

@@ -34,7 +34,7 @@ func newHub(a *app) *cobra.Command {
 	return cmd
 }
 
-// hubVerb is a command that sets a flag of a hub.
+// hubVerb returns a command that sets a flag of a hub.
 func (a *app) hubVerb(flag, short, long string) *cobra.Command {
 	var o hubOptions
 	cmd := &cobra.Command{
@@ -62,7 +62,7 @@ type hubChange struct {
 	Hub     string `json:"hub"`
 	Setting string `json:"setting"`
 	Value   bool   `json:"value"`
-	// Applied says that the environment was brought up with it.
+	// Applied is true if keel up has applied the change.
 	Applied bool `json:"applied"`
 }
 
@@ -99,26 +99,26 @@ func (a *app) setHub(ctx context.Context, o hubOptions) error {
 		return a.printJSON(change)
 	}
 	if !o.up {
-		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.promise())
-		a.say("carry it out with: keel up%s", a.argument())
+		fmt.Fprintf(a.stdout, "%s: %s\n", o.hub, o.nextUp())
+		a.say("apply it with: keel up%s", a.stackArgument())
 	}
 	return nil
 }
 
-// promise says what the next up will do.
-func (o hubOptions) promise() string {
+// nextUp describes what the next up will do.
+func (o hubOptions) nextUp() string {
 	switch {
 	case o.flag == environment.Drain && o.undo:
-		return "the next up lets it take new devices again"
+		return "the next up assigns new devices to it again"
 	case o.flag == environment.Drain:
-		return "the next up gives it no new devices; those it has stay"
+		return "from the next up on, no new devices are assigned to it; its devices stay"
 	case o.undo:
-		return "the next up links a hub of that name"
+		return "the next up creates and links a hub of that name"
 	}
-	return "the next up unlinks and deletes it, with the devices on it"
+	return "the next up unlinks and deletes it, with its devices"
 }
 
-// checkHub refuses a hub that is not there, and the end of the last one that takes devices.
+// checkHub rejects an unknown hub, and the removal of the last hub that accepts devices.
 func checkHub(stack outputs, flags map[string]map[string]bool, o hubOptions) error {
 	var names, taking []string
 	for _, h := range stack.Hubs {

@@ -50,7 +50,7 @@ func TestThePortOfThePluginSurvivesALossOfPower(t *testing.T) {
 	}
 }
 
-func TestAPortOfThePluginThatCannotBeReadIsChosenAgain(t *testing.T) {
+func TestAnUnreadablePluginPortIsReplaced(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "\x00\x00", "0\n", "-1\n", "70000\n", "443x\n", "\xff"} {
 		t.Run(text, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestAStartThatHangsEndsWithAnInterrupt(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	answer := make(chan struct{})
 	defer close(answer)
-	_, err := until(ctx, func() (*emulator.Emulator, error) {
+	_, err := startUntilDone(ctx, func() (*emulator.Emulator, error) {
 		interrupt()
 		<-answer
 		return nil, nil

@@ -136,8 +136,8 @@ func (l *logFile) replacement() (next *logFile, replaced bool) {
 	return nil, false
 }
 
-// parseLog takes a line of the log apart: pairs as key=value, with values in quotes where they need them. A line that is none of the
-// logger's, such as the last words of a process that was killed, is a message.
+// parseLog parses a line of the log: pairs of key=value, with quoted values if necessary. A line that the logger did not
+// write, such as the last output of a killed process, is a message.
 func parseLog(line string) map[string]string {
 	fields := map[string]string{}
 	for rest := line; rest != ""; rest = strings.TrimPrefix(rest, " ") {

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestWhoFollowsALogMissesNoLine, though it is removed, replaced and emptied meanwhile.
-func TestWhoFollowsALogMissesNoLine(t *testing.T) {
+// TestFollowingALogMissesNoLine, though it is removed, replaced and emptied meanwhile.
+func TestFollowingALogMissesNoLine(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "emulator.log")
 	open := func(flags int) *os.File {

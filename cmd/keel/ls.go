@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// shortly is the time left from which keel warns.
-const shortly = time.Hour
+// warnBefore is the remaining time below which keel warns.
+const warnBefore = time.Hour
 
 func newLs(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -31,13 +31,13 @@ func newLs(a *app) *cobra.Command {
 	return cmd
 }
 
-// summary is one environment as `ls` and `show` print it in JSON. Times are absent where there is none.
+// summary is one environment as `ls` and `show` print it in JSON. Times that are not set are absent.
 type summary struct {
 	Name   string `json:"name"`
 	Owner  string `json:"owner,omitempty"`
 	Target string `json:"target"`
 	Hubs   int    `json:"hubs"`
-	// Devices is absent when it cannot be told: the emulator does not run, or has nothing of it.
+	// Devices is absent if it is unknown: the emulator does not run, or does not have the environment's hubs.
 	Devices   *int       `json:"devices,omitempty"`
 	Resources int        `json:"resources"`
 	CreatedAt *time.Time `json:"createdAt,omitempty"`
@@ -84,7 +84,7 @@ func (a *app) summaries(ctx context.Context, e *environment.Environment, now tim
 	return list, nil
 }
 
-// hubDevices asks the emulator for the number of devices by name of hub; nil when it does not run or answer.
+// hubDevices asks the emulator for the number of devices of each hub, by hub name; nil if it does not run or answer.
 func (a *app) hubDevices(ctx context.Context, f environment.Folder) map[string]int {
 	client, err := a.control(f)
 	if err != nil {
@@ -103,7 +103,7 @@ func (a *app) hubDevices(ctx context.Context, f environment.Folder) map[string]i
 }
 
 func (a *app) ls(ctx context.Context) error {
-	a.stack = "" // none in particular: the flag says which target is meant
+	a.stack = "" // no particular one: the flag selects the target
 	e, err := a.reader(ctx)
 	if err != nil {
 		return err
@@ -117,7 +117,7 @@ func (a *app) ls(ctx context.Context) error {
 		return a.printJSON(list)
 	}
 	if len(list) == 0 {
-		a.say("there is no environment; bring one up with: keel up")
+		a.say("no environments; create one with: keel up")
 		return nil
 	}
 	return table(a.stdout, func(row func(...string)) {
@@ -156,7 +156,7 @@ func left(expires *time.Time, now time.Time) string {
 	return span(expires.Sub(now))
 }
 
-// span writes a time span as people say it: days and hours, hours and minutes, or minutes.
+// span formats a duration as days and hours, hours and minutes, or minutes.
 func span(d time.Duration) string {
 	minutes := int(max(d, 0).Minutes())
 	switch {
@@ -168,14 +168,14 @@ func span(d time.Duration) string {
 	return fmt.Sprintf("%dm", minutes)
 }
 
-// warn says when the environment has expired or soon will.
+// warn prints a warning if the environment has expired or will soon.
 func (a *app) warn(e *environment.Environment) error {
 	l, err := e.Lifetime()
 	if err != nil {
 		return err
 	}
 	switch left, ok := l.Left(time.Now()); {
-	case !ok || left > shortly:
+	case !ok || left > warnBefore:
 	case left <= 0:
 		a.say("warning: environment %s has expired, at %s; to keep it: keel extend %[1]s", e.Stack, l.Expires.Local().Format(time.DateTime))
 	default:

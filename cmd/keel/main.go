@@ -1,8 +1,8 @@
 // Command keel brings an environment up and down, runs Pulumi on it, keeps the emulator running, and sends devices through it.
 //
-// It holds no logic of Pulumi, Azure or a protocol: each verb puts packages together, one file per verb. Results go to standard
-// output, everything else to standard error; the exit code is 0 when done, 1 when failed, 2 for a wrong command line, and that of
-// the command for `keel exec`.
+// It implements no logic of Pulumi, Azure or a protocol: each verb, in its own file, combines packages. Results go to
+// standard output, everything else to standard error. The exit code is 0 for success, 1 for a failure, 2 for a wrong
+// command line, and for `keel exec` that of the command.
 package main
 
 import (
@@ -27,7 +27,7 @@ func keel() int {
 		stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, environ: withUser(os.Environ()),
 		interactive: isatty.IsTerminal(os.Stdin.Fd()),
 	}
-	a.terminal = a.redraws(isatty.IsTerminal(os.Stderr.Fd()))
+	a.terminal = a.canRedraw(isatty.IsTerminal(os.Stderr.Fd()))
 	root := newRoot(a)
 	root.SetArgs(os.Args[1:])
 	err := root.ExecuteContext(ctx)

@@ -16,7 +16,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// outputs are the stack outputs that the verbs read. Keys among them are never printed but where a flag asks for them.
+// outputs are the stack outputs that the verbs read. Keys among them are printed only if a flag asks for them.
 type outputs struct {
 	IDScope            string  `json:"idScope"`
 	ServiceHost        string  `json:"serviceHost"`
@@ -25,7 +25,8 @@ type outputs struct {
 	Hubs               hubsOut `json:"hubs"`
 	EnrollmentGroup    string  `json:"enrollmentGroup"`
 	EnrollmentGroupKey string  `json:"enrollmentGroupKey"`
-	// DeviceAuthority is the SHA-256 thumbprint of the authority of the devices' certificates; the group has no key then.
+	// DeviceAuthority is the SHA-256 thumbprint of the authority of the devices' certificates. If it is set, the group
+	// has no key.
 	DeviceAuthority string `json:"deviceAuthority"`
 	// ServiceConnectionString is that of the provisioning service, HubConnectionStrings those of the hubs by their names in the stack.
 	ServiceConnectionString string            `json:"serviceConnectionString"`
@@ -64,10 +65,11 @@ func (h *hubsOut) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// hostKey is a host name as a key: the names of hubs may have capitals, which Azure and the emulator answer in lower case.
+// hostKey returns a host name for use as a key: hub names may have capitals, which Azure and the emulator return in
+// lower case.
 func hostKey(host string) string { return strings.ToLower(host) }
 
-// outputs starts what is needed and reads the outputs of the local stack, with its secrets.
+// outputs opens the environment and reads its stack outputs, secrets included.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {
 	e, err := a.open(ctx)
 	if err != nil {
@@ -116,7 +118,7 @@ func (o outputs) deviceKey(id string) (string, error) {
 	}
 	if o.EnrollmentGroupKey == "" {
 		err := fmt.Errorf("device %q %w: the devices of group %s authenticate with certificates", id, errNoKey, o.EnrollmentGroup)
-		return "", hint.To(err, "make a certificate: keel devices cert %s", id)
+		return "", hint.To(err, "create a certificate: keel devices cert %s", id)
 	}
 	key, err := sas.DeriveDeviceKey(o.EnrollmentGroupKey, id)
 	if err != nil {
@@ -141,8 +143,8 @@ func (o outputs) service(e environment.Endpoints) (*dpsservice.Client, error) {
 	})
 }
 
-// endpoint is the host with which devices register. The global one has no address; that of the service serves devices
-// too.
+// endpoint returns the host with which devices register. The global host has no address, so it is that of the service,
+// which serves devices too.
 func (o outputs) endpoint(dial func(string) string) string {
 	if own := dial(o.ServiceHost); own != o.ServiceHost {
 		return own
@@ -153,7 +155,7 @@ func (o outputs) endpoint(dial func(string) string) string {
 // registrations returns the assigned hub of every device of the group that has registered before, by ids in lower case.
 func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (map[string]string, error) {
 	if o.ServiceConnectionString == "" {
-		return nil, nil // the stack's way in is Microsoft Entra ID, which keel has no account of
+		return nil, nil // the stack uses Microsoft Entra ID, for which keel has no credential
 	}
 	client, err := o.service(e)
 	if err != nil {
@@ -170,10 +172,10 @@ func (o outputs) registrations(ctx context.Context, e environment.Endpoints) (ma
 	return hubs, nil
 }
 
-// errNoKey is the cause when a device authenticates by other means than a symmetric key.
+// errNoKey is the cause if a device does not authenticate with a symmetric key.
 var errNoKey = errors.New("has no symmetric key")
 
-// assignment returns the registration of a device, which has no hub when it has not registered.
+// assignment returns the registration of a device; its hub is empty if the device has not registered.
 func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id string) (dpsservice.Registration, error) {
 	client, err := o.service(e)
 	if err != nil {
@@ -187,7 +189,7 @@ func (o outputs) assignment(ctx context.Context, e environment.Endpoints, id str
 	return registration, nil
 }
 
-// keyOf returns a device's own key: that of its individual enrollment where there is one, else the one derived for the group.
+// keyOf returns a device's key: that of its individual enrollment if it has one, else the key derived from the group's.
 func (o outputs) keyOf(ctx context.Context, e environment.Endpoints, id string) (string, error) {
 	if faults := enrollment.CheckRegistrationID("device", id); len(faults) > 0 {
 		return "", errors.New(faults[0].Message)

@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// servePlugin serves the local azure-native plugin to the engines that attach to it, until ctx ends.
+// servePlugin serves the local azure-native plugin to the engines that attach to it, until ctx is done.
 func servePlugin(ctx context.Context, listener net.Listener, e environment.Endpoints, logger *slog.Logger) error {
 	credential, client, err := environment.Client(e)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 // progressEvery is the time between two lines of progress where there is no terminal.
 const progressEvery = 5 * time.Second
 
-// progress returns what is called as each of count things is done: a bar on a terminal, elsewhere a line now and then. It may be
-// called by several at once.
+// progress returns a function to call after each of count items. It draws a bar on a terminal, and otherwise prints a
+// line now and then. Concurrent calls are safe.
 func (a *app) progress(what string, count int) func() {
 	if a.terminal {
 		bar := progressbar.NewOptions(count, progressbar.OptionSetWriter(a.stderr), progressbar.OptionSetDescription(what),
@@ -39,7 +39,7 @@ func (a *app) now() time.Time {
 	return time.Now()
 }
 
-// redraws reports whether lines on a stream can be drawn again: it is a terminal that understands that, and no build service's log.
-func (a *app) redraws(terminal bool) bool {
+// canRedraw reports whether lines of a stream can be redrawn: it is a capable terminal and not the log of a build service.
+func (a *app) canRedraw(terminal bool) bool {
 	return terminal && a.variable("TERM") != "dumb" && a.variable("CI") == ""
 }

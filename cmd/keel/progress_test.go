@@ -35,15 +35,15 @@ func TestProgressIsABarOnATerminal(t *testing.T) {
 	}
 }
 
-func TestWhatRedrawsLinesIsATerminalAndNoLog(t *testing.T) {
+func TestOnlyTerminalsRedrawLines(t *testing.T) {
 	t.Parallel()
 	for environ, want := range map[string]bool{"TERM=xterm": true, "TERM=dumb": false, "CI=true": false, "CI=": true} {
 		t.Run(environ, func(t *testing.T) {
 			a := &app{environ: []string{environ}}
-			if got := a.redraws(true); got != want {
+			if got := a.canRedraw(true); got != want {
 				t.Errorf("%s: got %v, want %v", environ, got, want)
 			}
-			if a.redraws(false) {
+			if a.canRedraw(false) {
 				t.Errorf("%s: a file redraws lines", environ)
 			}
 		})

@@ -8,18 +8,18 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// pulumiCall is a command line of Pulumi (3.250) as far as keel must know it. The zero value changes nothing.
+// pulumiCall holds what keel needs to know about a command line of Pulumi (3.250). The zero value changes nothing.
 type pulumiCall struct {
 	// command is the command with its subcommands, by its main name: "up" for `pulumi update`. Empty when the line has
 	// no command or asks for help.
 	command string
-	// stack is the value of --stack; empty when it is missing or no name that keel accepts.
+	// stack is the value of --stack; empty if it is missing or not a name that keel accepts.
 	stack string
-	// isElsewhere is set when --cwd selects the project of another folder.
-	isElsewhere bool
-	// hasConfig is set when --config gives configuration, which a preview too stores in the stack's file.
+	// hasOtherFolder is true if --cwd selects the project of another folder.
+	hasOtherFolder bool
+	// hasConfig is true if --config gives configuration, which even a preview stores in the stack's file.
 	hasConfig bool
-	// followsPlan is set when --plan constrains an update to the plan of a preview.
+	// followsPlan is true if --plan constrains an update to the plan of a preview.
 	followsPlan bool
 }
 
@@ -65,7 +65,7 @@ var operations = []string{"destroy", "import", "refresh", "up", "watch"}
 // groups are the commands of Pulumi that have subcommands, some of which change something.
 var groups = []string{"config", "config env", "stack", "stack tag"}
 
-// aliases are Pulumi's other names of commands, by the group that they are in; "" is the top.
+// aliases maps Pulumi's other names of commands to their main names, by the group of the commands; "" is the top.
 var aliases = map[string]map[string]string{
 	"":           {"dn": "destroy", "down": "destroy", "pre": "preview", "update": "up"},
 	"config env": {"ls": "list"},
@@ -92,12 +92,12 @@ var valued = []string{
 	"-v",
 }
 
-// isPulumi reports whether a command means the Pulumi CLI of the environment.
+// isPulumi reports whether a command is the Pulumi CLI of the environment.
 func isPulumi(name string) bool {
 	return strings.TrimSuffix(name, ".exe") == "pulumi" && filepath.Base(name) == name
 }
 
-// readPulumiCall reads the arguments of a pulumi command. It is the only reading of them in keel.
+// readPulumiCall parses the arguments of a pulumi command. No other code in keel parses them.
 func readPulumiCall(args []string) pulumiCall {
 	var call pulumiCall
 	var words []string
@@ -123,7 +123,7 @@ func readPulumiCall(args []string) pulumiCall {
 		case "--stack", "-s":
 			call.stack = value
 		case "--cwd", "-C":
-			call.isElsewhere = true
+			call.hasOtherFolder = true
 		case "--config", "-c":
 			call.hasConfig = true
 		case "--plan":

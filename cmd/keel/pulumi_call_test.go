@@ -30,7 +30,7 @@ func TestEveryArgumentOfPulumiIsReadInOnePlace(t *testing.T) {
 	t.Parallel()
 	for line, want := range map[string]struct {
 		kind, command, stack string
-		isElsewhere          bool
+		hasOtherFolder       bool
 	}{
 		"up":                          {operates, "up", "", false},
 		"up --yes":                    {operates, "up", "", false},
@@ -113,7 +113,7 @@ func TestEveryArgumentOfPulumiIsReadInOnePlace(t *testing.T) {
 				kind = changes
 			}
 			if kind != want.kind || call.command != want.command || call.stack != want.stack ||
-				call.isElsewhere != want.isElsewhere {
+				call.hasOtherFolder != want.hasOtherFolder {
 				t.Errorf("got %s, %+v, want %+v", kind, call, want)
 			}
 		})

@@ -8,18 +8,18 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// unlimited is the word for no quota.
+// unlimited is the value of a quota without a limit.
 const unlimited = "unlimited"
 
-// quotas are how many resources the emulated subscription may have, as emulator.Quotas counts them: a zero one is Azure's, a negative
-// one none.
+// quotas are how many resources the emulated subscription may have, as in emulator.Quotas: zero means Azure's default,
+// a negative value no limit.
 type quotas struct {
 	Hubs     int `json:"hubs,omitempty"`
 	FreeHubs int `json:"freeHubs,omitempty"`
 	Services int `json:"services,omitempty"`
 }
 
-// named are the quotas by the names that the command line has for them, in the order of people's reading.
+// named returns the quotas with their names on the command line, in the order in which they are printed.
 func (q *quotas) named() []namedQuota {
 	return []namedQuota{{"hubs", &q.Hubs}, {"freeHubs", &q.FreeHubs}, {"services", &q.Services}}
 }
@@ -29,7 +29,7 @@ type namedQuota struct {
 	value *int
 }
 
-// parseQuotas reads pairs as hubs=50. Those that are not named are Azure's.
+// parseQuotas parses pairs such as hubs=50. Quotas that are not named are Azure's.
 func parseQuotas(pairs []string) (quotas, error) {
 	var q quotas
 	for _, pair := range pairs {
@@ -54,7 +54,7 @@ func parseQuotas(pairs []string) (quotas, error) {
 	return q, nil
 }
 
-// String writes the quotas as the command line takes them, without those that are Azure's.
+// String formats the quotas as the command line takes them, without those that are Azure's.
 func (q quotas) String() string {
 	var pairs []string
 	for _, quota := range q.named() {

@@ -33,7 +33,7 @@ func TestQuotasAreReadFromPairs(t *testing.T) {
 	}
 }
 
-func TestWhatIsRememberedReachesTheEmulator(t *testing.T) {
+func TestRememberedSettingsReachTheEmulator(t *testing.T) {
 	t.Parallel()
 	var got emulator.Options
 	if err := (emulatorSettings{Seed: "/seed.json", AzureLimits: true, Quotas: quotas{Hubs: 2, Services: -1}}).apply(&got); err != nil {

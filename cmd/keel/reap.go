@@ -30,17 +30,17 @@ func newReap(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.reap(cmd.Context(), yes, all) },
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	cmd.Flags().BoolVar(&all, "all-owners", false, "include the environments of all owners")
 	a.addJSON(cmd)
 	return cmd
 }
 
-// reaped is what `reap` prints of one candidate as JSON.
+// reaped is the JSON that `reap` prints for one candidate.
 type reaped struct {
 	Kind environment.Kind `json:"kind"`
 	Name string           `json:"name"`
-	// Group is the name of the resource group, where that is all there is.
+	// Group is the name of the resource group of a candidate without a stack.
 	Group  string `json:"group,omitempty"`
 	Expire bool   `json:"expired"`
 	// Removed is false on a dry run.
@@ -69,7 +69,7 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	if yes {
 		release, err := folder.ClaimReaping(ctx, a.command())
 		if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-			a.say("nothing to do: %s is at it", claim.Names(busy.Holders))
+			a.say("nothing to do: %s is already running", claim.Names(busy.Holders))
 			return a.printReaped([]reaped{}, yes)
 		}
 		if err != nil {
@@ -84,11 +84,11 @@ func (a *app) reap(ctx context.Context, yes, all bool) error {
 	return failures
 }
 
-// run looks at everything and removes what is due. One that cannot be removed does not save the others.
+// run examines every candidate and removes those that are due. After a failed removal it continues with the others.
 func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	list := []reaped{}
-	r.stack = "" // none in particular: the flag says which target is meant
-	e, azure, err := r.world(ctx)
+	r.stack = "" // no particular one: the flag selects the target
+	e, azure, err := r.openBackend(ctx)
 	if err != nil || e == nil {
 		return list, err
 	}
@@ -98,8 +98,8 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	}
 	var failures []error
 	for _, c := range all {
-		told := tell(c)
-		if c.Fate.Reap && r.yes {
+		told := describeCandidate(c)
+		if c.Decision.Reap && r.yes {
 			if told, err = r.remove(ctx, c); err != nil {
 				failures = append(failures, fmt.Errorf("reap %s: %w", c.Stack, err))
 			}
@@ -109,14 +109,14 @@ func (r reaper) run(ctx context.Context) ([]reaped, error) {
 	return list, errors.Join(failures...)
 }
 
-// world returns an environment of the backend and the cloud; nil when there has never been one.
-func (r reaper) world(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
+// openBackend returns an environment of the backend, and the management API; nil if no environment was ever created.
+func (r reaper) openBackend(ctx context.Context) (*environment.Environment, *environment.ResourceManager, error) {
 	outline, err := r.outline(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	names, err := outline.Names(ctx)
-	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.emulated() {
+	if err != nil || len(names) == 0 && outline.Target != environment.Azure && !r.mayHaveOrphans() {
 		return nil, nil, err
 	}
 	e, err := r.open(ctx)
@@ -127,8 +127,8 @@ func (r reaper) world(ctx context.Context) (*environment.Environment, *environme
 	return e, azure, err
 }
 
-// emulated reports whether the emulator has anything that may be an orphan, without starting it for nothing.
-func (r reaper) emulated() bool {
+// mayHaveOrphans reports whether the emulator may have an orphan. It does not start the emulator.
+func (r reaper) mayHaveOrphans() bool {
 	_, err := r.process(r.folder).Find()
 	return err == nil
 }
@@ -147,7 +147,7 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 		return nil, err
 	}
 	all := environment.Survey(groups, stacks, origin, r.owner, time.Now())
-	if r.owner != "" && isCommon(r.owner) && !e.OwnsBackend() {
+	if r.owner != "" && isCommon(r.owner) && !e.HasOwnBackend() {
 		for i := range all {
 			r.spare(&all[i])
 		}
@@ -157,20 +157,20 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 
 // spare leaves what has expired to a user whose name many have: of a backend that checkouts share, it may be another's.
 func (r reaper) spare(c *environment.Candidate) {
-	if c.Fate.Reap {
-		c.Fate = environment.Fate{Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
+	if c.Decision.Reap {
+		c.Decision = environment.Decision{Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
 			"name yourself by %s, or use --all-owners", r.owner, ownerVariable)}
 	}
 }
 
-// remove takes the environment, decides once more now that nobody else can change it, and removes it.
+// remove claims the environment, decides again now that no other command can change it, and removes it.
 func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, error) {
-	told := tell(c)
-	if err := checkName(c.Stack); err != nil { // of an orphan it is what a tag says
+	told := describeCandidate(c)
+	if err := checkName(c.Stack); err != nil { // an orphan's name comes from a tag
 		return told, err
 	}
 	r.stack = c.Stack
-	e, azure, err := r.world(ctx)
+	e, azure, err := r.openBackend(ctx)
 	if err != nil || e == nil {
 		return told, err
 	}
@@ -188,11 +188,11 @@ func (r reaper) remove(ctx context.Context, c environment.Candidate) (reaped, er
 		return told, err
 	}
 	now, there := same(all, c)
-	if !there { // removed meanwhile by somebody else
-		told.Expire, told.Reason = false, "it is gone"
+	if !there { // another command has removed it
+		told.Expire, told.Reason = false, "it no longer exists"
 		return told, nil
 	}
-	if told = tell(now); !now.Fate.Reap {
+	if told = describeCandidate(now); !now.Decision.Reap {
 		return told, nil
 	}
 	if now.Kind == environment.Orphan {
@@ -215,8 +215,8 @@ func same(all []environment.Candidate, c environment.Candidate) (environment.Can
 	return environment.Candidate{}, false
 }
 
-func tell(c environment.Candidate) reaped {
-	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Fate.Reap, Reason: c.Fate.Reason}
+func describeCandidate(c environment.Candidate) reaped {
+	told := reaped{Kind: c.Kind, Name: c.Stack, Expire: c.Decision.Reap, Reason: c.Decision.Reason}
 	if c.Kind != environment.Deployed {
 		told.Group = c.Groups[0].Name()
 	}
@@ -225,7 +225,7 @@ func tell(c environment.Candidate) reaped {
 
 func (a *app) printReaped(list []reaped, yes bool) error {
 	if a.json {
-		return a.printJSON(reapedAll{!yes, list})
+		return a.printJSON(reapResult{!yes, list})
 	}
 	due := false
 	err := table(a.stdout, func(row func(...string)) {

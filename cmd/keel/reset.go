@@ -16,7 +16,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// resetParallel is how many requests reset has under way at a time.
+// resetParallel is how many requests reset sends at a time.
 const resetParallel = 16
 
 func newReset(a *app) *cobra.Command {
@@ -27,18 +27,18 @@ func newReset(a *app) *cobra.Command {
 		Long: "Remove every registration record from the provisioning service and every device, with its twin and messages, from the hubs.\n" +
 			"Hubs, links, enrollments and keys stay as they are: the same devices can register again, as new ones.",
 		Example: "  keel reset --yes\n  keel reset mine --yes --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
+			if err := a.takeName(args); err != nil {
 				return err
 			}
 			if !yes {
-				return hint.To(usageError{fmt.Errorf("reset removes all devices of environment %s", a.stack)}, "confirm with --yes")
+				return hint.To(usageError{fmt.Errorf("reset deletes all devices of environment %s", a.stack)}, "confirm with --yes")
 			}
 			return a.reset(cmd.Context())
 		},
 	}
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "remove them; without it, keel changes nothing")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
 	a.addJSON(cmd)
 	return cmd
 }
@@ -48,6 +48,7 @@ func (a *app) reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Registrations are deleted first: a device that an interrupted reset leaves at its hub can register again.
 	registrations, devices, err := untilNothing(func() (registrations, devices int, err error) {
 		return stack.forget(ctx, e.Endpoints)
 	})
@@ -55,9 +56,9 @@ func (a *app) reset(ctx context.Context) error {
 		return fmt.Errorf("reset environment %s: %w", e.Stack, err)
 	}
 	if a.json {
-		return a.printJSON(forgotten{registrations, devices})
+		return a.printJSON(resetResult{registrations, devices})
 	}
-	fmt.Fprintf(a.stdout, "environment %s: %d registrations and %d devices at the hubs are gone\n", e.Stack, registrations, devices)
+	fmt.Fprintf(a.stdout, "environment %s: deleted %d registrations and %d devices of the hubs\n", e.Stack, registrations, devices)
 	return nil
 }
 

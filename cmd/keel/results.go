@@ -6,49 +6,49 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// What the verbs print as JSON, but for those whose results stand with them. docs/reference/keel.md shows them all; what stands there stays:
-// members may be added, none is renamed or removed without a line in the changelog.
+// The JSON results of the verbs, except those that are declared beside their verb. docs/reference/keel.md shows them all.
+// Members may be added; none is renamed or removed without a line in the changelog.
 
-// broughtUp is what `up` prints.
-type broughtUp struct {
+// upResult is what `up` prints.
+type upResult struct {
 	Stack    string                `json:"stack"`
 	Emulator environment.Endpoints `json:"emulator"`
 	// Outputs are the stack's; secret ones are masked.
 	Outputs map[string]json.RawMessage `json:"outputs"`
 }
 
-// broughtDown is what `down` prints.
-type broughtDown struct {
+// downResult is what `down` prints.
+type downResult struct {
 	Destroyed       bool `json:"destroyed"`
 	EmulatorStopped bool `json:"emulatorStopped"`
 }
 
-// extended is what `extend` prints.
-type extended struct {
+// extendResult is what `extend` prints.
+type extendResult struct {
 	Name      string `json:"name"`
 	ExpiresAt string `json:"expiresAt"`
 }
 
-// forgotten is what `reset` prints: how many there were.
-type forgotten struct {
+// resetResult is what `reset` prints: how many it deleted.
+type resetResult struct {
 	Registrations int `json:"registrations"`
 	HubDevices    int `json:"hubDevices"`
 }
 
-// reapedAll is what `reap` prints.
-type reapedAll struct {
+// reapResult is what `reap` prints.
+type reapResult struct {
 	DryRun       bool     `json:"dryRun"`
 	Environments []reaped `json:"environments"`
 }
 
-// examined is what `doctor` prints.
-type examined struct {
+// doctorResult is what `doctor` prints.
+type doctorResult struct {
 	OK     bool      `json:"ok"`
 	Checks []finding `json:"checks"`
 }
 
-// builtTools is what `build` prints: which Pulumi is used, and where keel, the plugin and the program are.
-type builtTools struct {
+// buildResult is what `build` prints: which Pulumi is used, and where keel, the plugin and the program are.
+type buildResult struct {
 	Pulumi       string `json:"pulumi"`
 	Version      string `json:"version"`
 	Built        bool   `json:"built"`
@@ -56,37 +56,37 @@ type builtTools struct {
 	Bin          string `json:"bin"`
 }
 
-// deviceSecret is what `devices key` prints.
-type deviceSecret struct {
+// deviceKeyResult is what `devices key` prints.
+type deviceKeyResult struct {
 	Device string `json:"device"`
 	Key    string `json:"key"`
 }
 
-// authority is what `devices ca` prints.
-type authority struct {
+// authorityResult is what `devices ca` prints.
+type authorityResult struct {
 	CAFile      string `json:"caFile"`
 	Certificate string `json:"certificate"`
 }
 
-// stopped is what `emulator stop` prints.
-type stopped struct {
+// emulatorStopResult is what `emulator stop` prints.
+type emulatorStopResult struct {
 	Stopped bool `json:"stopped"`
 }
 
-// emptied is what `emulator reset` prints.
-type emptied struct {
+// emulatorResetResult is what `emulator reset` prints.
+type emulatorResetResult struct {
 	Reset bool `json:"reset"`
 }
 
-// snapshotDone is what `emulator snapshot save`, `restore` and `delete` print.
-type snapshotDone struct {
+// snapshotResult is what `emulator snapshot save`, `restore` and `delete` print.
+type snapshotResult struct {
 	Snapshot string `json:"snapshot"`
 	// Done is saved, restored or deleted.
 	Done string `json:"done"`
 }
 
-// executed is what `exec` prints: what the command wrote, and how it ended.
-type executed struct {
+// execResult is what `exec` prints: the command's output and exit code.
+type execResult struct {
 	Command  []string `json:"command"`
 	ExitCode int      `json:"exitCode"`
 	Stdout   string   `json:"stdout"`

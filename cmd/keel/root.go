@@ -35,19 +35,19 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	environ        []string
-	// terminal says that stderr can show progress, interactive that stdin is a person's.
+	// terminal is true if stderr can show progress, interactive if stdin is a terminal.
 	terminal, interactive bool
-	// clock is that of progress; time.Now when nil.
+	// clock is the clock of progress; nil means time.Now.
 	clock func() time.Time
-	// transparent makes the exit code of a child that of keel.
+	// transparent makes keel exit with the exit code of its child.
 	transparent bool
 
-	pulumi string // --pulumi
-	stack  string // --stack, or the argument of a verb that names an environment
-	untold string // the environment that commands work on which are told none
-	verb   string // the command that runs, as `keel up`
-	json   bool   // --json
-	yes    bool   // --yes
+	pulumi        string // --pulumi
+	stack         string // --stack, or the argument of a verb that names an environment
+	fallbackStack string // the environment of commands that name none
+	verb          string // the command that runs, as `keel up`
+	json          bool   // --json
+	yes           bool   // --yes
 
 	target  string // --target
 	backend string // --backend
@@ -74,8 +74,8 @@ func newRoot(a *app) *cobra.Command {
 		"the environment to work on, or EVENKEEL_STACK (default: local where there is one, else one named after you)")
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.verb = cmd.CommandPath()
-		a.untold = a.defaultStack()
-		a.stack = cmp.Or(a.stack, a.untold)
+		a.fallbackStack = a.defaultStack()
+		a.stack = cmp.Or(a.stack, a.fallbackStack)
 		return checkName(a.stack)
 	}
 	a.addTarget(root)
@@ -85,7 +85,7 @@ func newRoot(a *app) *cobra.Command {
 	return root
 }
 
-// group makes a command that only has subcommands refuse what is none of them, and show its help alone.
+// group makes a command that only has subcommands reject unknown ones, and print its help without arguments.
 func group(cmd *cobra.Command) {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
@@ -96,7 +96,7 @@ func group(cmd *cobra.Command) {
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
-// noArgs refuses arguments.
+// noArgs rejects arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -104,7 +104,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return hint.To(usageError{fmt.Errorf("%s takes no argument, got %q", cmd.CommandPath(), args[0])}, "see: %s --help", cmd.CommandPath())
 }
 
-// oneArg demands exactly one argument, which is said by its name.
+// oneArg requires exactly one argument; what names it in the error.
 func oneArg(what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 1 && args[0] != "" {
@@ -114,8 +114,8 @@ func oneArg(what string) cobra.PositionalArgs {
 	}
 }
 
-// maybeArg allows one argument.
-func maybeArg(cmd *cobra.Command, args []string) error {
+// optionalArg allows one argument.
+func optionalArg(cmd *cobra.Command, args []string) error {
 	if len(args) <= 1 {
 		return nil
 	}
@@ -126,11 +126,11 @@ func checkName(name string) error {
 	if environment.ValidName(name) {
 		return nil
 	}
-	return hint.To(usageError{fmt.Errorf("%q cannot name an environment", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
+	return hint.To(usageError{fmt.Errorf("invalid environment name %q", name)}, "use up to 40 lower-case letters, digits and inner hyphens")
 }
 
-// defaultStack is the environment that a command works on which is told none: that of EVENKEEL_STACK; local, where `make up` has made
-// it; or the user's own, so that two people who share a backend do not meet.
+// defaultStack returns the environment of a command that names none: EVENKEEL_STACK; else local, if it exists, as after
+// `make up`; else one named after the user, so that two people who share a backend do not use the same one.
 func (a *app) defaultStack() string {
 	if name := a.variable("EVENKEEL_STACK"); name != "" {
 		return name
@@ -143,18 +143,18 @@ func (a *app) defaultStack() string {
 	return a.userStack()
 }
 
-// also is what a suggested command needs to reach the same environment.
-func (a *app) also() string {
-	if a.stack == a.untold {
+// stackFlag returns the flag that a suggested command needs to select the same environment, or "".
+func (a *app) stackFlag() string {
+	if a.stack == a.fallbackStack {
 		return ""
 	}
 	return " -s " + a.stack
 }
 
-// argument is what a suggested command that takes a name needs to reach the same environment.
-func (a *app) argument() string { return strings.TrimPrefix(a.also(), " -s") }
+// stackArgument returns the argument that a suggested command needs to select the same environment, or "".
+func (a *app) stackArgument() string { return strings.TrimPrefix(a.stackFlag(), " -s") }
 
-// command is what this process does, for those who wait for it.
+// command returns the command line of this process, which others see while they wait for it.
 func (a *app) command() string {
 	switch a.verb {
 	case "keel up", "keel down", "keel extend":
@@ -165,8 +165,8 @@ func (a *app) command() string {
 	return a.verb
 }
 
-// named takes the environment's name from the arguments, when there is one.
-func (a *app) named(args []string) error {
+// takeName takes the environment's name from the arguments, if there is one.
+func (a *app) takeName(args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
@@ -210,7 +210,7 @@ func (a *app) variable(name string) string {
 	return ""
 }
 
-// checkout finds the checkout that the current folder lies in.
+// checkout finds the checkout that contains the current folder.
 func (a *app) checkout() (environment.Folder, error) {
 	here, err := os.Getwd()
 	if err != nil {
@@ -222,12 +222,12 @@ func (a *app) checkout() (environment.Folder, error) {
 func (a *app) toolOptions(f environment.Folder) (toolchain.Options, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
-		cache = "" // only what is built there needs it
+		cache = "" // only builds of Pulumi need it
 	}
-	// The version check of a pulumi must not touch the user's own home folder either.
+	// The version check of a pulumi must not write to the user's own home folder.
 	env := append(environment.Allowed(a.environ), "PULUMI_HOME="+f.PulumiHome())
 	return toolchain.Options{
-		Root: f.Root, Cache: cache, Nameless: look(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
+		Root: f.Root, Cache: cache, Nameless: currentUser(a.variable).isNameless, Path: a.variable("PATH"), Explicit: a.pulumi, Env: env,
 		Report: toolchain.Reporter{Out: a.stderr, Terminal: a.terminal},
 	}, nil
 }
@@ -261,13 +261,13 @@ func (a *app) startEmulator(ctx context.Context, f environment.Folder) (environm
 	return endpoints, started, err
 }
 
-// local returns the environment of the local stack with tools, programs and emulator ready.
+// local builds the tools and programs, starts the emulator and returns the environment of the local stack.
 func (a *app) local(ctx context.Context) (*environment.Environment, error) {
 	folder, err := a.checkout()
 	if err != nil {
 		return nil, err
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}

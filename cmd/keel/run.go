@@ -39,7 +39,7 @@ func newEmulatorRun(a *app) *cobra.Command {
 		Example: "  keel emulator run\n  keel emulator run --debug --latency westeurope=20ms --latency northeurope=35ms\n" +
 			"  keel emulator run --seed before.json --azure-limits",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			// Before anything is made there.
+			// Before anything is created there.
 			folder, err := environment.Find(checkout) // the current folder when empty
 			if err != nil {
 				return err
@@ -54,17 +54,18 @@ func newEmulatorRun(a *app) *cobra.Command {
 	return cmd
 }
 
-// emulatorRun serves the emulator and the local plugin until ctx ends.
+// emulatorRun serves the emulator and the local plugin until ctx is done.
 func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *settingFlags, debug bool) error {
 	level := slog.LevelInfo
 	if debug {
 		level = slog.LevelDebug
 	}
 	logger := slog.New(slog.NewTextHandler(a.stderr, &slog.HandlerOptions{Level: level}))
-	// One more than there are CPUs: a write that waits for the disk holds one for a while, and registrations wait with it (on two CPUs
-	// they are a seventh to a fifth faster with it).
+	// One more than there are CPUs: a write that waits for the disk occupies one, and registrations would wait too. On
+	// two CPUs, registrations are a seventh to a fifth faster with it.
 	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
-	// A registration leaves much garbage, most of it of its TLS handshake; the emulator's memory is small beside what this allows.
+	// A registration allocates much memory that is soon free, mostly for its TLS handshake. The emulator's memory is small
+	// even with this setting.
 	gc.SetGCPercent(400)
 	process := a.process(f)
 	release, err := process.Claim()
@@ -76,7 +77,7 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	if err != nil {
 		return err
 	}
-	emu, err := until(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
+	emu, err := startUntilDone(ctx, func() (*emulator.Emulator, error) { return startIn(f, logger) })
 	if err != nil {
 		forget()
 		return err
@@ -113,9 +114,9 @@ func (a *app) emulatorRun(ctx context.Context, f environment.Folder, flags *sett
 	return nil
 }
 
-// until starts the emulator. A start that ctx ends is left alone: the process ends, and its files are whole at every
-// moment.
-func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
+// startUntilDone starts the emulator, and returns early when ctx is done. It does not wait for such a start: the process ends,
+// and the files are consistent at every moment.
+func startUntilDone(ctx context.Context, start func() (*emulator.Emulator, error)) (*emulator.Emulator, error) {
 	type result struct {
 		emu *emulator.Emulator
 		err error
@@ -133,7 +134,7 @@ func until(ctx context.Context, start func() (*emulator.Emulator, error)) (*emul
 	}
 }
 
-// startIn starts the emulator of a checkout with the settings that are remembered there.
+// startIn starts the emulator of a checkout with the remembered settings.
 func startIn(f environment.Folder, logger *slog.Logger) (*emulator.Emulator, error) {
 	settings, err := readEmulatorSettings(f)
 	if err != nil {
@@ -164,8 +165,8 @@ func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) e
 	}
 }
 
-// listenPlugin opens the remembered port of the plugin, or at first a free one, which it remembers. Nobody but keel
-// knows the port: another one is chosen when the file cannot be understood.
+// listenPlugin listens on the remembered port of the plugin, or the first time on a free port, which it remembers. Only
+// keel knows the port, so listenPlugin chooses another one if the file is invalid.
 func listenPlugin(disk durable.Disk, file string, logger *slog.Logger) (net.Listener, error) {
 	text, err := disk.ReadFile(file)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -192,7 +193,7 @@ func listenPlugin(disk durable.Disk, file string, logger *slog.Logger) (net.List
 	return listener, nil
 }
 
-// portTaken names who holds the port, where that is the trouble and it can be told.
+// portTaken adds the process that uses the port to an error about a used port, if the process is known.
 func portTaken(err error) error {
 	op := (*net.OpError)(nil)
 	if !errors.Is(err, syscall.EADDRINUSE) || !errors.As(err, &op) || op.Addr == nil {

@@ -21,20 +21,20 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// emulatorSettings are how the emulator of a checkout is started, now and from then on. The zero value is how it starts untold.
+// emulatorSettings are the remembered settings of a checkout's emulator. The zero value means all defaults.
 type emulatorSettings struct {
 	// Names is "map", "loopback" or "azure"; empty is map.
 	Names emulator.Names `json:"names,omitempty"`
-	// Latencies are time spans by Azure location, as 20ms.
+	// Latencies are durations by Azure location, such as 20ms.
 	Latencies map[string]string `json:"latencies,omitempty"`
-	// WebhookTimeout and LRODelay are time spans; empty ones are the emulator's own.
+	// WebhookTimeout and LRODelay are durations; empty means the emulator's default.
 	WebhookTimeout string `json:"webhookTimeout,omitempty"`
 	LRODelay       string `json:"lroDelay,omitempty"`
 	// X25519Only turns the post-quantum key exchange off.
 	X25519Only bool `json:"x25519Only,omitempty"`
-	// Seed is the absolute path of the snapshot that an emulator begins with which holds nothing.
+	// Seed is the absolute path of the snapshot that an empty emulator loads when it starts.
 	Seed string `json:"seed,omitempty"`
-	// AzureLimits refuses what goes beyond Azure's documented limits of operations.
+	// AzureLimits rejects requests beyond Azure's documented limits.
 	AzureLimits bool   `json:"azureLimits,omitempty"`
 	Quotas      quotas `json:"quotas,omitzero"`
 }
@@ -57,7 +57,7 @@ type settingFlags struct {
 const settingsHelp = "The flags on how it behaves are remembered for later starts, by keel up too; --default-settings forgets them. A running\n" +
 	"emulator keeps its own: stop it first.\n\n" +
 	"--names selects how clients find the hubs. map: keel's own client looks the ports up; needs no privilege. loopback: for unmodified\n" +
-	"SDKs: each hub and provisioning service has a loopback address of its own with Azure's ports, 443 and 8883 (on Linux allow\n" +
+	"SDKs: each hub and provisioning service has its own loopback address with Azure's ports, 443 and 8883 (on Linux allow\n" +
 	"them with: sysctl net.ipv4.ip_unprivileged_port_start=443; on macOS add the addresses with: ifconfig lo0 alias 127.0.0.11).\n" +
 	"azure: Azure's names on those ports, if you map the names to this machine.\n\n" +
 	"--seed names a snapshot (keel emulator snapshot show NAME > FILE) that an empty emulator loads when it starts, at later\n" +
@@ -71,28 +71,28 @@ func addSettings(cmd *cobra.Command) *settingFlags {
 	f := &settingFlags{cmd: cmd}
 	flags := cmd.Flags()
 	flags.StringVar(&f.names, "names", string(emulator.NamesMap), "how clients find the hubs: map, loopback or azure")
-	flags.StringArrayVar(&f.latency, "latency", nil, "how far a location is from the devices, as westeurope=20ms; again for each location (geoLatency allocation)")
+	flags.StringArrayVar(&f.latency, "latency", nil, "latency from the devices to a location, as westeurope=20ms; repeat it for each location (geoLatency allocation)")
 	flags.DurationVar(&f.webhook, "webhook-timeout", 5*time.Second, "how long the webhook of a custom allocation may take")
 	flags.DurationVar(&f.lro, "lro-delay", 0, "how long creating, changing or deleting a hub or a provisioning service takes")
-	flags.BoolVar(&f.x25519, "x25519-only", false, "no post-quantum key exchange: cheaper connections")
+	flags.BoolVar(&f.x25519, "x25519-only", false, "disable post-quantum key exchange: connections use less processor time")
 	flags.StringVar(&f.seed, "seed", "", "snapshot in JSON that an empty emulator loads when it starts")
 	flags.BoolVar(&f.limits, "azure-limits", false, "reject requests beyond Azure's documented limits")
-	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources there may be, as hubs=50,freeHubs=1,services=10; or unlimited")
+	flags.StringSliceVar(&f.quota, "quota", nil, "how many resources the subscription may have, as hubs=50,freeHubs=1,services=10; or unlimited")
 	flags.BoolVar(&f.defaults, "default-settings", false, "forget the settings of earlier starts")
 	_ = cmd.RegisterFlagCompletionFunc("names", cobra.FixedCompletions(
 		[]string{string(emulator.NamesMap), string(emulator.NamesLoopback), string(emulator.NamesAzure)}, cobra.ShellCompDirectiveNoFileComp))
 	return f
 }
 
-// over returns the settings with what the command line says put over them.
-func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
+// applyTo returns the settings with those of the command line applied.
+func (f *settingFlags) applyTo(s emulatorSettings) (emulatorSettings, error) {
 	if f.defaults {
 		s = emulatorSettings{}
 	}
 	given := f.cmd.Flags().Changed
 	if given("names") {
 		names := emulator.Names(f.names)
-		if names == "" || !knownNames(names) {
+		if names == "" || !isKnownNames(names) {
 			return s, usageError{fmt.Errorf("--names %q: use map, loopback or azure", f.names)}
 		}
 		s.Names = names
@@ -103,7 +103,7 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 			location, text, ok := strings.Cut(pair, "=")
 			latency, err := time.ParseDuration(text)
 			if !ok || location == "" || err != nil || latency < 0 {
-				return s, usageError{fmt.Errorf("--latency %q: want a location and a time span, as westeurope=20ms", pair)}
+				return s, usageError{fmt.Errorf("--latency %q: want a location and a duration, as westeurope=20ms", pair)}
 			}
 			s.Latencies[location] = latency.String()
 		}
@@ -118,7 +118,7 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 			continue
 		}
 		if span.value < span.least {
-			return s, usageError{fmt.Errorf("--%s %s: it is too short", span.flag, span.value)}
+			return s, usageError{fmt.Errorf("--%s %s: too short", span.flag, span.value)}
 		}
 		*span.to = span.value.String()
 	}
@@ -128,18 +128,18 @@ func (f *settingFlags) over(s emulatorSettings) (emulatorSettings, error) {
 	if given("azure-limits") {
 		s.AzureLimits = f.limits
 	}
-	if err := f.held(&s); err != nil {
+	if err := f.applyState(&s); err != nil {
 		return s, err
 	}
 	return s, nil
 }
 
-func knownNames(names emulator.Names) bool {
+func isKnownNames(names emulator.Names) bool {
 	return slices.Contains([]emulator.Names{"", emulator.NamesMap, emulator.NamesLoopback, emulator.NamesAzure}, names)
 }
 
-// held puts what the command line says of what the emulator holds, and may hold, into the settings.
-func (f *settingFlags) held(s *emulatorSettings) (err error) {
+// applyState applies the flags --seed and --quota to the settings.
+func (f *settingFlags) applyState(s *emulatorSettings) (err error) {
 	given := f.cmd.Flags().Changed
 	if given("seed") {
 		if s.Seed, err = seedFile(f.seed); err != nil {
@@ -152,7 +152,7 @@ func (f *settingFlags) held(s *emulatorSettings) (err error) {
 	return err
 }
 
-// seedFile is the absolute path of a seed, "" for none. Whether the emulator can use what the file holds it says itself.
+// seedFile returns the absolute path of a seed file, "" for none. The emulator checks the file's content when it starts.
 func seedFile(name string) (string, error) {
 	if name == "" {
 		return "", nil
@@ -171,7 +171,7 @@ func seedFile(name string) (string, error) {
 	return path, nil
 }
 
-// apply puts the settings into the emulator's options.
+// apply sets the emulator's options from the settings.
 func (s emulatorSettings) apply(o *emulator.Options) error {
 	o.Names, o.X25519Only = s.Names, s.X25519Only
 	o.Seed, o.AzureLimits, o.Quotas = s.Seed, s.AzureLimits, emulator.Quotas(s.Quotas)
@@ -184,7 +184,7 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 		err = errors.Join(err, parseErr)
 		return span
 	}
-	if !knownNames(s.Names) {
+	if !isKnownNames(s.Names) {
 		err = fmt.Errorf("names %q: use map, loopback or azure", s.Names)
 	}
 	o.WebhookTimeout, o.LRODelay = parse(s.WebhookTimeout), parse(s.LRODelay)
@@ -195,8 +195,8 @@ func (s emulatorSettings) apply(o *emulator.Options) error {
 	return unreadableSettings(err)
 }
 
-// lines are the settings as people read them: name and value.
-func (s emulatorSettings) lines() [][2]string {
+// formatted returns the settings for printing: name and value.
+func (s emulatorSettings) formatted() [][2]string {
 	var lines [][2]string
 	add := func(name, value string) {
 		if value != "" && value != "false" {
@@ -227,7 +227,7 @@ func readEmulatorSettings(f environment.Folder) (s emulatorSettings, err error) 
 	return s, unreadableSettings(err)
 }
 
-// unreadableSettings says what to do about an error of reading the settings.
+// unreadableSettings adds a hint to an error of reading the settings.
 func unreadableSettings(err error) error {
 	if err == nil {
 		return nil
@@ -250,14 +250,14 @@ func writeEmulatorSettings(f environment.Folder, s emulatorSettings) error {
 	return nil
 }
 
-// remember makes what the command line says the emulator's settings. What it returns takes that back, for a start that fails. A
-// running emulator keeps its settings, so that other ones are refused.
+// remember stores the settings of the command line. undo restores the old ones, for a start that fails. A running
+// emulator keeps its settings, so remember rejects other ones.
 func remember(f environment.Folder, flags *settingFlags, running bool) (undo func(), err error) {
 	old, err := readEmulatorSettings(f)
 	if err != nil && !flags.defaults {
 		return nil, err
 	}
-	next, err := flags.over(old)
+	next, err := flags.applyTo(old)
 	if err != nil {
 		return nil, err
 	}
@@ -265,10 +265,10 @@ func remember(f environment.Folder, flags *settingFlags, running bool) (undo fun
 		return func() {}, nil
 	}
 	if running {
-		return nil, hint.To(errors.New("change the emulator's settings: the emulator runs"), "stop it first: keel emulator stop")
+		return nil, hint.To(errors.New("change the emulator's settings: the emulator is running"), "stop it first: keel emulator stop")
 	}
 	if err := writeEmulatorSettings(f, next); err != nil {
 		return nil, err
 	}
-	return func() { _ = writeEmulatorSettings(f, old) }, nil // the start's own error is the one to tell
+	return func() { _ = writeEmulatorSettings(f, old) }, nil // the error of the start is the one to report
 }

@@ -71,7 +71,7 @@ func TestAStackWithCertificatesGetsAnAuthorityUnlessItNamesOne(t *testing.T) {
 	}
 }
 
-func TestAStackThatSharesAServiceIsLedToARMAndLooksAtItsLinks(t *testing.T) {
+func TestAStackWithASharedServiceLogsInToARMAndRefreshes(t *testing.T) {
 	t.Parallel()
 	const login = `emulator: '{"arm":"https://127.0.0.1:9"}'`
 	for name, tc := range map[string]struct {

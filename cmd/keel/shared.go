@@ -7,15 +7,15 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// The settings by which stacks share one provisioning service: its owner's, and those of who uses it.
+// The settings of stacks that share one provisioning service: the owner's, and those of its users.
 const (
 	sharedKey   = "shared"
 	existingKey = "provisioningService"
 	emulatorKey = "emulator"
 )
 
-// loginSettings leads a stack that shares a provisioning service, or once did, to the emulator's Azure Resource Manager, where its hubs
-// are linked. The client's secret stays in its file.
+// loginSettings returns the setting with which a stack that shares a provisioning service, or once did, logs in to the
+// emulator's Azure Resource Manager, where it links its hubs. The client's secret stays in its file.
 func loginSettings(e *environment.Environment) ([]environment.Setting, error) {
 	have, err := e.Settings()
 	if err != nil || have[sharedKey] != "true" && have[existingKey] == "" && have[emulatorKey] == "" {
@@ -30,8 +30,8 @@ func loginSettings(e *environment.Environment) ([]environment.Setting, error) {
 	return []environment.Setting{{Key: emulatorKey, Value: string(text)}}, nil
 }
 
-// upArgs are the arguments of an up without questions. The links of a service that is shared, or once was, are looked at first: others made
-// some of them.
+// upArgs returns the arguments of a pulumi up that asks nothing. A stack whose service is shared, or once was, refreshes
+// first, because other stacks created some of the links.
 func upArgs(e *environment.Environment) ([]string, error) {
 	have, err := e.Settings()
 	args := []string{"up", "--yes", "--skip-preview"}

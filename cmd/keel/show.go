@@ -16,9 +16,9 @@ func newShow(a *app) *cobra.Command {
 		Long: "Show an environment: its owner and lifetime, the addresses of its services, and how many devices are assigned to each\n" +
 			"hub. It prints no key. --backend and --target azure select where keel looks, as for every command.",
 		Example: "  keel show\n  keel show mine --json\n  keel show theirs --target azure",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.named(args); err != nil {
+			if err := a.takeName(args); err != nil {
 				return err
 			}
 			return a.showEnvironment(cmd.Context())
@@ -69,7 +69,7 @@ func (a *app) showEnvironment(ctx context.Context) error {
 	return a.printShown(out, now)
 }
 
-// count notes how many devices are assigned, and how many of them to each hub.
+// count sets how many devices are assigned in all and to each hub.
 func (s *shown) count(hubs []hubOut, devices []deviceState) {
 	assigned := map[string]int{}
 	for _, d := range devices {

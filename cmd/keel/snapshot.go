@@ -37,20 +37,20 @@ func (a *app) controlHere() (controlapi.Client, error) {
 	return a.control(folder)
 }
 
-// replaced ends the help of what exchanges everything under the environments that are up.
-const replaced = "It concerns every environment on the emulator, behind Pulumi's back: an environment that was brought up\n" +
-	"since then has resources that no longer exist. Repair it with: keel exec -- pulumi refresh --yes, then keel up."
+// affectsAll ends the help of commands that replace the whole state of the emulator.
+const affectsAll = "It affects every environment on the emulator, and Pulumi does not know of it: the state of an environment may list\n" +
+	"resources that no longer exist. Repair it with: keel exec -- pulumi refresh --yes, then keel up."
 
 func newEmulatorReset(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use: "reset", Short: "Delete everything in the emulator: hubs, services, enrollments, devices", Args: noArgs,
 		Long: "Delete all state of the running emulator, as if it had never been used. Its ports, its certificate and the named\n" +
-			"snapshots stay. To delete only devices: keel reset.\n\n" + replaced,
+			"snapshots stay. To delete only devices: keel reset.\n\n" + affectsAll,
 		Example: "  keel emulator reset --yes\n  keel emulator reset --yes --json",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("emulator reset removes everything that the emulator holds")}, "confirm with --yes")
+				return hint.To(usageError{errors.New("emulator reset deletes all state of the emulator")}, "confirm with --yes")
 			}
 			client, err := a.controlHere()
 			if err != nil {
@@ -59,7 +59,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 			if err := client.Reset(cmd.Context()); err != nil {
 				return err
 			}
-			return a.done("the emulator holds nothing any more", emptied{true})
+			return a.done("deleted all state of the emulator", emulatorResetResult{true})
 		},
 	}
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "confirm; without it, keel changes nothing")
@@ -67,7 +67,7 @@ func newEmulatorReset(a *app) *cobra.Command {
 	return cmd
 }
 
-// done prints the result of something that has no other: a line, or JSON.
+// done prints the result of a command without output: a line, or JSON.
 func (a *app) done(line string, result any) error {
 	if a.json {
 		return a.printJSON(result)
@@ -85,14 +85,14 @@ func newSnapshot(a *app) *cobra.Command {
 	}
 	group(cmd)
 	cmd.AddCommand(newSnapshotList(a), newSnapshotShow(a), newSnapshotRestore(a),
-		a.snapshotVerb("save", "Save all that the emulator holds; a snapshot of that name is replaced",
+		a.snapshotVerb("save", "Save the emulator's state; a snapshot of that name is replaced",
 			"Save the state of the running emulator under a name: letters, digits, dots, hyphens and underscores. A snapshot of that\nname is replaced.",
 			"saved", controlapi.Client.SaveSnapshot),
-		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. What the emulator holds stays as it is.", "deleted", controlapi.Client.DeleteSnapshot))
+		a.snapshotVerb("delete", "Delete a snapshot", "Delete a snapshot. The emulator's state does not change.", "deleted", controlapi.Client.DeleteSnapshot))
 	return cmd
 }
 
-// snapshotVerb is a command that does one thing with a snapshot.
+// snapshotVerb returns a command that calls do with the name of a snapshot.
 func (a *app) snapshotVerb(verb, short, long, past string, do func(controlapi.Client, context.Context, string) error) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: verb + " NAME", Short: short, Long: long, Args: oneArg("the name of a snapshot"),
@@ -113,7 +113,7 @@ func (a *app) onSnapshot(ctx context.Context, name, past string, do func(control
 	if err := adviseSnapshot(do(client, ctx, name)); err != nil {
 		return err
 	}
-	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), snapshotDone{name, past})
+	return a.done(fmt.Sprintf("snapshot %s is %s", name, past), snapshotResult{name, past})
 }
 
 func adviseSnapshot(err error) error {
@@ -126,13 +126,13 @@ func adviseSnapshot(err error) error {
 func newSnapshotRestore(a *app) *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "restore NAME", Short: "Replace the emulator's state by a snapshot", Args: oneArg("the name of a snapshot"),
-		Long: "Replace the state of the running emulator by a snapshot, in one step: its answers are those of when it was saved.\n\n" +
-			replaced,
+		Use: "restore NAME", Short: "Replace the emulator's state with a snapshot", Args: oneArg("the name of a snapshot"),
+		Long: "Replace the state of the running emulator with a snapshot, in one step.\n\n" +
+			affectsAll,
 		Example: "  keel emulator snapshot restore before --yes\n  keel emulator snapshot restore before --yes --json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !yes {
-				return hint.To(usageError{errors.New("snapshot restore replaces everything that the emulator holds")}, "confirm with --yes")
+				return hint.To(usageError{errors.New("snapshot restore replaces all state of the emulator")}, "confirm with --yes")
 			}
 			return a.onSnapshot(cmd.Context(), args[0], "restored", controlapi.Client.RestoreSnapshot)
 		},
@@ -160,7 +160,7 @@ func newSnapshotList(a *app) *cobra.Command {
 				return a.printJSON(list)
 			}
 			if len(list) == 0 {
-				a.say("there is no snapshot; save one with: keel emulator snapshot save NAME")
+				a.say("no snapshots; save one with: keel emulator snapshot save NAME")
 				return nil
 			}
 			return table(a.stdout, func(row func(...string)) {
@@ -178,8 +178,8 @@ func newSnapshotList(a *app) *cobra.Command {
 func newSnapshotShow(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "show NAME", Short: "Print a snapshot as JSON, keys included", Args: oneArg("the name of a snapshot"),
-		Long: "Print a snapshot as JSON. It contains keys: protect it as you protect those. You can compare it with another one by\n" +
-			"diff, and start an emulator with it: keel emulator start --seed.",
+		Long: "Print a snapshot as JSON. It contains keys: protect it like a secret. You can compare two snapshots with diff, and\n" +
+			"start an emulator with one: keel emulator start --seed.",
 		Example: "  keel emulator snapshot show before > before.json",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			client, err := a.controlHere()

@@ -13,7 +13,7 @@ import (
 	"evenkeel/internal/keel/toolchain"
 )
 
-// addTarget gives the root command the flags that say where environments run and where their state is kept.
+// addTarget adds the flags that select where environments run and where their state is kept.
 func (a *app) addTarget(root *cobra.Command) {
 	root.PersistentFlags().StringVar(&a.target, "target", a.variable("EVENKEEL_TARGET"),
 		"where to deploy a new environment: local or azure (or EVENKEEL_TARGET; default local); an existing one keeps its target")
@@ -21,8 +21,8 @@ func (a *app) addTarget(root *cobra.Command) {
 		"backend of the states, as a URL for pulumi login (or EVENKEEL_BACKEND; default: the checkout, or on Azure that of your Pulumi)")
 }
 
-// onAzure reports whether the environment that was asked for runs on Azure: its configuration decides, or else the flag.
-func (a *app) onAzure(folder environment.Folder) (bool, error) {
+// isOnAzure reports whether the selected environment runs on Azure: its configuration decides, or else the flag.
+func (a *app) isOnAzure(folder environment.Folder) (bool, error) {
 	asked := strings.ToLower(a.target)
 	if asked != "" && asked != environment.Local && asked != environment.Azure {
 		return false, hint.To(usageError{fmt.Errorf("unknown target %q", a.target)}, "use local or azure")
@@ -38,15 +38,15 @@ func (a *app) onAzure(folder environment.Folder) (bool, error) {
 	return cmp.Or(have, asked) == environment.Azure, nil
 }
 
-// place is the checkout, and whether the environment that was asked for runs on Azure.
+// place returns the checkout, and whether the selected environment runs on Azure.
 func (a *app) place() (folder environment.Folder, azure bool, err error) {
 	if folder, err = a.checkout(); err == nil {
-		azure, err = a.onAzure(folder)
+		azure, err = a.isOnAzure(folder)
 	}
 	return folder, azure, err
 }
 
-// open returns the environment that was asked for on its target: on the emulator, which is started, or on Azure.
+// open returns the selected environment on its target: on the emulator, which it starts, or on Azure.
 func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	folder, azure, err := a.place()
 	if err != nil {
@@ -55,7 +55,7 @@ func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	if !azure {
 		return a.local(ctx)
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}
@@ -64,8 +64,8 @@ func (a *app) open(ctx context.Context) (*environment.Environment, error) {
 	return e, e.Login(ctx)
 }
 
-// reader returns what reads the backend that was asked for. Pulumi is made ready where the backend is no folder; the emulator is not
-// needed.
+// reader returns an environment that can read the selected backend. It builds Pulumi if the backend is not a folder,
+// and does not start the emulator.
 func (a *app) reader(ctx context.Context) (*environment.Environment, error) {
 	folder, azure, err := a.place()
 	if err != nil {
@@ -75,10 +75,10 @@ func (a *app) reader(ctx context.Context) (*environment.Environment, error) {
 	if azure {
 		e.Target = environment.Azure
 	}
-	if e.InFiles() {
+	if e.HasFileBackend() {
 		return e, nil
 	}
-	tools, err := a.build(ctx, folder, whenStale)
+	tools, err := a.build(ctx, folder, buildIfStale)
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +86,14 @@ func (a *app) reader(ctx context.Context) (*environment.Environment, error) {
 	return e, e.Login(ctx)
 }
 
-// outline returns the environment that was asked for as far as its files tell, without starting anything. Where that is too little,
-// because its state is not in files, it is opened.
+// outline returns the selected environment without starting anything, if its state is in files; otherwise it opens it.
 func (a *app) outline(ctx context.Context) (*environment.Environment, error) {
 	folder, azure, err := a.place()
 	if err != nil {
 		return nil, err
 	}
 	e := &environment.Environment{Folder: folder, Stack: a.stack, Backend: a.backend, Inherited: a.environ}
-	if azure || !e.InFiles() {
+	if azure || !e.HasFileBackend() {
 		return a.open(ctx)
 	}
 	return e, nil

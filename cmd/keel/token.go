@@ -12,8 +12,7 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// maxLifetime bounds the lifetime of a token, so that a slip of the keyboard makes none that outlives the environment
-// by far.
+// maxLifetime bounds the lifetime of a token, so that a typing error does not create one that is valid for decades.
 const maxLifetime = 365 * 24 * time.Hour
 
 // The api-versions in the user names that come with a token.
@@ -36,7 +35,7 @@ func newDeviceToken(a *app) *cobra.Command {
 		Args:    oneArg("a device"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if lifetime < time.Second || lifetime > maxLifetime {
-				return usageError{fmt.Errorf("--lifetime goes from 1s to %s, not %s", maxLifetime, lifetime)}
+				return usageError{fmt.Errorf("--lifetime %[2]s: must be 1s to %[1]s", maxLifetime, lifetime)}
 			}
 			return a.deviceToken(cmd.Context(), args[0], registering, time.Now().Add(lifetime))
 		},

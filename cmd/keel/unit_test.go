@@ -78,8 +78,8 @@ func TestAHubWithCapitalsInItsNameIsKnownAgain(t *testing.T) {
 	for _, id := range []string{"Devices-0001", "Devices-0002", "Devices-0003"} {
 		f.count(id, dpsdevice.Registration{Hub: "press-hub-x1.azure-devices.net"})
 	}
-	if f.fresh != 1 || f.kept != 1 || f.moved != 1 {
-		t.Errorf("got %d new, %d kept, %d moved, want one each", f.fresh, f.kept, f.moved)
+	if f.assigned != 1 || f.kept != 1 || f.moved != 1 {
+		t.Errorf("got %d new, %d kept, %d moved, want one each", f.assigned, f.kept, f.moved)
 	}
 	if got := f.split(); len(got) != 2 || got[0].Devices != 3 || got[0].High == 0 {
 		t.Errorf("got %+v, want all three on hub-1", got)
@@ -95,7 +95,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
 		stack: stackOf(t), hubs: map[string]int{"a.azure-devices.net": 30, "b.azure-devices.net": 10, "z.azure-devices.net": 2},
-		fresh: 40, kept: 1, moved: 1, failed: 7, complaints: []failure{{"devices-0007", "refused with status 401"}},
+		assigned: 40, kept: 1, moved: 1, failed: 7, failures: []failure{{"devices-0007", "refused with status 401"}},
 	}
 	var stdout, stderr bytes.Buffer
 	a := &app{stdout: &stdout, stderr: &stderr}
@@ -119,7 +119,7 @@ func TestTheReportCountsByHubAndNamesFailures(t *testing.T) {
 	if err := a.report(f, time.Second); err != nil {
 		t.Fatal(err)
 	}
-	var got result
+	var got provisionResult
 	if err := json.Unmarshal(stdout.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
@@ -149,7 +149,7 @@ func TestATakenPortNamesItsHolder(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotOnesOwnIsDeletedOnlyWhenSomebodySaysYes(t *testing.T) {
+func TestUnknownResourcesAreDeletedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]bool{"y\n": true, "Yes\n": true, "yes": true, "\n": false, "n\n": false, "yesterday\n": false} {
 		t.Run(answer, func(t *testing.T) {

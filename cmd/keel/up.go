@@ -14,11 +14,11 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// upOptions is what up is told beside the environment's name.
+// upOptions are the flags of up.
 type upOptions struct {
 	ttl     time.Duration
 	hubs    int    // 0: as configured
-	from    string // the environment whose settings are taken
+	from    string // the environment whose settings are copied
 	outputs string // a file for the outputs
 	ci      bool
 }
@@ -39,9 +39,9 @@ func newUp(a *app) *cobra.Command {
 			"new one, without secrets, names of hubs, owner and lifetime. With --ci it is named after the pull request that is being\n" +
 			"built, as pr-12, and its outputs are written for the steps that follow (GITHUB_OUTPUT), secrets masked.",
 		Example: "  keel up\n  keel up mine --ttl 8h --hubs 3\n  keel up yours --from mine\n  keel up --ci --ttl 2d --outputs outputs.json\n  keel up --json",
-		Args:    maybeArg,
+		Args:    optionalArg,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := a.namedInCI(args, o.ci); err != nil {
+			if err := a.takeNameInCI(args, o.ci); err != nil {
 				return err
 			}
 			if ttl != "" {
@@ -79,11 +79,11 @@ func (a *app) up(ctx context.Context, o upOptions) error {
 	if a.json {
 		return a.printUp(ctx, e)
 	}
-	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.also())
+	a.say("\nTry next: keel devices provision%s   (keel is .evenkeel/bin/keel, or: go run ./cmd/keel)", a.stackFlag())
 	return nil
 }
 
-// bringUp makes everything ready and runs Pulumi, one command at a time on an environment.
+// bringUp prepares the environment and runs pulumi up, while it holds the environment's claim.
 func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environment, error) {
 	done, err := a.useEmulator(ctx)
 	if err != nil {
@@ -99,12 +99,12 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 		return nil, err
 	}
 	defer release()
-	azure, err := a.ready(ctx, e, o)
+	azure, err := a.prepareUp(ctx, e, o)
 	if err != nil {
 		return nil, err
 	}
 	if a.json {
-		e.Stdout = a.stderr // the result alone goes to stdout
+		e.Stdout = a.stderr // only the result goes to stdout
 	}
 	args, err := upArgs(e)
 	if err != nil {
@@ -116,13 +116,13 @@ func (a *app) bringUp(ctx context.Context, o upOptions) (*environment.Environmen
 	return e, a.writeOutputs(ctx, e, o.outputs, o.ci)
 }
 
-// ready makes and configures the stack and asks what has to be asked before anything is brought up.
-func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
+// prepareUp creates and configures the stack, and runs the checks that come before pulumi up.
+func (a *app) prepareUp(ctx context.Context, e *environment.Environment, o upOptions) (*environment.ResourceManager, error) {
 	most, err := e.Folder.MaxLifetime()
 	if err != nil {
 		return nil, err
 	}
-	ttl, err := environment.Life(o.ttl, most)
+	ttl, err := environment.LimitTTL(o.ttl, most)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 			return nil, err
 		}
 		if len(left) > 0 {
-			a.say("not taken from %s, because they are secret or names: %s", o.from, strings.Join(left, ", "))
+			a.say("not copied from %s, because they are secrets or names: %s", o.from, strings.Join(left, ", "))
 		}
 	}
 	settings := lifetime(time.Now(), ttl)
@@ -158,10 +158,11 @@ func (a *app) ready(ctx context.Context, e *environment.Environment, o upOptions
 	return azure, a.warn(e)
 }
 
-// lifetime returns the settings of an environment that begins now, unless it has begun before; ttl 0 is for ever.
+// lifetime returns the lifetime settings of an environment that is created now; an existing one keeps its own. ttl 0
+// means no end.
 func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
-	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), Born: true}
-	expires := environment.Setting{Key: environment.ExpiresKey, Born: true}
+	created := environment.Setting{Key: environment.CreatedKey, Value: environment.Stamp(now), OnlyNew: true}
+	expires := environment.Setting{Key: environment.ExpiresKey, OnlyNew: true}
 	if ttl > 0 {
 		created.Keep = true
 		expires.Keep, expires.Value = true, environment.Stamp(now.Add(ttl))
@@ -169,7 +170,7 @@ func lifetime(now time.Time, ttl time.Duration) []environment.Setting {
 	return []environment.Setting{created, expires}
 }
 
-// prepare configures the stack and mends what an interrupted run has left.
+// prepare configures the stack and recovers from an interrupted run.
 func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...environment.Setting) (*environment.ResourceManager, error) {
 	if err := a.configure(ctx, e, more...); err != nil {
 		return nil, err
@@ -181,7 +182,7 @@ func (a *app) prepare(ctx context.Context, e *environment.Environment, more ...e
 	return azure, e.Recover(ctx, azure)
 }
 
-// configure makes the stack when there is none and writes what leads it to the emulator.
+// configure creates the stack if it does not exist and writes the settings of its target.
 func (a *app) configure(ctx context.Context, e *environment.Environment, more ...environment.Setting) error {
 	origin, err := e.Origin(ctx)
 	if err != nil {
@@ -209,5 +210,5 @@ func (a *app) printUp(ctx context.Context, e *environment.Environment) error {
 	if err != nil {
 		return err
 	}
-	return a.printJSON(broughtUp{e.Stack, e.Endpoints, outputs})
+	return a.printJSON(upResult{e.Stack, e.Endpoints, outputs})
 }

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// useEmulator keeps other commands from stopping the emulator of the checkout until release; nothing is to be kept
-// where the environment is on Azure. A command that starts to work with the emulator calls it before it looks for one.
+// useEmulator keeps other commands from stopping the emulator of the checkout until release. It does nothing for an
+// environment on Azure. A command calls it before it looks for the emulator or starts it.
 func (a *app) useEmulator(ctx context.Context) (release func(), err error) {
 	folder, azure, err := a.place()
 	if err != nil || azure {
@@ -21,20 +21,20 @@ func (a *app) useEmulator(ctx context.Context) (release func(), err error) {
 	return folder.ClaimEmulator(ctx, a.command())
 }
 
-// stopUnused stops the emulator unless an environment is on it or another command works with it. users are what keeps
-// it running.
+// stopUnused stops the emulator unless it has an environment or another command uses it. users are the environments and
+// commands that keep it running.
 func (a *app) stopUnused(ctx context.Context, e *environment.Environment) (stopped bool, users []string, err error) {
 	release, err := e.Folder.ClaimEmulatorAlone(ctx, a.command(), time.Second, nil)
 	if busy := (*claim.BusyError)(nil); errors.As(err, &busy) {
-		users, err = a.onEmulator(ctx, e)
+		users, err = a.environmentsOnEmulator(ctx, e)
 		return false, append(users, claim.Names(busy.Holders)), err
 	}
 	if err != nil {
 		return false, nil, err
 	}
 	defer release()
-	// Whoever brings an environment up has worked with the emulator since before its stack was there.
-	if users, err = a.onEmulator(ctx, e); err != nil || len(users) > 0 {
+	// A command that creates an environment has held its claim since before the stack existed.
+	if users, err = a.environmentsOnEmulator(ctx, e); err != nil || len(users) > 0 {
 		return false, users, err
 	}
 	if stopped, err = a.process(e.Folder).Stop(ctx, stopPatience); err != nil {
@@ -43,10 +43,10 @@ func (a *app) stopUnused(ctx context.Context, e *environment.Environment) (stopp
 	return stopped, nil, nil
 }
 
-// usersPatience is how long an order to stop the emulator waits for commands that work with it.
+// usersPatience is how long emulator stop waits for commands that use the emulator.
 const usersPatience = 15 * time.Minute
 
-// stopWhenUnused stops the emulator once no command works with it.
+// stopWhenUnused waits until no command uses the emulator, and stops it.
 func (a *app) stopWhenUnused(ctx context.Context, folder environment.Folder) (stopped bool, err error) {
 	release, err := folder.ClaimEmulatorAlone(ctx, a.command(), usersPatience, func(holders []claim.Holder) {
 		a.say("the emulator is in use by %s; waiting for it", claim.Names(holders))

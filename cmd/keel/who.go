@@ -12,31 +12,31 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-// who is a user as the system and the environment know them.
-type who struct {
+// userIdentity is the user who runs keel.
+type userIdentity struct {
 	// name is never empty.
 	name string
-	// isNameless says that the system has no entry for the user, as in containers that run under any number.
+	// isNameless is true if the system has no entry for the user, as in containers that run under an arbitrary user id.
 	isNameless bool
 }
 
-// look finds out whom an environment belongs to.
-func look(variable func(string) string) who {
+// currentUser returns the user who runs keel.
+func currentUser(variable func(string) string) userIdentity {
 	if u, err := user.Current(); err == nil && u.Username != "" && !isUnknown(u.Uid) {
-		return who{name: u.Username}
+		return userIdentity{name: u.Username}
 	}
 	for _, name := range []string{variable("USER"), variable("LOGNAME")} {
 		if name != "" {
-			return who{name, true}
+			return userIdentity{name, true}
 		}
 	}
-	return who{"user-" + strconv.Itoa(os.Getuid()), true}
+	return userIdentity{"user-" + strconv.Itoa(os.Getuid()), true}
 }
 
-// ownerVariable names the user where the system's name is that of many, as in containers and on build machines.
+// ownerVariable names the user where many people share one system user, as in containers and on build machines.
 const ownerVariable = "EVENKEEL_OWNER"
 
-// commonNames are those under which systems, images and services run the programs of many people.
+// commonNames are the system users that many people share.
 var commonNames = []string{
 	"root", "admin", "administrator", "user", "default", "nobody", "app", "node", "docker", "builder", "build",
 	"runner", "runneradmin", "gitlab-runner", "buildkite-agent", "jenkins", "circleci", "travis", "teamcity", "vsts", "vsts_azpcontainer",
@@ -44,7 +44,7 @@ var commonNames = []string{
 	"ubuntu", "debian", "ec2-user", "azureuser", "opc", "pi",
 }
 
-// isCommon reports whether a user name says nothing about who that is.
+// isCommon reports whether a user name does not identify a person.
 func isCommon(name string) bool {
 	name = strings.ToLower(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
 	number, isNumbered := strings.CutPrefix(name, "user-")
@@ -52,26 +52,25 @@ func isCommon(name string) bool {
 	return slices.Contains(commonNames, name) || isNumbered && err == nil
 }
 
-// isUnknown reports whether the system has no entry for a user. user.Current does not say so where USER and HOME are
-// set.
+// isUnknown reports whether the system has no entry for a user id. user.Current hides that if USER and HOME are set.
 func isUnknown(id string) bool {
 	_, err := user.LookupId(id)
 	return errors.As(err, new(user.UnknownUserIdError))
 }
 
-// userName is the name of who runs keel.
+// userName returns the name of the user who runs keel.
 func (a *app) userName() string {
-	return cmp.Or(a.variable(ownerVariable), look(a.variable).name)
+	return cmp.Or(a.variable(ownerVariable), currentUser(a.variable).name)
 }
 
-// userStack is the name of the user's own environment.
+// userStack returns the name of the user's own environment.
 func (a *app) userStack() string {
 	name := a.userName()
 	return environment.NameFor(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
 }
 
-// withUser is the environment of keel and its children with USER in it: without an entry of the system, Go programs
-// find out from that and from HOME who runs them.
+// withUser returns the environment of keel and its children with USER set: if the system has no entry for the user, Go
+// programs read the name from USER and HOME.
 func withUser(environ []string) []string {
 	if slices.ContainsFunc(
 		environ,
@@ -79,7 +78,7 @@ func withUser(environ []string) []string {
 	) {
 		return environ
 	}
-	u := look(func(name string) string { return (&app{environ: environ}).variable(name) })
+	u := currentUser(func(name string) string { return (&app{environ: environ}).variable(name) })
 	if !u.isNameless {
 		return environ
 	}

@@ -25,7 +25,7 @@ func main() {
 	})
 }
 
-// declare declares the enrollments, or as many resources that ask nobody ("nothing"), or none of them ("none").
+// declare declares the enrollments, or as many resources that call no service ("nothing"), or no resources ("none").
 func declare(ctx *pulumi.Context, c *config.Config, provider pulumi.ResourceOption) error {
 	count, form := c.RequireInt("count"), c.Require("form")
 	switch form {
@@ -55,7 +55,7 @@ func declare(ctx *pulumi.Context, c *config.Config, provider pulumi.ResourceOpti
 		}
 		return nil
 	}
-	return fmt.Errorf("the form %q is none of none, nothing, single, items and manifest", form)
+	return fmt.Errorf("unknown form %q: use none, nothing, single, items or manifest", form)
 }
 
 func deviceID(i int) string { return fmt.Sprintf("bench-%06d", i) }

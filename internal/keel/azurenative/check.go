@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// createBeforeDelete is an input of ours: the name was made by the plugin, so a replacement can be created first.
+	// createBeforeDelete is an input of this plugin: it generated the name, so a replacement can be created first.
 	createBeforeDelete = "__createBeforeDelete"
 	// groupLocationAPIVersion is the api-version with which the real plugin looks up a resource group's location.
 	groupLocationAPIVersion = "2020-10-01"
@@ -21,7 +21,7 @@ const (
 	groupInput              = "resourceGroupName"
 )
 
-// Check fills in the name and the location where the program left them out and finds what ARM would refuse for its form.
+// Check fills in the name and the location if the program omits them, and reports inputs whose form ARM would reject.
 func (a *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -57,8 +57,8 @@ func (a *azureNative) Check(ctx context.Context, req *pulumirpc.CheckRequest) (*
 	return &pulumirpc.CheckResponse{Inputs: inputs, Failures: failures}, nil
 }
 
-// fillName names a resource that the program did not: by its last name, by what the engine's auto-naming
-// configuration proposes, or after its logical name.
+// fillName sets the name of a resource that the program does not name: its last name, the name that the engine's
+// auto-naming configuration proposes, or one after its logical name.
 func fillName(req *pulumirpc.CheckRequest, res *resourceType, olds, news resource.PropertyMap) error {
 	key := resource.PropertyKey(res.AutoNameInput)
 	if news.HasValue(key) {
@@ -92,8 +92,8 @@ func fillName(req *pulumirpc.CheckRequest, res *resourceType, olds, news resourc
 	return nil
 }
 
-// defaultLocation is the location of a resource that names none: its last one, the configured one, or its group's. It
-// is unknown while the group is, and absent when there is no group to ask.
+// defaultLocation returns the location of a resource that sets none: its last one, the configured one, or its group's. It
+// is unknown while the group is unknown, and absent without a group.
 func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.PropertyMap) (resource.PropertyValue, bool) {
 	if old, ok := olds[locationInput]; ok {
 		return old, true
@@ -126,7 +126,7 @@ func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.P
 	}
 	found, err := a.get(ctx, arm.Target{ID: id, APIVersion: groupLocationAPIVersion})
 	if err != nil {
-		// Check then says that the location is missing, which is what the person can mend.
+		// Check then reports a missing location, which the user can correct.
 		return resource.PropertyValue{}, false
 	}
 	location, ok := found[locationInput].(string)
@@ -139,7 +139,7 @@ func (a *azureNative) defaultLocation(ctx context.Context, olds, news resource.P
 	return resource.NewStringProperty(location), true
 }
 
-// validate lists what is wrong with the form of inputs, in the order of the properties' names.
+// validate returns the errors in the form of inputs, in the order of the properties' names.
 func (r *resourceType) validate(inputs resource.PropertyMap) []string {
 	faults := r.Inputs.validate("", inputs)
 	if key := r.AutoNameInput; !inputs.HasValue(resource.PropertyKey(key)) {
@@ -171,7 +171,7 @@ func (props properties) validate(prefix string, values resource.PropertyMap) []s
 	return faults
 }
 
-// validate checks one value. Unknown values are checked when they are known.
+// validate checks one value. Unknown values are checked once they are known.
 func (p *property) validate(path string, v resource.PropertyValue) []string {
 	if v.IsComputed() || v.IsOutput() {
 		return nil

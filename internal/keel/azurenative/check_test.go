@@ -76,7 +76,7 @@ func TestLocationFallsBackToTheGroups(t *testing.T) {
 	}
 }
 
-func TestCheckNamesEveryFault(t *testing.T) {
+func TestCheckReportsEveryError(t *testing.T) {
 	t.Parallel()
 	e, _ := start(t)
 	in := props(map[string]any{
@@ -224,8 +224,10 @@ func TestServeRefusesWhatIsNotLocalOrNotSafe(t *testing.T) {
 		"no credential":   {Endpoint: "https://127.0.0.1:1", SubscriptionID: subscription},
 		"no subscription": {Endpoint: "https://127.0.0.1:1", Credential: credential{}},
 	} {
-		if _, err := azurenative.New(o); err == nil {
-			t.Errorf("%s: got no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := azurenative.New(o); err == nil {
+				t.Errorf("%s: got no error", name)
+			}
+		})
 	}
 }

@@ -20,7 +20,7 @@ import (
 const (
 	inputsKey     = "__inputs"
 	apiVersionKey = "azureApiVersion"
-	// lastLook bounds the one read that says what an interrupted operation left behind.
+	// lastLook bounds the one read of the resource after an interrupted operation.
 	lastLook = 5 * time.Second
 )
 
@@ -32,7 +32,7 @@ func operationTimeout(seconds float64) time.Duration {
 	return 2 * time.Hour
 }
 
-// Create refuses to take over what exists, then sends the PUT, waits for its end and reads the result.
+// Create returns an error if the resource exists. Otherwise it sends the PUT, waits for its end and reads the result.
 func (a *azureNative) Create(ctx context.Context, req *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -116,7 +116,7 @@ func (a *azureNative) Update(ctx context.Context, req *pulumirpc.UpdateRequest) 
 	return &pulumirpc.UpdateResponse{Properties: state}, nil
 }
 
-// Delete removes the resource and waits for its end; an absent one is a success.
+// Delete deletes the resource and waits until it is done; a missing one is a success.
 func (a *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -131,7 +131,7 @@ func (a *azureNative) Delete(ctx context.Context, req *pulumirpc.DeleteRequest) 
 	return &emptypb.Empty{}, nil
 }
 
-// write is one PUT: what it is about and what goes into it.
+// write is one PUT: its resource and its inputs.
 type write struct {
 	res    *resourceType
 	urn    string
@@ -141,18 +141,18 @@ type write struct {
 	olds   resource.PropertyMap // the state before an update; nil for a create
 }
 
-// write sends the PUT and returns the id in the spelling of the answer and the new state.
+// write sends the PUT and returns the new state, and the id as the response spells it.
 func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Struct, error) {
 	body := w.res.body().toBody(w.inputs.Mappable())
 	answer, accepted, err := a.client.Put(ctx, w.to, body, w.res.PutLongRunning)
 	if err != nil {
-		return "", nil, a.unfinished(ctx, w, accepted, err)
+		return "", nil, a.failedWrite(ctx, w, accepted, err)
 	}
 	id := w.to.ID
 	if canonical, ok := answer["id"].(string); ok && canonical != "" {
 		id = canonical
 	}
-	// The answer to a PUT differs from that to a GET, which a refresh compares with, so the state comes from a GET.
+	// A refresh compares with the response to a GET, which differs from that to a PUT, so the state comes from a GET.
 	if read, err := a.get(ctx, arm.Target{ID: id, APIVersion: w.res.APIVersion}); err == nil {
 		answer = read
 	} else {
@@ -165,12 +165,12 @@ func (a *azureNative) write(ctx context.Context, w write) (string, *structpb.Str
 	return id, state, nil
 }
 
-// unfinished turns a failed PUT into the error for the engine. If something may exist now, the error carries a state,
-// so that the engine records the resource and the next operation updates, reads or deletes it.
+// failedWrite returns the engine's error for a failed PUT. If the resource may exist now, the error has a state, so that
+// the engine records the resource and the next operation updates, reads or deletes it.
 //
-// Fidelity: the real plugin records only what ARM had accepted; a PUT that was cut off before its answer it reports as
-// not made. Here that too is recorded, so that an interrupted run neither doubles nor orphans anything.
-func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, cause error) error {
+// Fidelity: the real plugin records only resources that ARM had accepted, and reports a PUT that was interrupted before
+// its response as not created. This plugin records that too, so that an interrupted run leaves no duplicates or orphans.
+func (a *azureNative) failedWrite(ctx context.Context, w write, accepted bool, cause error) error {
 	var unanswered *arm.UnansweredError
 	if !accepted && !errors.As(cause, &unanswered) {
 		return cause
@@ -178,7 +178,7 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 	found := w.olds
 	look, done := context.WithTimeout(context.WithoutCancel(ctx), lastLook)
 	defer done()
-	// Without an answer to the PUT, waiting for a second one would keep a cancelled engine waiting.
+	// Without a response to the PUT, a second wait would delay a cancelled engine.
 	if accepted {
 		read, err := a.get(look, w.to)
 		if err == nil {
@@ -199,7 +199,7 @@ func (a *azureNative) unfinished(ctx context.Context, w write, accepted bool, ca
 	})
 }
 
-// outputs are the outputs that an answer of ARM holds.
+// outputs returns the outputs in a response of ARM.
 func (r *resourceType) outputs(answer map[string]any) resource.PropertyMap {
 	return resource.NewPropertyMapFromMap(r.Outputs.fromBody(answer))
 }
@@ -224,7 +224,7 @@ func lastInputs(sent *structpb.Struct, state resource.PropertyMap) (resource.Pro
 	return nil, nil
 }
 
-// get reads a resource as ARM answers it.
+// get reads a resource in ARM's form.
 func (a *azureNative) get(ctx context.Context, from arm.Target) (map[string]any, error) {
 	answer := map[string]any{}
 	return answer, a.client.Get(ctx, from, &answer)

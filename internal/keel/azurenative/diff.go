@@ -10,8 +10,8 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 )
 
-// Diff compares the inputs of the last operation with the new ones. Outputs play no part: what changed in Azure shows
-// in a refresh, which moves it into the inputs.
+// Diff compares the inputs of the last operation with the new ones, and ignores outputs: a refresh detects changes in
+// Azure and applies them to the inputs.
 func (a *azureNative) Diff(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -41,13 +41,13 @@ type comparison struct {
 	found map[string]*pulumirpc.PropertyDiff
 }
 
-// objects compares two objects; props describes them where the table does.
+// objects compares two objects; props describes them if the table does.
 func (c *comparison) objects(at resource.PropertyPath, props properties, olds, news resource.PropertyMap) {
 	for key, old := range olds {
 		if strings.HasPrefix(string(key), "__") || !old.HasValue() {
 			continue
 		}
-		path := below(at, string(key))
+		path := appendPath(at, string(key))
 		if value, ok := news[key]; !ok || !value.HasValue() {
 			c.note(path, pulumirpc.PropertyDiff_DELETE)
 		} else {
@@ -59,19 +59,19 @@ func (c *comparison) objects(at resource.PropertyPath, props properties, olds, n
 			continue
 		}
 		if old, ok := olds[key]; !ok || !old.HasValue() {
-			c.note(below(at, string(key)), pulumirpc.PropertyDiff_ADD)
+			c.note(appendPath(at, string(key)), pulumirpc.PropertyDiff_ADD)
 		}
 	}
 }
 
-// values compares two values of the property p, which is nil where the table says nothing of it.
+// values compares two values of the property p, which is nil if the table does not have it.
 func (c *comparison) values(at resource.PropertyPath, p *property, old, value resource.PropertyValue) {
 	var s *shape
 	var identifiers []string
 	if p != nil {
 		s, identifiers = p.shape, p.Identifiers
 	}
-	if same(at, old, value) {
+	if isSame(at, old, value) {
 		return
 	}
 	if old.IsArray() && value.IsArray() && len(identifiers) > 0 {
@@ -98,7 +98,7 @@ func (c *comparison) shapes(at resource.PropertyPath, s *shape, old, value resou
 	case old.IsArray() && value.IsArray():
 		olds, news := old.ArrayValue(), value.ArrayValue()
 		for i := range max(len(olds), len(news)) {
-			switch path := below(at, i); {
+			switch path := appendPath(at, i); {
 			case i >= len(olds):
 				c.note(path, pulumirpc.PropertyDiff_ADD)
 			case i >= len(news):
@@ -112,7 +112,7 @@ func (c *comparison) shapes(at resource.PropertyPath, s *shape, old, value resou
 	}
 }
 
-// sets compares lists whose elements are told apart by some of their properties and whose order says nothing.
+// sets compares lists whose elements are identified by some of their properties and whose order has no meaning.
 func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []string, olds, news []resource.PropertyValue) {
 	identity := func(v resource.PropertyValue) string {
 		if !v.IsObject() {
@@ -133,14 +133,14 @@ func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []stri
 		id := identity(value)
 		after[id] = true
 		if old, ok := before[id]; ok {
-			c.shapes(below(at, i), elementOf(s), old, value)
+			c.shapes(appendPath(at, i), elementOf(s), old, value)
 		} else {
-			c.note(below(at, i), pulumirpc.PropertyDiff_ADD)
+			c.note(appendPath(at, i), pulumirpc.PropertyDiff_ADD)
 		}
 	}
 	for i, old := range olds {
 		if !after[identity(old)] {
-			c.note(below(at, i), pulumirpc.PropertyDiff_DELETE)
+			c.note(appendPath(at, i), pulumirpc.PropertyDiff_DELETE)
 		}
 	}
 }
@@ -148,7 +148,7 @@ func (c *comparison) sets(at resource.PropertyPath, s *shape, identifiers []stri
 // note records a difference. Only a change of a whole top-level input, or of a value within one, can replace.
 func (c *comparison) note(at resource.PropertyPath, kind pulumirpc.PropertyDiff_Kind) {
 	top, ok := at[0].(string)
-	if ok && c.res.replaces(top) {
+	if ok && c.res.isInID(top) {
 		switch {
 		case kind == pulumirpc.PropertyDiff_UPDATE:
 			kind = pulumirpc.PropertyDiff_UPDATE_REPLACE
@@ -161,7 +161,7 @@ func (c *comparison) note(at resource.PropertyPath, kind pulumirpc.PropertyDiff_
 	c.found[at.String()] = &pulumirpc.PropertyDiff{Kind: kind, InputDiff: true}
 }
 
-// forgiveAdoptedNames keeps a resource whose program now spells out what the state already holds.
+// forgiveAdoptedNames ignores inputs that the program now sets to the value that the state already has.
 func (c *comparison) forgiveAdoptedNames(olds, news, state resource.PropertyMap) {
 	for path, found := range c.found {
 		key := resource.PropertyKey(path)
@@ -205,8 +205,8 @@ func (c *comparison) response(oldInputs resource.PropertyMap) *pulumirpc.DiffRes
 	return response
 }
 
-// same knows two top-level inputs that Azure compares less strictly than by their bytes.
-func same(at resource.PropertyPath, old, value resource.PropertyValue) bool {
+// isSame compares the two top-level inputs that Azure does not compare byte by byte.
+func isSame(at resource.PropertyPath, old, value resource.PropertyValue) bool {
 	if len(at) != 1 || !old.IsString() || !value.IsString() {
 		return false
 	}
@@ -219,7 +219,7 @@ func same(at resource.PropertyPath, old, value resource.PropertyValue) bool {
 	return false
 }
 
-// normalLocation makes "West US 2" and "westus2" one.
+// normalLocation returns a location in a form in which "West US 2" and "westus2" are equal.
 func normalLocation(location string) string {
 	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
@@ -231,7 +231,7 @@ func elementOf(s *shape) *shape {
 	return s.element
 }
 
-// below is a copy of a path with one more step, so that paths never share their memory.
-func below(at resource.PropertyPath, step any) resource.PropertyPath {
+// appendPath is a copy of a path with one more step, so that paths never share their memory.
+func appendPath(at resource.PropertyPath, step any) resource.PropertyPath {
 	return append(slices.Clone(at), step)
 }

@@ -108,7 +108,7 @@ func dial(t *testing.T, address string) pulumirpc.ResourceProviderClient {
 	return pulumirpc.NewResourceProviderClient(conn)
 }
 
-func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
+func TestAStackThatIsNotLocalIsRejected(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config map[string]string
@@ -119,13 +119,15 @@ func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
 		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111", "azure-native:config:clientSecret": clientSecret}, false},
 		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription, "azure-native:config:clientSecret": clientSecret}, true},
 	} {
-		arm := newFakeARM(t)
-		plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
-		//lint:ignore SA1019 engines still send the flat form, which the plugin reads
-		_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
-		if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
-			t.Errorf("%s: got %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			arm := newFakeARM(t)
+			plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))
+			//lint:ignore SA1019 engines still send the flat form, which the plugin reads
+			_, err := plugin.Configure(context.Background(), &pulumirpc.ConfigureRequest{Variables: tc.config})
+			if tc.local != (err == nil) || err != nil && !strings.Contains(err.Error(), "keel env --unset") {
+				t.Errorf("%s: got %v", name, err)
+			}
+		})
 	}
 }
 

@@ -14,10 +14,10 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// clientConfigToken is the one function that is about the caller and not about a resource.
+// clientConfigToken is the only function about the caller instead of a resource.
 const clientConfigToken = "azure-native:authorization:getClientConfig"
 
-// Invoke reads a resource, lists keys, or says who the caller is. Like the real plugin it marks no result as secret.
+// Invoke reads a resource, lists keys, or describes the caller. Like the real plugin, it marks no result as secret.
 func (a *azureNative) Invoke(ctx context.Context, req *pulumirpc.InvokeRequest) (*pulumirpc.InvokeResponse, error) {
 	ctx, done := a.operation(ctx, 0)
 	defer done()
@@ -75,7 +75,7 @@ func (a *azureNative) call(ctx context.Context, req *pulumirpc.InvokeRequest) (m
 	return fn.Outputs.fromBody(answer), nil
 }
 
-// clientConfig describes the caller as its own token does. The signature is not checked: nothing is decided by it.
+// clientConfig describes the caller from its own token. It does not check the signature, because nothing depends on it.
 func (a *azureNative) clientConfig(ctx context.Context) (map[string]any, error) {
 	token, err := a.credential.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{a.endpoint + "/.default"}})
 	if err != nil {

@@ -239,7 +239,7 @@ func TestCreateRefusesWhatExists(t *testing.T) {
 	}
 }
 
-func TestRefusalsComeThroughInAzuresWords(t *testing.T) {
+func TestErrorsOfAzureAreReturnedUnchanged(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]refusal{
 		"ARM":         {409, `{"error":{"code":"SkuNotAvailable","message":"one F1 only","details":[{"code":"x","message":"y"}]}}`},
@@ -278,7 +278,7 @@ func TestRefusalsComeThroughInAzuresWords(t *testing.T) {
 	}
 }
 
-func TestPassingTroubleIsRetried(t *testing.T) {
+func TestTransientErrorsAreRetried(t *testing.T) {
 	t.Parallel()
 	for name, with := range map[string]refusal{
 		"overload":              {429, `{"error":{"code":"TooManyRequests"}}`},
@@ -376,10 +376,12 @@ func TestEnginesDoNotTouchEachOther(t *testing.T) {
 	second := attach(t, address, props(map[string]any{"location": "westus"}))
 	news := props(map[string]any{"resourceGroupName": "env", "sku": map[string]any{"name": "S1"}})
 	for want, e := range map[string]*engine{"northeurope": first, "westus": second} {
-		got, _ := e.check(hubType, "hub", nil, news)
-		if got["location"].StringValue() != want {
-			t.Errorf("location: got %v, want %s", got["location"], want)
-		}
+		t.Run(want, func(t *testing.T) {
+			got, _ := e.check(hubType, "hub", nil, news)
+			if got["location"].StringValue() != want {
+				t.Errorf("location: got %v, want %s", got["location"], want)
+			}
+		})
 	}
 	if err := first.SignalCancellation(context.Background()); err != nil {
 		t.Fatal(err)

@@ -1,12 +1,12 @@
-// Package azurenative is the Pulumi plugin azure-native as far as local environments need it: resource groups, everything
-// in the devices module and the client configuration, served by sending the ARM requests that the real plugin sends,
-// to one given endpoint and nothing else.
+// Package azurenative implements the part of the Pulumi plugin azure-native that local environments need: resource groups,
+// the devices module and the client configuration. It sends the same ARM requests as the real plugin, but only to one
+// given endpoint.
 //
-// It is not a second azure-native: it knows no other module, no other API version and no cloud, keeps nothing of a
-// stack, and is attached by an engine to its port (PULUMI_DEBUG_PROVIDERS), never installed. One generated table says
-// which requests belong to which type; there is no code per type. It speaks Pulumi's provider protocol directly and
-// not through pulumi-go-provider, which passes on neither the random seed nor the auto-naming options of Check, adds a
-// key of its own to the provider's inputs, and takes secrets where the real plugin leaves them to the engine.
+// It has no other module, API version or cloud, and stores nothing of a stack. An engine attaches to its port
+// (PULUMI_DEBUG_PROVIDERS); it is never installed. One generated table maps types to requests; there is no code per type.
+// It implements Pulumi's provider protocol directly and not with pulumi-go-provider, which passes on neither the random
+// seed nor the auto-naming options of Check, adds its own key to the provider's inputs, and accepts secrets, which the
+// real plugin leaves to the engine.
 //
 // The state is the real plugin's, of version 2.92.3: outputs as ARM answers them, "azureApiVersion", and the inputs as
 // one secret under "__inputs".
@@ -35,23 +35,23 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// Version is the version of azure-native whose requests and state these are. table.json carries the same.
+// Version is the version of azure-native that this package imitates; table.json has the same.
 const Version = "2.92.3"
 
-// Options say where requests go and as whom.
+// Options are the endpoint and credential of requests.
 type Options struct {
-	// Endpoint is the ARM base URL, https only. It is also the audience of the tokens asked of Credential.
+	// Endpoint is the ARM base URL, https only. It is also the audience of Credential's tokens.
 	Endpoint   string
 	Credential azcore.TokenCredential
-	// Transport sends the requests; nil means azcore's own client, which trusts the system's authorities only.
+	// Transport sends the requests; nil means azcore's own client, which trusts only the system's authorities.
 	Transport policy.Transporter
-	// SubscriptionID is the only subscription that the plugin serves. An engine whose provider configuration does not name it is
-	// turned away: its stack is not a local one.
+	// SubscriptionID is the only subscription that the plugin serves. It rejects an engine whose provider configuration
+	// does not have it, because the stack is not a local one.
 	SubscriptionID string
-	// Secret is what an engine's provider must have as its clientSecret: that of Credential, so that nobody can do more
-	// through the plugin than without it.
+	// Secret must be the clientSecret of an engine's provider: the secret of Credential, so that the plugin allows nobody
+	// more than they can do without it.
 	Secret string
-	// Logger hears of connections; nil means silence. It never gets a property value or a token.
+	// Logger logs connections, and never a property value or a token; nil means no log.
 	Logger *slog.Logger
 }
 
@@ -61,7 +61,7 @@ type azureNative struct {
 
 	table  *table
 	client *arm.Client
-	// credential is asked for a token only by getClientConfig; the client has its own use of it.
+	// credential is the source of tokens for getClientConfig; the client uses it too.
 	credential azcore.TokenCredential
 	endpoint   string
 	secret     string
@@ -69,7 +69,7 @@ type azureNative struct {
 	// proven says that the engine has shown the secret on this connection, configured that it may call everything.
 	proven, configured atomic.Bool
 
-	// stopping ends every operation under way; stop makes it so. They outlive single calls and end with the connection.
+	// stopping is the context of all operations, which stop cancels. It lasts as long as the connection.
 	stopping context.Context
 	stop     context.CancelFunc
 
@@ -81,7 +81,7 @@ type azureNative struct {
 	host           *provider.HostClient
 }
 
-// New makes the provider for one engine: Configure and Cancel of one must not touch another, so it is not for sharing.
+// New returns a provider for one engine. Engines must not share one, because Configure and Cancel affect the provider.
 func New(o Options) (pulumirpc.ResourceProviderServer, error) {
 	return newProvider(o)
 }
@@ -105,7 +105,7 @@ func newProvider(o Options) (*azureNative, error) {
 	}
 	c, err := arm.New(arm.Options{
 		Endpoint: o.Endpoint, Credential: o.Credential, Transport: o.Transport,
-		// Shorter waits than the real plugin's 20 s to 120 s: the far side is on the same machine.
+		// Shorter waits than the real plugin's 20 s to 120 s: the emulator is on the same machine.
 		Retry: policy.RetryOptions{RetryDelay: 200 * time.Millisecond, MaxRetryDelay: 5 * time.Second},
 		Name:  "azurenative", Version: Version,
 	})
@@ -127,19 +127,19 @@ func newProvider(o Options) (*azureNative, error) {
 	}, nil
 }
 
-// close ends what is under way and lets go of the engine.
+// close cancels all operations and closes the connection to the engine.
 func (a *azureNative) close() {
 	a.stop()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.host != nil {
-		// The engine may be gone already; there is nobody left to tell.
+		// The engine may have ended, so an error cannot be reported.
 		_ = a.host.Close()
 		a.host = nil
 	}
 }
 
-// Attach tells the plugin, which the engine found running, where the engine listens for log lines.
+// Attach implements the protocol: an engine that attaches to a running plugin sends the address for log lines.
 func (a *azureNative) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
 	if err := requireEngineAddress(req.GetAddress()); err != nil {
 		return nil, err
@@ -157,21 +157,21 @@ func (a *azureNative) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*e
 	return &emptypb.Empty{}, nil
 }
 
-// GetPluginInfo answers with the version of the real plugin.
+// GetPluginInfo returns the version of the real plugin.
 func (a *azureNative) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
 	return &pulumirpc.PluginInfo{Version: Version}, nil
 }
 
-// CheckConfig takes every configuration, as the real plugin does. It notes a right secret: when nothing but the secret
-// is new, the engine then configures with what the state holds, which may have none.
+// CheckConfig accepts every configuration, as the real plugin does. It remembers a correct secret: if nothing but the
+// secret is new, the engine then configures with the old inputs from the state, which may have none.
 func (a *azureNative) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
 	a.prove(req.GetNews().GetFields()[secretInput].GetStringValue())
 	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
 }
 
-// DiffConfig leaves it to the engine to compare configurations, as the real plugin does: none of them replaces
-// resources. A secret alone is no difference: stacks of earlier versions have none, and their next update writes it into
-// the state without being one.
+// DiffConfig leaves the comparison of configurations to the engine, as the real plugin does: a changed configuration
+// replaces no resources. The secret alone is no difference: states of earlier versions have none, and their next update
+// adds it without counting as one.
 func (a *azureNative) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	olds, err := unmarshal(req.GetOlds())
 	if err != nil {
@@ -189,13 +189,13 @@ func (a *azureNative) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) 
 	return &pulumirpc.DiffResponse{}, nil
 }
 
-// errNotLocal turns away stacks that were made for Azure. Without it, a destroy or refresh of one, which run no program that could
-// look, would find nothing here and forget resources that exist and cost money.
+// errNotLocal rejects stacks that were created for Azure. Without it, a destroy or refresh of such a stack, which run no
+// program that could check, would find no resources here and drop resources that exist and cost money from the state.
 var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and the stack is not a local one: its azure-native provider does not " +
 	"name the emulator's subscription; nothing was changed. To reach Azure, run `eval \"$(keel env --unset)\"` first")
 
-// Configure takes location, subscriptionId, which must be the one of Options, and clientSecret, likewise. Other credentials, clouds and tenants in the
-// configuration are for the real plugin and change nothing here: requests go to the endpoint of Options as the credential of Options.
+// Configure uses location, and requires the subscriptionId and clientSecret of Options. It ignores other credentials,
+// clouds and tenants in the configuration: requests go to the endpoint of Options with the credential of Options.
 func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -214,18 +214,18 @@ func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureReque
 		return nil, errNoSecret
 	}
 	a.configured.Store(true)
-	// Secrets are not accepted: the engine then takes them off values that it sends and puts them back, path by path,
-	// on those that it gets.
+	// The plugin does not accept secrets: the engine then removes the marks from values that it sends, and restores them,
+	// path by path, on values that it receives.
 	return &pulumirpc.ConfigureResponse{SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
 }
 
-// Cancel ends every operation under way and answers at once.
+// Cancel cancels all operations and returns at once.
 func (a *azureNative) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	a.stop()
 	return &emptypb.Empty{}, nil
 }
 
-// operation is the context of one call: it ends with the call, with Cancel, and after timeout seconds if there are any.
+// operation returns the context of one call, which ends with the call, with Cancel, or after timeout seconds unless 0.
 func (a *azureNative) operation(ctx context.Context, timeout float64) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout(timeout))
 	unlink := context.AfterFunc(a.stopping, cancel)
@@ -235,7 +235,7 @@ func (a *azureNative) operation(ctx context.Context, timeout float64) (context.C
 	}
 }
 
-// resourceType finds the table's entry for a URN.
+// resourceType returns the table's entry for the type of a URN.
 func (a *azureNative) resourceType(urn string) (*resourceType, error) {
 	token := string(resource.URN(urn).Type())
 	res, ok := a.table.Resources[token]
@@ -252,18 +252,18 @@ func (a *azureNative) subscription() string {
 	return a.subscriptionID
 }
 
-// warn shows a line to the person who runs the engine, when the engine listens.
+// warn sends a warning to the engine, which prints it.
 func (a *azureNative) warn(ctx context.Context, urn, message string) {
 	a.mu.Lock()
 	host := a.host
 	a.mu.Unlock()
 	if host != nil {
-		// A line that cannot be delivered is not worth failing an operation for.
+		// An error of sending a warning does not fail the operation.
 		_ = host.Log(ctx, diag.Warning, resource.URN(urn), message)
 	}
 }
 
-// unmarshal reads property values from the engine, which keeps to itself which of them are secret.
+// unmarshal decodes property values of the engine, which are not marked as secret.
 func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
 	values, err := plugin.UnmarshalProperties(s, plugin.MarshalOptions{KeepUnknowns: true, SkipNulls: true})
 	if err != nil {
@@ -272,7 +272,7 @@ func unmarshal(s *structpb.Struct) (resource.PropertyMap, error) {
 	return values, nil
 }
 
-// marshal writes property values for the engine.
+// marshal encodes property values for the engine.
 func marshal(values resource.PropertyMap) (*structpb.Struct, error) {
 	s, err := plugin.MarshalProperties(values, plugin.MarshalOptions{KeepUnknowns: true, KeepSecrets: true, SkipNulls: true})
 	if err != nil {

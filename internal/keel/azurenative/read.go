@@ -11,12 +11,11 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// Read fetches the resource for a refresh or an import. Only a definite 404 means that it is gone.
+// Read reads the resource for a refresh or an import. Only a 404 means that it does not exist.
 //
-// A refresh cannot see inputs, only outputs: it takes the difference between the outputs of the last operation and
-// those of now, in the part that has the shape of inputs, and applies that difference to the inputs. What ARM never
-// returns, such as the authorization policies, and what it masks, such as the keys of linked hubs, is the same in both
-// and so stays in the inputs as it was declared.
+// A refresh sees only outputs, not inputs. It computes the difference between the last outputs and the current ones,
+// limited to properties that inputs have, and applies it to the inputs. Properties that ARM never returns, such as the
+// authorization policies, or masks, such as the keys of linked hubs, are equal in both, so the declared inputs stay.
 func (a *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	res, err := a.resourceType(req.GetUrn())
 	if err != nil {
@@ -62,7 +61,7 @@ func (a *azureNative) Read(ctx context.Context, req *pulumirpc.ReadRequest) (*pu
 	return &pulumirpc.ReadResponse{Id: req.GetId(), Properties: properties, Inputs: newInputs}, nil
 }
 
-// inputsOfID are the inputs that make up the id: all that an import knows before it asks.
+// inputsOfID returns the inputs that are part of the id: all that an import knows before it reads the resource.
 func (r *resourceType) inputsOfID(id string) (resource.PropertyMap, error) {
 	values, err := r.path.parse(id)
 	if err != nil {
@@ -71,8 +70,8 @@ func (r *resourceType) inputsOfID(id string) (resource.PropertyMap, error) {
 	return resource.NewPropertyMapFromMap(values), nil
 }
 
-// addImported adds to inputs what the answer holds in their shape, without empty collections: with them a program
-// would make the resource as it is.
+// addImported adds the properties of a response that inputs can have, without empty collections. A program with these
+// inputs would create the same resource.
 func (r *resourceType) addImported(inputs resource.PropertyMap, answer map[string]any) {
 	for name, value := range r.body().fromBody(answer) {
 		if value = withoutEmpty(value); value != nil {
@@ -81,7 +80,7 @@ func (r *resourceType) addImported(inputs resource.PropertyMap, answer map[strin
 	}
 }
 
-// refreshedInputs applies to the inputs what changed in Azure since the state was written.
+// refreshedInputs applies the changes in Azure since the last operation to the inputs.
 func (r *resourceType) refreshedInputs(inputs, state resource.PropertyMap, answer map[string]any) resource.PropertyMap {
 	body := r.body()
 	before := resource.NewPropertyMapFromMap(body.fromBody(state.Mappable()))
@@ -89,7 +88,7 @@ func (r *resourceType) refreshedInputs(inputs, state resource.PropertyMap, answe
 	return apply(inputs, before.Diff(after))
 }
 
-// apply changes values by a difference that was found elsewhere, and touches nothing but what the difference names.
+// apply applies a difference between other values to values, and changes nothing else.
 func apply(values resource.PropertyMap, diff *resource.ObjectDiff) resource.PropertyMap {
 	if diff == nil {
 		return values
@@ -113,7 +112,7 @@ func apply(values resource.PropertyMap, diff *resource.ObjectDiff) resource.Prop
 	return out
 }
 
-// applyValue gives value the change from before to after, property by property and element by element.
+// applyValue applies the change from before to after to value, property by property and element by element.
 func applyValue(value, before, after resource.PropertyValue) resource.PropertyValue {
 	switch {
 	case value.IsObject() && before.IsObject() && after.IsObject():
@@ -133,7 +132,7 @@ func applyValue(value, before, after resource.PropertyValue) resource.PropertyVa
 	return after
 }
 
-// withoutEmpty drops empty objects and lists, which ARM fills in for what was never given.
+// withoutEmpty removes empty objects and lists, which ARM adds for properties that were never set.
 func withoutEmpty(value any) any {
 	switch value := value.(type) {
 	case map[string]any:

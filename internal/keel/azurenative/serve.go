@@ -13,25 +13,25 @@ import (
 	"google.golang.org/grpc"
 )
 
-// Bounds of what engines can make the plugin hold.
+// Limits of what engines can make the plugin hold.
 const (
-	// maxMessage is the largest message taken from an engine, in bytes: a resource of the 4 MiB that ARM takes, several
-	// times over.
+	// maxMessage is the size of the largest message accepted from an engine, in bytes: several times a resource of the
+	// 4 MiB that ARM accepts.
 	maxMessage = 32 << 20
-	// maxUnproven is how many bytes are read of a connection before its Configure.
+	// maxUnproven is how many bytes the plugin reads from a connection before its Configure.
 	maxUnproven = 1 << 20
-	// maxEngines is how many connections there may be; newcomers beyond are closed. A run of Pulumi has about three.
+	// maxEngines is the maximum number of connections. A run of Pulumi has about three.
 	maxEngines = 256
 )
 
-// Serve answers engines on listener until ctx ends. Every connection gets a provider and a gRPC server of its own, so
-// that Configure and Cancel of one engine, and its end, touch no other. listener is closed when Serve returns.
+// Serve serves engines on listener until ctx is done. Every connection gets its own provider and gRPC server, so that
+// Configure, Cancel and the end of one engine do not affect others. Serve closes listener when it returns.
 func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	defer listener.Close()
 	if err := requireLoopback(listener.Addr()); err != nil {
 		return err
 	}
-	// Options are checked once here, so that a wrong one stops the start and not the first engine.
+	// Check Options once here, so that an error stops the start instead of the first engine.
 	first, err := newProvider(o)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	}
 	var engines sync.WaitGroup
 	defer engines.Wait()
-	// Engines end with Serve, also when it ends because nothing can be accepted any more.
+	// Connections end with Serve, also after an error of Accept.
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	unlink := context.AfterFunc(ctx, func() { listener.Close() })
@@ -67,13 +67,13 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 		engines.Go(func() {
 			defer func() { <-places }()
 			if err := serveEngine(ctx, conn, o); err != nil {
-				log.Error("local azure-native plugin: engine ended badly", "error", err)
+				log.Error("local azure-native plugin: connection failed", "error", err)
 			}
 		})
 	}
 }
 
-// serveEngine answers one connection until either side ends it.
+// serveEngine serves one connection until either side ends it.
 func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 	p, err := newProvider(o)
 	if err != nil {
@@ -103,25 +103,25 @@ func requireLoopback(addr net.Addr) error {
 	return nil
 }
 
-// unprovenConn ends when it brings more bytes before Configure than an engine sends.
+// unprovenConn fails if it receives more bytes before Configure than an engine sends.
 type unprovenConn struct {
 	net.Conn
 	configured *atomic.Bool
 	read       int
 }
 
-// Read implements net.Conn; gRPC has one reader of a connection.
+// Read implements net.Conn. gRPC has one reader of a connection.
 func (c *unprovenConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if c.read <= maxUnproven && !c.configured.Load() {
 		if c.read += n; c.read > maxUnproven {
-			return 0, errors.New("too much was sent before Configure")
+			return 0, errors.New("too much data before Configure")
 		}
 	}
 	return n, err
 }
 
-// singleListener gives out one connection and ends when that connection does.
+// singleListener is a listener that accepts one connection and ends with that connection.
 type singleListener struct {
 	conns  chan net.Conn
 	addr   net.Addr
@@ -147,7 +147,7 @@ func (l *singleListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close ends the wait of Accept. The connection is closed by whoever accepted it.
+// Close ends the wait of Accept. The caller of Accept closes the connection.
 func (l *singleListener) Close() error {
 	l.end()
 	return nil
@@ -155,7 +155,7 @@ func (l *singleListener) Close() error {
 
 func (l *singleListener) Addr() net.Addr { return l.addr }
 
-// watchedConn tells when it is closed.
+// watchedConn is a connection that calls a function when it is closed.
 type watchedConn struct {
 	net.Conn
 	ended func()

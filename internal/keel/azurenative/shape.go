@@ -15,11 +15,11 @@ type shape struct {
 	kind    string
 	element *shape
 	object  properties
-	// keys marks a list of strings that travels as the keys of an object.
+	// keys marks a list of strings that ARM encodes as the keys of an object.
 	keys bool
 }
 
-// parseShape reads a notation. Object types are shared and may still be unresolved when this returns.
+// parseShape parses a notation. Object types are shared and may still be unresolved when it returns.
 func (t *table) parseShape(notation string) (*shape, error) {
 	if element, ok := strings.CutPrefix(notation, "[]"); ok {
 		s, err := t.parseShape(element)
@@ -43,9 +43,9 @@ func (t *table) parseShape(notation string) (*shape, error) {
 	return nil, fmt.Errorf("unknown notation %q", notation)
 }
 
-// toBody keeps the values that props name and puts them into the form of a request body.
+// toBody returns the values of props in the form of a request body.
 func (props properties) toBody(values map[string]any) map[string]any {
-	return props.keep(values, func(v any) any {
+	return props.selectValues(values, func(v any) any {
 		list, ok := v.([]any)
 		if !ok {
 			return v
@@ -60,10 +60,10 @@ func (props properties) toBody(values map[string]any) map[string]any {
 	})
 }
 
-// fromBody keeps the values that props name and puts them into the form that a Pulumi program sees. It serves answers
-// and the projection of outputs on inputs alike: what props do not name, such as a read-only property, is left out.
+// fromBody returns the values of props in the form of a Pulumi program. It converts responses, and projects outputs on
+// inputs: properties that props do not have, such as read-only ones, are left out.
 func (props properties) fromBody(values map[string]any) map[string]any {
-	return props.keep(values, func(v any) any {
+	return props.selectValues(values, func(v any) any {
 		set, ok := v.(map[string]any)
 		if !ok {
 			return v
@@ -77,8 +77,8 @@ func (props properties) fromBody(values map[string]any) map[string]any {
 	})
 }
 
-// keep walks values along props; turn converts a list that travels as keys. Null and unnamed values are dropped.
-func (props properties) keep(values map[string]any, turn func(any) any) map[string]any {
+// selectValues returns the values of props; turn converts a list that ARM encodes as keys. It drops null and other values.
+func (props properties) selectValues(values map[string]any, turn func(any) any) map[string]any {
 	out := map[string]any{}
 	for name, p := range props {
 		if v, ok := values[name]; ok && v != nil {
@@ -95,7 +95,7 @@ func (s *shape) keep(v any, turn func(any) any) any {
 	switch v := v.(type) {
 	case map[string]any:
 		if s.kind == "object" {
-			return s.object.keep(v, turn)
+			return s.object.selectValues(v, turn)
 		}
 		if s.kind == "map" {
 			out := map[string]any{}
@@ -116,8 +116,8 @@ func (s *shape) keep(v any, turn func(any) any) any {
 	return v
 }
 
-// preview is what outputs are known to be before the request is sent: an output of the same name and kind as an input
-// is that input, every other one is unknown.
+// preview returns the outputs that are known before the request: an output of the same name and kind as an input is that
+// input, every other one is unknown.
 func (props properties) preview(inputs resource.PropertyMap) resource.PropertyMap {
 	out := resource.PropertyMap{}
 	for name, p := range props {

@@ -13,8 +13,8 @@ import (
 //go:embed table.json
 var tableJSON []byte
 
-// table is every fact that tells one resource type or function from another. It is made from the schema files by
-// tools/generate; no code in this package names a type of the devices module.
+// table has all properties by which resource types and functions differ. tools/generate creates it from the schema files;
+// no code in this package names a type of the devices module.
 type table struct {
 	Version   string
 	Resources map[string]*resourceType
@@ -27,10 +27,10 @@ type resourceType struct {
 	// Path is the ARM id with the names of inputs in braces.
 	Path       string
 	APIVersion string
-	// PutLongRunning and DeleteLongRunning say that the answer starts an operation that must be polled.
+	// PutLongRunning and DeleteLongRunning are true if the response starts an operation that must be polled.
 	PutLongRunning    bool
 	DeleteLongRunning bool
-	// AutoNameInput is named by the provider when the program leaves it out: AutoNameKind is "random" or "copy".
+	// AutoNameInput is the input that the provider sets if the program omits it: AutoNameKind is "random" or "copy".
 	AutoNameInput string
 	AutoNameKind  string
 	Inputs        properties
@@ -69,7 +69,7 @@ type property struct {
 	pattern *regexp.Regexp
 }
 
-// loadTable reads the embedded table once; every provider of the process shares it and none changes it.
+// loadTable reads the embedded table once; all providers of the process share it and none changes it.
 var loadTable = sync.OnceValues(func() (*table, error) {
 	t := &table{}
 	if err := json.Unmarshal(tableJSON, t); err != nil {
@@ -117,7 +117,7 @@ func (t *table) resolve(props properties) error {
 	return nil
 }
 
-// body is the part of the inputs that travels in the request body: all that are not in the path.
+// body returns the inputs in the request body: all that are not in the path.
 func (r *resourceType) body() properties {
 	body := make(properties, len(r.Inputs))
 	for name, p := range r.Inputs {
@@ -128,8 +128,8 @@ func (r *resourceType) body() properties {
 	return body
 }
 
-// replaces says whether a change of an input makes a new resource: every part of the id does.
-func (r *resourceType) replaces(input string) bool {
+// isInID reports whether a change of an input replaces the resource: every part of the id does.
+func (r *resourceType) isInID(input string) bool {
 	if r.path.has(input) {
 		return true
 	}
@@ -144,7 +144,7 @@ func (t pathTemplate) has(name string) bool {
 	return strings.Contains(string(t), "{"+name+"}")
 }
 
-// fill puts values into the template.
+// fill returns the path with values.
 func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string, error) {
 	parts := strings.Split(string(t), "/")
 	for i, part := range parts {
@@ -166,7 +166,7 @@ func (t pathTemplate) fill(subscriptionID string, values map[string]any) (string
 	return strings.Join(parts, "/"), nil
 }
 
-// parse reads the named values back out of an id. Azure compares ids without case, so the fixed parts do too.
+// parse returns the named values in an id. Azure ignores the case of ids, so the fixed parts match in any case.
 func (t pathTemplate) parse(id string) (map[string]any, error) {
 	wanted, given := strings.Split(string(t), "/"), strings.Split(strings.TrimRight(id, "/"), "/")
 	mismatch := fmt.Errorf("%q is not an id of the form %s", id, t)
@@ -192,8 +192,8 @@ func (t pathTemplate) parse(id string) (map[string]any, error) {
 	return values, nil
 }
 
-// ResourceID is the Azure resource id that a resource of the given Pulumi type gets when it is created from inputs:
-// what an interrupted create must be imported as. inputs are the provider inputs of the checkpoint.
+// ResourceID returns the Azure resource id of a resource of the given Pulumi type that is created from inputs, with which
+// an interrupted create must be imported. inputs are the provider inputs of the checkpoint.
 func ResourceID(typeToken, subscriptionID string, inputs map[string]any) (string, error) {
 	t, err := loadTable()
 	if err != nil {
@@ -201,7 +201,7 @@ func ResourceID(typeToken, subscriptionID string, inputs map[string]any) (string
 	}
 	res, ok := t.Resources[typeToken]
 	if !ok {
-		return "", fmt.Errorf("resource type %q is not one that the local azure-native plugin serves", typeToken)
+		return "", fmt.Errorf("the local azure-native plugin does not serve resource type %q", typeToken)
 	}
 	return res.path.fill(subscriptionID, inputs)
 }

@@ -169,7 +169,7 @@ func leave(t *testing.T, p background.Process, pid int) {
 	}
 }
 
-func TestANumberThatSomebodyElseHasIsNeverTakenForTheProcess(t *testing.T) {
+func TestAReusedProcessIDIsNotMistakenForTheProcess(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	leave(t, p, os.Getpid()) // a signal would end the test
@@ -187,8 +187,8 @@ func TestANumberThatSomebodyElseHasIsNeverTakenForTheProcess(t *testing.T) {
 	}
 }
 
-// TestSomebodyWhoLooksIsNotTakenForTheProcess: the lock that is shared for a moment is no proof of life.
-func TestSomebodyWhoLooksIsNotTakenForTheProcess(t *testing.T) {
+// TestAProbeIsNotMistakenForTheProcess: the lock that is shared for a moment is no proof of life.
+func TestAProbeIsNotMistakenForTheProcess(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	leave(t, p, os.Getpid())
@@ -208,8 +208,8 @@ func TestSomebodyWhoLooksIsNotTakenForTheProcess(t *testing.T) {
 	}
 }
 
-// TestThoseWhoLookAtOnceNeverFindADeadProcess: many look while its record is left over, and again and again.
-func TestThoseWhoLookAtOnceNeverFindADeadProcess(t *testing.T) {
+// TestConcurrentProbesNeverFindADeadProcess: many look while its record is left over, and again and again.
+func TestConcurrentProbesNeverFindADeadProcess(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	for range 20 {
@@ -232,8 +232,8 @@ func TestThoseWhoLookAtOnceNeverFindADeadProcess(t *testing.T) {
 	}
 }
 
-// TestALookDoesNotKeepAProcessFromItsClaim: others look all the time.
-func TestALookDoesNotKeepAProcessFromItsClaim(t *testing.T) {
+// TestAProbeDoesNotPreventAClaim: others look all the time.
+func TestAProbeDoesNotPreventAClaim(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	leave(t, p, os.Getpid())
@@ -258,7 +258,7 @@ func TestALookDoesNotKeepAProcessFromItsClaim(t *testing.T) {
 	looking.Wait()
 }
 
-func TestOfTwoThatStartItAtOnceTheSecondWaitsForTheFirst(t *testing.T) {
+func TestOfTwoConcurrentStartsTheSecondWaits(t *testing.T) {
 	t.Parallel()
 	p := newProcess(t)
 	var starting sync.WaitGroup

@@ -9,5 +9,5 @@ import (
 
 var terminate os.Signal = syscall.SIGTERM
 
-// detached gives the process a session of its own: neither the terminal's interrupt nor its closing reaches it.
+// detached starts the process in its own session, so that neither an interrupt nor the end of the terminal reaches it.
 func detached() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

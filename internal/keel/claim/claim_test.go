@@ -182,7 +182,7 @@ func TestAWaitEndsWithTheHolderAndWithPatience(t *testing.T) {
 	}
 }
 
-func TestWhoWorksForAHolderDoesNotWaitForIt(t *testing.T) {
+func TestAnHeirOfAClaimDoesNotWaitForIt(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	token, kill := holder(t, path)
@@ -206,8 +206,8 @@ func TestWhoWorksForAHolderDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
-// TestThoseWhoLookDoNotDisturbEachOther: many look for holders at once, while claims come and go.
-func TestThoseWhoLookDoNotDisturbEachOther(t *testing.T) {
+// TestConcurrentProbesDoNotDisturbEachOther: many look for holders at once, while claims come and go.
+func TestConcurrentProbesDoNotDisturbEachOther(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "local.lock")
 	c, err := claim.Take(t.Context(), path, soon)

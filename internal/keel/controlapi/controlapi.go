@@ -1,6 +1,6 @@
-// Package controlapi is keel's client of the emulator's control port: where hosts can be dialled, reset, and named snapshots.
+// Package controlapi is keel's client of the emulator's control port: the addresses of hosts, reset, and named snapshots.
 //
-// It shares no types with the emulator, speaks to a loopback address without a proxy, and decides nothing.
+// It shares no types with the emulator, and connects to a loopback address without a proxy.
 package controlapi
 
 import (
@@ -19,16 +19,16 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// ErrNotFound is the cause when what was asked for, a snapshot, is not there.
+// ErrNotFound is the cause if a snapshot does not exist.
 var ErrNotFound = errors.New("not found")
 
-// maxAnswer bounds what is read of an answer: a snapshot of a large environment.
+// maxAnswer bounds the size of a response: a snapshot of a large environment.
 const maxAnswer = 1 << 30
 
-// patience is how long an answer may take to begin; a snapshot of a million enrollments is written before it does.
+// patience is how long a response may take to begin. The emulator writes a snapshot of a million enrollments before that.
 const patience = 5 * time.Minute
 
-// Client speaks to one control port.
+// Client is a client of one control port.
 type Client struct {
 	// Control is the port's URL, as http://127.0.0.1:20123.
 	Control string
@@ -37,18 +37,18 @@ type Client struct {
 	TokenFile string
 }
 
-// Addresses returns the address of each host that has one of its own, by host name; with names other than loopback there are none.
+// Addresses returns the addresses of hosts, by host name; none unless the emulator has the names loopback.
 func (c Client) Addresses(ctx context.Context) (map[string]string, error) {
 	var ready struct {
 		Addresses map[string]string `json:"addresses"`
 	}
 	if err := c.call(ctx, http.MethodGet, "/readyz", &ready); err != nil {
-		return nil, fmt.Errorf("ask for the addresses of hosts: %w", err)
+		return nil, fmt.Errorf("read the addresses of hosts: %w", err)
 	}
 	return ready.Addresses, nil
 }
 
-// Reset makes the emulator forget everything it holds.
+// Reset deletes all state of the emulator.
 func (c Client) Reset(ctx context.Context) error {
 	if err := c.call(ctx, http.MethodPost, "/reset", nil); err != nil {
 		return fmt.Errorf("reset the emulator: %w", err)
@@ -56,7 +56,7 @@ func (c Client) Reset(ctx context.Context) error {
 	return nil
 }
 
-// HubDevices returns how many devices each hub has, by its host name in lower case.
+// HubDevices returns how many devices each hub has, by host name in lower case.
 func (c Client) HubDevices(ctx context.Context) (map[string]int, error) {
 	var devices map[string]int
 	if err := c.call(ctx, http.MethodGet, "/hubs", &devices); err != nil {
@@ -90,7 +90,7 @@ func (c Client) Snapshots(ctx context.Context) ([]Snapshot, error) {
 	return list, nil
 }
 
-// SaveSnapshot writes all that the emulator holds under a name; one of that name is replaced.
+// SaveSnapshot saves the emulator's state under a name; an existing snapshot of that name is replaced.
 func (c Client) SaveSnapshot(ctx context.Context, name string) error {
 	if err := c.call(ctx, http.MethodPut, "/snapshots/"+url.PathEscape(name), nil); err != nil {
 		return fmt.Errorf("save snapshot %q: %w", name, err)
@@ -98,7 +98,7 @@ func (c Client) SaveSnapshot(ctx context.Context, name string) error {
 	return nil
 }
 
-// RestoreSnapshot replaces all that the emulator holds by a snapshot.
+// RestoreSnapshot replaces the emulator's state with a snapshot.
 func (c Client) RestoreSnapshot(ctx context.Context, name string) error {
 	if err := c.call(ctx, http.MethodPost, "/snapshots/"+url.PathEscape(name)+"/restore", nil); err != nil {
 		return fmt.Errorf("restore snapshot %q: %w", name, err)
@@ -106,7 +106,7 @@ func (c Client) RestoreSnapshot(ctx context.Context, name string) error {
 	return nil
 }
 
-// Snapshot returns the JSON document of a snapshot. It holds keys.
+// Snapshot returns the JSON document of a snapshot, which contains keys.
 func (c Client) Snapshot(ctx context.Context, name string) ([]byte, error) {
 	text, err := c.send(ctx, http.MethodGet, "/snapshots/"+url.PathEscape(name))
 	if err != nil {
@@ -160,11 +160,11 @@ func (c Client) send(ctx context.Context, method, path string) ([]byte, error) {
 	if response.StatusCode/100 == 2 {
 		return text, nil
 	}
-	return nil, refusal(response, text)
+	return nil, responseError(response, text)
 }
 
-// refusal is the error that an answer tells of.
-func refusal(response *http.Response, text []byte) error {
+// responseError returns the error in a response.
+func responseError(response *http.Response, text []byte) error {
 	var said struct {
 		Error string `json:"error"`
 	}

@@ -92,19 +92,21 @@ func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
 	}
 }
 
-func TestWhatTheControlPortRefusesIsTold(t *testing.T) {
+func TestErrorsOfTheControlPortAreReturned(t *testing.T) {
 	t.Parallel()
 	for body, want := range map[string]string{`{"error":"no such thing"}`: "no such thing", "plain": "plain"} {
-		for status, absent := range map[int]bool{http.StatusNotFound: true, http.StatusConflict: false} {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(status)
-				_, _ = w.Write([]byte(body))
-			}))
-			err := controlapi.Client{Control: server.URL}.Reset(t.Context())
-			server.Close()
-			if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, controlapi.ErrNotFound) != absent {
-				t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
+		t.Run(body, func(t *testing.T) {
+			for status, absent := range map[int]bool{http.StatusNotFound: true, http.StatusConflict: false} {
+				server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(status)
+					_, _ = w.Write([]byte(body))
+				}))
+				err := controlapi.Client{Control: server.URL}.Reset(t.Context())
+				server.Close()
+				if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, controlapi.ErrNotFound) != absent {
+					t.Errorf("%d %s: got %v, want %q, absent %v", status, body, err, want, absent)
+				}
 			}
-		}
+		})
 	}
 }

@@ -20,15 +20,15 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/resourcemanager/resources/armresources"
 )
 
-// ResourceManager is Azure over the management API.
+// ResourceManager is a client of Azure's management API.
 type ResourceManager struct {
 	groups    *armresources.ResourceGroupsClient
 	resources *armresources.Client
 	providers *armresources.ProvidersClient
-	// pipeline sends what no client of the SDK has.
+	// pipeline sends requests for which the SDK has no client.
 	pipeline     *arm.Client
 	subscription string
-	// retry is the time between two tries while a resource is in transition.
+	// retry is the time between two attempts while a resource is in transition.
 	retry time.Duration
 	// Patience is how long a deletion waits for a resource in transition.
 	Patience time.Duration
@@ -36,23 +36,23 @@ type ResourceManager struct {
 	Notice func(text string)
 }
 
-// NewResourceManager returns Azure for a subscription; options lead the same calls to Azure or to the emulator.
+// NewResourceManager returns a client for a subscription; options select Azure or the emulator.
 func NewResourceManager(subscription string, credential azcore.TokenCredential, options *arm.ClientOptions, retry time.Duration) (*ResourceManager, error) {
 	groups, err := armresources.NewResourceGroupsClient(subscription, credential, options)
 	if err != nil {
-		return nil, fmt.Errorf("make the resource group client: %w", err)
+		return nil, fmt.Errorf("create the resource group client: %w", err)
 	}
 	resources, err := armresources.NewClient(subscription, credential, options)
 	if err != nil {
-		return nil, fmt.Errorf("make the resource client: %w", err)
+		return nil, fmt.Errorf("create the resource client: %w", err)
 	}
 	providers, err := armresources.NewProvidersClient(subscription, credential, options)
 	if err != nil {
-		return nil, fmt.Errorf("make the provider client: %w", err)
+		return nil, fmt.Errorf("create the provider client: %w", err)
 	}
 	pipeline, err := arm.NewClient("evenkeel/environment", "v1.0.0", credential, options)
 	if err != nil {
-		return nil, fmt.Errorf("make the management client: %w", err)
+		return nil, fmt.Errorf("create the management client: %w", err)
 	}
 	return &ResourceManager{
 		groups: groups, resources: resources, providers: providers, pipeline: pipeline, subscription: subscription,
@@ -60,7 +60,7 @@ func NewResourceManager(subscription string, credential azcore.TokenCredential, 
 	}, nil
 }
 
-// Emulator returns Azure as the emulator at the endpoints plays it.
+// Emulator returns a client of the emulator at the endpoints.
 func Emulator(e Endpoints) (*ResourceManager, error) {
 	credential, client, err := Client(e)
 	if err != nil {
@@ -69,7 +69,7 @@ func Emulator(e Endpoints) (*ResourceManager, error) {
 	return NewResourceManager(e.SubscriptionID, credential, &arm.ClientOptions{ClientOptions: client, DisableRPRegistration: true}, 50*time.Millisecond)
 }
 
-// Client returns what any client of the Azure SDK needs to speak to the emulator's management API.
+// Client returns the credential and options with which clients of the Azure SDK reach the emulator's management API.
 func Client(e Endpoints) (azcore.TokenCredential, policy.ClientOptions, error) {
 	secret, err := os.ReadFile(e.SecretFile)
 	if err != nil {
@@ -89,13 +89,12 @@ func Client(e Endpoints) (azcore.TokenCredential, policy.ClientOptions, error) {
 	credential, err := azidentity.NewClientSecretCredential(e.TenantID, e.ClientID, strings.TrimSpace(string(secret)),
 		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 	if err != nil {
-		return nil, policy.ClientOptions{}, fmt.Errorf("make the emulator's credential: %w", err)
+		return nil, policy.ClientOptions{}, fmt.Errorf("create the emulator's credential: %w", err)
 	}
 	return credential, options, nil
 }
 
-// Roots returns the certificate that every client of the emulator trusts, and no other; nil, which is what the system trusts, where
-// there is no emulator.
+// Roots returns a pool with only the emulator's certificate; nil, which means the system's roots, without an emulator.
 func (e Endpoints) Roots() (*x509.CertPool, error) {
 	if e.CAFile == "" {
 		return nil, nil
@@ -106,12 +105,12 @@ func (e Endpoints) Roots() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(authority) {
-		return nil, fmt.Errorf("read the emulator's certificate: %s holds none", e.CAFile)
+		return nil, fmt.Errorf("read the emulator's certificate: no certificate in %s", e.CAFile)
 	}
 	return pool, nil
 }
 
-// Groups implements Cloud. The tags are compared here: ARM's own filter takes one tag only.
+// Groups implements Cloud. It compares the tags itself, because ARM's filter takes only one tag.
 func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([]Tagged, error) {
 	var groups []Tagged
 	for pager := m.groups.NewListPager(nil); pager.More(); {
@@ -120,7 +119,7 @@ func (m *ResourceManager) Groups(ctx context.Context, tags map[string]string) ([
 			return nil, err
 		}
 		for _, found := range page.Value {
-			if group := groupOf(found); group.ID != "" && group.carries(tags) {
+			if group := groupOf(found); group.ID != "" && group.hasTags(tags) {
 				groups = append(groups, group)
 			}
 		}
@@ -177,7 +176,7 @@ func (m *ResourceManager) Resources(ctx context.Context, group string) ([]Tagged
 	return found, nil
 }
 
-// Tag implements Tagger. A PATCH of a group's tags replaces them all, so that the others are read and sent along.
+// Tag implements Tagger. A PATCH of a group's tags replaces them all, so Tag reads the others and sends them along.
 func (m *ResourceManager) Tag(ctx context.Context, group, name, value string) error {
 	id, err := arm.ParseResourceID(group)
 	if err != nil {

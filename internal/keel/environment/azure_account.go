@@ -18,9 +18,9 @@ const subscriptionVersion = "2022-12-01"
 
 // Account is a subscription as the caller sees it.
 type Account struct {
-	// Name and ID are the subscription's; State is Enabled for one in which something can be created.
+	// Name and ID are the subscription's. State is Enabled if resources can be created in it.
 	Name, ID, State string
-	// Now is the time by Azure's clock; zero when Azure did not tell.
+	// Now is the time by Azure's clock; zero if Azure did not send it.
 	Now time.Time
 }
 
@@ -41,8 +41,8 @@ func (m *ResourceManager) Account(ctx context.Context) (Account, error) {
 	return account, nil
 }
 
-// Registration returns the state in which the subscription's registration for hubs and provisioning services is: Registered, or
-// something in which nothing of them can be created.
+// Registration returns the state of the subscription's registration for hubs and provisioning services. Only in the
+// state Registered can they be created.
 func (m *ResourceManager) Registration(ctx context.Context) (string, error) {
 	provider, err := m.providers.Get(ctx, namespace, nil)
 	if err != nil {
@@ -54,7 +54,7 @@ func (m *ResourceManager) Registration(ctx context.Context) (string, error) {
 	return *provider.RegistrationState, nil
 }
 
-// get sends what no client of the SDK has: a GET of something in the subscription. The body goes into into.
+// get sends a GET for a path of the subscription, which no client of the SDK has, and decodes the body into into.
 func (m *ResourceManager) get(ctx context.Context, path, version string, into any) (http.Header, error) {
 	request, err := runtime.NewRequest(ctx, http.MethodGet, runtime.JoinPaths(m.pipeline.Endpoint(), "subscriptions", m.subscription, path))
 	if err != nil {

@@ -25,28 +25,27 @@ var deleteVersions = map[string]string{
 }
 
 const (
-	// transitionPatience is how long a resource may be in transition before its deletion is given up: a hub takes
-	// minutes to make, and a failover of one "2 to 15 minutes" (learn.microsoft.com/azure/iot-hub/iot-hub-ha-dr).
+	// transitionPatience is how long a deletion waits for a resource in transition: creating a hub takes minutes, and a
+	// failover "2 to 15 minutes" (learn.microsoft.com/azure/iot-hub/iot-hub-ha-dr).
 	transitionPatience = 20 * time.Minute
 	// deletePatience is how long one deletion may take once Azure has accepted it.
 	deletePatience = time.Hour
 )
 
-// transitions are the codes of 409 that pass by themselves. Any other 409 stays until somebody does something.
+// transitions are the codes of a 409 that passes with time. Any other 409 needs an action of the user.
 var transitions = []string{
 	"409002",                     // hub or provisioning service not Active (microsoft/vscode 68251, Azure/azure-powershell 16842)
 	"ResourceGroupBeingDeleted",  // ends as "not found"
-	"AnotherOperationInProgress", // Resource Manager: the resource is being updated by an operation of somebody else
+	"AnotherOperationInProgress", // Resource Manager: another operation is updating the resource
 }
 
-// scopeLocked is the code of a 409 for a scope that a lock keeps from being deleted
-// (hashicorp/terraform-provider-azurerm 17478).
+// scopeLocked is the code of a 409 for a scope with a lock (hashicorp/terraform-provider-azurerm 17478).
 const scopeLocked = "ScopeLocked"
 
-// Delete implements Cloud. It waits for a resource that is still being made or changed; whatever else keeps Azure from
-// deleting it is an error at once.
+// Delete implements Cloud. It waits for a resource that is still being created or changed; any other conflict is an
+// error at once.
 func (m *ResourceManager) Delete(ctx context.Context, id string) error {
-	deadline, told := time.Now().Add(m.Patience), false
+	deadline, noticed := time.Now().Add(m.Patience), false
 	for {
 		err := m.delete(ctx, id)
 		answer := (*azcore.ResponseError)(nil)
@@ -65,9 +64,9 @@ func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 			return hint.To(fmt.Errorf("it has been in transition for %s: %w", m.Patience, err),
 				"see its state with: az resource show --ids %s --query properties", id)
 		}
-		if !told && m.Notice != nil {
+		if !noticed && m.Notice != nil {
 			m.Notice(fmt.Sprintf("%s is in transition (%s); waiting for it", id, code))
-			told = true
+			noticed = true
 		}
 		select {
 		case <-ctx.Done():
@@ -77,8 +76,8 @@ func (m *ResourceManager) Delete(ctx context.Context, id string) error {
 	}
 }
 
-// codeOf is the code of an error: that of Resource Manager is a text, that of Microsoft.Devices a number, which the SDK
-// passes over.
+// codeOf returns the code of an error: Resource Manager's is a text, that of Microsoft.Devices a number, which the SDK
+// ignores.
 func codeOf(answer *azcore.ResponseError) string {
 	if answer.ErrorCode != "" || answer.RawResponse == nil {
 		return answer.ErrorCode
@@ -96,7 +95,7 @@ func codeOf(answer *azcore.ResponseError) string {
 // lockedScopes finds the scopes in Resource Manager's message about locks.
 var lockedScopes = regexp.MustCompile(`following scope\(s\) are locked: ('[^']+'(?:, ?'[^']+')*)`)
 
-// explainLock says which locks keep a resource from being deleted, and how to remove them.
+// explainLock adds to an error the locks that prevent the deletion of a resource, and how to remove them.
 func (m *ResourceManager) explainLock(ctx context.Context, id string, err error) error {
 	scopes := scopesIn(err.Error())
 	if scopes == nil {
@@ -133,7 +132,7 @@ func scopesIn(message string) []string {
 	return scopes
 }
 
-// lockHint is how to find and remove the lock of a scope whose locks are not known.
+// lockHint returns a hint on how to find and remove the lock of a scope whose locks are unknown.
 func lockHint(scope string) string {
 	return fmt.Sprintf(
 		"find the lock with: az rest --url '%s/providers/Microsoft.Authorization/locks?api-version=%s' --query value[].id; "+
@@ -146,7 +145,7 @@ func lockHint(scope string) string {
 // locksVersion is the api-version with which locks are listed.
 const locksVersion = "2016-09-01"
 
-// locks returns the ids of the locks that hold for a scope; none when the caller may not see them.
+// locks returns the ids of the locks that apply to a scope; none if the caller may not list them.
 func (m *ResourceManager) locks(ctx context.Context, scope string) []string {
 	request, err := runtime.NewRequest(
 		ctx,
@@ -190,13 +189,13 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 	defer cancel()
 	wait := &runtime.PollUntilDoneOptions{
 		Frequency: time.Second,
-	} // the least that azcore takes; retry-after-ms may shorten it
+	} // azcore's minimum; retry-after-ms may shorten it
 	if strings.EqualFold(id.ResourceType.String(), "Microsoft.Resources/resourceGroups") {
 		poller, err := m.groups.BeginDelete(ctx, id.ResourceGroupName, nil)
 		if err == nil {
 			_, err = poller.PollUntilDone(ctx, wait)
 		}
-		return late(ctx, err)
+		return withCause(ctx, err)
 	}
 	version, err := m.version(ctx, id.ResourceType)
 	if err != nil {
@@ -206,19 +205,19 @@ func (m *ResourceManager) delete(ctx context.Context, text string) error {
 	if err == nil {
 		_, err = poller.PollUntilDone(ctx, wait)
 	}
-	return late(ctx, err)
+	return withCause(ctx, err)
 }
 
-// late adds to an error why the context has ended, where that is the reason.
-func late(ctx context.Context, err error) error {
+// withCause adds the cause of a context's end to an error, if the context has ended.
+func withCause(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return fmt.Errorf("%w: %w", context.Cause(ctx), err)
 	}
 	return err
 }
 
-// version returns an api-version with which a resource type can be deleted; Azure is asked about types that the program
-// never makes.
+// version returns an api-version with which a resource type can be deleted. It asks Azure about types that the program
+// never creates.
 func (m *ResourceManager) version(ctx context.Context, kind arm.ResourceType) (string, error) {
 	if version := deleteVersions[strings.ToLower(kind.String())]; version != "" {
 		return version, nil

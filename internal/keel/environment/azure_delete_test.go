@@ -103,32 +103,34 @@ func TestOnlyTransitionsAreWaitedFor(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, id := range []string{orphan, subscription + "mine"} {
-				m := &manager{refusals: tc.refusals}
-				azure := azureOf(t, m)
-				var notices []string
-				azure.Notice = func(text string) { notices = append(notices, text) }
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				err := azure.Delete(ctx, id)
-				cancel()
-				if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
-					t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
-				}
-				if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
-					t.Errorf(
-						"%s, %s: got %d tries and notices %q, want %d and a word about waiting",
-						name,
-						id,
-						m.tried,
-						notices,
-						tc.tries,
-					)
-				}
+				t.Run(id, func(t *testing.T) {
+					m := &manager{refusals: tc.refusals}
+					azure := azureOf(t, m)
+					var notices []string
+					azure.Notice = func(text string) { notices = append(notices, text) }
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+					err := azure.Delete(ctx, id)
+					cancel()
+					if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+						t.Errorf("%s, %s: got %v, want %q", name, id, err, tc.want)
+					}
+					if m.tried != tc.tries || (len(notices) == 1) != (tc.tries > 1) {
+						t.Errorf(
+							"%s, %s: got %d tries and notices %q, want %d and a notice about waiting",
+							name,
+							id,
+							m.tried,
+							notices,
+							tc.tries,
+						)
+					}
+				})
 			}
 		})
 	}
 }
 
-func TestATransitionThatDoesNotEndIsGivenUp(t *testing.T) {
+func TestWaitingForATransitionTimesOut(t *testing.T) {
 	t.Parallel()
 	m := &manager{refusals: []refusal{{409, notActive}}}
 	azure := azureOf(t, m)
@@ -148,7 +150,7 @@ func TestATransitionThatDoesNotEndIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
+func TestALockErrorHintsAtTheCommandThatRemovesIt(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct{ locks, said, advice string }{
 		"locks that may be seen": {`{"value":[{"id":"` + ofGroup + `","properties":{"level":"CanNotDelete"}}]}`, ofGroup, "az lock delete --ids " + ofGroup},
@@ -157,10 +159,12 @@ func TestALockIsNamedWithTheCommandThatRemovesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			azure := azureOf(t, &manager{refusals: []refusal{{409, locked}}, locks: tc.locks})
 			for _, id := range []string{subscription + "mine", orphan} {
-				err := azure.Delete(t.Context(), id)
-				if err == nil || !strings.Contains(err.Error(), tc.said) || !strings.Contains(hint.Of(err), tc.advice) {
-					t.Errorf("%s: got %v, hint %q, want %q and %q", name, err, hint.Of(err), tc.said, tc.advice)
-				}
+				t.Run(id, func(t *testing.T) {
+					err := azure.Delete(t.Context(), id)
+					if err == nil || !strings.Contains(err.Error(), tc.said) || !strings.Contains(hint.Of(err), tc.advice) {
+						t.Errorf("%s: got %v, hint %q, want %q and %q", name, err, hint.Of(err), tc.said, tc.advice)
+					}
+				})
 			}
 		})
 	}

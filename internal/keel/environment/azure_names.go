@@ -44,18 +44,18 @@ func (m *ResourceManager) HubName(ctx context.Context, name string) (taken strin
 		return "", runtime.NewResponseError(answer)
 	}
 	// reason is "Invalid" of free names too (recorded in Azure/azure-cli, test_hub_wait).
-	var told struct {
+	var answered struct {
 		NameAvailable *bool  `json:"nameAvailable"`
 		Message       string `json:"message"`
 	}
-	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&told); err != nil {
-		return "", fmt.Errorf("read the answer to the question for the name %s: %w", name, err)
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&answered); err != nil {
+		return "", fmt.Errorf("read whether the name %s is available: %w", name, err)
 	}
-	if told.NameAvailable == nil || *told.NameAvailable {
+	if answered.NameAvailable == nil || *answered.NameAvailable {
 		return "", nil
 	}
-	if told.Message = strings.TrimSpace(told.Message); told.Message == "" {
-		told.Message = "it is not available"
+	if answered.Message = strings.TrimSpace(answered.Message); answered.Message == "" {
+		answered.Message = "it is not available"
 	}
-	return told.Message, nil
+	return answered.Message, nil
 }

@@ -12,10 +12,10 @@ import (
 // usagesVersion is the api-version with which a subscription's hubs are counted.
 const usagesVersion = "2023-06-30"
 
-// Quota implements Meter: what the caller may see is counted, and Azure's own count of hubs taken when it is higher. Azure tells limits
-// of hubs alone; that of provisioning services is the usual one.
+// Quota implements Meter. It counts the resources that the caller may list, and takes Azure's own count of hubs if that is
+// higher. Azure reports only the limits of hubs; for provisioning services Quota returns the default limit.
 func (m *ResourceManager) Quota(ctx context.Context) (Quota, error) {
-	quota := UsualQuota
+	quota := DefaultQuota
 	for pager := m.resources.NewListPager(nil); pager.More(); {
 		page, err := pager.NextPage(ctx)
 		if err != nil {
@@ -54,7 +54,8 @@ type usage struct {
 	} `json:"name"`
 }
 
-// named returns the share that an entry speaks of; nil for what is not known. The list has no entry for provisioning services.
+// named returns the share for the name of an entry; nil for an unknown name. The list has no entry for provisioning
+// services.
 func (q *Quota) named(name string) *Share {
 	switch name {
 	case "freeIotHubCount":
@@ -71,7 +72,7 @@ func (m *ResourceManager) usages(ctx context.Context) ([]usage, error) {
 	}
 	_, err := m.get(ctx, "providers/"+namespace+"/usages", usagesVersion, &list)
 	if answer := (*azcore.ResponseError)(nil); errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
-		return nil, nil // a cloud that has no such list: its limits are the usual ones
+		return nil, nil // a cloud without such a list has the default limits
 	}
 	return list.Value, err
 }

@@ -29,7 +29,7 @@ func endpoints(t *testing.T) environment.Endpoints {
 	}
 }
 
-func TestTheCloudIsReadAndClearedWithStockCalls(t *testing.T) {
+func TestTheResourceManagerReadsAndDeletes(t *testing.T) {
 	t.Parallel()
 	ends := endpoints(t)
 	azure, err := environment.Emulator(ends)
@@ -136,7 +136,7 @@ func TestHostsAreThoseOfTheSubscription(t *testing.T) {
 	}
 }
 
-func TestAHubsNameIsAskedFor(t *testing.T) {
+func TestHubNamesAreChecked(t *testing.T) {
 	t.Parallel()
 	ends := endpoints(t)
 	azure, err := environment.Emulator(ends)

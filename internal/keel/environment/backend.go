@@ -18,8 +18,8 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// fileBackend returns the folder of the backend when it is a folder, else "". Only there keel reads states, histories and locks by itself;
-// of any other backend it asks Pulumi.
+// fileBackend returns the folder of a file backend, else "". keel reads states, histories and locks of a file backend
+// itself; for any other backend it asks Pulumi.
 func (e *Environment) fileBackend() string {
 	if e.Backend == "" {
 		if e.Target == Azure {
@@ -44,25 +44,26 @@ func (e *Environment) fileBackend() string {
 	return filepath.Clean(path)
 }
 
-// InFiles reports whether states, histories and locks lie in a folder that keel reads by itself.
-func (e *Environment) InFiles() bool { return e.fileBackend() != "" }
+// HasFileBackend reports whether states, histories and locks are in a folder that keel reads without Pulumi.
+func (e *Environment) HasFileBackend() bool { return e.fileBackend() != "" }
 
-// OwnsBackend reports whether the backend is the checkout's own, which nobody else uses: what this emulator does not have is nowhere.
-func (e *Environment) OwnsBackend() bool { return e.Backend == "" && e.Target != Azure }
+// HasOwnBackend reports whether the backend is the checkout's own, which only this checkout uses: a resource that its
+// emulator does not have exists nowhere.
+func (e *Environment) HasOwnBackend() bool { return e.Backend == "" && e.Target != Azure }
 
-// backendURL is what Pulumi is told; "" leaves it to Pulumi's own login.
+// backendURL returns the backend for Pulumi; "" selects that of Pulumi's own login.
 func (e *Environment) backendURL() string {
 	if e.Backend != "" || e.Target == Azure {
 		return e.Backend
 	}
-	// Without metadata=skip the backend writes a second file beside each, not at once: a killed Pulumi can leave it empty, and then
-	// no Pulumi reads the state any more ("failed to load checkpoint: EOF").
+	// Without metadata=skip the backend writes a second file beside each state, and not atomically: a killed Pulumi can
+	// leave it empty, and then Pulumi can no longer read the state ("failed to load checkpoint: EOF").
 	own := url.URL{Scheme: "file", Path: filepath.ToSlash(e.Folder.Backend()), RawQuery: "metadata=skip"}
 	return own.String()
 }
 
-// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none. Backend stays empty when that is
-// Pulumi Cloud: Pulumi tells the address of its pages alone, and knows by itself where its service is.
+// Login finds out which backend Pulumi is logged in to, for an environment on Azure that names none. Backend stays empty
+// for Pulumi Cloud: Pulumi prints only the address of its web pages, and finds its service without it.
 func (e *Environment) Login(ctx context.Context) error {
 	if e.Target != Azure || e.Backend != "" || e.page != "" {
 		return nil
@@ -74,8 +75,8 @@ func (e *Environment) Login(ctx context.Context) error {
 	switch {
 	case err != nil:
 		return err
-	case login.URL == "": // a Pulumi Cloud of somebody's own, of which Pulumi cannot tell where its pages are
-		return hint.To(errors.New("find the backend: pulumi whoami names none"), "run pulumi login, or set PULUMI_BACKEND_URL or --backend")
+	case login.URL == "": // a self-hosted Pulumi Cloud whose web pages Pulumi does not know
+		return hint.To(errors.New("find the backend: pulumi whoami prints no URL"), "run pulumi login, or set PULUMI_BACKEND_URL or --backend")
 	case cloudHost(login.URL) != "":
 		e.page = login.URL
 	default:
@@ -84,10 +85,10 @@ func (e *Environment) Login(ctx context.Context) error {
 	return nil
 }
 
-// backendID is the identity of the backend, without what lets somebody in. A folder holds its own.
+// backendID returns the identity of the backend, without credentials. A folder stores its own.
 func (e *Environment) backendID(ctx context.Context) (string, error) {
 	if folder := e.fileBackend(); folder != "" {
-		return identify(folder)
+		return backendIdentity(folder)
 	}
 	if host := cloudHost(cmp.Or(e.Backend, e.page)); host != "" {
 		owner, err := e.cloudOwner(ctx)
@@ -97,7 +98,7 @@ func (e *Environment) backendID(ctx context.Context) (string, error) {
 	if err != nil || u.Scheme == "" {
 		return "", fmt.Errorf("invalid backend %q: not a URL", Redacted(e.Backend))
 	}
-	// Credentials and options of the access stay out; what tells buckets of one name apart, the account, is added.
+	// Credentials and access options are left out. The account is added, because it distinguishes buckets of one name.
 	account := ""
 	if u.Scheme == "azblob" {
 		account = u.Query().Get("storage_account")
@@ -108,7 +109,7 @@ func (e *Environment) backendID(ctx context.Context) (string, error) {
 	return strings.ToLower(u.Scheme+"://"+u.Host) + strings.TrimSuffix(u.Path, "/") + "#" + account, nil
 }
 
-// Redacted is the URL of a backend without what lets somebody in.
+// Redacted returns the URL of a backend without credentials.
 func Redacted(text string) string {
 	u, err := url.Parse(text)
 	if err != nil {
@@ -118,11 +119,11 @@ func Redacted(text string) string {
 	return u.Redacted()
 }
 
-// noSuchStack is Pulumi's one sentence, for every kind of backend, about a stack that is not there (StackNotFoundError
-// of pkg/v3/backend/backenderr of v3.250.0). A container, an object or a login that is "not found" is another matter.
+// noSuchStack matches Pulumi's message, for every kind of backend, about a stack that does not exist (StackNotFoundError
+// of pkg/v3/backend/backenderr of v3.250.0), and no other "not found", as of a container, an object or a login.
 var noSuchStack = regexp.MustCompile(`(?m)error: no stack named '[^']*' found$`)
 
-// load reads the stack's state. fs.ErrNotExist is the cause of the error when there is no such stack.
+// load reads the stack's state. The cause of the error is fs.ErrNotExist if the stack does not exist.
 func (e *Environment) load(ctx context.Context) (deployment, error) {
 	if e.fileBackend() != "" {
 		project, _, err := e.Folder.Project()
@@ -170,7 +171,7 @@ func (e *Environment) Names(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// stacksIn lists the states that lie in the folder of a file backend.
+// stacksIn lists the stacks in the folder of a file backend.
 func stacksIn(f Folder, backend string) ([]string, error) {
 	project, _, err := f.Project()
 	if err != nil {
@@ -192,8 +193,8 @@ func stacksIn(f Folder, backend string) ([]string, error) {
 	return names, nil
 }
 
-// newestByPulumi returns the newest entry of the stack's history as Pulumi tells it.
-func (e *Environment) newestByPulumi(ctx context.Context) (update, error) {
+// newestFromPulumi asks Pulumi for the newest entry of the stack's history.
+func (e *Environment) newestFromPulumi(ctx context.Context) (update, error) {
 	text, err := e.output(ctx, "stack", "history", "--stack", e.Stack, "--json", "--page-size", "1")
 	if err != nil {
 		return update{}, fmt.Errorf("read the history of stack %q: %w", e.Stack, err)
@@ -208,10 +209,10 @@ func (e *Environment) newestByPulumi(ctx context.Context) (update, error) {
 	return updates[0], nil
 }
 
-// holder is how Pulumi's complaint names who holds a lock (pkg/v3/backend/diy/lock.go of v3.250.0).
+// holder matches the holder of a lock in Pulumi's error (pkg/v3/backend/diy/lock.go of v3.250.0).
 var holder = regexp.MustCompile(`created by (\S*)@(\S+) \(pid (\d+)\) at (\S+)`)
 
-// staleLocks returns who held the locks that a complaint names, when all of them were taken on this machine by processes that are dead.
+// staleLocks returns the holders of the locks in an error of Pulumi, if all of them are dead processes of this machine.
 func staleLocks(complaint string) (holders []string) {
 	host, err := os.Hostname()
 	if err != nil {
@@ -219,7 +220,7 @@ func staleLocks(complaint string) (holders []string) {
 	}
 	for _, match := range holder.FindAllStringSubmatch(complaint, -1) {
 		pid, err := strconv.Atoi(match[3])
-		if err != nil || match[2] != host || alive(pid) {
+		if err != nil || match[2] != host || isAlive(pid) {
 			return nil
 		}
 		holders = append(holders, fmt.Sprintf("process %d, %s", pid, match[4]))
@@ -227,8 +228,8 @@ func staleLocks(complaint string) (holders []string) {
 	return holders
 }
 
-// Operate runs a Pulumi operation. A lock that a dead process of this machine has left in a backend that is no folder is found by its
-// complaint alone: it is removed, what the dead process left is mended, and the operation begins again.
+// Operate runs a Pulumi operation. Only Pulumi's error shows a lock that a dead process of this machine has left in a
+// backend that is not a folder: Operate then removes the lock, recovers, and runs the operation again.
 func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) error {
 	err := e.Run(ctx, args...)
 	broken, err := e.breakLock(ctx, err)
@@ -241,15 +242,15 @@ func (e *Environment) Operate(ctx context.Context, azure Cloud, args ...string) 
 	return e.Run(ctx, args...)
 }
 
-// refused does something, and once more when it was refused for a lock that a dead process has left; broken says so.
-func (e *Environment) refused(ctx context.Context, do func() error) (broken bool, err error) {
+// retryWithoutStaleLock calls do, and again if a stale lock made it fail; broken reports whether it removed such a lock.
+func (e *Environment) retryWithoutStaleLock(ctx context.Context, do func() error) (broken bool, err error) {
 	if broken, err = e.breakLock(ctx, do()); broken {
 		err = do()
 	}
 	return broken, err
 }
 
-// breakLock removes the locks that an operation was refused for, when all of their holders are dead. Any other refusal it returns.
+// breakLock removes the locks that made an operation fail, if all of their holders are dead. It returns any other error.
 func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool, err error) {
 	stale := (*staleLockError)(nil)
 	if !errors.As(refusal, &stale) {
@@ -262,7 +263,7 @@ func (e *Environment) breakLock(ctx context.Context, refusal error) (broken bool
 	return true, nil
 }
 
-// staleLockError is the refusal of an operation because of locks whose holders are dead.
+// staleLockError is the error of an operation that failed because of locks whose holders are dead.
 type staleLockError struct {
 	error
 	holders []string

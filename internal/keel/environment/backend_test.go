@@ -21,7 +21,7 @@ func remote(t *testing.T) (*environment.Environment, string) {
 	return e, filepath.Dir(e.Pulumi)
 }
 
-func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
+func TestOnlyFileBackendsAreReadWithoutPulumi(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	e.Inherited = []string{"HOME=/home/me"}
@@ -34,13 +34,13 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 	} {
 		t.Run(tc.target+" "+tc.backend, func(t *testing.T) {
 			e.Target, e.Backend = tc.target, tc.backend
-			if e.InFiles() != tc.files || e.OwnsBackend() != tc.own {
+			if e.HasFileBackend() != tc.files || e.HasOwnBackend() != tc.own {
 				t.Errorf(
 					"%s %q: got files %v, own %v, want %v, %v",
 					tc.target,
 					tc.backend,
-					e.InFiles(),
-					e.OwnsBackend(),
+					e.HasFileBackend(),
+					e.HasOwnBackend(),
 					tc.files,
 					tc.own,
 				)
@@ -49,7 +49,7 @@ func TestOnlyAFolderIsReadWithoutPulumi(t *testing.T) {
 	}
 }
 
-func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
+func TestOtherBackendsAreReadThroughPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(t, filepath.Join(folder, "stackls"), `[{"name":"zwei"},{"name":"local","current":true}]`)
@@ -68,7 +68,7 @@ func TestABackendThatIsNoFolderIsAskedThroughPulumi(t *testing.T) {
 	}
 }
 
-func TestAStackThatHasNothingPendingIsNotChangedByARecovery(t *testing.T) {
+func TestRecoveryChangesNoStackWithoutPendingOperations(t *testing.T) {
 	t.Parallel()
 	for _, result := range []string{"succeeded", "failed"} {
 		t.Run(result, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestAStackThatHasNothingPendingIsNotChangedByARecovery(t *testing.T) {
 	}
 }
 
-// TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack: with any other trouble nobody knows what there is.
-func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
+// TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist: with any other trouble nobody knows what there is.
+func TestOnlyPulumisOwnMessageMeansThatTheStackDoesNotExist(t *testing.T) {
 	t.Parallel()
 	for complaint, absent := range map[string]bool{
 		"error: no stack named 'local' found\n":                           true,
@@ -106,7 +106,7 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 			e, folder := remote(t)
 			write(t, filepath.Join(folder, "unreadable"), complaint)
 			for name, err := range map[string]error{
-				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.RefuseStrangers(t.Context(), &cloud{}),
+				"recover": e.Recover(t.Context(), &cloud{}), "confirm": e.Confirm(t.Context(), &cloud{}), "strangers": e.ConfirmUnknownResources(t.Context(), &cloud{}),
 			} {
 				t.Run(name, func(t *testing.T) {
 					if (err == nil) != absent {
@@ -118,7 +118,7 @@ func TestOnlyPulumisOwnSentenceMeansThatThereIsNoStack(t *testing.T) {
 	}
 }
 
-func TestAStateThatIsNotInFilesIsSummedUpByPulumi(t *testing.T) {
+func TestAStateThatIsNotInFilesIsReadThroughPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(
@@ -146,7 +146,7 @@ func TestWithoutAnEmulatorTheSystemsRootsAreTrusted(t *testing.T) {
 	}
 }
 
-func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
+func TestOriginsDependOnTheBackendAndNotOnCredentials(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	write(t, filepath.Join(folder, "orgget-default"), "acme\n")
@@ -176,7 +176,7 @@ func TestOriginsOfBackendsGoByWhatTheyAreAndNotByWhoOpensThem(t *testing.T) {
 	}
 }
 
-func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *testing.T) {
+func TestOnlyLocksOfDeadLocalProcessesAreRemoved(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {
@@ -227,7 +227,7 @@ func TestALockInABackendThatIsNoFolderIsBrokenOnlyWhenItsHolderIsDeadHere(t *tes
 	}
 }
 
-func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
+func TestAnEnvironmentOnAzureUsesTheUsersOwnPulumi(t *testing.T) {
 	t.Parallel()
 	e, folder := remote(t)
 	e.Target, e.Backend = environment.Azure, ""
@@ -275,7 +275,7 @@ func TestAnEnvironmentOnAzureUsesWhatIsTheUsers(t *testing.T) {
 	}
 }
 
-func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
+func TestNothingIsDeletedUnderALockOfAnotherMachine(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
 	write(
@@ -286,7 +286,7 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	if err := s.Recover(
 		t.Context(),
 		s.cloud,
-	); err == nil || !strings.Contains(hint.Of(err), "another Pulumi holds the lock of stack local") ||
+	); err == nil || !strings.Contains(hint.Of(err), "wait for the Pulumi that holds the lock of stack local") ||
 		s.cloud.deleted != nil {
 		t.Errorf("got %v, hint %q, %v deleted, want it refused and nothing touched", err, hint.Of(err), s.cloud.deleted)
 	}
@@ -295,8 +295,8 @@ func TestNothingIsDeletedWhileSomebodyElsewhereMayBeMakingIt(t *testing.T) {
 	}
 }
 
-// TestALockOfTheDeadIsBrokenForTheRecoveryToo: the first operation that meets it is the one that deletes.
-func TestALockOfTheDeadIsBrokenForTheRecoveryToo(t *testing.T) {
+// TestRecoveryRemovesAStaleLock: the first operation that meets it is the one that deletes.
+func TestRecoveryRemovesAStaleLock(t *testing.T) {
 	t.Parallel()
 	host, err := os.Hostname()
 	if err != nil {

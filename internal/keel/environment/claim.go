@@ -16,23 +16,22 @@ import (
 // ClaimsVariable holds the tokens of the claims that the ancestors of a process hold, with commas between them.
 const ClaimsVariable = "EVENKEEL_CLAIMS"
 
-// claimPatience is how long another command is waited for: longer than any up on Azure that still gets on.
+// claimPatience is how long a command waits for another one: longer than any up on Azure that still makes progress.
 const claimPatience = 30 * time.Minute
 
-// Claim takes the environment for this process: of two commands that change one environment the second waits, says for
-// whom, and gives up after half an hour. A process that dies loses its claim, and one that works on behalf of the
-// claim's holder (see ClaimsVariable) does not wait. What is returned gives it back.
+// Claim claims the environment for this process. Of two commands that change one environment, the second prints which
+// command it waits for, and gives up after half an hour. A process that dies loses its claim, and one that works on
+// behalf of the claim's holder (see ClaimsVariable) does not wait. release gives the claim back.
 func (e *Environment) Claim(ctx context.Context) (release func(), err error) {
 	return e.claim(ctx, e.Stack, claimPatience)
 }
 
-// ClaimOther is Claim for another environment of the checkout, which a child of this process is to change.
+// ClaimOther is Claim for another environment of the checkout that a child of this process will change.
 func (e *Environment) ClaimOther(ctx context.Context, stack string) (release func(), err error) {
 	return e.claim(ctx, stack, claimPatience)
 }
 
-// ClaimNow is Claim without waiting: the cause of the error is a claim.BusyError where another command works on the
-// environment.
+// ClaimNow is Claim without waiting. The cause of the error is a claim.BusyError if another command has the claim.
 func (e *Environment) ClaimNow(ctx context.Context) (release func(), err error) {
 	return e.claim(ctx, e.Stack, 0)
 }
@@ -61,7 +60,7 @@ func (e *Environment) claim(ctx context.Context, stack string, patience time.Dur
 	}, nil
 }
 
-// inheritedClaims are the tokens of the claims of this process's ancestors.
+// inheritedClaims returns the tokens of the claims of this process's ancestors.
 func (e *Environment) inheritedClaims() []string {
 	if text := e.inherited(ClaimsVariable); text != "" {
 		return strings.Split(text, ",")
@@ -69,7 +68,7 @@ func (e *Environment) inheritedClaims() []string {
 	return nil
 }
 
-// claims is the value of ClaimsVariable for the children of this process.
+// claims returns the value of ClaimsVariable for the children of this process.
 func (e *Environment) claims() string {
 	var tokens []string
 	for _, token := range append(e.inheritedClaims(), e.claimed...) {
@@ -80,15 +79,14 @@ func (e *Environment) claims() string {
 	return strings.Join(tokens, ",")
 }
 
-// ClaimEmulator makes the emulator of the checkout stay up for as long as this command works with it; others may do so
-// at the same time. It waits for a command that is just stopping the emulator.
+// ClaimEmulator keeps other commands from stopping the emulator of the checkout until release. Several commands may hold
+// this claim at once. It waits for a command that is stopping the emulator.
 func (f Folder) ClaimEmulator(ctx context.Context, command string) (release func(), err error) {
 	return f.claimEmulator(ctx, claim.Options{Command: command, Shared: true, Patience: 2 * time.Minute})
 }
 
-// ClaimEmulatorAlone keeps other commands from beginning to work with the emulator, for whoever stops it. waiting is
-// told for whom it waits, when its patience is more than a moment. The cause of the error is a claim.BusyError when
-// others keep working with it.
+// ClaimEmulatorAlone claims the emulator exclusively, to stop it. It waits for patience, and calls waiting with the
+// holders that it waits for. The cause of the error is a claim.BusyError if others still use the emulator.
 func (f Folder) ClaimEmulatorAlone(
 	ctx context.Context,
 	command string,
@@ -98,8 +96,8 @@ func (f Folder) ClaimEmulatorAlone(
 	return f.claimEmulator(ctx, claim.Options{Command: command, Patience: patience, Waiting: waiting})
 }
 
-// ClaimReaping lets one command at a time go over the environments of the checkout. The cause of the error is a
-// claim.BusyError when another is at it.
+// ClaimReaping makes sure that only one command at a time reaps the environments of the checkout. The cause of the error
+// is a claim.BusyError if another command does.
 func (f Folder) ClaimReaping(ctx context.Context, command string) (release func(), err error) {
 	c, err := claim.Take(ctx, f.in("reaping"), claim.Options{Command: command})
 	if err != nil {

@@ -10,8 +10,7 @@ import (
 	"strings"
 )
 
-// whoami is what Pulumi tells of its login. The URL is that of the backend; of Pulumi Cloud it is the page of the user, which is for
-// browsers only.
+// whoami is Pulumi's description of its login. The URL is that of the backend; for Pulumi Cloud it is the user's web page.
 type whoami struct {
 	User string `json:"user"`
 	URL  string `json:"url"`
@@ -29,8 +28,8 @@ func (e *Environment) whoami(ctx context.Context) (whoami, error) {
 	return answer, nil
 }
 
-// cloudHost returns the host of the Pulumi Cloud, hosted by Pulumi or by somebody else, that an URL of its service or of its pages leads
-// to. Both have one; "" when the URL is that of another kind of backend.
+// cloudHost returns the host of a Pulumi Cloud, self-hosted or not, from the URL of its service or of its web pages; ""
+// for another kind of backend.
 func cloudHost(text string) string {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" {
@@ -45,8 +44,8 @@ func cloudHost(text string) string {
 	return host
 }
 
-// cloudOwner returns the organization or the user of Pulumi Cloud that the stack belongs to. Pulumi takes a name without an owner for one
-// of the default organization or, where there is none, of the user.
+// cloudOwner returns the organization or the user of Pulumi Cloud that the stack belongs to. A stack name without an owner
+// belongs to the default organization or, if there is none, to the user.
 func (e *Environment) cloudOwner(ctx context.Context) (string, error) {
 	if e.owner != "" {
 		return e.owner, nil
@@ -56,7 +55,7 @@ func (e *Environment) cloudOwner(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("find the organization: %w", err)
 	}
 	owner := strings.TrimSpace(string(text))
-	if owner == "" || strings.ContainsAny(owner, " \n") { // a sentence that says there is none
+	if owner == "" || strings.ContainsAny(owner, " \n") { // a message that no organization is set
 		login, err := e.whoami(ctx)
 		if err != nil {
 			return "", err
@@ -64,12 +63,12 @@ func (e *Environment) cloudOwner(ctx context.Context) (string, error) {
 		owner = login.User
 	}
 	if owner == "" {
-		return "", errors.New("find the organization: pulumi whoami names no user")
+		return "", errors.New("find the organization: pulumi whoami prints no user")
 	}
 	e.owner = strings.ToLower(owner)
 	return e.owner, nil
 }
 
-// BackendName is the URL of the backend for people to read, without what lets somebody in; of Pulumi's own login to Pulumi Cloud, the
-// user's page.
+// BackendName returns the URL of the backend for printing, without credentials; for Pulumi's own login to Pulumi Cloud,
+// the user's web page.
 func (e *Environment) BackendName() string { return Redacted(cmp.Or(e.Backend, e.page)) }

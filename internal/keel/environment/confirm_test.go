@@ -29,7 +29,7 @@ func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
 	}
 	delete(s.cloud.groups, subscription+"mine")
 	err := s.Confirm(t.Context(), s.cloud)
-	if !errors.Is(err, environment.ErrGone) || !strings.Contains(err.Error(), "no resource group mine") || !strings.Contains(hint.Of(err), "keel down local") {
+	if !errors.Is(err, environment.ErrGroupNotFound) || !strings.Contains(err.Error(), "no resource group mine") || !strings.Contains(hint.Of(err), "keel down local") {
 		t.Errorf("got %v, hint %q, want it explained", err, hint.Of(err))
 	}
 	if err := s.Abandon(t.Context()); err != nil {
@@ -40,7 +40,7 @@ func TestAStateWhoseResourceGroupIsGoneIsExplained(t *testing.T) {
 	}
 }
 
-func TestATagThatKeepsTheEnvironmentGoesIntoTheConfigurationOnce(t *testing.T) {
+func TestTheTagKeepIsCopiedToTheConfigurationOnce(t *testing.T) {
 	t.Parallel()
 	s := live(t)
 	s.cloud.groups[subscription+"mine"]["keep"] = "true"

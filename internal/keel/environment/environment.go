@@ -14,52 +14,53 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Local is the name of the stack that runs on the emulator.
+// Local is the name of the default stack on the emulator, and the target of environments on it.
 const Local = "local"
 
 // Azure is the target of environments on a real subscription; anything else is the emulator.
 const Azure = "azure"
 
-// Environment is one stack of a checkout and what is needed to run Pulumi on it.
+// Environment is one stack of a checkout, with the paths, settings and streams to run Pulumi on it.
 type Environment struct {
 	Folder Folder
 	// Stack is the stack's name.
 	Stack string
-	// Pulumi is the absolute path of the CLI; its language host lies beside it or on PATH.
+	// Pulumi is the absolute path of the CLI; its language host is beside it or on PATH.
 	Pulumi string
 	// Program is the absolute path of the built program, or "" to let the language host build it.
 	Program string
 	// Target is Azure, or the emulator when it is anything else.
 	Target string
-	// Backend is where the stack's state is kept, as a URL that Pulumi takes. Empty is the checkout's own folder, or for Azure what the
-	// user's Pulumi is logged in to.
+	// Backend is where the stack's state is kept, as a URL for Pulumi. Empty means the checkout's own folder, or for Azure
+	// the backend that the user's Pulumi is logged in to.
 	Backend string
-	// Endpoints is where the emulator answers.
+	// Endpoints are the addresses of the emulator.
 	Endpoints Endpoints
 	// Inherited is the environment of the calling process; only a part of it is passed on.
 	Inherited []string
 	// Stdin, Stdout and Stderr are those of Pulumi.
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
-	// Notice receives one line for each thing that was mended or needs the user's eye. Nil drops them.
+	// Notice receives one line for each repair, and for anything that the user should know. Nil drops them.
 	Notice func(text string)
-	// Consent asks the user whether what lies in the environment's resource group, though neither its state nor its tags know it, may
-	// be deleted. Nil: nobody can be asked, and it stays.
+	// Consent asks the user whether resources of the environment's resource group that are neither in its state nor have
+	// its tags may be deleted. Nil means no.
 	Consent func(ids []string) (bool, error)
-	// Command is what this process does, as `keel up`, for others who wait for it.
+	// Command is the command line of this process, such as `keel up`, which others see while they wait for it.
 	Command string
-	// OwnInterrupts says that a child gets the terminal's interrupt by itself: it is not sent another one, which Pulumi would take
-	// as the order to stop at once. Otherwise it is kept out of the process group, whose interrupts it would get beside the one it is sent.
+	// OwnInterrupts is true if a child gets the terminal's interrupt directly. keel then sends it none, because a second
+	// one makes Pulumi stop at once. Otherwise the child runs in its own process group, so that it gets only the
+	// interrupt that keel sends.
 	OwnInterrupts bool
 
-	// page is the user's page of the Pulumi Cloud that the user's Pulumi is logged in to, after Login; owner is whose stacks are worked
-	// on there, once it was asked for.
+	// page is the user's web page of the Pulumi Cloud that the user's Pulumi is logged in to, set by Login. owner is the
+	// owner of the stacks there, set by cloudOwner.
 	page, owner string
 	// claimed are the tokens of the claims that this process holds.
 	claimed []string
 }
 
-// ExitError is the end of a child process with a code other than zero. The child has said why.
+// ExitError is the end of a child process with an exit code other than zero. The child has printed the reason.
 type ExitError struct {
 	Command string
 	Code    int
@@ -96,7 +97,7 @@ func (e *Environment) run(cmd *exec.Cmd, what string) error {
 	return nil
 }
 
-// output runs `pulumi args…` and returns what it prints; its complaints become the error.
+// output runs `pulumi args…` and returns its standard output; its standard error becomes the error.
 func (e *Environment) output(ctx context.Context, args ...string) ([]byte, error) {
 	var stdout, stderr bytes.Buffer
 	cmd := e.command(ctx, e.Pulumi, args...)
@@ -112,7 +113,7 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = e.Environ()
 	if !e.OwnInterrupts {
-		keepApart(cmd)
+		setProcessGroup(cmd)
 	}
 	cmd.Cancel = func() error {
 		if e.OwnInterrupts {
@@ -120,24 +121,24 @@ func (e *Environment) command(ctx context.Context, name string, args ...string) 
 		}
 		return cmd.Process.Signal(os.Interrupt)
 	}
-	// Pulumi ends a cancelled operation in an orderly way, which waits for what Azure is doing.
+	// Pulumi ends a cancelled operation in an orderly way, which waits for operations of Azure.
 	cmd.WaitDelay = 10 * time.Minute
 	return cmd
 }
 
-// advise adds what to do for complaints of Pulumi that people meet on a local stack.
+// advise adds a hint to frequent errors of Pulumi.
 func (e *Environment) advise(err error, complaint string) error {
 	switch {
 	case strings.Contains(complaint, "incorrect passphrase"):
-		return hint.To(err, "%s does not open the secrets of stack %s: restore the file that it was created with, or start over: "+
-			"keel emulator stop, and remove .evenkeel", e.Folder.Passphrase(), e.Stack)
+		return hint.To(err, "restore the passphrase file %s with which stack %s was created, or start over: "+
+			"keel emulator stop, then remove .evenkeel", e.Folder.Passphrase(), e.Stack)
 	case strings.Contains(complaint, "the stack is currently locked"):
 		if holders := staleLocks(complaint); len(holders) > 0 {
 			return &staleLockError{err, holders}
 		}
-		return hint.To(err, "another Pulumi holds the lock of stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
-	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's words
-		return hint.To(err, "another update of stack %s is in progress; wait for it, or if it has ended without unlocking: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+		return hint.To(err, "wait for the Pulumi that holds the lock of stack %s, or remove the lock: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's message
+		return hint.To(err, "wait for the other update of stack %s; if it has ended without unlocking: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, SecretRefusal):
 		return e.adviseSecret(err)
 	case strings.Contains(complaint, scopeLocked):

@@ -110,7 +110,7 @@ func TestAStackFileIsReplacedAndNotWrittenInPlace(t *testing.T) {
 	}
 }
 
-func TestChildrenGetABuiltEnvironment(t *testing.T) {
+func TestChildrenGetOnlyAllowedVariables(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	var out bytes.Buffer
@@ -150,7 +150,7 @@ func TestChildrenGetABuiltEnvironment(t *testing.T) {
 	}
 }
 
-func TestTheStackIsMadeOnceAndOnlyWhatDiffersIsWritten(t *testing.T) {
+func TestTheStackIsCreatedOnceAndOnlyDifferencesAreWritten(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	settings := []environment.Setting{{Key: "target", Value: "local"}, {Key: "caFile", Value: "/a b/ca.pem"}, {Key: "owner", Value: "me", Keep: true}}
@@ -182,7 +182,7 @@ func TestTheStackIsMadeOnceAndOnlyWhatDiffersIsWritten(t *testing.T) {
 	}
 }
 
-func TestASettingsFileIsTakenBackWhenTheStackCannotBeMade(t *testing.T) {
+func TestTheStackFileIsRemovedIfTheStackCannotBeCreated(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	e.Pulumi = filepath.Join(t.TempDir(), "no pulumi")
@@ -237,7 +237,7 @@ func TestAWrongPassphraseIsExplained(t *testing.T) {
 	}
 }
 
-func TestLocalLogsAreOffUnlessSomebodyWantsThem(t *testing.T) {
+func TestLocalLogsAreOffUnlessTheirFolderExists(t *testing.T) {
 	t.Parallel()
 	for wanted, folder := range map[bool]environment.Folder{false: {Root: t.TempDir()}, true: {Root: t.TempDir()}} {
 		logs := filepath.Join(folder.PulumiHome(), "logs")

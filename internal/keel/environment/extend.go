@@ -17,9 +17,9 @@ type Tagger interface {
 	Tag(ctx context.Context, group, name, value string) error
 }
 
-// Extend moves the end of the environment's life: in the stack's configuration, in the tag of its resource group, and in what the
-// state knows of that tag. It does so while Pulumi holds the stack's lock: Pulumi reads the resource group again, and
-// no program runs, so that whatever else has been edited stays as it is.
+// Extend sets the time at which the environment expires: in the stack's configuration, in the tag of its resource group,
+// and in the state. It does so while Pulumi holds the stack's lock, in a refresh of only the resource group that runs no
+// program, so that other pending edits are not applied.
 func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time) error {
 	if _, err := e.unlock(); err != nil {
 		return err
@@ -52,7 +52,7 @@ func (e *Environment) Extend(ctx context.Context, azure Tagger, until time.Time)
 	return nil
 }
 
-// extend is what Extend does in the place of the program, under the lock.
+// extend is the work of Extend that runs instead of the program, under the lock.
 func (e *Environment) extend(ctx context.Context, azure Tagger, value string, request *pulumirpc.RunRequest) error {
 	state, err := e.load(ctx)
 	if err != nil {
@@ -91,7 +91,7 @@ const (
 	secretSignature = "1b47061264138c4ac30d75fd1eb44270"
 )
 
-// plainOutputs reads the outputs of the stack as Pulumi's wire format has them, secrets marked as such.
+// plainOutputs returns the outputs of the stack in Pulumi's wire format, with secrets marked as such.
 func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) {
 	text, err := e.output(ctx, "stack", "export", "--show-secrets", "--stack", e.Stack)
 	if err != nil {
@@ -112,21 +112,21 @@ func (e *Environment) plainOutputs(ctx context.Context) (map[string]any, error) 
 		}
 	}
 	for name, value := range outputs {
-		if outputs[name], err = onTheWire(value); err != nil {
+		if outputs[name], err = toWire(value); err != nil {
 			return nil, fmt.Errorf("read the output %s: %w", name, err)
 		}
 	}
 	return outputs, nil
 }
 
-// onTheWire changes a value of the state to what it is on the wire: the two differ in secrets, which the state holds as
-// the text of their JSON.
-func onTheWire(value any) (any, error) {
+// toWire converts a value of the state to Pulumi's wire format. The two differ in secrets, which the state stores as
+// JSON texts.
+func toWire(value any) (any, error) {
 	var err error
 	switch v := value.(type) {
 	case []any:
 		for i := range v {
-			if v[i], err = onTheWire(v[i]); err != nil {
+			if v[i], err = toWire(v[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -136,11 +136,11 @@ func onTheWire(value any) (any, error) {
 			if err := json.Unmarshal([]byte(text), &plain); err != nil {
 				return nil, err
 			}
-			plain, err = onTheWire(plain)
+			plain, err = toWire(plain)
 			return map[string]any{signatureKey: secretSignature, "value": plain}, err
 		}
 		for name := range v {
-			if v[name], err = onTheWire(v[name]); err != nil {
+			if v[name], err = toWire(v[name]); err != nil {
 				return nil, err
 			}
 		}

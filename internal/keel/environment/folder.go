@@ -1,8 +1,8 @@
-// Package environment drives one deployed environment: the folder that keeps what a local run makes, the environment of child
+// Package environment manages one deployed environment: the folder with the files of a local run, the variables of child
 // processes, the Pulumi stack with its configuration, and the recovery from a run that was killed.
 //
-// It parses no flags, prints only through the writers it is given, ends no process of its own and declares no resource. It knows the
-// emulator only as a set of endpoints.
+// It parses no flags, prints only through the writers that it is given, and declares no resource. It knows the emulator
+// only as a set of endpoints.
 package environment
 
 import (
@@ -24,31 +24,32 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Folder is a checkout of the project. Everything a local run makes lies in its ignored .evenkeel, so that removing that forgets it.
+// Folder is a checkout of the project. Everything that a local run creates is in its folder .evenkeel, which git ignores;
+// deleting that folder deletes all of it.
 type Folder struct {
-	// Root holds Pulumi.yaml; absolute.
+	// Root is the absolute path of the folder with Pulumi.yaml.
 	Root string
 }
 
-// Find returns the checkout that start lies in.
+// Find returns the checkout that contains start.
 func Find(start string) (Folder, error) {
 	start, err := filepath.Abs(start)
 	if err != nil {
 		return Folder{}, fmt.Errorf("find the checkout: %w", err)
 	}
 	for folder := start; ; {
-		if exists(filepath.Join(folder, "Pulumi.yaml")) && exists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
+		if fileExists(filepath.Join(folder, "Pulumi.yaml")) && fileExists(filepath.Join(folder, "tools", "pulumi", "go.mod")) {
 			return Folder{folder}, nil
 		}
 		up := filepath.Dir(folder)
 		if up == folder {
-			return Folder{}, hint.To(fmt.Errorf("%s is not inside a checkout of evenkeel", start), "change to the folder that holds Pulumi.yaml")
+			return Folder{}, hint.To(fmt.Errorf("%s is not inside a checkout of evenkeel", start), "change to the folder that contains Pulumi.yaml")
 		}
 		folder = up
 	}
 }
 
-// Bin is where built programs lie.
+// Bin is the folder of built programs.
 func (f Folder) Bin() string { return f.in("bin") }
 
 // PulumiHome is Pulumi's home of local runs: selected stacks, plugins, logs.
@@ -63,13 +64,13 @@ func (f Folder) Passphrase() string { return f.in("passphrase") }
 // Emulator is the emulator's data folder.
 func (f Folder) Emulator() string { return f.in("emulator") }
 
-// AzureCLI is the Azure CLI's folder for this checkout, with its login at the emulator.
+// AzureCLI is the Azure CLI's configuration folder for this checkout, with its login to the emulator.
 func (f Folder) AzureCLI() string { return f.in("azure-cli") }
 
-// Authority is the certificate that signs whatever the emulator serves.
+// Authority is the certificate that signs the emulator's server certificates.
 func (f Folder) Authority() string { return filepath.Join(f.Emulator(), "ca.pem") }
 
-// DeviceAuthority is the folder of the authority that signs certificates of an environment's devices.
+// DeviceAuthority is the folder of the authority that signs the certificates of an environment's devices.
 func (f Folder) DeviceAuthority(stack string) string {
 	return filepath.Join(f.in("devices"), stack, "authority")
 }
@@ -77,7 +78,7 @@ func (f Folder) DeviceAuthority(stack string) string {
 // Certificates is the folder of certificates and keys of an environment's devices.
 func (f Folder) Certificates(stack string) string { return filepath.Join(f.in("devices"), stack) }
 
-// EmulatorSettings is the file that remembers how the emulator is started.
+// EmulatorSettings is the file with the remembered settings of the emulator.
 func (f Folder) EmulatorSettings() string { return f.in("emulator-settings.json") }
 
 // Log is the file that the emulator in the background writes to.
@@ -86,19 +87,19 @@ func (f Folder) Log() string { return f.in("emulator.log") }
 // Background is the folder of the background process's lock and record.
 func (f Folder) Background() string { return f.in("background") }
 
-// Claims is the folder of the locks by which commands of keel take turns at an environment.
+// Claims is the folder of the locks with which commands claim an environment.
 func (f Folder) Claims() string { return f.in("claims") }
 
 func (f Folder) in(name string) string { return filepath.Join(f.Root, ".evenkeel", name) }
 
-// Prepare makes the folders and, at first, the passphrase; it reports whether the passphrase is new.
+// Prepare creates the folders and, the first time, the passphrase. It reports whether the passphrase is new.
 func (f Folder) Prepare() (fresh bool, err error) {
 	for _, folder := range []string{f.Bin(), f.PulumiHome(), f.Backend()} {
 		if err := durable.OS.MkdirAll(folder, 0o700); err != nil {
 			return false, err
 		}
 	}
-	if err := f.quietLogs(); err != nil {
+	if err := f.turnOffLogs(); err != nil {
 		return false, err
 	}
 	var random [32]byte
@@ -108,32 +109,33 @@ func (f Folder) Prepare() (fresh bool, err error) {
 		return false, f.checkPassphrase()
 	}
 	if err != nil {
-		return false, fmt.Errorf("make the passphrase file: %w", err)
+		return false, fmt.Errorf("create the passphrase file: %w", err)
 	}
 	return true, nil
 }
 
-// checkPassphrase refuses a passphrase file that a loss of power left empty: Pulumi would take it for a passphrase that
-// is wrong.
+// checkPassphrase returns an error for a passphrase file that a loss of power left empty, which Pulumi would report as a
+// wrong passphrase.
 func (f Folder) checkPassphrase() error {
 	text, err := os.ReadFile(f.Passphrase())
 	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
-		err = hint.To(fmt.Errorf("%s is empty, and with it the key to the secrets of local stacks is lost",
+		err = hint.To(fmt.Errorf("%s is empty, and without the passphrase the secrets of local stacks cannot be read",
 			f.Passphrase()),
-			"put it back from a copy, or start again without these stacks: keel emulator stop, and remove .evenkeel")
+			"restore it from a copy, or start over without these stacks: keel emulator stop, then remove .evenkeel")
 	}
 	return err
 }
 
-// noLogs is what stands where Pulumi would keep the logs of local environments.
-const noLogs = "Pulumi's automatic logs are off for local environments. A folder in the place of this file brings them back.\n"
+// noLogsText is the content of the file at the path where Pulumi would create the folder of its logs.
+const noLogsText = "Pulumi's automatic logs are off for local environments. To turn them on, replace this file by a folder.\n"
 
-// quietLogs keeps Pulumi from logging every property of a local stack, which fills up to 500 MB and is half of what a set of thousands adds
-// to a preview. Pulumi (3.250) has no setting for it, and goes on without logs where it cannot make their folder.
-func (f Folder) quietLogs() error {
-	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogs), 0o600)
-	if err != nil && !errors.Is(err, fs.ErrExist) { // what exists may be the folder of somebody who wants them
-		return fmt.Errorf("turn Pulumi's logs off: %w", err)
+// turnOffLogs turns off Pulumi's logs of every property of a local stack, which take up to 500 MB and half of the time that
+// a set of thousands of devices adds to a preview. Pulumi (3.250) has no setting for it, but continues without logs if it
+// cannot create their folder.
+func (f Folder) turnOffLogs() error {
+	err := durable.OS.CreateFile(filepath.Join(f.PulumiHome(), "logs"), []byte(noLogsText), 0o600)
+	if err != nil && !errors.Is(err, fs.ErrExist) { // it may be the folder of a user who wants the logs
+		return fmt.Errorf("turn off Pulumi's logs: %w", err)
 	}
 	return nil
 }
@@ -147,9 +149,9 @@ func (f Folder) Project() (name, stacks string, err error) {
 	return p.Name, filepath.Join(f.Root, p.StackConfigDir), nil
 }
 
-// MaxLifetime returns the longest lifetime that the team allows, 0 for none.
+// MaxLifetime returns the longest lifetime that the team allows; 0 means no limit.
 func (f Folder) MaxLifetime() (time.Duration, error) {
-	value, said, err := f.rule(MaxLifetimeKey)
+	value, said, err := f.teamSetting(MaxLifetimeKey)
 	if !said || err != nil {
 		return 0, err
 	}
@@ -160,9 +162,9 @@ func (f Folder) MaxLifetime() (time.Duration, error) {
 	return most, nil
 }
 
-// MaxServices returns how many provisioning services Azure allows the team's subscription, 0 when Pulumi.yaml does not say.
+// MaxServices returns the limit of provisioning services of the team's subscription; 0 if Pulumi.yaml does not set it.
 func (f Folder) MaxServices() (int, error) {
-	value, said, err := f.rule(MaxServicesKey)
+	value, said, err := f.teamSetting(MaxServicesKey)
 	if !said || err != nil {
 		return 0, err
 	}
@@ -173,8 +175,8 @@ func (f Folder) MaxServices() (int, error) {
 	return most, nil
 }
 
-// rule returns what the configuration of Pulumi.yaml, which is the whole team's, says of a key, and whether it says anything.
-func (f Folder) rule(key string) (value any, said bool, err error) {
+// teamSetting returns the value of a key in the configuration of Pulumi.yaml, which the whole team shares, and whether it is set.
+func (f Folder) teamSetting(key string) (value any, said bool, err error) {
 	p, err := f.project()
 	if err != nil {
 		return nil, false, err
@@ -182,7 +184,7 @@ func (f Folder) rule(key string) (value any, said bool, err error) {
 	if value, said = p.Config[key]; !said {
 		value, said = p.Config[p.Name+":"+key]
 	}
-	if declared, isMap := value.(map[string]any); isMap { // Pulumi takes a value in three forms
+	if declared, isMap := value.(map[string]any); isMap { // Pulumi accepts a value in three forms
 		if value = declared["value"]; value == nil {
 			value = declared["default"]
 		}
@@ -190,7 +192,7 @@ func (f Folder) rule(key string) (value any, said bool, err error) {
 	return value, said, nil
 }
 
-// projectFile is the part of Pulumi.yaml that matters here.
+// projectFile is the part of Pulumi.yaml that keel reads.
 type projectFile struct {
 	Name           string         `yaml:"name"`
 	StackConfigDir string         `yaml:"stackConfigDir"`
@@ -212,7 +214,7 @@ func (f Folder) project() (projectFile, error) {
 	return p, nil
 }
 
-func exists(path string) bool {
+func fileExists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }

@@ -12,20 +12,20 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// underLock runs work while Pulumi holds the lock of the stack, whatever its backend is, and returns its error; a
-// refusal, because somebody else has the lock, runs nothing. Pulumi refreshes no resource meanwhile, with work in the
-// place of the program: that changes nothing in the cloud, however work ends.
-func (e *Environment) underLock(ctx context.Context, why string, work func(context.Context) error) error {
+// withLock runs work while Pulumi holds the lock of the stack, for any backend, and returns its error. If another
+// process has the lock, it returns an error without running work. It runs a refresh of no resource, with work instead of
+// the program, so Pulumi changes nothing in the cloud, however work ends.
+func (e *Environment) withLock(ctx context.Context, why string, work func(context.Context) error) error {
 	program := func(ctx context.Context, _ *pulumirpc.RunRequest) error { return work(ctx) }
 	return e.refresh(ctx, why, program, "--exclude", "**")
 }
 
-// work is what keel does in the place of a program.
+// work is a function that keel runs instead of a program.
 type work func(context.Context, *pulumirpc.RunRequest) error
 
-// refresh runs `pulumi refresh` with work in the place of the stack's program. args say what it refreshes.
+// refresh runs `pulumi refresh` with work instead of the stack's program. args select what it refreshes.
 func (e *Environment) refresh(ctx context.Context, why string, do work, args ...string) error {
-	_, err := e.refused(ctx, func() error { return e.refreshOnce(ctx, why, do, args) })
+	_, err := e.retryWithoutStaleLock(ctx, func() error { return e.refreshOnce(ctx, why, do, args) })
 	return err
 }
 
@@ -35,7 +35,7 @@ func (e *Environment) refreshOnce(ctx context.Context, why string, do work, args
 		return fmt.Errorf("listen for Pulumi: %w", err)
 	}
 	program := &program{work: func(running context.Context, request *pulumirpc.RunRequest) error {
-		running, cancel := context.WithCancel(running) // it ends with Pulumi, and with keel
+		running, cancel := context.WithCancel(running) // it ends with Pulumi or with keel
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		return do(running, request)
@@ -48,11 +48,11 @@ func (e *Environment) refreshOnce(ctx context.Context, why string, do work, args
 		"refresh", "--yes", "--skip-preview", "--run-program", "--client", listener.Addr().String(),
 		"--stack", e.Stack, "--message", why, "--skip-config-validation", "--skip-plugin-pre-install",
 	}, args...)...)
-	server.Stop() // ends the context of work that Pulumi has left behind
+	server.Stop() // ends the context of work that Pulumi no longer waits for
 	return program.result(errors.Join(err, <-served))
 }
 
-// program plays the language host of the stack's program: Pulumi runs it while it holds the lock.
+// program implements a language host: Pulumi runs it as the stack's program while it holds the lock.
 type program struct {
 	pulumirpc.UnimplementedLanguageRuntimeServer
 	work work
@@ -67,7 +67,7 @@ func (p *program) Run(ctx context.Context, request *pulumirpc.RunRequest) (*pulu
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ran {
-		return nil, errors.New("the program has run already")
+		return nil, errors.New("the program has already run")
 	}
 	p.ran = true
 	if p.err = p.work(ctx, request); p.err != nil {
@@ -76,7 +76,7 @@ func (p *program) Run(ctx context.Context, request *pulumirpc.RunRequest) (*pulu
 	return &pulumirpc.RunResponse{}, nil
 }
 
-// result is what came of the operation, which has ended with err: the error of work, where there is one.
+// result returns the error of work, if there is one, or else err, with which the operation has ended.
 func (p *program) result(err error) error {
 	p.mu.Lock() // work may still be ending
 	defer p.mu.Unlock()

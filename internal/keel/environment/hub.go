@@ -7,13 +7,13 @@ import (
 	"path/filepath"
 )
 
-// What can be set of one hub to take it out of service: Drain keeps it and gives it no new devices, Remove unlinks and deletes it.
+// The settings that take a hub out of service: with Drain no new devices are assigned to it, Remove unlinks and deletes it.
 const (
 	Drain  = "drain"
 	Remove = "remove"
 )
 
-// HubFlags returns what is configured of Drain and Remove by hub; the next up does it, the last one may have.
+// HubFlags returns the configured values of Drain and Remove by hub. An up that applies them may not have run yet.
 func (e *Environment) HubFlags() (map[string]map[string]bool, error) {
 	project, stacks, err := e.Folder.Project()
 	if err != nil {
@@ -35,9 +35,9 @@ func (e *Environment) HubFlags() (map[string]map[string]bool, error) {
 	return flags, nil
 }
 
-// SetHub configures Drain or Remove of a hub, or takes it back. The next up does it.
+// SetHub sets or removes Drain or Remove of a hub in the configuration. The next up applies it.
 func (e *Environment) SetHub(ctx context.Context, hub, flag string, on bool) error {
-	path, err := json.Marshal(hub) // quoted: a name may hold what has a meaning in a path
+	path, err := json.Marshal(hub) // quoted: a name may contain characters with a meaning in paths
 	if err != nil {
 		return fmt.Errorf("configure %s of %s: %w", flag, hub, err)
 	}

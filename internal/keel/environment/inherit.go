@@ -13,12 +13,12 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// ownKeys are the settings of one environment and no other: whose it is, how long it lives, where it is.
+// ownKeys are the settings that another environment does not copy: owner, lifetime and target.
 var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile", "secretFile", "certificate"}
 
-// Inherit makes another environment's settings those of this one: all but what is an environment's own, the names of hubs, which are
-// global, and secrets. It returns the keys of what was left out for being secret or a name. An environment that is there already keeps
-// its settings, and a notice says so: thus the command that was interrupted can be given again.
+// Inherit copies another environment's settings to this one, except ownKeys, the names of hubs, which are global, and
+// secrets. It returns the keys of the secrets and names. An environment that already exists keeps its settings, with a
+// notice, so that an interrupted command can be run again.
 func (e *Environment) Inherit(ctx context.Context, from string) (left []string, err error) {
 	project, stacks, err := e.Folder.Project()
 	if err != nil {
@@ -29,12 +29,12 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 		return nil, err
 	}
 	if there {
-		e.notice("environment %s is there already and keeps its settings: those of %s are for a new one", e.Stack, from)
+		e.notice("environment %s already exists and keeps its settings; only a new environment copies those of %s", e.Stack, from)
 		return nil, nil
 	}
 	text, err := os.ReadFile(stackFile(stacks, from))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, hint.To(fmt.Errorf("take the settings of environment %q: it has none here", from), "list environments: keel ls")
+		return nil, hint.To(fmt.Errorf("copy the settings of environment %q: this checkout has no such environment", from), "list environments: keel ls")
 	}
 	var file struct {
 		Config yaml.Node `yaml:"config"`
@@ -43,7 +43,7 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 		err = yaml.Unmarshal(text, &file)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
+		return nil, fmt.Errorf("copy the settings of environment %q: %w", from, err)
 	}
 	left = strip(&file.Config, project)
 	var config any = map[string]string{}
@@ -51,12 +51,13 @@ func (e *Environment) Inherit(ctx context.Context, from string) (left []string, 
 		config = &file.Config
 	}
 	if err := writeStackFile(stackFile(stacks, e.Stack), config); err != nil {
-		return nil, fmt.Errorf("take the settings of environment %q: %w", from, err)
+		return nil, fmt.Errorf("copy the settings of environment %q: %w", from, err)
 	}
 	return left, nil
 }
 
-// strip takes out of a configuration what is not for another environment, and returns the paths of the secrets and names among it.
+// strip removes from a configuration what another environment must not copy, and returns the paths of the secrets and
+// names that it removed.
 func strip(config *yaml.Node, project string) (left []string) {
 	own := map[string]bool{}
 	for _, key := range ownKeys {
@@ -79,7 +80,7 @@ func strip(config *yaml.Node, project string) (left []string) {
 			switch {
 			case len(at) == 1 && own[name]:
 				continue
-			case secret(value), len(at) == 3 && at[0] == settings && name == "name":
+			case isSecret(value), len(at) == 3 && at[0] == settings && name == "name":
 				left = append(left, join(at, project))
 				continue
 			}
@@ -92,12 +93,12 @@ func strip(config *yaml.Node, project string) (left []string) {
 	return left
 }
 
-// secret reports whether a value is one that Pulumi has encrypted.
-func secret(value *yaml.Node) bool {
+// isSecret reports whether Pulumi has encrypted a value.
+func isSecret(value *yaml.Node) bool {
 	return value.Kind == yaml.MappingNode && len(value.Content) == 2 && value.Content[0].Value == "secure"
 }
 
-// join writes the path of a setting as people type it.
+// join formats the path of a setting as pulumi config takes it.
 func join(path []string, project string) string {
 	var text string
 	for i, name := range path {

@@ -52,7 +52,7 @@ func checkoutOf(t *testing.T, files map[string]string) environment.Folder {
 	return environment.Folder{Root: root}
 }
 
-func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing.T) {
+func TestSettingsAreCopiedWithoutSecretsAndOwnKeys(t *testing.T) {
 	t.Parallel()
 	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, "stacks/Pulumi.bare.yaml": "encryptionsalt: v1:salt\n"})
 	e := &environment.Environment{Folder: f, Stack: "mine"}
@@ -86,7 +86,7 @@ func TestSettingsAreTakenOverWithoutSecretsAndWhatIsAnEnvironmentsOwn(t *testing
 	}
 }
 
-func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
+func TestSettingsAreCopiedOnlyFromAnExistingToANewEnvironment(t *testing.T) {
 	t.Parallel()
 	f := checkoutOf(t, map[string]string{"stacks/Pulumi.rich.yaml": rich, ".evenkeel/backend/.pulumi/stacks/evenkeel/there.json": "{}"})
 	var notices []string
@@ -104,7 +104,7 @@ func TestSettingsAreNotTakenFromNowhereNorByWhatIsThere(t *testing.T) {
 			}
 		})
 	}
-	if len(notices) != 1 || !strings.Contains(notices[0], "environment there is there already") {
+	if len(notices) != 1 || !strings.Contains(notices[0], "environment there already exists") {
 		t.Errorf("got %v, want a notice about the one that is there", notices)
 	}
 }

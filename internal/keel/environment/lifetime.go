@@ -9,25 +9,25 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// The keys of a stack's configuration that hold its owner and lifetime. Only keel writes them; the program makes tags of them.
+// The keys of a stack's configuration for its owner and lifetime. Only keel writes them; the program sets tags from them.
 const (
 	OwnerKey   = "owner"
 	CreatedKey = "createdAt"
 	ExpiresKey = "expiresAt"
 )
 
-// MaxLifetimeKey is the key of the project's configuration, in Pulumi.yaml, that bounds how far from now the end of an environment's
-// life may be set. It is the team's: the file is tracked, and a stack's configuration does not change it.
+// MaxLifetimeKey is the key of the project's configuration, in Pulumi.yaml, that bounds the lifetime of an environment. It
+// applies to the whole team: the file is tracked, and a stack's configuration does not override it.
 const MaxLifetimeKey = "maxLifetime"
 
-// ShortestTTL and LongestTTL bound the lifetimes that people may ask for.
+// ShortestTTL and LongestTTL bound the lifetimes that users may set.
 const (
 	ShortestTTL = time.Minute
 	LongestTTL  = 366 * 24 * time.Hour
 )
 
-// Life returns the lifetime of an environment for which ttl is asked, 0 for none, in a team whose longest is most, 0 for any.
-func Life(ttl, most time.Duration) (time.Duration, error) {
+// LimitTTL returns the lifetime of an environment for the requested ttl, 0 for none, and the team's maximum most, 0 for none.
+func LimitTTL(ttl, most time.Duration) (time.Duration, error) {
 	switch {
 	case most == 0:
 		return ttl, nil
@@ -35,18 +35,18 @@ func Life(ttl, most time.Duration) (time.Duration, error) {
 		return most, nil
 	case ttl > most:
 		return 0, hint.To(fmt.Errorf("%s is longer than the team's maximum, %s", ttl, most),
-			"ask for less; the maximum is %s in Pulumi.yaml", MaxLifetimeKey)
+			"use a shorter lifetime; the maximum is %s in Pulumi.yaml", MaxLifetimeKey)
 	}
 	return ttl, nil
 }
 
-// Lifetime is whose an environment is and how long it is to live. Zero times stand for none.
+// Lifetime is the owner of an environment, and when it was created and expires. Zero times mean none.
 type Lifetime struct {
 	Owner            string
 	Created, Expires time.Time
 }
 
-// Left returns the time until the environment expires, negative afterwards; ok is false for one that does not.
+// Left returns the time until the environment expires, negative afterwards; ok is false if it does not expire.
 func (l Lifetime) Left(now time.Time) (left time.Duration, ok bool) {
 	if l.Expires.IsZero() {
 		return 0, false
@@ -54,10 +54,10 @@ func (l Lifetime) Left(now time.Time) (left time.Duration, ok bool) {
 	return l.Expires.Sub(now), true
 }
 
-// Stamp writes a time as configuration and tags hold it: to the second, in UTC.
+// Stamp formats a time for configuration and tags: to the second, in UTC.
 func Stamp(at time.Time) string { return at.UTC().Truncate(time.Second).Format(time.RFC3339) }
 
-// ParseTTL reads a lifetime such as 90m, 8h or 2d.
+// ParseTTL parses a lifetime such as 90m, 8h or 2d.
 func ParseTTL(text string) (time.Duration, error) {
 	ttl, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok {
@@ -66,15 +66,15 @@ func ParseTTL(text string) (time.Duration, error) {
 		ttl = time.Duration(min(n, 100_000)) * 24 * time.Hour
 	}
 	if err != nil {
-		return 0, fmt.Errorf("%q is no time span such as 90m, 8h or 2d", text)
+		return 0, fmt.Errorf("%q is not a duration such as 90m, 8h or 2d", text)
 	}
 	if ttl < ShortestTTL || ttl > LongestTTL {
-		return 0, fmt.Errorf("%s is out of range: a lifetime goes from a minute to 366 days", text)
+		return 0, fmt.Errorf("%s is out of range: a lifetime is from one minute to 366 days", text)
 	}
 	return ttl, nil
 }
 
-// Lifetime reads the stack's own from its configuration.
+// Lifetime reads the stack's lifetime from its configuration.
 func (e *Environment) Lifetime() (Lifetime, error) {
 	settings, err := e.Settings()
 	if err != nil {
@@ -87,7 +87,7 @@ func (e *Environment) Lifetime() (Lifetime, error) {
 	return l, nil
 }
 
-// lifetimeOf reads a lifetime from settings or tags; what is "" is absent.
+// lifetimeOf reads a lifetime from settings or tags; "" means absent.
 func lifetimeOf(get func(key string) string) (Lifetime, error) {
 	l := Lifetime{Owner: get(OwnerKey)}
 	for key, at := range map[string]*time.Time{CreatedKey: &l.Created, ExpiresKey: &l.Expires} {

@@ -33,7 +33,7 @@ func TestTimeSpansAreReadInMinutesHoursAndDays(t *testing.T) {
 	}
 }
 
-func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
+func TestLifetimeSettingsAreKeptUntilTheStackIsNew(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	stackFile := filepath.Join(e.Folder.Root, "stacks", "Pulumi.local.yaml")
@@ -43,7 +43,7 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 		"config:\n  myproject:createdAt: \"2020-01-01T00:00:00Z\"\n  myproject:expiresAt: \"2020-01-02T00:00:00Z\"\n",
 	)
 	life := []environment.Setting{
-		{Key: "createdAt", Value: "2026-01-01T00:00:00Z", Born: true}, {Key: "expiresAt", Born: true},
+		{Key: "createdAt", Value: "2026-01-01T00:00:00Z", OnlyNew: true}, {Key: "expiresAt", OnlyNew: true},
 	}
 	if err := e.Ensure(t.Context(), life...); err != nil {
 		t.Fatal(err)
@@ -57,8 +57,8 @@ func TestSettingsOfALifeAreKeptUntilTheStackIsNew(t *testing.T) {
 		t.Errorf("new stack: got %q run, want %q", got, want)
 	}
 	later := []environment.Setting{
-		{Key: "createdAt", Value: "2026-02-02T00:00:00Z", Born: true, Keep: true},
-		{Key: "expiresAt", Value: "2026-02-03T00:00:00Z", Born: true, Keep: true},
+		{Key: "createdAt", Value: "2026-02-02T00:00:00Z", OnlyNew: true, Keep: true},
+		{Key: "expiresAt", Value: "2026-02-03T00:00:00Z", OnlyNew: true, Keep: true},
 	}
 	if err := e.Ensure(t.Context(), slices.Concat(life, later)...); err != nil {
 		t.Fatal(err)
@@ -193,7 +193,7 @@ func TestNothingIsExtendedWhileSomebodyElseHasTheLock(t *testing.T) {
 	write(t, filepath.Join(folder, "complaint"), "error: [409] Conflict: Another update is currently in progress.\n")
 	tagged := tags{pulumi: e.Pulumi}
 	err := e.Extend(t.Context(), &tagged, time.Now())
-	if err == nil || !strings.Contains(hint.Of(err), "wait for it") || tagged.noted != nil {
+	if err == nil || !strings.Contains(hint.Of(err), "wait for the other update") || tagged.noted != nil {
 		t.Errorf("got %v, hint %q, %q tagged, want it refused", err, hint.Of(err), tagged.noted)
 	}
 	if slices.ContainsFunc(ran(t, e), func(call string) bool { return strings.HasPrefix(call, "config") }) {
@@ -234,7 +234,7 @@ func TestAStackIsSummedUpFromItsFiles(t *testing.T) {
 	}
 }
 
-func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
+func TestATeamsMaximumBoundsTheLifetime(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	for config, want := range map[string]time.Duration{
@@ -253,7 +253,7 @@ func TestATeamsMaximumBoundsWhatIsAskedFor(t *testing.T) {
 		{0, 0, 0}, {time.Hour, 0, time.Hour}, {0, time.Hour, time.Hour}, {time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {2 * time.Hour, time.Hour, -1},
 	} {
 		t.Run(fmt.Sprintf("%v of at most %v", tc.ttl, tc.most), func(t *testing.T) {
-			got, err := environment.Life(tc.ttl, tc.most)
+			got, err := environment.LimitTTL(tc.ttl, tc.most)
 			if tc.want >= 0 && (err != nil || got != tc.want) || tc.want < 0 && (err == nil || hint.Of(err) == "") {
 				t.Errorf("%v of at most %v: got %v, %v, want %v", tc.ttl, tc.most, got, err, tc.want)
 			}

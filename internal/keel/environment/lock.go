@@ -20,11 +20,11 @@ type lockFile struct {
 	Timestamp time.Time `json:"timestamp"`
 }
 
-// unlock removes locks whose process on this machine is dead, and reports whether there was one. A lock that may be alive is an
-// error that says who holds it.
+// unlock removes locks of dead processes of this machine, and reports whether there was one. A lock whose process may be
+// isAlive is an error that names the holder.
 func (e *Environment) unlock() (stale bool, err error) {
 	backend := e.fileBackend()
-	if backend == "" { // Pulumi knows, and tells when it is asked to do something: see Operate
+	if backend == "" { // only an operation of Pulumi shows such a lock: see Operate
 		return false, nil
 	}
 	project, _, err := e.Folder.Project()
@@ -34,11 +34,11 @@ func (e *Environment) unlock() (stale bool, err error) {
 	folder := filepath.Join(backend, ".pulumi", "locks", "organization", project, e.Stack)
 	files, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.json"))
 	if err != nil {
-		return false, fmt.Errorf("look for a lock of stack %q: %w", e.Stack, err)
+		return false, fmt.Errorf("find locks of stack %q: %w", e.Stack, err)
 	}
 	host, err := os.Hostname()
 	if err != nil {
-		return false, fmt.Errorf("look for a lock of stack %q: %w", e.Stack, err)
+		return false, fmt.Errorf("find locks of stack %q: %w", e.Stack, err)
 	}
 	for _, file := range files {
 		var held lockFile
@@ -52,7 +52,7 @@ func (e *Environment) unlock() (stale bool, err error) {
 		if err != nil {
 			return false, fmt.Errorf("read the lock of stack %q: %w", e.Stack, err)
 		}
-		if held.Hostname != host || alive(held.PID) {
+		if held.Hostname != host || isAlive(held.PID) {
 			return false, hint.To(
 				fmt.Errorf("stack %q is locked by %s on %s (process %d) since %s", e.Stack, held.Username, held.Hostname, held.PID,
 					held.Timestamp.Local().Format(time.DateTime)),
@@ -64,7 +64,7 @@ func (e *Environment) unlock() (stale bool, err error) {
 		e.notice("removed the stale lock of a Pulumi process that has ended (process %d, %s)", held.PID, held.Timestamp.Local().Format(time.DateTime))
 		stale = true
 	}
-	// Half-written files: in the folder of locks the backend takes them for locks.
+	// Partly written files: in the folder of locks, the backend would treat them as locks.
 	state := filepath.Dir(e.stateFile(project))
 	for _, pattern := range []string{filepath.Join(escapeGlob(folder), "*.tmp"), filepath.Join(escapeGlob(state), e.Stack+".json.*.tmp")} {
 		rests, err := filepath.Glob(pattern)
@@ -72,7 +72,7 @@ func (e *Environment) unlock() (stale bool, err error) {
 			err = errors.Join(err, os.Remove(rest))
 		}
 		if err != nil {
-			return false, fmt.Errorf("remove what a killed Pulumi has left of stack %q: %w", e.Stack, err)
+			return false, fmt.Errorf("remove temporary files of a killed Pulumi on stack %q: %w", e.Stack, err)
 		}
 		stale = stale || len(rests) > 0
 	}

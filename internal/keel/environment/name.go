@@ -7,14 +7,14 @@ import (
 	"strings"
 )
 
-// nameForm is what Pulumi, tags and file names all take.
+// nameForm matches names that are valid for Pulumi, tags and files.
 var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
 
-// ValidName reports whether a text can name an environment: up to 40 lower-case letters, digits and inner hyphens.
+// ValidName reports whether name is valid for an environment: up to 40 lower-case letters, digits and inner hyphens.
 func ValidName(name string) bool { return nameForm.MatchString(name) }
 
-// NameFor makes the name of an environment of some text: of a user's name, or of a pull request's. A text that has to be changed by
-// more than letter case gets some digits that are its own, so that two texts do not make one name.
+// NameFor returns the name of an environment for a text, such as a user's name. If it has to change more than the letter
+// case, it appends digits of the text's hash, so that two texts do not get the same name.
 func NameFor(text string) string {
 	lower := strings.ToLower(text)
 	if ValidName(lower) {

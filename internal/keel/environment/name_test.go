@@ -8,7 +8,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-func TestEveryTextMakesANameThatIsItsOwn(t *testing.T) {
+func TestEveryTextGetsItsOwnName(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"anna": "anna", "Anna": "anna", "pr-12": "pr-12", strings.Repeat("a", 40): strings.Repeat("a", 40)} {
 		t.Run(text, func(t *testing.T) {

@@ -12,14 +12,14 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Registrar tells whether a name of a hub, which all of Azure shares, is free.
+// Registrar checks whether the name of a hub, which is unique in all of Azure, is available.
 type Registrar interface {
-	// HubName returns "" for a free name, and why it cannot be had otherwise.
+	// HubName returns "" for an available name, and otherwise the reason why it is not.
 	HubName(ctx context.Context, name string) (taken string, err error)
 }
 
-// CheckNames is an error when a hub that the next up adds has a name that is taken, told before anything is made.
-// Hubs that are named by Pulumi are not asked about.
+// CheckNames returns an error if a hub that the next up adds has a name that is taken. It does not check names that
+// Pulumi generates.
 func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 	wanted, err := e.newHubNames(ctx)
 	if err != nil {
@@ -28,8 +28,8 @@ func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 	var taken, settings []string
 	for _, hub := range slices.Sorted(maps.Keys(wanted)) {
 		why, err := names.HubName(ctx, wanted[hub])
-		if err != nil { // a caller who may not ask may still be allowed to create
-			e.notice("whether the name %s of %s is taken cannot be seen: %v", wanted[hub], hub, err)
+		if err != nil { // a caller who may not check names may still be allowed to create hubs
+			e.notice("cannot check whether the name %s of %s is available: %v", wanted[hub], hub, err)
 			return nil
 		}
 		if why != "" {
@@ -49,7 +49,7 @@ func (e *Environment) CheckNames(ctx context.Context, names Registrar) error {
 	)
 }
 
-// newHubNames are the names that the configuration gives to hubs which the state does not have, by the hubs' own.
+// newHubNames returns the configured Azure names of hubs that the state does not have, by the hubs' names in the stack.
 func (e *Environment) newHubNames(ctx context.Context) (map[string]string, error) {
 	settings, err := e.rawSettings()
 	if err != nil {
@@ -68,7 +68,7 @@ func (e *Environment) newHubNames(ctx context.Context) (map[string]string, error
 	}
 	state, err := e.load(ctx)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+		return nil, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
 	for _, r := range state.Resources {
 		if r.Type == HubType {

@@ -28,7 +28,7 @@ const namedHub = `{"checkpoint":{"latest":{"resources":[{"urn":"1","custom":true
  "id":"/subscriptions/s/resourceGroups/g/providers/Microsoft.Devices/iotHubs/press-x1"}]}}}`
 
 // A name that is taken is told before anything is made (Azure-Samples/iot-devkit-web-simulator issue 17).
-func TestANameThatIsTakenIsToldBeforeAnythingIsMade(t *testing.T) {
+func TestATakenNameIsReportedBeforeAnythingIsCreated(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config, state string

@@ -17,15 +17,15 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// OriginKey is the key of the configuration, and the tag of the resource group, that name the backend and the project of an
-// environment. Stacks of one name in two backends are told apart by it, in one subscription too.
+// OriginKey is the key of the configuration, and the tag of the resource group, that identify the backend and the project
+// of an environment. It distinguishes stacks of the same name in two backends, also in one subscription.
 const OriginKey = "origin"
 
-// originFile holds, in the folder of a file backend, what tells it from every other. It lies outside of Pulumi's own .pulumi.
+// originFile is the file, in the folder of a file backend, with the backend's identity. It is outside of Pulumi's .pulumi.
 const originFile = "evenkeel-origin"
 
-// Origin returns the text that every environment of this backend and project carries, and no other: the project's name and a digest. On
-// Pulumi Cloud an organization counts as a backend, and Pulumi is asked which one is meant.
+// Origin returns the text that identifies this backend and project: the project's name and a digest. On Pulumi Cloud each
+// organization counts as a backend, and Origin asks Pulumi for the stack's.
 func (e *Environment) Origin(ctx context.Context) (string, error) {
 	project, _, err := e.Folder.Project()
 	if err != nil {
@@ -43,9 +43,9 @@ func originOf(backend, project string) string {
 	return project + "@" + hex.EncodeToString(sum[:8])
 }
 
-// identify returns the identity of a file backend, which the first caller makes. A path would be no identity: two machines may have
-// the same one, and two paths may lead to one folder.
-func identify(folder string) (string, error) {
+// backendIdentity returns the identity of a file backend, which the first caller creates. A path would not do: two machines may
+// have the same one, and two paths may resolve to one folder.
+func backendIdentity(folder string) (string, error) {
 	file := filepath.Join(folder, originFile)
 	text, err := os.ReadFile(file)
 	if err == nil && durable.IsBlank(bytes.TrimSpace(text)) {
@@ -57,7 +57,7 @@ func identify(folder string) (string, error) {
 	}
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
-	// Of two that make it at once, one wins, and nobody reads half of it.
+	// Of two processes that create it at once, one wins, and none reads a part of it.
 	if err = durable.OS.MkdirAll(folder, 0o700); err == nil {
 		err = durable.OS.CreateFile(file, []byte(hex.EncodeToString(random[:])+"\n"), 0o600)
 	}

@@ -10,9 +10,9 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// RefusePrivateKeys is an error when the configuration of the stack holds a private key in plain, as when somebody
-// gives the file that has a certificate and its key. Pulumi keeps the configuration of every operation in the history
-// of the stack, of one that fails too.
+// RefusePrivateKeys returns an error if the configuration of the stack contains a plain private key, for example from a
+// file with a certificate and its key. Pulumi stores the configuration of every operation, even a failed one, in the
+// history of the stack.
 func (e *Environment) RefusePrivateKeys() error {
 	settings, err := e.rawSettings()
 	if err != nil {
@@ -23,19 +23,19 @@ func (e *Environment) RefusePrivateKeys() error {
 		return nil
 	}
 	err = fmt.Errorf(
-		"the configuration of environment %s holds a private key in plain, at %s: Pulumi would keep it in the history of the stack",
+		"the configuration of environment %s contains a plain private key, at %s: Pulumi would store it in the history of the stack",
 		e.Stack,
 		strings.Join(paths, ", "),
 	)
 	return hint.To(
 		err,
-		"take it out, only the certificate belongs there: keel exec -s %s -- pulumi config rm --path '%s'",
+		"remove it and set only the certificate: keel exec -s %s -- pulumi config rm --path '%s'",
 		e.Stack,
 		paths[0],
 	)
 }
 
-// privateKeys are the paths, as `pulumi config` takes them, at which a value holds a private key.
+// privateKeys returns the paths, as `pulumi config` takes them, at which a value contains a private key.
 func privateKeys(path string, value any) (paths []string) {
 	switch value := value.(type) {
 	case string:

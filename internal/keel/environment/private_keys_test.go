@@ -10,7 +10,7 @@ import (
 )
 
 // Pulumi writes the configuration of each operation into the stack's history, whether the operation succeeds or not.
-func TestAPrivateKeyInTheConfigurationIsRefusedBeforePulumiKeepsIt(t *testing.T) {
+func TestAPrivateKeyInTheConfigurationIsRejectedBeforePulumiStoresIt(t *testing.T) {
 	t.Parallel()
 	const key = `-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n`
 	for name, tc := range map[string]struct{ config, want string }{

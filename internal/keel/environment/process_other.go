@@ -7,8 +7,8 @@ import (
 	"os/exec"
 )
 
-// alive reports whether the process runs; here finding it opens it, which fails for one that is gone.
-func alive(pid int) bool {
+// isAlive reports whether the process runs: on this system, FindProcess opens it, which fails if it has ended.
+func isAlive(pid int) bool {
 	process, err := os.FindProcess(pid)
 	if err != nil {
 		return false
@@ -17,5 +17,5 @@ func alive(pid int) bool {
 	return true
 }
 
-// keepApart does nothing: there are no process groups to keep a child out of.
-func keepApart(*exec.Cmd) {}
+// setProcessGroup does nothing: this system has no process groups.
+func setProcessGroup(*exec.Cmd) {}

@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// alive reports whether pid is a running Pulumi. A number that another program has got since does not count; where the program
-// cannot be told (no /proc), any running process does.
-func alive(pid int) bool {
+// isAlive reports whether pid is a running Pulumi. A process of another program, which has reused the number, does not
+// count; without /proc, which shows the program, any running process does.
+func isAlive(pid int) bool {
 	if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
 		return false
 	}
@@ -30,5 +30,5 @@ func alive(pid int) bool {
 	return !zombie && strings.HasPrefix(text[open+1:end], "pulumi")
 }
 
-// keepApart gives a child a process group of its own: an interrupt of keel's group does not reach it.
-func keepApart(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }
+// setProcessGroup starts a child in its own process group, so that an interrupt of keel's group does not reach it.
+func setProcessGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} }

@@ -16,7 +16,7 @@ const deployedHubs = `{"checkpoint":{"latest":{"resources":[
  {"urn":"2","id":"/2","custom":true,"type":"azure-native:devices:IotHubResource","inputs":{"sku":{"name":"F1"}}},
  {"urn":"3","id":"/3","custom":true,"type":"azure-native:devices:IotDpsResource","inputs":{"sku":"not what it was"}}]}}}`
 
-func TestWhatAnUpAddsIsTheConfigurationLessTheState(t *testing.T) {
+func TestTheNeedOfAnUpIsTheConfigurationMinusTheState(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		config string
@@ -60,9 +60,9 @@ func (m *meter) Quota(context.Context) (environment.Quota, error) {
 	return m.quota, m.err
 }
 
-func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
+func TestAnUpBeyondTheQuotaIsRejectedWithAHint(t *testing.T) {
 	t.Parallel()
-	room := environment.UsualQuota
+	room := environment.DefaultQuota
 	use := func(hubs, free, services int) environment.Quota {
 		q := room
 		q.Hubs.Used, q.FreeHubs.Used, q.Services.Used = hubs, free, services
@@ -74,10 +74,10 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 		want, hint string
 	}{
 		"room":           {"hubs: 2", use(48, 1, 9), "", ""},
-		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services, of which it has 10 of 10", "share an existing provisioning service"},
-		"no hub":         {"hubs: 2", use(49, 0, 0), "2 more IoT hubs, of which it has 49 of 50", "take fewer hubs"},
-		"no free hub":    {"hubSettings: {hub-1: {sku: F1}}", use(0, 1, 0), "1 more free IoT hubs, of which it has 1 of 1", "another sku"},
-		"neither":        {"hubs: 2", use(50, 1, 10), "2 more IoT hubs, of which it has 50 of 50, and 1 more provisioning services", "share"},
+		"no service":     {"hubs: 2", use(0, 0, 10), "1 more provisioning services (10 of 10 in use)", "share an existing provisioning service"},
+		"no hub":         {"hubs: 2", use(49, 0, 0), "2 more IoT hubs (49 of 50 in use)", "use fewer hubs"},
+		"no free hub":    {"hubSettings: {hub-1: {sku: F1}}", use(0, 1, 0), "1 more free IoT hubs (1 of 1 in use)", "another sku"},
+		"neither":        {"hubs: 2", use(50, 1, 10), "2 more IoT hubs (50 of 50 in use), and 1 more provisioning services", "share"},
 		"the shared one": {"provisioningService: /x", use(0, 0, 10), "", ""},
 		"a larger quota": {"hubs: 2", environment.Quota{Hubs: environment.Share{Used: 60, Limit: 100}, Services: environment.Share{Limit: 10}}, "", ""},
 	} {
@@ -92,11 +92,11 @@ func TestAnUpThatFindsNoRoomIsRefusedWithAWayOut(t *testing.T) {
 	}
 }
 
-func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
+func TestATeamsLimitOfServicesOverridesTheDefault(t *testing.T) {
 	t.Parallel()
-	full := environment.UsualQuota
+	full := environment.DefaultQuota
 	full.Services.Used = 10
-	for limit, want := range map[string]string{"20": "", "10": "of which it has 10 of 10", "many": "config.maxProvisioningServices: got many", "0": "want a number from 1"} {
+	for limit, want := range map[string]string{"20": "", "10": "10 of 10 in use", "many": "config.maxProvisioningServices: got many", "0": "want a number from 1"} {
 		t.Run(limit, func(t *testing.T) {
 			e := newEnvironment(t)
 			write(t, filepath.Join(e.Folder.Root, "Pulumi.yaml"), "name: myproject\nstackConfigDir: stacks\nconfig:\n  maxProvisioningServices: "+limit+"\n")
@@ -107,7 +107,7 @@ func TestATeamsLimitOfServicesCountsInsteadOfTheUsual(t *testing.T) {
 	}
 }
 
-func TestTheQuotaIsAskedForOnlyByWhatAddsAndItsSilenceForbidsNothing(t *testing.T) {
+func TestTheQuotaIsReadOnlyForAdditionsAndMayBeUnreadable(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	var told []string

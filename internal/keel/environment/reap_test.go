@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/keel/environment"
 )
 
-func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
+func TestOnlyOwnExpiredEnvironmentsAreReaped(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	past, future := now.Add(-time.Second), now.Add(time.Second)
@@ -35,14 +35,14 @@ func TestOnlyWhatHasExpiredAndIsOnesOwnIsReaped(t *testing.T) {
 		"no creation, for all":  {environment.Lifetime{Owner: "you", Expires: past}, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := environment.FateOf(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
+			if got := environment.Decide(tc.life, tc.owner, now); got.Reap != tc.want || got.Reason == "" {
 				t.Errorf("%s: got %+v, want %v with a reason", name, got, tc.want)
 			}
 		})
 	}
 }
 
-func TestTheSecondToClaimAnEnvironmentWaitsAndIsTold(t *testing.T) {
+func TestTheSecondClaimOfAnEnvironmentWaitsWithANotice(t *testing.T) {
 	t.Parallel()
 	e := newEnvironment(t)
 	told := make(chan string, 1)
@@ -129,7 +129,7 @@ func TestAChildOfAClaimsHolderDoesNotWaitForIt(t *testing.T) {
 	}
 }
 
-func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
+func TestASurveyDistinguishesOwnOrphanedAndForeignGroups(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
 	past, future := environment.Stamp(now.Add(-time.Hour)), environment.Stamp(now.Add(time.Hour))
@@ -177,13 +177,13 @@ func TestASurveyTellsOwnOrphanedAndForeignGroupsApart(t *testing.T) {
 				stacks = append(stacks, *tc.stack)
 			}
 			list := environment.Survey([]environment.Tagged{tc.group}, stacks, here, "me", now)
-			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Fate.Reap != tc.want || list[0].Fate.Reason == "" {
+			if len(list) != 1 || list[0].Kind != tc.kind || list[0].Decision.Reap != tc.want || list[0].Decision.Reason == "" {
 				t.Errorf("%s: got %+v, want one %s, reaped %v, with a reason", name, list, tc.kind, tc.want)
 			}
 		})
 	}
 	namesake := environment.Survey([]environment.Tagged{group("a", "origin", there, "keep", "true")}, []environment.Stack{mine("a")}, here, "me", now)
-	if len(namesake) != 2 || !namesake[0].Fate.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
+	if len(namesake) != 2 || !namesake[0].Decision.Reap || len(namesake[0].Groups) != 0 || namesake[1].Kind != environment.Foreign {
 		t.Errorf("another backend's stack of the same name: got %+v, want it foreign, and of no weight for ours", namesake)
 	}
 }

@@ -18,15 +18,15 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Cloud is what an environment needs of Azure's management API, or of the emulator's.
+// Cloud is the part of the management API, of Azure or of the emulator, that an environment uses.
 type Cloud interface {
-	// Groups returns the resource groups that carry all of the tags.
+	// Groups returns the resource groups that have all of the tags.
 	Groups(ctx context.Context, tags map[string]string) ([]Tagged, error)
-	// Group returns one group by its ARM id, and whether it is there.
+	// Group returns one group by its ARM id, and whether it exists.
 	Group(ctx context.Context, id string) (Tagged, bool, error)
 	// Resources returns the resources of a group.
 	Resources(ctx context.Context, group string) ([]Tagged, error)
-	// Delete removes a resource or a group and waits for its end. What is absent is no error.
+	// Delete deletes a resource or a group and waits until it is done. A missing one is not an error.
 	Delete(ctx context.Context, id string) error
 }
 
@@ -34,17 +34,17 @@ type Cloud interface {
 type Tagged struct {
 	// ID is its ARM id.
 	ID string
-	// Tags have names in lower case, because Azure compares them so.
+	// Tags have names in lower case, because Azure ignores their case.
 	Tags map[string]string
 }
 
-// Tag returns the value of a tag, whatever the case of its name; "" when it is absent.
+// Tag returns the value of a tag, regardless of the case of its name; "" if it is absent.
 func (t Tagged) Tag(name string) string { return t.Tags[strings.ToLower(name)] }
 
 // Name is the last part of the id.
 func (t Tagged) Name() string { return t.ID[strings.LastIndexByte(t.ID, '/')+1:] }
 
-func (t Tagged) carries(want map[string]string) bool {
+func (t Tagged) hasTags(want map[string]string) bool {
 	for name, value := range want {
 		if got, ok := t.Tags[strings.ToLower(name)]; !ok || got != value {
 			return false
@@ -53,10 +53,10 @@ func (t Tagged) carries(want map[string]string) bool {
 	return true
 }
 
-// Purpose is the tag on everything that the program makes, whoever runs it.
+// Purpose is the tag on everything that the program creates.
 var Purpose = map[string]string{"purpose": "evenkeel"}
 
-// Tags are the tags of the environment's own resource group. Recovery deletes only what is in a group with them.
+// Tags returns the tags of the environment's own resource group. Recovery deletes only resources in a group with them.
 func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
 	origin, err := e.Origin(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (e *Environment) Tags(ctx context.Context) (map[string]string, error) {
 	return tags, nil
 }
 
-// deployment is the part of a stack's exported state that recovery looks at.
+// deployment is the part of a stack's exported state that keel reads.
 type deployment struct {
 	Resources []resource  `json:"resources"`
 	Pending   []operation `json:"pending_operations"`
@@ -78,9 +78,9 @@ type resource struct {
 	Type   string `json:"type"`
 	ID     string `json:"id"`
 	Custom bool   `json:"custom"`
-	// Delete is set for a resource that a replacement has left to be deleted.
+	// Delete is true for a resource that was replaced and is still to be deleted.
 	Delete bool `json:"delete"`
-	// Inputs and Outputs are kept as they are.
+	// Inputs and Outputs are not decoded.
 	Inputs  json.RawMessage `json:"inputs"`
 	Outputs json.RawMessage `json:"outputs"`
 }
@@ -93,12 +93,12 @@ type operation struct {
 	Type     string   `json:"type"`
 }
 
-// Recover mends what an interrupted Pulumi has left: a lock of a dead process, resources that were created though the state never
-// heard of them, and pending creates in the state. It looks for such resources only when the last operation did not end well.
+// Recover repairs what an interrupted Pulumi has left: the lock of a dead process, resources that are not in the state,
+// and pending creates in the state. It looks for such resources only if the last operation did not succeed.
 //
-// An orphan is what a pending create of the state names. It is deleted while Pulumi holds the stack's lock for it, so
-// that nobody can be making it, and the state is read again before each deletion. About anything else that the state
-// does not know the user is asked.
+// An orphan is a resource that a pending create of the state names. Recover deletes it while Pulumi holds the stack's
+// lock, so that no other process can be creating it, and reads the state again before each deletion. It asks the user
+// about any other resource that is not in the state.
 func (e *Environment) Recover(ctx context.Context, azure Cloud) error {
 	stale, err := e.unlock()
 	if err != nil {
@@ -107,7 +107,7 @@ func (e *Environment) Recover(ctx context.Context, azure Cloud) error {
 	return e.recover(ctx, azure, stale)
 }
 
-// recover does what comes after the locks; stale says that there was one of a dead process.
+// recover is Recover after the removal of locks; stale reports whether there was a lock of a dead process.
 func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) error {
 	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -125,7 +125,7 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 	if err := e.deleteOrphans(ctx, azure, state); err != nil {
 		return fmt.Errorf("recover stack %q: %w", e.Stack, err)
 	}
-	if !slices.ContainsFunc(state.Pending, operation.creating) {
+	if !slices.ContainsFunc(state.Pending, operation.isCreate) {
 		return nil
 	}
 	if err := e.clearPending(ctx); err != nil {
@@ -134,26 +134,26 @@ func (e *Environment) recover(ctx context.Context, azure Cloud, stale bool) erro
 	return e.rereadReplaced(ctx, state.replaced())
 }
 
-// entries are the types of resources whose keys the provider makes.
+// entries are the types of resources whose keys the provider generates.
 var entries = []string{
 	"azure-dps:index:IndividualEnrollment", "azure-dps:index:EnrollmentGroup", "azure-dps:index:EnrollmentSet",
 }
 
-// replaced are the URNs of enrollments whose replacement was interrupted: a pending create of a resource that the state
-// has. The service may hold the keys of the new one, and the state those of the old one.
+// replaced returns the URNs of enrollments whose replacement was interrupted: the state has the resource and a pending
+// create of it. The service may have the keys of the new one, and the state those of the old one.
 func (d deployment) replaced() []string {
 	var urns []string
 	for _, pending := range d.Pending {
 		urn := pending.Resource.URN
 		isEntry := slices.Contains(entries, pending.Resource.Type)
-		if pending.creating() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
+		if pending.isCreate() && isEntry && slices.ContainsFunc(d.Resources, func(r resource) bool { return r.URN == urn }) {
 			urns = append(urns, urn)
 		}
 	}
 	return urns
 }
 
-// rereadReplaced has Pulumi read such enrollments again.
+// rereadReplaced makes Pulumi refresh these enrollments.
 func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
 	if len(urns) == 0 {
 		return nil
@@ -170,14 +170,14 @@ func (e *Environment) rereadReplaced(ctx context.Context, urns []string) error {
 	return nil
 }
 
-func (o operation) creating() bool { return o.Type == "creating" }
+func (o operation) isCreate() bool { return o.Type == "creating" }
 
-// clearPending has Pulumi take the pending creates out of the state. Pulumi refreshes no resource with that: an up
-// compares its inputs with what it knows, as ever. (Its --import-pending-creates does not help: Pulumi 3.250 forgets
-// the creates that are to be imported.)
+// clearPending makes Pulumi remove the pending creates from the state. It refreshes no resource: an up compares its
+// inputs with the state, as always. (--import-pending-creates does not help: Pulumi 3.250 loses the creates that it
+// should import.)
 //
-// Pulumi reads the state a moment before it takes the lock and writes the edited one. What another operation has
-// written in that moment is lost then, which nobody can keep from happening; the history tells, once the lock is held.
+// Pulumi reads the state a moment before it takes the lock, and writes the edited one. Changes that another operation
+// has written in that moment are lost. keel cannot prevent that, but it reports it from the history.
 func (e *Environment) clearPending(ctx context.Context) error {
 	before, err := e.newest(ctx)
 	if err == nil {
@@ -200,7 +200,7 @@ func (e *Environment) clearPending(ctx context.Context) error {
 	return nil
 }
 
-// readState reads the checkpoint of the file backend, as it lies on disk.
+// readState reads the checkpoint file of a file backend.
 func readState(file string) (deployment, error) {
 	var state struct {
 		Checkpoint struct {
@@ -220,8 +220,8 @@ func readState(file string) (deployment, error) {
 	return *state.Checkpoint.Latest, nil
 }
 
-// endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes none at all, but leaves its
-// lock; one that was interrupted or failed writes its result.
+// endedWell reports whether the newest entry of the stack's history is a success. A killed engine writes no entry, but
+// leaves its lock; an interrupted or failed one writes its result.
 func (e *Environment) endedWell(ctx context.Context) (bool, error) {
 	newest, err := e.newest(ctx)
 	return newest == (update{}) || newest.Result == "succeeded", err
@@ -230,17 +230,17 @@ func (e *Environment) endedWell(ctx context.Context) (bool, error) {
 // update is an entry of a stack's history.
 type update struct {
 	Result string `json:"result"`
-	// Start and Message tell it from others.
+	// Start and Message distinguish it from others.
 	Start   any    `json:"startTime"`
 	Message string `json:"message"`
-	// file is where a file backend keeps it.
+	// file is its file in a file backend.
 	file string
 }
 
-// newest returns the newest entry of the stack's history; the zero value when there is none.
+// newest returns the newest entry of the stack's history; the zero value if there is none.
 func (e *Environment) newest(ctx context.Context) (update, error) {
 	if e.fileBackend() == "" {
-		return e.newestByPulumi(ctx)
+		return e.newestFromPulumi(ctx)
 	}
 	project, _, err := e.Folder.Project()
 	if err != nil {
@@ -256,7 +256,7 @@ func (e *Environment) newest(ctx context.Context) (update, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &newest)
 	}
-	if err != nil { // a Pulumi was killed while it wrote it
+	if err != nil { // Pulumi was killed while it wrote the file
 		return update{file: newest.file}, nil
 	}
 	return newest, nil

@@ -215,7 +215,7 @@ func write(t *testing.T, file, text string) {
 	}
 }
 
-func TestAStackThatEndedWellIsLeftAlone(t *testing.T) {
+func TestRecoveryDoesNothingAfterASuccess(t *testing.T) {
 	t.Parallel()
 	s := newScene(t)
 	history := filepath.Join(s.Folder.Backend(), ".pulumi", "history", "myproject", "local")
@@ -229,9 +229,9 @@ func TestAStackThatEndedWellIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestOnlyWhatAPendingCreateNamesIsDeletedUnasked: the rest may have been taken out of the state on purpose, or be
+// TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent: the rest may have been taken out of the state on purpose, or be
 // somebody else's.
-func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
+func TestOnlyOrphansOfPendingCreatesAreDeletedWithoutConsent(t *testing.T) {
 	t.Parallel()
 	mineToo := subscription + "mine-too"
 	inMine := stranger("mine")
@@ -277,7 +277,7 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 					*s.notices,
 					"\n",
 				); tc.consent == nil &&
-					!strings.Contains(told, "left alone in resource group mine, though stack local does not know it") {
+					!strings.Contains(told, "kept resources of resource group mine that are not in stack local") {
 					t.Errorf("%s: got notices %q, want it told what stays", name, told)
 				}
 			}
@@ -285,8 +285,8 @@ func TestOnlyWhatAPendingCreateNamesIsDeletedUnasked(t *testing.T) {
 	}
 }
 
-// TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere: its own resources go, it and the others stay.
-func TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere(t *testing.T) {
+// TestAnOrphanedGroupWithForeignResourcesStays: its own resources go, it and the others stay.
+func TestAnOrphanedGroupWithForeignResourcesStays(t *testing.T) {
 	t.Parallel()
 	s := newScene(
 		t,
@@ -306,9 +306,9 @@ func TestAGroupOfAPendingCreateStaysWithWhatSomebodyElseHasPutThere(t *testing.T
 	}
 }
 
-// TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted: somebody else's operation is at work at the first look,
+// TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile: somebody else's operation is at work at the first look,
 // and ends before the recovery has the lock, or between its looks.
-func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) {
+func TestRecoveryKeepsResourcesOfAnUpdateThatEndsMeanwhile(t *testing.T) {
 	t.Parallel()
 	made := fmt.Sprintf(known, `,{"urn":"urn:o","id":"`+orphan+`","custom":true}`, "")
 	for name, open := range map[string]func(*testing.T, ...string) scene{"folder": newScene, "no folder": remoteScene} {
@@ -333,16 +333,16 @@ func TestWhatAnUpdateHasMadeThatEndsDuringTheRecoveryIsNotDeleted(t *testing.T) 
 			if want := []string{
 				orphan,
 			}; !slices.Equal(s.cloud.deleted, want) ||
-				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed meanwhile") {
+				!strings.Contains(strings.Join(*s.notices, "\n"), "has changed in the meantime") {
 				t.Errorf("%s: got %v deleted, notices %q, want %v and a word", name, s.cloud.deleted, *s.notices, want)
 			}
 		})
 	}
 }
 
-// TestNothingThatWasFinishedMeanwhileIsRolledBack: the state that somebody else's operation leaves is there after the
+// TestRecoveryRollsBackNoConcurrentUpdate: the state that somebody else's operation leaves is there after the
 // recovery.
-func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
+func TestRecoveryRollsBackNoConcurrentUpdate(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "orphan"))
 	by := fmt.Sprintf(known, `,{"urn":"urn:new","id":"/new","custom":true}`, creating(hubType, "orphan"))
@@ -362,9 +362,9 @@ func TestNothingThatWasFinishedMeanwhileIsRolledBack(t *testing.T) {
 	}
 }
 
-// TestADeletionEndsWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not
+// TestADeletionIsCancelledWithKeel: an interrupt of the terminal reaches Pulumi and keel, and the next deletion must not
 // begin.
-func TestADeletionEndsWithKeel(t *testing.T) {
+func TestADeletionIsCancelledWithKeel(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
 	s.OwnInterrupts = true // Pulumi, of paper, does not get it
@@ -386,9 +386,9 @@ func TestADeletionEndsWithKeel(t *testing.T) {
 	}
 }
 
-// TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold: nobody can keep Pulumi's own edit of the state from
+// TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported: nobody can keep Pulumi's own edit of the state from
 // undoing it.
-func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
+func TestAnUpdateThatEndsWhilePendingCreatesAreClearedIsReported(t *testing.T) {
 	t.Parallel()
 	s := remoteScene(t, creating(hubType, "gone"))
 	s.fail(t)
@@ -404,7 +404,7 @@ func TestAnUpdateThatEndsWhileThePendingCreatesAreClearedIsTold(t *testing.T) {
 	}
 }
 
-func TestAResourceUnderALockIsToldAndKeepsItsPendingCreate(t *testing.T) {
+func TestALockedOrphanIsReportedAndKeepsItsPendingCreate(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"))
 	s.cloud.deleting = func(context.Context, string) error {
@@ -419,8 +419,8 @@ func TestAResourceUnderALockIsToldAndKeepsItsPendingCreate(t *testing.T) {
 	}
 }
 
-// TestADeletionEndsWithThePulumiThatHoldsTheLock: it was killed, and the next deletion must not begin.
-func TestADeletionEndsWithThePulumiThatHoldsTheLock(t *testing.T) {
+// TestADeletionIsCancelledWithThePulumiThatHoldsTheLock: it was killed, and the next deletion must not begin.
+func TestADeletionIsCancelledWithThePulumiThatHoldsTheLock(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"), creating(hubType, "leftover"))
 	s.cloud.deleting = func(ctx context.Context, _ string) error {
@@ -535,7 +535,7 @@ func stranger(group string) environment.Tagged {
 	}
 }
 
-func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T) {
+func TestForeignResourcesAreDestroyedOnlyWithConsent(t *testing.T) {
 	t.Parallel()
 	for name, consent := range map[string]func(ids []string) (bool, error){
 		"nobody to ask": nil,
@@ -548,7 +548,7 @@ func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T
 				s.cloud.holds[subscription+group] = append(s.cloud.holds[subscription+group], stranger(group))
 			}
 			s.Consent = consent
-			err := s.RefuseStrangers(t.Context(), s.cloud)
+			err := s.ConfirmUnknownResources(t.Context(), s.cloud)
 			if refused := err != nil && strings.Contains(err.Error(), "mine, mine-too") &&
 				hint.Of(err) != ""; refused == (name == "yes") {
 				t.Errorf("%s: got %v, want the end of the environment refused unless agreed", name, err)
@@ -557,7 +557,7 @@ func TestWhatSomebodyElseHasMadeGoesWithTheEnvironmentOnlyByConsent(t *testing.T
 	}
 }
 
-func TestAnAnswerThatCannotBeReadStopsTheRecovery(t *testing.T) {
+func TestAnUnreadableAnswerStopsTheRecovery(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, creating(hubType, "orphan"))
 	s.cloud.holds[subscription+"mine"] = append(s.cloud.holds[subscription+"mine"], stranger("mine"))

@@ -19,29 +19,29 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Setting is one configuration value that a command writes. Keep leaves a value that is already there alone, unless Born is set too
-// and the stack is new: what is there is then left over from an earlier life. Born alone writes nothing to a stack that is not new.
-// A setting without a value is removed.
+// Setting is one configuration value that a command writes. With Keep, an existing value stays, unless OnlyNew is set too and
+// the stack is new: the value is then left over from an earlier stack. With OnlyNew and without Keep, nothing is written to a stack that
+// is not new. A setting without a value is removed.
 type Setting struct {
-	Key, Value string
-	Keep, Born bool
+	Key, Value    string
+	Keep, OnlyNew bool
 }
 
-// due reports whether a setting has to be written over what is there.
-func (s Setting) due(old string, set, fresh bool) bool {
+// isDue reports whether a setting has to be written.
+func (s Setting) isDue(old string, set, fresh bool) bool {
 	switch {
-	case s.Born && fresh:
+	case s.OnlyNew && fresh:
 		return old != s.Value
 	case s.Keep:
 		return !set && s.Value != ""
-	case s.Born:
+	case s.OnlyNew:
 		return false
 	}
 	return old != s.Value
 }
 
-// Ensure makes the stack when it is not there and writes those settings that differ. A stack that is as it should be costs no
-// process: two files are read.
+// Ensure creates the stack if it does not exist and writes the settings that differ. If nothing differs, it reads two
+// files and starts no process.
 func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	fresh, err := e.prepare()
 	if err != nil {
@@ -66,7 +66,7 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 				return err
 			}
 		}
-		if err := e.begin(ctx, file, project, settings); err != nil {
+		if err := e.create(ctx, file, project, settings); err != nil {
 			return err
 		}
 	}
@@ -78,7 +78,7 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	for _, s := range settings {
 		old, set := have[s.Key]
 		switch {
-		case !s.due(old, set, born):
+		case !s.isDue(old, set, born):
 		case s.Value == "":
 			removed = append(removed, s.Key)
 		default:
@@ -96,10 +96,10 @@ func (e *Environment) Ensure(ctx context.Context, settings ...Setting) error {
 	return nil
 }
 
-// begin makes the stack. Settings of one that has no file yet are written at once: Pulumi keeps what it finds there, and each Pulumi
-// process takes as long as half an up.
-func (e *Environment) begin(ctx context.Context, file, project string, settings []Setting) error {
-	made := !exists(file)
+// create creates the stack. If the stack has no file, begin writes the settings to it directly: Pulumi keeps them, and each
+// Pulumi process takes half as long as an up.
+func (e *Environment) create(ctx context.Context, file, project string, settings []Setting) error {
+	made := !fileExists(file)
 	if made {
 		config := map[string]string{}
 		for _, s := range settings {
@@ -124,7 +124,7 @@ func (e *Environment) begin(ctx context.Context, file, project string, settings 
 	return nil
 }
 
-// writeStackFile makes the file of a stack that has none, in one piece, as Pulumi writes it.
+// writeStackFile creates the file of a stack, atomically and in Pulumi's format.
 func writeStackFile(file string, config any) error {
 	var text bytes.Buffer
 	encoder := yaml.NewEncoder(&text)
@@ -138,7 +138,8 @@ func writeStackFile(file string, config any) error {
 	return durable.OS.WriteFile(file, text.Bytes(), 0o600)
 }
 
-// prepare makes what a local run needs; fresh says that the passphrase is new. A run on Azure uses what is the user's.
+// prepare creates the files of a local run; fresh reports whether the passphrase is new. A run on Azure uses the user's
+// own.
 func (e *Environment) prepare() (fresh bool, err error) {
 	if e.Target == Azure {
 		return false, nil
@@ -146,7 +147,7 @@ func (e *Environment) prepare() (fresh bool, err error) {
 	return e.Folder.Prepare()
 }
 
-// refuseOtherTarget keeps the settings of a stack that runs on Azure from being led to the emulator, and the other way round.
+// refuseOtherTarget returns an error if the stack is configured for another target.
 func (e *Environment) refuseOtherTarget(file, project string) error {
 	have, err := readSettings(file, project)
 	if err != nil || have["target"] == "" || (have["target"] == Azure) == (e.Target == Azure) {
@@ -155,8 +156,8 @@ func (e *Environment) refuseOtherTarget(file, project string) error {
 	return hint.To(fmt.Errorf("stack %q is configured for target %s", e.Stack, have["target"]), "use another name for another target: keel up NAME --target azure")
 }
 
-// UsesPassphrase reports whether the stack's secrets are encrypted with a passphrase, by its file.
-func (e *Environment) UsesPassphrase() (bool, error) {
+// HasPassphrase reports whether the stack's file shows that its secrets are encrypted with a passphrase.
+func (e *Environment) HasPassphrase() (bool, error) {
 	_, stacks, err := e.Folder.Project()
 	if err != nil {
 		return false, err
@@ -171,7 +172,7 @@ func (e *Environment) UsesPassphrase() (bool, error) {
 	return bytes.HasPrefix(text, []byte(saltKey)) || bytes.Contains(text, []byte("\n"+saltKey)), nil
 }
 
-// saltKey begins the line of a stack file that goes with a passphrase.
+// saltKey begins the line of a stack file with the salt of its passphrase.
 const saltKey = "encryptionsalt:"
 
 // Outputs returns the stack's outputs; secret ones are masked unless secrets is true.
@@ -191,17 +192,17 @@ func (e *Environment) Outputs(ctx context.Context, secrets bool) (map[string]jso
 	return outputs, nil
 }
 
-// Exists reports whether the stack is there.
+// Exists reports whether the stack exists.
 func (e *Environment) Exists(ctx context.Context) (bool, error) {
 	if e.fileBackend() == "" {
 		names, err := e.Names(ctx)
 		return slices.Contains(names, e.Stack), err
 	}
 	project, _, err := e.Folder.Project()
-	return err == nil && exists(e.stateFile(project)), err
+	return err == nil && fileExists(e.stateFile(project)), err
 }
 
-// Forget removes the stack, which must be empty, and keeps its configuration: the next Ensure makes it again.
+// Forget removes the stack, which must be empty, and keeps its configuration: the next Ensure creates it again.
 func (e *Environment) Forget(ctx context.Context) error {
 	if _, err := e.output(ctx, "stack", "rm", e.Stack, "--yes", "--preserve-config"); err != nil {
 		return fmt.Errorf("remove stack %q: %w", e.Stack, err)
@@ -209,7 +210,8 @@ func (e *Environment) Forget(ctx context.Context) error {
 	return nil
 }
 
-// Abandon removes the stack with all that its state speaks of, which must be gone, and keeps its configuration as Forget does.
+// Abandon removes the stack together with the resources in its state, which must not exist any more. It keeps the
+// configuration, as Forget does.
 func (e *Environment) Abandon(ctx context.Context) error {
 	if _, err := e.output(ctx, "stack", "rm", e.Stack, "--yes", "--force", "--preserve-config"); err != nil {
 		return fmt.Errorf("remove stack %q: %w", e.Stack, err)
@@ -225,7 +227,7 @@ func (e *Environment) stateFile(project string) string {
 	return filepath.Join(e.fileBackend(), ".pulumi", "stacks", project, e.Stack+".json")
 }
 
-// readSettings returns the plain settings of a stack file by their keys without the project's name. No file means none.
+// readSettings returns the plain settings of a stack file by their keys without the project's name; none without a file.
 func readSettings(file, project string) (map[string]string, error) {
 	raw, err := readRaw(file, project)
 	if raw == nil || err != nil {
@@ -234,14 +236,14 @@ func readSettings(file, project string) (map[string]string, error) {
 	settings := map[string]string{}
 	for key, value := range raw {
 		settings[key] = fmt.Sprint(value)
-		if at, ok := value.(time.Time); ok { // a time that somebody wrote without quotes
+		if at, ok := value.(time.Time); ok { // a time without quotes
 			settings[key] = Stamp(at)
 		}
 	}
 	return settings, nil
 }
 
-// readRaw returns the settings of a stack file as the file has them, by their keys without the project's name.
+// readRaw returns the settings of a stack file undecoded, by their keys without the project's name.
 func readRaw(file, project string) (map[string]any, error) {
 	var stack struct {
 		Config map[string]any `yaml:"config"`
@@ -265,7 +267,7 @@ func readRaw(file, project string) (map[string]any, error) {
 	return settings, nil
 }
 
-// rawSettings returns the configuration of the stack as its file has it.
+// rawSettings returns the configuration of the stack undecoded.
 func (e *Environment) rawSettings() (map[string]any, error) {
 	project, stacks, err := e.Folder.Project()
 	if err != nil {
@@ -274,8 +276,8 @@ func (e *Environment) rawSettings() (map[string]any, error) {
 	return readRaw(stackFile(stacks, e.Stack), project)
 }
 
-// dropSalt takes the encryption salt out of the file of a stack that is gone: it belongs to a passphrase that is gone too, and
-// Pulumi would refuse the new one.
+// dropSalt removes the encryption salt from the file of a removed stack: it belongs to a passphrase that no longer exists,
+// and with it Pulumi would reject the new one.
 func dropSalt(file string) error {
 	text, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {

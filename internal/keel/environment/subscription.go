@@ -33,7 +33,7 @@ func (e *Environment) Subscription(ctx context.Context) (*ResourceManager, error
 	options := &arm.ClientOptions{
 		ClientOptions:         policy.ClientOptions{Cloud: cloud, Transport: account.Transport()},
 		AuxiliaryTenants:      account.AuxiliaryTenants(),
-		DisableRPRegistration: true, // an environment asks for nothing that Pulumi does not
+		DisableRPRegistration: true, // Pulumi registers resource providers itself
 	}
 	return NewResourceManager(id, account, options, 5*time.Second)
 }
@@ -48,7 +48,8 @@ func (e *Environment) account(subscription string) (*login.Account, error) {
 	return account, nil
 }
 
-// SubscriptionID finds the subscription where azure-native looks for it: the stack's configuration, the variable, the Azure CLI.
+// SubscriptionID returns the subscription from the places where azure-native looks for it: the stack's configuration, the
+// variable, the Azure CLI.
 func (e *Environment) SubscriptionID(ctx context.Context) (string, error) {
 	_, stacks, err := e.Folder.Project()
 	if err != nil {

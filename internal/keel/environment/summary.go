@@ -10,18 +10,18 @@ import (
 	"strings"
 )
 
-// Summary is what can be told of an environment from its configuration and its state.
+// Summary is a summary of an environment's configuration and state.
 type Summary struct {
 	Name     string
 	Target   string
 	Lifetime Lifetime
-	// Hubs are the names on Azure of the hubs that the state holds, and Resources counts all that it holds; the stack itself and
-	// providers are no resources here.
+	// Hubs are the Azure names of the hubs in the state. Resources is how many resources it has, not counting the stack
+	// itself and providers.
 	Hubs      []string
 	Resources int
 }
 
-// Summary reads the stack's configuration and state. It runs Pulumi where the state is not in files, and else nothing.
+// Summary reads the stack's configuration and state. It runs Pulumi only if the state is not in files.
 func (e *Environment) Summary(ctx context.Context) (Summary, error) {
 	lifetime, err := e.Lifetime()
 	if err != nil {
@@ -35,7 +35,7 @@ func (e *Environment) Summary(ctx context.Context) (Summary, error) {
 	s.Target = settings["target"]
 	state, err := e.load(ctx)
 	if err != nil {
-		return Summary{}, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+		return Summary{}, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
 	for _, r := range state.Resources {
 		if !r.Custom || strings.HasPrefix(r.Type, "pulumi:providers:") {
@@ -60,7 +60,7 @@ func (e *Environment) Declared(kind string) ([]string, error) {
 	}
 	state, err := readState(e.stateFile(project))
 	if err != nil {
-		return nil, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+		return nil, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
 	var names []string
 	for _, r := range state.Resources {
@@ -74,25 +74,25 @@ func (e *Environment) Declared(kind string) ([]string, error) {
 // setType is the type of sets of individual enrollments in the state.
 const setType = "azure-dps:index:EnrollmentSet"
 
-// Enrollments are the individual enrollments that the state of a stack holds.
+// Enrollments are the individual enrollments in the state of a stack.
 type Enrollments struct {
-	// IDs are the registration ids of those that are resources of their own, in order.
+	// IDs are the registration ids of those that are separate resources, in order.
 	IDs  []string
 	Sets []EnrollmentSet
 }
 
 // EnrollmentSet is a resource that holds many individual enrollments.
 type EnrollmentSet struct {
-	// Name is the resource's name in the program, and Devices how many enrollments it holds.
+	// Name is the resource's name in the program, and Devices how many enrollments it has.
 	Name    string
 	Devices int
 }
 
-// Enrollments reads the stack's state. It runs Pulumi where the state is not in files.
+// Enrollments reads the stack's state. It runs Pulumi if the state is not in files.
 func (e *Environment) Enrollments(ctx context.Context) (Enrollments, error) {
 	state, err := e.load(ctx)
 	if err != nil {
-		return Enrollments{}, fmt.Errorf("look for the enrollments of stack %q: %w", e.Stack, err)
+		return Enrollments{}, fmt.Errorf("read the enrollments of stack %q: %w", e.Stack, err)
 	}
 	var all Enrollments
 	for _, r := range state.Resources {
@@ -119,8 +119,8 @@ func (e *Environment) Enrollments(ctx context.Context) (Enrollments, error) {
 // Stacks returns the names of the stacks in the checkout's own backend, in order.
 func (f Folder) Stacks() ([]string, error) { return stacksIn(f, f.Backend()) }
 
-// Stacks returns the stacks of the environment's backend and project with what their configuration tells. One that cannot be read
-// stands in the list with its error.
+// Stacks returns the stacks of the environment's backend and project with their lifetimes. A stack whose configuration
+// cannot be read has an error.
 func (e *Environment) Stacks(ctx context.Context) ([]Stack, error) {
 	names, err := e.Names(ctx)
 	if err != nil {
@@ -130,13 +130,13 @@ func (e *Environment) Stacks(ctx context.Context) ([]Stack, error) {
 	for _, name := range names {
 		other := *e
 		other.Stack = name
-		list = append(list, other.told())
+		list = append(list, other.configured())
 	}
 	return list, nil
 }
 
-// told reads what the configuration tells of the stack.
-func (e *Environment) told() Stack {
+// configured reads the stack's lifetime from its configuration.
+func (e *Environment) configured() Stack {
 	s := Stack{Name: e.Stack}
 	settings, err := e.Settings()
 	if err != nil {

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Endpoints is where the emulator of a checkout answers, as its background process records it. It holds no secret, only the names of
-// files with one.
+// Endpoints are the addresses of a checkout's emulator, as its background process records them. They contain no secret,
+// only the names of files with one.
 type Endpoints struct {
 	// ARM, Data, MQTT and Control are URLs on the loopback address.
 	ARM     string `json:"arm"`
 	Data    string `json:"data"`
 	MQTT    string `json:"mqtt"`
 	Control string `json:"control"`
-	// ControlTokenFile is the absolute path of the file with the token that the control port asks for; empty where the
-	// emulator is one of an earlier version, which asks for none.
+	// ControlTokenFile is the absolute path of the file with the token of the control port. It is empty for an emulator of
+	// an earlier version, which requires none.
 	ControlTokenFile string `json:"controlTokenFile,omitempty"`
-	// Names says how clients find the hosts beside these: "map", "loopback" or "azure"; empty is map.
+	// Names selects how clients find other hosts: "map", "loopback" or "azure"; empty means map.
 	Names string `json:"names,omitempty"`
 	// PluginPort is where the local azure-native plugin listens, on the loopback address.
 	PluginPort int `json:"pluginPort"`
@@ -35,11 +35,11 @@ type Endpoints struct {
 // Variable is one environment variable.
 type Variable struct{ Name, Value string }
 
-// Variables returns what a local stack needs beside the inherited environment: Pulumi's home, backend, passphrase file, stack and
-// the attachment of the local plugin. None of them is a key.
+// Variables returns the variables that a local stack needs beyond the inherited environment: Pulumi's home, backend,
+// passphrase file, stack and the attachment of the local plugin. None of them is a key.
 func (e *Environment) Variables() []Variable {
-	if e.Target == Azure { // the rest is the user's own
-		variables := append([]Variable{{"PULUMI_STACK", e.Stack}}, e.ofBuilt()...)
+	if e.Target == Azure { // all others are the user's own
+		variables := append([]Variable{{"PULUMI_STACK", e.Stack}}, e.builtPulumiVariables()...)
 		if e.Backend != "" {
 			variables = append(variables, Variable{"PULUMI_BACKEND_URL", e.Backend})
 		}
@@ -54,22 +54,22 @@ func (e *Environment) Variables() []Variable {
 		{"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION", "true"},
 		{"PULUMI_SKIP_UPDATE_CHECK", "true"},
 		{"EVENKEEL_CA_FILE", e.Endpoints.CAFile},
-	}, e.ofBuilt()...)
+	}, e.builtPulumiVariables()...)
 }
 
-// ofBuilt is what the Pulumi that keel builds needs: its Go language host writes no programs, and `pulumi import` would end with an error
-// after it has imported.
-func (e *Environment) ofBuilt() []Variable {
+// builtPulumiVariables returns the variables for the Pulumi that keel builds: its Go language host generates no code, and without them
+// `pulumi import` would fail after it has imported.
+func (e *Environment) builtPulumiVariables() []Variable {
 	if e.Program == "" {
 		return nil
 	}
 	return []Variable{{"PULUMI_OPTION_GENERATE_CODE", "false"}}
 }
 
-// Environ returns the whole environment of a child process: what is allowed of the inherited one, then Variables. PATH has the
-// folder of Pulumi in front.
+// Environ returns the whole environment of a child process: the allowed part of the inherited one, then Variables. PATH
+// begins with the folder of Pulumi.
 func (e *Environment) Environ() []string {
-	env := e.passedOn()
+	env := e.inheritedVariables()
 	path := e.Path()
 	env = slices.DeleteFunc(env, func(pair string) bool {
 		return strings.HasPrefix(pair, "PATH=") || strings.HasPrefix(pair, ClaimsVariable+"=")
@@ -90,9 +90,9 @@ func (e *Environment) Environ() []string {
 	return env
 }
 
-// passedOn is the part of the inherited environment that children get: on Azure all but what leads elsewhere, locally what is allowed
-// and, with a backend of the user's choice, what opens that.
-func (e *Environment) passedOn() []string {
+// inheritedVariables returns the part of the inherited environment that children get: on Azure everything except variables that
+// select another stack or backend; locally what Allowed returns and, with a backend of the user's choice, its credentials.
+func (e *Environment) inheritedVariables() []string {
 	if e.Target != Azure {
 		env := Allowed(e.Inherited)
 		if e.Backend == "" || e.fileBackend() != "" {
@@ -112,7 +112,7 @@ func (e *Environment) passedOn() []string {
 	})
 }
 
-// Path returns the inherited PATH with the folder of Pulumi in front, once.
+// Path returns the inherited PATH with the folder of Pulumi once, in front.
 func (e *Environment) Path() string {
 	folders := slices.DeleteFunc(filepath.SplitList(e.inherited("PATH")), func(f string) bool { return f == e.toolsFolder() })
 	return strings.Join(append([]string{e.toolsFolder()}, folders...), string(filepath.ListSeparator))
@@ -135,8 +135,8 @@ func (e *Environment) inherited(name string) string {
 	return ""
 }
 
-// Dropped returns the names of inherited variables that would lead Pulumi or an Azure client elsewhere and that Variables does not
-// set anyway.
+// Dropped returns the names of inherited variables that would make Pulumi or an Azure client use another target, and that
+// Variables does not set.
 func (e *Environment) Dropped() []string {
 	if e.Target == Azure {
 		return nil
@@ -154,8 +154,8 @@ func (e *Environment) Dropped() []string {
 	return slices.Compact(names)
 }
 
-// Allowed returns the part of an environment that a child process of a local run inherits: who and where the user is, how their
-// terminal, network and Go are set up. Whatever else is there, cloud credentials above all, stays out.
+// Allowed returns the part of an environment that a child process of a local run inherits: the variables for the user,
+// the terminal, the network and Go. All others, above all cloud credentials, are removed.
 func Allowed(inherited []string) []string {
 	exact := []string{
 		"PATH", "HOME", "USER", "LOGNAME", "SHELL", "PWD", "TMPDIR", "TEMP", "TMP", "TZ", "LANG", "LANGUAGE", "TERM", "TERM_PROGRAM", "COLORTERM",

@@ -1,8 +1,8 @@
-// Package errorcodes explains the error codes of the Device Provisioning Service and of IoT Hub to people: where a code comes from,
+// Package errorcodes explains the error codes of the Device Provisioning Service and of IoT Hub: where a code comes from,
 // what causes it and what to do.
 //
-// It decides nothing: no client and no emulator takes its codes from here. Codes are Azure's as seen in its documents, SDKs and issue
-// threads; those that only the emulator uses, because Azure's are not public, say so.
+// No client and no emulator takes its codes from here. Codes are Azure's, from its documents, SDKs and issue threads;
+// those that only the emulator uses, because Azure's are not public, are marked.
 package errorcodes
 
 import (
@@ -17,16 +17,16 @@ type Entry struct {
 	Code int `json:"code"`
 	// Name is what the service calls it, often empty; Azure Resource Manager has names and no numbers.
 	Name string `json:"name,omitempty"`
-	// Source is who answers with it: service, hub, both, or management.
+	// Source is the service that returns it.
 	Source Source `json:"source"`
-	// Cause says what has happened, Remedy what to do.
+	// Cause describes what has happened, Remedy what to do.
 	Cause  string `json:"cause"`
 	Remedy string `json:"remedy"`
-	// EmulatorOnly is true for a number that is the emulator's own, because Azure's is not public.
+	// EmulatorOnly is true for a number that only the emulator uses, because Azure's is not public.
 	EmulatorOnly bool `json:"emulatorOnly"`
 }
 
-// Source is who answers with a code.
+// Source is a service that returns a code.
 type Source string
 
 // The sources of codes.
@@ -39,13 +39,13 @@ const (
 
 // All returns every entry in the order of codes.
 func All() []Entry {
-	all := slices.Concat(registration, hub, management, refusals, statuses)
+	all := slices.Concat(serviceCodes, hubCodes, managementCodes, resourceManagerCodes, httpStatuses)
 	slices.SortStableFunc(all, func(x, y Entry) int { return x.Code - y.Code })
 	return all
 }
 
-// Find returns the entries for a number (401002, IH400309 or 401) or a name (DeviceNotFound); none when it is unknown. One number may
-// mean different things at different services.
+// Find returns the entries for a number (401002, IH400309 or 401) or a name (DeviceNotFound); none for an unknown one. One
+// number may have different meanings at different services.
 func Find(text string) []Entry {
 	text = strings.TrimSpace(text)
 	if len(text) > 2 && strings.EqualFold(text[:2], "IH") { // how messages of the management API write their code

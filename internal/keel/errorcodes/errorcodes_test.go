@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/keel/errorcodes"
 )
 
-func TestEveryEntryIsWholeAndStandsOnce(t *testing.T) {
+func TestEveryEntryIsCompleteAndUnique(t *testing.T) {
 	t.Parallel()
 	type key struct {
 		code   int

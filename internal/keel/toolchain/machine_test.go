@@ -14,7 +14,7 @@ import (
 )
 
 // What is around the checkout, or in the environment, is for other projects (golang/go issue 51604).
-func TestABuildIsOursWhateverIsAroundIt(t *testing.T) {
+func TestABuildIgnoresGoSettingsOfOtherProjects(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	write := func(name, text string) string {
@@ -62,7 +62,7 @@ func TestABuildIsOursWhateverIsAroundIt(t *testing.T) {
 	}
 }
 
-func TestABuildWithoutFoldersForTheGoCommandSaysWhatToSet(t *testing.T) {
+func TestABuildWithoutGoFoldersHintsAtTheVariables(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	for name, text := range map[string]string{"go.mod": "module x\n\ngo 1.26\n", "cmd/keel/main.go": "package main\n\nfunc main() {}\n", "file": ""} {
@@ -107,7 +107,7 @@ func (b *bench) buildWithoutTags() string {
 
 // A container that runs under any number has no entry for its user (localstack/localstack issue 7163, pulumi/pulumi
 // issue 7201).
-func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t *testing.T) {
+func TestToolsThatCannotLookUpTheUserAreBuiltAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	cached := toolchain.Cached(b.options.Cache)
@@ -144,7 +144,7 @@ func TestToolsThatAskTheCLibraryForTheUserAreBuiltAgainWhereItDoesNotKnowThem(t 
 }
 
 // Without HOME there is no cache folder (pulumi/pulumi issue 15159); only what lies there misses it.
-func TestACacheFolderIsNeededByWhatIsBuiltThereAlone(t *testing.T) {
+func TestOnlyBuildsOfPulumiNeedACacheFolder(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "FAKE_PULUMI=v3.260.0")
 	b.options.Cache = ""
@@ -165,7 +165,7 @@ func TestACacheFolderIsNeededByWhatIsBuiltThereAlone(t *testing.T) {
 	}
 }
 
-func TestACacheFolderThatCannotBeWrittenIsSaidWithAWayOut(t *testing.T) {
+func TestAReadOnlyCacheFolderIsAnErrorWithAHint(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	file := b.put("file", "")

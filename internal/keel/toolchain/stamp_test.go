@@ -23,7 +23,7 @@ func (b *bench) put(name, text string) string {
 	return file
 }
 
-func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
+func TestAProgramIsFreshUntilItsInputsChange(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(b *bench, bin string) error
@@ -101,7 +101,7 @@ func TestWhatIsBuiltIsFreshUntilSomethingItIsMadeOfChanges(t *testing.T) {
 	}
 }
 
-func TestAWaitForAnotherBuildIsSaidWhenItLasts(t *testing.T) {
+func TestALongWaitForAnotherBuildIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	bin := t.TempDir()

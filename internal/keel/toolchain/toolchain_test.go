@@ -144,7 +144,7 @@ func TestASuitablePulumiOnPathIsUsed(t *testing.T) {
 	}
 }
 
-func TestAnUnsuitablePulumiOnPathIsPassedOverWithANote(t *testing.T) {
+func TestAnUnsuitablePulumiOnPathIsSkippedWithANote(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		version string
@@ -226,7 +226,7 @@ func TestAFailedBuildNamesItsLogAndLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestGoThatIsTooOldOrMissingIsSaid(t *testing.T) {
+func TestGoThatIsTooOldOrMissingIsAnError(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, "FAKE_GO=go1.25.9")
 	for name, build := range map[string]func() error{

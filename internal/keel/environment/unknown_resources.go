@@ -11,15 +11,15 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Strangers returns what lies in the environment's resource groups, is not in its state and does not carry its tags: somebody has put it
-// there. Destroying the environment takes it along.
-func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, error) {
+// UnknownResources returns the resources of the environment's resource groups that are not in its state and do not have its tags:
+// keel did not create them. Destroying the environment would delete them too.
+func (e *Environment) UnknownResources(ctx context.Context, azure Cloud) ([]Tagged, error) {
 	state, err := e.load(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at stack %q: %w", e.Stack, err)
+		return nil, fmt.Errorf("read stack %q: %w", e.Stack, err)
 	}
 	groups, err := e.ownGroups(ctx, azure)
 	if err != nil {
@@ -27,7 +27,7 @@ func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, err
 	}
 	var all []Tagged
 	for _, group := range groups {
-		_, strangers, err := e.unknown(ctx, azure, group, state)
+		_, strangers, err := e.resourcesOutsideState(ctx, azure, group, state)
 		if err != nil {
 			return nil, err
 		}
@@ -36,9 +36,10 @@ func (e *Environment) Strangers(ctx context.Context, azure Cloud) ([]Tagged, err
 	return all, nil
 }
 
-// RefuseStrangers asks whether what Strangers finds may go with the environment, and is an error when it may not.
-func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
-	strangers, err := e.Strangers(ctx, azure)
+// ConfirmUnknownResources asks the user whether the resources that UnknownResources returns may be deleted with the environment, and
+// returns an error without consent.
+func (e *Environment) ConfirmUnknownResources(ctx context.Context, azure Cloud) error {
+	strangers, err := e.UnknownResources(ctx, azure)
 	if err != nil || len(strangers) == 0 {
 		return err
 	}
@@ -47,10 +48,10 @@ func (e *Environment) RefuseStrangers(ctx context.Context, azure Cloud) error {
 		return err
 	}
 	return hint.To(fmt.Errorf("the resource group of stack %q contains resources that keel did not create, and that would be deleted with it: %s", e.Stack, namesOf(strangers)),
-		"move it elsewhere, or remove it with the environment: keel down %s --yes", e.Stack)
+		"move them to another resource group, or delete them with the environment: keel down %s --yes", e.Stack)
 }
 
-// ownGroups are the resource groups that carry the environment's tags.
+// ownGroups returns the resource groups that have the environment's tags.
 func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, error) {
 	tags, err := e.Tags(ctx)
 	if err != nil {
@@ -63,8 +64,9 @@ func (e *Environment) ownGroups(ctx context.Context, azure Cloud) ([]Tagged, err
 	return groups, nil
 }
 
-// unknown returns what lies in a group and not in the state: what the program has made, by its tags, and what anybody else has.
-func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
+// resourcesOutsideState returns the resources of a group that are not in the state: those that the program created, by their tags, and
+// all others.
+func (e *Environment) resourcesOutsideState(ctx context.Context, azure Cloud, group Tagged, state deployment) (made, strangers []Tagged, err error) {
 	inside, err := azure.Resources(ctx, group.ID)
 	if err != nil {
 		return nil, nil, fmt.Errorf("list the resources of %s: %w", group.ID, err)
@@ -72,8 +74,8 @@ func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, st
 	own := map[string]string{"stack": e.Stack, "purpose": Purpose["purpose"]}
 	for _, r := range inside {
 		switch {
-		case state.knows(r.ID):
-		case r.carries(own):
+		case state.hasResource(r.ID):
+		case r.hasTags(own):
 			made = append(made, r)
 		default:
 			strangers = append(strangers, r)
@@ -82,7 +84,7 @@ func (e *Environment) unknown(ctx context.Context, azure Cloud, group Tagged, st
 	return made, strangers, nil
 }
 
-// consent asks whether things may be deleted. Where nobody can be asked they may not.
+// consent asks the user whether resources may be deleted. Without a way to ask, the answer is no.
 func (e *Environment) consent(things []Tagged) (bool, error) {
 	if e.Consent == nil {
 		return false, nil
@@ -94,8 +96,8 @@ func (e *Environment) consent(things []Tagged) (bool, error) {
 	return e.Consent(ids)
 }
 
-// knows reports whether the state has a resource of that ARM id.
-func (d deployment) knows(id string) bool {
+// hasResource reports whether the state has a resource of that ARM id.
+func (d deployment) hasResource(id string) bool {
 	return slices.ContainsFunc(d.Resources, func(r resource) bool { return r.Custom && strings.EqualFold(r.ID, id) })
 }
 
