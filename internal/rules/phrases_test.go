@@ -1,0 +1,151 @@
+package rules_test
+
+import (
+	"go/ast"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// phrases are what no engineer writes in English, as patterns for whole words in any letter case, with what to write
+// instead. A space matches a line break too.
+var phrases = map[string]string{
+	`lets? (?:nobody|anybody|everybody|somebody|the devices?|devices|you) in`: "authenticates, accepts, rejects",
+	`(?:lets?|letting) (?:them|it) in`:                                        "accepts, authenticates",
+	`is none that`:                                                            "is unknown, is invalid",
+	`there (?:is|are) none`:                                                   "no X; X does not exist",
+	`(?:it|that) is no (?:target|URL|backend|checkout|folder|file)`:           "is not a X; unknown X",
+	`anew`:              "again; recreate; start over",
+	`say that you mean`: "confirm with",
+	`go(?:es)? by (?:the|its|their|what|one|who|etags|sku)`: "depends on, uses",
+	`of (?:its|their|your|his|our) own accord`:              "automatically",
+	`by (?:itself|themselves)`:                              "automatically; alone",
+	`goes on for`:                                           "keeps running for",
+	`whoever`:                                               "users who; the client that",
+	`whom it had`:                                           "its devices",
+	`whose is what`:                                         "who owns what",
+	`stands? twice`:                                         "is duplicated",
+	`lies what`:                                             "contains",
+	`(?:lies|lie|lay) in`:                                   "is in",
+	`what nobody knows`:                                     "what is unknown",
+	`at hand`:                                               "available",
+	`leafs`:                                                 "leaf certificates",
+	`shall`:                                                 "must; will",
+	`mend(?:s|ed|ing)?`:                                     "repair, fix",
+	`for ever`:                                              "without end, indefinitely",
+	`without a word`:                                        "silently",
+	`is no more`:                                            "has ended",
+	`find(?:s)? another hub`:                                "is assigned to another hub",
+	`gets nobody`:                                           "gets no new devices",
+	`newcomers find it`:                                     "new devices are assigned to it",
+	`it gets late`:                                          "extend the lifetime",
+	`makes? room on`:                                        "free space on",
+	`tells? apart`:                                          "distinguishes",
+	`told from`:                                             "distinguished from",
+}
+
+// unbroken are the phrases as one pattern each.
+var unbroken = func() map[string]*regexp.Regexp {
+	all := map[string]*regexp.Regexp{}
+	for phrase := range phrases {
+		all[phrase] = regexp.MustCompile(`(?i)\b(?:` + strings.ReplaceAll(phrase, " ", `\s+`) + `)\b`)
+	}
+	return all
+}()
+
+// TestTextsForUsersArePlainEnglish reads the pages, the schema of our own provider and the strings of the code. Texts
+// that are Azure's own are exempt.
+func TestTextsForUsersArePlainEnglish(t *testing.T) {
+	t.Parallel()
+	for place, text := range userTexts(t) {
+		for phrase, pattern := range unbroken {
+			if found := pattern.FindString(text); found != "" {
+				t.Errorf("%s: %q: write %s", place, strings.Join(strings.Fields(found), " "), phrases[phrase])
+			}
+		}
+	}
+}
+
+// userTexts returns by place what users read.
+func userTexts(t *testing.T) map[string]string {
+	t.Helper()
+	texts := map[string]string{}
+	add := func(name string) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		texts[rel] = string(text)
+	}
+	for _, name := range []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md"} {
+		add(filepath.Join(root, name))
+	}
+	err := filepath.WalkDir(filepath.Join(root, "docs"), func(name string, entry fs.DirEntry, err error) error {
+		if err == nil && strings.HasSuffix(name, ".md") {
+			add(name)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	schemas, err := filepath.Glob(filepath.Join(root, "internal", "provider", "testdata", "*schema*.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range schemas {
+		add(name)
+	}
+	for _, f := range files(t) {
+		if f.test {
+			continue
+		}
+		ast.Inspect(f.ast, func(n ast.Node) bool {
+			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
+				if text, err := strconv.Unquote(literal.Value); err == nil {
+					texts[f.fset.Position(literal.Pos()).String()] = text
+				}
+			}
+			return !slices.Contains(azures, f.path)
+		})
+	}
+	return texts
+}
+
+// azures are the files whose texts are Azure's.
+var azures = []string{"internal/keel/errorcodes/table.go"}
+
+func TestPhrasesMatchWholeWords(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"The rule lets\nnobody in.": `lets? (?:nobody|anybody|everybody|somebody|the devices?|devices|you) in`,
+		"made Anew":                 `anew`,
+		"a renewal":                 "",
+		"recommended":               "",
+		"amended":                   "",
+		"repair it":                 "",
+	} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			got := ""
+			for phrase, pattern := range unbroken {
+				if pattern.MatchString(text) {
+					got = phrase
+				}
+			}
+			if got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
+	}
+}
