@@ -179,7 +179,7 @@ func (e *Emulator) Start() error {
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: whoever reaches it controls the emulator, for the control port has no authentication",
+		e.options.Logger.Warn("listening beyond this machine: every client that reaches it controls the emulator, for the control port has no authentication",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)

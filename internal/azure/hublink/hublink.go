@@ -165,7 +165,7 @@ func (c *Client) change(
 			if held, err = c.settles(ctx, service, own, w, holds); held || err != nil {
 				return result, err
 			}
-			err = errors.New("somebody else's change, made at the same time, undid it")
+			err = errors.New("a concurrent change by another client undid it")
 		} else if !errors.Is(err, errRace) {
 			return result, err
 		}

@@ -3,7 +3,7 @@ package errorcodes
 // registration are the codes that the provisioning service gives to devices and to who manages enrollments.
 var registration = []Entry{
 	{Code: 400207, Source: Service,
-		Cause:  "The enrollment chooses hubs by a webhook (policy custom), and the webhook did not answer with a hub that may be used; its status stands in the message.",
+		Cause:  "The enrollment chooses hubs by a webhook (policy custom), and the webhook did not answer with a hub that may be used; its status is in the message.",
 		Remedy: "Call the webhook by hand with what the service sends, and look into its log. It must answer 200 with the host name of a hub linked to the service."},
 	{Code: 400208, Source: Service,
 		Cause:  "The service found no hub for the device: none is linked, none of the linked ones is in the enrollment's list, or all of them are drained or have weight 0.",
@@ -58,7 +58,7 @@ var hub = []Entry{
 		Cause:  "A second connection with the same device id has taken over, and the first was closed: a hub keeps one for each device.",
 		Remedy: "Find who else connects as this device. A client that reconnects before its old connection is gone sees this once and may ignore it."},
 	{Code: 400028, Name: "InvalidDeviceScope", Source: Hub, EmulatorOnly: true,
-		Cause:  "A device names a scope that is no edge device's of the hub, its own, or more than one.",
+		Cause:  "A device names a scope that does not belong to an edge device of the hub, its own scope, or more than one.",
 		Remedy: "Take the scope from the deviceScope of the edge device that is to be its parent."},
 	{Code: 401001, Name: "IotHubNotFound", Source: Both,
 		Cause:  "There is no such hub: it was deleted or its name is wrong. In a failed registration, the service still has a link to a hub that is gone.",
@@ -124,10 +124,10 @@ var hub = []Entry{
 		Cause:  "One bulk request names more than 100 devices, or the hub is full (1,000,000).",
 		Remedy: "Send at most 100 at a time; spread devices over more hubs: keel exec -- pulumi config set hubs N."},
 	{Code: 429001, Name: "Throttling", Source: Both,
-		Cause:  "More requests than the limits allow; they go by sku and units of the hub, and by minute at the provisioning service.",
+		Cause:  "More requests than the limits allow; they depend on sku and units of the hub, and apply to a minute at the provisioning service.",
 		Remedy: "Wait as long as Retry-After says and try again with growing pauses; raise the units when it lasts."},
 	{Code: 500001, Name: "ServerError", Source: Both,
-		Cause:  "The service failed by itself. With the emulator this is a defect of it.",
+		Cause:  "The service failed internally. With the emulator this is a defect of it.",
 		Remedy: "Try again after a moment. With the emulator, look into keel emulator logs; with Azure, keep the tracking id for its support."},
 	{Code: 503001, Name: "ServiceUnavailable", Source: Hub,
 		Cause:  "The hub cannot answer at the moment, as when it fails over or is being changed.",
@@ -174,7 +174,7 @@ var management = []Entry{
 		Remedy: "Choose another name. The program adds random digits to its names, so that this should not happen to it."},
 	{Code: 409002, Source: Management,
 		Cause:  "The resource is being created, changed or deleted, and takes no other change until that is done.",
-		Remedy: "Wait until it is Active and try again: keel up mends what an interrupted run has left."},
+		Remedy: "Wait until it is Active and try again: keel up repairs what an interrupted run has left."},
 	{Code: 412001, Source: Management,
 		Cause:  "The resource or certificate was changed since it was read: the etag is no longer the one that was sent.",
 		Remedy: "Read it again and repeat the change; for a stack: keel exec -- pulumi refresh, then keel up."},
@@ -206,7 +206,7 @@ var refusals = []Entry{
 		Remedy: "Its owner can enable it in the portal, mostly by settling a bill."},
 	{Code: 429, Name: "TooManyRequests", Source: Management,
 		Cause:  "The management API got more requests from this account than it takes in an hour.",
-		Remedy: "Wait as long as Retry-After says; Pulumi does so by itself."},
+		Remedy: "Wait as long as Retry-After says; Pulumi does so automatically."},
 }
 
 // statuses are HTTP statuses that come without a code.
@@ -217,10 +217,10 @@ var statuses = []Entry{
 	{Code: 403, Source: Both, Cause: "The caller is known, but lacks the right, or a quota is used up.", Remedy: "Use a policy with the right; keel env --admin has one."},
 	{Code: 404, Source: Both, Cause: "There is no such service, hub, device or enrollment.", Remedy: "Compare names and the ID scope with keel show."},
 	{Code: 405, Source: Both, Cause: "The path does not take that method; often the id at its end is missing.", Remedy: "Put the id into the path."},
-	{Code: 409, Source: Both, Cause: "It exists already, or somebody else is changing it.", Remedy: "Try again after a moment; update instead of creating."},
+	{Code: 409, Source: Both, Cause: "It exists already, or another request is changing it.", Remedy: "Try again after a moment; update instead of creating."},
 	{Code: 412, Source: Both, Cause: "It was changed since it was read.", Remedy: "Read it again and repeat the change."},
 	{Code: 415, Source: Both, Cause: "The content type is not the one that is expected.", Remedy: "Send Content-Type: application/json; charset=utf-8."},
 	{Code: 429, Source: Both, Cause: "More requests than the limits allow.", Remedy: "Wait as long as Retry-After says. See also: keel doctor 429001."},
-	{Code: 500, Source: Both, Cause: "The service failed by itself.", Remedy: "Try again after a moment. See also: keel doctor 500001."},
+	{Code: 500, Source: Both, Cause: "The service failed internally.", Remedy: "Try again after a moment. See also: keel doctor 500001."},
 	{Code: 503, Source: Both, Cause: "The service cannot answer at the moment.", Remedy: "Try again with growing pauses."},
 }
