@@ -2,8 +2,8 @@ package entry
 
 import "github.com/pulumi/pulumi-go-provider/infer"
 
-// Attestation is how a device, or every device of a group, authenticates. At most one member is set; none means a
-// symmetric key that the provider makes.
+// Attestation is how a device, or every device of a group, authenticates. At most one member is set; without any, the
+// provider generates symmetric keys.
 //
 // Source: AttestationMechanism of the service API 2021-10-01.
 type Attestation struct {
@@ -21,7 +21,8 @@ func (a *Attestation) Annotate(an infer.Annotator) {
 	an.Describe(&a.TPM, "A Trusted Platform Module. For individual enrollments only.")
 }
 
-// SymmetricKey is a pair of keys. A key that is left out is made at creation and then kept: leaving it out never renews it.
+// SymmetricKey is a pair of keys. A key that is left out is generated at creation and then kept: leaving it out never
+// renews it.
 type SymmetricKey struct {
 	PrimaryKey   *string `pulumi:"primaryKey,optional" provider:"secret"`
 	SecondaryKey *string `pulumi:"secondaryKey,optional" provider:"secret"`
@@ -93,7 +94,7 @@ func (t *TPMAttestation) Annotate(an infer.Annotator) {
 	an.Describe(&t.StorageRootKey, "Public storage root key, in the same form.")
 }
 
-// CertificateInfo is what the service returns of a certificate.
+// CertificateInfo is what the service returns about a certificate.
 type CertificateInfo struct {
 	SubjectName      string `pulumi:"subjectName"`
 	IssuerName       string `pulumi:"issuerName"`

@@ -2,8 +2,9 @@ package entry
 
 import "github.com/pulumi/pulumi-go-provider/infer"
 
-// Settings are the inputs that individual enrollments and enrollment groups have in common. What is left out is not set at
-// the service: an update sends the whole entry, so a property removed from the program is removed there too.
+// Settings are the inputs that individual enrollments and enrollment groups have in common. A property that is left out
+// is not set at the service: an update sends the whole entry, so a property removed from the program is removed there
+// too.
 //
 // Source: IndividualEnrollment and EnrollmentGroup of the service API 2021-10-01.
 type Settings struct {
@@ -96,7 +97,7 @@ func (i *InitialTwin) Annotate(an infer.Annotator) {
 	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.")
 }
 
-// ReprovisionPolicy says what happens when a device registers again.
+// ReprovisionPolicy defines what happens when a device registers again.
 type ReprovisionPolicy struct {
 	UpdateHubAssignment bool `pulumi:"updateHubAssignment"`
 	MigrateDeviceData   bool `pulumi:"migrateDeviceData"`
@@ -124,7 +125,7 @@ func (c *CustomAllocation) Annotate(an infer.Annotator) {
 	an.Describe(&c.APIVersion, "Version of the entry's form that the webhook receives; 2018-09-01-preview or later.")
 }
 
-// ProvisioningStatus says whether devices may register.
+// ProvisioningStatus defines whether devices may register.
 type ProvisioningStatus string
 
 // The provisioning statuses.
@@ -144,7 +145,7 @@ func (ProvisioningStatus) Values() []infer.EnumValue[ProvisioningStatus] {
 	}
 }
 
-// AllocationPolicy says how devices are spread over hubs, in the spelling of the service API.
+// AllocationPolicy defines how devices are distributed over hubs, in the spelling of the service API.
 type AllocationPolicy string
 
 // The allocation policies.
