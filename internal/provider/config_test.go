@@ -199,9 +199,9 @@ func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
 		want   string
 	}{
 		"none": {object{}, "not configured"},
-		"wrong key": {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); look at the provider's policyName and key: the policy has to be one of " +
-			fakeHost + ", with the right EnrollmentWrite. If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
-			"it signs with the other key and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1"},
+		"wrong key": {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
+			fakeHost + " must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
+			"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1"},
 		"no CA file": {noFile, "absent.pem"},
 		"no CA":      {untrusted, "certificate"},
 	} {

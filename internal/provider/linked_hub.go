@@ -146,7 +146,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 		return response, args.failure("link", fmt.Errorf("%w, by the policy %q, and differs from the declared one. Nothing was changed. "+
 			"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 			"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-			"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+			"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
 	}
 	if response.Output.Instance = entry.NewInstance(); err == nil || result.Sent {
@@ -159,7 +159,7 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 func warnOfNamespaces(ctx context.Context, result hublink.Result) {
 	if len(result.Namespaces) > 0 {
 		p.GetLogger(ctx).Warningf("the provisioning service is linked to the Device Registry namespace %s, which owns the links of the hubs that it manages; "+
-			"LinkedHub makes a classic link beside them", strings.Join(result.Namespaces, ", "))
+			"LinkedHub adds a classic link to them", strings.Join(result.Namespaces, ", "))
 	}
 }
 

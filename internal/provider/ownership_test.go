@@ -199,7 +199,7 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}{
 		"renamed": {resourceIn{kind: "IndividualEnrollment", name: "two", inputs: object{"registrationId": "press-1"}}, "aliases"},
 		"to a set": {resourceIn{kind: "EnrollmentSet", name: "set", inputs: object{"items": items(object{"registrationId": "press-1"})}},
-			"give it the primaryKey and secondaryKey that it has"},
+			"declare its current primaryKey and secondaryKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

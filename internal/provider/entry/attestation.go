@@ -15,8 +15,8 @@ type Attestation struct {
 // Annotate describes the type in the schema.
 func (a *Attestation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Attestation")
-	an.Describe(a, "How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.")
-	an.Describe(&a.SymmetricKey, "Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.")
+	an.Describe(a, "How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.")
+	an.Describe(&a.SymmetricKey, "Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.")
 	an.Describe(&a.X509, "X.509 certificates.")
 	an.Describe(&a.TPM, "A Trusted Platform Module. For individual enrollments only.")
 }
@@ -108,7 +108,7 @@ type CertificateInfo struct {
 // Annotate describes the type in the schema.
 func (c *CertificateInfo) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CertificateInfo")
-	an.Describe(c, "What the service returns of a certificate that it has.")
+	an.Describe(c, "What the service returns about a certificate that it has.")
 	an.Describe(&c.SubjectName, "Subject of the certificate.")
 	an.Describe(&c.IssuerName, "Issuer of the certificate.")
 	an.Describe(&c.SHA1Thumbprint, "SHA-1 thumbprint, in hexadecimal digits.")

@@ -31,7 +31,7 @@ const (
 func makeKey(urn, slot string) (string, error) {
 	raw := make([]byte, randomBytes, sas.GeneratedKeyBytes)
 	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", fmt.Errorf("generate a key: %w", err)
 	}
 	return base64.StdEncoding.EncodeToString(append(raw, keyMark(raw, urn, slot)...)), nil
 }

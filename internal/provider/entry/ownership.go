@@ -58,7 +58,7 @@ func (l Lifecycle) existsAlready(want Declared, foundID, difference string) erro
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed. "+
 		"hint: if another resource of this stack declared it, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 		"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-		"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+		"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 		want.ID, id, difference, l.URN, l.token, l.Name, id)
 }
 

@@ -133,11 +133,11 @@ func (r *run) made(id string, current record) {
 // existsAlready returns the error of a creation over an enrollment that this set does not own, with hints.
 func (r *run) existsAlready(want entry.Declared, foundID, difference string) error {
 	id := r.ResourceID(foundID)
-	way := "delete it there first, as by a `pulumi up` without the resource that declares it"
+	way := "delete it there first, for example with a `pulumi up` without the resource that declares it"
 	if entry.AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation {
-		way = "give it the primaryKey and secondaryKey that it has, and it is taken over with them"
+		way = "declare its current primaryKey and secondaryKey, and this set takes it over"
 	}
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed of it. "+
-		"hint: %s; or leave it out here and manage it alone: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
+		"hint: %s; or remove it from this set and manage it separately: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
 		want.ID, id, difference, way, want.ID, id)
 }

@@ -100,7 +100,7 @@ var itemFields = []itemField{
 		text: "Host names of the hubs that the device may be assigned to, instead of the default ones.",
 	}, {
 		name: "iotHubHostName", member: func(i *Item) any { return &i.IotHubHostName }, path: alike, isAllocation: true,
-		text: "The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.",
+		text: "The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.",
 	},
 }
 

@@ -30,10 +30,10 @@ func (d *Defaults) Annotate(an infer.Annotator) {
 	an.Describe(&d.Capabilities, "Capabilities of the devices.")
 	an.Describe(&d.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
 	an.Describe(&d.ReprovisionPolicy, "What happens when a device registers again.")
-	an.Describe(&d.AllocationPolicy, "How devices are spread over the hubs.")
+	an.Describe(&d.AllocationPolicy, "How devices are distributed over the hubs.")
 	an.Describe(&d.CustomAllocation, "The webhook that decides, for the policy `custom`.")
 	an.Describe(&d.IotHubs, "Host names of the linked hubs that devices may be assigned to.")
-	an.Describe(&d.IotHubHostName, "The older way to name the one hub of the policy `static`; use `iotHubs`.")
+	an.Describe(&d.IotHubHostName, "The older property for the hub of the policy `static`; use `iotHubs`.")
 }
 
 // Item is one enrollment of a set, inline or as a row of a manifest. What it leaves out comes from the defaults.

@@ -14,7 +14,7 @@ import (
 
 // errServiceForm is the one error of a manifest that the Azure CLI wrote.
 var errServiceForm = errors.New(
-	"the manifest has entries in the form of the service (as `az iot dps enrollment list` prints them): " +
+	"the manifest has entries in the format of the service (as `az iot dps enrollment list` prints them): " +
 		`a manifest says everything of a device on one level, as [{"registrationId":"press-1","primaryKey":"…","tags":{}}]`,
 )
 

@@ -66,7 +66,7 @@ func (a EnrollmentSetArgs) readFile(known *sync.Map) (manifest, error) {
 	}
 	if asset == nil || asset.Path == "" {
 		return manifest{}, errors.New(
-			"the manifest has to be a file asset: give text as manifestText, and download what is remote",
+			"the manifest must be a file asset: use manifestText for text, and download remote files",
 		)
 	}
 	content, err := asset.Bytes()
@@ -157,7 +157,7 @@ func readManifest(content []byte) (manifest, error) {
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == "":
 		return manifest{}, errors.New(
-			"the manifest is empty: one without enrollments is a first line that names the columns, or []",
+			"the manifest is empty: for no enrollments, write a first line that names the columns, or []",
 		)
 	case trimmed[0] == '[':
 		return readJSON(text)
@@ -168,7 +168,7 @@ func readManifest(content []byte) (manifest, error) {
 }
 
 // errDigits is the error of a number that would lose digits: every number of Pulumi is a float64.
-var errDigits = errors.New("the number has more digits than a float64 keeps: write it as a string")
+var errDigits = errors.New("the number has more digits than a float64 can represent: write it as a string")
 
 // settleNumbers converts the JSON numbers in free JSON to float64, in place.
 func settleNumbers(value any) error {

@@ -60,9 +60,9 @@ func (s *EnrollmentSet) Annotate(an infer.Annotator) {
 
 // Annotate describes the properties in the schema.
 func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.Items, "The enrollments. Instead of a manifest.")
+	an.Describe(&a.Items, "The enrollments, instead of a manifest.")
 	an.Describe(&a.Manifest, "A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). "+
-		"The state keeps the file's hash only, so it must be a file, not text or a remote address.")
+		"The state keeps only the file's hash, so it must be a file, not text or a remote address.")
 	an.Describe(&a.ManifestText, "A manifest as text, such as a secret of the stack's configuration.")
 	an.Describe(&a.Defaults, "Settings of every enrollment whose item does not set them.")
 	an.Describe(&a.IDPrefix, "Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. "+
