@@ -70,7 +70,7 @@ func (c *Client) follow(from Target, link string) (Target, error) {
 	next, err := url.Parse(link)
 	base, baseErr := url.Parse(c.endpoint)
 	if err != nil || baseErr != nil || next.Scheme != base.Scheme || !strings.EqualFold(next.Host, base.Host) {
-		return Target{}, fmt.Errorf("GET %s: the link to the next page leads to another host", from.ID)
+		return Target{}, fmt.Errorf("GET %s: the link to the next page points to another host", from.ID)
 	}
 	query := next.Query()
 	if version := query.Get("api-version"); version != "" {
