@@ -159,7 +159,7 @@ func (f *field) useHub(t *testing.T, r dpsdevice.Registration, c dpsdevice.Crede
 	}
 }
 
-func TestStrangersAreRefused(t *testing.T) {
+func TestUntrustedServersAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
 	f.enroll("known", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})

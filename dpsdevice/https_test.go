@@ -157,7 +157,7 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestMissingSettingsAreReported(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]dpsdevice.Options{
 		"credential": {IDScope: "s", RegistrationID: "r"},

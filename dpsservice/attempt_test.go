@@ -18,7 +18,7 @@ import (
 )
 
 // Whoever sends a bulk operation has to know whether a conflict can be of its own making, and whether a failed one may have been done.
-func TestALostAnswerIsTold(t *testing.T) {
+func TestALostAnswerIsReported(t *testing.T) {
 	t.Parallel()
 	drop := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	reset := func(w http.ResponseWriter) {
@@ -66,7 +66,7 @@ func TestALostAnswerIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotSentIsNotUncertain(t *testing.T) {
+func TestUnsentRequestsAreNotUncertain(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Endpoint = "https://127.0.0.1:1" })
 	_, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, nil)

@@ -42,8 +42,8 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 	return append(rules, property.New(property.NewArray([]property.Value{property.New(1.0)})))
 }
 
-// TestCheckNamesTheFaultyInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
-func TestCheckNamesTheFaultyInput(t *testing.T) {
+// TestCheckNamesTheInvalidInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
+func TestCheckNamesTheInvalidInput(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
 	for token, described := range spec.Resources {
@@ -193,8 +193,8 @@ func withAt(inputs property.Map, way []string, value property.Value) property.Ma
 	return inputs.Set(way[0], value)
 }
 
-// TestTheConfigurationNamesTheFaultyProperty does the same for the provider's configuration.
-func TestTheConfigurationNamesTheFaultyProperty(t *testing.T) {
+// TestTheConfigurationNamesTheInvalidProperty does the same for the provider's configuration.
+func TestTheConfigurationNamesTheInvalidProperty(t *testing.T) {
 	t.Parallel()
 	spec, server := readSchema(t), startProvider(t, object{})
 	for name, described := range spec.Provider.InputProperties {

@@ -185,7 +185,7 @@ func TestACheckedConfigurationLeavesNothingBehind(t *testing.T) {
 	manage(t, server, "IndividualEnrollment", "device-1").up(object{"registrationId": "device-1"})
 }
 
-func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
+func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	wrongKey := fake.config()
@@ -253,7 +253,7 @@ func TestCancelEndsAWaitingRequest(t *testing.T) {
 	}
 }
 
-func TestThrottlingIsWaitedOut(t *testing.T) {
+func TestThrottledRequestsAreRetried(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")

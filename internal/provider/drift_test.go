@@ -206,8 +206,8 @@ var given = map[string]object{
 	"iotHubHostName":                        {"iotHubHostName": emulatedHub},
 }
 
-// TestWhatIsLeftOutGoes walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
-func TestWhatIsLeftOutGoes(t *testing.T) {
+// TestPropertiesThatAreLeftOutAreRemoved walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
+func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for _, in := range enrollmentInputs(t) {

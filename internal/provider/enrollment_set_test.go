@@ -79,7 +79,7 @@ func setOn(t *testing.T) (*azure, object, integration.Server) {
 	return cloud, config, startProvider(t, config)
 }
 
-func TestALifeOfASet(t *testing.T) {
+func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	t.Parallel()
 	cloud, _, server := setOn(t)
 	given, root := newKey(t), newAuthority(t, "root")
@@ -196,7 +196,7 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 	}
 }
 
-func TestASetKeepsWhatWasDoneAndGoesOn(t *testing.T) {
+func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 	t.Parallel()
 	_, config, server := setOn(t)
 	foreign := manage(t, nextRun(t, server), "IndividualEnrollment", "foreign")
@@ -352,7 +352,7 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 }
 
 // Equal settings are digested once, so those of each device have to be told from its neighbours'.
-func TestNeighboursInASetHaveDigestsOfTheirOwn(t *testing.T) {
+func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 	t.Parallel()
 	_, _, server := setOn(t)
 	set := manage(t, server, "EnrollmentSet", "neighbours")

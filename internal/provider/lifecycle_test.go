@@ -231,7 +231,7 @@ func TestALostAnswerIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
+func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
@@ -259,7 +259,7 @@ func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
 	m.secret("primaryKey")
 }
 
-func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
+func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
@@ -280,7 +280,7 @@ func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
 }
 
 // Whether Azure answers 409 to a PUT without If-Match over an existing entry is not known: both have to work.
-func TestACreationThatMeetsItselfIsNoFailure(t *testing.T) {
+func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 	t.Parallel()
 	certificate := newAuthority(t, "root").PEM
 	for name, inputs := range map[string]object{
@@ -337,7 +337,7 @@ func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
 	}
 }
 
-func TestAnImportOfWhatIsNotThereFails(t *testing.T) {
+func TestAnImportOfAnAbsentResourceFails(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, runFake(t).config())
 	for kind, path := range map[string]string{

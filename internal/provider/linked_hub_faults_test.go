@@ -89,7 +89,7 @@ func TestAFaultNeverDropsALink(t *testing.T) {
 	s.linked("hub-1", "hub-2")
 }
 
-func TestALinkOfAServiceThatIsGoneIsGone(t *testing.T) {
+func TestALinkOfADeletedServiceIsDeleted(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-2")
@@ -101,7 +101,7 @@ func TestALinkOfAServiceThatIsGoneIsGone(t *testing.T) {
 	}
 }
 
-func TestALinkThatExistsInAnotherWayShowsTheImport(t *testing.T) {
+func TestALinkThatDiffersShowsTheImportCommand(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-1")

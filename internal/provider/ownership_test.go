@@ -225,8 +225,8 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// TestWhatAnImportAdvisesKeepsTheEntry: the error over an entry of another name in this stack names the import; the next update keeps it.
-func TestWhatAnImportAdvisesKeepsTheEntry(t *testing.T) {
+// TestTheAdvisedImportKeepsTheEntry: the error over an entry of another name in this stack names the import; the next update keeps it.
+func TestTheAdvisedImportKeepsTheEntry(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	s := newStack(t, "importer", service.cloud.config(service.key))
@@ -278,8 +278,8 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 	}
 }
 
-// TestADeletionThatNoClaimGuards: what another process or stack made of an entry is not deleted, drift is.
-func TestADeletionThatNoClaimGuards(t *testing.T) {
+// TestADeletionWithoutAClaim: what another process or stack made of an entry is not deleted, drift is.
+func TestADeletionWithoutAClaim(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(t *testing.T, d declaredOnce, path string)

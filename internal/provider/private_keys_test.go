@@ -32,9 +32,9 @@ func newPrivateKey(t *testing.T) (text, mark string) {
 	return text, strings.Split(text, "\n")[1][:32]
 }
 
-// TestNoPrivateKeyIsTaken walks the schema: a private key, alone or beside a certificate, in any form, is refused
+// TestPrivateKeysAreRefused walks the schema: a private key, alone or beside a certificate, in any form, is refused
 // wherever a text is taken that the state keeps in plain, and nothing that is said of it shows it.
-func TestNoPrivateKeyIsTaken(t *testing.T) {
+func TestPrivateKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
 	key, mark := newPrivateKey(t)
@@ -104,7 +104,7 @@ func TestNoPrivateKeyIsTaken(t *testing.T) {
 }
 
 // A manifest is a file or a secret, so what counts is that its cells are refused in words that do not show the key.
-func TestNoPrivateKeyOfAManifestIsTakenOrTold(t *testing.T) {
+func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 	t.Parallel()
 	key, mark := newPrivateKey(t)
 	leaf := newAuthority(t, "root").leaf(t, "device-1", time.Hour)

@@ -10,7 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-func TestWhatTheServiceCannotChangeReplaces(t *testing.T) {
+func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())

@@ -170,8 +170,8 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
-// TestAnUpdateSaysWhatSomebodyElseChanged, as far as the digests of the state tell.
-func TestAnUpdateSaysWhatSomebodyElseChanged(t *testing.T) {
+// TestAnUpdateNamesAConcurrentChange, as far as the digests of the state tell.
+func TestAnUpdateNamesAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	keys := func(entry map[string]any) map[string]any {
@@ -198,7 +198,7 @@ func TestAnUpdateSaysWhatSomebodyElseChanged(t *testing.T) {
 	}
 }
 
-func TestAnotherAttestationDoesNotOverwriteSomebodyElsesChange(t *testing.T) {
+func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	set := manage(t, server, "EnrollmentSet", "devices")

@@ -45,7 +45,7 @@ func utf16Of(order binary.AppendByteOrder, text string) string {
 
 // What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
 // TheThingsNetwork/lorawan-stack issue 5632.
-func TestManifestsOfSpreadsheetsAreTaken(t *testing.T) {
+func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"rows of empty cells":       "registrationId,deviceId\r\nc-1,d\r\n,\r\n , \r\n",
@@ -69,7 +69,7 @@ func TestManifestsOfSpreadsheetsAreTaken(t *testing.T) {
 	}
 }
 
-func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
+func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content string

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// TestAPrefixStandsBeforeEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
-func TestAPrefixStandsBeforeEveryID(t *testing.T) {
+// TestAPrefixIsAddedToEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
+func TestAPrefixIsAddedToEveryID(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for name, source := range map[string]object{

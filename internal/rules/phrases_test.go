@@ -152,12 +152,12 @@ func userTexts(t *testing.T) map[string]string {
 func TestPhrasesMatchWholeWords(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"The rule lets\nnobody in.": `lets? (?:nobody|anybody|everybody|somebody|the devices?|devices|you) in`,
-		"made Anew":                 `anew`,
-		"a renewal":                 "",
-		"recommended":               "",
-		"amended":                   "",
-		"repair it":                 "",
+		"The rule lets\nthem in.": `(?:lets?|letting) (?:them|it) in`,
+		"made Anew":               `anew`,
+		"a renewal":               "",
+		"recommended":             "",
+		"amended":                 "",
+		"repair it":               "",
 	} {
 		t.Run(text, func(t *testing.T) {
 			t.Parallel()

@@ -41,8 +41,8 @@ func newClient(t *testing.T, handler http.HandlerFunc, tenants ...string) *arm.C
 	return client
 }
 
-// TestOverloadIsWaitedOutAsTold: without the answer's word the client of this test would wait for an hour.
-func TestOverloadIsWaitedOutAsTold(t *testing.T) {
+// TestThrottledRequestsWaitForRetryAfter: without the answer's word the client of this test would wait for an hour.
+func TestThrottledRequestsWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	left := []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
@@ -83,7 +83,7 @@ func TestRequestsCarryTheEtagAndTheTenants(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreToldInEveryShape(t *testing.T) {
+func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ body, code, message string }{
 		"of Resource Manager":  {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`, "Conflict", "m (D: n)"},
@@ -108,7 +108,7 @@ func TestRefusalsAreToldInEveryShape(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutAnAnswerIsToldApart(t *testing.T) {
+func TestARequestWithoutAnAnswerHasItsOwnError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -123,8 +123,8 @@ func TestARequestWithoutAnAnswerIsToldApart(t *testing.T) {
 	}
 }
 
-// TestAWaitThatWasToldEndsWithTheCaller: it would take an hour.
-func TestAWaitThatWasToldEndsWithTheCaller(t *testing.T) {
+// TestAWaitForRetryAfterEndsWithTheCaller: it would take an hour.
+func TestAWaitForRetryAfterEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
 		answered := make(chan struct{}, 1)

@@ -83,7 +83,7 @@ func TestTheFirstCertificateOfATextCounts(t *testing.T) {
 	}
 }
 
-func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
+func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	body := strings.Split(p.leaf, "\n")[1]
@@ -117,7 +117,7 @@ func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoCertificateIsNamed(t *testing.T) {
+func TestTextsThatAreNotCertificatesAreDescribed(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	encode := base64.StdEncoding.EncodeToString
@@ -173,7 +173,7 @@ func TestCertificateFiles(t *testing.T) {
 	}
 }
 
-func TestTextsOfPeople(t *testing.T) {
+func TestDecodeText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content    []byte

@@ -48,7 +48,7 @@ func TestTwins(t *testing.T) {
 	}
 }
 
-func TestEveryMistakeOfATwinIsTold(t *testing.T) {
+func TestEveryErrorOfATwinIsReported(t *testing.T) {
 	t.Parallel()
 	faults := enrollment.CheckTags("tags", map[string]any{"a.b": 1.0, "c#": map[string]any{"d e": float64(1 << 60)}})
 	if len(faults) != 4 {

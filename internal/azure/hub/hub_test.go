@@ -58,7 +58,7 @@ func TestDevicesAreListedPageByPageWithASignature(t *testing.T) {
 	}
 }
 
-func TestOnlyTheHubsOwnWordMeansThatADeviceIsAbsent(t *testing.T) {
+func TestOnlyTheHubsOwnAnswerMeansThatADeviceIsAbsent(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/gone") {

@@ -166,7 +166,7 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 }
 
 // The authorities of caFile are those of the described cloud, not of every issuer.
-func TestAnIssuerElsewhereIsTrustedByTheSystemAlone(t *testing.T) {
+func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pipeline := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
@@ -229,7 +229,7 @@ func TestLoginsAreRefused(t *testing.T) {
 }
 
 // A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked for.
-func TestAuxiliaryTenantsAreAsked(t *testing.T) {
+func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const other = "00000000-0000-0000-0000-0000000000ff"
@@ -287,7 +287,7 @@ func TestALoginAsTheMachine(t *testing.T) {
 }
 
 // Not parallel: the Azure CLI is found by PATH.
-func TestALoginAsTheAzureCLIWhenNothingElseIsSaid(t *testing.T) {
+func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	w := newWorld(t)
 	account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
 	must(t, err)

@@ -66,7 +66,7 @@ func TestCloudsAreFoundByName(t *testing.T) {
 	}
 }
 
-func TestAnAuthorityOfItsOwnComesBeforeTheClouds(t *testing.T) {
+func TestAConfiguredAuthorityHostTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	account, err := login.New(login.Settings{AuthorityHost: "https://login.example"}, nil)
 	if err != nil {

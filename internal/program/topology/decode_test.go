@@ -78,7 +78,7 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 
 // `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and
 // 17586).
-func TestNumbersStandForTexts(t *testing.T) {
+func TestNumbersAreAcceptedAsTexts(t *testing.T) {
 	t.Parallel()
 	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
 		!strings.HasPrefix(got[0], "hubSettings.HUB-2: unknown hub") {
@@ -101,7 +101,7 @@ func TestNumbersStandForTexts(t *testing.T) {
 	}
 }
 
-func TestAByteOrderMarkBeforeASettingIsPassedOver(t *testing.T) {
+func TestAByteOrderMarkBeforeASettingIsIgnored(t *testing.T) {
 	t.Parallel()
 	got, err := topology.Parse(
 		local(stack{"devices": "\ufeff[\"a\"]\n", "manifest": "\ufeff[]", "enrollmentGroup": "\ufeff"}),
