@@ -164,9 +164,11 @@ func TestMissingSettingsAreReported(t *testing.T) {
 		"scope":      {RegistrationID: "r", Credential: dpsdevice.SymmetricKey(key)},
 		"key":        {IDScope: "s", RegistrationID: "r", Credential: dpsdevice.SymmetricKey("%%%")},
 	} {
-		if _, err := dpsdevice.Register(t.Context(), options); err == nil {
-			t.Errorf("%s: got no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := dpsdevice.Register(t.Context(), options); err == nil {
+				t.Errorf("%s: got no error", name)
+			}
+		})
 	}
 }
 

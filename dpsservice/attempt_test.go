@@ -85,9 +85,11 @@ func (n nameless) GetToken(context.Context, policy.TokenRequestOptions) (azcore.
 func TestOnlyTheServicesOwnNameCountsAsNoHost(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{host: true, "login.microsoftonline.com": false} {
-		client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Credential, o.FirstPause = nameless(name), time.Hour })
-		if _, err := client.Individuals().Get(t.Context(), "d"); err == nil || errors.Is(err, dpsservice.ErrNoHost) != want {
-			t.Errorf("%s without an address: got %v, want that the service's host is unknown: %t", name, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Credential, o.FirstPause = nameless(name), time.Hour })
+			if _, err := client.Individuals().Get(t.Context(), "d"); err == nil || errors.Is(err, dpsservice.ErrNoHost) != want {
+				t.Errorf("%s without an address: got %v, want that the service's host is unknown: %t", name, err, want)
+			}
+		})
 	}
 }

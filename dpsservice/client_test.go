@@ -472,10 +472,12 @@ func TestInvalidOptionsAreRefused(t *testing.T) {
 		"no policy":               func(o *dpsservice.Options) { o.PolicyName = "" },
 		"a key of another form":   func(o *dpsservice.Options) { o.Key = "secret!" },
 	} {
-		options := good
-		change(&options)
-		if _, err := dpsservice.New(options); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: got %v, want an error without the key", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			options := good
+			change(&options)
+			if _, err := dpsservice.New(options); err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: got %v, want an error without the key", name, err)
+			}
+		})
 	}
 }

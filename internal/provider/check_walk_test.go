@@ -141,18 +141,20 @@ func TestUnknownPartsOfListsStayUnknown(t *testing.T) {
 		"EnrollmentSet": {"items": property.New([]property.Value{property.New(object{"registrationId": "a"}.properties()), unknown,
 			property.New(object{"registrationId": "b", "certificate": unknown, "primaryKey": unknown.WithSecret(true)}.properties())})},
 	} {
-		m := manage(t, server, kind, "x")
-		checked := m.check(inputs)
-		preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
-		must(t, err)
-		for name, want := range inputs {
-			if got := checked.Get(name); !got.Equals(propertyOf(want)) {
-				t.Errorf("%s: got %s %#v, want %#v", kind, name, got, want)
+		t.Run(kind, func(t *testing.T) {
+			m := manage(t, server, kind, "x")
+			checked := m.check(inputs)
+			preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
+			must(t, err)
+			for name, want := range inputs {
+				if got := checked.Get(name); !got.Equals(propertyOf(want)) {
+					t.Errorf("%s: got %s %#v, want %#v", kind, name, got, want)
+				}
+				if got := preview.Properties.Get(name); !got.HasComputed() && propertyOf(want).HasComputed() {
+					t.Errorf("%s: got %s %#v in a preview, want it partly unknown", kind, name, got)
+				}
 			}
-			if got := preview.Properties.Get(name); !got.HasComputed() && propertyOf(want).HasComputed() {
-				t.Errorf("%s: got %s %#v in a preview, want it partly unknown", kind, name, got)
-			}
-		}
+		})
 	}
 }
 

@@ -131,9 +131,11 @@ func TestConfigurationIsChecked(t *testing.T) {
 				t.Errorf("failures: got %v, want %v (%v)", got, test.want, checked.Failures)
 			}
 			for _, name := range []string{"key", "connectionString"} {
-				if value, exists := checked.Inputs.GetOk(name); exists && !value.IsNull() && !value.Secret() {
-					t.Errorf("%s is not secret", name)
-				}
+				t.Run(name, func(t *testing.T) {
+					if value, exists := checked.Inputs.GetOk(name); exists && !value.IsNull() && !value.Secret() {
+						t.Errorf("%s is not secret", name)
+					}
+				})
 			}
 		})
 	}
@@ -205,11 +207,13 @@ func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 		"no CA file": {noFile, "absent.pem"},
 		"no CA":      {untrusted, "certificate"},
 	} {
-		m := manage(t, startProvider(t, test.config), "IndividualEnrollment", "device-1")
-		_, err := m.tryUp(object{"registrationId": "device-1"})
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := manage(t, startProvider(t, test.config), "IndividualEnrollment", "device-1")
+			_, err := m.tryUp(object{"registrationId": "device-1"})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+			}
+		})
 	}
 }
 

@@ -191,9 +191,11 @@ func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 				set.delete()
 			}
 			for _, id := range []string{"made", "given", "by-tpm", "by-x509", "by-ca"} {
-				if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
-					t.Errorf("%s survived its set", id)
-				}
+				t.Run(id, func(t *testing.T) {
+					if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
+						t.Errorf("%s survived its set", id)
+					}
+				})
 			}
 		})
 	}

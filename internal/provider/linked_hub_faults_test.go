@@ -27,9 +27,11 @@ func TestAPreviewOfALinkMakesNoCall(t *testing.T) {
 	made, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
 	must(t, err)
 	for _, name := range []string{"hubHostName", "location", "policyName", "provisioningServiceId"} {
-		if !made.Properties.Get(name).Equals(checked.Get(name)) {
-			t.Errorf("preview of %s: got %v, want %v", name, made.Properties.Get(name), checked.Get(name))
-		}
+		t.Run(name, func(t *testing.T) {
+			if !made.Properties.Get(name).Equals(checked.Get(name)) {
+				t.Errorf("preview of %s: got %v, want %v", name, made.Properties.Get(name), checked.Get(name))
+			}
+		})
 	}
 	hidden := m.check(s.link("hub-2", object{"key": unknown, "hubHostName": unknown}))
 	made, err = m.server.Create(p.CreateRequest{Urn: m.urn, Properties: hidden, DryRun: true})

@@ -114,9 +114,11 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 			d.isWhole()
 			after := d.service.enrolledKeys(t)
 			for _, entry := range []string{"enrollments/made-1", "enrollmentGroups/group-1", "enrollments/row-1"} {
-				if before[entry] == after[entry] {
-					t.Errorf("%s kept the key that the provider made, want a new one", entry)
-				}
+				t.Run(entry, func(t *testing.T) {
+					if before[entry] == after[entry] {
+						t.Errorf("%s kept the key that the provider made, want a new one", entry)
+					}
+				})
 			}
 			d.mustUp()
 			d.isWhole()
@@ -268,13 +270,15 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 			{kind: "EnrollmentGroup", name: "b", inputs: object{"enrollmentGroupId": "PRESS-1"}},
 		},
 	} {
-		s := newStack(t, "twice", service.cloud.config(service.key))
-		s.declare(pair[0], pair[1])
-		err := s.preview()
-		if err == nil || !strings.Contains(s.messages.String(), "declared twice") || !strings.Contains(s.messages.String(), "::a") {
-			t.Errorf("%s: got %v\n%s\nwant a refusal that names the other resource", name, err, s.messages)
-		}
-		service.holds(t, nil)
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t, "twice", service.cloud.config(service.key))
+			s.declare(pair[0], pair[1])
+			err := s.preview()
+			if err == nil || !strings.Contains(s.messages.String(), "declared twice") || !strings.Contains(s.messages.String(), "::a") {
+				t.Errorf("%s: got %v\n%s\nwant a refusal that names the other resource", name, err, s.messages)
+			}
+			service.holds(t, nil)
+		})
 	}
 }
 

@@ -113,19 +113,21 @@ func TestNoPrivateKeyOfAManifestIsAcceptedOrShown(t *testing.T) {
 		"registrationId", "deviceId", "primaryKey", "secondaryKey", "certificate", "secondaryCertificate", "caReference", "endorsementKey", "storageRootKey",
 		"provisioningStatus", "allocationPolicy", "iotHubs", "iotHubHostName", "iotEdge", "tags", "desiredProperties", "reprovisionPolicy", "customAllocation",
 	} {
-		csv := "registrationId," + column + "\ndevice-1,\"" + leaf + key + "\"\n"
-		if column == "registrationId" {
-			csv = "registrationId\n\"" + leaf + key + "\"\n"
-		}
-		for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` + column + `":"` + quoted + `"}]`} {
-			told := reasons(t, content)
-			if len(told) == 0 {
-				t.Errorf("%s: a private key in the column %s was taken", form, column)
+		t.Run(column, func(t *testing.T) {
+			csv := "registrationId," + column + "\ndevice-1,\"" + leaf + key + "\"\n"
+			if column == "registrationId" {
+				csv = "registrationId\n\"" + leaf + key + "\"\n"
 			}
-			if strings.Contains(strings.Join(told, "\n"), mark) {
-				t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
+			for form, content := range map[string]string{"CSV": csv, "JSON": `[{"registrationId":"device-1","` + column + `":"` + quoted + `"}]`} {
+				told := reasons(t, content)
+				if len(told) == 0 {
+					t.Errorf("%s: a private key in the column %s was taken", form, column)
+				}
+				if strings.Contains(strings.Join(told, "\n"), mark) {
+					t.Errorf("%s: the faults of the column %s show the key: %s", form, column, told)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -189,17 +191,19 @@ func TestKeysWithLineBreaksOfAManifest(t *testing.T) {
 		"csv":  "registrationId,primaryKey,secondaryKey\nbroken-csv,\"" + broken + "\",\"" + broken + "\"\n",
 		"json": `[{"registrationId":"broken-json","primaryKey":"` + strings.ReplaceAll(broken, "\n", `\n`) + `","secondaryKey":"` + key + `"}]`,
 	} {
-		file := filepath.Join(t.TempDir(), "devices")
-		must(t, os.WriteFile(file, []byte(content), 0o600))
-		source, err := asset.FromPath(file)
-		must(t, err)
-		manage(t, server, "EnrollmentSet", name).up(object{"manifest": property.New(source)})
-		attestation := service.entry(t, "/enrollments/broken-"+name)["attestation"].(map[string]any)
-		for slot, got := range attestation["symmetricKey"].(map[string]any) {
-			if got != key {
-				t.Errorf("%s: %s is %q, want %q", name, slot, got, key)
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "devices")
+			must(t, os.WriteFile(file, []byte(content), 0o600))
+			source, err := asset.FromPath(file)
+			must(t, err)
+			manage(t, server, "EnrollmentSet", name).up(object{"manifest": property.New(source)})
+			attestation := service.entry(t, "/enrollments/broken-"+name)["attestation"].(map[string]any)
+			for slot, got := range attestation["symmetricKey"].(map[string]any) {
+				if got != key {
+					t.Errorf("%s: %s is %q, want %q", name, slot, got, key)
+				}
 			}
-		}
+		})
 	}
 }
 

@@ -63,9 +63,11 @@ func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 		"byte order mark and JSON":  "\ufeff\n[{\"registrationId\":\"c-1\"}]\n",
 		"letter case of JSON names": `[{"RegistrationId":"c-1","IoTEdge":true}]`,
 	} {
-		if told := reasons(t, content); told != nil {
-			t.Errorf("%s: got %q, want nothing", name, told)
-		}
+		t.Run(name, func(t *testing.T) {
+			if told := reasons(t, content); told != nil {
+				t.Errorf("%s: got %q, want nothing", name, told)
+			}
+		})
 	}
 }
 
@@ -100,11 +102,13 @@ func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
 		"twins hubs refuse": {"registrationId,tags,desiredProperties\na,\"{\"\"a.b\"\":1}\",\"{\"\"n\"\":9007199254740992}\"\n", []string{`line 2, "a": desiredProperties: "n": the whole number`, `line 2, "a": tags: the name "a.b"`}},
 		"hubs, no policy":   {"registrationId,iotHubs\na,hub-1.azure-devices.net\n", []string{`line 2, "a": allocationPolicy: required with iotHubs`}},
 	} {
-		told := reasons(t, test.content)
-		slices.Sort(told)
-		if !slices.EqualFunc(told, test.want, strings.Contains) {
-			t.Errorf("%s: got %q, want %q", name, told, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			told := reasons(t, test.content)
+			slices.Sort(told)
+			if !slices.EqualFunc(told, test.want, strings.Contains) {
+				t.Errorf("%s: got %q, want %q", name, told, test.want)
+			}
+		})
 	}
 }
 

@@ -127,28 +127,32 @@ func TestARequestWithoutAnAnswerHasItsOwnError(t *testing.T) {
 func TestAWaitForRetryAfterEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
-		answered := make(chan struct{}, 1)
-		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(status)
-			answered <- struct{}{}
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			answered := make(chan struct{}, 1)
+			client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(status)
+				answered <- struct{}{}
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
+			await.Next(t, answered, "an answer")
+			cancel()
+			if err := await.Next(t, ended, "the end of the request"); !errors.Is(err, context.Canceled) {
+				t.Errorf("%d: got %v, want the cancellation", status, err)
+			}
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
-		await.Next(t, answered, "an answer")
-		cancel()
-		if err := await.Next(t, ended, "the end of the request"); !errors.Is(err, context.Canceled) {
-			t.Errorf("%d: got %v, want the cancellation", status, err)
-		}
 	}
 }
 
 func TestOnlyHTTPSCarriesTokens(t *testing.T) {
 	t.Parallel()
 	for _, endpoint := range []string{"http://127.0.0.1:1", "127.0.0.1:1", "https://"} {
-		if _, err := arm.New(arm.Options{Endpoint: endpoint, Credential: tenantsOf{}}); err == nil {
-			t.Errorf("%q: got no error", endpoint)
-		}
+		t.Run(endpoint, func(t *testing.T) {
+			if _, err := arm.New(arm.Options{Endpoint: endpoint, Credential: tenantsOf{}}); err == nil {
+				t.Errorf("%q: got no error", endpoint)
+			}
+		})
 	}
 }

@@ -238,18 +238,22 @@ func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 		"a certificate": func(s *login.Settings) { s.ClientCertificatePath = w.certificate },
 		"OIDC":          func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil) },
 	} {
-		for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
-			s := w.base
-			if set(&s); tenant != "" {
-				s.AuxiliaryTenantIDs = []string{tenant}
+		t.Run(name, func(t *testing.T) {
+			for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
+				t.Run(tenant, func(t *testing.T) {
+					s := w.base
+					if set(&s); tenant != "" {
+						s.AuxiliaryTenantIDs = []string{tenant}
+					}
+					account, err := login.New(s, w.roots)
+					must(t, err)
+					_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
+					}
+				})
 			}
-			account, err := login.New(s, w.roots)
-			must(t, err)
-			_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
-			}
-		}
+		})
 	}
 }
 
