@@ -133,6 +133,7 @@ func (d *deployment) azureNative(plugin.Host) (plugin.Provider, error) {
 	}
 	server, err := azurenative.New(azurenative.Options{
 		Endpoint: d.at.ARM, Credential: credential, Transport: client, SubscriptionID: target.Subscription,
+		Secret: d.at.ClientSecret,
 	})
 	if err != nil {
 		return nil, err
@@ -154,7 +155,9 @@ func (d *deployment) program(info plugin.RunInfo, _ *deploytest.ResourceMonitor)
 	}
 	defer func() { _ = ctx.Close() }()
 	return pulumi.RunWithContext(ctx, func(ctx *pulumi.Context) error {
-		local, err := azuresdk.NewProvider(ctx, "emulator", &azuresdk.ProviderArgs{SubscriptionId: pulumi.String(target.Subscription)})
+		local, err := azuresdk.NewProvider(ctx, "emulator", &azuresdk.ProviderArgs{
+			SubscriptionId: pulumi.String(target.Subscription), ClientSecret: pulumi.String(d.at.ClientSecret),
+		})
 		if err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -62,8 +63,22 @@ func emulated(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// atControl sends a request to the control port of the checkout's emulator, with its token.
+func atControl(request *http.Request) (*http.Response, error) {
+	token, err := os.ReadFile(filepath.Join(checkout, ".evenkeel", "emulator", "control-token"))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
+	return await.Client.Do(request)
+}
+
 func getJSON(address string, into any) error {
-	response, err := await.Client.Get(address)
+	request, err := http.NewRequest(http.MethodGet, address, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := atControl(request)
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	own "evenkeel/acceptance/checkout"
-	"evenkeel/internal/await"
 )
 
 // hold is a request that the emulator keeps waiting, as its control port tells of it.
@@ -272,7 +271,7 @@ func exchange(t *testing.T, method, address string, body []byte) hold {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := await.Client.Do(request)
+	response, err := atControl(request)
 	if err != nil {
 		t.Fatal(err)
 	}

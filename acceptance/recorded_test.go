@@ -35,6 +35,8 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 				must(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
 				must(t, "exec", "-s", stack, "--", "pulumi", "preview", "--expect-no-changes")
 			}
+			// Before any update: the state holds no secret for the local plugin yet.
+			must(t, "exec", "-s", "local", "--", "pulumi", "refresh", "--yes", "--expect-no-changes")
 			before, held := map[string]int{}, map[string]string{}
 			if err := getJSON(s.Endpoints.Control+"/counts", &before); err != nil {
 				t.Fatal(err)
@@ -68,6 +70,31 @@ func TestRecordedStacksStayAsTheyAre(t *testing.T) {
 			}
 			if out := must(t, "devices", "provision", "-s", "local", "--count", "20"); !strings.Contains(out, "20 kept their hub") {
 				t.Errorf("the recorded devices: got %s, want 20 that kept their hub", out)
+			}
+		})
+	}
+}
+
+// TestRecordedStacksCanBeRemoved: keel removes stacks whose state an older version wrote, before any update with the code of today.
+func TestRecordedStacksCanBeRemoved(t *testing.T) {
+	recordings, err := filepath.Glob("recorded/20*")
+	if err != nil || len(recordings) == 0 {
+		t.Fatalf("got recordings %v, %v, want some", recordings, err)
+	}
+	for _, folder := range recordings {
+		t.Run(filepath.Base(folder), func(t *testing.T) {
+			own.TearDown(checkout)
+			t.Cleanup(func() { own.TearDown(checkout) })
+			s := layOut(t, folder)
+			for _, stack := range []string{"guest", "rich", "local"} {
+				must(t, "exec", "-s", stack, "--", "pulumi", "stack", "import", "--file", filepath.Join(".evenkeel", "recorded", stack+".json"))
+				if stack == "local" { // the last one takes the emulator with it
+					left := map[string]int{}
+					if err := getJSON(s.Endpoints.Control+"/counts", &left); err != nil || left["services"] != 1 {
+						t.Errorf("got %v, %v without two stacks, want one provisioning service", left, err)
+					}
+				}
+				must(t, "down", stack)
 			}
 		})
 	}

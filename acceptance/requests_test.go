@@ -4,6 +4,7 @@ package acceptance_test
 
 import (
 	"encoding/json"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	own "evenkeel/acceptance/checkout"
-	"evenkeel/internal/await"
 )
 
 // The requests of one up to Azure Resource Manager, resource by resource, written by hand from the REST descriptions: resource groups
@@ -88,7 +88,11 @@ var (
 // and status.
 func requestLog(t *testing.T, control string) []string {
 	t.Helper()
-	response, err := await.Client.Get(control + "/requests?surface=arm")
+	request, err := http.NewRequest(http.MethodGet, control+"/requests?surface=arm", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := atControl(request)
 	if err != nil {
 		t.Fatal(err)
 	}

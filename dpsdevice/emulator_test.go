@@ -205,7 +205,32 @@ func TestALostConnectionIsSeen(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the first connection still lives")
 	}
-	if err := first.Send(t.Context(), []byte("x"), nil); err == nil {
-		t.Error("a lost connection sent something")
+	if err := first.Send(t.Context(), []byte("x"), nil); !errors.Is(err, dpsdevice.ErrLost) {
+		t.Errorf("send on a lost connection: got %v, want %v", err, dpsdevice.ErrLost)
+	}
+}
+
+// TestConnectionsThatTakeEachOtherOverAreLost: whoever connects as a device while another does is told that the
+// connection was lost, at whatever step that is.
+func TestConnectionsThatTakeEachOtherOverAreLost(t *testing.T) {
+	t.Parallel()
+	f := newField(t)
+	f.enroll("many", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
+	registration := must(dpsdevice.Register(t.Context(), f.options("many", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
+	options := dpsdevice.HubOptions{Host: registration.Hub, DeviceID: "many", Credential: dpsdevice.SymmetricKey(key), Network: f.network()}
+	results := make(chan error, 40)
+	for range cap(results) {
+		go func() {
+			hub, err := dpsdevice.Connect(await.Context(t), options)
+			if err == nil {
+				hub.Close()
+			}
+			results <- err
+		}()
+	}
+	for range cap(results) {
+		if err := await.Next(t, results, "the end of a connection"); err != nil && !errors.Is(err, dpsdevice.ErrLost) {
+			t.Errorf("got %v, want %v", err, dpsdevice.ErrLost)
+		}
 	}
 }

@@ -17,8 +17,9 @@ import (
 	"github.com/eclipse/paho.mqtt.golang/packets"
 )
 
-// errLost is the error of a session whose connection has ended.
-var errLost = errors.New("the connection was lost")
+// ErrLost is the cause when a connection ended while its device waited for something: another client may have connected as
+// the same device, or the service has stopped. Callers can retry.
+var ErrLost = errors.New("the connection was lost")
 
 // login is the content of an MQTT CONNECT.
 type login struct {
@@ -64,6 +65,7 @@ func connect(ctx context.Context, l login, prefix string) (*session, error) {
 		return s, nil
 	}
 	if err := s.await(ctx, s.client.Subscribe(prefix+"#", 1, func(_ mqtt.Client, m mqtt.Message) { s.deliver(prefix, m) })); err != nil {
+		err = s.explain(err)
 		s.close()
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
@@ -84,7 +86,7 @@ func (s *session) await(ctx context.Context, token mqtt.Token) error {
 	case <-token.Done():
 		return token.Error()
 	case <-s.lost:
-		return errLost
+		return ErrLost
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -92,7 +94,16 @@ func (s *session) await(ctx context.Context, token mqtt.Token) error {
 
 // publish sends a message and waits until it is acknowledged.
 func (s *session) publish(ctx context.Context, topic string, payload []byte) error {
-	return s.await(ctx, s.client.Publish(topic, 1, false, payload))
+	return s.explain(s.await(ctx, s.client.Publish(topic, 1, false, payload)))
+}
+
+// explain makes ErrLost the cause of what the MQTT client says when its connection has ended.
+func (s *session) explain(err error) error {
+	if err == nil || errors.Is(err, ErrLost) || s.client.IsConnectionOpen() ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", ErrLost, err)
 }
 
 // request publishes to the topic that topic returns for a new request id, and waits for the answer.
@@ -113,7 +124,7 @@ func (s *session) request(ctx context.Context, topic func(id string) string, pay
 	case r := <-answered:
 		return r, nil
 	case <-s.lost:
-		return reply{}, errLost
+		return reply{}, ErrLost
 	case <-ctx.Done():
 		return reply{}, ctx.Err()
 	}

@@ -191,8 +191,8 @@ func TestNoSurfaceReadsABodyWithoutEnd(t *testing.T) {
 		"hub: method":         {"POST", ends.Data + "/twins/device-1/methods" + apiVersion, hubHost, owner, "application/json"},
 		"hub: telemetry":      {"POST", ends.Data + "/devices/device-1/messages/events" + apiVersion, hubHost, device, ""},
 		"unknown host":        {"POST", ends.Data + "/x", "example.org", "", ""},
-		"control: message":    {"POST", ends.Control + "/messages", "", "", ""},
-		"control: hold":       {"POST", ends.Control + "/holds", "", "", ""},
+		"control: message":    {"POST", ends.Control + "/messages", "", "Bearer " + ends.ControlToken, ""},
+		"control: hold":       {"POST", ends.Control + "/holds", "", "Bearer " + ends.ControlToken, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			body := &endless{}
@@ -256,6 +256,7 @@ func TestLogsHoldNoSecret(t *testing.T) {
 	for name, text := range map[string]string{"the request log": requests, "the debug log": written.String()} {
 		for what, secret := range map[string]string{
 			"signature": signature, "key": knownKey, "access token": w.token, "client secret": w.e.Endpoints().ClientSecret, "owner's token": owner,
+			"control port's token": w.e.Endpoints().ControlToken,
 		} {
 			if strings.Contains(text, secret) {
 				t.Errorf("%s holds the %s", name, what)

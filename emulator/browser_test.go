@@ -62,10 +62,15 @@ func busy(t *testing.T) *yard {
 	return y
 }
 
+// pageOf is the address that keel prints.
+func pageOf(y *yard) string {
+	return y.e.Endpoints().Control + "/#token=" + y.e.Endpoints().ControlToken
+}
+
 func TestThePageWorksInABrowser(t *testing.T) {
 	t.Parallel()
 	y := busy(t)
-	dom, console := chromium(t, y.e.Endpoints().Control+"/", "--dump-dom")
+	dom, console := chromium(t, pageOf(y), "--dump-dom")
 	if console != "" {
 		t.Errorf("the page's console says: %s", console)
 	}
@@ -77,8 +82,23 @@ func TestThePageWorksInABrowser(t *testing.T) {
 	if !strings.Contains(dom, `data-updated="`) {
 		t.Error("got a page whose script has never fetched it again")
 	}
+	if strings.Contains(dom, y.e.Endpoints().ControlToken) {
+		t.Error("got a page that shows the token")
+	}
 	if strings.Contains(dom, `id="pause" hidden`) {
 		t.Error("got a page without its button, which the script shows")
+	}
+}
+
+// TestThePageIsLockedWithoutItsToken opens the page as somebody who has no token, or another one.
+func TestThePageIsLockedWithoutItsToken(t *testing.T) {
+	t.Parallel()
+	y := busy(t)
+	for fragment, want := range map[string]string{"": "keel emulator page", "#token=another": "not the emulator"} {
+		dom, _ := chromium(t, y.e.Endpoints().Control+"/"+fragment, "--dump-dom")
+		if !strings.Contains(dom, want) || strings.Contains(dom, "hub-1") || strings.Contains(dom, "device-0") {
+			t.Errorf("%q: got %s, want nothing but %q", fragment, dom, want)
+		}
 	}
 }
 
@@ -101,7 +121,7 @@ func TestThePageIsDrawn(t *testing.T) {
 		}
 		file, err := filepath.Abs(filepath.Join(folder, name))
 		check(t, err)
-		if _, console := chromium(t, y.e.Endpoints().Control+"/", append(flags, "--screenshot="+file)...); console != "" {
+		if _, console := chromium(t, pageOf(y), append(flags, "--screenshot="+file)...); console != "" {
 			t.Errorf("%s: the console says: %s", name, console)
 		}
 		info, err := os.Stat(file)

@@ -73,7 +73,8 @@ func TestTheExamplesOfTheControlPortRun(t *testing.T) {
 			check(t, err)
 			command := exec.CommandContext(await.Context(t), "sh", "-c", e.command)
 			command.Dir, command.WaitDelay = folder, time.Second
-			command.Env = append(os.Environ(), "CONTROL="+l.e.Endpoints().Control)
+			command.Env = append(os.Environ(), "CONTROL="+l.e.Endpoints().Control,
+				"CONTROL_TOKEN_FILE="+l.e.Endpoints().ControlTokenFile)
 			out, err := command.CombinedOutput()
 			if err != nil {
 				t.Fatalf("%s: %v: %s", e.command, err, out)

@@ -140,3 +140,32 @@ func TestAnEmulatorCanRequireIfMatch(t *testing.T) {
 		}
 	}
 }
+
+// TestEntriesMayBeCalledAsCollectionsAre: the words of paths are ids as others are.
+func TestEntriesMayBeCalledAsCollectionsAre(t *testing.T) {
+	t.Parallel()
+	y := newYard(t)
+	const version = "?api-version=2021-10-01"
+	for _, id := range []string{"registrations", "Registrations", "enrollments", "register", "operations"} {
+		for collection, body := range map[string]string{
+			"enrollments": `{"registrationId":"` + id + `",` + keyed + `}`, "enrollmentGroups": `{"enrollmentGroupId":"` + id + `",` + keyed + `}`,
+		} {
+			path := "/" + collection + "/" + id
+			for _, call := range []struct{ method, path, body string }{
+				{"PUT", path, body}, {"GET", path, ""}, {"POST", path + "/attestationmechanism", ""}, {"DELETE", path, ""},
+			} {
+				if status, answer := y.on(serviceHost, call.method, call.path+version, call.body, y.owner); status/100 != 2 {
+					t.Errorf("%s %s: got %d %v, want success", call.method, call.path, status, answer)
+				}
+			}
+		}
+	}
+	y.enroll("registrations", keyed)
+	for _, host := range []string{globalHost, serviceHost, "localhost"} {
+		status, answer := y.on(host, "PUT", "/"+y.scope+"/registrations/registrations/register?api-version=2021-06-01", `{"registrationId":"registrations"}`,
+			y.holding("registrations", primary).token)
+		if status/100 != 2 {
+			t.Errorf("%s: register: got %d %v, want success", host, status, answer)
+		}
+	}
+}

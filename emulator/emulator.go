@@ -54,12 +54,17 @@ type Emulator struct {
 	shelf   *shelf.Shelf
 	ca      *localca.Authority
 	entra   *entra.Authority
+	// controlToken is what clients of the control port must send.
+	controlToken string
+
 	log     *requestlog.Log
 	holds   *hold.Table
 	gate    *traffic.Gate
 	devices *registration.API
-	hubs    *iothub.Hubs
-	broker  *broker.Broker
+	// webhooks carries the calls of custom allocation.
+	webhooks *http.Transport
+	hubs     *iothub.Hubs
+	broker   *broker.Broker
 	// addresses are those of hubs, with NamesLoopback.
 	addresses *addresses
 	// kept are the names of the files in the data folder that clients depend on, from when they are there.
@@ -116,7 +121,7 @@ func (e *Emulator) open() (err error) {
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
 	e.shelf = shelf.New(e.options.disk, shelfDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
-	for _, step := range []func() error{e.openAuthorities, e.seedEmpty, e.addresses.load, e.openSurfaces} {
+	for _, step := range []func() error{e.openAuthorities, e.openControlToken, e.seedEmpty, e.addresses.load, e.openSurfaces} {
 		if err := step(); err != nil {
 			return errors.Join(err, e.state.Close())
 		}
@@ -171,15 +176,17 @@ func (e *Emulator) Start() error {
 		MQTT:    l.mqtt.Addr().String(),
 		Control: "http://" + l.control.Addr().String(),
 		CAFile:  e.endpoints.CAFile, CAPEM: e.ca.PEM(),
+		ControlToken: e.controlToken, ControlTokenFile: e.endpoints.ControlTokenFile,
 		TenantID: entra.TenantID, ClientID: entra.ClientID, ClientSecret: e.entra.Secret(), SubscriptionID: SubscriptionID,
 	}
 	if e.options.Dir != "" {
 		e.keep(endpointsFile)
 		e.endpoints.CAFile = filepath.Join(e.options.Dir, localca.CertFile)
+		e.endpoints.ControlTokenFile = filepath.Join(e.options.Dir, ControlTokenFile)
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: every client that reaches it controls the emulator, for the control port has no authentication",
+		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so every client that sees its traffic has the token and controls the emulator",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
@@ -240,8 +247,8 @@ func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
 		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate, State: e.state,
-		AnyHost: e.options.AllowRemote,
-		Ready:   e.state.Err, // the listeners open last
+		Token: e.controlToken, Remote: e.options.AllowRemote, Hosts: e.options.ControlHosts,
+		Ready: e.state.Err, // the listeners open last
 		About: func() map[string]any {
 			ends := e.Endpoints()
 			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid(),
@@ -301,6 +308,7 @@ func (e *Emulator) Close() error {
 	ending.Wait()
 	failure := e.broker.Close()
 	e.hubs.Close()
+	e.webhooks.CloseIdleConnections()
 	if err := errors.Join(failure, e.state.Close()); err != nil {
 		return fmt.Errorf("emulator: close: %w", err)
 	}

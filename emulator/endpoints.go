@@ -26,8 +26,11 @@ type Endpoints struct {
 	Data string
 	// MQTT is the address, host:port, of MQTT over TLS for DPS and the hubs; the user name picks.
 	MQTT string
-	// Control is the URL of the management surface.
-	Control string
+	// Control is the URL of the management surface. Everything there but health asks for ControlToken, as a bearer token.
+	Control      string
+	ControlToken string
+	// ControlTokenFile holds that token; empty for an emulator in memory, except by RunT.
+	ControlTokenFile string
 	// CAFile holds the root certificate to trust, in PEM; empty for an emulator in memory, except by RunT.
 	CAFile string
 	// CAPEM is that certificate.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,12 +98,19 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	}
 }
 
-// control calls the management surface.
+// controlRequest is a request to the management surface, with its token.
+func controlRequest(t *testing.T, e *emulator.Emulator, method, path, body string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, e.Endpoints().Control+path, strings.NewReader(body))
+	check(t, err)
+	r.Header.Set("Authorization", "Bearer "+e.Endpoints().ControlToken)
+	return r
+}
+
+// controlCall calls the management surface.
 func controlCall(t *testing.T, e *emulator.Emulator, method, path, body string) (int, map[string]any) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, e.Endpoints().Control+path, bytes.NewReader([]byte(body)))
-	check(t, err)
-	response, err := await.Client.Do(r)
+	response, err := await.Client.Do(controlRequest(t, e, method, path, body))
 	check(t, err)
 	return answer(t, response)
 }
@@ -181,8 +189,7 @@ func TestControlPortRefusesWebPages(t *testing.T) {
 		"a page's request":     func(r *http.Request) { r.Header.Set("Origin", "https://example.com") },
 		"a name of a web page": func(r *http.Request) { r.Host = "evil.example.com" },
 	} {
-		r, err := http.NewRequestWithContext(t.Context(), "POST", e.Endpoints().Control+"/reset", nil)
-		check(t, err)
+		r := controlRequest(t, e, "POST", "/reset", "")
 		change(r)
 		response, err := await.Client.Do(r)
 		check(t, err)

@@ -25,7 +25,7 @@ import (
 
 // keptFiles are those of the data folder that clients depend on.
 var keptFiles = []string{"ca.pem", "ca-key.pem", "client-secret", "token-key.pem", "client-certificate.pem",
-	"endpoints.json"}
+	"endpoints.json", "control-token"}
 
 // given is what a client has of an emulator.
 type given struct {
@@ -166,6 +166,7 @@ func TestEachDamagedFileIsMadeAgainOrNamed(t *testing.T) {
 		"token-key.pem":          {again, again, again},
 		"client-certificate.pem": {again, again, refused},
 		"endpoints.json":         {again, again, refused},
+		"control-token":          {again, again, refused},
 		"addresses.json":         {again, again, refused},
 	} {
 		for harm, c := range map[string]struct {
@@ -269,7 +270,7 @@ func TestFilesThatAnEarlierVersionLostAreMadeAgain(t *testing.T) {
 	if after != before || after.Hubs == 0 {
 		t.Errorf("got %+v, want the store as it was: %+v", after, before)
 	}
-	if got := strings.Count(told.String(), "level=WARN"); got != 5 { // one for the CA's two files
+	if got := strings.Count(told.String(), "level=WARN"); got != 6 { // one for the CA's two files
 		t.Errorf("got %d warnings, want one for each file: %s", got, told.String())
 	}
 }

@@ -23,7 +23,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"evenkeel/emulator"
-	"evenkeel/internal/await"
 )
 
 // How much an emulator bears (`make limits`): a million enrollments, and ten thousand devices at once. The emulator is a process of its
@@ -103,7 +102,7 @@ func TestLimitAMillionEnrollments(t *testing.T) {
 	again := time.Since(starting)
 	rested := c.memoryOf(t, "VmRSS")
 	var counts emulator.Counts
-	_, text := get(t, await.Client, f.e.Endpoints().Control+"/counts")
+	_, text := f.control("GET", "/counts", "")
 	check(t, json.Unmarshal([]byte(text), &counts))
 	t.Logf("%d enrollments in %s: %.0f bytes a row on disk, %.0f MiB at most; after kill -9 answering again in %s with %.0f MiB",
 		counts.Enrollments, took.Round(time.Second), row, peak, again.Round(time.Millisecond), rested)

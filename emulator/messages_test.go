@@ -37,9 +37,7 @@ func withHub(t *testing.T, w *wire, properties string) (owner string) {
 // control calls the control port.
 func (w *wire) control(method, path, body string) (int, string) {
 	w.t.Helper()
-	r, err := http.NewRequestWithContext(w.t.Context(), method, w.e.Endpoints().Control+path, strings.NewReader(body))
-	check(w.t, err)
-	response, err := await.Client.Do(r)
+	response, err := await.Client.Do(controlRequest(w.t, w.e, method, path, body))
 	check(w.t, err)
 	defer response.Body.Close()
 	answer, err := io.ReadAll(response.Body)
@@ -126,7 +124,7 @@ func TestTelemetryCanBeFollowed(t *testing.T) {
 // follow begins to follow telemetry at the control port.
 func (w *wire) follow(query string) *await.Lines {
 	w.t.Helper()
-	response, err := await.Client.Get(w.e.Endpoints().Control + "/messages?" + query)
+	response, err := await.Client.Do(controlRequest(w.t, w.e, "GET", "/messages?"+query, ""))
 	check(w.t, err)
 	if response.StatusCode != http.StatusOK || response.Header.Get("Content-Type") != "application/x-ndjson" {
 		w.t.Fatalf("follow: got %d %s", response.StatusCode, response.Header.Get("Content-Type"))
@@ -166,7 +164,7 @@ func TestWhoFollowsMissesNothing(t *testing.T) {
 			withHub(t, w, "")
 			send("before")
 		}
-		response, err := await.Client.Get(w.e.Endpoints().Control + "/messages?" + query)
+		response, err := await.Client.Do(controlRequest(t, w.e, "GET", "/messages?"+query, ""))
 		check(t, err)
 		body := fmt.Sprint("message ", i)
 		send(body)

@@ -224,6 +224,18 @@ func (a *addresses) close() {
 	}
 }
 
+// listening are the addresses that are served.
+func (a *addresses) listening() (at []net.Addr) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, listeners := range a.open {
+		for _, l := range listeners {
+			at = append(at, l.Addr())
+		}
+	}
+	return at
+}
+
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
 		_ = l.Close() // closed before is as good

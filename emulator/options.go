@@ -30,8 +30,11 @@ type Options struct {
 	// Host is the address to listen on; DefaultHost when empty.
 	Host string
 	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network: its control
-	// port has no authentication, and its certificates name the Azure hosts and loopback only.
+	// port is plain HTTP, and its certificates name the Azure hosts and loopback only.
 	AllowRemote bool
+	// ControlHosts are the names by which clients on other machines reach the control port, with AllowRemote. It answers
+	// to localhost and to addresses anyway, and to no other name: that may be one of a web page which leads here.
+	ControlHosts []string
 	// Ports to listen on. A zero one is the port remembered in Dir, or else a free one.
 	Ports Ports
 	// Names says under which names clients reach the hubs; NamesMap when empty.
@@ -122,6 +125,9 @@ func (o *Options) complete() error {
 		return fmt.Errorf("listen on %q: not an IP address", o.Host)
 	} else if !ip.IsLoopback() && !o.AllowRemote {
 		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote access is allowed", o.Host)
+	}
+	if len(o.ControlHosts) > 0 && !o.AllowRemote {
+		return fmt.Errorf("names of the control port %q: they need remote access to be allowed", o.ControlHosts)
 	}
 	if o.LRODelay < 0 {
 		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)

@@ -12,11 +12,10 @@ import (
 	"evenkeel/internal/await"
 )
 
-// browse gets a page of the control port as a browser does.
+// browse gets a page of the control port as the page's script does, with the token.
 func browse(t *testing.T, e *emulator.Emulator, path string, header ...string) (*http.Response, string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", e.Endpoints().Control+path, nil)
-	check(t, err)
+	r := controlRequest(t, e, "GET", path, "")
 	for i := 0; i+1 < len(header); i += 2 {
 		if header[i] == "Host" {
 			r.Host = header[i+1]

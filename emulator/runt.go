@@ -19,7 +19,7 @@ type T interface {
 
 // RunT starts an emulator for a test, in memory on free ports unless the options (at most one) say otherwise, and
 // closes it with the test. Ports that Options.Dir remembers are chosen again when another process has taken them. Its
-// endpoints name a CA file.
+// endpoints name a CA file and a file with the token of the control port.
 func RunT(t T, options ...Options) *Emulator {
 	t.Helper()
 	if len(options) > 1 {
@@ -39,11 +39,16 @@ func RunT(t T, options ...Options) *Emulator {
 		}
 	})
 	if o.Dir == "" {
-		file := filepath.Join(t.TempDir(), localca.CertFile)
-		if err := os.WriteFile(file, e.ca.PEM(), 0o600); err != nil {
-			t.Fatalf("run emulator: %v", err)
+		folder := t.TempDir()
+		e.endpoints.CAFile = filepath.Join(folder, localca.CertFile)
+		e.endpoints.ControlTokenFile = filepath.Join(folder, ControlTokenFile)
+		for name, content := range map[string][]byte{
+			e.endpoints.CAFile: e.ca.PEM(), e.endpoints.ControlTokenFile: []byte(e.controlToken + "\n"),
+		} {
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatalf("run emulator: %v", err)
+			}
 		}
-		e.endpoints.CAFile = file
 	}
 	if err := startAnew(e); err != nil {
 		t.Fatalf("run emulator: %v", err)

@@ -83,17 +83,20 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 	paths := &routes.Table[http.Handler]{AnyCase: true}
 	paths.Add("/{idScope}/registrations", device)
 	paths.Add("/{idScope}/registrations/{rest...}", device)
-	paths.Add("/registrations/{rest...}", service)
+	for _, collection := range []string{"registrations", "enrollments", "enrollmentGroups"} { // an entry may have the id registrations
+		paths.Add("/"+collection+"/{rest...}", service)
+	}
 	paths.Add("/{rest...}", service)
 	return paths
 }
 
 // openSurfaces makes the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
+	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{
 		Log: e.options.Logger, Recorder: e.log, Gate: e.gate, Names: e.told,
 		Webhooks: registration.Webhooks{
-			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON,
+			Timeout: e.options.WebhookTimeout, Entry: dpsservice.EntryJSON, Certificate: dpsservice.CertificateJSON, Transport: e.webhooks,
 		},
 	})
 	e.hubs = iothub.New(iothub.Options{

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -272,5 +273,49 @@ func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
 	}
 	if got := hubs["europe"]; got[hub1] == 0 || got[hub2] == 0 || got[hub1]+got[hub2] != 20 {
 		t.Errorf("got %v, want the equally near hubs to share", got)
+	}
+}
+
+// TestWebhooksDoNotReachTheEmulatorItself: whoever may write an enrollment cannot have the emulator call its own ports,
+// however these are named.
+func TestWebhooksDoNotReachTheEmulatorItself(t *testing.T) {
+	t.Parallel()
+	y, away := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
+	ends := y.e.Endpoints()
+	port := func(address string) string {
+		_, port, err := net.SplitHostPort(address[strings.LastIndex(address, "/")+1:])
+		check(t, err)
+		return port
+	}
+	control := port(ends.Control)
+	targets := []string{"https://127.0.0.1:" + port(ends.ARM), "https://127.0.0.1:" + port(ends.Data), "https://127.0.0.1:" + port(ends.MQTT)}
+	for _, host := range []string{"127.0.0.1", "localhost", "LOCALHOST.", "0.0.0.0", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]", "[::ffff:0.0.0.0]"} {
+		targets = append(targets, "http://"+host+":"+control)
+	}
+	own := 0
+	for i, target := range targets {
+		id := fmt.Sprint("own-", i)
+		y.enroll(id, keyed+`,"allocationPolicy":"custom","customAllocationDefinition":{"webhookUrl":"`+target+`/reset","apiVersion":"2021-10-01"}`)
+		got := y.overHTTPS(y.holding(id, primary))
+		if got.state("status") != "failed" {
+			t.Errorf("%s: got %v, want that the registration fails", target, got)
+		}
+		if strings.Contains(got.state("errorMessage"), "the emulator's own") {
+			own++
+		} else if !strings.Contains(target, "[::") && !strings.Contains(target, "localhost") && !strings.Contains(target, "LOCALHOST") {
+			t.Errorf("%s: got %v, want that the address is the emulator's own", target, got) // a machine may lack IPv6, or the name
+		}
+	}
+	if own < 6 {
+		t.Errorf("got %d of %d addresses refused for what they are, want nearly all", own, len(targets))
+	}
+	// A redirect is not followed.
+	away.Server.Config.Handler = http.RedirectHandler(ends.Control+"/reset", http.StatusTemporaryRedirect)
+	y.enroll("sent-on", keyed+","+away.custom())
+	if got := y.overHTTPS(y.holding("sent-on", primary)); got.state("status") != "failed" {
+		t.Errorf("redirected: got %v, want that the registration fails", got)
+	}
+	if counts, err := y.e.Counts(); err != nil || counts.Hubs != 2 {
+		t.Errorf("got %+v, %v afterwards, want both hubs", counts, err)
 	}
 }

@@ -72,7 +72,7 @@ function setDesired(hub, id, desired) {
 
 // command sends a message to a device through the control port: Azure's clients send over AMQP only.
 async function command(hub, device, message) {
-  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', body: JSON.stringify({ hub, device, ...message }) });
+  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', headers: { Authorization: `Bearer ${setting('EVENKEEL_CONTROL_TOKEN')}` }, body: JSON.stringify({ hub, device, ...message }) });
   assert.equal(answer.status, 201, await answer.text());
 }
 

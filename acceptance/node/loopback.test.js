@@ -37,7 +37,7 @@ const device = (hub, id) => `HostName=${hub};DeviceId=${id};SharedAccessKey=${de
 const service = (hub) => `HostName=${hub};SharedAccessKeyName=operator;SharedAccessKey=${setting('EVENKEEL_OPERATOR_KEY')}`;
 
 async function command(hub, id, body) {
-  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', body: JSON.stringify({ hub, device: id, body }) });
+  const answer = await fetch(`${setting('EVENKEEL_CONTROL')}/messages`, { method: 'POST', headers: { Authorization: `Bearer ${setting('EVENKEEL_CONTROL_TOKEN')}` }, body: JSON.stringify({ hub, device: id, body }) });
   assert.equal(answer.status, 201, await answer.text());
 }
 

@@ -68,7 +68,7 @@ func (c *cloud) node(files []string, environment ...string) {
 	defer cancel()
 	run := exec.CommandContext(ctx, node, append([]string{"--test", "--test-reporter=tap"}, files...)...)
 	at := c.emulator.Endpoints()
-	run.Env = append(append(os.Environ(), "NODE_EXTRA_CA_CERTS="+at.CAFile, "EVENKEEL_CONTROL="+at.Control, "EVENKEEL_MQTT_PORT="+port(t, at.MQTT),
+	run.Env = append(append(os.Environ(), "NODE_EXTRA_CA_CERTS="+at.CAFile, "EVENKEEL_CONTROL="+at.Control, "EVENKEEL_CONTROL_TOKEN="+at.ControlToken, "EVENKEEL_MQTT_PORT="+port(t, at.MQTT),
 		"EVENKEEL_DATA_PORT="+port(t, strings.TrimPrefix(at.Data, "https://"))), environment...)
 	out, err := run.CombinedOutput()
 	t.Logf("%s", out)

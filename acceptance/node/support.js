@@ -58,7 +58,7 @@ async function withClient(connection, transport, use) {
 
 // control calls the emulator's control port.
 async function control(method, path, body) {
-  const answer = await fetch(setting('EVENKEEL_CONTROL') + path, { method, body: body && JSON.stringify(body) });
+  const answer = await fetch(setting('EVENKEEL_CONTROL') + path, { method, headers: { Authorization: `Bearer ${setting('EVENKEEL_CONTROL_TOKEN')}` }, body: body && JSON.stringify(body) });
   const text = await answer.text();
   assert.ok(answer.ok, `${method} ${path}: ${answer.status} ${text}`);
   return JSON.parse(text);

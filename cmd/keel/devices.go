@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/url"
 	"slices"
 	"strings"
@@ -216,10 +217,44 @@ func (f *fleet) count(id string, registration dpsdevice.Registration) {
 	}
 }
 
-// run registers a device and connects it to its hub.
-func (f *fleet) run(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
+// maxTries is how often a device begins, retryPause the time between two tries, several times over for later ones.
+const (
+	maxTries   = 6
+	retryPause = 100 * time.Millisecond
+)
+
+// run registers a device and connects it, and does so again when somebody else was at it as the same device: that ends
+// the connection of the first, and may have the service forget its operation.
+func (f *fleet) run(
+	ctx context.Context, id string, credential dpsdevice.Credential,
+) (registration dpsdevice.Registration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	for try := 1; ; try++ {
+		if registration, err = f.try(ctx, id, credential); err == nil || try == maxTries || !isWorthRetrying(err) {
+			return registration, err
+		}
+		// By chance, so that two runs do not go on in step.
+		pause := time.NewTimer(retryPause + rand.N(time.Duration(try)*retryPause))
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return registration, err
+		}
+	}
+}
+
+// noOperation is the code of an operation that the service does not know.
+const noOperation = 404203
+
+func isWorthRetrying(err error) bool {
+	refusal := (*dpsdevice.Error)(nil)
+	return errors.Is(err, dpsdevice.ErrLost) || errors.As(err, &refusal) && refusal.Code == noOperation
+}
+
+// try is one try.
+func (f *fleet) try(ctx context.Context, id string, credential dpsdevice.Credential) (dpsdevice.Registration, error) {
 	registration, err := dpsdevice.Register(ctx, dpsdevice.Options{
 		Host: f.stack.DeviceHost, IDScope: f.stack.IDScope, RegistrationID: id, Credential: credential, Transport: f.transport,
 		Network: f.network,

@@ -41,7 +41,7 @@ func newEmulator(a *app) *cobra.Command {
 	status := &cobra.Command{
 		Use: "status", Short: "Show whether and where the emulator runs; the exit code is 1 when it does not", Args: noArgs,
 		Long: "Show whether the emulator runs and answers, since when, and where. As JSON: running, pid, since, and endpoints with arm,\n" +
-			"data, mqtt, control, names, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId, and settings as they were given\n" +
+			"data, mqtt, control, controlTokenFile, names, pluginPort, caFile, secretFile, tenantId, clientId and subscriptionId, and settings as they were given\n" +
 			"to starts; without a running emulator only running, which is false.",
 		Example: "  keel emulator status\n  keel emulator status --json | jq -r .endpoints.mqtt",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorStatus(cmd.Context()) },
@@ -58,7 +58,7 @@ func newEmulator(a *app) *cobra.Command {
 	a.addJSON(stop)
 	a.addJSON(status)
 	a.addJSON(logs)
-	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a))
+	cmd.AddCommand(newEmulatorStart(a), stop, status, logs, newEmulatorRun(a), newEmulatorReset(a), newSnapshot(a), newEmulatorPage(a))
 	return cmd
 }
 

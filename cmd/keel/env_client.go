@@ -9,7 +9,6 @@ import (
 
 	"evenkeel/dpsservice"
 	"evenkeel/emulator"
-	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/environment"
 )
 
@@ -48,7 +47,7 @@ func dial(ctx context.Context, e environment.Endpoints) (func(host string) strin
 	var addresses map[string]string
 	if e.Names == string(emulator.NamesLoopback) {
 		var err error
-		if addresses, err = (controlapi.Client{Control: e.Control}).Addresses(ctx); err != nil {
+		if addresses, err = controlOf(e).Addresses(ctx); err != nil {
 			return nil, err
 		}
 	}

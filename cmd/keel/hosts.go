@@ -13,7 +13,6 @@ import (
 	"evenkeel/emulator"
 	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/hint"
-	"evenkeel/internal/keel/controlapi"
 	"evenkeel/internal/keel/environment"
 )
 
@@ -59,7 +58,7 @@ func (a *app) hosts(ctx context.Context) error {
 	}
 	var addresses map[string]string
 	if e.Names == string(emulator.NamesLoopback) {
-		if addresses, err = (controlapi.Client{Control: e.Control}).Addresses(ctx); err != nil {
+		if addresses, err = controlOf(e).Addresses(ctx); err != nil {
 			return err
 		}
 	}

@@ -60,6 +60,11 @@ func onControl(ctx context.Context, ts *testscript.TestScript, method, path, bod
 	if err != nil {
 		return err
 	}
+	token, err := os.ReadFile(running(ts).ControlTokenFile)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Authorization", "Bearer "+strings.TrimSpace(string(token)))
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return err

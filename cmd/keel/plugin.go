@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
+	"strings"
 
 	"evenkeel/internal/keel/azurenative"
 	"evenkeel/internal/keel/environment"
@@ -16,8 +18,13 @@ func servePlugin(ctx context.Context, listener net.Listener, e environment.Endpo
 	if err != nil {
 		return err
 	}
+	secret, err := os.ReadFile(e.SecretFile)
+	if err != nil {
+		return fmt.Errorf("read the client secret: %w", err)
+	}
 	err = azurenative.Serve(ctx, listener, azurenative.Options{
-		Endpoint: e.ARM, Credential: credential, Transport: client.Transport, SubscriptionID: e.SubscriptionID, Logger: logger,
+		Endpoint: e.ARM, Credential: credential, Transport: client.Transport, SubscriptionID: e.SubscriptionID,
+		Secret: strings.TrimSpace(string(secret)), Logger: logger,
 	})
 	if err != nil {
 		return fmt.Errorf("serve the local azure-native plugin: %w", err)

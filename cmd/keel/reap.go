@@ -18,7 +18,8 @@ func newReap(a *app) *cobra.Command {
 		Use:   "reap",
 		Short: "Remove your expired environments; without --yes, only list them",
 		Long: "Remove the environments that have expired, as keel down does. Without --yes, only report what would be removed.\n" +
-			"Environments of other owners, those without a creation time or an end, and those marked to be kept (keep: true in their\n" +
+			"Environments of other owners, on a shared backend also those of a user name that many people share (root, runner and the like; set\n" +
+			"EVENKEEL_OWNER to name yourself, for keel up too), those without a creation time or an end, and those marked to be kept (keep: true in their\n" +
 			"configuration, or the tag keep=true on their resource group) stay. Resource groups of this backend and project whose stack\n" +
 			"no longer exists are orphans, and removed too; those of other backends are listed as foreign and never removed.\n" +
 			"The emulator keeps running. An environment that another command uses, or that is extended meanwhile, stays; a second\n" +
@@ -145,7 +146,21 @@ func (r reaper) survey(ctx context.Context, e *environment.Environment, azure en
 	if err != nil {
 		return nil, err
 	}
-	return environment.Survey(groups, stacks, origin, r.owner, time.Now()), nil
+	all := environment.Survey(groups, stacks, origin, r.owner, time.Now())
+	if r.owner != "" && isCommon(r.owner) && !e.OwnsBackend() {
+		for i := range all {
+			r.spare(&all[i])
+		}
+	}
+	return all, nil
+}
+
+// spare leaves what has expired to a user whose name many have: of a backend that checkouts share, it may be another's.
+func (r reaper) spare(c *environment.Candidate) {
+	if c.Fate.Reap {
+		c.Fate = environment.Fate{Reason: fmt.Sprintf("it has expired, but may be another's: %q is the name of many; "+
+			"name yourself by %s, or use --all-owners", r.owner, ownerVariable)}
+	}
 }
 
 // remove takes the environment, decides once more now that nobody else can change it, and removes it.

@@ -33,7 +33,7 @@ var results = map[string]any{
 	"keel emulator status": status{}, "keel emulator stop": stopped{}, "keel env": map[string]string{}, "keel exec": executed{},
 	"keel extend": extended{}, "keel hosts": []hostLine{}, "keel hub drain": hubChange{}, "keel hub remove": hubChange{}, "keel ls": []summary{}, "keel reap": reapedAll{},
 	"keel reset": forgotten{}, "keel show": shown{}, "keel up": broughtUp{},
-	"keel emulator snapshot delete": snapshotDone{}, "keel emulator snapshot list": []controlapi.Snapshot{},
+	"keel emulator page": pageAddress{}, "keel emulator snapshot delete": snapshotDone{}, "keel emulator snapshot list": []controlapi.Snapshot{},
 	"keel emulator snapshot restore": snapshotDone{}, "keel emulator snapshot save": snapshotDone{}, "keel emulator snapshot show": json.RawMessage{},
 }
 

@@ -48,23 +48,48 @@ func (a *app) reset(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Registrations go first: a device that a half-done reset leaves at its hub can register again, and is found there.
-	registrations, err := stack.forgetRegistrations(ctx, e.Endpoints)
+	registrations, devices, err := untilNothing(func() (registrations, devices int, err error) {
+		return stack.forget(ctx, e.Endpoints)
+	})
 	if err != nil {
 		return fmt.Errorf("reset environment %s: %w", e.Stack, err)
-	}
-	devices := 0
-	for _, h := range stack.Hubs {
-		n, err := stack.clearHub(ctx, e.Endpoints, h)
-		if devices += n; err != nil {
-			return fmt.Errorf("reset environment %s: %w", e.Stack, err)
-		}
 	}
 	if a.json {
 		return a.printJSON(forgotten{registrations, devices})
 	}
 	fmt.Fprintf(a.stdout, "environment %s: %d registrations and %d devices at the hubs are gone\n", e.Stack, registrations, devices)
 	return nil
+}
+
+// maxRounds is how often reset looks for devices that have registered meanwhile.
+const maxRounds = 25
+
+// untilNothing goes over the environment until a round finds nothing: what registers between the removal of the records
+// and that of the devices would be left with a record alone.
+func untilNothing(round func() (registrations, devices int, err error)) (registrations, devices int, err error) {
+	for range maxRounds {
+		r, d, err := round()
+		registrations, devices = registrations+r, devices+d
+		if err != nil || r == 0 && d == 0 {
+			return registrations, devices, err
+		}
+	}
+	return registrations, devices, hint.To(errors.New("devices go on registering"), "stop them, and run keel reset again")
+}
+
+// forget removes all records and then all devices that there are, and returns how many. Records go first: a device that
+// a half-done reset leaves at its hub can register again, and is found there.
+func (o outputs) forget(ctx context.Context, e environment.Endpoints) (registrations, devices int, err error) {
+	registrations, err = o.forgetRegistrations(ctx, e)
+	for _, h := range o.Hubs {
+		if err != nil {
+			break
+		}
+		var n int
+		n, err = o.clearHub(ctx, e, h)
+		devices += n
+	}
+	return registrations, devices, err
 }
 
 // forgetRegistrations removes the registration records of all devices and returns how many there were.

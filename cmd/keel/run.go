@@ -158,7 +158,8 @@ func startIn(f environment.Folder, logger *slog.Logger) (*emulator.Emulator, err
 
 func describe(e emulator.Endpoints, plugin net.Listener, f environment.Folder) environment.Endpoints {
 	return environment.Endpoints{
-		ARM: e.ARM, Data: e.Data, MQTT: e.MQTT, Control: e.Control, PluginPort: plugin.Addr().(*net.TCPAddr).Port, CAFile: e.CAFile,
+		ARM: e.ARM, Data: e.Data, MQTT: e.MQTT, Control: e.Control, ControlTokenFile: e.ControlTokenFile,
+		PluginPort: plugin.Addr().(*net.TCPAddr).Port, CAFile: e.CAFile,
 		SecretFile: filepath.Join(f.Emulator(), "client-secret"), TenantID: e.TenantID, ClientID: e.ClientID, SubscriptionID: e.SubscriptionID,
 	}
 }

@@ -25,7 +25,7 @@ func (a *app) control(f environment.Folder) (controlapi.Client, error) {
 		return controlapi.Client{}, err
 	}
 	endpoints, err := decode(record)
-	return controlapi.Client{Control: endpoints.Control}, err
+	return controlOf(endpoints), err
 }
 
 // controlHere is control for the checkout of the current folder.

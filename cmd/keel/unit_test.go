@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"evenkeel/dpsdevice"
 	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/azurenative"
+	"evenkeel/internal/keel/environment"
 )
 
 func TestQuotedTextIsOneWordForAShell(t *testing.T) {
@@ -194,5 +197,69 @@ func TestHubsAreReadInBothForms(t *testing.T) {
 	}
 	if _, err := readOutputs(map[string]json.RawMessage{"hubs": json.RawMessage(`"none"`)}); err == nil {
 		t.Error("a text: got no error, want one")
+	}
+}
+
+// TestKeelKnowsTheRefusalOfItsPlugin: the advice that keel adds is found by the plugin's words.
+func TestKeelKnowsTheRefusalOfItsPlugin(t *testing.T) {
+	t.Parallel()
+	if !strings.Contains(azurenative.RefusesSecret, environment.SecretRefusal) {
+		t.Errorf("keel looks for %q, which is not in %q", environment.SecretRefusal, azurenative.RefusesSecret)
+	}
+}
+
+// TestNamesOfManySayNothingAboutTheOwner: containers and build machines run everybody's programs under them.
+func TestNamesOfManySayNothingAboutTheOwner(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{
+		"root": true, "runner": true, "vscode": true, "Administrator": true, `BUILD-7\ContainerAdministrator`: true, "user-1001": true,
+		"maria": false, `CORP\maria`: false, "user-maria": false, "rooted": false, "user-": false, "": false,
+	} {
+		if got := isCommon(name); got != want {
+			t.Errorf("%q: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// TestDevicesBeginAgainAfterWhatPasses: a connection that somebody else took, and an operation that is not known any
+// more; never a refusal.
+func TestDevicesBeginAgainAfterWhatPasses(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"a lost connection":    {fmt.Errorf("connect: subscribe: %w", fmt.Errorf("%w: connection lost before Subscribe completed", dpsdevice.ErrLost)), true},
+		"a lost operation":     {fmt.Errorf("register: %w", &dpsdevice.Error{Status: 404, Code: 404203}), true},
+		"no such registration": {&dpsdevice.Error{Status: 404, Code: 404202}, false},
+		"a wrong key":          {&dpsdevice.Error{Status: 401}, false},
+		"an end":               {context.Canceled, false},
+		"something else":       {errors.New("no route to host"), false},
+	} {
+		if got := isWorthRetrying(tc.err); got != tc.want {
+			t.Errorf("%s: got %v, want %v", name, got, tc.want)
+		}
+	}
+}
+
+// TestResetGoesOnUntilNothingIsLeft: devices that register between the removal of records and that of devices are found
+// by the next round; those that never stop are told.
+func TestResetGoesOnUntilNothingIsLeft(t *testing.T) {
+	t.Parallel()
+	left := [][2]int{{158, 172}, {14, 3}, {0, 1}, {0, 0}, {9, 9}}
+	registrations, devices, err := untilNothing(func() (int, int, error) {
+		now := left[0]
+		left = left[1:]
+		return now[0], now[1], nil
+	})
+	if err != nil || registrations != 172 || devices != 176 || len(left) != 1 {
+		t.Errorf("got %d and %d, %v with %d rounds left, want 172, 176 and the last round not begun", registrations, devices, err, len(left))
+	}
+	if _, _, err := untilNothing(func() (int, int, error) { return 1, 1, nil }); err == nil || hint.Of(err) == "" {
+		t.Errorf("got %v for devices that never stop, want an error that says what to do", err)
+	}
+	failure := errors.New("refused")
+	if _, _, err := untilNothing(func() (int, int, error) { return 1, 0, failure }); !errors.Is(err, failure) {
+		t.Errorf("got %v, want %v", err, failure)
 	}
 }

@@ -189,7 +189,8 @@ func (a *app) configure(ctx context.Context, e *environment.Environment, more ..
 	}
 	settings := []environment.Setting{{Key: "target", Value: cmp.Or(e.Target, environment.Local)}, {Key: environment.OriginKey, Value: origin}}
 	if e.Target != environment.Azure {
-		settings = append(settings, environment.Setting{Key: "endpoint", Value: e.Endpoints.Data}, environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile})
+		settings = append(settings, environment.Setting{Key: "endpoint", Value: e.Endpoints.Data},
+			environment.Setting{Key: "caFile", Value: e.Endpoints.CAFile}, environment.Setting{Key: "secretFile", Value: e.Endpoints.SecretFile})
 	}
 	settings = append(settings, environment.Setting{Key: "owner", Value: a.userName(), Keep: true})
 	authority, err := authoritySettings(e)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/user"
@@ -32,6 +33,25 @@ func look(variable func(string) string) who {
 	return who{"user-" + strconv.Itoa(os.Getuid()), true}
 }
 
+// ownerVariable names the user where the system's name is that of many, as in containers and on build machines.
+const ownerVariable = "EVENKEEL_OWNER"
+
+// commonNames are those under which systems, images and services run the programs of many people.
+var commonNames = []string{
+	"root", "admin", "administrator", "user", "default", "nobody", "app", "node", "docker", "builder", "build",
+	"runner", "runneradmin", "gitlab-runner", "buildkite-agent", "jenkins", "circleci", "travis", "teamcity", "vsts", "vsts_azpcontainer",
+	"azuredevops", "containeradministrator", "vscode", "codespace", "gitpod", "coder", "jovyan", "vagrant",
+	"ubuntu", "debian", "ec2-user", "azureuser", "opc", "pi",
+}
+
+// isCommon reports whether a user name says nothing about who that is.
+func isCommon(name string) bool {
+	name = strings.ToLower(name[strings.LastIndexByte(name, '\\')+1:]) // without the domain of Windows
+	number, isNumbered := strings.CutPrefix(name, "user-")
+	_, err := strconv.Atoi(number)
+	return slices.Contains(commonNames, name) || isNumbered && err == nil
+}
+
 // isUnknown reports whether the system has no entry for a user. user.Current does not say so where USER and HOME are
 // set.
 func isUnknown(id string) bool {
@@ -40,7 +60,9 @@ func isUnknown(id string) bool {
 }
 
 // userName is the name of who runs keel.
-func (a *app) userName() string { return look(a.variable).name }
+func (a *app) userName() string {
+	return cmp.Or(a.variable(ownerVariable), look(a.variable).name)
+}
 
 // userStack is the name of the user's own environment.
 func (a *app) userStack() string {

@@ -127,6 +127,19 @@ func TestLinksOfThePagesLeadSomewhere(t *testing.T) {
 	}
 }
 
+// TestTheREADMELinksEveryPage finds each page but the decisions from the README.
+func TestTheREADMELinksEveryPage(t *testing.T) {
+	t.Parallel()
+	all := documents(t)
+	readme := all[slices.IndexFunc(all, func(d document) bool { return d.path == "README.md" })].text
+	for _, page := range all {
+		isPage := strings.HasPrefix(page.path, "docs/") && !strings.HasPrefix(page.path, "docs/adr/")
+		if isPage && !strings.Contains(readme, "("+page.path+")") {
+			t.Errorf("README.md does not link %s", page.path)
+		}
+	}
+}
+
 // runBy names the test file that runs or checks the commands of a page that is not in pages.Run.
 var runBy = map[string]string{
 	"docs/reference/control-port.md": "emulator/control_doc_test.go",

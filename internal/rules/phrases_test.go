@@ -139,7 +139,8 @@ func userTexts(t *testing.T) map[string]string {
 		}
 		ast.Inspect(f.ast, func(n ast.Node) bool {
 			if literal, ok := n.(*ast.BasicLit); ok && literal.Kind == token.STRING {
-				if text, err := strconv.Unquote(literal.Value); err == nil {
+				// A single word is a name.
+				if text, err := strconv.Unquote(literal.Value); err == nil && strings.ContainsAny(text, " \n") {
 					texts[f.fset.Position(literal.Pos()).String()] = text
 				}
 			}

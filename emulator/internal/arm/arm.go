@@ -23,6 +23,7 @@ import (
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // Options are what the surface needs of the emulator.
@@ -200,6 +201,10 @@ func (c *call) read() (err error) {
 func (c *call) body(into any) error {
 	if err := c.read(); err != nil {
 		return err
+	}
+	if err := strictjson.Check(c.content); err != nil {
+		return armError(http.StatusBadRequest, "InvalidRequestContent",
+			"The request content was invalid and could not be deserialized: '%v'.", err)
 	}
 	if err := json.Unmarshal(c.content, into); err != nil {
 		return armError(http.StatusBadRequest, "InvalidRequestContent",

@@ -1,17 +1,17 @@
 // Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
 // telemetry, messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows it all to a person.
 //
-// No protocol port leads here, and nothing of Azure looks like it. It has no authentication: it answers on loopback only, and never
-// to a page of another site.
+// No protocol port leads here, and nothing of Azure looks like it. Everything but health asks for a token, and nothing
+// answers to a page of another site.
 package control
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -20,6 +20,7 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/routes"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 	"evenkeel/emulator/internal/traffic"
 )
 
@@ -61,8 +62,12 @@ type Options struct {
 	Clock *state.Clock
 	// Gate has the faults and the limits.
 	Gate *traffic.Gate
-	// AnyHost lets names other than loopback ones be used; for an emulator told to listen elsewhere.
-	AnyHost bool
+	// Token is what a client must send, as a bearer token, for everything but health and the files of the page.
+	Token string
+	// Remote lets clients use addresses other than loopback ones; for an emulator told to listen elsewhere. Hosts are
+	// the names, beside localhost, that they may use.
+	Remote bool
+	Hosts  []string
 }
 
 // Follower has everything that comes in from its making until Stop.
@@ -106,42 +111,6 @@ func (s surface) routes() *routes.Mux {
 	s.routeTraffic(mux)
 	s.routePage(mux)
 	return mux
-}
-
-// guard keeps web pages out: a page can reach a loopback port, also under a name of its own (DNS rebinding).
-func (s surface) guard(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !s.AnyHost && !loopback(r.Host) || foreign(r) {
-			writeError(w, http.StatusForbidden, errors.New("the control port answers to loopback clients, not to pages of other sites"))
-			return
-		}
-		if r.URL.Path != "/seed" {
-			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// foreign reports whether a page of another site makes the request: by its origin or by what browsers say of themselves. To go to the page
-// by a link is no harm.
-func foreign(r *http.Request) bool {
-	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
-		return true
-	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-		return false
-	}
-	return r.Method != http.MethodGet || r.URL.Path != "/" || r.Header.Get("Sec-Fetch-Mode") != "navigate"
-}
-
-func loopback(hostPort string) bool {
-	host, _, err := net.SplitHostPort(hostPort)
-	if err != nil {
-		host = hostPort
-	}
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (s surface) health(w http.ResponseWriter, _ *http.Request) {
@@ -227,8 +196,12 @@ func answer(h *hold.Hold) holdAnswer {
 }
 
 func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
-	var body matchRequest
+	var body *matchRequest
 	if !readJSON(w, r, &body) {
+		return
+	}
+	if body == nil {
+		writeError(w, http.StatusBadRequest, errors.New("say which request to hold; {} holds the next one of any surface"))
 		return
 	}
 	m, err := body.match()
@@ -287,7 +260,15 @@ func (s surface) hold(w http.ResponseWriter, r *http.Request) (*hold.Hold, bool)
 
 // readJSON reads the body, which may be empty; it answers, and returns false, when that cannot be.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
-	d := json.NewDecoder(r.Body)
+	body, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = strictjson.Check(body)
+	}
+	if err != nil {
+		writeError(w, http.StatusBadRequest, fmt.Errorf("read the body: %w", err))
+		return false
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
 	d.DisallowUnknownFields()
 	if err := d.Decode(into); err != nil && !errors.Is(err, io.EOF) {
 		writeError(w, http.StatusBadRequest, fmt.Errorf("read the body: %w", err))

@@ -20,7 +20,9 @@ import (
 )
 
 // The page at / shows what there is to a person. It is made here as a whole; its script fetches it again and puts the parts that
-// changed in place. It holds no key, changes nothing, and needs nothing from elsewhere.
+// changed in place. It holds no key, changes nothing, and needs nothing from elsewhere. A browser that goes to the
+// address sends no token and gets locked.html: its script takes the token from the address's fragment, keeps it for
+// the tab, and fetches the page with it.
 
 //go:embed page
 var pageFiles embed.FS
@@ -98,7 +100,17 @@ type registrationView struct {
 }
 
 // page answers the page; ?service= (an ID scope) and ?after= (an id) choose which enrollments of a service it shows.
+//
+// Without a token, for which the guard has looked, it answers the page that asks for one.
 func (s surface) page(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", contentPolicy)
+	h.Set("Cache-Control", "no-store")
+	h.Set("Referrer-Policy", "no-referrer")
+	if isOpen(r) {
+		http.ServeFileFS(w, r, pageFiles, "page/locked.html")
+		return
+	}
 	v, err := s.view(r.URL.Query())
 	if err != nil {
 		http.Error(w, "The page could not be made: "+err.Error(), http.StatusInternalServerError)
@@ -109,10 +121,7 @@ func (s surface) page(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The page could not be made: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", contentPolicy)
-	h.Set("Cache-Control", "no-store")
 	_, _ = w.Write(b.Bytes()) // an error here means that the client has gone
 }
 

@@ -38,6 +38,9 @@ func (m matchRequest) match() (hold.Match, error) {
 	if m.Surface != "" && !slices.Contains(requestlog.Surfaces, m.Surface) {
 		return out, fmt.Errorf("there is no surface %q; there are %v", m.Surface, requestlog.Surfaces)
 	}
+	if m.Nth < 0 {
+		return out, fmt.Errorf("nth is %d, want 1 or more", m.Nth)
+	}
 	if m.Path == "" {
 		return out, nil
 	}

@@ -19,6 +19,7 @@ import (
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 	"evenkeel/emulator/internal/traffic"
 )
 
@@ -130,6 +131,9 @@ func hostName(host string) string {
 }
 
 func decode(body []byte, into any) error {
+	if err := strictjson.Check(body); err != nil {
+		return dpswire.Invalid("The request body is not valid JSON: %v.", err)
+	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return dpswire.Invalid("%s", describe(err))
 	}

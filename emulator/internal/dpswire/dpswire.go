@@ -7,6 +7,7 @@
 package dpswire
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -55,6 +56,7 @@ func write(w http.ResponseWriter, reply Reply) {
 		if text, err = json.Marshal(reply.Body); err != nil {
 			panic(err) // nothing of the wire's types can fail: see Serve
 		}
+		text = bytes.ToValidUTF8(text, []byte("\ufffd")) // stores of earlier versions may hold other bytes
 	}
 	h := w.Header()
 	h.Set("x-ms-request-id", uuid.NewString())

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // batchType is the content type of a request that carries several messages.
@@ -95,6 +96,9 @@ func (h *Hubs) addBatch(template Message) error {
 		Body       string            `json:"body"`
 		Base64     *bool             `json:"base64Encoded"`
 		Properties map[string]string `json:"properties"`
+	}
+	if err := strictjson.Check(template.Body); err != nil {
+		return invalid("The batch is not a JSON array of messages: %v", err)
 	}
 	if err := json.Unmarshal(template.Body, &batch); err != nil {
 		return invalid("The batch is not a JSON array of messages")

@@ -13,6 +13,7 @@ import (
 
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // Bounds of a method call. Source: "Understand and invoke direct methods from IoT Hub".
@@ -208,7 +209,7 @@ func (s *session) call(ctx context.Context, name string, payload []byte, wait ti
 	defer timer.Stop()
 	select {
 	case a := <-answered:
-		if !json.Valid(a.Payload) {
+		if !json.Valid(a.Payload) || strictjson.Check(a.Payload) != nil {
 			return methodAnswer{}, errBadAnswer
 		}
 		return a, nil

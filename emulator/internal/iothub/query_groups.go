@@ -3,6 +3,7 @@ package iothub
 import (
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -12,8 +13,12 @@ var aggregates = map[string]func(values []any) (result any, ok bool){
 	"COUNT": func(values []any) (any, bool) { return len(values), true },
 	"SUM":   func(values []any) (any, bool) { return sum(values) },
 	"AVG": func(values []any) (any, bool) {
-		total, ok := sum(values)
-		return total / float64(len(numbers(values))), ok
+		found := numbers(values)
+		mean := 0.0
+		for i, n := range found { // the sum may be beyond a double, the mean is not
+			mean = mean*(float64(i)/float64(i+1)) + n/float64(i+1)
+		}
+		return mean, len(found) > 0 && isFinite(mean)
 	},
 	"MIN": func(values []any) (any, bool) { return extreme(values, "<") },
 	"MAX": func(values []any) (any, bool) { return extreme(values, ">") },
@@ -33,8 +38,11 @@ func sum(values []any) (total float64, ok bool) {
 	for _, n := range found {
 		total += n
 	}
-	return total, len(found) > 0
+	// Like other arithmetic, it says nothing of what no number can be.
+	return total, len(found) > 0 && isFinite(total)
 }
+
+func isFinite(n float64) bool { return !math.IsInf(n, 0) && !math.IsNaN(n) }
 
 // extreme is the value that compares so with all others of its type; the first one says which type counts.
 func extreme(values []any, op string) (result any, ok bool) {

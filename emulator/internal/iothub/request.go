@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 	"evenkeel/internal/azure/sas"
 )
 
@@ -227,6 +228,9 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 	if text := bytes.TrimSpace(body); len(text) == 0 || string(text) == "null" {
 		return invalid("The body is empty")
 	}
+	if err := strictjson.Check(body); err != nil {
+		return invalid("The body is not the JSON that is expected: %v", err)
+	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return invalid("The body is not the JSON that is expected: %s", describeJSON(err))
 	}
@@ -260,7 +264,8 @@ func writeJSONAs(w http.ResponseWriter, contentType string, status int, body any
 	}
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	_, _ = w.Write(text)
+	// Stores of earlier versions may hold text that is not UTF-8.
+	_, _ = w.Write(bytes.ToValidUTF8(text, []byte("\ufffd")))
 }
 
 // ifMatch reads the If-Match header: clients send etags bare, quoted, or weak. An empty etag in quotes counts as none.

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 )
@@ -49,6 +50,20 @@ func (m Message) size() int {
 	return n
 }
 
+// messageOverhead is about what a message takes in memory beside its texts.
+const messageOverhead = 512
+
+// held is how many bytes of memory the message takes, all that a client can make it hold included.
+func (m Message) held() int {
+	n := messageOverhead + len(m.Body)
+	for _, bag := range []map[string]string{m.System, m.Properties} {
+		for name, value := range bag {
+			n += messageOverhead/4 + len(name) + len(value)
+		}
+	}
+	return n
+}
+
 // checkSize refuses a message that is too large.
 func (m Message) checkSize() error {
 	if m.size() > maxMessage {
@@ -67,8 +82,11 @@ type inbox struct {
 	followers map[*Follower]struct{}
 }
 
-// maxBehind is how many messages may wait for a follower.
-const maxBehind = 10_000
+// How much may wait for a follower beside what was remembered when it began: whichever bound is reached first.
+const (
+	maxBehind      = 10_000
+	maxBehindBytes = 32 << 20
+)
 
 // Follower receives the messages of a hub and a device, or of all.
 type Follower struct {
@@ -76,6 +94,8 @@ type Follower struct {
 	host, device string
 	// messages is closed when the follower lags behind.
 	messages chan Message
+	// waiting are the bytes of those that Each has not taken yet.
+	waiting atomic.Int64
 }
 
 // Each calls use with the messages, in the order in which they came in, until ctx ends or use fails, and returns that
@@ -87,6 +107,7 @@ func (f *Follower) Each(ctx context.Context, use func(Message) error) error {
 			if !ok {
 				return ErrBehind
 			}
+			f.waiting.Add(-int64(m.held()))
 			if err := use(m); err != nil {
 				return err
 			}
@@ -109,12 +130,13 @@ func newInbox() *inbox {
 
 // follow begins with the messages that are remembered, or with the next one.
 func (b *inbox) follow(host, device string, fromStart bool) *Follower {
-	f := &Follower{b, host, device, make(chan Message, keptMessages+maxBehind)}
+	f := &Follower{inbox: b, host: host, device: device, messages: make(chan Message, keptMessages+maxBehind)}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if fromStart {
 		for _, m := range b.kept {
 			if m.of(host, device) {
+				f.waiting.Add(int64(m.held()))
 				f.messages <- m
 			}
 		}
@@ -129,12 +151,15 @@ func (b *inbox) tell(m Message) {
 		if !m.of(f.host, f.device) {
 			continue
 		}
-		select {
-		case f.messages <- m:
-		default:
-			close(f.messages)
-			delete(b.followers, f)
+		if f.waiting.Add(int64(m.held())) <= keptBytes+maxBehindBytes {
+			select {
+			case f.messages <- m:
+				continue
+			default:
+			}
 		}
+		close(f.messages)
+		delete(b.followers, f)
 	}
 }
 
@@ -149,10 +174,10 @@ func (b *inbox) add(m Message) {
 	b.counts[m.Host]++
 	b.tell(m)
 	b.kept = append(b.kept, m)
-	b.bytes += len(m.Body)
+	b.bytes += m.held()
 	first := 0
 	for len(b.kept)-first > keptMessages || b.bytes > keptBytes {
-		b.bytes -= len(b.kept[first].Body)
+		b.bytes -= b.kept[first].held()
 		b.kept[first] = Message{}
 		first++
 	}

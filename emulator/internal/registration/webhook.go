@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // Bounds of a webhook call. Fidelity: ours; Azure documents neither its time-out nor whether it asks again. We ask once.
@@ -32,6 +33,10 @@ type Webhooks struct {
 	// Certificate writes what a certificate in DER says, as the service API does; with Entry.
 	Certificate func(der []byte) (json.RawMessage, error)
 }
+
+// ErrOwnAddress is how Webhooks.Transport refuses an address of the emulator itself: the emulator would act on itself
+// with the rights of its own machine for whoever writes an enrollment.
+var ErrOwnAddress = errors.New("the address is the emulator's own")
 
 // allocationRequest is the body that a webhook gets ("Understand custom allocation policies" in the documentation of IoT DPS).
 type allocationRequest struct {
@@ -160,7 +165,7 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the answer of the webhook is larger than %d bytes.", maxWebhookAnswer))
 	}
 	var answer allocationResponse
-	if err := json.Unmarshal(text, &answer); err != nil {
+	if strictjson.Check(text) != nil || json.Unmarshal(text, &answer) != nil {
 		return state.AllocationAnswer{}, allocationError(": the answer of the webhook is not a valid allocation response.")
 	}
 	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
@@ -170,6 +175,9 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 func unreachable(ctx context.Context, err error, timeout time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return allocationError(fmt.Sprintf(": the webhook did not answer within %s.", timeout))
+	}
+	if errors.Is(err, ErrOwnAddress) {
+		return allocationError(": the address of the webhook is the emulator's own.")
 	}
 	var outer *url.Error
 	if errors.As(err, &outer) {

@@ -7,6 +7,7 @@ import (
 
 	"evenkeel/emulator/internal/dpswire"
 	"evenkeel/emulator/internal/state"
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // registerBody is DeviceRegistration.
@@ -81,6 +82,9 @@ func (c caller) readBody(text []byte) (registerBody, error) {
 	var body registerBody
 	if len(bytes.TrimSpace(text)) == 0 {
 		return body, nil
+	}
+	if err := strictjson.Check(text); err != nil {
+		return body, dpswire.Invalid("The request body is not a valid device registration: %v.", err)
 	}
 	if err := json.Unmarshal(text, &body); err != nil {
 		return body, dpswire.Invalid("The request body is not a valid device registration.")

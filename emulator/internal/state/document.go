@@ -11,6 +11,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"evenkeel/emulator/internal/strictjson"
 )
 
 // Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes as sizeOf counts them. The depth
@@ -50,6 +52,9 @@ func (s stamp) alone() []byte {
 
 // change applies patch to doc and, unless at is zero, to its metadata. Replacing starts from nothing.
 func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc, newMeta []byte, err error) {
+	if err := strictjson.Check(patch); err != nil {
+		return nil, nil, err
+	}
 	changes, err := parseObject(patch)
 	if err != nil {
 		return nil, nil, err

@@ -241,8 +241,12 @@ func (r *registering) keep(result Registration) (Operation, error) {
 // remember lists the operations to keep, the new one last, and drops the others.
 func (r *registering) remember(id string) []operationRef {
 	all := append(slices.Clone(r.prior.operations), operationRef{id, r.now})
-	drop := max(0, len(all)-operationsKept)
-	for drop < len(all)-1 && r.now.Sub(all[drop].begun) > operationLifetime {
+	drop := max(0, len(all)-operationsMost)
+	for drop < len(all)-1 {
+		age := r.now.Sub(all[drop].begun)
+		if age <= operationYouth || age <= operationLifetime && len(all)-drop <= operationsKept {
+			break
+		}
 		drop++
 	}
 	for _, o := range all[:drop] {

@@ -362,17 +362,35 @@ func TestOperationsAreRememberedForAWhile(t *testing.T) {
 	group := w.putGroupEntry("group", state.Settings{})
 	request := state.RegisterRequest{Scope: w.scope, RegistrationID: "device", Group: &group}
 	var ids []string
-	for range 12 {
-		op, err := w.Register(t.Context(), request)
-		must(t, err)
-		ids = append(ids, op.ID)
-	}
-	for i, name := range ids {
-		_, err := w.RegistrationOperation(w.scope, name)
-		if known := err == nil; known != (i >= 4) {
-			t.Errorf("operation %d of 12: got known %v, want the last eight known", i+1, known)
+	begin := func(count int) {
+		for range count {
+			op, err := w.Register(t.Context(), request)
+			must(t, err)
+			ids = append(ids, op.ID)
 		}
 	}
+	known := func(when string, from int) {
+		t.Helper()
+		for i, name := range ids {
+			_, err := w.RegistrationOperation(w.scope, name)
+			if known := err == nil; known != (i >= from) {
+				t.Errorf("%s: operation %d of %d: got known %v, want those from %d on known", when, i+1, len(ids), known, from+1)
+			}
+		}
+	}
+	begin(60)
+	known("at once", 0)
+	w.clock.Add(9 * time.Minute)
+	begin(1)
+	known("while devices poll", 0)
+	w.clock.Add(2 * time.Minute)
+	begin(1)
+	known("later", 60-6)
+	w.clock.Add(time.Hour)
+	begin(1)
+	known("an hour later", 63-8)
+	begin(1100)
+	known("a loop", 63+1100-1024)
 	w.clock.Add(25 * time.Hour)
 	op, err := w.Register(t.Context(), request)
 	must(t, err)

@@ -49,17 +49,20 @@ type Registration struct {
 	Created, Updated time.Time
 }
 
-// Operation is one run of a registration, found by its id until it is forgotten: when its device has begun eight more, or the
-// first one a day later.
+// Operation is one run of a registration, found by its id for ten minutes at least, in which devices poll, and until its
+// device has begun eight more, or the first one a day later.
 // Fidelity: how long Azure remembers one is not documented.
 type Operation struct {
 	ID string
 	Registration
 }
 
-// Bounds of the operations that are remembered per registration.
+// Bounds of the operations that are remembered per registration. One that is younger than operationYouth stays, however
+// many came after it, up to a number that only a device in an endless loop begins.
 const (
 	operationsKept    = 8
+	operationYouth    = 10 * time.Minute
+	operationsMost    = 1024
 	operationLifetime = 24 * time.Hour
 )
 

@@ -148,10 +148,27 @@ func (t Token) Verify(now time.Time, keys ...string) error {
 	return ErrSignature
 }
 
-// Covers reports whether the token's resource is path or an ancestor of it, by whole path segments and without regard to letter case.
+// Covers reports whether the token's resource is path or an ancestor of it, by whole path segments. Letter case counts in
+// the ids of devices and modules at a hub, where dev and DEV are two devices, and nowhere else.
 func (t Token) Covers(path string) bool {
-	have, want := strings.ToLower(strings.Trim(t.Resource, "/")), strings.ToLower(strings.Trim(path, "/"))
+	have, want := fold(t.Resource), fold(path)
 	return have != "" && (want == have || strings.HasPrefix(want, have+"/"))
+}
+
+// fold puts a path into lower case, but for ids whose letter case counts.
+func fold(path string) string {
+	segments := strings.Split(strings.Trim(path, "/"), "/")
+	before := ""
+	for i, segment := range segments {
+		lower := strings.ToLower(segment)
+		isID := i > 1 && (before == "devices" || before == "twins" || before == "digitaltwins" || before == "modules")
+		if before = lower; isID {
+			before = "" // an id may be the word devices
+		} else {
+			segments[i] = lower
+		}
+	}
+	return strings.Join(segments, "/")
 }
 
 // DeriveDeviceKey returns the key (base64) that a device of a symmetric-key enrollment group signs with:

@@ -122,6 +122,16 @@ func TestCoverageIsByPathSegments(t *testing.T) {
 		{"h.azure-devices.net/dev", "h.azure-devices.net/devices/d", false},
 		{"h.azure-devices.net/devices/d", "h.azure-devices.net/devices", false},
 		{"other.azure-devices.net", "h.azure-devices.net", false},
+		{"h.azure-devices.net/devices/a", "h.azure-devices.net/devices/A", false},
+		{"h.azure-devices.net/devices/A", "h.azure-devices.net/devices/a/messages/events", false},
+		{"H.azure-devices.net/DEVICES/a", "h.azure-devices.net/devices/a/Messages/Events", true},
+		{"h.azure-devices.net/twins/a", "h.azure-devices.net/twins/A", false},
+		{"h.azure-devices.net/digitaltwins/a", "h.azure-devices.net/digitaltwins/A/commands/c", false},
+		{"h.azure-devices.net/devices/a/modules/m", "h.azure-devices.net/devices/a/Modules/M", false},
+		{"h.azure-devices.net/devices/a/modules/m", "h.azure-devices.net/devices/a/Modules/m", true},
+		{"h.azure-devices.net/devices/devices/MESSAGES", "h.azure-devices.net/devices/devices/messages", true},
+		{"0ne1/registrations/A", "0NE1/Registrations/a", true},
+		{"d.azure-devices-provisioning.net/enrollments/A", "d.azure-devices-provisioning.net/enrollments/a", true},
 	} {
 		t.Run(tc.resource+" covers "+tc.path, func(t *testing.T) {
 			text, _ := sas.New(tc.resource, "", key, now)

@@ -44,6 +44,7 @@ func serveEmulated(t *testing.T) string {
 	go func() {
 		ended <- azurenative.Serve(ctx, listener, azurenative.Options{
 			Endpoint: at.ARM, Credential: credential, Transport: client, SubscriptionID: at.SubscriptionID,
+			Secret: clientSecret,
 		})
 	}()
 	t.Cleanup(func() {

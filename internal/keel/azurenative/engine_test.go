@@ -30,6 +30,7 @@ const (
 	consumers   = "azure-native:devices:IotHubResourceEventHubConsumerGroup"
 
 	subscription = "00000000-0000-0000-0000-000000000000"
+	clientSecret = "the-client-secret"
 	groupID      = "/subscriptions/" + subscription + "/resourcegroups/env"
 	hubID        = "/subscriptions/" + subscription + "/resourceGroups/env/providers/Microsoft.Devices/IotHubs/hub-1"
 	serviceID    = "/subscriptions/" + subscription + "/resourceGroups/env/providers/Microsoft.Devices/provisioningServices/dps"
@@ -60,6 +61,7 @@ func servePlugin(t *testing.T, endpoint string, transport *http.Client) string {
 	go func() {
 		ended <- azurenative.Serve(ctx, listener, azurenative.Options{
 			Endpoint: endpoint, Credential: credential{}, Transport: transport, SubscriptionID: subscription,
+			Secret: clientSecret,
 		})
 	}()
 	t.Cleanup(func() {
@@ -80,7 +82,10 @@ type engine struct {
 // attach connects a configured engine.
 func attach(t *testing.T, address string, config resource.PropertyMap) *engine {
 	t.Helper()
-	complete := resource.PropertyMap{"subscriptionId": resource.NewStringProperty(subscription)}
+	complete := resource.PropertyMap{
+		"subscriptionId": resource.NewStringProperty(subscription),
+		"clientSecret":   resource.MakeSecret(resource.NewStringProperty(clientSecret)),
+	}
 	maps.Copy(complete, config)
 	p := plugin.NewProviderWithClient(nil, dial(t, address), false)
 	request := plugin.ConfigureRequest{Inputs: complete}
@@ -111,8 +116,8 @@ func TestAStackThatIsNotLocalIsTurnedAway(t *testing.T) {
 	}{
 		"no subscription": {nil, false},
 		"only a location": {map[string]string{"azure-native:config:location": "westeurope"}, false},
-		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111"}, false},
-		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription}, true},
+		"another one":     {map[string]string{"azure-native:config:subscriptionId": "11111111-1111-1111-1111-111111111111", "azure-native:config:clientSecret": clientSecret}, false},
+		"the emulator's":  {map[string]string{"azure-native:config:subscriptionId": subscription, "azure-native:config:clientSecret": clientSecret}, true},
 	} {
 		arm := newFakeARM(t)
 		plugin := dial(t, servePlugin(t, arm.URL, arm.Client()))

@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -47,6 +48,9 @@ type Options struct {
 	// SubscriptionID is the only subscription that the plugin serves. An engine whose provider configuration does not name it is
 	// turned away: its stack is not a local one.
 	SubscriptionID string
+	// Secret is what an engine's provider must have as its clientSecret: that of Credential, so that nobody can do more
+	// through the plugin than without it.
+	Secret string
 	// Logger hears of connections; nil means silence. It never gets a property value or a token.
 	Logger *slog.Logger
 }
@@ -60,6 +64,10 @@ type azureNative struct {
 	// credential is asked for a token only by getClientConfig; the client has its own use of it.
 	credential azcore.TokenCredential
 	endpoint   string
+	secret     string
+
+	// proven says that the engine has shown the secret on this connection, configured that it may call everything.
+	proven, configured atomic.Bool
 
 	// stopping ends every operation under way; stop makes it so. They outlive single calls and end with the connection.
 	stopping context.Context
@@ -89,6 +97,9 @@ func newProvider(o Options) (*azureNative, error) {
 	if o.SubscriptionID == "" {
 		return nil, errors.New("local azure-native plugin: no subscription id given")
 	}
+	if o.Secret == "" {
+		return nil, errors.New("local azure-native plugin: no client secret given")
+	}
 	if o.Endpoint, err = arm.CanonicalEndpoint(o.Endpoint); err != nil {
 		return nil, err
 	}
@@ -107,6 +118,7 @@ func newProvider(o Options) (*azureNative, error) {
 		client:         c,
 		credential:     o.Credential,
 		endpoint:       o.Endpoint,
+		secret:         o.Secret,
 		stopping:       stopping,
 		stop:           stop,
 		config:         map[string]string{},
@@ -129,6 +141,9 @@ func (a *azureNative) close() {
 
 // Attach tells the plugin, which the engine found running, where the engine listens for log lines.
 func (a *azureNative) Attach(_ context.Context, req *pulumirpc.PluginAttach) (*emptypb.Empty, error) {
+	if err := requireEngineAddress(req.GetAddress()); err != nil {
+		return nil, err
+	}
 	host, err := provider.NewHostClient(req.GetAddress())
 	if err != nil {
 		return nil, fmt.Errorf("attach to engine: %w", err)
@@ -147,13 +162,30 @@ func (a *azureNative) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc
 	return &pulumirpc.PluginInfo{Version: Version}, nil
 }
 
-// CheckConfig takes every configuration, as the real plugin does.
+// CheckConfig takes every configuration, as the real plugin does. It notes a right secret: when nothing but the secret
+// is new, the engine then configures with what the state holds, which may have none.
 func (a *azureNative) CheckConfig(_ context.Context, req *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
+	a.prove(req.GetNews().GetFields()[secretInput].GetStringValue())
 	return &pulumirpc.CheckResponse{Inputs: req.GetNews()}, nil
 }
 
-// DiffConfig finds no difference between configurations, as the real plugin does: none of them replaces resources.
-func (a *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+// DiffConfig leaves it to the engine to compare configurations, as the real plugin does: none of them replaces
+// resources. A secret alone is no difference: stacks of earlier versions have none, and their next update writes it into
+// the state without being one.
+func (a *azureNative) DiffConfig(_ context.Context, req *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
+	olds, err := unmarshal(req.GetOlds())
+	if err != nil {
+		return nil, err
+	}
+	news, err := unmarshal(req.GetNews())
+	if err != nil {
+		return nil, err
+	}
+	delete(olds, secretInput)
+	delete(news, secretInput)
+	if a.proven.Load() && olds.DeepEquals(news) {
+		return &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE}, nil
+	}
 	return &pulumirpc.DiffResponse{}, nil
 }
 
@@ -162,18 +194,26 @@ func (a *azureNative) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulu
 var errNotLocal = errors.New("this is evenkeel's local azure-native plugin, and the stack is not a local one: its azure-native provider does not " +
 	"name the emulator's subscription; nothing was changed. To reach Azure, run `eval \"$(keel env --unset)\"` first")
 
-// Configure takes location and subscriptionId, which must be the one of Options. Credentials, clouds and tenants in the configuration are for the real
-// plugin and change nothing here: requests go to the endpoint of Options as the credential of Options.
+// Configure takes location, subscriptionId, which must be the one of Options, and clientSecret, likewise. Other credentials, clouds and tenants in the
+// configuration are for the real plugin and change nothing here: requests go to the endpoint of Options as the credential of Options.
 func (a *azureNative) Configure(_ context.Context, req *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	//lint:ignore SA1019 every engine still sends the flat form, and both settings are plain texts
 	for key, value := range req.GetVariables() {
-		a.config[strings.TrimPrefix(key, "azure-native:config:")] = value
+		if key = strings.TrimPrefix(key, "azure-native:config:"); key == secretInput {
+			a.prove(value)
+			continue
+		}
+		a.config[key] = value
 	}
 	if !strings.EqualFold(a.config["subscriptionId"], a.subscriptionID) {
 		return nil, errNotLocal
 	}
+	if !a.proven.Load() {
+		return nil, errNoSecret
+	}
+	a.configured.Store(true)
 	// Secrets are not accepted: the engine then takes them off values that it sends and puts them back, path by path,
 	// on those that it gets.
 	return &pulumirpc.ConfigureResponse{SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil

@@ -7,13 +7,22 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
 )
 
-// maxMessage is the largest message taken from an engine, in bytes: the limit that Pulumi's own plugins set.
-const maxMessage = 400 << 20
+// Bounds of what engines can make the plugin hold.
+const (
+	// maxMessage is the largest message taken from an engine, in bytes: a resource of the 4 MiB that ARM takes, several
+	// times over.
+	maxMessage = 32 << 20
+	// maxUnproven is how many bytes are read of a connection before its Configure.
+	maxUnproven = 1 << 20
+	// maxEngines is how many connections there may be; newcomers beyond are closed. A run of Pulumi has about three.
+	maxEngines = 256
+)
 
 // Serve answers engines on listener until ctx ends. Every connection gets a provider and a gRPC server of its own, so
 // that Configure and Cancel of one engine, and its end, touch no other. listener is closed when Serve returns.
@@ -39,6 +48,7 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 	defer stop()
 	unlink := context.AfterFunc(ctx, func() { listener.Close() })
 	defer unlink()
+	places := make(chan struct{}, maxEngines)
 	for {
 		conn, err := listener.Accept()
 		if err != nil {
@@ -47,7 +57,15 @@ func Serve(ctx context.Context, listener net.Listener, o Options) error {
 			}
 			return fmt.Errorf("accept engine: %w", err)
 		}
+		select {
+		case places <- struct{}{}:
+		default:
+			log.Warn("local azure-native plugin: a connection was closed, for there are too many", "most", maxEngines)
+			_ = conn.Close() // nobody is at the other end whom it would concern
+			continue
+		}
 		engines.Go(func() {
+			defer func() { <-places }()
 			if err := serveEngine(ctx, conn, o); err != nil {
 				log.Error("local azure-native plugin: engine ended badly", "error", err)
 			}
@@ -63,7 +81,7 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 		return err
 	}
 	defer p.close()
-	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage))
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.UnaryInterceptor(p.door), grpc.StreamInterceptor(p.streamDoor))
 	pulumirpc.RegisterResourceProviderServer(server, p)
 	unlink := context.AfterFunc(ctx, func() {
 		p.stop()
@@ -71,7 +89,7 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 	})
 	defer unlink()
 	defer server.Stop()
-	if err := server.Serve(newSingleListener(conn)); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
+	if err := server.Serve(newSingleListener(&unprovenConn{Conn: conn, configured: &p.configured})); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve engine: %w", err)
 	}
 	return nil
@@ -80,9 +98,27 @@ func serveEngine(ctx context.Context, conn net.Conn, o Options) error {
 func requireLoopback(addr net.Addr) error {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok || !tcp.IP.IsLoopback() {
-		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines are not asked who they are", addr)
+		return fmt.Errorf("local azure-native plugin: %s is not a loopback address, and engines on other machines are not served", addr)
 	}
 	return nil
+}
+
+// unprovenConn ends when it brings more bytes before Configure than an engine sends.
+type unprovenConn struct {
+	net.Conn
+	configured *atomic.Bool
+	read       int
+}
+
+// Read implements net.Conn; gRPC has one reader of a connection.
+func (c *unprovenConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.read <= maxUnproven && !c.configured.Load() {
+		if c.read += n; c.read > maxUnproven {
+			return 0, errors.New("too much was sent before Configure")
+		}
+	}
+	return n, err
 }
 
 // singleListener gives out one connection and ends when that connection does.

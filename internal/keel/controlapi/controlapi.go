@@ -9,10 +9,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
+
+	"evenkeel/internal/hint"
 )
 
 // ErrNotFound is the cause when what was asked for, a snapshot, is not there.
@@ -28,6 +32,9 @@ const patience = 5 * time.Minute
 type Client struct {
 	// Control is the port's URL, as http://127.0.0.1:20123.
 	Control string
+	// TokenFile holds the token that the port asks for. An emulator of an earlier version has no such file, and asks
+	// for none.
+	TokenFile string
 }
 
 // Addresses returns the address of each host that has one of its own, by host name; with names other than loopback there are none.
@@ -132,6 +139,13 @@ func (c Client) send(ctx context.Context, method, path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	token, err := os.ReadFile(c.TokenFile)
+	if err != nil && c.TokenFile != "" && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("read the token of the control port: %w", err)
+	}
+	if text := strings.TrimSpace(string(token)); text != "" {
+		request.Header.Set("Authorization", "Bearer "+text)
+	}
 	// No proxy: the address is on this machine.
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, ResponseHeaderTimeout: patience}}
 	response, err := client.Do(request)
@@ -160,5 +174,10 @@ func refusal(response *http.Response, text []byte) error {
 	if response.StatusCode == http.StatusNotFound {
 		return fmt.Errorf("%w: %s", ErrNotFound, said.Error)
 	}
-	return fmt.Errorf("%s: %s", response.Status, said.Error)
+	err := fmt.Errorf("%s: %s", response.Status, said.Error)
+	if response.StatusCode == http.StatusUnauthorized {
+		return hint.To(err, "start the emulator again, which makes the file of the token when it is gone: "+
+			"keel emulator stop, and keel emulator start")
+	}
+	return err
 }

@@ -5,16 +5,52 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"evenkeel/emulator"
+	"evenkeel/internal/hint"
 	"evenkeel/internal/keel/controlapi"
 )
 
+func clientOf(e *emulator.Emulator) controlapi.Client {
+	return controlapi.Client{Control: e.Endpoints().Control, TokenFile: e.Endpoints().ControlTokenFile}
+}
+
+// TestTheTokenIsSent: a client without it, or with another, is refused and told what to do; one of an emulator that asks
+// for none sends none.
+func TestTheTokenIsSent(t *testing.T) {
+	t.Parallel()
+	c := clientOf(emulator.RunT(t))
+	another := filepath.Join(t.TempDir(), "control-token")
+	if err := os.WriteFile(another, []byte("another\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, file := range map[string]string{"none": "", "a file that is gone": another + "-gone", "another one": another} {
+		err := controlapi.Client{Control: c.Control, TokenFile: file}.Reset(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "401") || !strings.Contains(hint.Of(err), "keel emulator start") {
+			t.Errorf("%s: got %v with the hint %q, want a refusal that says what to do", name, err, hint.Of(err))
+		}
+	}
+	if err := c.Reset(t.Context()); err != nil {
+		t.Errorf("the right one: got %v", err)
+	}
+	earlier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "" {
+			http.Error(w, "got a token", http.StatusBadRequest)
+		}
+	}))
+	defer earlier.Close()
+	if err := (controlapi.Client{Control: earlier.URL}).Reset(t.Context()); err != nil {
+		t.Errorf("an emulator of an earlier version: got %v", err)
+	}
+}
+
 func TestAnEmulatorWithoutAddressesOfItsOwnNamesNone(t *testing.T) {
 	t.Parallel()
-	c := controlapi.Client{Control: emulator.RunT(t).Endpoints().Control}
+	c := clientOf(emulator.RunT(t))
 	if got, err := c.Addresses(t.Context()); err != nil || len(got) != 0 {
 		t.Errorf("got %v, %v, want none", got, err)
 	}
@@ -27,7 +63,7 @@ func TestSnapshotsAreSavedListedShownRestoredAndDeleted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	e := emulator.RunT(t, emulator.Options{Dir: t.TempDir()})
-	c := controlapi.Client{Control: e.Endpoints().Control}
+	c := clientOf(e)
 	if list, err := c.Snapshots(ctx); err != nil || list == nil || len(list) != 0 {
 		t.Errorf("got %v, %v, want an empty list", list, err)
 	}

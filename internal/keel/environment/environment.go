@@ -138,6 +138,8 @@ func (e *Environment) advise(err error, complaint string) error {
 		return hint.To(err, "another Pulumi holds the lock of stack %s; wait for it, or end it with: keel exec -s %[1]s -- pulumi cancel", e.Stack)
 	case strings.Contains(complaint, "update is currently in progress"): // Pulumi Cloud's words
 		return hint.To(err, "another update of stack %s is in progress; wait for it, or if it has ended without unlocking: keel exec -s %[1]s -- pulumi cancel", e.Stack)
+	case strings.Contains(complaint, SecretRefusal):
+		return e.adviseSecret(err)
 	case strings.Contains(complaint, scopeLocked):
 		if scopes := scopesIn(complaint); scopes != nil {
 			return hint.To(err, "%s", lockHint(scopes[0]))

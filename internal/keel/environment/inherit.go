@@ -14,7 +14,7 @@ import (
 )
 
 // ownKeys are the settings of one environment and no other: whose it is, how long it lives, where it is.
-var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile", "certificate"}
+var ownKeys = []string{OwnerKey, CreatedKey, ExpiresKey, OriginKey, KeepKey, "target", "endpoint", "caFile", "secretFile", "certificate"}
 
 // Inherit makes another environment's settings those of this one: all but what is an environment's own, the names of hubs, which are
 // global, and secrets. It returns the keys of what was left out for being secret or a name. An environment that is there already keeps

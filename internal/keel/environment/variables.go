@@ -8,14 +8,17 @@ import (
 	"strings"
 )
 
-// Endpoints is where the emulator of a checkout answers, as its background process records it. It holds no secret, only the name of
-// a file with one.
+// Endpoints is where the emulator of a checkout answers, as its background process records it. It holds no secret, only the names of
+// files with one.
 type Endpoints struct {
 	// ARM, Data, MQTT and Control are URLs on the loopback address.
 	ARM     string `json:"arm"`
 	Data    string `json:"data"`
 	MQTT    string `json:"mqtt"`
 	Control string `json:"control"`
+	// ControlTokenFile is the absolute path of the file with the token that the control port asks for; empty where the
+	// emulator is one of an earlier version, which asks for none.
+	ControlTokenFile string `json:"controlTokenFile,omitempty"`
 	// Names says how clients find the hosts beside these: "map", "loopback" or "azure"; empty is map.
 	Names string `json:"names,omitempty"`
 	// PluginPort is where the local azure-native plugin listens, on the loopback address.
@@ -77,6 +80,9 @@ func (e *Environment) Environ() []string {
 	}
 	if e.Program != "" {
 		env = append(env, "EVENKEEL_PROGRAM="+e.Program)
+	}
+	if e.lacksSecret() {
+		env = append(env, runProgram+"=true")
 	}
 	if claims := e.claims(); claims != "" {
 		env = append(env, ClaimsVariable+"="+claims)

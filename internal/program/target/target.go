@@ -81,7 +81,15 @@ func Guard(getenv func(string) string, declare func(*pulumi.Context, *topology.T
 func find(ctx *pulumi.Context, t *topology.Topology) (Cloud, error) {
 	switch {
 	case t.Target == topology.Local:
-		emulator, err := azurenative.NewProvider(ctx, "emulator", &azurenative.ProviderArgs{SubscriptionId: pulumi.String(Subscription)})
+		secret, err := t.EmulatorSecret(os.ReadFile)
+		if err != nil {
+			return Cloud{}, err
+		}
+		emulator, err := azurenative.NewProvider(ctx, "emulator", &azurenative.ProviderArgs{
+			SubscriptionId: pulumi.String(Subscription),
+			// The local plugin serves nobody who does not hold it.
+			ClientSecret: pulumi.ToSecret(pulumi.String(secret)).(pulumi.StringOutput),
+		})
 		if err != nil {
 			return Cloud{}, err
 		}

@@ -7,7 +7,9 @@
 package topology
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 
@@ -52,6 +54,8 @@ type Topology struct {
 	DropLinks bool
 	// Endpoint is the https URL of the emulator and CAFile the PEM file of its CA. Both are empty on Azure.
 	Endpoint, CAFile string
+	// SecretFile holds the emulator's client secret on Local.
+	SecretFile string
 
 	emulator      *login         // nil if nothing logs in to the emulator
 	rotations     map[string]int // by role
@@ -98,6 +102,7 @@ func Parse(source Source, stack string) (*Topology, error) {
 		Attestation:   r.choice("attestation", SymmetricKey, SymmetricKey, X509),
 		Endpoint:      r.text("endpoint", ""),
 		CAFile:        r.text("caFile", ""),
+		SecretFile:    r.text("secretFile", ""),
 		rotations:     r.rotations(),
 		owner:         r.text("owner", ""),
 		createdAt:     r.time("createdAt"),
@@ -134,7 +139,21 @@ func (r *reader) target(t *Topology) {
 		r.fault("endpoint", "is the address of an emulator, but the target is azure: run `pulumi config rm endpoint`, or set target to local")
 	case t.Target == Azure && t.CAFile != "":
 		r.fault("caFile", "belongs to an emulator, but the target is azure: run `pulumi config rm caFile`, or set target to local")
+	case t.Target == Azure && t.SecretFile != "":
+		r.fault("secretFile", "belongs to an emulator, but the target is azure: run `pulumi config rm secretFile`, or set target to local")
 	}
+}
+
+// EmulatorSecret reads the emulator's client secret.
+func (t *Topology) EmulatorSecret(readFile func(name string) ([]byte, error)) (string, error) {
+	if t.SecretFile == "" {
+		return "", errors.New("secretFile: a local stack needs the file of the emulator's client secret, which `keel up` and `keel exec` write")
+	}
+	text, err := readFile(t.SecretFile)
+	if err != nil {
+		return "", fmt.Errorf("secretFile: cannot be read: %w; `keel up` and `keel exec` write where it is", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 func index(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }

@@ -150,6 +150,7 @@ func TestEveryFaultIsNamedByItsKey(t *testing.T) {
 		"drained static hub": {stack{"hubSettings": `{"hub-1":{"drain":true}}`, "devices": `[{"id":"a","hubs":["hub-1"],"allocationPolicy":"static"}]`}, []string{"devices[0].hubs: lists no hub that accepts new devices", "devices[0].hubs: the static"}},
 		"time":               {stack{"expiresAt": "tomorrow"}, []string{`expiresAt: "tomorrow" is not a time`}},
 		"target":             {stack{"target": "moon"}, []string{`target: "moon" is not one of local, azure`}},
+		"azure's secretFile": {stack{"target": "azure", "endpoint": "", "caFile": "", "secretFile": "/s"}, []string{"secretFile: belongs to an emulator"}},
 		"no emulator":        {stack{"endpoint": "", "caFile": ""}, []string{"endpoint: a local stack needs"}},
 		"emulator on azure":  {stack{"target": "azure"}, []string{"endpoint: is the address of an emulator"}},
 		"attestation":        {stack{"attestation": "tpm"}, []string{`attestation: "tpm" is not one of symmetricKey, x509`}},
@@ -254,5 +255,24 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 	source := folder{local(stack{"devices": `["device-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": "registrationId,deviceId\nother,device-1\n"}}
 	if _, err := topology.Parse(source, "dev"); err != nil {
 		t.Errorf("the id of another column: got %v", err)
+	}
+}
+
+func TestTheEmulatorsSecretIsReadFromItsFile(t *testing.T) {
+	t.Parallel()
+	readFile := func(name string) ([]byte, error) {
+		if name == "/secret" {
+			return []byte("the-secret\n"), nil
+		}
+		return nil, fs.ErrNotExist
+	}
+	for file, want := range map[string]string{"/secret": "the-secret", "/gone": "", "": ""} {
+		got, err := (&topology.Topology{SecretFile: file}).EmulatorSecret(readFile)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: got %q, %v, want %q", file, got, err, want)
+		}
+		if err != nil && !strings.Contains(err.Error(), "keel up") {
+			t.Errorf("%q: got %v, want what writes it", file, err)
+		}
 	}
 }

@@ -1,29 +1,69 @@
-// Fetches the page again every two seconds and puts the parts that changed in place, unless it is paused or nobody looks.
+// Takes the token from the address, keeps it for this tab, and fetches the page with it: at first as a whole, then every two seconds
+// to put the parts that changed in place, unless it is paused or nobody looks.
 "use strict";
-const pause = document.getElementById("pause");
+const tokenKey = "evenkeel-control-token";
 let paused = false;
-pause.hidden = false;
-pause.addEventListener("click", () => {
-  paused = !paused;
-  pause.setAttribute("aria-pressed", String(paused));
-  pause.textContent = paused ? "Go on" : "Pause updates";
-});
+let open = false;
+
+// takeToken moves the token out of the address, so that nobody reads it there or bookmarks it.
+function takeToken() {
+  const given = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (given === null) return;
+  sessionStorage.setItem(tokenKey, given);
+  history.replaceState(null, "", location.pathname + location.search);
+}
+
+function say(text) {
+  document.getElementById("state").textContent = text;
+}
+
+// fetchPage returns the page of now, or null where there is none; it says why.
+async function fetchPage() {
+  const token = sessionStorage.getItem(tokenKey);
+  if (token === null) return null;
+  try {
+    const answer = await fetch(location.pathname + location.search, { cache: "no-store", headers: { Authorization: "Bearer " + token } });
+    if (answer.status === 401) {
+      sessionStorage.removeItem(tokenKey);
+      say("The token is not the emulator's. Open the address that keel emulator page prints.");
+      return null;
+    }
+    if (!answer.ok) throw new Error(answer.statusText);
+    return new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch {
+    say("The emulator does not answer.");
+    return null;
+  }
+}
+
+function show(fresh) {
+  document.body.replaceWith(document.adoptNode(fresh.body));
+  const pause = document.getElementById("pause");
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    paused = !paused;
+    pause.setAttribute("aria-pressed", String(paused));
+    pause.textContent = paused ? "Go on" : "Pause updates";
+  });
+  if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
+  open = true;
+}
+
 async function update() {
   if (!paused && !document.hidden) {
-    try {
-      const answer = await fetch(location.href, { cache: "no-store" });
-      if (!answer.ok) throw new Error(answer.statusText);
-      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = await fetchPage();
+    if (fresh && !open) show(fresh);
+    if (fresh) {
       for (const part of document.querySelectorAll("[data-live]")) {
         const now = fresh.getElementById(part.id);
         // A part somebody is in, by keyboard, stays until they leave it.
         if (now && now.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = now.innerHTML;
       }
       document.documentElement.dataset.updated = String(Number(document.documentElement.dataset.updated || 0) + 1);
-    } catch {
-      document.getElementById("state").textContent = "The emulator does not answer.";
     }
   }
   setTimeout(update, 2000);
 }
-setTimeout(update, 500);
+addEventListener("hashchange", takeToken);
+takeToken();
+update();

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/internal/hint"
+	"evenkeel/internal/keel/background"
+	"evenkeel/internal/keel/controlapi"
+	"evenkeel/internal/keel/environment"
+)
+
+// controlOf returns a client of an emulator's control port.
+func controlOf(e environment.Endpoints) controlapi.Client {
+	return controlapi.Client{Control: e.Control, TokenFile: e.ControlTokenFile}
+}
+
+func newEmulatorPage(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "page", Short: "Print the address of the emulator's page, with the token that opens it", Args: noArgs,
+		Long: "Print the address of the page that shows hubs, devices and requests of the emulator, to be opened in a browser on this\n" +
+			"machine. Behind the # is the token of the control port, which grants full access to the emulator:\n" +
+			"do not share the address. As JSON: url.",
+		Example: "  keel emulator page\n  keel emulator page --json | jq -r .url",
+		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorPage(cmd.Context()) },
+	}
+	a.addJSON(cmd)
+	return cmd
+}
+
+// pageAddress is what `emulator page` prints as JSON.
+type pageAddress struct {
+	URL string `json:"url"`
+}
+
+func (a *app) emulatorPage(ctx context.Context) error {
+	folder, err := a.checkout()
+	if err != nil {
+		return err
+	}
+	record, err := a.process(folder).Find()
+	if err == nil {
+		err = record.Check(ctx)
+	}
+	if errors.Is(err, background.ErrStopped) {
+		return hint.To(errors.New("the emulator is not running"), "start it with: keel emulator start")
+	}
+	if err != nil {
+		return err
+	}
+	endpoints, err := decode(record)
+	if err != nil {
+		return err
+	}
+	address := pageAddress{URL: endpoints.Control + "/"}
+	token, err := os.ReadFile(endpoints.ControlTokenFile)
+	switch {
+	case err == nil:
+		address.URL += "#token=" + strings.TrimSpace(string(token))
+	case endpoints.ControlTokenFile != "" || !errors.Is(err, fs.ErrNotExist):
+		return hint.To(fmt.Errorf("read the token of the control port: %w", err),
+			"start the emulator again, which makes the file when it is gone: keel emulator stop, and keel emulator start")
+	} // an emulator of an earlier version asks for no token
+	if a.json {
+		return a.printJSON(address)
+	}
+	fmt.Fprintln(a.stdout, address.URL)
+	return nil
+}

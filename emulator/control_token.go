@@ -1,0 +1,51 @@
+package emulator
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"evenkeel/internal/hint"
+)
+
+// ControlTokenFile is the name of the file, in Options.Dir, with the token that the control port asks for.
+const ControlTokenFile = "control-token"
+
+// controlTokenBytes are as many as nobody guesses.
+const controlTokenBytes = 32
+
+// openControlToken reads the token from the data folder, or makes it: a folder of an earlier version has none.
+func (e *Emulator) openControlToken() error {
+	if e.options.Dir == "" {
+		e.controlToken = newControlToken()
+		return nil
+	}
+	file := filepath.Join(e.options.Dir, ControlTokenFile)
+	data, again, err := e.options.disk.ReadOrMake(file, 0o600, func() ([]byte, error) {
+		return []byte(newControlToken() + "\n"), nil
+	})
+	if err != nil {
+		return fmt.Errorf("read or make the token of the control port: %w", err)
+	}
+	if again {
+		e.options.Logger.Warn("a file is recreated, because it was empty: clients of the control port need the new token",
+			"file", file)
+	}
+	e.controlToken = strings.TrimSpace(string(data))
+	raw, err := base64.RawURLEncoding.DecodeString(e.controlToken)
+	if err != nil || len(raw) != controlTokenBytes {
+		return hint.To(fmt.Errorf("read %s: %w", file, errors.New("it is not a token that the emulator made")),
+			"put the file back from a copy, or remove it for a new one, which clients of the control port must then use")
+	}
+	e.keep(ControlTokenFile)
+	return nil
+}
+
+func newControlToken() string {
+	var raw [controlTokenBytes]byte
+	_, _ = rand.Read(raw[:]) // never fails
+	return base64.RawURLEncoding.EncodeToString(raw[:])
+}
