@@ -26,11 +26,11 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// GlobalHost is where devices of every provisioning service register: global.azure-devices-provisioning.net.
+// GlobalHost is the host where devices of every provisioning service register: global.azure-devices-provisioning.net.
 const GlobalHost = domain.GlobalHost
 
-// The api-versions that device SDKs send. Those that register with 2019-03-31 are never told that a device was
-// reprovisioned, which Registration.Substatus reports.
+// The api-versions that device SDKs send. With 2019-03-31 the answer never shows that a device was reprovisioned, which
+// Registration.Substatus reports.
 const (
 	registrationVersion = "2021-06-01"
 	hubVersion          = "2021-04-12"
@@ -71,12 +71,13 @@ func (c Credential) password(resource, keyName string, now time.Time) (string, e
 	return sas.New(resource, keyName, c.key, now.Add(tokenLifetime))
 }
 
-// Network maps Azure's host names to other addresses. The names stay what they are in TLS, in headers, in user names
-// and in signatures. The zero value is Azure itself.
+// Network maps Azure's host names to other addresses. TLS, headers, user names and signatures keep the names. The zero
+// value is Azure itself.
 type Network struct {
 	// Address returns the host:port to dial for a host and port of Azure. Nil dials them as they are.
 	Address func(host string, port int) string
-	// TLS is the base of every TLS configuration, for the roots to trust. It is copied. Nil trusts the system's roots.
+	// TLS is the base of every TLS configuration, such as the roots to trust. It is copied. Nil trusts the system's
+	// roots.
 	TLS *tls.Config
 }
 
@@ -118,14 +119,14 @@ func (n Network) dial(ctx context.Context, host string, port int, c Credential) 
 type Error struct {
 	// Status is the HTTP status, or its MQTT equivalent; 200 for a registration that was carried out and failed.
 	Status int
-	// Code is the service's six-digit number, 0 when it sent none.
+	// Code is the service's six-digit error code, or 0 when the answer has none.
 	Code int
-	// TrackingID is what Azure's support asks for; often empty.
+	// TrackingID identifies the request for Azure's support; often empty.
 	TrackingID string
 	Message    string
 }
 
-// Error names what is known of the refusal.
+// Error returns the status, code and tracking id of the refusal.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("refused with status %d", e.Status)
 	if e.Code != 0 {
@@ -140,14 +141,14 @@ func (e *Error) Error() string {
 	return text
 }
 
-// refusal reads an error body of either service. Text that is no such body is left out: it may be anything.
+// refusal reads an error body of either service. It leaves out any other text.
 func refusal(status int, body []byte) *Error {
 	var wire struct {
 		ErrorCode  int    `json:"errorCode"`
 		TrackingID string `json:"trackingId"`
 		Message    string `json:"message"`
 	}
-	_ = json.Unmarshal(body, &wire) // an empty or foreign body leaves the status to speak
+	_ = json.Unmarshal(body, &wire) // with an empty or unknown body only the status is known
 	return &Error{Status: status, Code: wire.ErrorCode, TrackingID: wire.TrackingID, Message: wire.Message}
 }
 

@@ -129,17 +129,21 @@ func TestADeviceRegistersConnectsReportsAndSends(t *testing.T) {
 	for id, credential := range map[string]dpsdevice.Credential{
 		"by-key": dpsdevice.SymmetricKey(key), "by-certificate": dpsdevice.X509(self), "of-group": dpsdevice.SymmetricKey(derived),
 	} {
-		for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
-			registration, err := dpsdevice.Register(t.Context(), f.options(id, credential, transport))
-			if err != nil {
-				t.Errorf("%s over %s: %v", id, name, err)
-				continue
+		t.Run(id, func(t *testing.T) {
+			for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
+				t.Run(name, func(t *testing.T) {
+					registration, err := dpsdevice.Register(t.Context(), f.options(id, credential, transport))
+					if err != nil {
+						t.Errorf("%s over %s: %v", id, name, err)
+						return
+					}
+					if registration.Hub != f.hub || registration.DeviceID != id || registration.Created.IsZero() {
+						t.Errorf("%s over %s: got %+v, want it assigned to %s", id, name, registration, f.hub)
+					}
+					f.useHub(t, registration, credential)
+				})
 			}
-			if registration.Hub != f.hub || registration.DeviceID != id || registration.Created.IsZero() {
-				t.Errorf("%s over %s: got %+v, want it assigned to %s", id, name, registration, f.hub)
-			}
-			f.useHub(t, registration, credential)
-		}
+		})
 	}
 }
 
@@ -159,20 +163,22 @@ func (f *field) useHub(t *testing.T, r dpsdevice.Registration, c dpsdevice.Crede
 	}
 }
 
-func TestStrangersAreRefused(t *testing.T) {
+func TestUntrustedServersAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newField(t)
 	f.enroll("known", &dpsservice.Attestation{Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: key, SecondaryKey: key}})
 	digest := sha256.Sum256([]byte("another key"))
 	other := must(sas.DeriveDeviceKey(key, string(digest[:])))(t)
 	for name, transport := range map[string]dpsdevice.Transport{"HTTPS": dpsdevice.HTTPS, "MQTT": dpsdevice.MQTT} {
-		ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
-		defer cancel()
-		_, err := dpsdevice.Register(ctx, f.options("known", dpsdevice.SymmetricKey(other), transport))
-		var refused *dpsdevice.Error
-		if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
-			t.Errorf("wrong key over %s: got %v, want status 401", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), await.Limit)
+			defer cancel()
+			_, err := dpsdevice.Register(ctx, f.options("known", dpsdevice.SymmetricKey(other), transport))
+			var refused *dpsdevice.Error
+			if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
+				t.Errorf("wrong key over %s: got %v, want status 401", name, err)
+			}
+		})
 	}
 	registration := must(dpsdevice.Register(t.Context(), f.options("known", dpsdevice.SymmetricKey(key), dpsdevice.MQTT)))(t)
 	_, err := dpsdevice.Connect(t.Context(), dpsdevice.HubOptions{

@@ -15,10 +15,10 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// maxAnswer bounds what is read of an answer.
+// maxAnswer limits the size of an answer.
 const maxAnswer = 1 << 20
 
-// httpsRegistrar speaks the device API over HTTPS.
+// httpsRegistrar calls the device API over HTTPS.
 type httpsRegistrar struct {
 	client *http.Client
 	base   string // https://host/scope/registrations/id

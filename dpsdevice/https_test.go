@@ -157,16 +157,18 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 	}
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestMissingSettingsAreReported(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string]dpsdevice.Options{
 		"credential": {IDScope: "s", RegistrationID: "r"},
 		"scope":      {RegistrationID: "r", Credential: dpsdevice.SymmetricKey(key)},
 		"key":        {IDScope: "s", RegistrationID: "r", Credential: dpsdevice.SymmetricKey("%%%")},
 	} {
-		if _, err := dpsdevice.Register(t.Context(), options); err == nil {
-			t.Errorf("%s: got no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := dpsdevice.Register(t.Context(), options); err == nil {
+				t.Errorf("%s: got no error", name)
+			}
+		})
 	}
 }
 

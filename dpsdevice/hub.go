@@ -15,15 +15,15 @@ import (
 
 const twinAnswers = "$iothub/twin/res/"
 
-// HubOptions are what Connect needs.
+// HubOptions are the options of Connect.
 type HubOptions struct {
 	// Host is the assigned hub's host name.
 	Host     string
 	DeviceID string
-	// Credential is the one the device registered with: the service gives it to the hub.
+	// Credential is the credential of the registration: the service copies it to the hub.
 	Credential Credential
 	Network    Network
-	// Now is the clock of token expiry; time.Now when nil.
+	// Now is the clock for the expiry of tokens; nil for time.Now.
 	Now func() time.Time
 }
 
@@ -116,7 +116,7 @@ func (h *Hub) Report(ctx context.Context, patch any) (version int, err error) {
 	return version, nil
 }
 
-// Close disconnects in an orderly way.
+// Close sends DISCONNECT and closes the connection.
 func (h *Hub) Close() { h.session.close() }
 
 // Lost is closed when the connection has ended without Close.

@@ -9,7 +9,7 @@ import (
 
 const registrationAnswers = "$dps/registrations/res/"
 
-// mqttRegistrar speaks the device API over MQTT.
+// mqttRegistrar calls the device API over MQTT.
 type mqttRegistrar struct{ *session }
 
 func openMQTT(ctx context.Context, o Options) (registrar, error) {

@@ -18,30 +18,31 @@ const (
 	HTTPS
 )
 
-// Options are what Register needs.
+// Options are the options of Register.
 type Options struct {
 	// Host is the service's host; GlobalHost when empty.
 	Host string
-	// IDScope picks the provisioning service.
+	// IDScope selects the provisioning service.
 	IDScope string
 	// RegistrationID is the device's name there. Write it in lower case: keys are derived from its spelling.
 	RegistrationID string
 	Credential     Credential
 	Transport      Transport
-	// Payload is handed to a custom allocation webhook; nil sends none.
+	// Payload is passed to a custom allocation webhook; nil for no payload.
 	Payload json.RawMessage
 	Network Network
-	// Now is the clock of token expiry; time.Now when nil.
+	// Now is the clock for the expiry of tokens; nil for time.Now.
 	Now func() time.Time
 }
 
-// Registration is what the service has decided.
+// Registration is the result of a registration.
 type Registration struct {
 	RegistrationID string
 	// Hub is the assigned hub's host name, as the service sends it.
 	Hub      string
 	DeviceID string
-	// Substatus says how it came about: initialAssignment, deviceDataMigrated, deviceDataReset or reprovisionedToInitialAssignment.
+	// Substatus is how the device was assigned: initialAssignment, deviceDataMigrated, deviceDataReset or
+	// reprovisionedToInitialAssignment.
 	Substatus        string
 	Created, Updated time.Time
 	ETag             string
@@ -52,11 +53,11 @@ type Registration struct {
 // answer is a reply of the service to a register or poll request.
 type answer struct {
 	status     int
-	retryAfter time.Duration // negative when the service names none
+	retryAfter time.Duration // negative without a Retry-After
 	body       []byte
 }
 
-// registrar carries requests to the service over one transport.
+// registrar sends requests to the service over one transport.
 type registrar interface {
 	register(ctx context.Context, body []byte) (answer, error)
 	poll(ctx context.Context, operation string) (answer, error)
@@ -82,8 +83,8 @@ type operation struct {
 	} `json:"registrationState"`
 }
 
-// Register registers the device and waits until it is assigned to a hub. A refusal is an *Error. Throttling and faults of the service
-// are tried again, after the time the service names, until ctx ends.
+// Register registers the device and waits until it is assigned to a hub. A refusal is an *Error. Throttled requests and
+// server errors are retried, after the service's Retry-After, until ctx ends.
 func Register(ctx context.Context, o Options) (Registration, error) {
 	if o.Host == "" {
 		o.Host = GlobalHost
@@ -152,7 +153,7 @@ func converse(ctx context.Context, service registrar, body []byte) (Registration
 		if err := json.Unmarshal(reply.body, &op); err != nil {
 			return Registration{}, fmt.Errorf("read the answer of the service: %w", err)
 		}
-		// The device SDKs go on polling on both of these.
+		// The device SDKs continue to poll on both.
 		if op.Status != "assigning" && op.Status != "unassigned" {
 			return op.result()
 		}

@@ -18,10 +18,10 @@ import (
 )
 
 // ErrLost is the cause when a connection ended while its device waited for something: another client may have connected as
-// the same device, or the service has gone. Trying again is right.
+// the same device, or the service has stopped. Callers can retry.
 var ErrLost = errors.New("the connection was lost")
 
-// login is what an MQTT CONNECT carries.
+// login is the content of an MQTT CONNECT.
 type login struct {
 	host, clientID, user, password string
 	credential                     Credential
@@ -29,7 +29,7 @@ type login struct {
 	clean                          bool
 }
 
-// session is one MQTT 3.1.1 connection on which requests are answered by messages that carry the request's id.
+// session is an MQTT 3.1.1 connection on which messages with the request's id answer requests.
 type session struct {
 	client mqtt.Client
 	lost   chan struct{}
@@ -45,7 +45,7 @@ type reply struct {
 	payload []byte
 }
 
-// connect opens a session and subscribes to the topics on which answers come, those that begin with prefix.
+// connect opens a session and subscribes to the topics of answers, which begin with prefix.
 func connect(ctx context.Context, l login, prefix string) (*session, error) {
 	s := &session{lost: make(chan struct{}), waiting: map[string]chan reply{}}
 	lostOnce := sync.OnceFunc(func() { close(s.lost) })
@@ -72,7 +72,7 @@ func connect(ctx context.Context, l login, prefix string) (*session, error) {
 	return s, nil
 }
 
-// refusedConnect turns the CONNACK codes that mean "not you" into an Error.
+// refusedConnect converts the CONNACK codes for rejected credentials to an Error.
 func refusedConnect(host string, err error) error {
 	if errors.Is(err, packets.ErrorRefusedNotAuthorised) || errors.Is(err, packets.ErrorRefusedBadUsernameOrPassword) {
 		return &Error{Status: http.StatusUnauthorized, Message: host + " refuses the device's identity or credential"}
@@ -130,7 +130,7 @@ func (s *session) request(ctx context.Context, topic func(id string) string, pay
 	}
 }
 
-// deliver hands an answer to the request it belongs to; others are dropped. The rest of its topic is status, a slash, a query.
+// deliver passes an answer to its request, and drops others. The rest of its topic is status, a slash, a query.
 func (s *session) deliver(prefix string, m mqtt.Message) {
 	status, query, _ := strings.Cut(strings.TrimPrefix(m.Topic(), prefix), "/?")
 	code, err := strconv.Atoi(status)

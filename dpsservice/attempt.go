@@ -7,20 +7,21 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 )
 
-// attempt is what is known of the tries of one call.
+// attempt records the attempts of one call.
 type attempt struct {
-	// lost says that a try was sent and got no answer, or an answer that leaves open whether it was carried out.
+	// lost is true if an attempt was sent and got no answer, or an answer that does not show whether it was carried
+	// out.
 	lost atomic.Bool
-	// answer is one that ends the call: the service did what was asked, or refused it.
+	// answer ends the call: the service carried out the request or refused it.
 	answer atomic.Pointer[http.Response]
 }
 
 type attemptKey struct{}
 
-// attempts is the innermost policy: it sees each try as it goes out.
+// attempts is the innermost policy: it sees each attempt.
 type attempts struct{}
 
-// Do passes the try on, and notes its answer, or that it may have been carried out though nobody says so.
+// Do sends the attempt, and records its answer, or that it may have been carried out without an answer.
 func (attempts) Do(request *policy.Request) (*http.Response, error) {
 	if err := request.Raw().Context().Err(); err != nil {
 		return nil, err // nothing was sent
@@ -37,7 +38,8 @@ func (attempts) Do(request *policy.Request) (*http.Response, error) {
 	return response, err
 }
 
-// mayBeDone reports whether a try may have been carried out without an answer that says so. One that found no connection was not sent.
+// mayBeDone reports whether an attempt may have been carried out without an answer. An attempt without a connection was
+// not sent.
 func mayBeDone(response *http.Response, err error) bool {
 	if err != nil {
 		return connectionKind(err) == nil

@@ -18,7 +18,7 @@ import (
 )
 
 // Whoever sends a bulk operation has to know whether a conflict can be of its own making, and whether a failed one may have been done.
-func TestALostAnswerIsTold(t *testing.T) {
+func TestALostAnswerIsReported(t *testing.T) {
 	t.Parallel()
 	drop := func(http.ResponseWriter) { panic(http.ErrAbortHandler) }
 	reset := func(w http.ResponseWriter) {
@@ -66,7 +66,7 @@ func TestALostAnswerIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatWasNotSentIsNotUncertain(t *testing.T) {
+func TestUnsentRequestsAreNotUncertain(t *testing.T) {
 	t.Parallel()
 	client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Endpoint = "https://127.0.0.1:1" })
 	_, err := client.Individuals().Bulk(t.Context(), dpsservice.BulkCreate, nil)
@@ -85,9 +85,11 @@ func (n nameless) GetToken(context.Context, policy.TokenRequestOptions) (azcore.
 func TestOnlyTheServicesOwnNameCountsAsNoHost(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]bool{host: true, "login.microsoftonline.com": false} {
-		client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Credential, o.FirstPause = nameless(name), time.Hour })
-		if _, err := client.Individuals().Get(t.Context(), "d"); err == nil || errors.Is(err, dpsservice.ErrNoHost) != want {
-			t.Errorf("%s without an address: got %v, want that the service's host is unknown: %t", name, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			client := serve(t, func(http.ResponseWriter, *http.Request) {}, func(o *dpsservice.Options) { o.Credential, o.FirstPause = nameless(name), time.Hour })
+			if _, err := client.Individuals().Get(t.Context(), "d"); err == nil || errors.Is(err, dpsservice.ErrNoHost) != want {
+				t.Errorf("%s without an address: got %v, want that the service's host is unknown: %t", name, err, want)
+			}
+		})
 	}
 }

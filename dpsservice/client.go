@@ -1,11 +1,11 @@
 // Package dpsservice is a client of the DPS service API 2021-10-01: individual enrollments, enrollment groups and registration
 // records, with etags, paging, bulk operations, retries, a rate limit and kinds of errors.
 //
-// It knows no Pulumi and no device-side protocol, and decides nothing about enrollments: what to send is the caller's. It shares
-// no types with the emulator, so that a mistake here cannot hide behind the same mistake there.
+// It does not know Pulumi or the device protocols, and does not validate enrollments: callers decide what to send. It
+// shares no types with the emulator, so that the same mistake on both sides cannot go unnoticed.
 //
-// It is built on azcore's pipeline rather than go-retryablehttp because that reads Retry-After in all of Azure's forms, rewinds
-// bodies, stops at once when the context ends, and takes a Microsoft Entra ID credential as one more policy.
+// It uses azcore's pipeline rather than go-retryablehttp because azcore reads Retry-After in all of Azure's forms,
+// rewinds bodies, stops at once when the context ends, and supports Microsoft Entra ID credentials as a policy.
 //
 // Source: deviceprovisioningservices data plane, service.json 2021-10-01.
 package dpsservice
@@ -34,17 +34,18 @@ import (
 // APIVersion is the version of the service API that every request names.
 const APIVersion = "2021-10-01"
 
-// Pauses and counts of the retries. A request that the service throttles is tried long, one that fails otherwise only shortly.
+// Pauses and counts of the retries. A throttled request is retried for a long time, one with another failure only
+// briefly.
 const (
 	firstPause      = 400 * time.Millisecond
 	throttledTries  = 12
 	faultTries      = 2
-	longestPause    = 5 * time.Minute // as long is waited when the service says so; what asks for more fails at once
+	longestPause    = 5 * time.Minute // the longest Retry-After that is waited; a longer one fails at once
 	dialTimeout     = 15 * time.Second
 	responseTimeout = time.Minute
 )
 
-// Options say which provisioning service to speak to, and how.
+// Options select a provisioning service, and how to connect to it and authenticate.
 type Options struct {
 	// Host is the service's own host name, {name}.azure-devices-provisioning.net. It is used in the URL, the Host header, the TLS
 	// server name and the token, whatever Endpoint is.
@@ -52,28 +53,29 @@ type Options struct {
 	// PolicyName and Key (base64) sign the requests, unless there is a Credential.
 	PolicyName string
 	Key        string
-	// Credential gets the tokens of Microsoft Entra ID that requests carry instead; nil to sign with the key.
+	// Credential gets tokens of Microsoft Entra ID for the requests; nil to sign with the key.
 	Credential azcore.TokenCredential
 	// Endpoint is the https URL of the address to dial instead of Host; empty for Host itself.
 	Endpoint string
 	// Roots are the certificate authorities to trust; nil for the system's.
 	Roots *x509.CertPool
-	// RateLimit is the highest number of requests a minute; 0 for no limit.
+	// RateLimit is the maximum number of requests a minute; 0 for no limit.
 	RateLimit int
-	// FirstPause is the pause before the first retry when the service does not name one; 0 means 400 ms. Later pauses grow.
+	// FirstPause is the pause before the first retry when the service gives no Retry-After; 0 means 400 ms. Later
+	// pauses grow.
 	FirstPause time.Duration
-	// Now is the clock that tokens go by; nil for time.Now.
+	// Now is the clock for the expiry of tokens; nil for time.Now.
 	Now func() time.Time
 }
 
-// Client speaks to one provisioning service. It is safe for concurrent use.
+// Client calls one provisioning service. It is safe for concurrent use.
 type Client struct {
 	host      string
 	pipeline  runtime.Pipeline
 	transport *http.Transport
 }
 
-// New returns a client. It sends nothing yet.
+// New returns a client without sending a request.
 func New(o Options) (*Client, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -152,14 +154,14 @@ func endpointAddress(endpoint string) (string, error) {
 	return net.JoinHostPort(u.Hostname(), port), nil
 }
 
-// refuseRedirect keeps the token from travelling to another host.
+// refuseRedirect prevents sending the token to another host.
 func refuseRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// limit makes each try wait for its turn.
+// limit delays attempts beyond the rate limit.
 type limit struct{ limiter *rate.Limiter }
 
 func newLimit(perMinute int) limit {
-	// A tenth of a minute's worth may go at once, so that small stacks never wait.
+	// A tenth of a minute's requests may be sent at once, so that small stacks never wait.
 	return limit{rate.NewLimiter(rate.Limit(float64(perMinute)/60), max(1, perMinute/10))}
 }
 
@@ -178,7 +180,7 @@ type call struct {
 	header map[string]string
 	// body is sent as JSON; nil sends no body.
 	body any
-	// accept is the status of success.
+	// accept is the status of a successful answer.
 	accept int
 }
 
@@ -188,8 +190,8 @@ func (c *Client) send(ctx context.Context, k call, out any) (http.Header, error)
 	return header, err
 }
 
-// exchange is send, and says whether an answer was lost on the way: then the request went out more than once, or an error is an
-// ErrUncertain too.
+// exchange is send, and reports whether an answer was lost: then the request was sent more than once, or the error is
+// also an ErrUncertain.
 func (c *Client) exchange(ctx context.Context, k call, out any) (header http.Header, lost bool, err error) {
 	var tries attempt
 	header, err = c.roundTrip(context.WithValue(ctx, attemptKey{}, &tries), &tries, k, out)
@@ -219,7 +221,7 @@ func (c *Client) roundTrip(ctx context.Context, tries *attempt, k call, out any)
 	}
 	response, err := c.pipeline.Do(request)
 	if answer := tries.answer.Load(); answer != nil {
-		response, err = answer, nil // azcore drops an answer with which the context's end coincides
+		response, err = answer, nil // azcore drops an answer if the context ends at the same time
 	}
 	if err != nil {
 		kind := connectionKind(err)

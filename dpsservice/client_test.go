@@ -94,7 +94,7 @@ func TestRequestsNameTheHostAndAreSigned(t *testing.T) {
 	}
 }
 
-func TestCallsAreWhatTheApiDescribes(t *testing.T) {
+func TestCallsMatchTheAPIDescription(t *testing.T) {
 	t.Parallel()
 	group := dpsservice.Enrollment{ID: "g", Attestation: &dpsservice.Attestation{
 		Type: dpsservice.SymmetricKeyAttestation, SymmetricKey: &dpsservice.SymmetricKey{PrimaryKey: "cA==", SecondaryKey: "cw=="},
@@ -243,7 +243,7 @@ func TestRefusalsHaveKinds(t *testing.T) {
 	}
 }
 
-func TestRetriesWaitAsToldAndEnd(t *testing.T) {
+func TestRetriesWaitForRetryAfterAndEnd(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -463,7 +463,7 @@ func TestConnectionStrings(t *testing.T) {
 	}
 }
 
-func TestFaultyOptionsAreRefused(t *testing.T) {
+func TestInvalidOptionsAreRefused(t *testing.T) {
 	t.Parallel()
 	good := dpsservice.Options{Host: host, PolicyName: "p", Key: key}
 	for name, change := range map[string]func(*dpsservice.Options){
@@ -472,10 +472,12 @@ func TestFaultyOptionsAreRefused(t *testing.T) {
 		"no policy":               func(o *dpsservice.Options) { o.PolicyName = "" },
 		"a key of another form":   func(o *dpsservice.Options) { o.Key = "secret!" },
 	} {
-		options := good
-		change(&options)
-		if _, err := dpsservice.New(options); err == nil || strings.Contains(err.Error(), "secret") {
-			t.Errorf("%s: got %v, want an error without the key", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			options := good
+			change(&options)
+			if _, err := dpsservice.New(options); err == nil || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%s: got %v, want an error without the key", name, err)
+			}
+		})
 	}
 }

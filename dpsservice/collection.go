@@ -11,9 +11,9 @@ import (
 // Collection holds the entries of one kind: the individual enrollments or the enrollment groups of a provisioning service.
 type Collection struct {
 	client *Client
-	// name is the path's first segment, and the key of the entries in a bulk operation.
+	// name is the path's first segment, and the JSON name of the entries in a bulk operation.
 	name string
-	// identify gives an id the JSON name that the kind has for it.
+	// identify sets the id with the JSON name of the kind.
 	identify func(id string) identity
 }
 
@@ -81,7 +81,7 @@ func (c Collection) Query(ctx context.Context, query string, pageSize int) iter.
 	}
 }
 
-// Mode is what a bulk operation does with all its entries.
+// Mode is the operation that a bulk request applies to all its entries.
 type Mode string
 
 // The modes of bulk operations.
@@ -92,14 +92,14 @@ const (
 	BulkDelete          Mode = "delete"
 )
 
-// BulkSize is the largest number of entries of one bulk operation.
+// BulkSize is the maximum number of entries of a bulk operation.
 const BulkSize = 10
 
 // BulkFailure is the error of one entry of a bulk operation.
 type BulkFailure struct {
 	// ID is the entry's, as in Enrollment.
 	ID string
-	// Code is the service's error number, such as 409101.
+	// Code is the service's error code, such as 409101.
 	Code    int
 	Message string
 }
@@ -108,8 +108,8 @@ type BulkFailure struct {
 type BulkResult struct {
 	// Failures are the entries that failed. The others succeeded.
 	Failures []BulkFailure
-	// Repeated reports whether the operation was sent again because an answer was lost. A failure may then be the effect of an earlier
-	// try, such as a conflict with an entry that this very operation created.
+	// Repeated reports whether the operation was sent again because an answer was lost. A failure may then be the
+	// effect of an earlier attempt, such as a conflict with an entry that the same operation created.
 	Repeated bool
 }
 

@@ -2,10 +2,12 @@ package dpsservice
 
 import "cmp"
 
-// Enrollment is an entry of the service: an individual enrollment, which is for one device, or an enrollment group, which is for every
-// device that proves that it belongs to the group. A nil field is not sent, and is absent from the answer; a PUT without it removes it.
+// Enrollment is an entry of the service: an individual enrollment for one device, or an enrollment group for every
+// device that proves its membership. A nil field is not sent, and is absent from the answer; a PUT without it removes
+// it.
 type Enrollment struct {
-	// ID is the registration id of an individual enrollment, or the id of a group. Each kind has a JSON name of its own for it.
+	// ID is the registration id of an individual enrollment, or the id of a group. Each kind has its own JSON name for
+	// it.
 	ID string `json:"-"`
 
 	// A group has none of these three. The service writes RegistrationState, and leaves it out of some answers.
@@ -69,7 +71,7 @@ type TPM struct {
 	StorageRootKey *string `json:"storageRootKey,omitempty"`
 }
 
-// SymmetricKey is a pair of keys in base64. A PUT without keys makes new ones.
+// SymmetricKey is a pair of keys in base64. A PUT without keys generates new ones.
 type SymmetricKey struct {
 	PrimaryKey   string `json:"primaryKey,omitempty"`
 	SecondaryKey string `json:"secondaryKey,omitempty"`
@@ -128,7 +130,7 @@ type InitialTwinProperties struct {
 	Desired map[string]any `json:"desired,omitempty"`
 }
 
-// ReprovisionPolicy says what happens when a device registers again.
+// ReprovisionPolicy defines what happens when a device registers again.
 type ReprovisionPolicy struct {
 	UpdateHubAssignment bool `json:"updateHubAssignment"`
 	MigrateDeviceData   bool `json:"migrateDeviceData"`

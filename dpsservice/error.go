@@ -13,23 +13,24 @@ import (
 
 // The kinds of refusals that callers distinguish with errors.Is.
 var (
-	// ErrNotFound: the service itself says that there is no such entry. A 404 of anything else, a proxy say, is not it.
+	// ErrNotFound: the service itself answers that the entry does not exist. A 404 from anything else, such as a proxy,
+	// is not an ErrNotFound.
 	ErrNotFound = errors.New("not found")
-	// ErrConflict: the entry exists, or is being changed by somebody else at this moment.
+	// ErrConflict: the entry exists, or another client is changing it.
 	ErrConflict = errors.New("conflict")
 	// ErrPrecondition: the entry's etag is no longer the one that If-Match named.
 	ErrPrecondition = errors.New("changed in the meantime")
-	// ErrThrottled: the service still asks to wait after every retry.
+	// ErrThrottled: the service still throttles the request after all retries.
 	ErrThrottled = errors.New("throttled")
 	// ErrUnauthorized: the credential is not accepted, or lacks a right.
 	ErrUnauthorized = errors.New("not authorized")
-	// ErrNoHost: no address is known of the service's host.
+	// ErrNoHost: the service's host name does not resolve.
 	ErrNoHost = errors.New("no such host")
-	// ErrUntrusted: the certificate of whoever answered is not one to trust.
+	// ErrUntrusted: the server's certificate is not trusted.
 	ErrUntrusted = errors.New("not trusted")
-	// ErrUnreachable: nobody took the connection.
+	// ErrUnreachable: the connection failed.
 	ErrUnreachable = errors.New("not reachable")
-	// ErrUncertain: no answer says whether the request was carried out. It comes beside the error that says what went wrong.
+	// ErrUncertain: it is unknown whether the request was carried out. It accompanies the error that gives the cause.
 	ErrUncertain = errors.New("perhaps carried out")
 )
 
@@ -39,13 +40,13 @@ type Error struct {
 	Method, Host, Path string
 	// Status is the HTTP status.
 	Status int
-	// Code is the service's own number, such as 404201, or 0 when the answer was not the service's own form.
+	// Code is the service's error code, such as 404201, or 0 when the answer does not have the service's format.
 	Code int
 	// Message and TrackingID are the service's; empty when absent.
 	Message, TrackingID string
 }
 
-// Error says what was asked, what was answered and how to find it at the service.
+// Error returns the request, the answer and the tracking id.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s at %s: %d %s", e.Method, e.Path, e.Host, e.Status, http.StatusText(e.Status))
@@ -93,13 +94,13 @@ func newError(host string, k call, response *http.Response, payload []byte) *Err
 	return e
 }
 
-// isThrottled says which answers are worth a long patience: those by which the service asks to wait.
+// isThrottled reports whether the service throttled the request, which is then retried for a long time.
 func isThrottled(response *http.Response, err error) bool {
 	return err == nil && (response.StatusCode == http.StatusTooManyRequests || response.StatusCode == http.StatusServiceUnavailable)
 }
 
-// isPassingFault says which failures are worth a few more tries. Every call of this API may be repeated: a PUT sends the whole
-// entry, and who sends If-Match has to read 412 as "perhaps it was me" anyway.
+// isPassingFault reports whether a failure is worth a few retries. Every call of this API may be repeated: a PUT sends
+// the whole entry, and callers that send If-Match must expect that a 412 is the effect of their own first attempt.
 func isPassingFault(response *http.Response, err error) bool {
 	if err != nil {
 		return !isLasting(err)
@@ -109,13 +110,13 @@ func isPassingFault(response *http.Response, err error) bool {
 	}, response.StatusCode)
 }
 
-// isLasting reports whether a failure without an answer will be the same a second later.
+// isLasting reports whether a retry of a failure without an answer would fail in the same way.
 func isLasting(err error) bool {
 	kind := connectionKind(err)
 	return kind == ErrUntrusted || kind == ErrNoHost
 }
 
-// connectionKind says why a request found no connection; nil for other failures.
+// connectionKind returns why a request got no connection, or nil for other failures.
 func connectionKind(err error) error {
 	var untrusted *tls.CertificateVerificationError
 	var name *net.DNSError

@@ -30,17 +30,19 @@ func TestTheScopeIsThatOfTheHostsCloud(t *testing.T) {
 		"dps-1.azure-devices-provisioning.cn":  "https://azure-devices-provisioning.cn/.default",
 		"dps-1.example.com":                    "https://azure-devices-provisioning.net/.default",
 	} {
-		credential := &asked{}
-		client, err := dpsservice.New(dpsservice.Options{Host: name, Credential: credential})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(client.Close)
-		if _, err := client.Registration(t.Context(), "a"); !errors.Is(err, errNothing) {
-			t.Errorf("%s: got %v, want %v", name, err, errNothing)
-		}
-		if !slices.Equal(credential.scopes, []string{want}) {
-			t.Errorf("%s: got %v, want %s", name, credential.scopes, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			credential := &asked{}
+			client, err := dpsservice.New(dpsservice.Options{Host: name, Credential: credential})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.Close)
+			if _, err := client.Registration(t.Context(), "a"); !errors.Is(err, errNothing) {
+				t.Errorf("%s: got %v, want %v", name, err, errNothing)
+			}
+			if !slices.Equal(credential.scopes, []string{want}) {
+				t.Errorf("%s: got %v, want %s", name, credential.scopes, want)
+			}
+		})
 	}
 }

@@ -21,13 +21,14 @@ const (
 	tokenMargin = 15 * time.Minute
 )
 
-// entraScope is the scope of tokens for the service API of a host ("Control access to DPS by using Microsoft Entra ID"). That the other
-// clouds name it after their own domains is inferred.
+// entraScope is the scope of tokens for the service API of a host ("Control access to DPS by using Microsoft Entra
+// ID"). That the other clouds use their own domains is inferred.
 func entraScope(host string) string {
 	return "https://" + domain.OfService(host) + "/.default"
 }
 
-// newAuthorization returns the policy that authorizes requests: by a token of Microsoft Entra ID, or else by a signature.
+// newAuthorization returns the policy that authorizes requests with a token of Microsoft Entra ID, or else with a
+// signature.
 func newAuthorization(o Options) (policy.Policy, error) {
 	if o.Credential != nil {
 		return runtime.NewBearerTokenPolicy(o.Credential, []string{entraScope(o.Host)}, nil), nil
@@ -35,7 +36,7 @@ func newAuthorization(o Options) (policy.Policy, error) {
 	return newSigner(o.Host, o.PolicyName, o.Key, o.Now)
 }
 
-// signer puts a shared access signature on each request.
+// signer adds a shared access signature to each request.
 type signer struct {
 	host, policyName, key string
 	now                   func() time.Time
@@ -78,13 +79,13 @@ func (s *signer) Do(request *policy.Request) (*http.Response, error) {
 	return request.Next()
 }
 
-// Access is what a connection string of a provisioning service holds.
+// Access is the content of a connection string of a provisioning service.
 type Access struct {
 	Host, PolicyName, Key string
 }
 
-// ParseConnectionString reads a connection string: HostName=…;SharedAccessKeyName=…;SharedAccessKey=…, in any order. Its errors
-// never hold the key.
+// ParseConnectionString reads a connection string: HostName=…;SharedAccessKeyName=…;SharedAccessKey=…, in any order.
+// Its errors never contain the key.
 func ParseConnectionString(text string) (Access, error) {
 	var access Access
 	fields := map[string]*string{

@@ -31,7 +31,7 @@ func (e *Emulator) openControlToken() error {
 		return fmt.Errorf("read or make the token of the control port: %w", err)
 	}
 	if again {
-		e.options.Logger.Warn("a file is made again, because it was empty: clients of the control port need the new token",
+		e.options.Logger.Warn("a file is recreated, because it was empty: clients of the control port need the new token",
 			"file", file)
 	}
 	e.controlToken = strings.TrimSpace(string(data))

@@ -186,7 +186,7 @@ func (e *Emulator) Start() error {
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so whoever sees its traffic has the token and controls the emulator",
+		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so every client that sees its traffic has the token and controls the emulator",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)

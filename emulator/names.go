@@ -261,7 +261,7 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
 		// Whoever has the port: nothing here is missing without it.
-		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", ExplainListen(at, err))
+		e.options.Logger.Warn("clients of AMQP get no refusal", "error", ExplainListen(at, err))
 	} else {
 		amqp := e.bound(l)
 		opened = append(opened, amqp)
@@ -353,7 +353,7 @@ func (e *Emulator) told(host string) string {
 	}
 	address, err := e.addresses.ensure(host)
 	if err != nil {
-		e.options.Logger.Error("a client was told a host that cannot be reached", "host", host, "error", err)
+		e.options.Logger.Error("a client got the name of a host that cannot be reached", "host", host, "error", err)
 	}
 	if address == "" {
 		return host

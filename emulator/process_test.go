@@ -276,7 +276,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 		kept++
 	}
 	message, _ := body["message"].(string)
-	if status != http.StatusInternalServerError || !strings.Contains(message, "make room on the disk") {
+	if status != http.StatusInternalServerError || !strings.Contains(message, "free space on the disk") {
 		t.Fatalf("after %d enrollments: got %d %v, want 500 that says what to do", kept, status, body)
 	}
 	if status, body := put("another"); status != http.StatusInternalServerError {
@@ -285,7 +285,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "", f.owner); status != http.StatusOK {
 		t.Errorf("reading: got %d %v, want what was acknowledged", status, body)
 	}
-	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "make room on the disk") {
+	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free space on the disk") {
 		t.Errorf("readiness: got %d %s, want 503 and the reason", status, text)
 	}
 	c.kill()

@@ -25,8 +25,8 @@ func newEmulatorPage(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "page", Short: "Print the address of the emulator's page, with the token that opens it", Args: noArgs,
 		Long: "Print the address of the page that shows hubs, devices and requests of the emulator, to be opened in a browser on this\n" +
-			"machine. Behind the # is the token of the control port, which lets whoever has it change everything in the emulator:\n" +
-			"pass the address on to nobody. As JSON: url.",
+			"machine. Behind the # is the token of the control port, which grants full access to the emulator:\n" +
+			"do not share the address. As JSON: url.",
 		Example: "  keel emulator page\n  keel emulator page --json | jq -r .url",
 		RunE:    func(cmd *cobra.Command, _ []string) error { return a.emulatorPage(cmd.Context()) },
 	}

@@ -14,12 +14,13 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// softLimit is how many bytes of memory the collector of garbage tries to stay below.
+// softLimit is the memory in bytes that the garbage collector tries to stay below.
 const softLimit = 700 << 20
 
 func main() {
-	// A set leaves much garbage for each enrollment and keeps little of it: with the usual 100, collecting takes a quarter of the time; beyond 200
-	// little more is gained, and 10,000 inline items take more than 300 MiB.
+	// A set allocates much memory for each enrollment and keeps little of it: with the default of 100, garbage
+	// collection takes a quarter of the time; values beyond 200 gain little, and 10,000 inline items take more than 300
+	// MiB.
 	debug.SetGCPercent(200)
 	debug.SetMemoryLimit(softLimit)
 	if stdin, err := os.Stdin.Stat(); err == nil && stdin.Mode()&os.ModeNamedPipe != 0 {
@@ -35,8 +36,8 @@ func main() {
 	}
 }
 
-// endWithEngine ends the process when the pipe to the engine breaks. A killed engine cannot say goodbye, and a request that is
-// still being retried must not arrive when the next engine is at work already.
+// endWithEngine ends the process when the pipe to the engine breaks. A killed engine does not end the plugin, and a
+// request that is still being retried must not arrive while the next engine is running.
 func endWithEngine() {
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	os.Exit(1)

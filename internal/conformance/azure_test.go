@@ -15,16 +15,16 @@ import (
 	"evenkeel/internal/conformance"
 )
 
-// Variables that let the suite run on Azure. Both are needed, since it makes a hub that costs.
+// Variables that run the suite on Azure. Both are needed, because it creates a hub that causes costs.
 const (
 	subscriptionVariable = "EVENKEEL_CONFORMANCE_SUBSCRIPTION"
 	costsVariable        = "EVENKEEL_CONFORMANCE_COSTS"
 	locationVariable     = "EVENKEEL_CONFORMANCE_LOCATION"
 )
 
-// TestAzureIsAsWeBelieve runs on a real subscription, with whatever login azidentity finds (az login, AZURE_* variables). The emulator's
+// TestAssumptionsHoldOnAzure runs on a real subscription, with whatever login azidentity finds (az login, AZURE_* variables). The emulator's
 // own run is in the package emulator.
-func TestAzureIsAsWeBelieve(t *testing.T) {
+func TestAssumptionsHoldOnAzure(t *testing.T) {
 	subscription := os.Getenv(subscriptionVariable)
 	if subscription == "" {
 		t.Skipf("%s is not set: Azure is not asked", subscriptionVariable)

@@ -136,7 +136,7 @@ func (c *cloud) rights(t *testing.T) {
 		return c.ask(t.Context(), t, request{method: "GET", url: "https://" + c.service + path + enrollmentVersion, authorization: authorization})
 	}
 	call(c.signed(t, c.service, "owner", stranger)).want(t, 401, "")
-	call(c.signed(t, c.service, "nobody", stranger)).want(t, 401, "")
+	call(c.signed(t, c.service, "unknown", stranger)).want(t, 401, "")
 	call("").want(t, 401, "")
 	call(c.bearer(t.Context(), t, managementAudience)).want(t, 401, "")
 	if !c.Azure { // on Azure the caller needs a role on the data, which the suite does not give

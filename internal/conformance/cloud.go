@@ -14,7 +14,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// The api-versions of the suite, and what resources are named after.
+// The api-versions of the suite, and the prefix of its resources' names.
 const (
 	groupVersion      = "?api-version=2021-04-01"
 	hubVersion        = "?api-version=2023-06-30"
@@ -39,7 +39,7 @@ type cloud struct {
 	keys map[string]string
 }
 
-// newCloud makes the resources, and deletes them with the test: also when making them fails half way.
+// newCloud creates the resources, and deletes them at the end of the test, also if their creation fails.
 func newCloud(t *testing.T, target Target) *cloud {
 	t.Helper()
 	c := &cloud{Target: target, keys: map[string]string{}}
@@ -69,7 +69,7 @@ func newCloud(t *testing.T, target Target) *cloud {
 	return c
 }
 
-// remove deletes the resource group and sees it go, so that nothing goes on costing.
+// remove deletes the resource group and waits until it is deleted, so that it causes no more costs.
 func (c *cloud) remove(t *testing.T) {
 	// The test's own context has ended.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), c.Patience)
@@ -125,7 +125,7 @@ type request struct {
 	header            []string
 }
 
-// answer is what came back.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
@@ -133,7 +133,7 @@ type answer struct {
 	tree   map[string]any
 }
 
-// text is a member deep in the body, "" when there is none.
+// text returns a nested member of the body, or "".
 func (a answer) text(path ...string) string {
 	var at any = a.tree
 	for _, name := range path {
@@ -183,7 +183,7 @@ func (c *cloud) bearer(ctx context.Context, t *testing.T, audience string) strin
 	return "Bearer " + token
 }
 
-// must calls Azure Resource Manager and wants that status, or 200 where 201 stands for a creation.
+// must calls Azure Resource Manager and expects that status; 200 instead of 201 is accepted.
 func (c *cloud) must(t *testing.T, method, path, body string, status int) answer {
 	t.Helper()
 	got := c.ask(t.Context(), t, request{method: method, url: c.ARM + path, body: body, authorization: c.bearer(t.Context(), t, managementAudience)})

@@ -1,9 +1,10 @@
-// Package conformance is what we believe of Azure, as a suite of plain requests with literal bodies: Azure Resource Manager, the
-// Device Provisioning Service's two APIs over HTTPS, and IoT Hub. It runs against the emulator always, and against a real subscription
-// when somebody gives it one (see CONTRIBUTING.md): the same expectations must hold in both places.
+// Package conformance tests our assumptions about Azure with plain requests and literal bodies: Azure Resource Manager,
+// the Device Provisioning Service's two APIs over HTTPS, and IoT Hub. It always runs against the emulator, and against
+// a real subscription if one is configured (see CONTRIBUTING.md): both must meet the same expectations.
 //
-// Each case names the document or recorded exchange behind it. What nothing settles is a numbered question: asked on Azure only, and
-// skipped with its number elsewhere. It imports neither the emulator nor our clients, so that no mistake is shared.
+// Each case names the document or recorded exchange behind it. What no source settles is a numbered question: it runs
+// on Azure only, and is skipped with its number elsewhere. The package imports neither the emulator nor our clients, so
+// that it shares no mistakes with them.
 package conformance
 
 import (
@@ -17,21 +18,21 @@ import (
 type Target struct {
 	// ARM is the address of Azure Resource Manager, without a slash at the end.
 	ARM string
-	// Subscription is where the suite makes a resource group of its own, in Location, and deletes it in the end.
+	// Subscription is where the suite creates its own resource group, in Location, and deletes it at the end.
 	Subscription, Location string
-	// Name makes the names of what is made unique: 3 to 20 lower-case letters and digits.
+	// Name is a unique part of the names of resources: 3 to 20 lower-case letters and digits.
 	Name string
 	// Token returns an access token for an audience, as "https://management.azure.com".
 	Token func(ctx context.Context, audience string) (string, error)
-	// Client finds the host names of hubs and provisioning services.
+	// Client resolves the host names of hubs and provisioning services.
 	Client *http.Client
-	// Poll is the pause between two looks at something that takes its time; Patience how long that may be.
+	// Poll is the pause between two polls of a long-running operation; Patience is its maximum duration.
 	Poll, Patience time.Duration
-	// Azure says that this is the real one: the numbered questions are asked.
+	// Azure is true for the real Azure, where the numbered questions run.
 	Azure bool
 }
 
-// Run makes a resource group with a hub and a provisioning service linked to it, and tries everything on them.
+// Run creates a resource group with a hub and a provisioning service linked to it, and runs all cases on them.
 func Run(t *testing.T, target Target) {
 	c := newCloud(t, target)
 	t.Run("resource manager", c.resourceManager)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// question is one belief that no source settles; docs/reference/fidelity.md calls it unsure. ask fails when Azure says something else, and then
-// the emulator is to be changed.
+// question is one assumption that no source settles; docs/reference/fidelity.md calls it unsure. ask fails if Azure
+// answers differently, and then the emulator must change.
 type question struct {
 	number int
 	belief string
@@ -146,7 +146,7 @@ func (c *cloud) replace(t *testing.T, version string, read answer) answer {
 	return written
 }
 
-// hubAnswers calls the hub as its operator and wants that status, and that code in the body.
+// hubAnswers calls the hub as its operator and expects that status, and that code in the body.
 func (c *cloud) hubAnswers(t *testing.T, method, path, body string, status int, code string) {
 	t.Helper()
 	got := c.onHub(t, method, path, body, c.signed(t, c.hub, "link", c.keys["link"])).want(t, status, "")
@@ -155,7 +155,8 @@ func (c *cloud) hubAnswers(t *testing.T, method, path, body string, status int, 
 	}
 }
 
-// questions asks them on Azure, and skips each with its number elsewhere: the emulator could only repeat our belief.
+// questions runs the questions on Azure, and skips each with its number elsewhere: the emulator could only confirm our
+// assumption.
 func (c *cloud) questions(t *testing.T) {
 	for _, q := range questions {
 		t.Run(fmt.Sprint(q.number), func(t *testing.T) {
@@ -168,7 +169,7 @@ func (c *cloud) questions(t *testing.T) {
 	}
 }
 
-// enrolled makes an individual enrollment and returns its key.
+// enrolled creates an individual enrollment and returns its key.
 func (c *cloud) enrolled(t *testing.T, id string) string {
 	t.Helper()
 	return c.as(t, "owner", "PUT", "/enrollments/"+id, fmt.Sprintf(`{"registrationId":%q,%s}`, id, keyed)).want(t, 200, "").text("attestation", "symmetricKey", "primaryKey")

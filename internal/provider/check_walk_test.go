@@ -42,8 +42,8 @@ func wrong(name string, spec schema.PropertySpec) []property.Value {
 	return append(rules, property.New(property.NewArray([]property.Value{property.New(1.0)})))
 }
 
-// TestCheckNamesTheFaultyInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
-func TestCheckNamesTheFaultyInput(t *testing.T) {
+// TestCheckNamesTheInvalidInput walks the schema: whatever input is wrong, Check says so at a path that is in the schema and leads to it.
+func TestCheckNamesTheInvalidInput(t *testing.T) {
 	t.Parallel()
 	spec, server, fine := readSchema(t), startProvider(t, object{}), good(t)
 	for token, described := range spec.Resources {
@@ -141,18 +141,20 @@ func TestUnknownPartsOfListsStayUnknown(t *testing.T) {
 		"EnrollmentSet": {"items": property.New([]property.Value{property.New(object{"registrationId": "a"}.properties()), unknown,
 			property.New(object{"registrationId": "b", "certificate": unknown, "primaryKey": unknown.WithSecret(true)}.properties())})},
 	} {
-		m := manage(t, server, kind, "x")
-		checked := m.check(inputs)
-		preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
-		must(t, err)
-		for name, want := range inputs {
-			if got := checked.Get(name); !got.Equals(propertyOf(want)) {
-				t.Errorf("%s: got %s %#v, want %#v", kind, name, got, want)
+		t.Run(kind, func(t *testing.T) {
+			m := manage(t, server, kind, "x")
+			checked := m.check(inputs)
+			preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
+			must(t, err)
+			for name, want := range inputs {
+				if got := checked.Get(name); !got.Equals(propertyOf(want)) {
+					t.Errorf("%s: got %s %#v, want %#v", kind, name, got, want)
+				}
+				if got := preview.Properties.Get(name); !got.HasComputed() && propertyOf(want).HasComputed() {
+					t.Errorf("%s: got %s %#v in a preview, want it partly unknown", kind, name, got)
+				}
 			}
-			if got := preview.Properties.Get(name); !got.HasComputed() && propertyOf(want).HasComputed() {
-				t.Errorf("%s: got %s %#v in a preview, want it partly unknown", kind, name, got)
-			}
-		}
+		})
 	}
 }
 
@@ -193,8 +195,8 @@ func withAt(inputs property.Map, way []string, value property.Value) property.Ma
 	return inputs.Set(way[0], value)
 }
 
-// TestTheConfigurationNamesTheFaultyProperty does the same for the provider's configuration.
-func TestTheConfigurationNamesTheFaultyProperty(t *testing.T) {
+// TestTheConfigurationNamesTheInvalidProperty does the same for the provider's configuration.
+func TestTheConfigurationNamesTheInvalidProperty(t *testing.T) {
 	t.Parallel()
 	spec, server := readSchema(t), startProvider(t, object{})
 	for name, described := range spec.Provider.InputProperties {

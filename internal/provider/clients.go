@@ -19,14 +19,14 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// Retries of requests to Azure Resource Manager. A longer wait that it asks for is waited too, up to the last.
+// Retries of requests to Azure Resource Manager. A longer Retry-After of its answers counts, up to the last of these.
 const (
 	armTries     = 6
 	armPause     = 800 * time.Millisecond
 	armMostPause = 5 * time.Minute
 )
 
-// Configure keeps what the configuration is completed by. Nothing is asked of anybody yet.
+// Configure keeps what completes the configuration. It sends no request.
 func (c *Config) Configure(ctx context.Context) error {
 	c.variables = variablesFrom(ctx)
 	return nil
@@ -64,7 +64,7 @@ func (c *Config) service() (*dpsservice.Client, error) {
 	return c.client, err
 }
 
-// linker returns the client that changes links of hubs, after finding out where Azure Resource Manager is.
+// linker returns the client that changes links of hubs. It determines the endpoint of Azure Resource Manager first.
 func (c *Config) linker(ctx context.Context) (*hublink.Client, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -109,7 +109,7 @@ func (c *Config) login(roots *x509.CertPool) (*login.Account, error) {
 	return c.account, nil
 }
 
-// roots are the authorities of caFile; nil for the system's.
+// roots returns the authorities of caFile, or nil for the system's.
 func (c *Config) roots() (*x509.CertPool, error) {
 	file := entry.Text(c.CAFile)
 	if file == "" {

@@ -40,7 +40,7 @@ type Config struct {
 	RateLimit        *int    `pulumi:"rateLimit,optional"`
 	Entra
 
-	// What speaks to the services is made when it is first needed, so that a faulty configuration harms nobody else.
+	// Clients are created when they are first needed, so that an invalid configuration fails only the resources that need it.
 	variables func(string) string
 	mu        sync.Mutex // guards what follows
 	account   *login.Account
@@ -50,16 +50,16 @@ type Config struct {
 
 // Annotate describes the configuration in the schema.
 func (c *Config) Annotate(an infer.Annotator) {
-	an.Describe(&c.ConnectionString, "Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.")
+	an.Describe(&c.ConnectionString, "Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.")
 	an.Describe(&c.Host, "Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.")
 	an.Describe(&c.PolicyName, "Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.")
 	an.Describe(&c.Key, "A key of that policy, base64. Another key replaces nothing.")
-	an.Describe(&c.Endpoint, "Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.")
+	an.Describe(&c.Endpoint, "Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.")
 	an.Describe(&c.CAFile, "File of the certificate authorities (PEM) to trust instead of the system's.")
-	an.Describe(&c.RateLimit, "Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.")
+	an.Describe(&c.RateLimit, "Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.")
 }
 
-// Check reports every fault of the configuration at once. The engine does not call it while a value is unknown.
+// Check reports every error of the configuration at once. The engine does not call it while a value is unknown.
 func (c *Config) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[*Config], error) {
 	own := property.Map{} // the engine adds properties of its own, such as the plugin's version
 	for _, name := range configNames {
@@ -88,7 +88,7 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 		}
 		for path, value := range map[string]*string{"host": c.Host, "policyName": c.PolicyName, "key": c.Key} {
 			if value != nil {
-				add(path, "the connection string contains it: set one or the other")
+				add(path, "also in the connection string: set one or the other")
 			}
 		}
 	} else if c.PolicyName != nil || c.Key != nil {
@@ -106,11 +106,11 @@ func (c *Config) faults(variables func(string) string) []enrollment.Fault {
 	}
 	if c.Endpoint != nil {
 		if u, err := url.Parse(*c.Endpoint); err != nil || u.Scheme != "https" || u.Host == "" {
-			add("endpoint", "it is not an https URL such as https://127.0.0.1:8443")
+			add("endpoint", "not an https URL such as https://127.0.0.1:8443")
 		}
 	}
 	if c.RateLimit != nil && *c.RateLimit < 0 {
-		add("rateLimit", "it is negative: use 0 for no limit")
+		add("rateLimit", "negative: use 0 for no limit")
 	}
 	return faults
 }
@@ -137,29 +137,29 @@ func (c *Config) usesEntra() bool {
 	return c.ConnectionString == nil && c.PolicyName == nil && c.Key == nil
 }
 
-// advice says what to look at when the service refuses a request, or is not reached; nothing for other errors.
+// advice returns what to check when the service refuses a request or cannot be reached, and "" for other errors.
 func (c *Config) advice(err error) string {
 	switch {
 	case errors.Is(err, dpsservice.ErrUnauthorized) && c.usesEntra():
-		return "; look at the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
+		return "; check the identity that the provider logs in with: on " + c.host() + " it needs the role Device Provisioning Service Data Contributor"
 	case errors.Is(err, dpsservice.ErrUnauthorized):
-		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite. " +
+		return "; check the provider's policyName and key: " + c.host() + " must have the policy, with the right EnrollmentWrite. " +
 			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
-			"and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
+			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
 	case errors.Is(err, dpsservice.ErrNoHost):
-		return "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
-			"pulumi state delete makes the stack forget them"
+		return "; check the provider's host and the network; if the provisioning service was deleted, its enrollments were deleted with it: " +
+			"remove them from the state with pulumi state delete"
 	case errors.Is(err, dpsservice.ErrUntrusted):
-		return "; look at the provider's caFile, which holds the authorities to trust for an emulator"
+		return "; check the provider's caFile, which must contain the authorities to trust for an emulator"
 	case errors.Is(err, dpsservice.ErrUnreachable):
-		return "; look at the network and, where there is one, at the provider's endpoint"
+		return "; check the network and, if it is set, the provider's endpoint"
 	}
 	return ""
 }
 
-// diffConfig replaces the provider, and with it the enrollments, when the host changes: they are other objects then. Every other
-// change is an update: infer's own default would replace all enrollments for a rotated key. A host that is not known yet (in a
-// preview) counts as the same.
+// diffConfig replaces the provider, and with it the enrollments, when the host changes: another service has other enrollments. Every
+// other change is an update: infer's own default would replace all enrollments for a rotated key. A host that is not known yet (in a
+// preview) counts as unchanged.
 func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 	response := p.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	old := req.OldInputs
@@ -184,7 +184,7 @@ func diffConfig(_ context.Context, req p.DiffRequest) (p.DiffResponse, error) {
 }
 
 // hostOf returns the host that a configuration names, in lower case, and the property that names it; "" when it is absent,
-// unknown or faulty.
+// unknown or invalid.
 func hostOf(inputs property.Map) (host, path string) {
 	if value := inputs.Get("connectionString"); value.IsString() {
 		access, err := dpsservice.ParseConnectionString(value.AsString())

@@ -131,9 +131,11 @@ func TestConfigurationIsChecked(t *testing.T) {
 				t.Errorf("failures: got %v, want %v (%v)", got, test.want, checked.Failures)
 			}
 			for _, name := range []string{"key", "connectionString"} {
-				if value, exists := checked.Inputs.GetOk(name); exists && !value.IsNull() && !value.Secret() {
-					t.Errorf("%s is not secret", name)
-				}
+				t.Run(name, func(t *testing.T) {
+					if value, exists := checked.Inputs.GetOk(name); exists && !value.IsNull() && !value.Secret() {
+						t.Errorf("%s is not secret", name)
+					}
+				})
 			}
 		})
 	}
@@ -185,7 +187,7 @@ func TestACheckedConfigurationLeavesNothingBehind(t *testing.T) {
 	manage(t, server, "IndividualEnrollment", "device-1").up(object{"registrationId": "device-1"})
 }
 
-func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
+func TestInvalidConfigurationIsReportedWhenItIsUsed(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	wrongKey := fake.config()
@@ -199,17 +201,19 @@ func TestFaultyConfigurationIsNamedWhenItIsNeeded(t *testing.T) {
 		want   string
 	}{
 		"none": {object{}, "not configured"},
-		"wrong key": {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); look at the provider's policyName and key: the policy has to be one of " +
-			fakeHost + ", with the right EnrollmentWrite. If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
-			"it signs with the other key and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1"},
+		"wrong key": {wrongKey, "401 Unauthorized: Unauthorized (code 401002, tracking id fake); check the provider's policyName and key: " +
+			fakeHost + " must have the policy, with the right EnrollmentWrite. If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: " +
+			"it signs with the other key and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1"},
 		"no CA file": {noFile, "absent.pem"},
 		"no CA":      {untrusted, "certificate"},
 	} {
-		m := manage(t, startProvider(t, test.config), "IndividualEnrollment", "device-1")
-		_, err := m.tryUp(object{"registrationId": "device-1"})
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := manage(t, startProvider(t, test.config), "IndividualEnrollment", "device-1")
+			_, err := m.tryUp(object{"registrationId": "device-1"})
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: got %v, want an error with %q", name, err, test.want)
+			}
+		})
 	}
 }
 
@@ -253,7 +257,7 @@ func TestCancelEndsAWaitingRequest(t *testing.T) {
 	}
 }
 
-func TestThrottlingIsWaitedOut(t *testing.T) {
+func TestThrottledRequestsAreRetried(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")

@@ -22,11 +22,13 @@ func TestTheTableOfOptionsNamesEveryProperty(t *testing.T) {
 	spec := readSchema(t)
 	known := map[string]bool{}
 	for _, kind := range []string{"IndividualEnrollment", "EnrollmentGroup", "LinkedHub"} {
-		for path, leaf := range inputPaths(t, spec, "azure-dps:index:"+kind) {
-			if known[path] = true; leaf && !slices.Contains(named, path) {
-				t.Errorf("the table does not name %s of %s", path, kind)
+		t.Run(kind, func(t *testing.T) {
+			for path, leaf := range inputPaths(t, spec, "azure-dps:index:"+kind) {
+				if known[path] = true; leaf && !slices.Contains(named, path) {
+					t.Errorf("the table does not name %s of %s", path, kind)
+				}
 			}
-		}
+		})
 	}
 	for token := range spec.Functions {
 		if !slices.Contains(named, lastPart(token)) {

@@ -206,8 +206,8 @@ var given = map[string]object{
 	"iotHubHostName":                        {"iotHubHostName": emulatedHub},
 }
 
-// TestWhatIsLeftOutGoes walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
-func TestWhatIsLeftOutGoes(t *testing.T) {
+// TestPropertiesThatAreLeftOutAreRemoved walks the schema: what the program gives no longer goes at the service too, and what went there comes back.
+func TestPropertiesThatAreLeftOutAreRemoved(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for _, in := range enrollmentInputs(t) {
@@ -329,17 +329,19 @@ func TestAnotherQueryAfterAnImportIsSent(t *testing.T) {
 			m.id = emulatedHost + "/enrollments/" + id
 			m.refresh()
 			for step, query := range []string{"?code=1", "?code=1", "?code=2", "?code=2"} {
-				var want []string
-				if step == 2 {
-					want = []string{test.path}
-				}
-				before := service.entry(t, "/enrollments/"+id)["etag"]
-				if got := m.up(test.with(id, query)); !slices.Equal(got, want) {
-					t.Errorf("up %d with %s: got %v, want %v", step, query, got, want)
-				}
-				if sent := before != service.entry(t, "/enrollments/"+id)["etag"]; sent != (step == 2) {
-					t.Errorf("up %d with %s: sent %t", step, query, sent)
-				}
+				t.Run(fmt.Sprintf("up %d with %s", step, query), func(t *testing.T) {
+					var want []string
+					if step == 2 {
+						want = []string{test.path}
+					}
+					before := service.entry(t, "/enrollments/"+id)["etag"]
+					if got := m.up(test.with(id, query)); !slices.Equal(got, want) {
+						t.Errorf("up %d with %s: got %v, want %v", step, query, got, want)
+					}
+					if sent := before != service.entry(t, "/enrollments/"+id)["etag"]; sent != (step == 2) {
+						t.Errorf("up %d with %s: sent %t", step, query, sent)
+					}
+				})
 			}
 		})
 	}
@@ -355,16 +357,18 @@ func TestARefreshKeepsTheTextOfACertificateThatStayed(t *testing.T) {
 	root := newAuthority(t, "root")
 	texts := object{"primary": root.leaf(t, "device-1", time.Hour), "secondary": root.leaf(t, "device-1", time.Hour)}
 	for drifting, staying := range map[string]string{"primary": "secondary", "secondary": "primary"} {
-		m := manage(t, nextRun(t, server), "IndividualEnrollment", drifting)
-		m.up(object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": texts}}})
-		other := map[string]any{"certificate": root.leaf(t, "device-1", time.Hour)}
-		service.edit(t, "/enrollments/device-1", set("attestation", "x509", "clientCertificates", drifting, other))
-		m.refresh()
-		got := m.inputs.Get("attestation").AsMap().Get("x509").AsMap().Get("clientCertificates").AsMap()
-		if got.Get(staying).AsString() != texts[staying] || !strings.HasPrefix(got.Get(drifting).AsString(), "sha256:") {
-			t.Errorf("the %s one drifted: got %v, want its thumbprint beside the text of the other", drifting, got)
-		}
-		m.delete()
+		t.Run(drifting, func(t *testing.T) {
+			m := manage(t, nextRun(t, server), "IndividualEnrollment", drifting)
+			m.up(object{"registrationId": "device-1", "attestation": object{"x509": object{"clientCertificates": texts}}})
+			other := map[string]any{"certificate": root.leaf(t, "device-1", time.Hour)}
+			service.edit(t, "/enrollments/device-1", set("attestation", "x509", "clientCertificates", drifting, other))
+			m.refresh()
+			got := m.inputs.Get("attestation").AsMap().Get("x509").AsMap().Get("clientCertificates").AsMap()
+			if got.Get(staying).AsString() != texts[staying] || !strings.HasPrefix(got.Get(drifting).AsString(), "sha256:") {
+				t.Errorf("the %s one drifted: got %v, want its thumbprint beside the text of the other", drifting, got)
+			}
+			m.delete()
+		})
 	}
 }
 

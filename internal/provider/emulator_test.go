@@ -16,7 +16,7 @@ func emulated(t *testing.T) object {
 }
 
 // The same life on the emulator as on the fake of these tests: two independent readings of the facts agree.
-func TestALifeOnTheEmulator(t *testing.T) {
+func TestResourcesOnTheEmulator(t *testing.T) {
 	t.Parallel()
 	config := emulated(t)
 	server := startProvider(t, config)

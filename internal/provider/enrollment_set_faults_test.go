@@ -20,7 +20,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-func TestASetThatIsInterruptedKeepsWhatWasDone(t *testing.T) {
+func TestAnInterruptedSetKeepsItsProgress(t *testing.T) {
 	t.Parallel()
 	cloud, config, server := setOn(t)
 	inputs := object{"items": numbered(100, 0)}
@@ -111,8 +111,8 @@ func TestALostAnswerToABulkOperationIsRecognised(t *testing.T) {
 	}
 }
 
-// TestOneEntryThatSpoilsABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of which device.
-func TestOneEntryThatSpoilsABulkFailsAlone(t *testing.T) {
+// TestOneInvalidEntryOfABulkFailsAlone: a service that refuses a bulk operation as a whole does not say because of which device.
+func TestOneInvalidEntryOfABulkFailsAlone(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
 	config := service.through(t, unreliable{refuse: func(w http.ResponseWriter, r *http.Request) bool {
@@ -139,8 +139,8 @@ func TestOneEntryThatSpoilsABulkFailsAlone(t *testing.T) {
 	}
 }
 
-// TestLongEntriesGoInSmallerBulks: ten of them are more than the service takes in one request, and each alone is not.
-func TestLongEntriesGoInSmallerBulks(t *testing.T) {
+// TestLongEntriesAreSentInSmallerBulks: ten of them are more than the service takes in one request, and each alone is not.
+func TestLongEntriesAreSentInSmallerBulks(t *testing.T) {
 	t.Parallel()
 	_, server := openService(t)
 	list := objectsOf(numbered(10, 0))
@@ -154,7 +154,7 @@ func TestLongEntriesGoInSmallerBulks(t *testing.T) {
 	}
 }
 
-func TestWhatNobodyAnsweredIsSettledByTheNextOperation(t *testing.T) {
+func TestUnansweredCreationsAreSettledByTheNextOperation(t *testing.T) {
 	t.Parallel()
 	for name, next := range map[string]func(t *testing.T, set *managed, inputs object){
 		"up": func(t *testing.T, set *managed, inputs object) {
@@ -191,9 +191,11 @@ func TestWhatNobodyAnsweredIsSettledByTheNextOperation(t *testing.T) {
 				set.delete()
 			}
 			for _, id := range []string{"made", "given", "by-tpm", "by-x509", "by-ca"} {
-				if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
-					t.Errorf("%s survived its set", id)
-				}
+				t.Run(id, func(t *testing.T) {
+					if _, err := tryInvoke(t, direct, "getIndividualEnrollment", object{"registrationId": id}); err == nil {
+						t.Errorf("%s survived its set", id)
+					}
+				})
 			}
 		})
 	}
@@ -222,7 +224,7 @@ func TestALostAnswerToAChangeIsRecognised(t *testing.T) {
 	}
 }
 
-func TestASetWaitsAsItIsToldAndFinishes(t *testing.T) {
+func TestAThrottledSetWaitsAndFinishes(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	var calls atomic.Int32

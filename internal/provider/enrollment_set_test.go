@@ -79,7 +79,7 @@ func setOn(t *testing.T) (*azure, object, integration.Server) {
 	return cloud, config, startProvider(t, config)
 }
 
-func TestALifeOfASet(t *testing.T) {
+func TestSetIsCreatedUpdatedAndDeleted(t *testing.T) {
 	t.Parallel()
 	cloud, _, server := setOn(t)
 	given, root := newKey(t), newAuthority(t, "root")
@@ -196,7 +196,7 @@ func TestASetSeesAndHealsDrift(t *testing.T) {
 	}
 }
 
-func TestASetKeepsWhatWasDoneAndGoesOn(t *testing.T) {
+func TestAFailedSetKeepsItsProgressAndContinues(t *testing.T) {
 	t.Parallel()
 	_, config, server := setOn(t)
 	foreign := manage(t, nextRun(t, server), "IndividualEnrollment", "foreign")
@@ -263,10 +263,12 @@ func TestASetComesFromManifests(t *testing.T) {
 	a, err := asset.FromPath(file)
 	must(t, err)
 	for hash, want := range map[string][]string{a.Hash: nil, strings.Repeat("0", 64): {"manifest"}} {
-		elided := object{"manifest": property.New(&asset.Asset{Sig: asset.AssetSig, Hash: hash})}.properties()
-		if got, _ := set.diff(elided); !slices.Equal(got, want) {
-			t.Errorf("an asset of which only the hash %s is told: got %v, want %v", hash, got, want)
-		}
+		t.Run(hash, func(t *testing.T) {
+			elided := object{"manifest": property.New(&asset.Asset{Sig: asset.AssetSig, Hash: hash})}.properties()
+			if got, _ := set.diff(elided); !slices.Equal(got, want) {
+				t.Errorf("an asset of which only the hash %s is told: got %v, want %v", hash, got, want)
+			}
+		})
 	}
 	// The same rows as secret text in JSON change nothing.
 	text := `[{"registrationId":"a","tags":{"line":1},"iotEdge":true},{"registrationId":"b","primaryKey":"` + key + `"},{"registrationId":"c"}]`
@@ -284,25 +286,29 @@ func TestASetIsImported(t *testing.T) {
 	set := manage(t, server, "EnrollmentSet", "devices")
 	set.up(inputs)
 	for _, id := range []string{"a-1,a-2", "A-*", "a-2, A-1,a-1"} {
-		imported := manage(t, server, "EnrollmentSet", "imported")
-		imported.id = emulatedHost + "/enrollments/" + id
-		imported.refresh()
-		if imported.id != emulatedHost+"/enrollmentSets/imported" {
-			t.Fatalf("import of %s: got id %s", id, imported.id)
-		}
-		if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") {
-			t.Error("the import put a made key into the inputs")
-		}
-		if got := imported.up(inputs); got != nil {
-			t.Errorf("up after the import of %s: got %v, want none", id, got)
-		}
+		t.Run(id, func(t *testing.T) {
+			imported := manage(t, server, "EnrollmentSet", "imported")
+			imported.id = emulatedHost + "/enrollments/" + id
+			imported.refresh()
+			if imported.id != emulatedHost+"/enrollmentSets/imported" {
+				t.Fatalf("import of %s: got id %s", id, imported.id)
+			}
+			if text := fmt.Sprint(imported.inputs); strings.Contains(text, "primaryKey") {
+				t.Error("the import put a made key into the inputs")
+			}
+			if got := imported.up(inputs); got != nil {
+				t.Errorf("up after the import of %s: got %v, want none", id, got)
+			}
+		})
 	}
 	for id, want := range map[string]string{"a-1,nobody,no-one": "2 of them do not exist (nobody, no-one)", "b-*": "no enrollment id has this prefix", "a-1,": "is empty", "a b": "contains ' '"} {
-		missing := manage(t, server, "EnrollmentSet", "missing")
-		missing.id = emulatedHost + "/enrollments/" + id
-		if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("import of %s: got %v, want %q", id, err, want)
-		}
+		t.Run(id, func(t *testing.T) {
+			missing := manage(t, server, "EnrollmentSet", "missing")
+			missing.id = emulatedHost + "/enrollments/" + id
+			if _, err := server.Read(readOf(missing)); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("import of %s: got %v, want %q", id, err, want)
+			}
+		})
 	}
 }
 
@@ -352,7 +358,7 @@ func TestAChangeOfTenInManyCostsCallsForTen(t *testing.T) {
 }
 
 // Equal settings are digested once, so those of each device have to be told from its neighbours'.
-func TestNeighboursInASetHaveDigestsOfTheirOwn(t *testing.T) {
+func TestDevicesOfASetHaveSeparateDigests(t *testing.T) {
 	t.Parallel()
 	_, _, server := setOn(t)
 	set := manage(t, server, "EnrollmentSet", "neighbours")

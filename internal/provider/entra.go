@@ -21,8 +21,8 @@ var entraNames = []string{
 }
 
 // Entra is the part of the configuration that logs in with Microsoft Entra ID: to Azure Resource Manager and, without a policy's
-// key, to the provisioning service. The names are those of azure-native, but for useAzureCli, which azure-native does when nothing
-// else is said, and authorityHost.
+// key, to the provisioning service. The names are those of azure-native, except useAzureCli, which is the default of azure-native, and
+// authorityHost.
 type Entra struct {
 	TenantID                  *string  `pulumi:"tenantId,optional"`
 	ClientID                  *string  `pulumi:"clientId,optional"`
@@ -47,9 +47,9 @@ type Entra struct {
 
 // Annotate describes the properties in the schema.
 func (e *Entra) Annotate(an infer.Annotator) {
-	an.Describe(&e.TenantID, "Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the "+
-		"provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. "+
-		"What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.")
+	an.Describe(&e.TenantID, "Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the "+
+		"provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. "+
+		"Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.")
 	an.Describe(&e.ClientID, "Client id of the service principal or, with `useMsi`, of a user-assigned managed identity; or `ARM_CLIENT_ID`.")
 	an.Describe(&e.ClientSecret, "Secret of the service principal; or `ARM_CLIENT_SECRET`.")
 	an.Describe(&e.ClientCertificatePath, "File with the service principal's certificate and private key, PEM or PKCS#12; or `ARM_CLIENT_CERTIFICATE_PATH`.")
@@ -57,18 +57,18 @@ func (e *Entra) Annotate(an infer.Annotator) {
 	an.Describe(&e.UseOIDC, "Whether to log in with a token of another issuer (workload identity federation): `oidcToken`, `oidcTokenFilePath`, or `oidcRequestUrl` "+
 		"with `oidcRequestToken`; or `ARM_USE_OIDC`.")
 	an.Describe(&e.OIDCToken, "The other issuer's token; or `ARM_OIDC_TOKEN`.")
-	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
-	an.Describe(&e.OIDCRequestURL, "Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
-	an.Describe(&e.OIDCRequestToken, "The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
-	an.Describe(&e.OIDCAudience, "The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.")
+	an.Describe(&e.OIDCTokenFilePath, "File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.")
+	an.Describe(&e.OIDCRequestURL, "URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.")
+	an.Describe(&e.OIDCRequestToken, "Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.")
+	an.Describe(&e.OIDCAudience, "Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.")
 	an.Describe(&e.UseMSI, "Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.")
-	an.Describe(&e.UseAzureCLI, "Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.")
-	an.Describe(&e.UseDefault, "Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.")
-	an.Describe(&e.SubscriptionID, "The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.")
-	an.Describe(&e.AuxiliaryTenantIDs, "Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.")
-	an.Describe(&e.Environment, "The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.")
-	an.Describe(&e.MetadataHost, "Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.")
-	an.Describe(&e.AuthorityHost, "Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.")
+	an.Describe(&e.UseAzureCLI, "Whether to use the login of the Azure CLI (`az login`), whatever the environment variables are. This is also the default when no other login is configured.")
+	an.Describe(&e.UseDefault, "Whether to log in with the default credential chain of the Azure SDK and the environment variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.")
+	an.Describe(&e.SubscriptionID, "Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.")
+	an.Describe(&e.AuxiliaryTenantIDs, "Additional tenants to get tokens from; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.")
+	an.Describe(&e.Environment, "The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.")
+	an.Describe(&e.MetadataHost, "Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.")
+	an.Describe(&e.AuthorityHost, "Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.")
 }
 
 // settings are those of the login, completed by environment variables.
@@ -83,7 +83,7 @@ func (e *Entra) settings(variables func(string) string) login.Settings {
 	}.WithVariables(variables)
 }
 
-// methods are the ways to log in that the configuration chooses, by the property that chooses each.
+// methods returns the ways to log in that the configuration chooses, by the property that chooses each.
 func (e *Entra) methods() []string {
 	var chosen []string
 	for _, way := range []struct {
@@ -100,10 +100,10 @@ func (e *Entra) methods() []string {
 	return chosen
 }
 
-// hostPort is a host name or address, with or without a port.
+// hostPort matches a host name or address, with or without a port.
 var hostPort = regexp.MustCompile(`^[A-Za-z0-9.\-\[\]:]+$`)
 
-// faults are those of the login. What environment variables add counts too.
+// faults returns the errors of the login's configuration, environment variables included.
 func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 	var faults []enrollment.Fault
 	add := func(path, message string) { faults = append(faults, enrollment.Fault{Path: path, Message: message}) }
@@ -111,7 +111,7 @@ func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 	switch methods := e.methods(); {
 	case len(methods) > 1:
 		for _, name := range methods {
-			add(name, "there is more than one way to log in: set one of "+strings.Join(methods, ", "))
+			add(name, "conflicting ways to log in: set only one of "+strings.Join(methods, ", "))
 		}
 	case len(methods) == 1 && (methods[0] == "clientSecret" || methods[0] == "clientCertificatePath" || methods[0] == "useOidc"):
 		for path, value := range map[string]string{"tenantId": all.TenantID, "clientId": all.ClientID} {
@@ -121,17 +121,17 @@ func (e *Entra) faults(variables func(string) string) []enrollment.Fault {
 		}
 	}
 	if entry.IsOn(e.UseOIDC) && all.OIDCToken == "" && all.OIDCTokenFilePath == "" && (all.OIDCRequestURL == "" || all.OIDCRequestToken == "") {
-		add("useOidc", "it needs a token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
+		add("useOidc", "no token: set oidcToken, or oidcTokenFilePath, or oidcRequestUrl and oidcRequestToken")
 	}
 	if err := login.CheckEnvironment(entry.Text(e.Environment)); err != nil {
 		add("environment", err.Error())
 	}
 	if e.MetadataHost != nil && !hostPort.MatchString(*e.MetadataHost) {
-		add("metadataHost", "it is not a host, or a host with a port, such as 127.0.0.1:8443")
+		add("metadataHost", "not a host or a host with a port, such as 127.0.0.1:8443")
 	}
 	if e.AuthorityHost != nil {
 		if u, err := url.Parse(*e.AuthorityHost); err != nil || u.Scheme != "https" || u.Host == "" {
-			add("authorityHost", "it is not an https URL such as https://login.microsoftonline.com")
+			add("authorityHost", "not an https URL such as https://login.microsoftonline.com")
 		}
 	}
 	return faults

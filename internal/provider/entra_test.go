@@ -253,10 +253,12 @@ func TestALoginWithAnotherIssuersToken(t *testing.T) {
 		"with another signature": {"oidcToken": federated[:len(federated)-6] + "AAAAAA"},
 		"refused by the service": {"oidcRequestUrl": ends.ARM + "/oidc/token", "oidcRequestToken": "not-the-token"},
 	} {
-		m := manage(t, startProvider(t, base.edited(changes)), "IndividualEnrollment", "x")
-		if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "not-the-token") {
-			t.Errorf("a token %s: got %v, want the refusal and no token", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			m := manage(t, startProvider(t, base.edited(changes)), "IndividualEnrollment", "x")
+			if _, err := m.tryUp(object{"registrationId": "device-1"}); err == nil || !strings.Contains(err.Error(), "401") || strings.Contains(err.Error(), "not-the-token") {
+				t.Errorf("a token %s: got %v, want the refusal and no token", name, err)
+			}
+		})
 	}
 }
 

@@ -12,7 +12,8 @@ import (
 	p "github.com/pulumi/pulumi-go-provider"
 )
 
-// exampleFiles are Go files that are compiled with everything else; each is named for the resource or function that it shows.
+// exampleFiles are Go files that are compiled with everything else; each is named after the resource or function that
+// it shows.
 //
 //go:embed examples/*.go
 var exampleFiles embed.FS
@@ -49,8 +50,8 @@ func withExamples(getSchema func(context.Context, p.GetSchemaRequest) (p.GetSche
 	}
 }
 
-// example is the part of a description that shows the example of a token; "" where there is none. Generators leave out what is not in
-// their language.
+// example returns the part of a description that shows the example of a token, or "". Generators leave out examples in
+// other languages.
 func example(token string) string {
 	text, err := fs.ReadFile(exampleFiles, "examples/"+exampleFile(token))
 	if err != nil {
@@ -60,7 +61,7 @@ func example(token string) string {
 	return "\n\n{{% examples %}}\n## Example Usage\n\n{{% example %}}\n```go\n" + strings.TrimSpace(code) + "\n```\n{{% /example %}}\n{{% /examples %}}\n"
 }
 
-// exampleFile is the name of a token's example: its last part in lower case, words parted by underscores.
+// exampleFile is the name of a token's example: its last part in lower case, with underscores between words.
 func exampleFile(token string) string {
 	var name strings.Builder
 	for i, r := range token[strings.LastIndex(token, ":")+1:] {

@@ -44,7 +44,7 @@ func records(t *testing.T, server *managed, ids ...string) []string {
 	return found
 }
 
-func TestDeletionTakesTheRegistrationRecordsAlongWhenToldTo(t *testing.T) {
+func TestADeletionDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	t.Parallel()
 	ids := []string{"device-1", "of-group-1", "of-group-2"}
 	for name, test := range map[string]struct {

@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// functions are what programs can ask for. All but deriveDeviceKey ask the service, in previews too.
+// functions are the functions that programs can call. All but deriveDeviceKey call the service, in previews too.
 func functions() []infer.InferredFunction {
 	return []infer.InferredFunction{
 		infer.Function(DeriveDeviceKey{}),
@@ -22,7 +22,7 @@ func functions() []infer.InferredFunction {
 	}
 }
 
-// DeriveDeviceKey derives the key of one device of a group. It asks nobody.
+// DeriveDeviceKey derives the key of one device of a group. It sends no request.
 type DeriveDeviceKey struct{}
 
 // DeriveDeviceKeyArgs are the inputs of deriveDeviceKey.
@@ -31,7 +31,7 @@ type DeriveDeviceKeyArgs struct {
 	RegistrationID string `pulumi:"registrationId"`
 }
 
-// DeriveDeviceKeyResult is the answer of deriveDeviceKey.
+// DeriveDeviceKeyResult is the result of deriveDeviceKey.
 type DeriveDeviceKeyResult struct {
 	DeviceKey string `pulumi:"deviceKey" provider:"secret"`
 }
@@ -39,7 +39,7 @@ type DeriveDeviceKeyResult struct {
 // Annotate describes the function in the schema.
 func (f *DeriveDeviceKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "deriveDeviceKey")
-	an.Describe(f, "Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It calls no service.")
+	an.Describe(f, "Derives the symmetric key of one device of an enrollment group: the HMAC-SHA256 of its registration id under the group's key. It sends no request.")
 }
 
 // Annotate describes the inputs in the schema.

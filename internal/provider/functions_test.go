@@ -58,9 +58,11 @@ func TestFunctionsReadWhatTheServiceHolds(t *testing.T) {
 
 	got := invoke(t, server, "getIndividualEnrollment", object{"registrationId": "DEVICE-1"})
 	for _, key := range []string{"primaryKey", "secondaryKey"} {
-		if value := got.Get(key); !value.Secret() || value.AsString() != one.secret(key) {
-			t.Errorf("getIndividualEnrollment: %s: got secret %t and the enrollment's %t, want both", key, value.Secret(), value.WithSecret(false).Equals(one.state.Get(key).WithSecret(false)))
-		}
+		t.Run(key, func(t *testing.T) {
+			if value := got.Get(key); !value.Secret() || value.AsString() != one.secret(key) {
+				t.Errorf("getIndividualEnrollment: %s: got secret %t and the enrollment's %t, want both", key, value.Secret(), value.WithSecret(false).Equals(one.state.Get(key).WithSecret(false)))
+			}
+		})
 	}
 	if tags := got.Get("initialTwin").AsMap().Get("tags").AsMap(); got.Get("registrationId").AsString() != "device-1" || tags.Get("a").AsString() != "b" {
 		t.Errorf("getIndividualEnrollment: got %v", got)
@@ -74,10 +76,12 @@ func TestFunctionsReadWhatTheServiceHolds(t *testing.T) {
 		t.Errorf("getRegistration before the first: got %v, want none", record)
 	}
 	for _, id := range []string{"sensor-1", "sensor-2"} {
-		key := invoke(t, server, "deriveDeviceKey", object{"groupKey": found.Get("primaryKey"), "registrationId": id}).Get("deviceKey").AsString()
-		if hub, err := cloud.register(t.Context(), scope, id, key); err != nil || hub != emulatedHub {
-			t.Fatalf("register %s: got %s, %v", id, hub, err)
-		}
+		t.Run(id, func(t *testing.T) {
+			key := invoke(t, server, "deriveDeviceKey", object{"groupKey": found.Get("primaryKey"), "registrationId": id}).Get("deviceKey").AsString()
+			if hub, err := cloud.register(t.Context(), scope, id, key); err != nil || hub != emulatedHub {
+				t.Fatalf("register %s: got %s, %v", id, hub, err)
+			}
+		})
 	}
 	record := invoke(t, server, "getRegistration", object{"registrationId": "sensor-1"})
 	if state := record.Get("registration").AsMap(); !record.Get("exists").AsBool() || state.Get("status").AsString() != "assigned" || state.Get("assignedHub").AsString() != emulatedHub {

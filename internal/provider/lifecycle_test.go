@@ -118,9 +118,11 @@ func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
 		"registrationId": property.New("device-1"), "serviceHost": property.New(fakeHost),
 		"primaryKey": property.New(key).WithSecret(true), "secondaryKey": unknown.WithSecret(true), "etag": unknown, "iotHubHostName": unknown,
 	} {
-		if got := created.Properties.Get(name); !got.Equals(want) {
-			t.Errorf("preview of %s: got %#v, want %#v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := created.Properties.Get(name); !got.Equals(want) {
+				t.Errorf("preview of %s: got %#v, want %#v", name, got, want)
+			}
+		})
 	}
 	if log := fake.takeLog(); log != nil {
 		t.Errorf("preview of a creation made calls: %v", log)
@@ -140,9 +142,11 @@ func TestPreviewMakesNoCallAndKnowsWhatIsTrue(t *testing.T) {
 		"primaryKey": property.New(before).WithSecret(true), "deviceId": property.New("other"),
 		"createdDateTimeUtc": m.state.Get("createdDateTimeUtc"), "etag": unknown,
 	} {
-		if got := updated.Properties.Get(name); !got.Equals(want) {
-			t.Errorf("preview of %s in an update: got %#v, want %#v", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := updated.Properties.Get(name); !got.Equals(want) {
+				t.Errorf("preview of %s in an update: got %#v, want %#v", name, got, want)
+			}
+		})
 	}
 	if log := fake.takeLog(); log != nil {
 		t.Errorf("preview of an update made calls: %v", log)
@@ -165,10 +169,12 @@ func TestCreationOverAnExistingEntryShowsTheImport(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "differs from the declared one in deviceId") {
 		t.Errorf("creation over a different entry: got %v, want the difference named", err)
 	}
-	for _, secret := range []string{theirs.secret("primaryKey"), fake.Key} {
-		if strings.Contains(err.Error(), secret) {
-			t.Error("the error tells a key")
-		}
+	for name, secret := range map[string]string{"the enrollment's": theirs.secret("primaryKey"), "the policy's": fake.Key} {
+		t.Run(name, func(t *testing.T) {
+			if strings.Contains(err.Error(), secret) {
+				t.Error("the error contains the key")
+			}
+		})
 	}
 }
 
@@ -188,14 +194,16 @@ func TestAnInterruptedCreationIsTakenOver(t *testing.T) {
 			again := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
 			again.up(inputs)
 			for _, slot := range []string{"primaryKey", "secondaryKey"} {
-				isGiven := inputs["attestation"] != nil && inputs["attestation"].(object)["symmetricKey"].(object)[slot] != nil
-				if same := again.secret(slot) == killed.secret(slot); same != isGiven {
-					t.Errorf("%s: got the same key %t, want given keys kept and made ones renewed", slot, same)
-				}
-				attestation := fake.entry(individualPath)["attestation"].(map[string]any)
-				if attestation["symmetricKey"].(map[string]any)[slot] != again.secret(slot) {
-					t.Errorf("%s: the service and the state hold other keys", slot)
-				}
+				t.Run(slot, func(t *testing.T) {
+					isGiven := inputs["attestation"] != nil && inputs["attestation"].(object)["symmetricKey"].(object)[slot] != nil
+					if same := again.secret(slot) == killed.secret(slot); same != isGiven {
+						t.Errorf("%s: got the same key %t, want given keys kept and made ones renewed", slot, same)
+					}
+					attestation := fake.entry(individualPath)["attestation"].(map[string]any)
+					if attestation["symmetricKey"].(map[string]any)[slot] != again.secret(slot) {
+						t.Errorf("%s: the service and the state hold other keys", slot)
+					}
+				})
 			}
 			if got := again.up(inputs); got != nil {
 				t.Errorf("up after it: got %v, want no change", got)
@@ -231,7 +239,7 @@ func TestALostAnswerIsNoFailure(t *testing.T) {
 	}
 }
 
-func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
+func TestAConcurrentChangeIsNotOverwritten(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "IndividualEnrollment", "device-1")
@@ -259,7 +267,7 @@ func TestAChangeBySomebodyElseIsNotOverwritten(t *testing.T) {
 	m.secret("primaryKey")
 }
 
-func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
+func TestKeysThatOthersRenewedAreNotOverwritten(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
@@ -280,34 +288,36 @@ func TestKeysRenewedBySomebodyElseAreNotOverwritten(t *testing.T) {
 }
 
 // Whether Azure answers 409 to a PUT without If-Match over an existing entry is not known: both have to work.
-func TestACreationThatMeetsItselfIsNoFailure(t *testing.T) {
+func TestACreationThatConflictsWithItsFirstAttemptSucceeds(t *testing.T) {
 	t.Parallel()
 	certificate := newAuthority(t, "root").PEM
 	for name, inputs := range map[string]object{
 		"made keys": {"enrollmentGroupId": "devices"},
 		"X.509":     {"enrollmentGroupId": "devices", "attestation": object{"x509": object{"signingCertificates": object{"primary": certificate}}}},
 	} {
-		for _, theirs := range []bool{false, true} {
-			fake := runFake(t)
-			puts := 0
-			fake.intercept(func(w http.ResponseWriter, r *http.Request) bool {
-				if r.Method != http.MethodPut {
-					return false
-				}
-				if puts++; puts > 1 {
-					if theirs {
-						fake.edit(t, groupPath, set("provisioningStatus", "disabled"))
+		t.Run(name, func(t *testing.T) {
+			for _, theirs := range []bool{false, true} {
+				fake := runFake(t)
+				puts := 0
+				fake.intercept(func(w http.ResponseWriter, r *http.Request) bool {
+					if r.Method != http.MethodPut {
+						return false
 					}
-					refuse(w, 409201, "Enrollment already exists.")
+					if puts++; puts > 1 {
+						if theirs {
+							fake.edit(t, groupPath, set("provisioningStatus", "disabled"))
+						}
+						refuse(w, 409201, "Enrollment already exists.")
+					}
+					return puts > 1
+				}, func(r *http.Request) bool { return r.Method == http.MethodPut })
+				m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
+				_, err := m.tryUp(inputs)
+				if (err != nil) != theirs || theirs && !errors.Is(err, dpsservice.ErrConflict) {
+					t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
 				}
-				return puts > 1
-			}, func(r *http.Request) bool { return r.Method == http.MethodPut })
-			m := manage(t, startProvider(t, fake.config()), "EnrollmentGroup", "devices")
-			_, err := m.tryUp(inputs)
-			if (err != nil) != theirs || theirs && !errors.Is(err, dpsservice.ErrConflict) {
-				t.Errorf("%s, changed by somebody else %t: got %v", name, theirs, err)
 			}
-		}
+		})
 	}
 }
 
@@ -322,11 +332,13 @@ func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
 		"no connection":   func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 		"an empty answer": func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) },
 	} {
-		fake.intercept(func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true }, nil)
-		read, err := m.server.Read(p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs})
-		if err == nil {
-			t.Errorf("%s: got id %q and no error, want an error", name, read.ID)
-		}
+		t.Run(name, func(t *testing.T) {
+			fake.intercept(func(w http.ResponseWriter, _ *http.Request) bool { answer(w); return true }, nil)
+			read, err := m.server.Read(p.ReadRequest{ID: m.id, Urn: m.urn, Properties: m.state, Inputs: m.inputs})
+			if err == nil {
+				t.Errorf("%s: got id %q and no error, want an error", name, read.ID)
+			}
+		})
 	}
 	fake.intercept(nil, nil)
 	if err := m.server.Delete(p.DeleteRequest{ID: m.id, Urn: m.urn, Properties: m.state}); err != nil {
@@ -337,17 +349,19 @@ func TestOnlyADefiniteAbsenceDropsAResource(t *testing.T) {
 	}
 }
 
-func TestAnImportOfWhatIsNotThereFails(t *testing.T) {
+func TestAnImportOfAnAbsentResourceFails(t *testing.T) {
 	t.Parallel()
 	server := startProvider(t, runFake(t).config())
 	for kind, path := range map[string]string{
 		"IndividualEnrollment": individualPath, "EnrollmentGroup": groupPath, "EnrollmentSet": individualPath,
 	} {
-		m := manage(t, server, kind, "x")
-		m.id = fakeHost + path
-		if _, err := server.Read(readOf(m)); err == nil || !strings.Contains(err.Error(), m.id) {
-			t.Errorf("%s: got %v, want an error that names %s", kind, err, m.id)
-		}
+		t.Run(kind, func(t *testing.T) {
+			m := manage(t, server, kind, "x")
+			m.id = fakeHost + path
+			if _, err := server.Read(readOf(m)); err == nil || !strings.Contains(err.Error(), m.id) {
+				t.Errorf("%s: got %v, want an error that names %s", kind, err, m.id)
+			}
+		})
 	}
 }
 

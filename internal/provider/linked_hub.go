@@ -27,7 +27,7 @@ var (
 	_ infer.ExplicitDependencies[LinkedHubArgs, LinkedHubState] = LinkedHub{}
 )
 
-// LinkedHub is one hub in the list of a provisioning service that others own or share.
+// LinkedHub links one hub to a provisioning service that others own or share.
 type LinkedHub struct{}
 
 // LinkedHubArgs are the inputs of a LinkedHub.
@@ -41,7 +41,7 @@ type LinkedHubArgs struct {
 	ApplyAllocationPolicy *bool   `pulumi:"applyAllocationPolicy,optional"`
 }
 
-// LinkedHubState is the state of a LinkedHub. The service tells no key, so the state's is the one that was sent last.
+// LinkedHubState is the state of a LinkedHub. The service returns no key, so the state contains the one that was sent last.
 type LinkedHubState struct {
 	LinkedHubArgs
 	entry.Life
@@ -50,9 +50,9 @@ type LinkedHubState struct {
 // Annotate describes the resource in the schema.
 func (h *LinkedHub) Annotate(an infer.Annotator) {
 	an.SetToken("index", "LinkedHub")
-	an.Describe(h, "Links one hub to an existing provisioning service by a key, the classic link, so that many stacks share one service: it changes its own entry "+
-		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.\n\n"+
-		"It speaks to Azure Resource Manager, with the login of the provider's configuration. "+
+	an.Describe(h, "Links one hub to an existing provisioning service by a key (the classic link), so that many stacks can share one service. It changes its own entry "+
+		"in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it does not name.\n\n"+
+		"It calls Azure Resource Manager with the login of the provider's configuration. "+
 		"Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.")
 }
 
@@ -61,21 +61,21 @@ func (a *LinkedHubArgs) Annotate(an infer.Annotator) {
 	an.Describe(&a.ProvisioningServiceID, "Resource id of the provisioning service: `/subscriptions/…/resourceGroups/…/providers/Microsoft.Devices/provisioningServices/…`. Another one replaces the link.")
 	an.Describe(&a.HubHostName, "Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.")
 	an.Describe(&a.PolicyName, "Name of the hub's shared access policy that the service uses. It needs the rights RegistryWrite and ServiceConnect.")
-	an.Describe(&a.Key, "A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.")
+	an.Describe(&a.Key, "A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.")
 	an.Describe(&a.Location, "Location of the hub.")
-	an.Describe(&a.AllocationWeight, "Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.")
-	an.Describe(&a.ApplyAllocationPolicy, "Whether the hub takes devices by allocation policy. True when left out.")
+	an.Describe(&a.AllocationWeight, "Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.")
+	an.Describe(&a.ApplyAllocationPolicy, "Whether the allocation policy assigns devices to the hub. The default is true.")
 }
 
-// claim names the link: a hub has one at a service, by whichever of its names.
+// claim names the link: a hub has one link at a service, under any of its names.
 func (a LinkedHubArgs) claim() entry.ClaimKey {
 	return entry.ClaimOf(linksName, linkID(a.ProvisioningServiceID, hublink.ClassicHost(a.HubHostName)))
 }
 
-// linksName stands where a collection does for entries.
+// linksName is the counterpart of a collection of entries.
 const linksName = "linkedHubs"
 
-// linkedHubs stands in the id between the service's resource id and the hub's host name.
+// linkedHubs is in the id between the service's resource id and the hub's host name.
 const linkedHubs = "/" + linksName + "/"
 
 func linkID(service, host string) string { return service + linkedHubs + strings.ToLower(host) }
@@ -95,16 +95,16 @@ func (a LinkedHubArgs) link() hublink.Link {
 	}
 }
 
-// failure says what was being done to which link.
+// failure wraps an error with the operation and the link that it failed on.
 func (a LinkedHubArgs) failure(verb string, err error) error {
 	advice := ""
 	if arm.HasStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
-		advice = "; look at the identity that the provider logs in with: it needs the right to read and to change the provisioning service, as a Contributor has it"
+		advice = "; check the identity that the provider logs in with: it needs the rights to read and to change the provisioning service, such as the role Contributor"
 	}
 	return fmt.Errorf("%s hub %s at %s: %w%s", verb, a.HubHostName, a.ProvisioningServiceID[strings.LastIndex(a.ProvisioningServiceID, "/")+1:], err, advice)
 }
 
-// outcome is the error of a change. Of one that was sent the state says so, so that the next update brings it to its end.
+// outcome returns the error of a change. If the change was sent, the error marks the state, so that the next update finishes it.
 func (a LinkedHubArgs) outcome(verb string, sent bool, err error) error {
 	switch {
 	case err == nil:
@@ -143,10 +143,10 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	var exists *hublink.ExistsError
 	if errors.As(err, &exists) {
 		urn := entry.URN(ctx)
-		return response, args.failure("link", fmt.Errorf("%w, by the policy %q and in another way than is declared. Nothing was changed. "+
+		return response, args.failure("link", fmt.Errorf("%w, by the policy %q, and differs from the declared one. Nothing was changed. "+
 			"hint: if another resource of this stack declared the link, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 			"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-			"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+			"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 			err, exists.Present.PolicyName, urn, urn.Type(), urn.Name(), response.ID))
 	}
 	if response.Output.Instance = entry.NewInstance(); err == nil || result.Sent {
@@ -155,15 +155,15 @@ func (LinkedHub) Create(ctx context.Context, req infer.CreateRequest[LinkedHubAr
 	return response, args.outcome("link", result.Sent, err)
 }
 
-// warnOfNamespaces says that somebody else has a say in the links of the service.
+// warnOfNamespaces warns that a Device Registry namespace also owns links of the service.
 func warnOfNamespaces(ctx context.Context, result hublink.Result) {
 	if len(result.Namespaces) > 0 {
 		p.GetLogger(ctx).Warningf("the provisioning service is linked to the Device Registry namespace %s, which owns the links of the hubs that it manages; "+
-			"LinkedHub makes a classic link beside them", strings.Join(result.Namespaces, ", "))
+			"LinkedHub adds a classic link to them", strings.Join(result.Namespaces, ", "))
 	}
 }
 
-// WireDependencies leaves it to previews to say which outputs they know: all that are known as inputs.
+// WireDependencies marks all outputs that are known as inputs as known in previews.
 func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state *LinkedHubState) {
 	for _, output := range []any{
 		&state.ProvisioningServiceID, &state.HubHostName, &state.PolicyName, &state.Key, &state.Location, &state.AllocationWeight, &state.ApplyAllocationPolicy,
@@ -173,7 +173,7 @@ func (LinkedHub) WireDependencies(f infer.FieldSelector, _ *LinkedHubArgs, state
 	}
 }
 
-// Update makes the link what is declared; a lost one is made anew.
+// Update changes the link to what is declared, and recreates it if it was removed.
 func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubArgs, LinkedHubState]) (infer.UpdateResponse[LinkedHubState], error) {
 	args := req.Inputs
 	if args.Key == nil {
@@ -199,7 +199,7 @@ func (LinkedHub) Update(ctx context.Context, req infer.UpdateRequest[LinkedHubAr
 	return response, args.outcome("change the link of", result.Sent, err)
 }
 
-// Read refreshes the link or reads it for an import. It returns no id only when the service, or its list, is there no more.
+// Read refreshes the link or reads it for an import. It returns no id only when the service or the link does not exist any more.
 func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, LinkedHubState]) (infer.ReadResponse[LinkedHubArgs, LinkedHubState], error) {
 	var response infer.ReadResponse[LinkedHubArgs, LinkedHubState]
 	service, host, err := parseLinkID(req.ID)
@@ -231,7 +231,7 @@ func (LinkedHub) Read(ctx context.Context, req infer.ReadRequest[LinkedHubArgs, 
 	return response, nil
 }
 
-// spelledAs returns what was found as another spells it, wherever both mean the same; the key is the other's.
+// spelledAs returns a with the spelling of other wherever both mean the same, and with the key of other.
 func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
 	a.Key = other.Key
 	if strings.EqualFold(a.ProvisioningServiceID, other.ProvisioningServiceID) {
@@ -255,7 +255,7 @@ func (a LinkedHubArgs) spelledAs(other LinkedHubArgs) LinkedHubArgs {
 	return a
 }
 
-// Check reports every fault of the inputs at once.
+// Check reports every error of the inputs at once.
 func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.CheckResponse[LinkedHubArgs], error) {
 	args, failures, err := infer.DefaultCheck[LinkedHubArgs](ctx, req.NewInputs)
 	if err != nil {
@@ -280,7 +280,7 @@ func (LinkedHub) Check(ctx context.Context, req infer.CheckRequest) (infer.Check
 	return infer.CheckResponse[LinkedHubArgs]{Inputs: args, Failures: entry.WithFaults(failures, req.NewInputs, faults)}, nil
 }
 
-// Delete removes this link and no other, unless another resource has it by now; one that is gone already is no error.
+// Delete removes this link and no other, unless another resource owns it by now. A link that does not exist is not an error.
 func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubState]) (infer.DeleteResponse, error) {
 	var response infer.DeleteResponse
 	claims, key := entry.ClaimsOf(ctx), req.State.claim()
@@ -306,8 +306,8 @@ func (LinkedHub) Delete(ctx context.Context, req infer.DeleteRequest[LinkedHubSt
 	return response, nil
 }
 
-// Diff compares the inputs with the link as the state knows it. An imported link's key is unknown: then a key counts as changed only
-// when it is not the one of the inputs before. An empty text is one that is not known yet, which addUnknown deals with.
+// Diff compares the inputs with the link in the state. The key of an imported link is unknown: then a key counts as changed only
+// when it differs from the previous inputs. An empty text is a value that is not known yet, which addUnknown handles.
 func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, LinkedHubState]) (infer.DiffResponse, error) {
 	response := infer.DiffResponse{DetailedDiff: map[string]p.PropertyDiff{}}
 	want, known := req.Inputs, req.State.LinkedHubArgs
@@ -322,7 +322,7 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		replaces bool
 	}{
 		{"provisioningServiceId", want.ProvisioningServiceID != "" && spelled.ProvisioningServiceID != want.ProvisioningServiceID, true},
-		// Another form of the name is another link of the same hub: devices are told the form that is linked.
+		// Another form of the name is another link of the same hub: devices get the form that is linked.
 		{"hubHostName", want.HubHostName != "" && !strings.EqualFold(known.HubHostName, want.HubHostName), true},
 		{"policyName", want.PolicyName != "" && spelled.PolicyName != want.PolicyName, false},
 		{"location", want.Location != "" && spelled.Location != want.Location, false},
@@ -340,14 +340,14 @@ func (LinkedHub) Diff(ctx context.Context, req infer.DiffRequest[LinkedHubArgs, 
 		}
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0
-	// A replacement of the same link comes after the deletion, also one that the program asks for by replaceOnChanges.
+	// The same link is deleted before its replacement is created, also for a replacement by replaceOnChanges.
 	if response.DeleteBeforeReplace = !isReplaced; !isReplaced {
 		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: entry.Text(req.State.Instance)}, slices.Values([]entry.ClaimKey{known.claim()}))
 	}
 	return response, nil
 }
 
-// oldKey is the key of the last operation's inputs; nil for none.
+// oldKey returns the key of the last operation's inputs, or nil.
 func oldKey(ctx context.Context) *string {
 	value := entry.OldInputs(ctx).Get("key")
 	if !value.IsString() {

@@ -27,9 +27,11 @@ func TestAPreviewOfALinkMakesNoCall(t *testing.T) {
 	made, err := m.server.Create(p.CreateRequest{Urn: m.urn, Properties: checked, DryRun: true})
 	must(t, err)
 	for _, name := range []string{"hubHostName", "location", "policyName", "provisioningServiceId"} {
-		if !made.Properties.Get(name).Equals(checked.Get(name)) {
-			t.Errorf("preview of %s: got %v, want %v", name, made.Properties.Get(name), checked.Get(name))
-		}
+		t.Run(name, func(t *testing.T) {
+			if !made.Properties.Get(name).Equals(checked.Get(name)) {
+				t.Errorf("preview of %s: got %v, want %v", name, made.Properties.Get(name), checked.Get(name))
+			}
+		})
 	}
 	hidden := m.check(s.link("hub-2", object{"key": unknown, "hubHostName": unknown}))
 	made, err = m.server.Create(p.CreateRequest{Urn: m.urn, Properties: hidden, DryRun: true})
@@ -89,7 +91,7 @@ func TestAFaultNeverDropsALink(t *testing.T) {
 	s.linked("hub-1", "hub-2")
 }
 
-func TestALinkOfAServiceThatIsGoneIsGone(t *testing.T) {
+func TestALinkOfADeletedServiceIsDeleted(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-2")
@@ -101,7 +103,7 @@ func TestALinkOfAServiceThatIsGoneIsGone(t *testing.T) {
 	}
 }
 
-func TestALinkThatExistsInAnotherWayShowsTheImport(t *testing.T) {
+func TestALinkThatDiffersShowsTheImportCommand(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-1")

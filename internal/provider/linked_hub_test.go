@@ -96,7 +96,7 @@ func (s *shared) rewrite(change func([]*dps.IotHubDefinitionDescription) []*dps.
 	must(s.t, err)
 }
 
-func TestALinkLivesBesideTheLinksOfOthers(t *testing.T) {
+func TestALinkDoesNotChangeTheLinksOfOthers(t *testing.T) {
 	t.Parallel()
 	s := newShared(t)
 	m := s.stack("hub-2")
@@ -229,12 +229,12 @@ func race(t *testing.T, s *shared) {
 	s.linked("hub-1", "hub-2", "hub-3")
 }
 
-func TestTwoStacksThatLinkAtTheSameTimeBothEndLinked(t *testing.T) {
+func TestTwoStacksCanLinkAtTheSameTime(t *testing.T) {
 	t.Parallel()
 	race(t, newShared(t))
 }
 
-func TestALinkThatASlowWriterUndidShowsAndIsHealed(t *testing.T) {
+func TestALinkThatASlowWriterUndidIsRecreated(t *testing.T) {
 	t.Parallel()
 	s := newShared(t, emulator.Options{IgnoreServiceETags: true})
 	s.ignoresETags = true

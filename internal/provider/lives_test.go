@@ -15,14 +15,14 @@ import (
 )
 
 var (
-	lives    = flag.Int("lives", 6, "how many random lives of a stack TestRandomLivesOfAStack tries")
+	lives    = flag.Int("lives", 6, "how many random lives of a stack TestRandomOperationsOnAStack tries")
 	lifeSeed = flag.Uint64("life-seed", 0, "the one life to try again, as a failure names it")
 )
 
-// TestRandomLivesOfAStack declares, renames, moves, replaces, taints, imports and refreshes enrollments, groups and rows of sets in random
+// TestRandomOperationsOnAStack declares, renames, moves, replaces, taints, imports and refreshes enrollments, groups and rows of sets in random
 // order, kills the provider at random calls, and asks the service after each step: what is declared is there with its keys, what is not
 // declared any more is gone, what this stack never declared is untouched, and a step that fails has changed nothing that is declared.
-func TestRandomLivesOfAStack(t *testing.T) {
+func TestRandomOperationsOnAStack(t *testing.T) {
 	t.Parallel()
 	seeds := []uint64{*lifeSeed}
 	if *lifeSeed == 0 {

@@ -2,7 +2,7 @@ package provider
 
 import "github.com/pulumi/pulumi/sdk/v3/go/property"
 
-// secretNames are the properties that are secret wherever they stand. The tests of drift compare them with the schema.
+// secretNames are the properties that are secret in every place. The tests of drift compare them with the schema.
 var secretNames = map[string]bool{
 	"primaryKey": true, "secondaryKey": true, "activeKey": true, "nextKey": true, "webhookUrl": true,
 	"deviceKey": true, "digestKey": true, "manifestText": true,
@@ -13,8 +13,8 @@ var secretSettings = map[string]bool{
 	"connectionString": true, "key": true, "clientSecret": true, "clientCertificatePassword": true, "oidcToken": true, "oidcRequestToken": true,
 }
 
-// markSecrets marks the secret properties of a resource: secretNames at any depth, and the key of a link, whose name is too plain to be
-// looked for in tags.
+// markSecrets marks the secret properties of a resource: secretNames at any depth, and the key of a link, whose name is
+// too common to search for in tags.
 func markSecrets(properties property.Map) property.Map {
 	properties = markNested(properties)
 	if key := properties.Get("key"); key.IsString() {

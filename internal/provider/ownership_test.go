@@ -114,9 +114,11 @@ func TestAReplacementLeavesTheEntry(t *testing.T) {
 			d.isWhole()
 			after := d.service.enrolledKeys(t)
 			for _, entry := range []string{"enrollments/made-1", "enrollmentGroups/group-1", "enrollments/row-1"} {
-				if before[entry] == after[entry] {
-					t.Errorf("%s kept the key that the provider made, want a new one", entry)
-				}
+				t.Run(entry, func(t *testing.T) {
+					if before[entry] == after[entry] {
+						t.Errorf("%s kept the key that the provider made, want a new one", entry)
+					}
+				})
 			}
 			d.mustUp()
 			d.isWhole()
@@ -199,7 +201,7 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}{
 		"renamed": {resourceIn{kind: "IndividualEnrollment", name: "two", inputs: object{"registrationId": "press-1"}}, "aliases"},
 		"to a set": {resourceIn{kind: "EnrollmentSet", name: "set", inputs: object{"items": items(object{"registrationId": "press-1"})}},
-			"give it the primaryKey and secondaryKey that it has"},
+			"declare its current primaryKey and secondaryKey"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -225,8 +227,8 @@ func TestAMoveOfMadeKeysIsRefusedBeforeAnythingChanges(t *testing.T) {
 	}
 }
 
-// TestWhatAnImportAdvisesKeepsTheEntry: the error over an entry of another name in this stack names the import; the next update keeps it.
-func TestWhatAnImportAdvisesKeepsTheEntry(t *testing.T) {
+// TestTheAdvisedImportKeepsTheEntry: the error over an entry of another name in this stack names the import; the next update keeps it.
+func TestTheAdvisedImportKeepsTheEntry(t *testing.T) {
 	t.Parallel()
 	service, _ := openService(t)
 	s := newStack(t, "importer", service.cloud.config(service.key))
@@ -268,18 +270,20 @@ func TestAnIDThatIsDeclaredTwiceIsRefusedByThePreview(t *testing.T) {
 			{kind: "EnrollmentGroup", name: "b", inputs: object{"enrollmentGroupId": "PRESS-1"}},
 		},
 	} {
-		s := newStack(t, "twice", service.cloud.config(service.key))
-		s.declare(pair[0], pair[1])
-		err := s.preview()
-		if err == nil || !strings.Contains(s.messages.String(), "declared twice") || !strings.Contains(s.messages.String(), "::a") {
-			t.Errorf("%s: got %v\n%s\nwant a refusal that names the other resource", name, err, s.messages)
-		}
-		service.holds(t, nil)
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t, "twice", service.cloud.config(service.key))
+			s.declare(pair[0], pair[1])
+			err := s.preview()
+			if err == nil || !strings.Contains(s.messages.String(), "declared twice") || !strings.Contains(s.messages.String(), "::a") {
+				t.Errorf("%s: got %v\n%s\nwant a refusal that names the other resource", name, err, s.messages)
+			}
+			service.holds(t, nil)
+		})
 	}
 }
 
-// TestADeletionThatNoClaimGuards: what another process or stack made of an entry is not deleted, drift is.
-func TestADeletionThatNoClaimGuards(t *testing.T) {
+// TestADeletionWithoutAClaim: what another process or stack made of an entry is not deleted, drift is.
+func TestADeletionWithoutAClaim(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		change func(t *testing.T, d declaredOnce, path string)

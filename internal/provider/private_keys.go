@@ -12,11 +12,11 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// freeJSON are the properties whose parts the schema does not name.
+// freeJSON are the properties whose members the schema does not list.
 var freeJSON = map[string]bool{"tags": true, "desiredProperties": true, "optionalDeviceInformation": true}
 
-// refusePrivateKeys adds a failure for each private key that was put where the state would keep it in plain, unless
-// something is said of that place already. People paste a file that holds the certificate and its key.
+// refusePrivateKeys adds a failure for each private key in an input that the state would keep as plain text, unless the
+// input has a failure already. Users paste files that contain a certificate and its key.
 func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
 	for name, value := range inputs.All {
 		for _, path := range privateKeys(name, name, value) {
@@ -34,8 +34,8 @@ func refusePrivateKeys(inputs property.Map, failures []p.CheckFailure) []p.Check
 	return failures
 }
 
-// privateKeys returns the paths at which a value that is no secret holds a private key. name is that of the innermost
-// property.
+// privateKeys returns the paths at which a value that is not a secret contains a private key. name is the name of the
+// innermost property.
 func privateKeys(path, name string, value property.Value) (paths []string) {
 	switch {
 	case value.Secret() || secretNames[name] || secretSettings[name]:
@@ -59,9 +59,9 @@ func privateKeys(path, name string, value property.Value) (paths []string) {
 	return paths
 }
 
-// hideSecrets respells the failures of properties that are or hold secrets, or an asset, whose text may hold keys: the engine puts the
-// whole value of a property into its message when a failure names it by its bare name, a secret in plain. As ["name"] the path is the same,
-// and there is no such name.
+// hideSecrets changes the paths of failures of properties that are or contain secrets, or an asset, whose text may
+// contain keys: if a failure has the bare name of a property, the engine prints the whole value, even of a secret. The
+// path ["name"] means the same, and the engine finds no property of that name.
 func hideSecrets(inputs property.Map, failures []p.CheckFailure) []p.CheckFailure {
 	failures = refusePrivateKeys(inputs, failures)
 	for i, failure := range failures {

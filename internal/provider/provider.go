@@ -19,8 +19,8 @@ const (
 	Version = "0.1.0"
 )
 
-// New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to Azure; nil
-// has none.
+// New returns the provider, ready to be served. Variables looks up the environment variables that complete the login to Azure; with
+// nil there are no variables.
 func New(variables func(string) string) (p.Provider, error) {
 	served, err := build()
 	if err != nil {
@@ -52,8 +52,8 @@ func build() (p.Provider, error) {
 		Build()
 }
 
-// checkConfig checks a configuration in a provider of its own: infer decodes every configuration it sees into one and the same
-// value, where an old one would shine through the absent properties of a new one.
+// checkConfig checks a configuration in a separate provider: infer decodes all configurations into the same value, where properties
+// of an old one would remain if a new one leaves them out.
 func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
 	scratch, err := build()
 	if err != nil {
@@ -64,7 +64,7 @@ func checkConfig(ctx context.Context, req p.CheckRequest) (p.CheckResponse, erro
 
 // adapt adds what infer leaves out: the URN of the resource for its operations, unknown values in Diff and in previews, and secrets
 // in the answers to Read (infer marks those of inputs in Check alone, and an import has no Check before it), and environment variables.
-// An import of what is not there fails: the engine would take the empty answer, which infer makes of it, for a resource.
+// The import of a resource that does not exist fails: the engine would treat infer's empty answer as a resource.
 func adapt(served p.Provider, variables func(string) string) p.Provider {
 	adapted := served
 	adapted.CheckConfig = func(ctx context.Context, req p.CheckRequest) (p.CheckResponse, error) {
@@ -134,14 +134,14 @@ func adaptReading(
 	adapted.Read = func(ctx context.Context, req p.ReadRequest) (p.ReadResponse, error) {
 		response, err := served.Read(begin(ctx, entry.Operation{URN: req.Urn}), req)
 		if err == nil && response.ID == "" && req.Properties.Len() == 0 {
-			err = fmt.Errorf("import %s: the resource does not exist; look at the id, and at what the provider is configured for", req.ID)
+			err = fmt.Errorf("import %s: the resource does not exist; check the id, and the host that the provider is configured for", req.ID)
 		}
 		response.Properties, response.Inputs = markSecrets(response.Properties), markSecrets(response.Inputs)
 		return response, err
 	}
 }
 
-// connectionOf returns the way to the configured service, for operations of enrollments.
+// connectionOf returns the connection to the configured service, for operations of enrollments.
 func connectionOf(ctx context.Context) entry.Connection {
 	c := infer.GetConfig[*Config](ctx)
 	return entry.Connection{Client: c.service, Host: c.host(), Advice: c.advice}

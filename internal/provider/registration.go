@@ -34,12 +34,12 @@ func (r *Registration) Annotate(an infer.Annotator) {
 	an.Describe(r, "The record that the service keeps of a device's registration. A property is absent where the service did not return it.")
 	an.Describe(&r.RegistrationID, "Id under which the device registered.")
 	an.Describe(&r.Status, "`unassigned`, `assigning`, `assigned`, `failed` or `disabled`.")
-	an.Describe(&r.Substatus, "How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.")
+	an.Describe(&r.Substatus, "How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.")
 	an.Describe(&r.AssignedHub, "Host name of the hub that the device is assigned to.")
 	an.Describe(&r.DeviceID, "Id of the device at that hub.")
-	an.Describe(&r.ErrorCode, "The service's number of the failure, for the status `failed`.")
-	an.Describe(&r.ErrorMessage, "The service's message for the failure.")
-	an.Describe(&r.Etag, "The service's tag of this version of the record.")
+	an.Describe(&r.ErrorCode, "Error code of the service, for the status `failed`.")
+	an.Describe(&r.ErrorMessage, "Error message of the service.")
+	an.Describe(&r.Etag, "Etag of this version of the record.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the device first registered, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the record last changed, in UTC.")
 }
@@ -72,7 +72,7 @@ type GetRegistrationArgs struct {
 	RegistrationID string `pulumi:"registrationId"`
 }
 
-// GetRegistrationResult is the answer of getRegistration.
+// GetRegistrationResult is the result of getRegistration.
 type GetRegistrationResult struct {
 	Exists       bool          `pulumi:"exists"`
 	Registration *Registration `pulumi:"registration,optional"`
@@ -91,7 +91,7 @@ func (a *GetRegistrationArgs) Annotate(an infer.Annotator) {
 
 // Annotate describes the answer in the schema.
 func (r *GetRegistrationResult) Annotate(an infer.Annotator) {
-	an.Describe(&r.Exists, "Whether the record exists. A device that has not registered yet has none, which is not an error.")
+	an.Describe(&r.Exists, "Whether the record exists. A device that has not registered yet has no record, which is not an error.")
 	an.Describe(&r.Registration, "The record; absent when it does not exist.")
 }
 
@@ -127,7 +127,7 @@ type ListRegistrationsArgs struct {
 	EnrollmentGroupID string `pulumi:"enrollmentGroupId"`
 }
 
-// ListRegistrationsResult is the answer of listRegistrations.
+// ListRegistrationsResult is the result of listRegistrations.
 type ListRegistrationsResult struct {
 	Registrations []Registration `pulumi:"registrations"`
 }

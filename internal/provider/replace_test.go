@@ -1,6 +1,7 @@
 package provider_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-func TestWhatTheServiceCannotChangeReplaces(t *testing.T) {
+func TestPropertiesThatCannotChangeReplace(t *testing.T) {
 	t.Parallel()
 	fake := runFake(t)
 	server := startProvider(t, fake.config())
@@ -92,14 +93,16 @@ func TestPreviewsReplaceForUnknownIDs(t *testing.T) {
 		"hubHostName":           {"LinkedHub", link, p.UpdateReplace},
 		"location":              {"LinkedHub", link, p.Update},
 	} {
-		m := manage(t, server, test.kind, "x")
-		m.inputs = m.check(test.inputs)
-		preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: m.inputs, DryRun: true})
-		must(t, err)
-		m.id, m.state = "x", preview.Properties
-		if _, got := m.diff(m.inputs.Set(path, unknown)); got.DetailedDiff[path].Kind != test.want || len(got.DetailedDiff) != 1 {
-			t.Errorf("an unknown %s: got %v, want %v of it alone", path, got.DetailedDiff, test.want)
-		}
+		t.Run(path, func(t *testing.T) {
+			m := manage(t, server, test.kind, "x")
+			m.inputs = m.check(test.inputs)
+			preview, err := server.Create(p.CreateRequest{Urn: m.urn, Properties: m.inputs, DryRun: true})
+			must(t, err)
+			m.id, m.state = "x", preview.Properties
+			if _, got := m.diff(m.inputs.Set(path, unknown)); got.DetailedDiff[path].Kind != test.want || len(got.DetailedDiff) != 1 {
+				t.Errorf("an unknown %s: got %v, want %v of it alone", path, got.DetailedDiff, test.want)
+			}
+		})
 	}
 }
 
@@ -109,15 +112,17 @@ func TestAnUnknownAttestationReplacesNothing(t *testing.T) {
 	m := manage(t, startProvider(t, runFake(t).config()), "EnrollmentGroup", "devices")
 	m.up(object{"enrollmentGroupId": "devices", "attestation": object{"x509": object{"caReferences": object{"primary": "ca"}}}})
 	for name, attestation := range map[string]any{"all of it": unknown, "a member": object{"x509": unknown}} {
-		_, response := m.diff(m.check(object{"enrollmentGroupId": "devices", "attestation": attestation}))
-		if !response.HasChanges {
-			t.Errorf("%s unknown: got %+v, want a change", name, response)
-		}
-		for path, diff := range response.DetailedDiff {
-			if diff.Kind != p.Update {
-				t.Errorf("%s unknown: got %v of %s, want an update", name, diff.Kind, path)
+		t.Run(name, func(t *testing.T) {
+			_, response := m.diff(m.check(object{"enrollmentGroupId": "devices", "attestation": attestation}))
+			if !response.HasChanges {
+				t.Errorf("%s unknown: got %+v, want a change", name, response)
 			}
-		}
+			for path, diff := range response.DetailedDiff {
+				if diff.Kind != p.Update {
+					t.Errorf("%s unknown: got %v of %s, want an update", name, diff.Kind, path)
+				}
+			}
+		})
 	}
 }
 
@@ -146,9 +151,11 @@ func TestCertificatesAreComparedByThumbprint(t *testing.T) {
 	for name, pair := range map[string]object{
 		"the DER form": {"primary": derForm}, "more white space": {"primary": "\n" + first + "\n"}, "the same twice": {"primary": first, "secondary": first},
 	} {
-		if paths, _ := m.diff(m.check(with(pair))); paths != nil {
-			t.Errorf("%s: got changes in %v, want none", name, paths)
-		}
+		t.Run(name, func(t *testing.T) {
+			if paths, _ := m.diff(m.check(with(pair))); paths != nil {
+				t.Errorf("%s: got changes in %v, want none", name, paths)
+			}
+		})
 	}
 	if got := m.up(with(object{"primary": first, "secondary": second})); !slices.Equal(got, []string{"attestation.x509.clientCertificates.secondary"}) {
 		t.Errorf("rolling in a certificate: got %v", got)
@@ -219,18 +226,22 @@ func TestSharedAccessKeyRotates(t *testing.T) {
 	for name, want := range map[string]property.Value{
 		"primaryKey": secret(n0), "secondaryKey": secret(s0), "activeKey": secret(n0), "nextKey": unknown.WithSecret(true),
 	} {
-		if got := preview.Properties.Get(name); !got.Equals(want) {
-			t.Errorf("preview of %s is not what it will be", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := preview.Properties.Get(name); !got.Equals(want) {
+				t.Errorf("preview of %s is not what it will be", name)
+			}
+		})
 	}
 	m.up(object{"rotation": 2})
 	if p2, s2, active, n2 := keys(); p2 != n0 || s2 != s0 || active != n0 || n2 == n0 || n2 == "" {
 		t.Error("a second raise is to replace the first key by the one kept ready")
 	}
 	for _, rotation := range []int{0, 1, 4} {
-		if _, err := m.tryUp(object{"rotation": rotation}); err == nil || !strings.Contains(err.Error(), "raise it by one") {
-			t.Errorf("rotation from 2 to %d: got %v, want a refusal", rotation, err)
-		}
+		t.Run(fmt.Sprintf("from 2 to %d", rotation), func(t *testing.T) {
+			if _, err := m.tryUp(object{"rotation": rotation}); err == nil || !strings.Contains(err.Error(), "raise it by one") {
+				t.Errorf("rotation from 2 to %d: got %v, want a refusal", rotation, err)
+			}
+		})
 	}
 	checked, err := m.server.Check(p.CheckRequest{Urn: m.urn, Inputs: object{"rotation": -1}.properties()})
 	if err != nil || len(checked.Failures) != 1 || checked.Failures[0].Property != "rotation" {
@@ -246,9 +257,11 @@ func TestAPreviewOfANewSharedAccessKeyKnowsNoKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"primaryKey", "secondaryKey", "activeKey", "nextKey"} {
-		if got, want := preview.Properties.Get(name), unknown.WithSecret(true); !got.Equals(want) {
-			t.Errorf("%s: got %#v, want it unknown and secret", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, want := preview.Properties.Get(name), unknown.WithSecret(true); !got.Equals(want) {
+				t.Errorf("%s: got %#v, want it unknown and secret", name, got)
+			}
+		})
 	}
 	if _, err := m.server.Read(p.ReadRequest{ID: "link", Urn: m.urn}); err == nil {
 		t.Error("an import: got no error, want one")

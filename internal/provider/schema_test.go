@@ -156,9 +156,11 @@ func TestEveryPropertyIsDescribed(t *testing.T) {
 	for name, value := range map[string]string{
 		"displayName": spec.DisplayName, "description": spec.Description, "license": spec.License, "publisher": spec.Publisher, "version": spec.Version,
 	} {
-		if value == "" {
-			t.Errorf("the schema has no %s", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if value == "" {
+				t.Errorf("the schema has no %s", name)
+			}
+		})
 	}
 }
 

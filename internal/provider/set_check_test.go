@@ -129,32 +129,34 @@ func TestAPreviewCountsTheDevices(t *testing.T) {
 		"items":        func(n, changed int) object { return object{"items": numbered(n, changed)} },
 		"manifestText": func(n, changed int) object { return object{"manifestText": numberedText(n, changed)} },
 	} {
-		set := manage(t, nextRun(t, server), "EnrollmentSet", "counted-"+name)
-		set.up(source(12, 0))
-		if got := set.messages(); got != nil {
-			t.Errorf("%s: creation: got %q, want nothing", name, got)
-		}
-		before := service.cloud.lastRequest()
-		for step, want := range map[[2]int]string{
-			{12, 1}: "INFO enrollments: 1 changed (device-00000); 11 unchanged",
-			{20, 7}: "INFO enrollments: 8 added (device-00012, device-00013, device-00014, device-00015, device-00016, …), " +
-				"7 changed (device-00000, device-00001, device-00002, device-00003, device-00004, …); 5 unchanged",
-			{10, 0}: "INFO enrollments: 2 removed (device-00010, device-00011); 10 unchanged",
-		} {
-			set.diff(set.check(source(step[0], step[1])))
-			if got := set.messages(); !slices.Equal(got, []string{want}) {
-				t.Errorf("%s: got %q, want %q", name, got, want)
+		t.Run(name, func(t *testing.T) {
+			set := manage(t, nextRun(t, server), "EnrollmentSet", "counted-"+name)
+			set.up(source(12, 0))
+			if got := set.messages(); got != nil {
+				t.Errorf("%s: creation: got %q, want nothing", name, got)
 			}
-		}
-		if after := service.cloud.lastRequest(); after != before {
-			t.Errorf("%s: the previews made %d calls", name, after-before)
-		}
-		service.remove(t, "/enrollments/device-00003")
-		set.refresh()
-		if got, want := set.messages(), "INFO enrollments: 1 differ from their declaration (device-00003)"; len(got) == 0 || got[0] != want {
-			t.Errorf("%s: refresh: got %q, want %q first", name, got, want)
-		}
-		set.delete()
+			before := service.cloud.lastRequest()
+			for step, want := range map[[2]int]string{
+				{12, 1}: "INFO enrollments: 1 changed (device-00000); 11 unchanged",
+				{20, 7}: "INFO enrollments: 8 added (device-00012, device-00013, device-00014, device-00015, device-00016, …), " +
+					"7 changed (device-00000, device-00001, device-00002, device-00003, device-00004, …); 5 unchanged",
+				{10, 0}: "INFO enrollments: 2 removed (device-00010, device-00011); 10 unchanged",
+			} {
+				set.diff(set.check(source(step[0], step[1])))
+				if got := set.messages(); !slices.Equal(got, []string{want}) {
+					t.Errorf("%s: got %q, want %q", name, got, want)
+				}
+			}
+			if after := service.cloud.lastRequest(); after != before {
+				t.Errorf("%s: the previews made %d calls", name, after-before)
+			}
+			service.remove(t, "/enrollments/device-00003")
+			set.refresh()
+			if got, want := set.messages(), "INFO enrollments: 1 differ from their declaration (device-00003)"; len(got) == 0 || got[0] != want {
+				t.Errorf("%s: refresh: got %q, want %q first", name, got, want)
+			}
+			set.delete()
+		})
 	}
 }
 
@@ -187,16 +189,18 @@ func TestTheDiffOfItemsIsPerDevice(t *testing.T) {
 		"two properties of one": {object{"items": items(object{"registrationId": "a"}, object{"registrationId": "b", "deviceId": "d", "tags": object{"x": "z"}}, object{"registrationId": "c"}), "defaults": tags}, map[string]p.DiffKind{"items[1].deviceId": p.Update, "items[1].tags": p.Update}},
 		"a manifest instead":    {object{"manifestText": "registrationId\na\nb\n", "defaults": tags}, map[string]p.DiffKind{"manifestText": p.Update}},
 	} {
-		_, response := set.diff(set.check(test.inputs))
-		got := map[string]p.DiffKind{}
-		for path, diff := range response.DetailedDiff {
-			got[path] = diff.Kind
-			if !exists(spec, spec.Resources["azure-dps:index:EnrollmentSet"].Properties, path) {
-				t.Errorf("%s: the schema has no property %s", name, path)
+		t.Run(name, func(t *testing.T) {
+			_, response := set.diff(set.check(test.inputs))
+			got := map[string]p.DiffKind{}
+			for path, diff := range response.DetailedDiff {
+				got[path] = diff.Kind
+				if !exists(spec, spec.Resources["azure-dps:index:EnrollmentSet"].Properties, path) {
+					t.Errorf("%s: the schema has no property %s", name, path)
+				}
 			}
-		}
-		if !maps.Equal(got, test.want) {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
+			if !maps.Equal(got, test.want) {
+				t.Errorf("%s: got %v, want %v", name, got, test.want)
+			}
+		})
 	}
 }

@@ -170,8 +170,8 @@ func TestAManifestReportsDriftAndUpHealsIt(t *testing.T) {
 	}
 }
 
-// TestAnUpdateSaysWhatSomebodyElseChanged, as far as the digests of the state tell.
-func TestAnUpdateSaysWhatSomebodyElseChanged(t *testing.T) {
+// TestAnUpdateNamesAConcurrentChange, as far as the digests of the state tell.
+func TestAnUpdateNamesAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	keys := func(entry map[string]any) map[string]any {
@@ -188,17 +188,19 @@ func TestAnUpdateSaysWhatSomebodyElseChanged(t *testing.T) {
 			entry["attestation"] = map[string]any{"type": "tpm", "tpm": map[string]any{"endorsementKey": endorsementKey}}
 		}, "in the kind of its attestation;"},
 	} {
-		m := manage(t, server, "EnrollmentSet", id)
-		m.up(object{"items": items(object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t)})})
-		service.edit(t, "/enrollments/"+id, test.edit)
-		given := object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t), "tags": object{"a": "b"}}
-		if _, err := m.tryUp(object{"items": items(given)}); err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q in it", id, err, test.want)
-		}
+		t.Run(id, func(t *testing.T) {
+			m := manage(t, server, "EnrollmentSet", id)
+			m.up(object{"items": items(object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t)})})
+			service.edit(t, "/enrollments/"+id, test.edit)
+			given := object{"registrationId": id, "primaryKey": newKey(t), "secondaryKey": newKey(t), "tags": object{"a": "b"}}
+			if _, err := m.tryUp(object{"items": items(given)}); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: got %v, want %q in it", id, err, test.want)
+			}
+		})
 	}
 }
 
-func TestAnotherAttestationDoesNotOverwriteSomebodyElsesChange(t *testing.T) {
+func TestAnotherAttestationDoesNotOverwriteAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	set := manage(t, server, "EnrollmentSet", "devices")

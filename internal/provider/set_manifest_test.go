@@ -45,7 +45,7 @@ func utf16Of(order binary.AppendByteOrder, text string) string {
 
 // What spreadsheets write is taken: Azure/AzureStorageExplorer issue 3136, CGI-FR/IoT-Hub-Portal issue 3250,
 // TheThingsNetwork/lorawan-stack issue 5632.
-func TestManifestsOfSpreadsheetsAreTaken(t *testing.T) {
+func TestManifestsOfSpreadsheetsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{
 		"rows of empty cells":       "registrationId,deviceId\r\nc-1,d\r\n,\r\n , \r\n",
@@ -63,13 +63,15 @@ func TestManifestsOfSpreadsheetsAreTaken(t *testing.T) {
 		"byte order mark and JSON":  "\ufeff\n[{\"registrationId\":\"c-1\"}]\n",
 		"letter case of JSON names": `[{"RegistrationId":"c-1","IoTEdge":true}]`,
 	} {
-		if told := reasons(t, content); told != nil {
-			t.Errorf("%s: got %q, want nothing", name, told)
-		}
+		t.Run(name, func(t *testing.T) {
+			if told := reasons(t, content); told != nil {
+				t.Errorf("%s: got %q, want nothing", name, told)
+			}
+		})
 	}
 }
 
-func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
+func TestFaultsOfManifestsNameTheirLines(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content string
@@ -100,11 +102,13 @@ func TestFaultsOfManifestsLeadToTheirLines(t *testing.T) {
 		"twins hubs refuse": {"registrationId,tags,desiredProperties\na,\"{\"\"a.b\"\":1}\",\"{\"\"n\"\":9007199254740992}\"\n", []string{`line 2, "a": desiredProperties: "n": the whole number`, `line 2, "a": tags: the name "a.b"`}},
 		"hubs, no policy":   {"registrationId,iotHubs\na,hub-1.azure-devices.net\n", []string{`line 2, "a": allocationPolicy: required with iotHubs`}},
 	} {
-		told := reasons(t, test.content)
-		slices.Sort(told)
-		if !slices.EqualFunc(told, test.want, strings.Contains) {
-			t.Errorf("%s: got %q, want %q", name, told, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			told := reasons(t, test.content)
+			slices.Sort(told)
+			if !slices.EqualFunc(told, test.want, strings.Contains) {
+				t.Errorf("%s: got %q, want %q", name, told, test.want)
+			}
+		})
 	}
 }
 

@@ -6,44 +6,46 @@ import (
 	"testing"
 )
 
-// TestAPrefixStandsBeforeEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
-func TestAPrefixStandsBeforeEveryID(t *testing.T) {
+// TestAPrefixIsAddedToEveryID: at the service, in the outputs, in refresh and in import, but not in the items.
+func TestAPrefixIsAddedToEveryID(t *testing.T) {
 	t.Parallel()
 	service, server := openService(t)
 	for name, source := range map[string]object{
 		"items":        {"items": plain("a", "b", "c")},
 		"manifestText": {"manifestText": propertyOf("registrationId\na\nb\nc\n").WithSecret(true)},
 	} {
-		set := manage(t, server, "EnrollmentSet", name)
-		inputs := source.edited(object{"idPrefix": name + ".One-"})
-		set.up(inputs)
-		ids := []string{name + ".One-a", name + ".One-b", name + ".One-c"}
-		if got := devicesOf(set); !slices.Equal(got, ids) || !slices.Equal(enrolled(t, set, ids...), ids) || len(enrolled(t, set, "a", "b", "c")) > 0 {
-			t.Errorf("%s: got devices %v with enrollments of %v, want the whole ids alone", name, got, enrolled(t, set, ids...))
-		}
-		if got := set.up(inputs); got != nil {
-			t.Errorf("%s: up again: got %v, want none", name, got)
-		}
-		service.edit(t, "/enrollments/"+ids[0], func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
-		service.remove(t, "/enrollments/"+ids[1])
-		want := map[string][]string{"items": {"items[0].provisioningStatus", "items[1]"}, "manifestText": {"manifestText"}}[name]
-		if got := set.refresh(); !slices.Equal(got, want) {
-			t.Errorf("%s: refresh: got %v, want %v", name, got, want)
-		}
-		if got := set.up(inputs); !slices.Equal(got, want) || len(devicesOf(set)) != 3 {
-			t.Errorf("%s: healing: got %v with %v, want %v", name, got, devicesOf(set), want)
-		}
-		if got := set.refresh(); got != nil {
-			t.Errorf("%s: second refresh: got %v, want none", name, got)
-		}
-		for _, named := range []string{strings.Join(ids, ","), name + ".one-*"} {
-			imported := manage(t, server, "EnrollmentSet", "imported-"+name)
-			imported.id = emulatedHost + "/enrollments/" + named
-			imported.refresh()
-			if got := imported.up(inputs); got != nil {
-				t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
+		t.Run(name, func(t *testing.T) {
+			set := manage(t, server, "EnrollmentSet", name)
+			inputs := source.edited(object{"idPrefix": name + ".One-"})
+			set.up(inputs)
+			ids := []string{name + ".One-a", name + ".One-b", name + ".One-c"}
+			if got := devicesOf(set); !slices.Equal(got, ids) || !slices.Equal(enrolled(t, set, ids...), ids) || len(enrolled(t, set, "a", "b", "c")) > 0 {
+				t.Errorf("%s: got devices %v with enrollments of %v, want the whole ids alone", name, got, enrolled(t, set, ids...))
 			}
-		}
+			if got := set.up(inputs); got != nil {
+				t.Errorf("%s: up again: got %v, want none", name, got)
+			}
+			service.edit(t, "/enrollments/"+ids[0], func(entry map[string]any) { entry["provisioningStatus"] = "disabled" })
+			service.remove(t, "/enrollments/"+ids[1])
+			want := map[string][]string{"items": {"items[0].provisioningStatus", "items[1]"}, "manifestText": {"manifestText"}}[name]
+			if got := set.refresh(); !slices.Equal(got, want) {
+				t.Errorf("%s: refresh: got %v, want %v", name, got, want)
+			}
+			if got := set.up(inputs); !slices.Equal(got, want) || len(devicesOf(set)) != 3 {
+				t.Errorf("%s: healing: got %v with %v, want %v", name, got, devicesOf(set), want)
+			}
+			if got := set.refresh(); got != nil {
+				t.Errorf("%s: second refresh: got %v, want none", name, got)
+			}
+			for _, named := range []string{strings.Join(ids, ","), name + ".one-*"} {
+				imported := manage(t, server, "EnrollmentSet", "imported-"+name)
+				imported.id = emulatedHost + "/enrollments/" + named
+				imported.refresh()
+				if got := imported.up(inputs); got != nil {
+					t.Errorf("%s: up after the import of %s: got %v, want none", name, named, got)
+				}
+			}
+		})
 	}
 }
 

@@ -91,7 +91,7 @@ func enrolled(t *testing.T, m *managed, ids ...string) []string {
 	})
 }
 
-func TestASetTakesTheRegistrationRecordsAlongWhenToldTo(t *testing.T) {
+func TestASetDeletesRegistrationRecordsOnRequest(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		first, then object // then is nil for a deletion
@@ -174,9 +174,9 @@ func TestARecordThatCannotBeDeletedKeepsItsDevice(t *testing.T) {
 	}
 }
 
-// TestADeviceThatRegistersWhileItGoesLeavesNoRecord: the records are deleted once more after the enrollments, and what fails then is kept
+// TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord: the records are deleted once more after the enrollments, and what fails then is kept
 // for the next up, though the enrollment is gone.
-func TestADeviceThatRegistersWhileItGoesLeavesNoRecord(t *testing.T) {
+func TestADeviceThatRegistersDuringItsDeletionLeavesNoRecord(t *testing.T) {
 	t.Parallel()
 	told := object{"deleteRegistrations": true}
 	begin := func(t *testing.T) (*managed, *recordKeeper) {

@@ -20,12 +20,12 @@ var (
 	_ infer.ExplicitDependencies[SharedAccessKeyArgs, SharedAccessKeyState] = SharedAccessKey{}
 )
 
-// SharedAccessKey is a pair of keys for a shared access policy of a hub or a provisioning service. It lives in the stack's
-// state alone.
+// SharedAccessKey is a pair of keys for a shared access policy of a hub or a provisioning service. It exists in the stack's
+// state only.
 //
-// Rotation n makes key n the active one; even keys are primary, odd ones secondary, so both 0 and 1 exist from the start. The raise
-// to n (from 2 on) brings key n in, over key n-2, which nobody should use since the raise before. Thus the clients' key is on the
-// policy before they use it, and a raise leaves the key valid that they used until then.
+// Rotation n activates key n; even keys are primary, odd ones secondary, so both 0 and 1 exist from the start. Raising the rotation
+// to n (from 2 on) replaces key n-2, which no client should use since the previous raise, by key n. So the policy has a key before
+// clients use it, and a raise leaves the key valid that they used until then.
 type SharedAccessKey struct{}
 
 // SharedAccessKeyArgs are the inputs of a SharedAccessKey.
@@ -45,13 +45,13 @@ type SharedAccessKeyState struct {
 // Annotate describes the resource in the schema.
 func (k *SharedAccessKey) Annotate(an infer.Annotator) {
 	an.SetToken("index", "SharedAccessKey")
-	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It calls no service: the keys exist in the stack's state, "+
+	an.Describe(k, "A pair of keys of 64 random bytes for a shared access policy. It sends no request: the keys exist in the stack's state, "+
 		"as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.")
 }
 
 // Annotate describes the properties in the schema.
 func (a *SharedAccessKeyArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.Rotation, "Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, "+
+	an.Describe(&a.Rotation, "Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, "+
 		"a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.")
 }
 
@@ -59,8 +59,8 @@ func (a *SharedAccessKeyArgs) Annotate(an infer.Annotator) {
 func (s *SharedAccessKeyState) Annotate(an infer.Annotator) {
 	an.Describe(&s.PrimaryKey, "The policy's primary key, base64.")
 	an.Describe(&s.SecondaryKey, "The policy's secondary key, base64.")
-	an.Describe(&s.ActiveKey, "The one of the two keys that clients should use now.")
-	an.Describe(&s.NextKey, "The key that the next rotation brings in, generated in advance so that the preview of a rotation is fully known. Do not use it.")
+	an.Describe(&s.ActiveKey, "The key of the two that clients should use now.")
+	an.Describe(&s.NextKey, "The key that the next rotation introduces, generated in advance so that all values are known in the preview of a rotation. Do not use it.")
 }
 
 func (a SharedAccessKeyArgs) rotation() int {
@@ -70,7 +70,7 @@ func (a SharedAccessKeyArgs) rotation() int {
 	return *a.Rotation
 }
 
-// Create makes the keys.
+// Create generates the keys.
 func (SharedAccessKey) Create(_ context.Context, req infer.CreateRequest[SharedAccessKeyArgs]) (infer.CreateResponse[SharedAccessKeyState], error) {
 	response := infer.CreateResponse[SharedAccessKeyState]{ID: req.Name, Output: SharedAccessKeyState{SharedAccessKeyArgs: req.Inputs}}
 	if req.DryRun {
@@ -95,14 +95,14 @@ func (s *SharedAccessKeyState) activate() {
 	}
 }
 
-// WireDependencies leaves it to previews to say which outputs they know.
+// WireDependencies marks outputs as known in previews, which leave unknown ones empty.
 func (SharedAccessKey) WireDependencies(f infer.FieldSelector, _ *SharedAccessKeyArgs, state *SharedAccessKeyState) {
 	for _, key := range []*string{&state.PrimaryKey, &state.SecondaryKey, &state.ActiveKey, &state.NextKey} {
 		f.OutputField(key).AlwaysKnown()
 	}
 }
 
-// Update moves the active key to the other one, and brings the next key in when the other one was used before.
+// Update activates the other key, after replacing it by the next key if it was active before.
 func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.UpdateResponse[SharedAccessKeyState], error) {
 	state := req.State
 	from, to := state.rotation(), req.Inputs.rotation()
@@ -111,8 +111,8 @@ func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedA
 		return infer.UpdateResponse[SharedAccessKeyState]{Output: state}, nil
 	}
 	if to != from+1 {
-		return infer.UpdateResponse[SharedAccessKeyState]{}, fmt.Errorf("rotate shared access key: rotation goes from %d to %d; raise it by one, "+
-			"so that the key in use stays valid until everybody has the new one", from, to)
+		return infer.UpdateResponse[SharedAccessKeyState]{}, fmt.Errorf("rotate shared access key: rotation changes from %d to %d; raise it by one, "+
+			"so that the key in use stays valid until all clients have the new one", from, to)
 	}
 	if to >= 2 {
 		if to%2 == 0 {
@@ -132,7 +132,7 @@ func (SharedAccessKey) Update(_ context.Context, req infer.UpdateRequest[SharedA
 	return infer.UpdateResponse[SharedAccessKeyState]{Output: state}, nil
 }
 
-// Read returns the state as it is: there is nothing else that holds the keys, and so nothing to import.
+// Read returns the state unchanged. Only the state contains the keys, so an import is not possible.
 func (SharedAccessKey) Read(_ context.Context, req infer.ReadRequest[SharedAccessKeyArgs, SharedAccessKeyState]) (infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState], error) {
 	if req.State.PrimaryKey == "" {
 		return infer.ReadResponse[SharedAccessKeyArgs, SharedAccessKeyState]{}, errors.New("a shared access key cannot be imported: it exists in its stack's state only")

@@ -10,9 +10,9 @@ import (
 	"github.com/pulumi/pulumi-go-provider/integration"
 )
 
-// TestACreationWithoutAnAnswerIsBroughtToItsEnd: the state says that nobody knows whether the entry was made, and whatever comes next finds
+// TestACreationWithoutAnAnswerIsFinished: the state says that nobody knows whether the entry was made, and whatever comes next finds
 // out. Entries without keys carry no other sign of who made them.
-func TestACreationWithoutAnAnswerIsBroughtToItsEnd(t *testing.T) {
+func TestACreationWithoutAnAnswerIsFinished(t *testing.T) {
 	t.Parallel()
 	service, direct := openService(t)
 	root := newAuthority(t, "root")

@@ -7,8 +7,8 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/property"
 )
 
-// unknownWhenEmpty are the outputs that a preview leaves empty when it cannot know them. (infer's own rule calls every output of
-// a creation unknown, and none of an update whose new inputs were absent before.)
+// unknownWhenEmpty are the outputs that a preview leaves empty when it cannot know them. (infer's own rule marks every
+// output of a creation as unknown, and no output of an update whose new inputs were absent before.)
 var unknownWhenEmpty = []string{
 	"serviceHost", "etag", "createdDateTimeUtc", "lastUpdatedDateTimeUtc", "primaryCertificate", "secondaryCertificate",
 	"primaryKey", "secondaryKey", "activeKey", "nextKey", "digestKey", "devices", "instance",
@@ -32,8 +32,8 @@ func isEmptyOutput(value property.Value) bool {
 	return value.IsMap() && (value.AsMap().Len() == 0 || value.AsMap().Get("sha256Thumbprint").Equals(property.New("")))
 }
 
-// restoreUnknown puts the unknown values of from back where to lost them: on their way through Go infer drops unknown lists and maps, and
-// makes a text deep in a map empty.
+// restoreUnknown restores the unknown values of from that to lost: infer drops unknown lists and maps when it decodes
+// them, and makes a text deep in a map empty.
 func restoreUnknown(to, from property.Map) property.Map {
 	for name, value := range from.All {
 		if !value.HasComputed() {
@@ -48,7 +48,7 @@ func restoreUnknown(to, from property.Map) property.Map {
 	return to
 }
 
-// unknownLike returns what is present, unknown wherever the other value is.
+// unknownLike returns the present value, marked as unknown wherever the other value is unknown.
 func unknownLike(present, value property.Value) property.Value {
 	switch {
 	case value.IsComputed():
@@ -69,11 +69,11 @@ func unknownLike(present, value property.Value) property.Value {
 	return present
 }
 
-// identities are the properties of which another value is another object.
+// identities are the properties whose change means another object.
 var identities = map[string]bool{"registrationId": true, "enrollmentGroupId": true, "provisioningServiceId": true, "hubHostName": true}
 
-// addUnknown makes every property that holds an unknown value part of a diff: typed values do not distinguish unknown from empty. Of an attestation
-// of which nothing is known, an absent one's kind is no reason to replace.
+// addUnknown makes every property that holds an unknown value part of a diff: typed values do not distinguish unknown
+// from empty. An attestation that is wholly unknown does not replace the resource because its kind seems absent.
 func addUnknown(req p.DiffRequest, response *p.DiffResponse) {
 	if req.Inputs.Get(entry.AttestationPath).IsComputed() {
 		delete(response.DetailedDiff, entry.AttestationPath)

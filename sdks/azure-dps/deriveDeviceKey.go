@@ -11,7 +11,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Derives the symmetric key that one device of an enrollment group signs with: HMAC-SHA256 of its registration id under the group's key. It calls no service.
+// Derives the symmetric key of one device of an enrollment group: the HMAC-SHA256 of its registration id under the group's key. It sends no request.
 //
 // ## Example Usage
 // ```go

@@ -18,7 +18,7 @@ import (
 //
 // ## Example Usage
 // ```go
-// // EnrollmentGroup lets in every device whose certificate the authority has signed, and keeps its data when it moves to another hub.
+// // EnrollmentGroup enrolls every device whose certificate the authority has signed, and keeps its data when it moves to another hub.
 //
 //	func EnrollmentGroup(ctx *pulumi.Context) error {
 //		_, err := azuredps.NewEnrollmentGroup(ctx, "presses", &azuredps.EnrollmentGroupArgs{
@@ -39,7 +39,7 @@ import (
 type EnrollmentGroup struct {
 	pulumi.CustomResourceState
 
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrOutput `pulumi:"allocationPolicy"`
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
@@ -49,17 +49,17 @@ type EnrollmentGroup struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringOutput `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+	// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayOutput `pulumi:"iotHubs"`
@@ -133,7 +133,7 @@ func (EnrollmentGroupState) ElementType() reflect.Type {
 }
 
 type enrollmentGroupArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -141,13 +141,13 @@ type enrollmentGroupArgs struct {
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs []string `pulumi:"iotHubs"`
@@ -159,7 +159,7 @@ type enrollmentGroupArgs struct {
 
 // The set of arguments for constructing a EnrollmentGroup resource.
 type EnrollmentGroupArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrInput
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrInput
@@ -167,13 +167,13 @@ type EnrollmentGroupArgs struct {
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId pulumi.StringInput
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayInput
@@ -270,7 +270,7 @@ func (o EnrollmentGroupOutput) ToEnrollmentGroupOutputWithContext(ctx context.Co
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o EnrollmentGroupOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) AllocationPolicyPtrOutput { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
@@ -295,7 +295,7 @@ func (o EnrollmentGroupOutput) CustomAllocation() CustomAllocationPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 func (o EnrollmentGroupOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -305,7 +305,7 @@ func (o EnrollmentGroupOutput) EnrollmentGroupId() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 func (o EnrollmentGroupOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
@@ -320,7 +320,7 @@ func (o EnrollmentGroupOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`; use `iotHubs`.
+// The older property for the hub of the policy `static`; use `iotHubs`.
 func (o EnrollmentGroupOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentGroup) pulumi.StringPtrOutput { return v.IotHubHostName }).(pulumi.StringPtrOutput)
 }

@@ -17,12 +17,12 @@ import (
 //
 // ## Example Usage
 // ```go
-// // EnrollmentSet lets in every device of a file, one a line, with settings that they share.
+// // EnrollmentSet enrolls the devices of a file, one a line, with shared settings.
 //
 //	func EnrollmentSet(ctx *pulumi.Context) error {
 //		_, err := azuredps.NewEnrollmentSet(ctx, "sensors", &azuredps.EnrollmentSetArgs{
 //			Manifest: pulumi.NewFileAsset("sensors.csv"), // its first line: registrationId,deviceId,tags
-//			IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service keep apart
+//			IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service need different ids
 //			Defaults: azuredps.EnrollmentSetDefaultsArgs{
 //				AllocationPolicy: azuredps.AllocationPolicyHashed,
 //			},
@@ -37,7 +37,7 @@ type EnrollmentSet struct {
 
 	// Settings of every enrollment whose item does not set them.
 	Defaults EnrollmentSetDefaultsPtrOutput `pulumi:"defaults"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// For each registration id, the enrollment's etag, its kind of attestation, and keyed digests of its settings, keys and webhook.
 	Devices pulumi.StringMapOutput `pulumi:"devices"`
@@ -47,9 +47,9 @@ type EnrollmentSet struct {
 	Drifted pulumi.StringMapOutput `pulumi:"drifted"`
 	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix pulumi.StringPtrOutput `pulumi:"idPrefix"`
-	// The enrollments. Instead of a manifest.
+	// The enrollments, instead of a manifest.
 	Items EnrollmentSetItemArrayOutput `pulumi:"items"`
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps only the file's hash, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchiveOutput `pulumi:"manifest"`
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText pulumi.StringPtrOutput `pulumi:"manifestText"`
@@ -107,13 +107,13 @@ func (EnrollmentSetState) ElementType() reflect.Type {
 type enrollmentSetArgs struct {
 	// Settings of every enrollment whose item does not set them.
 	Defaults *EnrollmentSetDefaults `pulumi:"defaults"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix *string `pulumi:"idPrefix"`
-	// The enrollments. Instead of a manifest.
+	// The enrollments, instead of a manifest.
 	Items []EnrollmentSetItem `pulumi:"items"`
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps only the file's hash, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchive `pulumi:"manifest"`
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText *string `pulumi:"manifestText"`
@@ -123,13 +123,13 @@ type enrollmentSetArgs struct {
 type EnrollmentSetArgs struct {
 	// Settings of every enrollment whose item does not set them.
 	Defaults EnrollmentSetDefaultsPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. A device registers with the whole id, which is also the common name of its certificate. Another prefix deletes every enrollment and creates it again.
 	IdPrefix pulumi.StringPtrInput
-	// The enrollments. Instead of a manifest.
+	// The enrollments, instead of a manifest.
 	Items EnrollmentSetItemArrayInput
-	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
+	// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps only the file's hash, so it must be a file, not text or a remote address.
 	Manifest pulumi.AssetOrArchiveInput
 	// A manifest as text, such as a secret of the stack's configuration.
 	ManifestText pulumi.StringPtrInput
@@ -227,7 +227,7 @@ func (o EnrollmentSetOutput) Defaults() EnrollmentSetDefaultsPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetDefaultsPtrOutput { return v.Defaults }).(EnrollmentSetDefaultsPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 func (o EnrollmentSetOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -252,12 +252,12 @@ func (o EnrollmentSetOutput) IdPrefix() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.StringPtrOutput { return v.IdPrefix }).(pulumi.StringPtrOutput)
 }
 
-// The enrollments. Instead of a manifest.
+// The enrollments, instead of a manifest.
 func (o EnrollmentSetOutput) Items() EnrollmentSetItemArrayOutput {
 	return o.ApplyT(func(v *EnrollmentSet) EnrollmentSetItemArrayOutput { return v.Items }).(EnrollmentSetItemArrayOutput)
 }
 
-// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps the file's hash only, so it must be a file, not text or a remote address.
+// A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). The state keeps only the file's hash, so it must be a file, not text or a remote address.
 func (o EnrollmentSetOutput) Manifest() pulumi.AssetOrArchiveOutput {
 	return o.ApplyT(func(v *EnrollmentSet) pulumi.AssetOrArchiveOutput { return v.Manifest }).(pulumi.AssetOrArchiveOutput)
 }

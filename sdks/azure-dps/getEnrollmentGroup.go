@@ -43,7 +43,7 @@ type LookupEnrollmentGroupArgs struct {
 }
 
 type LookupEnrollmentGroupResult struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -53,17 +53,17 @@ type LookupEnrollmentGroupResult struct {
 	CreatedDateTimeUtc string `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the group: up to 128 letters, digits and `-._:`, ending in a letter, a digit or `-`; letter case has no meaning. Another id replaces the group.
 	EnrollmentGroupId string `pulumi:"enrollmentGroupId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+	// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 	Etag string `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance *string `pulumi:"instance"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs []string `pulumi:"iotHubs"`
@@ -117,7 +117,7 @@ func (o LookupEnrollmentGroupResultOutput) ToLookupEnrollmentGroupResultOutputWi
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o LookupEnrollmentGroupResultOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
@@ -142,7 +142,7 @@ func (o LookupEnrollmentGroupResultOutput) CustomAllocation() CustomAllocationPt
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *CustomAllocation { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 func (o LookupEnrollmentGroupResultOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *bool { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -152,7 +152,7 @@ func (o LookupEnrollmentGroupResultOutput) EnrollmentGroupId() pulumi.StringOutp
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.EnrollmentGroupId }).(pulumi.StringOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 func (o LookupEnrollmentGroupResultOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) string { return v.Etag }).(pulumi.StringOutput)
 }
@@ -167,7 +167,7 @@ func (o LookupEnrollmentGroupResultOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`; use `iotHubs`.
+// The older property for the hub of the policy `static`; use `iotHubs`.
 func (o LookupEnrollmentGroupResultOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupEnrollmentGroupResult) *string { return v.IotHubHostName }).(pulumi.StringPtrOutput)
 }

@@ -45,7 +45,7 @@ type GetRegistrationArgs struct {
 }
 
 type GetRegistrationResult struct {
-	// Whether the record exists. A device that has not registered yet has none, which is not an error.
+	// Whether the record exists. A device that has not registered yet has no record, which is not an error.
 	Exists bool `pulumi:"exists"`
 	// The record; absent when it does not exist.
 	Registration *Registration `pulumi:"registration"`
@@ -83,7 +83,7 @@ func (o GetRegistrationResultOutput) ToGetRegistrationResultOutputWithContext(ct
 	return o
 }
 
-// Whether the record exists. A device that has not registered yet has none, which is not an error.
+// Whether the record exists. A device that has not registered yet has no record, which is not an error.
 func (o GetRegistrationResultOutput) Exists() pulumi.BoolOutput {
 	return o.ApplyT(func(v GetRegistrationResult) bool { return v.Exists }).(pulumi.BoolOutput)
 }

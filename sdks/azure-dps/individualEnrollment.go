@@ -18,7 +18,7 @@ import (
 //
 // ## Example Usage
 // ```go
-// // IndividualEnrollment lets one device in, with keys that the provider makes, and gives it its first twin.
+// // IndividualEnrollment enrolls one device, with keys that the provider generates, and sets its initial twin.
 //
 //	func IndividualEnrollment(ctx *pulumi.Context) error {
 //		press, err := azuredps.NewIndividualEnrollment(ctx, "press-7", &azuredps.IndividualEnrollmentArgs{
@@ -41,7 +41,7 @@ import (
 type IndividualEnrollment struct {
 	pulumi.CustomResourceState
 
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrOutput `pulumi:"allocationPolicy"`
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrOutput `pulumi:"attestation"`
@@ -51,17 +51,17 @@ type IndividualEnrollment struct {
 	CreatedDateTimeUtc pulumi.StringOutput `pulumi:"createdDateTimeUtc"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrOutput `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrOutput `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrOutput `pulumi:"deviceId"`
-	// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+	// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 	Etag pulumi.StringOutput `pulumi:"etag"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrOutput `pulumi:"initialTwin"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrOutput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayOutput `pulumi:"iotHubs"`
@@ -139,7 +139,7 @@ func (IndividualEnrollmentState) ElementType() reflect.Type {
 }
 
 type individualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation *Attestation `pulumi:"attestation"`
@@ -147,13 +147,13 @@ type individualEnrollmentArgs struct {
 	Capabilities *Capabilities `pulumi:"capabilities"`
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations"`
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId *string `pulumi:"deviceId"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs []string `pulumi:"iotHubs"`
@@ -169,7 +169,7 @@ type individualEnrollmentArgs struct {
 
 // The set of arguments for constructing a IndividualEnrollment resource.
 type IndividualEnrollmentArgs struct {
-	// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+	// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 	AllocationPolicy AllocationPolicyPtrInput
 	// How devices authenticate. Left out, the provider generates a pair of symmetric keys. Another kind of attestation replaces the enrollment.
 	Attestation AttestationPtrInput
@@ -177,13 +177,13 @@ type IndividualEnrollmentArgs struct {
 	Capabilities CapabilitiesPtrInput
 	// The webhook that decides, for the policy `custom`.
 	CustomAllocation CustomAllocationPtrInput
-	// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+	// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 	DeleteRegistrations pulumi.BoolPtrInput
 	// Id of the device at its hub: up to 128 letters, digits and `-:.+%_#*?!(),=@$'`. Left out, the registration id.
 	DeviceId pulumi.StringPtrInput
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput
 	// Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.
 	IotHubs pulumi.StringArrayInput
@@ -284,7 +284,7 @@ func (o IndividualEnrollmentOutput) ToIndividualEnrollmentOutputWithContext(ctx 
 	return o
 }
 
-// How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
+// How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.
 func (o IndividualEnrollmentOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) AllocationPolicyPtrOutput { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
@@ -309,7 +309,7 @@ func (o IndividualEnrollmentOutput) CustomAllocation() CustomAllocationPtrOutput
 	return o.ApplyT(func(v *IndividualEnrollment) CustomAllocationPtrOutput { return v.CustomAllocation }).(CustomAllocationPtrOutput)
 }
 
-// Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.
+// Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.
 func (o IndividualEnrollmentOutput) DeleteRegistrations() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.BoolPtrOutput { return v.DeleteRegistrations }).(pulumi.BoolPtrOutput)
 }
@@ -319,7 +319,7 @@ func (o IndividualEnrollmentOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.
+// Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.
 func (o IndividualEnrollmentOutput) Etag() pulumi.StringOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringOutput { return v.Etag }).(pulumi.StringOutput)
 }
@@ -334,7 +334,7 @@ func (o IndividualEnrollmentOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`; use `iotHubs`.
+// The older property for the hub of the policy `static`; use `iotHubs`.
 func (o IndividualEnrollmentOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IndividualEnrollment) pulumi.StringPtrOutput { return v.IotHubHostName }).(pulumi.StringPtrOutput)
 }

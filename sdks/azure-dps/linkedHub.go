@@ -12,16 +12,16 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// Links one hub to an existing provisioning service by a key, the classic link, so that many stacks share one service: it changes its own entry in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. A service has either this resource or the `iotHubs` of its own declaration, never both: the declaration would unlink what it does not name.
+// Links one hub to an existing provisioning service by a key (the classic link), so that many stacks can share one service. It changes its own entry in the service's list of hubs, and nothing else. A hub with the connection profile MQTT 5 cannot be linked this way, only through a Device Registry namespace. Link the hubs of a service either with this resource or with `iotHubs` of the service's own declaration, never both: the declaration would unlink the hubs that it does not name.
 //
-// It speaks to Azure Resource Manager, with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.
+// It calls Azure Resource Manager with the login of the provider's configuration. Import it by `{resource id of the provisioning service}/linkedHubs/{host name of the hub}`; the key stays unknown and untouched until one is declared and changed.
 //
 // ## Example Usage
 // ```go
 // // LinkedHub links a hub of this stack to a provisioning service that another stack owns.
 //
 //	func LinkedHub(ctx *pulumi.Context) error {
-//		key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", nil) // both of its keys stand on the hub's policy "link"
+//		key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", nil) // the hub's policy "link" has both keys
 //		if err != nil {
 //			return err
 //		}
@@ -41,15 +41,15 @@ import (
 type LinkedHub struct {
 	pulumi.CustomResourceState
 
-	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.
+	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.
 	AllocationWeight pulumi.IntPtrOutput `pulumi:"allocationWeight"`
-	// Whether the hub takes devices by allocation policy. True when left out.
+	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy pulumi.BoolPtrOutput `pulumi:"applyAllocationPolicy"`
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringOutput `pulumi:"hubHostName"`
 	// Distinguishes this resource from the one that it replaced, which has the same name and may have the same id. The service does not know it; resources of older versions have none.
 	Instance pulumi.StringPtrOutput `pulumi:"instance"`
-	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
+	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
 	// Location of the hub.
 	Location pulumi.StringOutput `pulumi:"location"`
@@ -123,13 +123,13 @@ func (LinkedHubState) ElementType() reflect.Type {
 }
 
 type linkedHubArgs struct {
-	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.
+	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.
 	AllocationWeight *int `pulumi:"allocationWeight"`
-	// Whether the hub takes devices by allocation policy. True when left out.
+	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy *bool `pulumi:"applyAllocationPolicy"`
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName string `pulumi:"hubHostName"`
-	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
+	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key *string `pulumi:"key"`
 	// Location of the hub.
 	Location string `pulumi:"location"`
@@ -141,13 +141,13 @@ type linkedHubArgs struct {
 
 // The set of arguments for constructing a LinkedHub resource.
 type LinkedHubArgs struct {
-	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.
+	// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.
 	AllocationWeight pulumi.IntPtrInput
-	// Whether the hub takes devices by allocation policy. True when left out.
+	// Whether the allocation policy assigns devices to the hub. The default is true.
 	ApplyAllocationPolicy pulumi.BoolPtrInput
 	// Host name of the hub, `{name}.azure-devices.net` or `{name}.device.azure-devices.net`. Another one replaces the link.
 	HubHostName pulumi.StringInput
-	// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
+	// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 	Key pulumi.StringPtrInput
 	// Location of the hub.
 	Location pulumi.StringInput
@@ -244,12 +244,12 @@ func (o LinkedHubOutput) ToLinkedHubOutputWithContext(ctx context.Context) Linke
 	return o
 }
 
-// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. 1 when left out.
+// Share of devices under the policies Hashed and GeoLatency, 1 to 1000. The default is 1.
 func (o LinkedHubOutput) AllocationWeight() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.IntPtrOutput { return v.AllocationWeight }).(pulumi.IntPtrOutput)
 }
 
-// Whether the hub takes devices by allocation policy. True when left out.
+// Whether the allocation policy assigns devices to the hub. The default is true.
 func (o LinkedHubOutput) ApplyAllocationPolicy() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.BoolPtrOutput { return v.ApplyAllocationPolicy }).(pulumi.BoolPtrOutput)
 }
@@ -264,7 +264,7 @@ func (o LinkedHubOutput) Instance() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Instance }).(pulumi.StringPtrOutput)
 }
 
-// A key of that policy, base64. Left out of an existing link, the service keeps the key it has. The service never tells it, so a refresh does not see another one.
+// A key of that policy, base64. If it is left out of an existing link, the service keeps its key. The service never returns the key, so a refresh does not detect a change.
 func (o LinkedHubOutput) Key() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LinkedHub) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }

@@ -14,7 +14,7 @@ import (
 type Provider struct {
 	pulumi.ProviderResourceState
 
-	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
+	// Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.
 	AuthorityHost pulumi.StringPtrOutput `pulumi:"authorityHost"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrOutput `pulumi:"caFile"`
@@ -26,33 +26,33 @@ type Provider struct {
 	ClientId pulumi.StringPtrOutput `pulumi:"clientId"`
 	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret pulumi.StringPtrOutput `pulumi:"clientSecret"`
-	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
+	// Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 	ConnectionString pulumi.StringPtrOutput `pulumi:"connectionString"`
-	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
+	// Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.
 	Endpoint pulumi.StringPtrOutput `pulumi:"endpoint"`
-	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.
 	Environment pulumi.StringPtrOutput `pulumi:"environment"`
 	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host pulumi.StringPtrOutput `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrOutput `pulumi:"key"`
-	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	// Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.
 	MetadataHost pulumi.StringPtrOutput `pulumi:"metadataHost"`
-	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	// Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
 	OidcAudience pulumi.StringPtrOutput `pulumi:"oidcAudience"`
-	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken pulumi.StringPtrOutput `pulumi:"oidcRequestToken"`
-	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl pulumi.StringPtrOutput `pulumi:"oidcRequestUrl"`
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrOutput `pulumi:"oidcToken"`
-	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrOutput `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrOutput `pulumi:"policyName"`
-	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	// Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
 	SubscriptionId pulumi.StringPtrOutput `pulumi:"subscriptionId"`
-	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
+	// Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId pulumi.StringPtrOutput `pulumi:"tenantId"`
 }
 
@@ -100,9 +100,9 @@ func NewProvider(ctx *pulumi.Context,
 }
 
 type providerArgs struct {
-	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
+	// Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.
 	AuthorityHost *string `pulumi:"authorityHost"`
-	// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+	// Additional tenants to get tokens from; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
 	AuxiliaryTenantIds []string `pulumi:"auxiliaryTenantIds"`
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile *string `pulumi:"caFile"`
@@ -114,39 +114,39 @@ type providerArgs struct {
 	ClientId *string `pulumi:"clientId"`
 	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret *string `pulumi:"clientSecret"`
-	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
+	// Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 	ConnectionString *string `pulumi:"connectionString"`
-	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
+	// Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.
 	Endpoint *string `pulumi:"endpoint"`
-	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.
 	Environment *string `pulumi:"environment"`
 	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host *string `pulumi:"host"`
 	// A key of that policy, base64. Another key replaces nothing.
 	Key *string `pulumi:"key"`
-	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	// Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.
 	MetadataHost *string `pulumi:"metadataHost"`
-	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	// Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
 	OidcAudience *string `pulumi:"oidcAudience"`
-	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken *string `pulumi:"oidcRequestToken"`
-	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl *string `pulumi:"oidcRequestUrl"`
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken *string `pulumi:"oidcToken"`
-	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath *string `pulumi:"oidcTokenFilePath"`
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName *string `pulumi:"policyName"`
-	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
+	// Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.
 	RateLimit *int `pulumi:"rateLimit"`
-	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	// Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
 	SubscriptionId *string `pulumi:"subscriptionId"`
-	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
+	// Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId *string `pulumi:"tenantId"`
-	// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
+	// Whether to use the login of the Azure CLI (`az login`), whatever the environment variables are. This is also the default when no other login is configured.
 	UseAzureCli *bool `pulumi:"useAzureCli"`
-	// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+	// Whether to log in with the default credential chain of the Azure SDK and the environment variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
 	UseDefaultAzureCredential *bool `pulumi:"useDefaultAzureCredential"`
 	// Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.
 	UseMsi *bool `pulumi:"useMsi"`
@@ -156,9 +156,9 @@ type providerArgs struct {
 
 // The set of arguments for constructing a Provider resource.
 type ProviderArgs struct {
-	// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
+	// Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.
 	AuthorityHost pulumi.StringPtrInput
-	// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+	// Additional tenants to get tokens from; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
 	AuxiliaryTenantIds pulumi.StringArrayInput
 	// File of the certificate authorities (PEM) to trust instead of the system's.
 	CaFile pulumi.StringPtrInput
@@ -170,39 +170,39 @@ type ProviderArgs struct {
 	ClientId pulumi.StringPtrInput
 	// Secret of the service principal; or `ARM_CLIENT_SECRET`.
 	ClientSecret pulumi.StringPtrInput
-	// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
+	// Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 	ConnectionString pulumi.StringPtrInput
-	// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
+	// Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.
 	Endpoint pulumi.StringPtrInput
-	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+	// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.
 	Environment pulumi.StringPtrInput
 	// Service host name of the provisioning service, `{name}.azure-devices-provisioning.net`, with `policyName` and `key`, or alone to log in with Microsoft Entra ID. Another host replaces every enrollment.
 	Host pulumi.StringPtrInput
 	// A key of that policy, base64. Another key replaces nothing.
 	Key pulumi.StringPtrInput
-	// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+	// Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.
 	MetadataHost pulumi.StringPtrInput
-	// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+	// Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
 	OidcAudience pulumi.StringPtrInput
-	// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+	// Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 	OidcRequestToken pulumi.StringPtrInput
-	// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+	// URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 	OidcRequestUrl pulumi.StringPtrInput
 	// The other issuer's token; or `ARM_OIDC_TOKEN`.
 	OidcToken pulumi.StringPtrInput
-	// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+	// File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 	OidcTokenFilePath pulumi.StringPtrInput
 	// Name of the shared access policy to sign with. It needs the right EnrollmentWrite, which includes reading.
 	PolicyName pulumi.StringPtrInput
-	// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
+	// Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.
 	RateLimit pulumi.IntPtrInput
-	// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+	// Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
 	SubscriptionId pulumi.StringPtrInput
-	// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
+	// Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.
 	TenantId pulumi.StringPtrInput
-	// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
+	// Whether to use the login of the Azure CLI (`az login`), whatever the environment variables are. This is also the default when no other login is configured.
 	UseAzureCli pulumi.BoolPtrInput
-	// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+	// Whether to log in with the default credential chain of the Azure SDK and the environment variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
 	UseDefaultAzureCredential pulumi.BoolPtrInput
 	// Whether to log in as the machine's managed identity; or `ARM_USE_MSI`.
 	UseMsi pulumi.BoolPtrInput
@@ -247,7 +247,7 @@ func (o ProviderOutput) ToProviderOutputWithContext(ctx context.Context) Provide
 	return o
 }
 
-// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
+// Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.
 func (o ProviderOutput) AuthorityHost() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.AuthorityHost }).(pulumi.StringPtrOutput)
 }
@@ -277,17 +277,17 @@ func (o ProviderOutput) ClientSecret() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ClientSecret }).(pulumi.StringPtrOutput)
 }
 
-// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
+// Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 func (o ProviderOutput) ConnectionString() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.ConnectionString }).(pulumi.StringPtrOutput)
 }
 
-// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
+// Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.
 func (o ProviderOutput) Endpoint() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Endpoint }).(pulumi.StringPtrOutput)
 }
 
-// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.
 func (o ProviderOutput) Environment() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Environment }).(pulumi.StringPtrOutput)
 }
@@ -302,22 +302,22 @@ func (o ProviderOutput) Key() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.Key }).(pulumi.StringPtrOutput)
 }
 
-// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+// Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.
 func (o ProviderOutput) MetadataHost() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.MetadataHost }).(pulumi.StringPtrOutput)
 }
 
-// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+// Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
 func (o ProviderOutput) OidcAudience() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcAudience }).(pulumi.StringPtrOutput)
 }
 
-// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+// Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 func (o ProviderOutput) OidcRequestToken() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestToken }).(pulumi.StringPtrOutput)
 }
 
-// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+// URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 func (o ProviderOutput) OidcRequestUrl() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcRequestUrl }).(pulumi.StringPtrOutput)
 }
@@ -327,7 +327,7 @@ func (o ProviderOutput) OidcToken() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcToken }).(pulumi.StringPtrOutput)
 }
 
-// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+// File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func (o ProviderOutput) OidcTokenFilePath() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.OidcTokenFilePath }).(pulumi.StringPtrOutput)
 }
@@ -337,12 +337,12 @@ func (o ProviderOutput) PolicyName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.PolicyName }).(pulumi.StringPtrOutput)
 }
 
-// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+// Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
 func (o ProviderOutput) SubscriptionId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.SubscriptionId }).(pulumi.StringPtrOutput)
 }
 
-// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
+// Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.
 func (o ProviderOutput) TenantId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Provider) pulumi.StringPtrOutput { return v.TenantId }).(pulumi.StringPtrOutput)
 }

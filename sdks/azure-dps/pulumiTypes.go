@@ -13,9 +13,9 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
-// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
+// How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.
 type Attestation struct {
-	// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
+	// Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.
 	SymmetricKey *SymmetricKey `pulumi:"symmetricKey"`
 	// A Trusted Platform Module. For individual enrollments only.
 	Tpm *TpmAttestation `pulumi:"tpm"`
@@ -34,9 +34,9 @@ type AttestationInput interface {
 	ToAttestationOutputWithContext(context.Context) AttestationOutput
 }
 
-// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
+// How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.
 type AttestationArgs struct {
-	// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
+	// Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.
 	SymmetricKey SymmetricKeyPtrInput `pulumi:"symmetricKey"`
 	// A Trusted Platform Module. For individual enrollments only.
 	Tpm TpmAttestationPtrInput `pulumi:"tpm"`
@@ -97,7 +97,7 @@ func (i *attestationPtrType) ToAttestationPtrOutputWithContext(ctx context.Conte
 	return pulumi.ToOutputWithContext(ctx, i).(AttestationPtrOutput)
 }
 
-// How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.
+// How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.
 type AttestationOutput struct{ *pulumi.OutputState }
 
 func (AttestationOutput) ElementType() reflect.Type {
@@ -122,7 +122,7 @@ func (o AttestationOutput) ToAttestationPtrOutputWithContext(ctx context.Context
 	}).(AttestationPtrOutput)
 }
 
-// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
+// Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.
 func (o AttestationOutput) SymmetricKey() SymmetricKeyPtrOutput {
 	return o.ApplyT(func(v Attestation) *SymmetricKey { return v.SymmetricKey }).(SymmetricKeyPtrOutput)
 }
@@ -161,7 +161,7 @@ func (o AttestationPtrOutput) Elem() AttestationOutput {
 	}).(AttestationOutput)
 }
 
-// Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.
+// Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.
 func (o AttestationPtrOutput) SymmetricKey() SymmetricKeyPtrOutput {
 	return o.ApplyT(func(v *Attestation) *SymmetricKey {
 		if v == nil {
@@ -490,7 +490,7 @@ func (o CapabilitiesPtrOutput) IotEdge() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// What the service returns of a certificate that it has.
+// What the service returns about a certificate that it has.
 type CertificateInfo struct {
 	// Issuer of the certificate.
 	IssuerName string `pulumi:"issuerName"`
@@ -508,7 +508,7 @@ type CertificateInfo struct {
 	SubjectName string `pulumi:"subjectName"`
 }
 
-// What the service returns of a certificate that it has.
+// What the service returns about a certificate that it has.
 type CertificateInfoOutput struct{ *pulumi.OutputState }
 
 func (CertificateInfoOutput) ElementType() reflect.Type {
@@ -813,9 +813,9 @@ func (o CertificatePairPtrOutput) Secondary() pulumi.StringPtrOutput {
 
 // The webhook that chooses a hub for the allocation policy `custom`.
 type CustomAllocation struct {
-	// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
+	// API version of the enrollment that the webhook receives; 2018-09-01-preview or later.
 	ApiVersion string `pulumi:"apiVersion"`
-	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
+	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.
 	WebhookUrl string `pulumi:"webhookUrl"`
 }
 
@@ -832,9 +832,9 @@ type CustomAllocationInput interface {
 
 // The webhook that chooses a hub for the allocation policy `custom`.
 type CustomAllocationArgs struct {
-	// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
+	// API version of the enrollment that the webhook receives; 2018-09-01-preview or later.
 	ApiVersion pulumi.StringInput `pulumi:"apiVersion"`
-	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
+	// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.
 	WebhookUrl pulumi.StringInput `pulumi:"webhookUrl"`
 }
 
@@ -916,12 +916,12 @@ func (o CustomAllocationOutput) ToCustomAllocationPtrOutputWithContext(ctx conte
 	}).(CustomAllocationPtrOutput)
 }
 
-// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
+// API version of the enrollment that the webhook receives; 2018-09-01-preview or later.
 func (o CustomAllocationOutput) ApiVersion() pulumi.StringOutput {
 	return o.ApplyT(func(v CustomAllocation) string { return v.ApiVersion }).(pulumi.StringOutput)
 }
 
-// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
+// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.
 func (o CustomAllocationOutput) WebhookUrl() pulumi.StringOutput {
 	return o.ApplyT(func(v CustomAllocation) string { return v.WebhookUrl }).(pulumi.StringOutput)
 }
@@ -950,7 +950,7 @@ func (o CustomAllocationPtrOutput) Elem() CustomAllocationOutput {
 	}).(CustomAllocationOutput)
 }
 
-// Version of the entry's form that the webhook receives; 2018-09-01-preview or later.
+// API version of the enrollment that the webhook receives; 2018-09-01-preview or later.
 func (o CustomAllocationPtrOutput) ApiVersion() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CustomAllocation) *string {
 		if v == nil {
@@ -960,7 +960,7 @@ func (o CustomAllocationPtrOutput) ApiVersion() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.
+// HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.
 func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CustomAllocation) *string {
 		if v == nil {
@@ -972,7 +972,7 @@ func (o CustomAllocationPtrOutput) WebhookUrl() pulumi.StringPtrOutput {
 
 // Settings of every enrollment of a set whose item does not set them.
 type EnrollmentSetDefaults struct {
-	// How devices are spread over the hubs.
+	// How devices are distributed over the hubs.
 	AllocationPolicy *AllocationPolicy `pulumi:"allocationPolicy"`
 	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 	CaReferences *CAReferences `pulumi:"caReferences"`
@@ -982,7 +982,7 @@ type EnrollmentSetDefaults struct {
 	CustomAllocation *CustomAllocation `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin *InitialTwin `pulumi:"initialTwin"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs []string `pulumi:"iotHubs"`
@@ -1007,7 +1007,7 @@ type EnrollmentSetDefaultsInput interface {
 
 // Settings of every enrollment of a set whose item does not set them.
 type EnrollmentSetDefaultsArgs struct {
-	// How devices are spread over the hubs.
+	// How devices are distributed over the hubs.
 	AllocationPolicy AllocationPolicyPtrInput `pulumi:"allocationPolicy"`
 	// Names of the certificate authorities, known to the provisioning service, that attest every device whose item sets no attestation.
 	CaReferences CAReferencesPtrInput `pulumi:"caReferences"`
@@ -1017,7 +1017,7 @@ type EnrollmentSetDefaultsArgs struct {
 	CustomAllocation CustomAllocationPtrInput `pulumi:"customAllocation"`
 	// Twin that a device gets when it is first assigned to a hub, or when its data is reset.
 	InitialTwin InitialTwinPtrInput `pulumi:"initialTwin"`
-	// The older way to name the one hub of the policy `static`; use `iotHubs`.
+	// The older property for the hub of the policy `static`; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the linked hubs that devices may be assigned to.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
@@ -1107,7 +1107,7 @@ func (o EnrollmentSetDefaultsOutput) ToEnrollmentSetDefaultsPtrOutputWithContext
 	}).(EnrollmentSetDefaultsPtrOutput)
 }
 
-// How devices are spread over the hubs.
+// How devices are distributed over the hubs.
 func (o EnrollmentSetDefaultsOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *AllocationPolicy { return v.AllocationPolicy }).(AllocationPolicyPtrOutput)
 }
@@ -1132,7 +1132,7 @@ func (o EnrollmentSetDefaultsOutput) InitialTwin() InitialTwinPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *InitialTwin { return v.InitialTwin }).(InitialTwinPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`; use `iotHubs`.
+// The older property for the hub of the policy `static`; use `iotHubs`.
 func (o EnrollmentSetDefaultsOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetDefaults) *string { return v.IotHubHostName }).(pulumi.StringPtrOutput)
 }
@@ -1181,7 +1181,7 @@ func (o EnrollmentSetDefaultsPtrOutput) Elem() EnrollmentSetDefaultsOutput {
 	}).(EnrollmentSetDefaultsOutput)
 }
 
-// How devices are spread over the hubs.
+// How devices are distributed over the hubs.
 func (o EnrollmentSetDefaultsPtrOutput) AllocationPolicy() AllocationPolicyPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *AllocationPolicy {
 		if v == nil {
@@ -1231,7 +1231,7 @@ func (o EnrollmentSetDefaultsPtrOutput) InitialTwin() InitialTwinPtrOutput {
 	}).(InitialTwinPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`; use `iotHubs`.
+// The older property for the hub of the policy `static`; use `iotHubs`.
 func (o EnrollmentSetDefaultsPtrOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *EnrollmentSetDefaults) *string {
 		if v == nil {
@@ -1299,7 +1299,7 @@ type EnrollmentSetItem struct {
 	EndorsementKey *string `pulumi:"endorsementKey"`
 	// Whether the device is an IoT Edge device, instead of the default.
 	IotEdge *bool `pulumi:"iotEdge"`
-	// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+	// The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.
 	IotHubHostName *string `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs []string `pulumi:"iotHubs"`
@@ -1354,7 +1354,7 @@ type EnrollmentSetItemArgs struct {
 	EndorsementKey pulumi.StringPtrInput `pulumi:"endorsementKey"`
 	// Whether the device is an IoT Edge device, instead of the default.
 	IotEdge pulumi.BoolPtrInput `pulumi:"iotEdge"`
-	// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+	// The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.
 	IotHubHostName pulumi.StringPtrInput `pulumi:"iotHubHostName"`
 	// Host names of the hubs that the device may be assigned to, instead of the default ones.
 	IotHubs pulumi.StringArrayInput `pulumi:"iotHubs"`
@@ -1472,7 +1472,7 @@ func (o EnrollmentSetItemOutput) IotEdge() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *bool { return v.IotEdge }).(pulumi.BoolPtrOutput)
 }
 
-// The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.
+// The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.
 func (o EnrollmentSetItemOutput) IotHubHostName() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v EnrollmentSetItem) *string { return v.IotHubHostName }).(pulumi.StringPtrOutput)
 }
@@ -1719,11 +1719,11 @@ type Registration struct {
 	CreatedDateTimeUtc *string `pulumi:"createdDateTimeUtc"`
 	// Id of the device at that hub.
 	DeviceId *string `pulumi:"deviceId"`
-	// The service's number of the failure, for the status `failed`.
+	// Error code of the service, for the status `failed`.
 	ErrorCode *int `pulumi:"errorCode"`
-	// The service's message for the failure.
+	// Error message of the service.
 	ErrorMessage *string `pulumi:"errorMessage"`
-	// The service's tag of this version of the record.
+	// Etag of this version of the record.
 	Etag *string `pulumi:"etag"`
 	// When the record last changed, in UTC.
 	LastUpdatedDateTimeUtc *string `pulumi:"lastUpdatedDateTimeUtc"`
@@ -1731,7 +1731,7 @@ type Registration struct {
 	RegistrationId string `pulumi:"registrationId"`
 	// `unassigned`, `assigning`, `assigned`, `failed` or `disabled`.
 	Status string `pulumi:"status"`
-	// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+	// How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
 	Substatus *string `pulumi:"substatus"`
 }
 
@@ -1765,17 +1765,17 @@ func (o RegistrationOutput) DeviceId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Registration) *string { return v.DeviceId }).(pulumi.StringPtrOutput)
 }
 
-// The service's number of the failure, for the status `failed`.
+// Error code of the service, for the status `failed`.
 func (o RegistrationOutput) ErrorCode() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v Registration) *int { return v.ErrorCode }).(pulumi.IntPtrOutput)
 }
 
-// The service's message for the failure.
+// Error message of the service.
 func (o RegistrationOutput) ErrorMessage() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Registration) *string { return v.ErrorMessage }).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the record.
+// Etag of this version of the record.
 func (o RegistrationOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Registration) *string { return v.Etag }).(pulumi.StringPtrOutput)
 }
@@ -1795,7 +1795,7 @@ func (o RegistrationOutput) Status() pulumi.StringOutput {
 	return o.ApplyT(func(v Registration) string { return v.Status }).(pulumi.StringOutput)
 }
 
-// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+// How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
 func (o RegistrationOutput) Substatus() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v Registration) *string { return v.Substatus }).(pulumi.StringPtrOutput)
 }
@@ -1854,7 +1854,7 @@ func (o RegistrationPtrOutput) DeviceId() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The service's number of the failure, for the status `failed`.
+// Error code of the service, for the status `failed`.
 func (o RegistrationPtrOutput) ErrorCode() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *Registration) *int {
 		if v == nil {
@@ -1864,7 +1864,7 @@ func (o RegistrationPtrOutput) ErrorCode() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
-// The service's message for the failure.
+// Error message of the service.
 func (o RegistrationPtrOutput) ErrorMessage() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Registration) *string {
 		if v == nil {
@@ -1874,7 +1874,7 @@ func (o RegistrationPtrOutput) ErrorMessage() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// The service's tag of this version of the record.
+// Etag of this version of the record.
 func (o RegistrationPtrOutput) Etag() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Registration) *string {
 		if v == nil {
@@ -1914,7 +1914,7 @@ func (o RegistrationPtrOutput) Status() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// How the device came to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
+// How the device was assigned to its hub: `initialAssignment`, `deviceDataMigrated`, `deviceDataReset` or `reprovisionedToInitialAssignment`.
 func (o RegistrationPtrOutput) Substatus() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Registration) *string {
 		if v == nil {
@@ -1946,9 +1946,9 @@ func (o RegistrationArrayOutput) Index(i pulumi.IntInput) RegistrationOutput {
 
 // What happens when a device registers again.
 type ReprovisionPolicy struct {
-	// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
+	// Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.
 	MigrateDeviceData bool `pulumi:"migrateDeviceData"`
-	// Whether the hub is chosen again. When false, the device stays on its hub.
+	// Whether the hub is chosen again. If false, the device stays on its hub.
 	UpdateHubAssignment bool `pulumi:"updateHubAssignment"`
 }
 
@@ -1965,9 +1965,9 @@ type ReprovisionPolicyInput interface {
 
 // What happens when a device registers again.
 type ReprovisionPolicyArgs struct {
-	// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
+	// Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.
 	MigrateDeviceData pulumi.BoolInput `pulumi:"migrateDeviceData"`
-	// Whether the hub is chosen again. When false, the device stays on its hub.
+	// Whether the hub is chosen again. If false, the device stays on its hub.
 	UpdateHubAssignment pulumi.BoolInput `pulumi:"updateHubAssignment"`
 }
 
@@ -2049,12 +2049,12 @@ func (o ReprovisionPolicyOutput) ToReprovisionPolicyPtrOutputWithContext(ctx con
 	}).(ReprovisionPolicyPtrOutput)
 }
 
-// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
+// Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.
 func (o ReprovisionPolicyOutput) MigrateDeviceData() pulumi.BoolOutput {
 	return o.ApplyT(func(v ReprovisionPolicy) bool { return v.MigrateDeviceData }).(pulumi.BoolOutput)
 }
 
-// Whether the hub is chosen again. When false, the device stays on its hub.
+// Whether the hub is chosen again. If false, the device stays on its hub.
 func (o ReprovisionPolicyOutput) UpdateHubAssignment() pulumi.BoolOutput {
 	return o.ApplyT(func(v ReprovisionPolicy) bool { return v.UpdateHubAssignment }).(pulumi.BoolOutput)
 }
@@ -2083,7 +2083,7 @@ func (o ReprovisionPolicyPtrOutput) Elem() ReprovisionPolicyOutput {
 	}).(ReprovisionPolicyOutput)
 }
 
-// Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.
+// Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.
 func (o ReprovisionPolicyPtrOutput) MigrateDeviceData() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *ReprovisionPolicy) *bool {
 		if v == nil {
@@ -2093,7 +2093,7 @@ func (o ReprovisionPolicyPtrOutput) MigrateDeviceData() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// Whether the hub is chosen again. When false, the device stays on its hub.
+// Whether the hub is chosen again. If false, the device stays on its hub.
 func (o ReprovisionPolicyPtrOutput) UpdateHubAssignment() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *ReprovisionPolicy) *bool {
 		if v == nil {

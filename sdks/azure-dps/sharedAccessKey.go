@@ -11,11 +11,11 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// A pair of keys of 64 random bytes for a shared access policy. It calls no service: the keys exist in the stack's state, as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.
+// A pair of keys of 64 random bytes for a shared access policy. It sends no request: the keys exist in the stack's state, as secrets, and stay the same until `rotation` is raised. Declare both on the policy, and let clients use `activeKey`.
 //
 // ## Example Usage
 // ```go
-// // SharedAccessKey makes the keys of a policy. Raise the rotation by one to move everybody to the other key.
+// // SharedAccessKey generates the keys of a policy. Raise the rotation by one to move all clients to the other key.
 //
 //	func SharedAccessKey(ctx *pulumi.Context) error {
 //		key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", &azuredps.SharedAccessKeyArgs{
@@ -33,13 +33,13 @@ import (
 type SharedAccessKey struct {
 	pulumi.CustomResourceState
 
-	// The one of the two keys that clients should use now.
+	// The key of the two that clients should use now.
 	ActiveKey pulumi.StringOutput `pulumi:"activeKey"`
-	// The key that the next rotation brings in, generated in advance so that the preview of a rotation is fully known. Do not use it.
+	// The key that the next rotation introduces, generated in advance so that all values are known in the preview of a rotation. Do not use it.
 	NextKey pulumi.StringOutput `pulumi:"nextKey"`
 	// The policy's primary key, base64.
 	PrimaryKey pulumi.StringOutput `pulumi:"primaryKey"`
-	// Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
+	// Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
 	Rotation pulumi.IntPtrOutput `pulumi:"rotation"`
 	// The policy's secondary key, base64.
 	SecondaryKey pulumi.StringOutput `pulumi:"secondaryKey"`
@@ -92,13 +92,13 @@ func (SharedAccessKeyState) ElementType() reflect.Type {
 }
 
 type sharedAccessKeyArgs struct {
-	// Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
+	// Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
 	Rotation *int `pulumi:"rotation"`
 }
 
 // The set of arguments for constructing a SharedAccessKey resource.
 type SharedAccessKeyArgs struct {
-	// Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
+	// Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
 	Rotation pulumi.IntPtrInput
 }
 
@@ -189,12 +189,12 @@ func (o SharedAccessKeyOutput) ToSharedAccessKeyOutputWithContext(ctx context.Co
 	return o
 }
 
-// The one of the two keys that clients should use now.
+// The key of the two that clients should use now.
 func (o SharedAccessKeyOutput) ActiveKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.StringOutput { return v.ActiveKey }).(pulumi.StringOutput)
 }
 
-// The key that the next rotation brings in, generated in advance so that the preview of a rotation is fully known. Do not use it.
+// The key that the next rotation introduces, generated in advance so that all values are known in the preview of a rotation. Do not use it.
 func (o SharedAccessKeyOutput) NextKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.StringOutput { return v.NextKey }).(pulumi.StringOutput)
 }
@@ -204,7 +204,7 @@ func (o SharedAccessKeyOutput) PrimaryKey() pulumi.StringOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.StringOutput { return v.PrimaryKey }).(pulumi.StringOutput)
 }
 
-// Count of rotations, 0 at first. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
+// Number of rotations, initially 0. Raise it by one to move `activeKey` to the other key: one raise leaves the old key valid, a second one replaces it. To revoke a key that leaked, raise it twice, with an update after each.
 func (o SharedAccessKeyOutput) Rotation() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v *SharedAccessKey) pulumi.IntPtrOutput { return v.Rotation }).(pulumi.IntPtrOutput)
 }

@@ -12,8 +12,8 @@ import (
 	"evenkeel/internal/provider"
 )
 
-// azureDPS generates the Go SDK of the provider azure-dps from the schema that the provider itself answers with. It lies in
-// this module, so it has no go.mod.
+// azureDPS generates the Go SDK of the provider azure-dps from the schema that the provider itself returns. The SDK is
+// part of this module, so it has no go.mod.
 func azureDPS(string) (map[string][]byte, error) {
 	pkg, err := azureDPSPackage()
 	if err != nil {
@@ -34,7 +34,7 @@ func azureDPS(string) (map[string][]byte, error) {
 	return files, nil
 }
 
-// azureDPSPackage is the schema of azure-dps as generators want it.
+// azureDPSPackage is the schema of azure-dps in the form that generators need.
 func azureDPSPackage() (*schema.Package, error) {
 	served, err := provider.New(nil)
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 // devicesFile is the schema of the devices module, relative to the repository's root.
 const devicesFile = "schema/azure-native-devices.json"
 
-// azureNativeDevices generates the Go SDK of the azure-native devices module: the same code as the published package
-// of that version, with documentation of our own. Its go.mod, go.sum and README.md are written by hand.
+// azureNativeDevices generates the Go SDK of the azure-native devices module: the same code as the published package of
+// that version, with our own documentation. Its go.mod, go.sum and README.md are written by hand.
 func azureNativeDevices(root string) (map[string][]byte, error) {
 	doc, err := readDocument(filepath.Join(root, devicesFile))
 	if err != nil {
@@ -51,7 +51,7 @@ func generateGo(spec schema.PackageSpec, module string) (map[string][]byte, erro
 	return files, nil
 }
 
-// packageSpec turns the document into the schema that Pulumi's generators read.
+// packageSpec converts the document to the schema that Pulumi's generators read.
 func (doc document) packageSpec() (schema.PackageSpec, error) {
 	language, err := json.Marshal(gen.GoPackageInfo{
 		ImportBasePath:                doc.GoModule,

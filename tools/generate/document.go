@@ -7,8 +7,8 @@ import (
 	"os"
 )
 
-// document is the project's own form of one Pulumi module: what its resources, functions and types are called, what they
-// hold, and which Azure Resource Manager requests stand behind them. schema/README.md explains every key.
+// document is the project's own form of one Pulumi module: the names and properties of its resources, functions and
+// types, and their Azure Resource Manager requests. schema/README.md explains every key.
 type document struct {
 	Package   string
 	Version   string
@@ -20,7 +20,7 @@ type document struct {
 	Enums     map[string]enum
 }
 
-// resource is one custom resource. Path holds an input name in braces for each part that identifies the thing.
+// resource is one custom resource. Path contains an input name in braces for each part that identifies the resource.
 type resource struct {
 	Description  string
 	APIVersion   string
@@ -32,13 +32,13 @@ type resource struct {
 	AliasModules []string
 }
 
-// method says how one HTTP method of a resource behaves.
+// method describes one HTTP method of a resource.
 type method struct {
 	LongRunning bool
 }
 
-// autoName says which input is named by the provider when the program leaves it out. Kind is "random" (logical name
-// and eight hexadecimal digits) or "copy" (the logical name as it stands).
+// autoName is the input whose value the provider generates when the program leaves it out. Kind is "random" (logical
+// name and eight hexadecimal digits) or "copy" (the unchanged logical name).
 type autoName struct {
 	Input string
 	Kind  string
@@ -85,13 +85,13 @@ type property struct {
 	MinItems    *int
 	MaxItems    *int
 	Pattern     string
-	// Wire is "keys" for a list of strings that Azure takes as the keys of an object.
+	// Wire is "keys" for a list of strings that Azure accepts as the keys of an object.
 	Wire string
 	// Filled marks an input that Azure requires and the provider fills in when the program leaves it out.
 	Filled bool
 	// Replace marks an input that cannot change in place. Every input in the path replaces without it.
 	Replace bool
-	// Identifiers names the properties that tell the elements of a list apart, whose order then says nothing.
+	// Identifiers names the properties that identify the elements of a list, whose order then has no meaning.
 	Identifiers []string
 }
 

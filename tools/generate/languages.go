@@ -10,10 +10,10 @@ import (
 	"github.com/pulumi/pulumi/pkg/v3/codegen/schema"
 )
 
-// generator is the tool that generated files name as theirs.
+// generator is the tool that generated files name.
 const generator = "the Pulumi SDK Generator"
 
-// languages makes the SDKs of azure-dps that this repository does not hold, by the names of their folders.
+// languages generates the SDKs of azure-dps that are not in this repository, by the names of their folders.
 var languages = map[string]func(*schema.Package) (map[string][]byte, error){
 	"nodejs": func(pkg *schema.Package) (map[string][]byte, error) {
 		return nodejs.GeneratePackage(generator, pkg, nil, nil, false, schema.NewCachedLoader(nil))
@@ -23,10 +23,10 @@ var languages = map[string]func(*schema.Package) (map[string][]byte, error){
 	},
 }
 
-// writeLanguages writes the SDKs for other languages into folders of their own under folder, whose old content goes.
+// writeLanguages writes the SDKs for other languages into separate folders under folder, and removes their old content.
 func writeLanguages(folder string) error {
 	for language, generate := range languages {
-		pkg, err := azureDPSPackage() // each generator keeps notes of its own in the package
+		pkg, err := azureDPSPackage() // each generator keeps its own data in the package
 		if err != nil {
 			return err
 		}

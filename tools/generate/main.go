@@ -1,6 +1,6 @@
 // Command generate writes everything in this repository that is made from another file of it: the SDKs from their
-// schemas, the request table of the local azure-native plugin, and the plot in the tutorial. It writes nothing else and asks no
-// network, but for -sdks, which asks the package registry of Node.
+// schemas, the request table of the local azure-native plugin, and the plot in the tutorial. It writes nothing else and
+// uses no network, except -sdks, which uses the package registry of Node.
 //
 //	go run ./tools/generate          write what is not fresh
 //	go run ./tools/generate -check   change nothing, fail when something is not fresh
@@ -19,7 +19,7 @@ import (
 )
 
 // target is one generated folder. Files that the generator does not produce and that are not named in keep are stale;
-// where only is set, the folder is written by hand but for the files that it names.
+// with only, the folder is written by hand except for the files that it names.
 type target struct {
 	folder   string
 	keep     []string
@@ -55,7 +55,7 @@ func main() {
 	}
 }
 
-// run brings every target up to date, or with check only says which files differ.
+// run updates every target, or with check only reports which files differ.
 func run(root string, check bool) error {
 	var stale []error
 	for _, t := range targets {

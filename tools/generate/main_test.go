@@ -16,7 +16,7 @@ func TestGeneratedFilesAreFresh(t *testing.T) {
 	}
 }
 
-func TestStaleMissingAndLeftOverFilesAreFoundAndMended(t *testing.T) {
+func TestStaleMissingAndLeftOverFilesAreFoundAndFixed(t *testing.T) {
 	t.Parallel()
 	root := t.TempDir()
 	put := func(name, content string) {

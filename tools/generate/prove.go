@@ -20,10 +20,10 @@ var useTS []byte
 // useConfig compiles that program with the SDK.
 const useConfig = `{"extends": "./tsconfig.json", "files": ["use.ts"]}`
 
-// proof is one thing that is done with a generated SDK and has to succeed.
+// proof is a check of a generated SDK that must succeed.
 type proof struct {
 	language, does string
-	// needs is a command without whose success the proof is not tried.
+	// needs is a command that must succeed, or the proof is skipped.
 	needs   []string
 	command []string
 }
@@ -41,8 +41,8 @@ func proofs(tokens []string) []proof {
 	}
 }
 
-// prove compiles and runs the SDKs that writeLanguages wrote into folder, as far as the machine has the tools for it, and says what it
-// did. What cannot be tried is no error.
+// prove compiles and runs the SDKs that writeLanguages wrote into folder, as far as the machine has the tools for it,
+// and reports what it did. A missing tool is not an error.
 func prove(folder string, out io.Writer) error {
 	pkg, err := azureDPSPackage()
 	if err != nil {

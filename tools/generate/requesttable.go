@@ -124,7 +124,7 @@ func (doc document) tableProperties(properties map[string]property) map[string]t
 	return out
 }
 
-// tableType turns object names into full tokens and enumerations, which travel as strings, into string.
+// tableType converts object names to full tokens, and enumerations, which are sent as strings, to string.
 func (doc document) tableType(notation string) string {
 	if element, ok := strings.CutPrefix(notation, "[]"); ok {
 		return "[]" + doc.tableType(element)

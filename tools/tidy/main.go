@@ -61,7 +61,7 @@ func run(root string) error {
 	return errors.New("the versions of the modules do not settle: compare the requirements of go.mod and tools/*/go.mod")
 }
 
-// modules returns root and the folders of tools that are modules of their own.
+// modules returns root and the folders of tools that are separate modules.
 func modules(root string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(root, "tools", "*", "go.mod"))
 	if err != nil || len(files) == 0 {

@@ -67,7 +67,7 @@ func (l loader) file(name, follows string, content func() ([]byte, error)) ([]by
 		return nil, fmt.Errorf("read or make the client's credentials: %w", err)
 	}
 	if again {
-		l.logger.Warn("a file is made again, because it was empty: "+follows, "file", l.path(name))
+		l.logger.Warn("a file is recreated, because it was empty: "+follows, "file", l.path(name))
 	}
 	return data, nil
 }
@@ -87,7 +87,7 @@ func (l loader) key() (*rsa.PrivateKey, error) {
 	if key, err := jwt.ParseRSAPrivateKeyFromPEM(text); err == nil {
 		return key, nil
 	}
-	l.logger.Warn("a file is made again, because it was damaged: tokens given out before are refused", "file",
+	l.logger.Warn("a file is recreated, because it was damaged: tokens given out before are refused", "file",
 		l.path(KeyFile))
 	if text, err = newKey(); err == nil {
 		err = l.disk.WriteFile(l.path(KeyFile), text, 0o600)

@@ -34,7 +34,7 @@ func parseContinuation(text string) (c continuation, err error) {
 		err = json.Unmarshal(raw, &c)
 	}
 	if err != nil || c.Taken < 0 {
-		return continuation{}, invalid("The x-ms-continuation is none that the hub gave")
+		return continuation{}, invalid("The x-ms-continuation is not one that the hub gave")
 	}
 	return c, nil
 }

@@ -247,9 +247,9 @@ func describeJSON(err error) string {
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Sprintf("it is no JSON at byte %d", syntax.Offset)
+		return fmt.Sprintf("it is not JSON at byte %d", syntax.Offset)
 	}
-	return "it is no JSON"
+	return "it is not JSON"
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {

@@ -128,7 +128,7 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 	}
 	if certErr != nil || durable.IsBlank(certPEM) && durable.IsBlank(keyPEM) {
 		if certErr == nil || keyErr == nil {
-			logger.Warn("the CA is made again, because its files are empty or missing: clients must trust the new one",
+			logger.Warn("the CA is recreated, because its files are empty or missing: clients must trust the new one",
 				"file", filepath.Join(dir, CertFile))
 		}
 		return create(disk, dir, now)

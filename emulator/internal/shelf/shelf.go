@@ -27,7 +27,7 @@ var (
 	// ErrName: a name is 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.
 	ErrName = errors.New("a name has 1 to 64 letters, digits, '.', '-' and '_', and begins with a letter or digit")
 	// ErrAbsent: there is no document of that name.
-	ErrAbsent = errors.New("there is none of that name")
+	ErrAbsent = errors.New("no document of that name")
 )
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)

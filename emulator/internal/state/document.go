@@ -170,7 +170,7 @@ func checkValue(value any, depth int) error {
 			return nil
 		}
 		if n, err := v.Int64(); err != nil || n > maxTwinInt || n < minTwinInt {
-			return fmt.Errorf("the integer %s lies outside %d to %d", v, int64(minTwinInt), int64(maxTwinInt))
+			return fmt.Errorf("the integer %s is outside %d to %d", v, int64(minTwinInt), int64(maxTwinInt))
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ func (s *State) succeed(object string, r, old *Resource) error {
 			r.Location = old.Location
 		}
 		if locationName(r.Location) != locationName(old.Location) {
-			return &Error{Kind: Invalid, Object: object, Reason: "lies in " + old.Location + "; its location cannot change"}
+			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location + "; its location cannot change"}
 		}
 		r.ID, r.Created, known = old.ID, old.Created, old.Policies
 		if r.Policies == nil {

@@ -37,7 +37,7 @@ var (
 	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
 	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
 	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
-	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: make room on the disk, or mend it, and start the emulator again; all that was acknowledged is kept")
+	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: free space on the disk, or repair it, and start the emulator again; all that was acknowledged is kept")
 	// ErrRemoved: files were removed under the running emulator. Nothing is changed any more.
 	ErrRemoved = errors.New("files of the emulator were removed while it runs, and it changes nothing more: " +
 		"stop it, then put the data folder back from a copy, or start it again with what is left")

@@ -1,7 +1,7 @@
-// Package arm is a small client of Azure Resource Manager for resources as raw JSON: GET, PUT, DELETE and POST, long-running
-// operations followed to their end, overload waited for, refusals told by status and code.
+// Package arm is a small client of Azure Resource Manager for resources as raw JSON: GET, PUT, DELETE and POST,
+// long-running operations until their end, retries of throttled requests, errors with status and code.
 //
-// It knows no resource type and no Pulumi, and does not log in: the caller brings the credential.
+// It knows no resource type and no Pulumi, and does not log in: the caller provides the credential.
 package arm
 
 import (
@@ -22,25 +22,26 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// pollInterval is the wait between two polls of an operation whose answer gives no Retry-After. azcore takes no less.
+// pollInterval is the wait between two polls of an operation whose answer gives no Retry-After. azcore accepts no
+// shorter one.
 const pollInterval = time.Second
 
-// Options say where requests go and as whom.
+// Options are the endpoint, the credential and the transport of requests.
 type Options struct {
 	// Endpoint is the base URL, https only.
 	Endpoint string
-	// Audience is that of the tokens asked of Credential; Endpoint when empty.
+	// Audience is the audience of the tokens from Credential; Endpoint when empty.
 	Audience string
-	// AuthorityHost is the cloud's login endpoint, which azcore wants to know beside Credential.
+	// AuthorityHost is the cloud's login endpoint, which azcore needs in addition to Credential.
 	AuthorityHost string
 	Credential    azcore.TokenCredential
-	// AuxiliaryTenants are further tenants whose tokens travel with each request.
+	// AuxiliaryTenants are additional tenants whose tokens are sent with each request.
 	AuxiliaryTenants []string
 	// Transport sends the requests; nil means azcore's own client, which trusts the system's authorities only.
 	Transport policy.Transporter
-	// Retry is how lost connections and overload are met.
+	// Retry defines the retries after lost connections and throttling.
 	Retry policy.RetryOptions
-	// Name and Version are those of the caller, for the User-Agent header.
+	// Name and Version are the caller's, for the User-Agent header.
 	Name, Version string
 }
 
@@ -50,7 +51,7 @@ type Client struct {
 	pipeline runtime.Pipeline
 }
 
-// New returns a client. It makes no request.
+// New returns a client without sending a request.
 func New(o Options) (*Client, error) {
 	endpoint, err := CanonicalEndpoint(o.Endpoint)
 	if err != nil {
@@ -78,8 +79,8 @@ func New(o Options) (*Client, error) {
 			Transport: o.Transport,
 		},
 		AuxiliaryTenants: o.AuxiliaryTenants,
-		// Registering resource providers in somebody's subscription is not for this client, and its look at every 409 fails on one
-		// that is not JSON.
+		// This client must not register resource providers in a user's subscription, and azcore's policy for that fails
+		// on a 409 that is not JSON.
 		DisableRPRegistration: true,
 	}
 	pipeline, err := armruntime.NewPipeline(o.Name, "v"+o.Version, o.Credential, runtime.PipelineOptions{}, settings)
@@ -110,13 +111,14 @@ func shouldRetry(response *http.Response, err error) bool {
 type Target struct {
 	ID         string
 	APIVersion string
-	// IfMatch is the etag that a PUT or DELETE depends on, as the resource shows it; none when empty.
+	// IfMatch is the etag for If-Match of a PUT or DELETE, as the resource shows it; empty for no condition.
 	IfMatch string
-	// query is what a link to the next page of a list has beside the api-version.
+	// query holds the parameters, except the api-version, of a link to the next page of a list.
 	query url.Values
 }
 
-// send makes one request and returns its answer, whatever its status; an error means that there was none. A nil body is none.
+// send sends one request and returns its answer, whatever its status; an error means that there was no answer. A nil
+// body is not sent.
 func (c *Client) send(ctx context.Context, method string, to Target, body any) (*http.Response, error) {
 	request, err := runtime.NewRequest(ctx, method, runtime.JoinPaths(c.endpoint, to.ID))
 	if err != nil {
@@ -155,7 +157,7 @@ func (c *Client) Get(ctx context.Context, from Target, into any) error {
 	return decode(http.MethodGet, from, response, into)
 }
 
-// Exists says whether there is a resource of that id. Some services answer 200 or 204 without a body for none.
+// Exists reports whether the resource exists. Some services answer 200 or 204 without a body if it does not.
 func (c *Client) Exists(ctx context.Context, at Target) (bool, error) {
 	response, err := c.send(ctx, http.MethodGet, at, nil)
 	if err != nil {
@@ -172,8 +174,8 @@ func (c *Client) Exists(ctx context.Context, at Target) (bool, error) {
 	return false, newError(http.MethodGet, at, response)
 }
 
-// Put creates or updates the resource and, when longRunning or when the answer says so, waits until the operation that this
-// starts has ended. accepted says that ARM took the request: when err is set too, something may exist.
+// Put creates or updates the resource and waits for the end of the operation, if longRunning or if the answer names
+// one. accepted reports whether ARM accepted the request: with an error, the resource may still exist.
 func (c *Client) Put(ctx context.Context, to Target, body any, longRunning bool) (result map[string]any, accepted bool, err error) {
 	response, err := c.send(ctx, http.MethodPut, to, body)
 	if err != nil {
@@ -191,7 +193,7 @@ func (c *Client) Put(ctx context.Context, to Target, body any, longRunning bool)
 	return result, true, err
 }
 
-// Delete removes the resource; an absent one is a success.
+// Delete deletes the resource; it succeeds if the resource does not exist.
 func (c *Client) Delete(ctx context.Context, at Target, longRunning bool) error {
 	response, err := c.send(ctx, http.MethodDelete, at, nil)
 	if err != nil {
@@ -239,7 +241,7 @@ func poll[T any](ctx context.Context, c *Client, method string, of Target, first
 	return result, nil
 }
 
-// decode reads a JSON object from an answer. An empty body leaves into as it is.
+// decode reads a JSON object from an answer. An empty body does not change into.
 func decode(method string, of Target, response *http.Response, into any) error {
 	raw, err := runtime.Payload(response)
 	if err != nil {
@@ -259,7 +261,8 @@ func drain(response *http.Response) error {
 	return nil
 }
 
-// CanonicalEndpoint checks a base URL and cuts the slash at its end. Tokens travel with every request, so only https will do.
+// CanonicalEndpoint checks a base URL and removes the slash at its end. Every request contains a token, so the URL must
+// be https.
 func CanonicalEndpoint(endpoint string) (string, error) {
 	parsed, err := url.Parse(endpoint)
 	if err != nil {

@@ -41,8 +41,8 @@ func newClient(t *testing.T, handler http.HandlerFunc, tenants ...string) *arm.C
 	return client
 }
 
-// TestOverloadIsWaitedOutAsTold: without the answer's word the client of this test would wait for an hour.
-func TestOverloadIsWaitedOutAsTold(t *testing.T) {
+// TestThrottledRequestsWaitForRetryAfter: without the answer's word the client of this test would wait for an hour.
+func TestThrottledRequestsWaitForRetryAfter(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	left := []int{http.StatusTooManyRequests, http.StatusServiceUnavailable}
@@ -83,7 +83,7 @@ func TestRequestsCarryTheEtagAndTheTenants(t *testing.T) {
 	}
 }
 
-func TestRefusalsAreToldInEveryShape(t *testing.T) {
+func TestRefusalsAreReadInEveryFormat(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ body, code, message string }{
 		"of Resource Manager":  {`{"error":{"code":"Conflict","message":"m","details":[{"code":"D","message":"n"}]}}`, "Conflict", "m (D: n)"},
@@ -108,7 +108,7 @@ func TestRefusalsAreToldInEveryShape(t *testing.T) {
 	}
 }
 
-func TestARequestWithoutAnAnswerIsToldApart(t *testing.T) {
+func TestARequestWithoutAnAnswerHasItsOwnError(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	client := newClient(t, func(_ http.ResponseWriter, r *http.Request) {
@@ -123,32 +123,36 @@ func TestARequestWithoutAnAnswerIsToldApart(t *testing.T) {
 	}
 }
 
-// TestAWaitThatWasToldEndsWithTheCaller: it would take an hour.
-func TestAWaitThatWasToldEndsWithTheCaller(t *testing.T) {
+// TestAWaitForRetryAfterEndsWithTheCaller: it would take an hour.
+func TestAWaitForRetryAfterEndsWithTheCaller(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{http.StatusTooManyRequests, http.StatusServiceUnavailable} {
-		answered := make(chan struct{}, 1)
-		client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Retry-After", "3600")
-			w.WriteHeader(status)
-			answered <- struct{}{}
+		t.Run(http.StatusText(status), func(t *testing.T) {
+			answered := make(chan struct{}, 1)
+			client := newClient(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(status)
+				answered <- struct{}{}
+			})
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
+			await.Next(t, answered, "an answer")
+			cancel()
+			if err := await.Next(t, ended, "the end of the request"); !errors.Is(err, context.Canceled) {
+				t.Errorf("%d: got %v, want the cancellation", status, err)
+			}
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- client.Get(ctx, thing, &map[string]any{}) }()
-		await.Next(t, answered, "an answer")
-		cancel()
-		if err := await.Next(t, ended, "the end of the request"); !errors.Is(err, context.Canceled) {
-			t.Errorf("%d: got %v, want the cancellation", status, err)
-		}
 	}
 }
 
 func TestOnlyHTTPSCarriesTokens(t *testing.T) {
 	t.Parallel()
 	for _, endpoint := range []string{"http://127.0.0.1:1", "127.0.0.1:1", "https://"} {
-		if _, err := arm.New(arm.Options{Endpoint: endpoint, Credential: tenantsOf{}}); err == nil {
-			t.Errorf("%q: got no error", endpoint)
-		}
+		t.Run(endpoint, func(t *testing.T) {
+			if _, err := arm.New(arm.Options{Endpoint: endpoint, Credential: tenantsOf{}}); err == nil {
+				t.Errorf("%q: got no error", endpoint)
+			}
+		})
 	}
 }

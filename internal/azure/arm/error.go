@@ -16,7 +16,7 @@ import (
 
 // Error is a refusal by ARM or by a resource provider behind it, or the failed end of a long-running operation.
 type Error struct {
-	// Status is the HTTP status; Code and Message are the answer's own, a number as its digits.
+	// Status is the HTTP status; Code and Message are the answer's, a numeric code in digits.
 	Status  int
 	Code    string
 	Message string
@@ -25,7 +25,7 @@ type Error struct {
 	target Target
 }
 
-// Error says what was asked, of what, and why it was refused. Bodies and headers of the request are never part of it.
+// Error returns the method, the resource and the cause, without bodies or headers of the request.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("%s %s (api-version %s): %d %s", e.method, e.target.ID, e.target.APIVersion, e.Status, http.StatusText(e.Status))
 	if e.Code != "" {
@@ -37,7 +37,7 @@ func (e *Error) Error() string {
 	return text
 }
 
-// UnansweredError is a request that got no answer: for one that changes something, nobody knows whether it did.
+// UnansweredError is the error of a request that got no answer: it is unknown whether it changed something.
 type UnansweredError struct {
 	method string
 	target Target
@@ -53,7 +53,7 @@ func (e *UnansweredError) Error() string {
 
 func (e *UnansweredError) Unwrap() error { return e.cause }
 
-// HasStatus says whether err is a refusal with one of the HTTP statuses.
+// HasStatus reports whether err is a refusal with one of the HTTP statuses.
 func HasStatus(err error, statuses ...int) bool {
 	var refused *Error
 	return errors.As(err, &refused) && slices.Contains(statuses, refused.Status)
@@ -62,8 +62,8 @@ func HasStatus(err error, statuses ...int) bool {
 // supported finds the list in the text of a refused api-version.
 var supported = regexp.MustCompile(`(?i)supported api-versions are '([^']*)'`)
 
-// IsUnserved reports whether err says that ARM does not serve the api-version of the request for that type of resource, and returns
-// the versions that the answer names instead, in lower case.
+// IsUnserved reports whether err means that ARM does not serve the api-version of the request for that type of
+// resource, and returns the versions that the answer lists instead, in lower case.
 func IsUnserved(err error) (served []string, unserved bool) {
 	var refused *Error
 	if !errors.As(err, &refused) {
@@ -93,7 +93,7 @@ func newError(method string, of Target, response *http.Response) error {
 	return refused
 }
 
-// asError turns azcore's own error, which polling ends with, into ours and leaves others as they are.
+// asError converts azcore's error, which ends polling, to ours, and returns others unchanged.
 func asError(method string, of Target, err error) error {
 	var failed *azcore.ResponseError
 	if errors.As(err, &failed) && failed.RawResponse != nil {
@@ -102,8 +102,8 @@ func asError(method string, of Target, err error) error {
 	return fmt.Errorf("%s %s (api-version %s): %w", method, of.ID, of.APIVersion, err)
 }
 
-// parseRefusal reads the shapes in which Azure words an error: ARM's {"error":{code,message,details}}, also within the
-// last poll of an operation, and the flat {code,message} of Microsoft.Devices, whose code is a number.
+// parseRefusal reads Azure's formats of an error: ARM's {"error":{code,message,details}}, also within the last poll of
+// an operation, and the flat {code,message} of Microsoft.Devices, whose code is a number.
 func parseRefusal(raw []byte) (code, message string) {
 	type shape struct {
 		Code    any    `json:"code"`

@@ -11,9 +11,9 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/runtime"
 )
 
-// Written is how ARM showed a resource after a PUT, with every member and number as it came. Both parts can be nil.
+// Written is a resource as ARM returned it after a PUT, with every member and number unchanged. Both parts can be nil.
 type Written struct {
-	// First is the answer to the PUT itself: what that request wrote, before anybody else could change it.
+	// First is the answer to the PUT itself: what that request wrote, before a concurrent change.
 	First map[string]json.RawMessage
 	// Last is the resource when the operation had ended.
 	Last map[string]json.RawMessage
@@ -29,7 +29,7 @@ func (c *Client) Replace(ctx context.Context, to Target, body any) (written Writ
 	if !runtime.HasStatusCode(response, http.StatusOK, http.StatusCreated, http.StatusAccepted) {
 		return Written{}, false, newError(http.MethodPut, to, response)
 	}
-	// An answer without a description is no error: the resource itself shows what was written.
+	// An answer without a description is not an error: the resource itself shows what was written.
 	if raw, err := runtime.Payload(response); err == nil && json.Unmarshal(raw, &written.First) != nil {
 		written.First = nil
 	}
@@ -37,7 +37,7 @@ func (c *Client) Replace(ctx context.Context, to Target, body any) (written Writ
 	return written, true, err
 }
 
-// mostPages bounds List: no subscription has that many resources of one type.
+// mostPages limits List: no subscription has so many resources of one type.
 const mostPages = 100
 
 // List reads all pages of a list.
@@ -64,13 +64,13 @@ func (c *Client) List(ctx context.Context, from Target) ([]json.RawMessage, erro
 	return nil, fmt.Errorf("GET %s: more than %d pages", from.ID, mostPages)
 }
 
-// follow turns the link to the next page into a target. A link to another host is refused, because the request carries
-// a token.
+// follow converts the link to the next page to a target. It refuses a link to another host, because the request
+// contains a token.
 func (c *Client) follow(from Target, link string) (Target, error) {
 	next, err := url.Parse(link)
 	base, baseErr := url.Parse(c.endpoint)
 	if err != nil || baseErr != nil || next.Scheme != base.Scheme || !strings.EqualFold(next.Host, base.Host) {
-		return Target{}, fmt.Errorf("GET %s: the link to the next page leads to another host", from.ID)
+		return Target{}, fmt.Errorf("GET %s: the link to the next page points to another host", from.ID)
 	}
 	query := next.Query()
 	if version := query.Get("api-version"); version != "" {

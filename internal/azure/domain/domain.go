@@ -1,7 +1,7 @@
 // Package domain names the domains under which Azure serves IoT hubs and provisioning services, for clients.
 //
-// It resolves nothing and knows no login: the addresses of Azure's clouds come from the Azure SDK. The emulator has its own
-// list: the two sides share no names, so that a mistake in one shows.
+// It resolves nothing and knows no login: the addresses of Azure's clouds come from the Azure SDK. The emulator has its
+// own list: the two sides share no names, so that a mistake in one fails a test.
 package domain
 
 import "strings"

@@ -15,8 +15,10 @@ func TestOfService(t *testing.T) {
 		"localhost":                            "azure-devices-provisioning.net",
 		"dps-1.example.com":                    "azure-devices-provisioning.net",
 	} {
-		if got := domain.OfService(host); got != want {
-			t.Errorf("OfService(%q): got %q, want %q", host, got, want)
-		}
+		t.Run(host, func(t *testing.T) {
+			if got := domain.OfService(host); got != want {
+				t.Errorf("OfService(%q): got %q, want %q", host, got, want)
+			}
+		})
 	}
 }

@@ -68,8 +68,8 @@ func CheckHubs(path, policy string, hubs []string) []Fault {
 	return faults
 }
 
-// HubsWithoutPolicy is the fault of an enrollment that lists hubs and names no allocation policy, at the policy's
-// path: Azure refuses it (Azure/azure-sdk-for-python issue 35368).
+// HubsWithoutPolicy is the fault of an enrollment that lists hubs without an allocation policy, at the policy's path:
+// Azure refuses it (Azure/azure-sdk-for-python issue 35368).
 func HubsWithoutPolicy(path string) []Fault {
 	return fault(path, "required with iotHubs: set it to %s", strings.Join(policies, ", "))
 }
@@ -92,8 +92,8 @@ func IsMasked(address string) bool {
 	return query == "****"
 }
 
-// CheckWebhook checks the address of a custom allocation webhook. The message leaves out the query, where a key may
-// stand.
+// CheckWebhook checks the address of a custom allocation webhook. The message leaves out the query, which may contain a
+// key.
 func CheckWebhook(path, address string) []Fault {
 	if IsMasked(address) {
 		return fault(
@@ -108,7 +108,7 @@ func CheckWebhook(path, address string) []Fault {
 	return nil
 }
 
-// firstWebhookVersion is the oldest form of the entry that webhooks can ask for (service API 2021-10-01,
+// firstWebhookVersion is the oldest API version of the entry that webhooks can get (service API 2021-10-01,
 // CustomAllocationDefinition).
 const firstWebhookVersion = "2018-09-01-preview"
 

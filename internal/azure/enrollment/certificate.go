@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Use says what a certificate of an enrollment is for.
+// Use is the purpose of a certificate of an enrollment.
 type Use int
 
 // The uses of certificates.
@@ -23,8 +23,8 @@ const (
 // ThumbprintMark begins a text that represents a certificate of which only the SHA-256 thumbprint is known.
 const ThumbprintMark = "sha256:"
 
-// ParseCertificate reads a certificate as the service takes it: PEM text, of which the first certificate counts, or
-// base64 of its DER form. A text that holds a private key is refused, since it would be kept in plain.
+// ParseCertificate reads a certificate as the service accepts it: PEM text, of which the first certificate counts, or
+// base64 of its DER form. A text with a private key is refused, because it would be stored as plain text.
 func ParseCertificate(text string) (*x509.Certificate, error) {
 	text = strings.TrimSpace(CleanCertificate(text))
 	switch {
@@ -40,8 +40,8 @@ func ParseCertificate(text string) (*x509.Certificate, error) {
 	return fromBase64(text)
 }
 
-// ParseCertificateFile reads a certificate from the content of a file: a text, as ParseCertificate does, or DER. Of a
-// file the first certificate alone is used, so a private key may stand beside it.
+// ParseCertificateFile reads a certificate from the content of a file: a text, as ParseCertificate does, or DER. Only
+// the first certificate of a file is used, so the file may also contain a private key.
 func ParseCertificateFile(content []byte) (*x509.Certificate, error) {
 	if len(content) > 1 && content[0] == derSequence && content[1] >= derLongLength {
 		return fromDER(content)
@@ -56,7 +56,7 @@ func ParseCertificateFile(content []byte) (*x509.Certificate, error) {
 	return ParseCertificate(text)
 }
 
-// derSequence and derLongLength begin everything in DER that is as long as a certificate, and no text.
+// derSequence and derLongLength are the first bytes of DER data of a certificate's length; no text begins with them.
 const derSequence, derLongLength = 0x30, 0x80
 
 // Thumbprint returns the SHA-256 thumbprint of a certificate in lower-case hexadecimal digits.
@@ -101,8 +101,8 @@ func checkLife(path string, certificate *x509.Certificate, now time.Time) []Faul
 	)
 }
 
-// CheckClientName checks that a device's certificate is made out to the registration id: the service refuses any
-// other. A certificate that cannot be read is CheckCertificate's to report.
+// CheckClientName checks that a device's certificate names the registration id: the service refuses any other.
+// CheckCertificate reports a certificate that cannot be read.
 func CheckClientName(path, text, registrationID string) []Fault {
 	certificate, err := ParseCertificate(text)
 	if err != nil || strings.EqualFold(certificate.Subject.CommonName, registrationID) {
@@ -116,8 +116,8 @@ func CheckClientName(path, text, registrationID string) []Fault {
 	)
 }
 
-// CheckAuthorityName checks the name of a certificate that was uploaded to the provisioning service. What is not the
-// name but the certificate itself is refused, or it would be looked for as a name.
+// CheckAuthorityName checks the name of a certificate that was uploaded to the provisioning service. A certificate
+// instead of a name is refused, or the service would search for it as a name.
 func CheckAuthorityName(path, name string) []Fault {
 	switch {
 	case name == "":

@@ -1,8 +1,8 @@
-// Package enrollment holds the rules of DPS enrollments: ids, keys, certificates, allocation policies and webhooks, as pure
-// functions that return every fault they find. The provider's Check and the program's topology both call it, so that a mistake
-// reads the same in both.
+// Package enrollment holds the rules of DPS enrollments: ids, keys, certificates, allocation policies and webhooks, as
+// pure functions that return every fault they find. The provider's Check and the program's topology both call it, so
+// that both report the same errors.
 //
-// It knows no Pulumi, no HTTP and no clock: the time is given by the caller. It does not compare or send entries.
+// It knows no Pulumi, no HTTP and no clock: the caller passes the time. It does not compare or send entries.
 //
 // Sources: "DPS concepts" and "symmetric key attestation" of the Azure documentation; service API 2021-10-01.
 package enrollment
@@ -18,14 +18,14 @@ import (
 // MaxIDLength is the longest registration id or enrollment group id, in characters.
 const MaxIDLength = 128
 
-// Fault is one mistake: where it stands, in the caller's own words for the place, and what to do about it. A message never
-// holds a key.
+// Fault is one error of the input: its place, as the caller names it, and what to do about it. A message never contains
+// a key.
 type Fault struct {
 	Path    string
 	Message string
 }
 
-// Error returns the place and the message, for those who print faults one a line.
+// Error returns the place and the message in one line.
 func (f Fault) Error() string { return f.Path + ": " + f.Message }
 
 func fault(path, format string, values ...any) []Fault {
@@ -38,13 +38,15 @@ func CheckRegistrationID(path, id string) []Fault { return checkID(path, "regist
 // CheckGroupID checks the id of an enrollment group. The rules are those of registration ids.
 func CheckGroupID(path, id string) []Fault { return checkID(path, "enrollment group id", id) }
 
-// idMarks are what ids of enrollments may hold beside letters and digits, and toldIDMarks how a fault names them.
+// idMarks are the characters that ids of enrollments may contain besides letters and digits, and toldIDMarks is their
+// form in messages.
 const idMarks, toldIDMarks = "-._:", "- . _ :"
 
-// hubIDMarks are what the id of a device at a hub may hold beside letters and digits ("Identity registry" of the IoT Hub documentation).
+// hubIDMarks are the characters that the id of a device at a hub may contain besides letters and digits ("Identity
+// registry" of the IoT Hub documentation).
 const hubIDMarks = "-:.+%_#*?!(),=@$'"
 
-// CheckDeviceID checks the id that a device has at its hub, where letter case has a meaning.
+// CheckDeviceID checks the id of a device at its hub, which is case-sensitive.
 func CheckDeviceID(path, id string) []Fault {
 	if id == "" {
 		return fault(path, "it is empty: leave it out to use the registration id")

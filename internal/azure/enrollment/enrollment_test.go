@@ -95,13 +95,15 @@ func TestKeys(t *testing.T) {
 func TestPoliciesHaveNoCase(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"Hashed": "hashed", "GEOLATENCY": "geoLatency", "static": "static", "Custom": "custom", "weighted": ""} {
-		got, ok := enrollment.CanonicalPolicy(text)
-		if ok != (want != "") || ok && got != want {
-			t.Errorf("%s: got %q, %t, want %q", text, got, ok, want)
-		}
-		if faults := enrollment.CheckPolicy("p", text); (len(faults) == 0) != ok {
-			t.Errorf("%s: got %v", text, faults)
-		}
+		t.Run(text, func(t *testing.T) {
+			got, ok := enrollment.CanonicalPolicy(text)
+			if ok != (want != "") || ok && got != want {
+				t.Errorf("%s: got %q, %t, want %q", text, got, ok, want)
+			}
+			if faults := enrollment.CheckPolicy("p", text); (len(faults) == 0) != ok {
+				t.Errorf("%s: got %v", text, faults)
+			}
+		})
 	}
 	expect(t, "Enabled", enrollment.CheckStatus("s", "Enabled"), "")
 	expect(t, "on", enrollment.CheckStatus("s", "on"), "unknown provisioning status")
@@ -136,11 +138,13 @@ func TestWebhooks(t *testing.T) {
 		"https://f.example/a?code=hush": "", "http://f.example": "", "ftp://f.example?code=hush": "https or http", "f.example": "https or http", "https://": "https or http",
 		"https://f.example/a?****": "is masked", "https://f.example/a?****&code=hush": "",
 	} {
-		faults := enrollment.CheckWebhook("w", address)
-		expect(t, address, faults, want)
-		if len(faults) > 0 && strings.Contains(faults[0].Message, "hush") {
-			t.Errorf("%s: the message tells the query", address)
-		}
+		t.Run(address, func(t *testing.T) {
+			faults := enrollment.CheckWebhook("w", address)
+			expect(t, address, faults, want)
+			if len(faults) > 0 && strings.Contains(faults[0].Message, "hush") {
+				t.Errorf("%s: the message tells the query", address)
+			}
+		})
 	}
 	for version, want := range map[string]string{
 		"2021-10-01": "", "2018-09-01-preview": "", "2018-08-31": "or later", "latest": "or later", "": "or later",

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// MinWeight and MaxWeight bound the allocation weight of a linked hub ("Azure IoT Hub Device Provisioning Service limits").
+// MinWeight and MaxWeight limit the allocation weight of a linked hub ("Azure IoT Hub Device Provisioning Service
+// limits").
 const (
 	MinWeight = 1
 	MaxWeight = 1000

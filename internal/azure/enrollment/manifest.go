@@ -16,8 +16,8 @@ const Separators = ",;\t"
 // separatorLine declares a file's separator to a spreadsheet, before the line that names the columns.
 var separatorLine = regexp.MustCompile(`^"?sep=(.)"?\s*$`)
 
-// SeparatorOf returns what separates the cells of a CSV text, and the text without the line that says so, if it has
-// one. A separator that is not in Separators is returned as declared.
+// SeparatorOf returns the separator of the cells of a CSV text, and the text without a line that declares it. A
+// separator that is not in Separators is returned as declared.
 func SeparatorOf(text string) (separator rune, rest string) {
 	first, after, _ := strings.Cut(text, "\n")
 	if declared := separatorLine.FindStringSubmatch(first); declared != nil {
@@ -38,7 +38,7 @@ func SeparatorOf(text string) (separator rune, rest string) {
 }
 
 // ManifestIDs returns the registration ids of a manifest: a JSON array of enrollments, or CSV whose first line names
-// the columns. It returns those that it can read: what is wrong with a manifest, the provider says.
+// the columns. It returns those that it can read: the provider reports the errors of a manifest.
 func ManifestIDs(content []byte) []string {
 	text, err := DecodeText(content)
 	if err != nil {

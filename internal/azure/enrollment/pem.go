@@ -28,8 +28,8 @@ var strayPart = regexp.MustCompile(
 	`(?im)-{2,}\s*(begin|end)\b|\b(begin|end) [a-z0-9 ]*certificate\s*-{2,}|^\s*[A-Za-z0-9+/]{48,}=*\s*$`,
 )
 
-// containers are the types of PEM blocks that hold a certificate in a form which the service does not take, and what
-// to do about them.
+// containers are the types of PEM blocks with a certificate in a form that the service does not accept, and what to do
+// about them.
 var containers = []struct{ part, message string }{
 	{"PKCS7", "it is a PKCS #7 container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
 	{"CMS", "it is a CMS container: take the certificate out with `openssl pkcs7 -print_certs -in FILE`"},
@@ -37,8 +37,7 @@ var containers = []struct{ part, message string }{
 	{"TRUSTED CERTIFICATE", "it is a certificate in OpenSSL's own form: convert it with `openssl x509 -in FILE`"},
 }
 
-// CleanCertificate takes out of a certificate's text what editors put there: byte order marks, and blanks around its
-// lines.
+// CleanCertificate removes from a certificate's text what editors add: byte order marks, and blanks around its lines.
 func CleanCertificate(text string) string {
 	lines := strings.Split(strings.ReplaceAll(text, byteOrderMark, ""), "\n")
 	for i, line := range lines {
@@ -47,8 +46,8 @@ func CleanCertificate(text string) string {
 	return strings.Join(lines, "\n")
 }
 
-// firstOfPEM returns the first certificate of a PEM text. Every certificate of it has to be readable: a reader that
-// passes one over trusts the next one instead, which may be the root of everybody.
+// firstOfPEM returns the first certificate of a PEM text. Every certificate of it must be readable: a reader that skips
+// one trusts the next one instead, which may be a public root.
 func firstOfPEM(text string) (*x509.Certificate, error) {
 	var first *x509.Certificate
 	other := ""
@@ -108,7 +107,7 @@ func containerOf(kind string) string {
 	return ""
 }
 
-// damage says what is wrong with a PEM block that cannot be decoded.
+// damage describes why a PEM block cannot be decoded.
 func damage(block string) string {
 	switch {
 	case strings.Contains(block, `\n`):
@@ -157,7 +156,7 @@ func fromDER(der []byte) (*x509.Certificate, error) {
 // signedData is the content type of a PKCS #7 container (RFC 5652).
 var signedData = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 2}
 
-// notCertificate says what DER bytes are that are not a certificate.
+// notCertificate describes DER bytes that are not a certificate.
 func notCertificate(der []byte) error {
 	if isPrivateKey(der) {
 		return errPrivateKey

@@ -76,14 +76,16 @@ func TestTheFirstCertificateOfATextCounts(t *testing.T) {
 		"one line of base64 after a mark":   mark + base64.StdEncoding.EncodeToString(p.der) + "\r\n",
 		"lines of dashes in text around it": "-----------\n" + p.leaf + "\n-----\n" + p.root,
 	} {
-		certificate, err := enrollment.ParseCertificate(text)
-		if err != nil || certificate.Subject.CommonName != "Intermediate" {
-			t.Errorf("%s: got %v, %v; want CN=Intermediate", name, certificate, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			certificate, err := enrollment.ParseCertificate(text)
+			if err != nil || certificate.Subject.CommonName != "Intermediate" {
+				t.Errorf("%s: got %v, %v; want CN=Intermediate", name, certificate, err)
+			}
+		})
 	}
 }
 
-func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
+func TestADamagedCertificateIsNeverSkipped(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	body := strings.Split(p.leaf, "\n")[1]
@@ -104,20 +106,24 @@ func TestADamagedCertificateIsNeverPassedOver(t *testing.T) {
 		"request":            {strings.ReplaceAll(p.leaf, "CERTIFICATE", "CERTIFICATE REQUEST"), "signing request"},
 		"wrong content":      {strings.ReplaceAll(p.key, "PRIVATE KEY", "CERTIFICATE"), "its content is not one"},
 	} {
-		for around, text := range map[string]string{
-			"first of two": damaged.text + p.root, "second of two": p.root + damaged.text, "after a mark": mark + damaged.text + p.root,
-		} {
-			certificate, err := enrollment.ParseCertificate(text)
-			if err == nil {
-				t.Errorf("%s, %s: got CN=%s, want an error", name, around, certificate.Subject.CommonName)
-			} else if around == "first of two" && !strings.Contains(err.Error(), damaged.want) {
-				t.Errorf("%s: got %q, want %q", name, err, damaged.want)
+		t.Run(name, func(t *testing.T) {
+			for around, text := range map[string]string{
+				"first of two": damaged.text + p.root, "second of two": p.root + damaged.text, "after a mark": mark + damaged.text + p.root,
+			} {
+				t.Run(around, func(t *testing.T) {
+					certificate, err := enrollment.ParseCertificate(text)
+					if err == nil {
+						t.Errorf("%s, %s: got CN=%s, want an error", name, around, certificate.Subject.CommonName)
+					} else if around == "first of two" && !strings.Contains(err.Error(), damaged.want) {
+						t.Errorf("%s: got %q, want %q", name, err, damaged.want)
+					}
+				})
 			}
-		}
+		})
 	}
 }
 
-func TestWhatIsNoCertificateIsNamed(t *testing.T) {
+func TestTextsThatAreNotCertificatesAreDescribed(t *testing.T) {
 	t.Parallel()
 	p := newPapers(t)
 	encode := base64.StdEncoding.EncodeToString
@@ -142,13 +148,15 @@ func TestWhatIsNoCertificateIsNamed(t *testing.T) {
 		"nothing":                   {"", "neither PEM text nor base64"},
 		"DER and more":              {encode(append([]byte{}, append(p.der, 0)...)), "neither PEM text nor base64"},
 	} {
-		_, err := enrollment.ParseCertificate(test.text)
-		if err == nil || !strings.Contains(err.Error(), test.want) {
-			t.Errorf("%s: got %v, want %q", name, err, test.want)
-		}
-		if err != nil && strings.Contains(err.Error(), p.keyDER[:40]) {
-			t.Errorf("%s: the message holds the key", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, err := enrollment.ParseCertificate(test.text)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%s: got %v, want %q", name, err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), p.keyDER[:40]) {
+				t.Errorf("%s: the message holds the key", name)
+			}
+		})
 	}
 }
 
@@ -159,21 +167,25 @@ func TestCertificateFiles(t *testing.T) {
 		"PEM": []byte(p.leaf + p.root), "DER": p.der, "UTF-16": utf16Of(mark + p.leaf), "base64": []byte(base64.StdEncoding.EncodeToString(p.der)),
 		"key beside": []byte(p.key + p.leaf),
 	} {
-		certificate, err := enrollment.ParseCertificateFile(content)
-		if err != nil || certificate.Subject.CommonName != "Intermediate" {
-			t.Errorf("%s: got %v, %v; want CN=Intermediate", name, certificate, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			certificate, err := enrollment.ParseCertificateFile(content)
+			if err != nil || certificate.Subject.CommonName != "Intermediate" {
+				t.Errorf("%s: got %v, %v; want CN=Intermediate", name, certificate, err)
+			}
+		})
 	}
 	for name, content := range map[string][]byte{
 		"DER of a key": mustDecode(t, p.keyDER), "key alone": []byte(p.key), "half": p.der[:len(p.der)/2], "nothing": nil, "a digit": []byte("0"),
 	} {
-		if certificate, err := enrollment.ParseCertificateFile(content); err == nil {
-			t.Errorf("%s: got %v, want an error", name, certificate)
-		}
+		t.Run(name, func(t *testing.T) {
+			if certificate, err := enrollment.ParseCertificateFile(content); err == nil {
+				t.Errorf("%s: got %v, want an error", name, certificate)
+			}
+		})
 	}
 }
 
-func TestTextsOfPeople(t *testing.T) {
+func TestDecodeText(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		content    []byte
@@ -189,11 +201,13 @@ func TestTextsOfPeople(t *testing.T) {
 		"UTF-32":              {[]byte{0xff, 0xfe, 0, 0, 'a', 0, 0, 0}, "", "UTF-32"},
 		"Windows-1252":        {[]byte("a\nK\xf6ln\n"), "", "line 2 is not UTF-8"},
 	} {
-		got, err := enrollment.DecodeText(test.content)
-		if got != test.want || (err == nil) != (test.told == "") ||
-			err != nil && !strings.Contains(err.Error(), test.told) {
-			t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.told)
-		}
+		t.Run(name, func(t *testing.T) {
+			got, err := enrollment.DecodeText(test.content)
+			if got != test.want || (err == nil) != (test.told == "") ||
+				err != nil && !strings.Contains(err.Error(), test.told) {
+				t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, test.want, test.told)
+			}
+		})
 	}
 }
 
@@ -221,10 +235,12 @@ func TestQuotedValuesHideKeys(t *testing.T) {
 func TestPrivateKeysInBase64AreFoundWhereverTheyBegin(t *testing.T) {
 	t.Parallel()
 	for _, before := range []string{"", "-", "--", "---", "Bag Attributes\n"} {
-		text := base64.StdEncoding.EncodeToString([]byte(before + "-----BEGIN EC PRIVATE KEY-----\nAA==\n"))
-		if !enrollment.HoldsPrivateKey(text[:20] + "\n" + text[20:]) {
-			t.Errorf("the key after %q was not found", before)
-		}
+		t.Run(before, func(t *testing.T) {
+			text := base64.StdEncoding.EncodeToString([]byte(before + "-----BEGIN EC PRIVATE KEY-----\nAA==\n"))
+			if !enrollment.HoldsPrivateKey(text[:20] + "\n" + text[20:]) {
+				t.Errorf("the key after %q was not found", before)
+			}
+		})
 	}
 	if enrollment.HoldsPrivateKey(newPapers(t).leaf) {
 		t.Error("a certificate was taken for a private key")
@@ -234,10 +250,14 @@ func TestPrivateKeysInBase64AreFoundWhereverTheyBegin(t *testing.T) {
 func TestKeysLoseTheirLineBreaks(t *testing.T) {
 	t.Parallel()
 	key := base64.StdEncoding.EncodeToString(make([]byte, 64))
-	for _, text := range []string{key, key[:64] + "\n" + key[64:] + "\n", key[:64] + "\r\n" + key[64:], " " + key + "\t"} {
-		if got := enrollment.CleanKey(text); got != key {
-			t.Errorf("got %q of %q", got, text)
-		}
+	for name, text := range map[string]string{
+		"none": key, "of openssl": key[:64] + "\n" + key[64:] + "\n", "of Windows": key[:64] + "\r\n" + key[64:], "blanks": " " + key + "\t",
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := enrollment.CleanKey(text); got != key {
+				t.Errorf("got %q of %q", got, text)
+			}
+		})
 	}
 	if got := enrollment.CleanKey("AA AA"); got != "AA AA" {
 		t.Errorf("got %q: a blank inside says that something was lost", got)

@@ -13,8 +13,8 @@ import (
 
 const byteOrderMark = "\ufeff"
 
-// DecodeText returns the text of a file that a person wrote: UTF-8, with a byte order mark or without, or UTF-16 with
-// one. Other encodings are refused, with the first line that shows them, since their letters would be lost.
+// DecodeText returns the text of a file that a user wrote: UTF-8, with or without a byte order mark, or UTF-16 with
+// one. Other encodings are refused, with the first line that shows them, because their letters would be lost.
 func DecodeText(content []byte) (string, error) {
 	switch {
 	case bytes.HasPrefix(content, []byte{0xff, 0xfe, 0, 0}), bytes.HasPrefix(content, []byte{0, 0, 0xfe, 0xff}):
@@ -67,14 +67,14 @@ func badLine(text string) int {
 	return line
 }
 
-// CleanKey takes the line breaks out of a key that a tool printed on several lines (openssl rand -base64 64 does),
-// and the blanks around it. Blanks inside stay, and make it invalid: something else was lost there.
+// CleanKey removes the line breaks of a key that a tool printed on several lines (as openssl rand -base64 64 does), and
+// the blanks around it. Blanks inside stay and make it invalid: they show that something else was lost.
 func CleanKey(key string) string {
 	return strings.NewReplacer("\r", "", "\n", "").Replace(strings.TrimSpace(key))
 }
 
-// privateKeyText is what the text form of every private key holds. The others are its base64, wherever in a group of
-// three bytes it begins.
+// privateKeyText is in the text form of every private key. The others are its base64, wherever in a group of three
+// bytes it begins.
 const privateKeyText = "PRIVATE KEY"
 
 var encodedPrivateKey = func() (needles []string) {
@@ -86,7 +86,7 @@ var encodedPrivateKey = func() (needles []string) {
 	return needles
 }()
 
-// HoldsPrivateKey reports whether a text holds a private key in PEM, in PuTTY's form, or in the base64 of either.
+// HoldsPrivateKey reports whether a text contains a private key in PEM, in PuTTY's format, or in the base64 of either.
 func HoldsPrivateKey(text string) bool {
 	if strings.Contains(text, privateKeyText) || strings.Contains(text, "PuTTY-User-Key-File") {
 		return true
@@ -103,11 +103,11 @@ func HoldsPrivateKey(text string) bool {
 	return false
 }
 
-// maxQuoted is how much of a value a message repeats, in characters.
+// maxQuoted is the maximum length of a quoted value in a message, in characters.
 const maxQuoted = 160
 
-// Quote repeats a value in a message: in quotes, cut where it is long, and never a private key that was put in the
-// wrong place.
+// Quote returns a value for a message: in quotes, truncated if it is long, and without a private key that was put in
+// the wrong place.
 func Quote(value string) string {
 	if HoldsPrivateKey(value) {
 		return "(a private key)"

@@ -22,14 +22,14 @@ const (
 	minTwinWhole  = -4503599627370496
 )
 
-// beyondDigits is from where on JSON writes a number with an exponent, which hubs read as no whole one.
+// beyondDigits is the value from which on JSON writes a number with an exponent, which hubs do not treat as an integer.
 const beyondDigits = 1e21
 
-// maxTwinFaults bounds how many errors of one document are reported.
+// maxTwinFaults limits the reported errors of one document.
 const maxTwinFaults = 10
 
-// CheckTags checks the tags of a twin. A hub refuses what breaks its rules, so every device that starts with such a
-// twin would fail to register.
+// CheckTags checks the tags of a twin. A hub refuses invalid tags, so every device that starts with such a twin would
+// fail to register.
 func CheckTags(path string, tags map[string]any) []Fault { return checkTwin(path, tags, maxTags) }
 
 // CheckDesired checks the desired properties of a twin, as CheckTags does tags.
@@ -51,7 +51,7 @@ type twinChecker struct {
 	faults []Fault
 }
 
-// fault notes a mistake at a place in the document.
+// fault records an error at a place in the document.
 func (c *twinChecker) fault(place, format string, values ...any) {
 	if len(c.faults) == maxTwinFaults {
 		return
@@ -63,7 +63,7 @@ func (c *twinChecker) fault(place, format string, values ...any) {
 	c.faults = append(c.faults, Fault{Path: c.path, Message: message})
 }
 
-// object checks what lies below a place, and returns its size.
+// object checks the object at a place, and returns its size.
 func (c *twinChecker) object(place string, object map[string]any, depth int) (size int) {
 	if depth > maxTwinDepth {
 		c.fault(place, "objects are nested deeper than %d", maxTwinDepth)

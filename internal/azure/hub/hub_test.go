@@ -58,7 +58,7 @@ func TestDevicesAreListedPageByPageWithASignature(t *testing.T) {
 	}
 }
 
-func TestOnlyTheHubsOwnWordMeansThatADeviceIsAbsent(t *testing.T) {
+func TestOnlyTheHubsOwnAnswerMeansThatADeviceIsAbsent(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/gone") {
@@ -102,8 +102,10 @@ func TestOptionsThatCannotWorkAreRefused(t *testing.T) {
 		"no base64":      {Host: "h", PolicyName: "p", Key: "%%%"},
 		"plain endpoint": {Host: "h", PolicyName: "p", Key: key, Endpoint: "http://127.0.0.1:1"},
 	} {
-		if _, err := hub.New(o); err == nil || strings.Contains(err.Error(), o.Key) {
-			t.Errorf("%s: got %v, want an error without the key", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := hub.New(o); err == nil || strings.Contains(err.Error(), o.Key) {
+				t.Errorf("%s: got %v, want an error without the key", name, err)
+			}
+		})
 	}
 }

@@ -77,9 +77,9 @@ func TestWaitingEndsWithTheCaller(t *testing.T) {
 	}
 }
 
-// TestWhoWaitsForAnotherEndsBeforeIt: one change is held by Resource Manager, and the next one waits for it until it is
+// TestAWaitingLoginCanEndFirst: one change is held by Resource Manager, and the next one waits for it until it is
 // cancelled.
-func TestWhoWaitsForAnotherEndsBeforeIt(t *testing.T) {
+func TestAWaitingLoginCanEndFirst(t *testing.T) {
 	t.Parallel()
 	f, arrived, release := newFake(t), make(chan struct{}, 1), make(chan struct{})
 	f.before = func(http.ResponseWriter, *http.Request) bool {

@@ -27,7 +27,7 @@ func (e *DamageError) Error() string {
 	)
 }
 
-// list names a few members.
+// list names the first members.
 func list(members []string) string {
 	const most = 5
 	if more := len(members) - most; more > 0 {
@@ -37,7 +37,7 @@ func list(members []string) string {
 }
 
 // damage returns the members outside the own entry that the write of `before` changed, as they are in `after`. A change
-// that the answer to the write does not show, in a description that moved on since, is somebody else's.
+// that the answer to the write does not show, in a description that changed since, was made by another client.
 func damage(before, after *document, first map[string]json.RawMessage, own string) []string {
 	changes := differences(before.body, after.body, own)
 	if len(changes) == 0 {
@@ -54,14 +54,14 @@ func damage(before, after *document, first map[string]json.RawMessage, own strin
 }
 
 // differences returns what differs between two descriptions of one service, as the paths of members and their new
-// values. The own entry, and what changes by itself, are left out.
+// values. The own entry, and members that change without a write, are left out.
 func differences(before, after map[string]json.RawMessage, own string) map[string]string {
 	found := comparison{own: own, changes: map[string]string{}}
 	found.objects("", treeOf(before), treeOf(after))
 	return found.changes
 }
 
-// treeOf decodes a description with its numbers as they are written.
+// treeOf decodes a description and keeps the text of its numbers.
 func treeOf(body map[string]json.RawMessage) map[string]any {
 	tree := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(rawOf(body)))
@@ -78,7 +78,7 @@ type comparison struct {
 	changes map[string]string
 }
 
-// endpoints are resources of their own: others add and approve them without writing the service.
+// endpoints are separate resources: others add and approve them without writing the service.
 const endpoints = "properties.privateEndpointConnections"
 
 // volatile are members that change without any write.
@@ -107,7 +107,7 @@ func (c *comparison) objects(path string, before, after map[string]any) {
 		case path == "tags":
 			c.changes[member] = "absent"
 		case !had && (isDefault(name, is) || is == false && name != "applyAllocationPolicy" || member == endpoints):
-			// Azure may begin to show a default that it did not show before.
+			// Azure may show a default that it did not show before.
 		case !has && isDefault(name, was):
 		case !has:
 			c.changes[member] = "absent"
@@ -247,11 +247,11 @@ func sameValue(name string, a, b any) bool {
 		}
 		return a == b
 	}
-	return a == b // null and booleans; whoever calls has compared objects and lists, which have different types here
+	return a == b // null and booleans; callers have compared objects and lists, which have different types here
 }
 
 func sameNumber(a, b json.Number) bool {
-	if a == b || strings.ContainsAny(string(a+b), "eE") { // an exponent can make a number that fills the memory
+	if a == b || strings.ContainsAny(string(a+b), "eE") { // a number with an exponent can fill the memory
 		return a == b
 	}
 	x, ok := new(big.Rat).SetString(a.String())
@@ -259,8 +259,8 @@ func sameNumber(a, b json.Number) bool {
 	return ok && alsoOk && x.Cmp(y) == 0
 }
 
-// withoutKey is a connection string with a mark in place of its key: answers mask keys, and how they do so is not ours
-// to compare.
+// withoutKey returns a connection string with a mark in place of its key: answers mask keys in several ways, which are
+// not compared.
 func withoutKey(text string) map[string]string {
 	fields := connectionOf(text)
 	fields["hostname"] = strings.ToLower(fields["hostname"])
@@ -318,7 +318,7 @@ func (c *concealment) values(path string, newer, older any) {
 	}
 }
 
-// areNamed reports whether all links of a list have names. In a version of the future they may not.
+// areNamed reports whether all links of a list have names. In future versions they may not.
 func areNamed(list []any) bool {
 	return !slices.ContainsFunc(list, func(item any) bool {
 		entry, _ := item.(map[string]any)

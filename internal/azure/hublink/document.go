@@ -25,7 +25,7 @@ type Link struct {
 	Apply  *bool
 }
 
-// Same reports whether two links are equal, except for their keys, which nobody can compare.
+// Same reports whether two links are equal, except for their keys, which cannot be compared.
 func Same(a, b Link) bool {
 	return SameHost(a.Host, b.Host) &&
 		strings.EqualFold(a.PolicyName, b.PolicyName) && strings.EqualFold(a.Identity, b.Identity) &&
@@ -42,7 +42,7 @@ func SameLocation(a, b string) bool {
 // SameWeight compares weights; nil means 1.
 func SameWeight(a, b *int) bool { return orDefault(a, 1) == orDefault(b, 1) }
 
-// SameApply compares whether hubs are assigned devices by the allocation policy; nil means that they are.
+// SameApply compares whether the allocation policy assigns devices to the hubs; nil means true.
 func SameApply(a, b *bool) bool { return orDefault(a, true) == orDefault(b, true) }
 
 func orDefault[T any](value *T, otherwise T) T {
@@ -52,7 +52,7 @@ func orDefault[T any](value *T, otherwise T) T {
 	return *value
 }
 
-// isHeldBy reports whether the service has the link as it is wanted.
+// isHeldBy reports whether the service has the link as declared.
 func (l Link) isHeldBy(d *document) (bool, error) {
 	i, err := d.find(l.Host)
 	if i < 0 || err != nil {
@@ -62,8 +62,8 @@ func (l Link) isHeldBy(d *document) (bool, error) {
 	return err == nil && Same(present, l), nil
 }
 
-// document is a provisioning service as one api-version describes it. Every member that is not ours goes back as it
-// came, whether this code knows it or not.
+// document is a provisioning service as one api-version describes it. Every member that is not ours is sent back
+// unchanged, whether this code knows it or not.
 type document struct {
 	version    string
 	body       map[string]json.RawMessage
@@ -75,10 +75,10 @@ type document struct {
 	shared []string
 }
 
-// errShape marks an answer that does not have the parts that every known api-version has.
+// errShape is the error of an answer without the members that every known api-version has.
 var errShape = errors.New("the answer does not have the form of a provisioning service")
 
-// decode takes apart what leads to the list of hubs.
+// decode reads the members that contain the list of hubs.
 func (d *document) decode() error {
 	if err := json.Unmarshal(d.body["properties"], &d.properties); err != nil || d.properties == nil {
 		return fmt.Errorf("%w: it has no properties", errShape)
@@ -98,7 +98,7 @@ func (d *document) decode() error {
 	return nil
 }
 
-// encode returns the body of a PUT with the same api-version: everything as it came, except for what the service alone
+// encode returns the body of a PUT with the same api-version: everything unchanged except what only the service
 // decides.
 func (d *document) encode() (map[string]json.RawMessage, error) {
 	body, properties := without(d.body, readOnly...), without(d.properties, readOnlyProperties...)
@@ -150,7 +150,7 @@ func without(object map[string]json.RawMessage, names ...string) map[string]json
 	return kept
 }
 
-// ownIdentity leaves out of the service's identity what Azure decides: the ids of its principals.
+// ownIdentity returns the service's identity without what Azure decides: the ids of its principals.
 func ownIdentity(raw json.RawMessage) json.RawMessage {
 	var identity, users map[string]json.RawMessage
 	if json.Unmarshal(raw, &identity) != nil || identity == nil {
@@ -198,7 +198,7 @@ func (d *document) namespaces() []string {
 }
 
 // find returns the index of the hub's entry, whichever form of the hub's name it has, or -1. Two entries are an error:
-// nobody can tell which of them is meant.
+// it is unknown which of them is meant.
 func (d *document) find(host string) (int, error) {
 	found := -1
 	for i, entry := range d.hubs {
@@ -240,7 +240,7 @@ func connection(entry map[string]json.RawMessage) map[string]string {
 	return connectionOf(textOf(entry["connectionString"]))
 }
 
-// connectionOf takes a connection string apart.
+// connectionOf parses a connection string.
 func connectionOf(text string) map[string]string {
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(text, ";") {
@@ -274,7 +274,7 @@ func (d *document) link(i int) (Link, error) {
 // keyBased is the authenticationType of a link with a key.
 const keyBased = "KeyBased"
 
-// set makes the hub's entry what is wanted, or adds one. Other members of the entry stay.
+// set changes the hub's entry to the declared one, or adds one. Other members of the entry stay.
 func (d *document) set(want Link) error {
 	i, err := d.find(want.Host)
 	if err != nil {
@@ -341,7 +341,7 @@ func (d *document) add(want Link) (int, error) {
 	return len(d.hubs) - 1, nil
 }
 
-// CheckLinkable refuses a host name that no provisioning service links a hub by.
+// CheckLinkable refuses a host name under which no provisioning service can link a hub.
 func CheckLinkable(host string) error {
 	if !IsServiceHost(host) {
 		return nil

@@ -22,11 +22,11 @@ func IsServiceHost(host string) bool {
 	return kind == "service"
 }
 
-// splitHost takes a host name apart. kind is "device" or "service", and empty for a classic name.
+// splitHost splits a host name. kind is "device" or "service", and empty for a classic name.
 func splitHost(host string) (hub, kind, domain string) {
 	hub, rest, _ := strings.Cut(strings.ToLower(strings.TrimSpace(host)), ".")
 	kind, domain, _ = strings.Cut(rest, ".")
-	// A domain has two labels at least: without that, "hub.device.test" would be a hub of the domain "test".
+	// A domain has at least two labels: otherwise "hub.device.test" would be a hub of the domain "test".
 	if (kind != "device" && kind != "service") || !strings.Contains(domain, ".") {
 		return hub, "", rest
 	}

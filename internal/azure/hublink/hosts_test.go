@@ -26,9 +26,11 @@ func TestNamesOfOneHub(t *testing.T) {
 		{"hub.devices.azure-devices.net", "hub.azure-devices.net", false},
 		{"hub.device.test", "hub.test", false},
 	} {
-		if got := hublink.SameHost(test.a, test.b); got != test.same {
-			t.Errorf("%s and %s: got %t", test.a, test.b, got)
-		}
+		t.Run(test.a+" and "+test.b, func(t *testing.T) {
+			if got := hublink.SameHost(test.a, test.b); got != test.same {
+				t.Errorf("%s and %s: got %t", test.a, test.b, got)
+			}
+		})
 	}
 }
 
@@ -88,10 +90,12 @@ func TestAHubThatIsLinkedTwiceIsLeftAlone(t *testing.T) {
 	_, create := client.Create(t.Context(), serviceID, three())
 	_, update := client.Update(t.Context(), serviceID, three())
 	for name, err := range map[string]error{"find": find, "create": create, "update": update, "remove": client.Remove(t.Context(), serviceID, threeHost)} {
-		if err == nil || !strings.Contains(err.Error(), "three.device.azure-devices.net") ||
-			!strings.Contains(err.Error(), "hint: ") {
-			t.Errorf("%s: got %v, want an error that names both, and a hint", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err == nil || !strings.Contains(err.Error(), "three.device.azure-devices.net") ||
+				!strings.Contains(err.Error(), "hint: ") {
+				t.Errorf("%s: got %v, want an error that names both, and a hint", name, err)
+			}
+		})
 	}
 	if len(f.puts()) > 0 {
 		t.Errorf("got %d writes, want none", len(f.puts()))

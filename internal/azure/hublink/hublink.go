@@ -2,8 +2,8 @@
 // description, changes one entry of its list of hubs in the raw JSON, writes it back on condition of the etag, and
 // checks that the entry stays and that nothing else changed.
 //
-// It declares no service, knows few of its other properties, and never touches another hub's entry. The api-version is
-// the newest stable one that ARM serves (versions.go), the same for all requests of a change.
+// It does not declare services, knows few of their other properties, and never changes another hub's entry. The
+// api-version is the newest stable one that ARM serves (versions.go), the same for all requests of a change.
 package hublink
 
 import (
@@ -32,22 +32,22 @@ type Result struct {
 	Namespaces []string
 }
 
-// ExistsError reports that the hub is already linked, but not as it is wanted.
+// ExistsError reports that the hub is already linked, but not as declared.
 type ExistsError struct{ Present Link }
 
 func (e *ExistsError) Error() string {
 	return fmt.Sprintf("the hub %s is linked already", e.Present.Host)
 }
 
-// Pace says how long the client waits for what. The zero value is the pace for Azure.
+// Pace holds the times that the client waits. The zero value is the pace for Azure.
 type Pace struct {
-	// FirstPause is the wait before the second try; each further one is twice as long, up to MostPause, all give or
-	// take a half.
+	// FirstPause is the wait before the second attempt; each further one is twice as long, up to MostPause, all with a
+	// jitter of a half.
 	FirstPause, MostPause time.Duration
-	// Settle is how long a change must hold: a change by somebody else, based on what was there before, comes within
-	// that time.
+	// Settle is the time for which a change must stay: a concurrent change that is based on the earlier description
+	// comes within that time.
 	Settle time.Duration
-	// Patience bounds one call.
+	// Patience limits the duration of one call.
 	Patience time.Duration
 }
 
@@ -117,7 +117,8 @@ func (c *Client) Create(ctx context.Context, service string, want Link) (Result,
 	}, want.isHeldBy)
 }
 
-// Update makes the link what is wanted; a lost one is created again. Without a key the link keeps the one that it has.
+// Update changes the link to the declared one, and recreates it if it was removed. Without a key the link keeps its
+// key.
 func (c *Client) Update(ctx context.Context, service string, want Link) (Result, error) {
 	return c.change(
 		ctx,
@@ -142,8 +143,8 @@ func (c *Client) Remove(ctx context.Context, service, host string) error {
 	return err
 }
 
-// change brings an edit of the own entry into the service until it holds. edit gets the service as it is, and whether
-// it was sent before; it returns false when there is nothing to send.
+// change applies an edit of the own entry to the service until it stays. edit gets the current service, and whether it
+// was sent before; it returns false if there is nothing to send.
 func (c *Client) change(
 	ctx context.Context,
 	service, own string,
@@ -165,7 +166,7 @@ func (c *Client) change(
 			if held, err = c.settles(ctx, service, own, w, holds); held || err != nil {
 				return result, err
 			}
-			err = errors.New("somebody else's change, made at the same time, undid it")
+			err = errors.New("a concurrent change by another client undid it")
 		} else if !errors.Is(err, errRace) {
 			return result, err
 		}
@@ -178,14 +179,14 @@ func (c *Client) change(
 	}
 }
 
-// errRace marks a refusal that another try on the present version may not meet.
+// errRace marks a refusal that another attempt with the current version may not get.
 var errRace = errors.New("the provisioning service was changed at the same time")
 
-// write is one try of a change.
+// write is one attempt of a change.
 type write struct {
 	// sent: the write was sent and not refused.
 	sent bool
-	// before is the service as it was read for the write, first what ARM answered to the write.
+	// before is the service as it was read for the write, first is ARM's answer to the write.
 	before *document
 	first  map[string]json.RawMessage
 }
@@ -224,13 +225,13 @@ func (c *Client) attempt(ctx context.Context, service string, edit func(*documen
 		w.sent = true
 		return w, err
 	case unserved:
-		// Regions get a version at different times. Another one begins with its own reading.
+		// Regions get a version at different times. Another version begins with its own reading.
 		versions.excludeWrites(d.version, named)
 		return w, fmt.Errorf("%w: %w", errRace, err)
 	case arm.HasStatus(err, http.StatusConflict, http.StatusPreconditionFailed):
 		return w, fmt.Errorf("%w: %w", errRace, err)
 	case !errors.As(err, &refused):
-		w.sent = true // without an answer nobody knows
+		w.sent = true // without an answer it is unknown
 		return w, err
 	case refused.Status == http.StatusBadRequest:
 		// A masked key that is sent back is refused when its link was removed in the meantime.
@@ -241,8 +242,8 @@ func (c *Client) attempt(ctx context.Context, service string, edit func(*documen
 	return w, err
 }
 
-// settles reports whether a change holds: at once when nothing had to be sent, and still after a while when something
-// was. Damage to anything else is an error.
+// settles reports whether a change stays: at once if nothing had to be sent, and otherwise still after a while. Damage
+// to anything else is an error.
 func (c *Client) settles(
 	ctx context.Context,
 	service, own string,
@@ -294,14 +295,14 @@ func (c *Client) read(ctx context.Context, service, version string) (*document, 
 }
 
 // isAbsent reports whether ARM or the resource provider itself says that the service does not exist. A 404 about the
-// subscription or the api-version, or from a proxy on the way, says nothing of the sort.
+// subscription or the api-version, or from a proxy, does not mean that.
 func isAbsent(err error) bool {
 	var refused *arm.Error
 	return errors.As(err, &refused) && refused.Status == http.StatusNotFound &&
 		(refused.Code == "ResourceNotFound" || refused.Code == "ResourceGroupNotFound" || strings.HasPrefix(refused.Code, "404"))
 }
 
-// turn waits until no other change of the service by this client is under way.
+// turn waits until no other change of the service by this client is running.
 func (c *Client) turn(ctx context.Context, service string) (done func(), err error) {
 	c.mu.Lock()
 	name := strings.ToLower(service)
@@ -319,7 +320,7 @@ func (c *Client) turn(ctx context.Context, service string) (done func(), err err
 	}
 }
 
-// pause waits before another try, for a random time, so that two clients that collided do not collide again.
+// pause waits for a random time before another attempt, so that two clients that collided do not collide again.
 func (c *Client) pause(ctx context.Context, try int) error {
 	wait := c.pace.MostPause
 	if try < 16 {

@@ -72,7 +72,7 @@ func TestOnlyTheOwnEntryChanges(t *testing.T) {
 	}
 }
 
-func TestALinkThatIsThere(t *testing.T) {
+func TestAnExistingLink(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	client := f.client(t, quick)
@@ -149,7 +149,7 @@ func TestCollisionsAreTriedAgain(t *testing.T) {
 	}
 }
 
-func TestALinkThatIsLostWhileItSettlesIsMadeAgain(t *testing.T) {
+func TestALinkThatIsLostWhileItSettlesIsRecreated(t *testing.T) {
 	t.Parallel()
 	for look := 1; look <= 3; look++ {
 		f := newFake(t)
@@ -204,7 +204,7 @@ func TestChangesByOneClientDoNotCollide(t *testing.T) {
 	}
 }
 
-func TestATransitionIsWaitedFor(t *testing.T) {
+func TestTransitionsAreAwaited(t *testing.T) {
 	t.Parallel()
 	// The states of properties.state of the api-version 2022-12-12, and whether another change is under way in them.
 	for state, waits := range map[string]bool{
@@ -231,7 +231,7 @@ func TestATransitionIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestOnlyARMsOwnWordMeansAbsence(t *testing.T) {
+func TestOnlyARMsOwnAnswerMeansAbsence(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		status int

@@ -13,23 +13,23 @@ import (
 	"evenkeel/internal/azure/arm"
 )
 
-// Api-versions of provisioningServices. A PUT replaces the whole service, so a version that does not know a member
-// resets it. The first whole version carries every member that a caller may write in any later version known today.
+// Api-versions of provisioningServices. A PUT replaces the whole service, so a version without a member resets it. The
+// first whole version carries every member that a caller may write in any later version known today.
 const (
 	firstWhole = "2026-08-31"
 	// listing is the version of ARM's own list of api-versions.
 	listing = "2021-04-01"
-	// never is no version of anything: the refusal of it names those that are served.
+	// never is not a version: the refusal of it lists those that are served.
 	never = "2000-01-01"
 )
 
 var (
-	// wholeVersions are the known stable ones that carry everything, newest first.
+	// wholeVersions are the known stable ones with all members, newest first.
 	wholeVersions = []string{"2026-11-01", firstWhole}
 	// olderVersions are for clouds that serve nothing newer; the first is the second with the service's identity.
 	olderVersions = []string{"2023-03-01-preview", "2022-12-12"}
-	// previews show what older versions hide, and links' connection profiles. They are asked where the list of versions
-	// may lack them.
+	// previews show what older versions hide, and links' connection profiles. They are tried because the list of
+	// versions may lack them.
 	previews = []string{"2026-11-02-preview", "2026-06-01-preview", "2026-03-01-preview", "2025-02-01-preview"}
 )
 
@@ -54,14 +54,13 @@ func compareVersions(a, b string) int {
 	return strings.Compare(b, a) // the longer one is the preview
 }
 
-// newestFirst sorts versions and leaves out duplicates.
+// newestFirst sorts versions and removes duplicates.
 func newestFirst(versions []string) []string {
 	slices.SortFunc(versions, func(a, b string) int { return compareVersions(b, a) })
 	return slices.Compact(versions)
 }
 
-// UnsafeError reports that no api-version that the cloud serves can write the service without a risk for what is not
-// ours.
+// UnsafeError reports that no api-version that the cloud serves can write the service without a risk for other members.
 type UnsafeError struct{ reason string }
 
 func (e *UnsafeError) Error() string { return e.reason }
@@ -70,9 +69,9 @@ func (e *UnsafeError) Error() string { return e.reason }
 // use.
 type ladder struct {
 	mu sync.Mutex
-	// listed are versions that ARM names, as its list or the text of a refusal; a hint that is tried, never relied on.
+	// listed are versions from ARM's list or the text of a refusal; they are tried, but may be wrong.
 	listed []string
-	// unserved are refused altogether, readOnly in writes only.
+	// unserved versions are refused, readOnly ones in writes only.
 	unserved, readOnly map[string]bool
 }
 
@@ -100,7 +99,7 @@ func (l *ladder) newer(version string) []string {
 	return slices.DeleteFunc(newestFirst(all), func(v string) bool { return !isOlder(version, v) || l.unserved[v] })
 }
 
-// exclude notes that ARM refused a version, and what it named instead.
+// exclude records that ARM refused a version, and the versions that it listed instead.
 func (l *ladder) exclude(version string, named []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,7 +107,7 @@ func (l *ladder) exclude(version string, named []string) {
 	l.add(named)
 }
 
-// excludeWrites notes that ARM takes no PUT with a version that it takes GETs with.
+// excludeWrites records that ARM refuses PUTs with a version that it accepts for GETs.
 func (l *ladder) excludeWrites(version string, named []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,8 +123,7 @@ func (l *ladder) add(named []string) {
 	}
 }
 
-// ladderOf returns what is known of the versions for a service. The first call for a subscription asks ARM for its
-// list.
+// ladderOf returns what is known of the versions for a service. The first call for a subscription gets ARM's list.
 func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) {
 	name := strings.ToLower(service)
 	c.mu.Lock()
@@ -155,8 +153,9 @@ func (c *Client) ladderOf(ctx context.Context, service string) (*ladder, error) 
 	return c.ladders[name], nil
 }
 
-// registration returns the api-versions that ARM lists for the types of Microsoft.Devices, by lower-case type. It asks
-// once for a subscription. A refusal is no error: who may write one resource need not have rights on the subscription.
+// registration returns the api-versions that ARM lists for the types of Microsoft.Devices, by lower-case type. It sends
+// one request for each subscription. A refusal is not an error: a user who may write one resource need not have rights
+// on the subscription.
 func (c *Client) registration(ctx context.Context, subscription string) (map[string][]string, error) {
 	done, err := c.turn(ctx, subscription)
 	if err != nil {
@@ -204,7 +203,7 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 	}
 	tried := map[string]bool{}
 	for {
-		// A refusal can name versions that were not known before, so the list is made again after each.
+		// A refusal can list versions that were not known before, so the list is computed after each.
 		left := slices.DeleteFunc(versions.stable(), func(v string) bool { return tried[v] })
 		if len(left) == 0 {
 			return nil, nil, fmt.Errorf(
@@ -222,7 +221,7 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 		case unserved:
 			versions.exclude(version, named)
 		case errors.Is(err, errShape) && !isKnown(version):
-			// A version of the future, which may describe links in another way.
+			// A future version, which may describe links differently.
 		case err != nil:
 			return nil, nil, err
 		default:
@@ -231,7 +230,7 @@ func (c *Client) open(ctx context.Context, service string) (*document, *ladder, 
 	}
 }
 
-// openToWrite is open for a change: it refuses, or takes another version, when the service has members that the best
+// openToWrite is open for a change: it fails, or chooses another version, if the service has members that the best
 // version does not show.
 func (c *Client) openToWrite(ctx context.Context, service string) (*document, *ladder, error) {
 	d, versions, err := c.open(ctx, service)
@@ -243,7 +242,7 @@ func (c *Client) openToWrite(ctx context.Context, service string) (*document, *l
 		return d, versions, err
 	}
 	if newer.etag() != d.etag() {
-		// Either somebody wrote between the two readings, or the etag depends on the version.
+		// Either the service changed between the two readings, or the etag depends on the version.
 		again, err := c.read(ctx, service, d.version)
 		if err != nil {
 			return nil, nil, err
@@ -278,8 +277,8 @@ func (c *Client) openToWrite(ctx context.Context, service string) (*document, *l
 	)}
 }
 
-// newest reads the service with the newest version that ARM serves; nil when that is the document's own, or when none
-// shows more.
+// newest reads the service with the newest version that ARM serves, or returns nil if that is the document's own or no
+// version shows more.
 func (c *Client) newest(ctx context.Context, service string, d *document, versions *ladder) (*document, error) {
 	for _, version := range versions.newer(d.version) {
 		newer := &document{version: version}
@@ -291,7 +290,7 @@ func (c *Client) newest(ctx context.Context, service string, d *document, versio
 		var unanswered *arm.UnansweredError
 		switch {
 		case err == nil:
-			_ = newer.decode() // a form of the future is compared all the same
+			_ = newer.decode() // an unknown form is compared too
 			return newer, nil
 		case isAbsent(err):
 			return nil, fmt.Errorf("%w: %w", ErrNoService, err)
@@ -335,7 +334,7 @@ func (d *document) profilesOfLinks() map[string]string {
 	return profiles
 }
 
-// errProfile refuses hubs that devices reach by MQTT 5 only: ARM links such a hub through a Device Registry namespace.
+// errProfile refuses hubs that devices use with MQTT 5 only: ARM links such a hub through a Device Registry namespace.
 var errProfile = errors.New("the hub has the connection profile MQTT 5, and a classic link cannot hold it. " +
 	"hint: link the hub and the provisioning service to one Device Registry namespace instead")
 

@@ -263,7 +263,7 @@ func TestNoUsableVersionIsAnError(t *testing.T) {
 	}
 }
 
-func TestTheListOfVersionsIsAskedForOnce(t *testing.T) {
+func TestTheListOfVersionsIsRequestedOnce(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	client := f.client(t, quick)
@@ -294,7 +294,7 @@ func TestRefusedVersionsAreRecognized(t *testing.T) {
 	}
 }
 
-func TestAPreviewThatTakesNoWritesIsNoWayOut(t *testing.T) {
+func TestAPreviewVersionWithoutWritesIsNotUsed(t *testing.T) {
 	t.Parallel()
 	f := newFake(t)
 	f.served = append(f.served, "2027-05-01-preview")

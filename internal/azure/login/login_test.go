@@ -166,7 +166,7 @@ func TestEveryWayToLogInReachesResourceManager(t *testing.T) {
 }
 
 // The authorities of caFile are those of the described cloud, not of every issuer.
-func TestAnIssuerElsewhereIsTrustedByTheSystemAlone(t *testing.T) {
+func TestAnIssuerOutsideTheCloudNeedsTheSystemsAuthorities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	pipeline := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
@@ -229,7 +229,7 @@ func TestLoginsAreRefused(t *testing.T) {
 }
 
 // A token of an auxiliary tenant is asked of that tenant, which this cloud does not know; any other is not even asked for.
-func TestAuxiliaryTenantsAreAsked(t *testing.T) {
+func TestTokensOfAuxiliaryTenantsAreRequested(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const other = "00000000-0000-0000-0000-0000000000ff"
@@ -238,18 +238,22 @@ func TestAuxiliaryTenantsAreAsked(t *testing.T) {
 		"a certificate": func(s *login.Settings) { s.ClientCertificatePath = w.certificate },
 		"OIDC":          func(s *login.Settings) { s.UseOIDC, s.OIDCToken = true, federated(t, nil) },
 	} {
-		for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
-			s := w.base
-			if set(&s); tenant != "" {
-				s.AuxiliaryTenantIDs = []string{tenant}
+		t.Run(name, func(t *testing.T) {
+			for tenant, want := range map[string]string{other: "AADSTS90002", "": "AdditionallyAllowedTenants"} {
+				t.Run(tenant, func(t *testing.T) {
+					s := w.base
+					if set(&s); tenant != "" {
+						s.AuxiliaryTenantIDs = []string{tenant}
+					}
+					account, err := login.New(s, w.roots)
+					must(t, err)
+					_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
+					if err == nil || !strings.Contains(err.Error(), want) {
+						t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
+					}
+				})
 			}
-			account, err := login.New(s, w.roots)
-			must(t, err)
-			_, err = account.GetToken(t.Context(), policy.TokenRequestOptions{Scopes: []string{w.ARM + "/.default"}, TenantID: other})
-			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%s with the auxiliary tenants %v: got %v, want %q in it", name, s.AuxiliaryTenantIDs, err, want)
-			}
-		}
+		})
 	}
 }
 
@@ -287,7 +291,7 @@ func TestALoginAsTheMachine(t *testing.T) {
 }
 
 // Not parallel: the Azure CLI is found by PATH.
-func TestALoginAsTheAzureCLIWhenNothingElseIsSaid(t *testing.T) {
+func TestTheAzureCLIIsTheDefaultLogin(t *testing.T) {
 	w := newWorld(t)
 	account, err := login.New(login.Settings{MetadataHost: w.base.MetadataHost, TenantID: w.TenantID, ClientID: w.ClientID, ClientSecret: w.ClientSecret}, w.roots)
 	must(t, err)

@@ -36,9 +36,11 @@ func TestVariablesCompleteWhatIsLeftOut(t *testing.T) {
 		"a way that is chosen": {login.Settings{UseAzureCLI: true}, with(func(s *login.Settings) { s.UseAzureCLI = true })},
 		"OIDC asks GitHub":     {login.Settings{UseOIDC: true}, with(func(s *login.Settings) { s.UseOIDC = true })},
 	} {
-		if got := test.given.WithVariables(lookup); !reflect.DeepEqual(got, test.want) {
-			t.Errorf("%s: got %+v, want %+v", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := test.given.WithVariables(lookup); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("%s: got %+v, want %+v", name, got, test.want)
+			}
+		})
 	}
 	if got := (login.Settings{}).WithVariables(nil); !reflect.DeepEqual(got, login.Settings{}) {
 		t.Errorf("no variables: got %+v, want nothing", got)
@@ -55,18 +57,20 @@ func TestCloudsAreFoundByName(t *testing.T) {
 		"": "https://management.azure.com", "Public": "https://management.azure.com", "usgovernment": "https://management.usgovcloudapi.net",
 		"AzureUSGovernment": "https://management.usgovcloudapi.net", "china": "https://management.chinacloudapi.cn", "AzureChinaCloud": "https://management.chinacloudapi.cn",
 	} {
-		account, err := login.New(login.Settings{Environment: name}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		at, err := account.Cloud(t.Context())
-		if got := at.Services[cloud.ResourceManager].Endpoint; err != nil || got != want {
-			t.Errorf("%q: got %s, %v, want %s", name, got, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			account, err := login.New(login.Settings{Environment: name}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at, err := account.Cloud(t.Context())
+			if got := at.Services[cloud.ResourceManager].Endpoint; err != nil || got != want {
+				t.Errorf("%q: got %s, %v, want %s", name, got, err, want)
+			}
+		})
 	}
 }
 
-func TestAnAuthorityOfItsOwnComesBeforeTheClouds(t *testing.T) {
+func TestAConfiguredAuthorityHostTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	account, err := login.New(login.Settings{AuthorityHost: "https://login.example"}, nil)
 	if err != nil {

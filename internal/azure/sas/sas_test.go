@@ -3,6 +3,7 @@ package sas_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -23,10 +24,12 @@ func TestDerivedDeviceKeysMatchThePublishedVectors(t *testing.T) {
 		{"8isrFI1sGsIlvvFSSFRiMfCNzv21fjbE/+ah/lSh3lF8e2YG1Te7w1KpZhJFFXJrqYKi9yegxkqIChbqOS9Egw==", "sn-007-888-abc-mac-a1-b2-c3-d4-e5-f6", "Jsm0lyGpjaVYVP2g3FnmnmG9dI/9qU24wNoykUmermc="},
 		{"oiK77Oy7rBw8YB6IS6ukRChAw+Yq6GC61RMrPLSTiOOtdI+XDu0LmLuNm11p+qv2I+adqGUdZHm46zXAQdZoOA==", "breakroom499-contoso-tstrsd-007", "JC8F96eayuQwwz+PkE7IzjH2lIAjCUnAa61tDigBnSs="},
 	} {
-		got, err := sas.DeriveDeviceKey(tc.group, tc.id)
-		if err != nil || got != tc.want {
-			t.Errorf("derive key of %q: got %q, %v, want %q", tc.id, got, err, tc.want)
-		}
+		t.Run(tc.id, func(t *testing.T) {
+			got, err := sas.DeriveDeviceKey(tc.group, tc.id)
+			if err != nil || got != tc.want {
+				t.Errorf("derive key of %q: got %q, %v, want %q", tc.id, got, err, tc.want)
+			}
+		})
 	}
 }
 
@@ -56,9 +59,11 @@ func TestATokenVerifiesWithItsKeyAndNoOther(t *testing.T) {
 		"expired":          {now.Add(time.Hour), []string{key}, sas.ErrExpired},
 		"last good second": {now.Add(time.Hour - time.Second), []string{key}, nil},
 	} {
-		if got := token.Verify(tc.at, tc.keys...); !errors.Is(got, tc.want) {
-			t.Errorf("%s: got %v, want %v", name, got, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := token.Verify(tc.at, tc.keys...); !errors.Is(got, tc.want) {
+				t.Errorf("%s: got %v, want %v", name, got, tc.want)
+			}
+		})
 	}
 }
 
@@ -98,9 +103,11 @@ func TestMalformedTokensAreRefused(t *testing.T) {
 		"SharedAccessSignature sr=a&sig=%%&se=1", "SharedAccessSignature sr=%zz&sig=YQ==&se=1", "SharedAccessSignature sr=a&sig=YQ==&se=soon",
 		"SharedAccessSignature sr=a&sig=YQ==&se=-1", "SharedAccessSignature sr=a&sr=b&sig=YQ==&se=1", "SharedAccessSignature sr=" + strings.Repeat("a", 9000) + "&sig=YQ==&se=1",
 	} {
-		if _, err := sas.Parse(text); !errors.Is(err, sas.ErrMalformed) {
-			t.Errorf("parse %.40q: got %v, want %v", text, err, sas.ErrMalformed)
-		}
+		t.Run(fmt.Sprintf("%.40s", text), func(t *testing.T) {
+			if _, err := sas.Parse(text); !errors.Is(err, sas.ErrMalformed) {
+				t.Errorf("parse %.40q: got %v, want %v", text, err, sas.ErrMalformed)
+			}
+		})
 	}
 }
 
@@ -126,24 +133,28 @@ func TestCoverageIsByPathSegments(t *testing.T) {
 		{"0ne1/registrations/A", "0NE1/Registrations/a", true},
 		{"d.azure-devices-provisioning.net/enrollments/A", "d.azure-devices-provisioning.net/enrollments/a", true},
 	} {
-		text, _ := sas.New(tc.resource, "", key, now)
-		token, err := sas.Parse(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := token.Covers(tc.path); got != tc.want {
-			t.Errorf("%q covers %q: got %v, want %v", tc.resource, tc.path, got, tc.want)
-		}
+		t.Run(tc.resource+" covers "+tc.path, func(t *testing.T) {
+			text, _ := sas.New(tc.resource, "", key, now)
+			token, err := sas.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := token.Covers(tc.path); got != tc.want {
+				t.Errorf("%q covers %q: got %v, want %v", tc.resource, tc.path, got, tc.want)
+			}
+		})
 	}
 }
 
 func TestKeysOutsideTheLengthsOfTheServiceAreRefusedWithoutBeingShown(t *testing.T) {
 	t.Parallel()
 	for _, raw := range []int{15, 65} {
-		bad := base64.StdEncoding.EncodeToString(make([]byte, raw))
-		if _, err := sas.DecodeKey(bad); err == nil || strings.Contains(err.Error(), bad) {
-			t.Errorf("%d bytes: got %v", raw, err)
-		}
+		t.Run(fmt.Sprint(raw, " bytes"), func(t *testing.T) {
+			bad := base64.StdEncoding.EncodeToString(make([]byte, raw))
+			if _, err := sas.DecodeKey(bad); err == nil || strings.Contains(err.Error(), bad) {
+				t.Errorf("%d bytes: got %v", raw, err)
+			}
+		})
 	}
 	made, err := sas.NewKey(nil)
 	if err != nil {

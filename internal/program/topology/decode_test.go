@@ -63,22 +63,24 @@ func TestFaultsOfStructuredSettingsAreNamedByTheirPaths(t *testing.T) {
 		{"rotation", `{"link":"once","enrollments":{}}`, []string{"rotation.enrollments: is an object, want a whole number", "rotation.link: is a string, want a whole number"}},
 		{"emulator", `{"arm":1,"secret":2}`, []string{`emulator: unknown setting "secret"`}},
 	} {
-		got := faultsOf(t, stack{tc.key: tc.value})
-		if len(got) != len(tc.want) {
-			t.Errorf("%s %s: got %q, want %q", tc.key, tc.value, got, tc.want)
-			continue
-		}
-		for i, want := range tc.want {
-			if !strings.HasPrefix(got[i], want) {
-				t.Errorf("%s %s: got %q, want %q", tc.key, tc.value, got[i], want)
+		t.Run(tc.key+"="+tc.value, func(t *testing.T) {
+			got := faultsOf(t, stack{tc.key: tc.value})
+			if len(got) != len(tc.want) {
+				t.Errorf("%s %s: got %q, want %q", tc.key, tc.value, got, tc.want)
+				return
 			}
-		}
+			for i, want := range tc.want {
+				if !strings.HasPrefix(got[i], want) {
+					t.Errorf("%s %s: got %q, want %q", tc.key, tc.value, got[i], want)
+				}
+			}
+		})
 	}
 }
 
 // `pulumi config set --path` writes numbers and truth values where people mean texts (pulumi/pulumi issues 4295 and
 // 17586).
-func TestNumbersStandForTexts(t *testing.T) {
+func TestNumbersAreAcceptedAsTexts(t *testing.T) {
 	t.Parallel()
 	if got := faultsOf(t, stack{"hubSettings": `{"HUB-2":null}`}); len(got) != 1 ||
 		!strings.HasPrefix(got[0], "hubSettings.HUB-2: unknown hub") {
@@ -101,7 +103,7 @@ func TestNumbersStandForTexts(t *testing.T) {
 	}
 }
 
-func TestAByteOrderMarkBeforeASettingIsPassedOver(t *testing.T) {
+func TestAByteOrderMarkBeforeASettingIsIgnored(t *testing.T) {
 	t.Parallel()
 	got, err := topology.Parse(
 		local(stack{"devices": "\ufeff[\"a\"]\n", "manifest": "\ufeff[]", "enrollmentGroup": "\ufeff"}),
@@ -142,27 +144,31 @@ func TestNoConfigurationShowsAPrivateKey(t *testing.T) {
 	}
 	mark := strings.Split(string(key), "\n")[1][:24]
 	for _, text := range []string{string(key), string(chain) + string(key), string(key) + string(chain)} {
-		quoted := fmt.Sprintf("%q", text)
-		for name, config := range map[string]stack{
-			"certificate": {"attestation": "x509", "certificate": text}, "its one line": {"attestation": "x509", "certificate": strings.ReplaceAll(text, "\n", " ")},
-			"a device's": {"devices": `[{"id":"device-1","certificate":` + quoted + `}]`}, "its id": {"devices": `[` + quoted + `]`},
-			"its key": {"devices": `[{"id":"a","primaryKey":` + quoted + `}]`}, "its other key": {"devices": `[{"id":"a","secondaryKey":` + quoted + `}]`},
-			"its device id": {"devices": `[{"id":"a","deviceId":` + quoted + `}]`}, "its policy": {"devices": `[{"id":"a","allocationPolicy":` + quoted + `}]`},
-			"its hubs": {"devices": `[{"id":"a","hubs":[` + quoted + `]}]`}, "a member": {"devices": `[{` + quoted + `:1}]`}, "devices": {"devices": text},
-			"group": {"enrollmentGroup": text}, "a group's key": {"enrollmentGroup": `{"primaryKey":` + quoted + `}`},
-			"a group's certificate": {"enrollmentGroup": `{"certificate":` + quoted + `}`}, "a hub's name": {"hubSettings": `{"hub-1":{"name":` + quoted + `}}`},
-			"a hub's sku": {"hubSettings": `{"hub-1":{"sku":` + quoted + `}}`}, "a hub": {"hubSettings": `{` + quoted + `:{}}`},
-			"service": {"provisioningService": text}, "its key alone": {"provisioningService": serviceID, "provisioningKey": text, "provisioningPolicy": "p"},
-			"policy": {"allocationPolicy": text}, "target": {"target": text}, "hubs": {"hubs": text}, "rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
-		} {
-			told := faultsOf(t, config)
-			if len(told) == 0 {
-				t.Errorf("%s: a private key was taken", name)
+		t.Run(text, func(t *testing.T) {
+			quoted := fmt.Sprintf("%q", text)
+			for name, config := range map[string]stack{
+				"certificate": {"attestation": "x509", "certificate": text}, "its one line": {"attestation": "x509", "certificate": strings.ReplaceAll(text, "\n", " ")},
+				"a device's": {"devices": `[{"id":"device-1","certificate":` + quoted + `}]`}, "its id": {"devices": `[` + quoted + `]`},
+				"its key": {"devices": `[{"id":"a","primaryKey":` + quoted + `}]`}, "its other key": {"devices": `[{"id":"a","secondaryKey":` + quoted + `}]`},
+				"its device id": {"devices": `[{"id":"a","deviceId":` + quoted + `}]`}, "its policy": {"devices": `[{"id":"a","allocationPolicy":` + quoted + `}]`},
+				"its hubs": {"devices": `[{"id":"a","hubs":[` + quoted + `]}]`}, "a member": {"devices": `[{` + quoted + `:1}]`}, "devices": {"devices": text},
+				"group": {"enrollmentGroup": text}, "a group's key": {"enrollmentGroup": `{"primaryKey":` + quoted + `}`},
+				"a group's certificate": {"enrollmentGroup": `{"certificate":` + quoted + `}`}, "a hub's name": {"hubSettings": `{"hub-1":{"name":` + quoted + `}}`},
+				"a hub's sku": {"hubSettings": `{"hub-1":{"sku":` + quoted + `}}`}, "a hub": {"hubSettings": `{` + quoted + `:{}}`},
+				"service": {"provisioningService": text}, "its key alone": {"provisioningService": serviceID, "provisioningKey": text, "provisioningPolicy": "p"},
+				"policy": {"allocationPolicy": text}, "target": {"target": text}, "hubs": {"hubs": text}, "rotation": {"rotation": `{` + quoted + `:1}`}, "time": {"expiresAt": text},
+			} {
+				t.Run(name, func(t *testing.T) {
+					told := faultsOf(t, config)
+					if len(told) == 0 {
+						t.Errorf("%s: a private key was taken", name)
+					}
+					if strings.Contains(strings.Join(told, "\n"), mark) {
+						t.Errorf("%s: the fault shows the key: %s", name, told)
+					}
+				})
 			}
-			if strings.Contains(strings.Join(told, "\n"), mark) {
-				t.Errorf("%s: the fault shows the key: %s", name, told)
-			}
-		}
+		})
 	}
 	told := faultsOf(
 		t,
@@ -182,19 +188,21 @@ func TestAKeyLosesItsLineBreaks(t *testing.T) {
 		"a device's": {"devices": `[{"id":"a","primaryKey":"` + broken + `","secondaryKey":"` + broken + `"}]`},
 		"a group's":  {"enrollmentGroup": `{"id":"a","primaryKey":"` + broken + `"}`},
 	} {
-		given, err := topology.Parse(local(config), "local")
-		if err != nil {
-			t.Fatal(err)
-		}
-		for what, value := range config {
-			clean, err := topology.Parse(local(stack{what: strings.ReplaceAll(value, `\n`, "")}), "local")
+		t.Run(name, func(t *testing.T) {
+			given, err := topology.Parse(local(config), "local")
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(clean, given, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
-				t.Errorf("%s (-want +got):\n%s", name, diff)
+			for what, value := range config {
+				clean, err := topology.Parse(local(stack{what: strings.ReplaceAll(value, `\n`, "")}), "local")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(clean, given, cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+					t.Errorf("%s (-want +got):\n%s", name, diff)
+				}
 			}
-		}
+		})
 	}
 	if enrollment.CleanKey("a\nb") != "ab" {
 		t.Error("a line break stays in a key")

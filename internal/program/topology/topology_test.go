@@ -235,18 +235,22 @@ func TestADeviceThatTheManifestDeclaresTooIsRefused(t *testing.T) {
 		"JSON":                    `[{"registrationId":"other"},{"registrationId":"press-1"}]`,
 		"JSON with a wrong value": `[{"registrationId":"press-1"},{"registrationId":7}]`,
 	} {
-		for form, source := range map[string]folder{
-			"file": {local(stack{"devices": `["device-1","press-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": text}},
-			"text": {local(stack{"devices": `["device-1","press-1"]`, "manifest": text + "\n"}), nil},
-		} {
-			if form == "text" && strings.HasPrefix(text, "\ufeff") {
-				continue // a configuration value has no byte order mark
+		t.Run(name, func(t *testing.T) {
+			for form, source := range map[string]folder{
+				"file": {local(stack{"devices": `["device-1","press-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": text}},
+				"text": {local(stack{"devices": `["device-1","press-1"]`, "manifest": text + "\n"}), nil},
+			} {
+				t.Run(form, func(t *testing.T) {
+					if form == "text" && strings.HasPrefix(text, "\ufeff") {
+						return // a configuration value has no byte order mark
+					}
+					_, err := topology.Parse(source, "dev")
+					if err == nil || !strings.Contains(err.Error(), "manifest: ") || !strings.Contains(err.Error(), "devices[1] declares it too") {
+						t.Errorf("%s, %s: got %v, want the manifest refused for devices[1]", name, form, err)
+					}
+				})
 			}
-			_, err := topology.Parse(source, "dev")
-			if err == nil || !strings.Contains(err.Error(), "manifest: ") || !strings.Contains(err.Error(), "devices[1] declares it too") {
-				t.Errorf("%s, %s: got %v, want the manifest refused for devices[1]", name, form, err)
-			}
-		}
+		})
 	}
 	source := folder{local(stack{"devices": `["device-1"]`, "manifest": "m.csv"}), map[string]string{"m.csv": "registrationId,deviceId\nother,device-1\n"}}
 	if _, err := topology.Parse(source, "dev"); err != nil {

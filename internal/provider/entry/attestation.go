@@ -2,8 +2,8 @@ package entry
 
 import "github.com/pulumi/pulumi-go-provider/infer"
 
-// Attestation is how a device, or every device of a group, authenticates. At most one member is set; none means a
-// symmetric key that the provider makes.
+// Attestation is how a device, or every device of a group, authenticates. At most one member is set; without any, the
+// provider generates symmetric keys.
 //
 // Source: AttestationMechanism of the service API 2021-10-01.
 type Attestation struct {
@@ -15,13 +15,14 @@ type Attestation struct {
 // Annotate describes the type in the schema.
 func (a *Attestation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "Attestation")
-	an.Describe(a, "How devices authenticate. Set one member at most; without one, the provider generates a pair of symmetric keys.")
-	an.Describe(&a.SymmetricKey, "Shared keys: a device signs its token with either of them. For a group they are the keys from which each device's own is derived.")
+	an.Describe(a, "How devices authenticate. Set at most one member; without one, the provider generates a pair of symmetric keys.")
+	an.Describe(&a.SymmetricKey, "Symmetric keys: a device signs its token with either of them. For a group, the key of each device is derived from them.")
 	an.Describe(&a.X509, "X.509 certificates.")
 	an.Describe(&a.TPM, "A Trusted Platform Module. For individual enrollments only.")
 }
 
-// SymmetricKey is a pair of keys. A key that is left out is made at creation and then kept: leaving it out never renews it.
+// SymmetricKey is a pair of keys. A key that is left out is generated at creation and then kept: leaving it out never
+// renews it.
 type SymmetricKey struct {
 	PrimaryKey   *string `pulumi:"primaryKey,optional" provider:"secret"`
 	SecondaryKey *string `pulumi:"secondaryKey,optional" provider:"secret"`
@@ -93,7 +94,7 @@ func (t *TPMAttestation) Annotate(an infer.Annotator) {
 	an.Describe(&t.StorageRootKey, "Public storage root key, in the same form.")
 }
 
-// CertificateInfo is what the service returns of a certificate.
+// CertificateInfo is what the service returns about a certificate.
 type CertificateInfo struct {
 	SubjectName      string `pulumi:"subjectName"`
 	IssuerName       string `pulumi:"issuerName"`
@@ -107,7 +108,7 @@ type CertificateInfo struct {
 // Annotate describes the type in the schema.
 func (c *CertificateInfo) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CertificateInfo")
-	an.Describe(c, "What the service returns of a certificate that it has.")
+	an.Describe(c, "What the service returns about a certificate that it has.")
 	an.Describe(&c.SubjectName, "Subject of the certificate.")
 	an.Describe(&c.IssuerName, "Issuer of the certificate.")
 	an.Describe(&c.SHA1Thumbprint, "SHA-1 thumbprint, in hexadecimal digits.")

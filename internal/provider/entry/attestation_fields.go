@@ -6,7 +6,7 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// AttestationPath is the path of the field that says which kind of attestation it is. It precedes the fields of its parts.
+// AttestationPath is the path of the field for the kind of attestation. It precedes the fields of its parts.
 const AttestationPath = "attestation"
 
 var attestationFields = []field{
@@ -133,7 +133,7 @@ func SigningPair(a *Attestation) *CertificatePair {
 	return a.X509.SigningCertificates
 }
 
-// SymmetricOf returns the keys of an attestation; zero where it has none.
+// SymmetricOf returns the keys of an attestation, or zero.
 func SymmetricOf(a *Attestation) SymmetricKey {
 	if a == nil || a.SymmetricKey == nil {
 		return SymmetricKey{}
@@ -141,7 +141,7 @@ func SymmetricOf(a *Attestation) SymmetricKey {
 	return *a.SymmetricKey
 }
 
-// ReferencesOf returns the certificate authorities that an attestation names; zero where it names none.
+// ReferencesOf returns the certificate authorities that an attestation names, or zero.
 func ReferencesOf(a *Attestation) CAReferences {
 	if a == nil || a.X509 == nil || a.X509.CAReferences == nil {
 		return CAReferences{}

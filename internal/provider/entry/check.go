@@ -12,7 +12,7 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// CheckSettings returns every fault of the settings of an individual enrollment or, with group, of an enrollment group.
+// CheckSettings returns every error in the settings of an individual enrollment or, with group, of an enrollment group.
 func CheckSettings(id string, s Settings, group bool, now time.Time) []enrollment.Fault {
 	faults := attestationFaults(id, s.Attestation, group, now)
 	if s.ProvisioningStatus != nil {
@@ -173,7 +173,7 @@ func isUnknown(inputs property.Map, path string) bool {
 	return false
 }
 
-// WithFaults adds faults to the failures of decoding; where a value could not be decoded, only that is said.
+// WithFaults adds faults to the failures of decoding. A value that could not be decoded keeps only that failure.
 func WithFaults(failures []p.CheckFailure, inputs property.Map, faults []enrollment.Fault) []p.CheckFailure {
 	all := failures
 	for _, failure := range checkFailures(inputs, faults) {

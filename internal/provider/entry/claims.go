@@ -13,9 +13,10 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// An enrollment has one id at the service, whatever resource declares it, and a hub has one link. The engine creates a replacement before it
-// deletes what was replaced, so a deletion has to know whether the entry is still its own. Claims are that knowledge for one run: which
-// resource declares an id, and which one holds its entry. See the decision record on ownership.
+// An enrollment has one id at the service, whatever resource declares it, and a hub has one link. The engine creates a
+// replacement before it deletes the replaced resource, so a deletion must know whether its resource still owns the
+// entry. Claims record that for one run: which resource declares an id, and which one holds its entry. See the decision
+// record on ownership.
 
 // ClaimKey names an entry or a link: the collection, and the id in lower case, since the service ignores letter case.
 type ClaimKey struct{ collection, id string }
@@ -23,14 +24,15 @@ type ClaimKey struct{ collection, id string }
 // ClaimOf returns the claim on an entry or a link.
 func ClaimOf(collection, id string) ClaimKey { return ClaimKey{collection, strings.ToLower(id)} }
 
-// Owner is a resource in one of its lives: a replacement has the URN of what it replaces and another instance.
+// Owner is one instance of a resource: a replacement has the same URN as the resource that it replaces, and another
+// instance.
 type Owner struct {
 	URN string
 	// Instance is empty for resources whose state was written before instances existed.
 	Instance string
 }
 
-// Claims are those of one provider process, from one Configure to the next. They are safe for concurrent use.
+// Claims are the claims of one provider process, from one Configure to the next. They are safe for concurrent use.
 type Claims struct {
 	mu sync.Mutex // guards what follows
 	// declared is the URN of the resource whose inputs name the id, as Check saw them.
@@ -50,15 +52,15 @@ func NewClaims() *Claims {
 	return c
 }
 
-// Reset forgets what was claimed, as a new run of the engine begins. Turns stay: their operations end by themselves.
+// Reset removes all claims at the beginning of a run of the engine. Turns stay until their operations end.
 func (c *Claims) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.declared, c.listed, c.held = map[ClaimKey]string{}, map[string][]ClaimKey{}, map[ClaimKey]Owner{}
 }
 
-// Declare notes what a resource's inputs name, instead of what they named before. It returns the URN of the resource that declares an id
-// already, for each such id.
+// Declare records the ids that a resource's inputs name and removes those that they named before. For each id that
+// another resource declares already, it returns that resource's URN.
 func (c *Claims) Declare(urn string, keys []ClaimKey) map[ClaimKey]string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -82,7 +84,7 @@ func (c *Claims) Declare(urn string, keys []ClaimKey) map[ClaimKey]string {
 	return taken
 }
 
-// Hold notes that the owner's entry is at the service.
+// Hold records that the owner has the entry at the service.
 func (c *Claims) Hold(o Owner, keys ...ClaimKey) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -91,8 +93,8 @@ func (c *Claims) Hold(o Owner, keys ...ClaimKey) {
 	}
 }
 
-// Keep does so for a resource that stays as it is. The engine also compares resources that left the program: those declare nothing in
-// this run, and so they claim nothing.
+// Keep does so for a resource that does not change. The engine also compares resources that left the program: they
+// declare nothing in this run and get no claim.
 func (c *Claims) Keep(o Owner, keys iter.Seq[ClaimKey]) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -103,14 +105,14 @@ func (c *Claims) Keep(o Owner, keys iter.Seq[ClaimKey]) {
 	}
 }
 
-// rival is the resource whose entry a deletion would take away.
+// rival is the resource whose entry a deletion would remove.
 type rival struct {
 	URN string
 	// Holds is false for a resource that declares the id but has not got the entry, because its creation failed or was never tried.
 	Holds bool
 }
 
-// RivalOf returns who else has a claim on an entry that the owner is about to delete; nil for nobody.
+// RivalOf returns the other resource with a claim on an entry that the owner is about to delete, or nil.
 func (c *Claims) RivalOf(o Owner, key ClaimKey) *rival {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -126,8 +128,8 @@ func (c *Claims) RivalOf(o Owner, key ClaimKey) *rival {
 	return nil
 }
 
-// Turn waits until no other operation works on any of the ids. They are taken in one order, so that two operations never wait for each
-// other. An operation that is cancelled stops waiting.
+// Turn waits until no other operation works on any of the ids. It takes them in a fixed order, so that two operations
+// never wait for each other. A cancelled operation stops waiting.
 func (c *Claims) Turn(ctx context.Context, keys ...ClaimKey) (done func(), err error) {
 	keys = slices.Clone(keys)
 	slices.SortFunc(keys, func(a, b ClaimKey) int { return strings.Compare(a.collection+"/"+a.id, b.collection+"/"+b.id) })
@@ -172,7 +174,7 @@ func NewInstance() *string {
 	return &instance
 }
 
-// LongestID is how long ids can be. Longer ones are faults, which say nothing of other resources.
+// LongestID is how long ids can be. Longer ones are invalid and are not compared with other resources.
 const LongestID = 128
 
 // DeclareOne declares the one id of a resource, and returns the fault of an id that another resource of the stack declares. An unknown id,
@@ -188,7 +190,7 @@ func DeclareOne(ctx context.Context, path, collection, id string) []enrollment.F
 	return nil
 }
 
-// DeclaredTwice is the error of an id that another resource of the stack declares too.
+// DeclaredTwice returns the error for an id that another resource of the stack declares too.
 func DeclaredTwice(id, other string) string {
 	return fmt.Sprintf("%s is declared twice in this stack: %s declares it too; remove one of them", enrollment.Quote(id), other)
 }

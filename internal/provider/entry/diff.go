@@ -37,7 +37,8 @@ func diff(ctx context.Context, k Kind, want Declared, known Held) p.DiffResponse
 		response.DetailedDiff[webhookPath] = p.PropertyDiff{Kind: p.Update, InputDiff: true}
 	}
 	response.HasChanges = len(response.DetailedDiff) > 0
-	// A replacement with the same id comes after the deletion, also one that the program asks for by replaceOnChanges.
+	// An entry with the same id is deleted before its replacement is created, also for a replacement by
+	// replaceOnChanges.
 	response.DeleteBeforeReplace = sameID(want.ID, known.ID) && !isMoved
 	if !isReplaced {
 		ClaimsOf(ctx).Keep(Owner{string(URN(ctx)), Text(known.Instance)}, slices.Values([]ClaimKey{ClaimOf(k.collection, known.ID)}))
@@ -45,8 +46,8 @@ func diff(ctx context.Context, k Kind, want Declared, known Held) p.DiffResponse
 	return response
 }
 
-// isAnotherQuery reports whether the program gives a webhook another query than before, where only the service knows the one in force: an
-// import returns it masked, so that any query agrees with it.
+// isAnotherQuery reports whether the program changed the query of a webhook whose current query only the service knows:
+// an import returns it masked, so that any query agrees with it.
 func isAnotherQuery(ctx context.Context, want, known string) bool {
 	custom := OldInputs(ctx).Get("customAllocation")
 	if !enrollment.IsMasked(known) || !custom.IsMap() || !custom.AsMap().Get("webhookUrl").IsString() {

@@ -1,6 +1,6 @@
-// Package entry holds individual enrollments and enrollment groups as Pulumi resources: what a program declares of an entry of the
-// provisioning service, what the service holds, how the two are compared, and how an entry is created, changed, read and deleted without
-// touching one that somebody else owns.
+// Package entry implements individual enrollments and enrollment groups as Pulumi resources: what a program declares,
+// what the service holds, how the two are compared, and how an entry is created, changed, read and deleted without
+// touching entries of other owners.
 //
 // It does not speak HTTP (dpsservice does), does not know the rules of ids, keys and certificates (internal/azure/enrollment does), and
 // does not know how the provider is configured: an operation brings the connection.

@@ -12,7 +12,7 @@ var (
 	_ infer.ExplicitDependencies[EnrollmentGroupArgs, EnrollmentGroupState] = EnrollmentGroup{}
 )
 
-// EnrollmentGroup lets every device register that proves to belong to the group.
+// EnrollmentGroup allows every device to register that proves its membership in the group.
 type EnrollmentGroup struct {
 	base[EnrollmentGroupArgs, EnrollmentGroupState]
 }

@@ -8,8 +8,8 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// field is one property of an enrollment that can change, named by its path in the schema. The table below is the only place
-// that knows when two spellings of a property mean the same; Diff, Read and the report of a lost race all go by it.
+// field is one property of an enrollment that can change, named by its path in the schema. The table below is the only
+// place that knows when two spellings of a property mean the same; Diff, Read and the error of a lost race use it.
 type field struct {
 	Path string
 	// same reports whether what is wanted is what the service holds.
@@ -176,8 +176,8 @@ func WebhookOf(s Settings) CustomAllocation {
 // webhookPath is the path of a webhook's address.
 const webhookPath = "customAllocation.webhookUrl"
 
-// sameWebhook compares a webhook's address with the one that the service returns, whose query is masked: then the query is not
-// compared, but that there is one is.
+// sameWebhook compares a webhook's address with the one that the service returns, whose query is masked: then only the
+// presence of a query is compared.
 func sameWebhook(want, got string) bool {
 	address, _, _ := strings.Cut(got, "?")
 	if !enrollment.IsMasked(got) {
@@ -210,7 +210,7 @@ func HubsOf(s Settings) []string {
 	return hubs
 }
 
-// PlainJSON leaves out what the service adds to a twin collection.
+// PlainJSON returns the JSON without what the service adds to a twin collection.
 func PlainJSON(object map[string]any) map[string]any {
 	plain := map[string]any{}
 	for name, value := range object {

@@ -10,19 +10,19 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Cleanup is what enrollments, groups and sets say of their deletion. It is the stack's own business: the service knows nothing of it, so
-// a change of it does not change the entry, and Delete uses the last inputs.
+// Cleanup is the setting of enrollments, groups and sets for their deletion. The service does not know it, so changing
+// it does not change the entry, and Delete uses the last inputs.
 type Cleanup struct {
 	DeleteRegistrations *bool `pulumi:"deleteRegistrations,optional"`
 }
 
 // Annotate describes the property in the schema.
 func (c *Cleanup) Annotate(an infer.Annotator) {
-	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, one of a set too, deletes the registration records of its devices, after which the service does not know them; "+
-		"false when left out. Their identities at the hubs stay. It takes effect at deletion only, and changing it changes nothing at the service.")
+	an.Describe(&c.DeleteRegistrations, "Whether deleting an enrollment, also one of a set, deletes the registration records of its devices, after which the service does not know them; "+
+		"the default is false. Their identities at the hubs stay. The setting takes effect at deletion only, and changing it changes nothing at the service.")
 }
 
-// ForgetsRegistrations reports whether a deletion takes the registration records along.
+// ForgetsRegistrations reports whether a deletion also deletes the registration records.
 func (c Cleanup) ForgetsRegistrations(ctx context.Context) bool {
 	if old := OldInputs(ctx).Get("deleteRegistrations"); old.IsBool() {
 		return old.AsBool()
@@ -30,10 +30,10 @@ func (c Cleanup) ForgetsRegistrations(ctx context.Context) bool {
 	return IsOn(c.DeleteRegistrations)
 }
 
-// deleteEntry removes the entry of a resource, known as the state holds it. It stays when it belongs to another resource by now. One of
-// which nobody knew whether it was made, and that is not as it was sent, is somebody else's and stays too. With forget the registration
-// records go first, so that a failure leaves the entry, by which the next try finds them, and once more afterwards: a device may have
-// registered in between.
+// deleteEntry deletes the entry of a resource, which known describes as in the state. An entry that another resource
+// owns by now stays. So does an entry whose creation was not confirmed if it differs from what was sent: it has another
+// owner. With forget, the registration records are deleted first, so that a failure leaves the entry, by which the next
+// attempt finds them, and again afterwards: a device may have registered in between.
 func deleteEntry(ctx context.Context, k Kind, id string, known Held, forget bool) error {
 	l, err := Begin(ctx, k)
 	if err != nil {
@@ -71,7 +71,7 @@ func (l Lifecycle) deleteKnown(ctx context.Context, entry string, known Held, fo
 	if !forget {
 		return l.delete(ctx, entry, known)
 	}
-	current, err := l.Entries.Get(ctx, entry) // whose it is has to be known before its records go
+	current, err := l.Entries.Get(ctx, entry) // the owner must be known before the records are deleted
 	switch {
 	case errors.Is(err, dpsservice.ErrNotFound):
 	case err != nil:

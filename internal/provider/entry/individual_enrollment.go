@@ -12,7 +12,7 @@ var (
 	_ infer.ExplicitDependencies[IndividualEnrollmentArgs, IndividualEnrollmentState] = IndividualEnrollment{}
 )
 
-// IndividualEnrollment lets one device register.
+// IndividualEnrollment allows one device to register.
 type IndividualEnrollment struct {
 	base[IndividualEnrollmentArgs, IndividualEnrollmentState]
 }

@@ -12,10 +12,10 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// A key that the provider makes looks like the service's own, 64 bytes in base64: its first half is random, its second half a
-// MAC under the first of the resource that the key was made for. So a creation whose answer was lost, or whose engine was killed,
-// is recognised by the entry itself, without any secret that would have to survive: the 256 random bits are known to nobody who
-// cannot read the key. See the decision record on provider-made keys.
+// A generated key has the form of the service's own, 64 bytes in base64: its first half is random, its second half a
+// MAC of the resource's URN under the first half. So the entry itself shows whether this resource created it, after a
+// lost answer or a killed engine, without a secret that would have to survive: only clients that can read the key know
+// its 256 random bits. See ADR 6.
 const (
 	randomBytes = 32
 	keyDomain   = "azure-dps enrollment key v1"
@@ -27,11 +27,11 @@ const (
 	secondarySlot = "secondary"
 )
 
-// makeKey makes a key for one slot of the resource named urn.
+// makeKey generates a key for one slot of the resource named urn.
 func makeKey(urn, slot string) (string, error) {
 	raw := make([]byte, randomBytes, sas.GeneratedKeyBytes)
 	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make a key: %w", err)
+		return "", fmt.Errorf("generate a key: %w", err)
 	}
 	return base64.StdEncoding.EncodeToString(append(raw, keyMark(raw, urn, slot)...)), nil
 }
@@ -48,7 +48,7 @@ func keyMark(random []byte, urn, slot string) []byte {
 	return mac.Sum(nil)
 }
 
-// CompleteKeys returns the given keys, with made ones for those that are absent.
+// CompleteKeys returns the given keys, and generates those that are absent.
 func CompleteKeys(given dpsservice.SymmetricKey, urn string) (dpsservice.SymmetricKey, error) {
 	var err error
 	if given.PrimaryKey == "" {
@@ -62,8 +62,8 @@ func CompleteKeys(given dpsservice.SymmetricKey, urn string) (dpsservice.Symmetr
 	return given, err
 }
 
-// areOurs reports whether the keys of an entry show that the resource named urn created it: each key that the program gives is
-// the entry's, and each other one was made for this resource.
+// areOurs reports whether the keys of an entry show that the resource named urn created it: it has each key that the
+// program gives, and each other one was generated for this resource.
 func areOurs(held, given dpsservice.SymmetricKey, urn string) bool {
 	return isOurs(held.PrimaryKey, given.PrimaryKey, urn, primarySlot) && isOurs(held.SecondaryKey, given.SecondaryKey, urn, secondarySlot)
 }
@@ -75,7 +75,7 @@ func isOurs(held, given, urn, slot string) bool {
 	return isMadeFor(held, urn, slot)
 }
 
-// CleanKey takes line breaks out of a key that a program or a person gives.
+// CleanKey removes line breaks from a key that a program or a user gives.
 func CleanKey(key **string) {
 	if *key == nil {
 		return
@@ -85,7 +85,7 @@ func CleanKey(key **string) {
 	}
 }
 
-// cleanKeys takes line breaks out of the keys of an enrollment's inputs.
+// cleanKeys removes line breaks from the keys of an enrollment's inputs.
 func (s *Settings) cleanKeys() {
 	if s.Attestation == nil {
 		return

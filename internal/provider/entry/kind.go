@@ -9,7 +9,8 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// Kind is what sets individual enrollments and enrollment groups apart. Everything else is the same for both; see base.
+// Kind holds the differences between individual enrollments and enrollment groups. Everything else is the same for
+// both; see base.
 type Kind struct {
 	// collection is the path of the kind's entries at the service, and the middle part of the resources' ids.
 	collection string
@@ -38,7 +39,7 @@ type outputs[S any] interface {
 	of(Held) S
 }
 
-// base is the life of a resource that is one entry of the provisioning service, for both kinds.
+// base implements the operations of a resource that is one entry of the provisioning service, for both kinds.
 type base[A inputs[A], S outputs[S]] struct{}
 
 func (base[A, S]) kind() Kind {
@@ -78,7 +79,7 @@ func (b base[A, S]) Diff(ctx context.Context, req infer.DiffRequest[A, S]) (infe
 	return diff(ctx, b.kind(), req.Inputs.declared(), req.State.held()), nil
 }
 
-// Create creates the entry, or takes over the one that this resource created before.
+// Create creates the entry, or takes over an entry that this resource created before.
 func (b base[A, S]) Create(ctx context.Context, req infer.CreateRequest[A]) (infer.CreateResponse[S], error) {
 	var response infer.CreateResponse[S]
 	want := req.Inputs.declared()
@@ -97,7 +98,7 @@ func (b base[A, S]) Create(ctx context.Context, req infer.CreateRequest[A]) (inf
 	return response, err
 }
 
-// WireDependencies leaves it to previews to say which outputs they know.
+// WireDependencies marks outputs as known in previews, which leave unknown ones empty.
 func (base[A, S]) WireDependencies(f infer.FieldSelector, _ *A, state *S) {
 	if s, is := any(state).(interface {
 		record() *Record
@@ -107,7 +108,7 @@ func (base[A, S]) WireDependencies(f infer.FieldSelector, _ *A, state *S) {
 	}
 }
 
-// Update sends the whole entry on condition that nobody changed it since the state was written.
+// Update sends the whole entry, on condition that it has not changed since the state was written.
 func (b base[A, S]) Update(ctx context.Context, req infer.UpdateRequest[A, S]) (infer.UpdateResponse[S], error) {
 	var response infer.UpdateResponse[S]
 	want, known := req.Inputs.declared(), req.State.held()
@@ -127,7 +128,8 @@ func (b base[A, S]) Update(ctx context.Context, req infer.UpdateRequest[A, S]) (
 	return response, err
 }
 
-// Read refreshes the entry, or reads it for an import. It returns no id only when the service says that the entry does not exist.
+// Read refreshes the entry, or reads it for an import. It returns no id only when the service answers that the entry
+// does not exist.
 func (b base[A, S]) Read(ctx context.Context, req infer.ReadRequest[A, S]) (infer.ReadResponse[A, S], error) {
 	var response infer.ReadResponse[A, S]
 	l, err := Begin(ctx, b.kind())
@@ -143,15 +145,15 @@ func (b base[A, S]) Read(ctx context.Context, req infer.ReadRequest[A, S]) (infe
 	if err != nil || !exists {
 		return response, err
 	}
-	if response.ID = req.ID; known.Etag == "" { // an import: the id is spelled as the service spells it
+	if response.ID = req.ID; known.Etag == "" { // an import: keep the service's spelling of the id
 		response.ID = l.ResourceID(found.ID)
 	}
 	response.Inputs, response.State = b.args(found.Declared), b.state(found)
 	return response, nil
 }
 
-// Delete deletes the entry, unless another resource owns it by now; one that does not exist any more is no error. The registration
-// records of its devices stay unless the inputs say otherwise.
+// Delete deletes the entry, unless another resource owns it by now. An entry that does not exist is not an error. The
+// registration records of its devices stay, unless the inputs have deleteRegistrations.
 func (b base[A, S]) Delete(ctx context.Context, req infer.DeleteRequest[S]) (infer.DeleteResponse, error) {
 	known := req.State.held()
 	return infer.DeleteResponse{}, deleteEntry(ctx, b.kind(), req.ID, known, known.ForgetsRegistrations(ctx))

@@ -9,7 +9,7 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Lifecycle is what is done with an entry for one resource.
+// Lifecycle carries out the operations of one resource on its entry.
 type Lifecycle struct {
 	Kind
 	client *dpsservice.Client
@@ -21,9 +21,9 @@ type Lifecycle struct {
 	URN, token, Name string
 	// Mark is what keys that are made for an entry are marked with: the resource's URN, and for an entry of a set its id too.
 	Mark string
-	// Claims say who else declares or holds an entry in this run.
+	// Claims records which other resources declare or hold an entry in this run.
 	Claims *Claims
-	// advice says what to do about an error; nothing when there is no more to say.
+	// advice returns what to do about an error, or "".
 	advice func(error) string
 }
 
@@ -47,7 +47,7 @@ func Begin(ctx context.Context, k Kind) (Lifecycle, error) {
 // ResourceID is the Pulumi id of an entry.
 func (l Lifecycle) ResourceID(id string) string { return ResourceID(l.Host, l.collection, id) }
 
-// own checks that an existing resource belongs to the configured provisioning service, and returns the entry's id there.
+// own checks that an existing resource belongs to the configured provisioning service, and returns the entry's id.
 func (l Lifecycle) own(id string) (string, error) {
 	host, entry, err := ParseID(id, l.collection)
 	if err != nil {
@@ -59,7 +59,7 @@ func (l Lifecycle) own(id string) (string, error) {
 	return entry, nil
 }
 
-// Failure says what was being done to which entry and, where there is something, what to look at.
+// Failure wraps an error with the operation, the entry and, if there is any, advice.
 func (l Lifecycle) Failure(verb, id string, err error) error {
 	return fmt.Errorf("%s enrollment %q: %w%s", verb, id, err, l.advice(err))
 }
@@ -81,8 +81,8 @@ func (l Lifecycle) Fetch(ctx context.Context, id string) (Held, error) {
 	return h, nil
 }
 
-// create makes the entry. One that exists already is taken over when it is this resource's own: a replaced one, or one that an interrupted
-// creation left.
+// create creates the entry. An existing one is taken over if this resource owns it: the entry of a replaced instance,
+// or one that an interrupted creation left.
 func (l Lifecycle) create(ctx context.Context, want Declared) (Held, error) {
 	done, err := l.Claims.Turn(ctx, ClaimOf(l.collection, want.ID))
 	if err != nil {
@@ -111,7 +111,7 @@ func (l Lifecycle) makeEntry(ctx context.Context, want Declared) (Held, error) {
 	}
 	stored, err := l.Entries.Put(ctx, want.ID, ToService(want, keys), "")
 	if errors.Is(err, dpsservice.ErrConflict) {
-		// Somebody was quicker: perhaps this very request, sent again because its first answer was lost.
+		// Another request was faster: perhaps the first attempt of this one, whose answer was lost.
 		return l.afterRace(ctx, want, keys, err)
 	}
 	if errors.Is(err, dpsservice.ErrUncertain) {
@@ -123,7 +123,7 @@ func (l Lifecycle) makeEntry(ctx context.Context, want Declared) (Held, error) {
 	return l.settle(want, stored, keys), nil
 }
 
-// afterRace takes over an entry that appeared between the look and the creation when it is exactly what was sent.
+// afterRace takes over an entry that appeared between the read and the creation if it is exactly what was sent.
 func (l Lifecycle) afterRace(ctx context.Context, want Declared, keys dpsservice.SymmetricKey, refusal error) (Held, error) {
 	found, err := l.Fetch(ctx, want.ID)
 	if err != nil && errors.Is(refusal, dpsservice.ErrUncertain) {
@@ -144,7 +144,7 @@ func (l Lifecycle) IsExactly(want Declared, keys dpsservice.SymmetricKey, found 
 	return AttestationType(want.Attestation) != dpsservice.SymmetricKeyAttestation || FoundKeys(found) == keys
 }
 
-// FoundKeys returns the symmetric keys that an entry has; empty for other kinds of attestation.
+// FoundKeys returns the symmetric keys of an entry, or zero for other kinds of attestation.
 func FoundKeys(found Held) dpsservice.SymmetricKey {
 	return dpsservice.SymmetricKey{PrimaryKey: Text(found.PrimaryKey), SecondaryKey: Text(found.SecondaryKey)}
 }
@@ -164,8 +164,8 @@ func (l Lifecycle) settle(want Declared, stored dpsservice.Enrollment, keys dpss
 	return h
 }
 
-// read refreshes an entry, or reads one to import when known has no etag, and spells it as want does. It returns false only when the
-// service itself says that there is no such entry.
+// read refreshes an entry, or reads one to import when known has no etag, and spells it as want does. It returns false
+// only when the service itself answers that the entry does not exist.
 func (l Lifecycle) read(ctx context.Context, id string, want Declared, known Held) (Held, bool, error) {
 	if known.isUnconfirmed() {
 		found, ours, err := l.confirm(ctx, known)
@@ -182,7 +182,7 @@ func (l Lifecycle) read(ctx context.Context, id string, want Declared, known Hel
 	if err != nil {
 		return Held{}, false, l.Failure("read", id, err)
 	}
-	if known.Etag != "" && entry.Etag == known.Etag { // every change of an entry moves its etag
+	if known.Etag != "" && entry.Etag == known.Etag { // every change of an entry changes its etag
 		known.Declared = Reconcile(want, known)
 		return known, true, nil
 	}
@@ -240,13 +240,13 @@ func (l Lifecycle) change(ctx context.Context, want Declared, known Held) (Held,
 		var found Held
 		if found, err = l.Fetch(ctx, want.ID); err == nil {
 			if l.IsExactly(want, keys, found) {
-				found.Declared = want // the answer to this very update was lost, now or in an interrupted run
+				found.Declared = want // the answer to this update was lost, now or in an interrupted run
 				return found, nil
 			}
 			if changed := Changes(known.Declared, found); len(changed) > 0 || FoundKeys(found) != FoundKeys(known) {
 				return Held{}, l.changedMeanwhile(want.ID, changed)
 			}
-			// Only the version moved, and nothing that would be overwritten.
+			// Only the version changed, and nothing would be overwritten.
 			stored, err = l.Entries.Put(ctx, want.ID, entry, found.Etag)
 		}
 	}
@@ -259,7 +259,7 @@ func (l Lifecycle) change(ctx context.Context, want Declared, known Held) (Held,
 	return l.settle(want, stored, keys), nil
 }
 
-// MissingError is the error of an update of an entry that does not exist any more.
+// MissingError returns the error of an update of an entry that does not exist any more.
 func (l Lifecycle) MissingError(id string, err error) error {
 	return fmt.Errorf("update enrollment %q: it does not exist at %s any more; run pulumi refresh, then pulumi up to create it again: %w", id, l.Host, err)
 }
@@ -273,7 +273,7 @@ func (l Lifecycle) changedMeanwhile(id string, changed []field) error {
 		id, l.Host, what, dpsservice.ErrPrecondition)
 }
 
-// KeepKeys completes given keys with the entry's own, because a PUT without keys would make new ones.
+// KeepKeys completes given keys with the entry's own, because a PUT without keys would generate new ones.
 func (l Lifecycle) KeepKeys(ctx context.Context, id string, given dpsservice.SymmetricKey, known Held) (dpsservice.SymmetricKey, error) {
 	if given.PrimaryKey != "" && given.SecondaryKey != "" {
 		return given, nil
@@ -298,5 +298,5 @@ func (l Lifecycle) KeepKeys(ctx context.Context, id string, given dpsservice.Sym
 	return given, nil
 }
 
-// sameID reports whether two ids name the same entry: the service has no regard for letter case.
+// sameID reports whether two ids name the same entry: the service ignores letter case.
 func sameID(a, b string) bool { return strings.EqualFold(a, b) }

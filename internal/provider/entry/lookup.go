@@ -18,7 +18,7 @@ type GetIndividualEnrollmentArgs struct {
 	RegistrationID string `pulumi:"registrationId"`
 }
 
-// GetIndividualEnrollmentResult is the answer of getIndividualEnrollment.
+// GetIndividualEnrollmentResult is the result of getIndividualEnrollment.
 type GetIndividualEnrollmentResult struct {
 	IndividualEnrollmentState
 }
@@ -51,7 +51,7 @@ type GetEnrollmentGroupArgs struct {
 	EnrollmentGroupID string `pulumi:"enrollmentGroupId"`
 }
 
-// GetEnrollmentGroupResult is the answer of getEnrollmentGroup.
+// GetEnrollmentGroupResult is the result of getEnrollmentGroup.
 type GetEnrollmentGroupResult struct {
 	EnrollmentGroupState
 }
@@ -92,7 +92,7 @@ func look(ctx context.Context, k Kind, id string) (Held, error) {
 	return found, err
 }
 
-// JoinFaults makes one error of all faults; nil of none.
+// JoinFaults joins all faults in one error, nil without faults.
 func JoinFaults(faults []enrollment.Fault) error {
 	all := make([]error, len(faults))
 	for i, fault := range faults {

@@ -9,27 +9,28 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Operation is what the framework does not pass to a resource's operation, and the provider adds to the context.
+// Operation holds what the framework does not pass to a resource's operation. The provider adds it to the context.
 type Operation struct {
 	// URN names the resource; empty for a function.
 	URN resource.URN
 	// OldInputs are the inputs of the last operation; empty when the engine sent none.
 	OldInputs property.Map
-	// IsPartlyUnknown says that an input is not known yet.
+	// IsPartlyUnknown is true if an input is not known yet.
 	IsPartlyUnknown bool
-	// Claims are those of the run of the engine. An operation that the engine did not begin has empty ones of its own.
+	// Claims are those of the engine's run. An operation outside of a run has its own, empty claims.
 	Claims *Claims
-	// Connect returns the way to the configured service, from the context that the framework passes to the operation.
+	// Connect returns the connection to the configured service, from the context that the framework passes to the
+	// operation.
 	Connect func(context.Context) Connection
 }
 
-// Connection is the way to the provisioning service that the provider is configured for.
+// Connection is the connection to the provisioning service that the provider is configured for.
 type Connection struct {
-	// Client fails when the provider is not configured.
+	// Client returns an error when the provider is not configured.
 	Client func() (*dpsservice.Client, error)
-	// Host is the service's host name in lower case; empty when the configuration names none.
+	// Host is the service's host name in lower case; empty without a configured host.
 	Host string
-	// Advice says what to do about an error; it is empty when there is no more to say.
+	// Advice returns what to do about an error, or "".
 	Advice func(error) string
 }
 
@@ -51,7 +52,7 @@ func operationFrom(ctx context.Context) Operation {
 	return o
 }
 
-// Connect returns the way to the configured service.
+// Connect returns the connection to the configured service.
 func Connect(ctx context.Context) Connection { return operationFrom(ctx).Connect(ctx) }
 
 // URN returns the URN of the resource whose operation this is; empty for a function.

@@ -10,8 +10,9 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// takeOver decides on an entry that exists where one is to be created. One whose keys show that it is this resource's own gets what is
-// declared now, and new keys where the provider makes them: a replacement renews them. Any other one is left as it is.
+// takeOver decides about an existing entry with the id of an entry to create. If its keys show that this resource owns
+// it, it gets the declared settings, and new keys if the provider generates them: a replacement renews them. Any other
+// entry is not touched.
 func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Held, error) {
 	if difference := l.Difference(want, found); difference != "" {
 		return Held{}, l.existsAlready(want, found.ID, difference)
@@ -23,7 +24,7 @@ func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Hel
 	}
 	stored, err := l.Entries.Put(ctx, want.ID, ToService(want, keys), found.Etag)
 	switch {
-	case errors.Is(err, dpsservice.ErrPrecondition): // perhaps this very request, sent again because its first answer was lost
+	case errors.Is(err, dpsservice.ErrPrecondition): // perhaps the first attempt of this request, whose answer was lost
 		return l.afterRace(ctx, want, keys, err)
 	case errors.Is(err, dpsservice.ErrUncertain):
 		return l.unconfirmed(want, keys, err)
@@ -38,8 +39,8 @@ func (l Lifecycle) takeOver(ctx context.Context, want Declared, found Held) (Hel
 	return l.settle(want, stored, keys), nil
 }
 
-// Difference says why an entry is not this resource's own; nothing when it is. Only keys can show who made an entry: one without keys is
-// never taken over, though it may be equal.
+// Difference returns why this resource does not own an entry, or "" if it does. Only keys can show which resource
+// created an entry: one without keys is never taken over, even if it is equal.
 func (l Lifecycle) Difference(want Declared, found Held) string {
 	isKeyed := AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation && AttestationType(found.Attestation) == dpsservice.SymmetricKeyAttestation
 	if isKeyed && areOurs(FoundKeys(found), GivenKeys(want.Attestation), l.Mark) {
@@ -51,23 +52,23 @@ func (l Lifecycle) Difference(want Declared, found Held) string {
 	return "it equals the declared one, but nothing shows that this resource created it"
 }
 
-// existsAlready is the refusal to create an entry over one that is not this resource's own, with the ways to go on.
+// existsAlready returns the error of a creation over an entry that this resource does not own, with hints.
 func (l Lifecycle) existsAlready(want Declared, foundID, difference string) error {
 	id := l.ResourceID(foundID)
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed. "+
 		"hint: if another resource of this stack declared it, keep that resource: by the option aliases, or by `pulumi state rename`; "+
 		"if this resource is to be replaced, run `pulumi state untaint '%s'`, or set its option deleteBeforeReplace; "+
-		"if it was made elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
+		"if it was created elsewhere, import it: pulumi import %s %s %s --generate-code=false (with --provider when the resource names one)",
 		want.ID, id, difference, l.URN, l.token, l.Name, id)
 }
 
-// Change is how the version of an entry that the service holds differs from the one of the state.
+// Change describes how the service's version of an entry differs from the state's.
 type Change struct {
-	// IsCreatedAgain says that the service created the entry at another time.
+	// IsCreatedAgain is true if the service created the entry at another time.
 	IsCreatedAgain bool
 	// PrimaryKey and secondaryKey are keys that the state does not know; empty where the key is the known one.
 	PrimaryKey, SecondaryKey string
-	// IsWrittenAgain says that the entry was written since, though it is the same.
+	// IsWrittenAgain is true if the entry was written since without a change.
 	IsWrittenAgain bool
 }
 
@@ -87,9 +88,10 @@ func changeOf(found, known Held) Change {
 	return c
 }
 
-// MayDelete decides whether an entry that is to be deleted is still this resource's own, although the service holds another version of it
-// than the state. No claim says so: the other owner may be another stack, another process of the provider, or a resource that the update
-// leaves out. It fails with errKept for an entry of another owner, and with a hint for one whose owner cannot be determined.
+// MayDelete decides whether this resource still owns an entry to delete of which the service holds another version than
+// the state. Claims cannot show that: the other owner may be another stack, another process of the provider, or a
+// resource that the update leaves out. It fails with errKept for an entry of another owner, and with a hint for one
+// whose owner cannot be determined.
 func (l Lifecycle) MayDelete(ctx context.Context, id string, c Change) error {
 	why := ""
 	switch {
@@ -108,17 +110,17 @@ func (l Lifecycle) MayDelete(ctx context.Context, id string, c Change) error {
 	return nil
 }
 
-// ErrKept says that an entry was not deleted because it has another owner.
+// ErrKept is the error of a deletion that kept the entry because it has another owner.
 var ErrKept = errors.New("the entry has another owner")
 
 // anyVersion is the etag that matches every version of an entry.
 const anyVersion = "*"
 
-// deletionTries is how often an entry that others change meanwhile is tried to be deleted.
+// deletionTries is the number of attempts to delete an entry that others change meanwhile.
 const deletionTries = 5
 
-// delete removes the entry of a resource, known as the state holds it; it may be gone already. It fails with errKept for an entry that
-// belongs to somebody else by now. What others changed of it is deleted with it.
+// delete deletes the entry of a resource, which known describes as in the state; the entry may be deleted already. It
+// fails with errKept for an entry that has another owner by now. Drift is deleted with the entry.
 func (l Lifecycle) delete(ctx context.Context, id string, known Held) error {
 	etag := known.Etag
 	if etag == "" {
@@ -143,8 +145,8 @@ func (l Lifecycle) delete(ctx context.Context, id string, known Held) error {
 	}
 }
 
-// ownVersion reads an entry of which there is another version than that of the state. It fails when it may not be deleted, with errKept when
-// it belongs to somebody else.
+// ownVersion reads an entry whose version differs from the state's. It fails if the entry may not be deleted, with
+// errKept if it has another owner.
 func (l Lifecycle) ownVersion(ctx context.Context, id string, known Held) (Held, error) {
 	found, err := l.Fetch(ctx, id)
 	if errors.Is(err, dpsservice.ErrNotFound) {
@@ -156,15 +158,15 @@ func (l Lifecycle) ownVersion(ctx context.Context, id string, known Held) (Held,
 	return found, l.MayDelete(ctx, id, changeOf(found, known))
 }
 
-// rewritten is the error of a deletion of an entry whose owner cannot be determined.
+// rewritten returns the error of a deletion of an entry whose owner cannot be determined.
 func (l Lifecycle) rewritten(id string) error {
 	return fmt.Errorf("delete enrollment %q: it was rewritten at %s without a change, perhaps by another resource that now manages it. Nothing was deleted. "+
 		"hint: if another resource declares it, run `pulumi up` without targets, or remove this one from the state: pulumi state delete '%s'; "+
 		"if no other resource declares it, run `pulumi refresh` and delete it again", id, l.Host, l.URN)
 }
 
-// yields reports whether an entry that is to be deleted is left to another resource of this run, and says so. It fails when the other one
-// declares the entry but has not got it.
+// yields reports whether an entry to delete is left to another resource of this run, and logs that. It fails if the
+// other resource declares the entry but does not have it.
 func (l Lifecycle) yields(ctx context.Context, id string, known Owner) (bool, error) {
 	rival := l.Claims.RivalOf(known, ClaimOf(l.collection, id))
 	switch {
@@ -177,7 +179,7 @@ func (l Lifecycle) yields(ctx context.Context, id string, known Owner) (bool, er
 	return false, fmt.Errorf("delete enrollment %q: %s", id, DeclaredElsewhere(rival.URN))
 }
 
-// DeclaredElsewhere says why an entry is not deleted that another resource declares without having it.
+// DeclaredElsewhere returns why an entry is not deleted that another resource declares without having it.
 func DeclaredElsewhere(urn string) string {
 	return urn + " declares it, but could not be created. Nothing was deleted. " +
 		"hint: fix the error of its creation, then run `pulumi up` again"

@@ -10,7 +10,8 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// preview returns what can be said before a creation or, with known, an update, and leaves the rest empty: no call is made.
+// preview returns what is known before a creation or, with known, an update, and leaves the rest empty. It makes no
+// call.
 func preview(ctx context.Context, want Declared, known Held) Held {
 	h := Held{Declared: want, Record: Record{ServiceHost: known.ServiceHost, CreatedDateTimeUtc: known.CreatedDateTimeUtc}, Life: known.Life}
 	if known.ServiceHost == "" { // a creation
@@ -35,7 +36,7 @@ func preview(ctx context.Context, want Declared, known Held) Held {
 	return h
 }
 
-// wire tells the framework that outputs follow none of its rules: preview leaves empty what is not known, and markUnknown says so.
+// wire turns off the framework's rules for outputs: preview leaves unknown ones empty, and markUnknown marks them.
 func wire(f infer.FieldSelector, r *Record, l *Life) {
 	for _, output := range []any{
 		&r.ServiceHost, &r.Etag, &r.CreatedDateTimeUtc, &r.LastUpdatedDateTimeUtc, &r.PrimaryKey, &r.SecondaryKey,

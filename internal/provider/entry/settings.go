@@ -2,8 +2,9 @@ package entry
 
 import "github.com/pulumi/pulumi-go-provider/infer"
 
-// Settings are the inputs that individual enrollments and enrollment groups have in common. What is left out is not set at
-// the service: an update sends the whole entry, so a property removed from the program is removed there too.
+// Settings are the inputs that individual enrollments and enrollment groups have in common. A property that is left out
+// is not set at the service: an update sends the whole entry, so a property removed from the program is removed there
+// too.
 //
 // Source: IndividualEnrollment and EnrollmentGroup of the service API 2021-10-01.
 type Settings struct {
@@ -25,10 +26,10 @@ func (s *Settings) Annotate(an infer.Annotator) {
 	an.Describe(&s.Capabilities, "Capabilities of the devices.")
 	an.Describe(&s.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
 	an.Describe(&s.ReprovisionPolicy, "What happens when a device registers again. Left out, the service evaluates the allocation again and migrates the device's data.")
-	an.Describe(&s.AllocationPolicy, "How devices are spread over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.")
+	an.Describe(&s.AllocationPolicy, "How devices are distributed over the hubs: `hashed` (evenly, by weight), `geoLatency`, `static` or `custom`, in any letter case. Left out, the provisioning service's own policy applies; required with `iotHubs`.")
 	an.Describe(&s.CustomAllocation, "The webhook that decides, for the policy `custom`.")
 	an.Describe(&s.IotHubs, "Host names of the linked hubs that devices may be assigned to. Left out or empty, every linked hub. The order has no meaning. The policy `static` needs exactly one.")
-	an.Describe(&s.IotHubHostName, "The older way to name the one hub of the policy `static`; use `iotHubs`.")
+	an.Describe(&s.IotHubHostName, "The older property for the hub of the policy `static`; use `iotHubs`.")
 }
 
 // Record holds the outputs that individual enrollments and enrollment groups have in common.
@@ -46,7 +47,7 @@ type Record struct {
 // Annotate describes the properties in the schema.
 func (r *Record) Annotate(an infer.Annotator) {
 	an.Describe(&r.ServiceHost, "Host name of the provisioning service that holds the enrollment.")
-	an.Describe(&r.Etag, "The service's tag of this version of the enrollment. An update and a deletion name it, so that no change of others is overwritten. `?` while it is unknown whether the enrollment was created.")
+	an.Describe(&r.Etag, "Etag of this version of the enrollment. Updates and deletions send it, so that they do not overwrite changes of others. `?` while it is unknown whether the enrollment was created.")
 	an.Describe(&r.CreatedDateTimeUtc, "When the enrollment was created, in UTC.")
 	an.Describe(&r.LastUpdatedDateTimeUtc, "When the enrollment was last changed, in UTC.")
 	an.Describe(&r.PrimaryKey, "The primary symmetric key in use, given or generated.")
@@ -96,7 +97,7 @@ func (i *InitialTwin) Annotate(an infer.Annotator) {
 	an.Describe(&i.DesiredProperties, "Desired properties of the twin: a JSON object that a hub accepts, up to 32 KiB.")
 }
 
-// ReprovisionPolicy says what happens when a device registers again.
+// ReprovisionPolicy defines what happens when a device registers again.
 type ReprovisionPolicy struct {
 	UpdateHubAssignment bool `pulumi:"updateHubAssignment"`
 	MigrateDeviceData   bool `pulumi:"migrateDeviceData"`
@@ -106,8 +107,8 @@ type ReprovisionPolicy struct {
 func (r *ReprovisionPolicy) Annotate(an infer.Annotator) {
 	an.SetToken("index", "ReprovisionPolicy")
 	an.Describe(r, "What happens when a device registers again.")
-	an.Describe(&r.UpdateHubAssignment, "Whether the hub is chosen again. When false, the device stays on its hub.")
-	an.Describe(&r.MigrateDeviceData, "Whether the device's twin moves with it to another hub. When false, it starts there with the initial twin.")
+	an.Describe(&r.UpdateHubAssignment, "Whether the hub is chosen again. If false, the device stays on its hub.")
+	an.Describe(&r.MigrateDeviceData, "Whether the device's twin moves with it to another hub. If false, it starts there with the initial twin.")
 }
 
 // CustomAllocation names the webhook of the policy custom.
@@ -120,11 +121,11 @@ type CustomAllocation struct {
 func (c *CustomAllocation) Annotate(an infer.Annotator) {
 	an.SetToken("index", "CustomAllocation")
 	an.Describe(c, "The webhook that chooses a hub for the allocation policy `custom`.")
-	an.Describe(&c.WebhookURL, "HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so refresh does not see a change of it that was made elsewhere.")
-	an.Describe(&c.APIVersion, "Version of the entry's form that the webhook receives; 2018-09-01-preview or later.")
+	an.Describe(&c.WebhookURL, "HTTPS address of the webhook. The service never returns its query string, which may contain a function's key, so a refresh does not detect a change of it that was made elsewhere.")
+	an.Describe(&c.APIVersion, "API version of the enrollment that the webhook receives; 2018-09-01-preview or later.")
 }
 
-// ProvisioningStatus says whether devices may register.
+// ProvisioningStatus defines whether devices may register.
 type ProvisioningStatus string
 
 // The provisioning statuses.
@@ -144,7 +145,7 @@ func (ProvisioningStatus) Values() []infer.EnumValue[ProvisioningStatus] {
 	}
 }
 
-// AllocationPolicy says how devices are spread over hubs, in the spelling of the service API.
+// AllocationPolicy defines how devices are distributed over hubs, in the spelling of the service API.
 type AllocationPolicy string
 
 // The allocation policies.

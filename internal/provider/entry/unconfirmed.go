@@ -10,14 +10,15 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// Unanswered is the etag of an entry whose creation got no answer: nobody knows whether it exists.
+// Unanswered is the etag of an entry whose creation got no answer: it is unknown whether it exists.
 const Unanswered = "?"
 
-// isUnconfirmed reports whether nobody knows if the service made the entry: its creation was sent and got no answer, perhaps because the
-// operation was cancelled. The state then holds what was sent.
+// isUnconfirmed reports whether it is unknown if the service created the entry: the creation was sent and got no
+// answer, perhaps because the operation was cancelled. The state then contains what was sent.
 func (h Held) isUnconfirmed() bool { return h.Etag == Unanswered }
 
-// unconfirmed is the state after a creation without an answer. With its error the engine keeps it and comes back to it.
+// unconfirmed returns the state after a creation without an answer. With its error the engine keeps the state, and the
+// next update continues.
 func (l Lifecycle) unconfirmed(want Declared, keys dpsservice.SymmetricKey, err error) (Held, error) {
 	h := Held{Declared: want, Record: Record{ServiceHost: l.Host, Etag: Unanswered}}
 	if AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation {
@@ -26,8 +27,8 @@ func (l Lifecycle) unconfirmed(want Declared, keys dpsservice.SymmetricKey, err 
 	return h, infer.ResourceInitFailedError{Reasons: []string{l.Failure("create", want.ID, err).Error()}}
 }
 
-// confirm looks what became of an unconfirmed entry. One that is not as it was sent is somebody else's: ours is false then. It fails with
-// ErrNotFound when the entry does not exist.
+// confirm reads an unconfirmed entry. If it differs from what was sent, it has another owner, and ours is false. It
+// fails with ErrNotFound if the entry does not exist.
 func (l Lifecycle) confirm(ctx context.Context, known Held) (found Held, ours bool, err error) {
 	if found, err = l.Fetch(ctx, known.ID); err != nil {
 		return found, false, err
@@ -38,7 +39,7 @@ func (l Lifecycle) confirm(ctx context.Context, known Held) (found Held, ours bo
 	return found, ours, nil
 }
 
-// finish brings an unconfirmed creation to its end: what was made is updated, and what was not is created.
+// finish completes an unconfirmed creation: it updates the entry if it exists, and creates it otherwise.
 func (l Lifecycle) finish(ctx context.Context, want Declared, known Held) (Held, error) {
 	found, ours, err := l.confirm(ctx, known)
 	switch {

@@ -7,7 +7,8 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// Declared is what a program says of an enrollment of either kind; a group has no device id and no device information.
+// Declared is what a program declares of an enrollment of either kind; a group has no device id and no device
+// information.
 type Declared struct {
 	ID                string
 	DeviceID          *string
@@ -16,14 +17,14 @@ type Declared struct {
 	Cleanup
 }
 
-// Held is an enrollment as the service holds it. Its settings are spelled as the program spells them wherever both mean the same.
+// Held is an enrollment as the service holds it. Its settings have the program's spelling wherever both mean the same.
 type Held struct {
 	Declared
 	Record
 	Life
 }
 
-// AttestationType returns the type of an attestation as the service names it.
+// AttestationType returns the service's name for the type of an attestation.
 func AttestationType(a *Attestation) string {
 	switch {
 	case a != nil && a.X509 != nil:
@@ -35,7 +36,7 @@ func AttestationType(a *Attestation) string {
 	}
 }
 
-// GivenKeys returns the keys that a declaration gives; the empty ones are left to the provider.
+// GivenKeys returns the keys that a declaration gives. The provider generates empty ones.
 func GivenKeys(a *Attestation) dpsservice.SymmetricKey {
 	if a == nil || a.SymmetricKey == nil {
 		return dpsservice.SymmetricKey{}
@@ -43,7 +44,7 @@ func GivenKeys(a *Attestation) dpsservice.SymmetricKey {
 	return dpsservice.SymmetricKey{PrimaryKey: Text(a.SymmetricKey.PrimaryKey), SecondaryKey: Text(a.SymmetricKey.SecondaryKey)}
 }
 
-// ToService makes the whole entry to send: what is declared, with keys for symmetric-key attestation.
+// ToService returns the whole entry to send: the declaration, with keys for symmetric-key attestation.
 func ToService(d Declared, keys dpsservice.SymmetricKey) dpsservice.Enrollment {
 	entry := dpsservice.Enrollment{
 		ID:                        d.ID,
@@ -165,7 +166,7 @@ func (h *Held) readAttestation(a dpsservice.Attestation) {
 	}
 }
 
-// readKeys takes over the symmetric keys of an answer; empty ones change nothing.
+// readKeys copies the symmetric keys of an answer; empty ones change nothing.
 func (h *Held) readKeys(a dpsservice.Attestation) {
 	if a.SymmetricKey == nil {
 		return
@@ -178,7 +179,8 @@ func (h *Held) readKeys(a dpsservice.Attestation) {
 	}
 }
 
-// readCertificates notes what the service returns of a pair, and returns the pair with thumbprints for certificates.
+// readCertificates records what the service returns about a pair, and returns the pair with thumbprints for
+// certificates.
 func (h *Held) readCertificates(c dpsservice.X509Certificates) *CertificatePair {
 	pair := &CertificatePair{}
 	if c.Primary != nil && c.Primary.Info != nil {

@@ -1,5 +1,5 @@
-// Package examples holds an example for each resource and function of azure-dps, one a file. The schema shows them, so that what it
-// shows compiles.
+// Package examples holds an example for each resource and function of azure-dps, one a file. The schema shows them,
+// and the compiler checks them.
 //
-// Nothing runs them: names, keys and addresses in them are made up.
+// They never run: their names, keys and addresses are invented.
 package examples

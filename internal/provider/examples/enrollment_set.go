@@ -6,11 +6,11 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// EnrollmentSet lets in every device of a file, one a line, with settings that they share.
+// EnrollmentSet enrolls the devices of a file, one a line, with shared settings.
 func EnrollmentSet(ctx *pulumi.Context) error {
 	_, err := azuredps.NewEnrollmentSet(ctx, "sensors", &azuredps.EnrollmentSetArgs{
 		Manifest: pulumi.NewFileAsset("sensors.csv"), // its first line: registrationId,deviceId,tags
-		IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service keep apart
+		IdPrefix: pulumi.String(ctx.Stack() + "-"),   // stacks that share a service need different ids
 		Defaults: azuredps.EnrollmentSetDefaultsArgs{
 			AllocationPolicy: azuredps.AllocationPolicyHashed,
 		},

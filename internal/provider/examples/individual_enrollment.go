@@ -6,7 +6,7 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// IndividualEnrollment lets one device in, with keys that the provider makes, and gives it its first twin.
+// IndividualEnrollment enrolls one device, with keys that the provider generates, and sets its initial twin.
 func IndividualEnrollment(ctx *pulumi.Context) error {
 	press, err := azuredps.NewIndividualEnrollment(ctx, "press-7", &azuredps.IndividualEnrollmentArgs{
 		RegistrationId:   pulumi.String("press-7"),

@@ -8,7 +8,7 @@ import (
 
 // LinkedHub links a hub of this stack to a provisioning service that another stack owns.
 func LinkedHub(ctx *pulumi.Context) error {
-	key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", nil) // both of its keys stand on the hub's policy "link"
+	key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", nil) // the hub's policy "link" has both keys
 	if err != nil {
 		return err
 	}

@@ -6,7 +6,7 @@ import (
 	azuredps "evenkeel/sdks/azure-dps"
 )
 
-// SharedAccessKey makes the keys of a policy. Raise the rotation by one to move everybody to the other key.
+// SharedAccessKey generates the keys of a policy. Raise the rotation by one to move all clients to the other key.
 func SharedAccessKey(ctx *pulumi.Context) error {
 	key, err := azuredps.NewSharedAccessKey(ctx, "hub-1-link", &azuredps.SharedAccessKeyArgs{
 		Rotation: pulumi.Int(1),

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// add creates up to a bulk of enrollments, in smaller ones when the service refuses one as a whole. One that exists is taken over when this
-// creation made it, now or in an interrupted run.
+// add creates enrollments with one bulk operation, and splits it when the service refuses it as a whole. An existing
+// enrollment is taken over if this creation created it, now or in an interrupted run.
 func (r *run) add(ctx context.Context, want []entry.Declared) {
 	done, err := r.Claims.Turn(ctx, r.keys(idsOf(want))...)
 	if err != nil {
@@ -62,15 +62,16 @@ func (r *run) addBulk(ctx context.Context, want []entry.Declared) {
 	}
 }
 
-// isRefusedWhole reports whether a bulk operation was not begun because of what one of its entries is, or of how long they are together:
-// the service names none.
+// isRefusedWhole reports whether the service refused a whole bulk operation because of one of its entries, which it
+// does not name, or because of its size.
 func isRefusedWhole(err error) bool {
 	var refusal *dpsservice.Error
 	return errors.As(err, &refusal) && !errors.Is(err, dpsservice.ErrUncertain) &&
 		(refusal.Status == http.StatusBadRequest || refusal.Status == http.StatusRequestEntityTooLarge)
 }
 
-// keysFor returns the keys to create an enrollment with, generated where none are given; empty for other kinds of attestation.
+// keysFor returns the keys to create an enrollment with, and generates those that are not given. They are empty for
+// other kinds of attestation.
 func (r *run) keysFor(want entry.Declared) (dpsservice.SymmetricKey, error) {
 	if entry.AttestationType(want.Attestation) != dpsservice.SymmetricKeyAttestation {
 		return dpsservice.SymmetricKey{}, nil
@@ -78,7 +79,7 @@ func (r *run) keysFor(want entry.Declared) (dpsservice.SymmetricKey, error) {
 	return entry.CompleteKeys(entry.GivenKeys(want.Attestation), r.of(want.ID).Mark)
 }
 
-// doubt notes an enrollment whose creation failed without an answer that says whether it was made.
+// doubt records an enrollment whose creation failed without an answer, so that it is unknown whether it exists.
 func (r *run) doubt(id string, sent record, err error) {
 	if errors.Is(err, dpsservice.ErrUncertain) {
 		sent.etag = entry.Unanswered
@@ -86,8 +87,8 @@ func (r *run) doubt(id string, sent record, err error) {
 	}
 }
 
-// adopt takes over an enrollment that exists where one is to be created, when it is what this very operation sent (sent is empty if
-// that cannot be), or when its keys show that an earlier run made it.
+// adopt takes over an existing enrollment with the id of one to create if it is what this operation sent (sent is empty
+// if that is impossible), or if its keys show that an earlier run created it.
 func (r *run) adopt(ctx context.Context, want entry.Declared, sent record) {
 	l := r.of(want.ID)
 	found, err := l.Fetch(ctx, want.ID)
@@ -122,21 +123,21 @@ func (r *run) adopt(ctx context.Context, want entry.Declared, sent record) {
 	r.tookOver(want.ID)
 }
 
-// made notes an enrollment that is this set's from now on.
+// made records that this set now owns an enrollment.
 func (r *run) made(id string, current record) {
 	r.note(id, current)
 	r.Claims.Hold(r.owner, r.key(id))
 	r.done(&r.added, 1)
 }
 
-// existsAlready is the refusal to create an enrollment over one that is not this set's own, with the ways to go on.
+// existsAlready returns the error of a creation over an enrollment that this set does not own, with hints.
 func (r *run) existsAlready(want entry.Declared, foundID, difference string) error {
 	id := r.ResourceID(foundID)
-	way := "delete it there first, as by a `pulumi up` without the resource that declares it"
+	way := "delete it there first, for example with a `pulumi up` without the resource that declares it"
 	if entry.AttestationType(want.Attestation) == dpsservice.SymmetricKeyAttestation {
-		way = "give it the primaryKey and secondaryKey that it has, and it is taken over with them"
+		way = "declare its current primaryKey and secondaryKey, and this set takes it over"
 	}
 	return fmt.Errorf("create enrollment %q: %s exists already; %s. Nothing was changed of it. "+
-		"hint: %s; or leave it out here and manage it alone: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
+		"hint: %s; or remove it from this set and manage it separately: pulumi import azure-dps:index:IndividualEnrollment %s %s --generate-code=false",
 		want.ID, id, difference, way, want.ID, id)
 }

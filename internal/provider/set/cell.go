@@ -29,7 +29,7 @@ func (f itemField) setCell(i *Item, cell string) error {
 		value = value.Elem()
 	}
 	if value.Kind() == reflect.String {
-		value.SetString(strings.Clone(cell)) // not a part of its row, which would live as long
+		value.SetString(strings.Clone(cell)) // a copy, so that the row can be freed
 		return nil
 	}
 	if err := f.setJSON(i, []byte(cell)); errors.Is(err, errDigits) {

@@ -19,7 +19,7 @@ func (r *run) change(ctx context.Context, want entry.Declared) error {
 	r.Claims.Hold(r.owner, r.key(want.ID))
 	l, known := r.of(want.ID), r.known(want.ID)
 	if !known.isSettled() {
-		return r.movedMeanwhile(want.ID) // settle left it alone
+		return r.movedMeanwhile(want.ID) // settle did not change it
 	}
 	if known.kind != entry.AttestationType(want.Attestation) {
 		return r.remake(ctx, l, want, known)
@@ -42,13 +42,13 @@ func (r *run) change(ctx context.Context, want entry.Declared) error {
 	return nil
 }
 
-// answered is the record of an enrollment that the service accepted with these keys.
+// answered returns the record of an enrollment that the service accepted with these keys.
 func (r *run) answered(want entry.Declared, keys dpsservice.SymmetricKey, stored dpsservice.Enrollment) record {
 	return r.stamped(r.record(want, keys, ""), stored.Etag, stored.CreatedDateTimeUtc, stored.LastUpdatedDateTimeUtc)
 }
 
-// putAgain decides on an enrollment of which there is another version than that of the state. It may be this very update, whose answer
-// was lost, or one that differs in nothing that would be overwritten.
+// putAgain decides about an enrollment whose version differs from the state's. It may be the result of this update,
+// whose answer was lost, or differ in nothing that would be overwritten.
 func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declared, keys dpsservice.SymmetricKey, known record) (dpsservice.Enrollment, error) {
 	found, err := l.Fetch(ctx, want.ID)
 	switch {
@@ -64,7 +64,8 @@ func (r *run) putAgain(ctx context.Context, l entry.Lifecycle, want entry.Declar
 	return l.Entries.Put(ctx, want.ID, entry.ToService(want, keys), found.Etag)
 }
 
-// remake deletes an enrollment whose kind of attestation changes, unless somebody else changed it, and creates it again.
+// remake deletes an enrollment whose kind of attestation changes, unless another client changed it, and creates it
+// again.
 func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared, known record) error {
 	found, err := l.Fetch(ctx, want.ID)
 	if err == nil && !r.reread(found, known).same(known) {
@@ -78,7 +79,7 @@ func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared
 			return err
 		}
 	}
-	// The version that was compared: what somebody else makes of it meanwhile stays.
+	// The version that was compared: a concurrent change by another client is not overwritten.
 	if err := l.Entries.Delete(ctx, want.ID, found.Etag); err != nil && !errors.Is(err, dpsservice.ErrNotFound) {
 		return r.updateFailure(want.ID, err)
 	}
@@ -96,12 +97,12 @@ func (r *run) remake(ctx context.Context, l entry.Lifecycle, want entry.Declared
 	return nil
 }
 
-// movedError is the error of an enrollment that somebody else changed; what names the changed parts, as far as digests show them.
+// movedError is the error of an enrollment that another client changed; what names the changed parts that digests show.
 type movedError struct{ what string }
 
 func (e *movedError) Error() string { return "changed in " + e.what }
 
-// Is reports whether target is the kind of refusal that this would have been.
+// Is reports whether target is the error that the service would have returned.
 func (e *movedError) Is(target error) bool { return target == dpsservice.ErrPrecondition }
 
 func (r *run) updateFailure(id string, err error) error {

@@ -19,15 +19,15 @@ import (
 const (
 	// maxFaults bounds how many errors of a set are reported.
 	maxFaults = 50
-	// manyItems is from how many inline items on a manifest is advised: Pulumi's engine handles each item as a value
-	// of its own.
+	// manyItems is the number of inline items from which on a manifest is advised: Pulumi's engine handles each item as
+	// a separate value.
 	manyItems = 2000
 )
 
 // sources are the properties that an EnrollmentSet takes its enrollments from.
 var sources = []string{"items", "manifest", "manifestText"}
 
-// Check reports every fault of the inputs at once, those of a manifest by their rows.
+// Check reports every error of the inputs at once, those of a manifest by row.
 func (EnrollmentSet) Check(
 	ctx context.Context,
 	req infer.CheckRequest,
@@ -73,7 +73,7 @@ func (EnrollmentSet) Check(
 	}, nil
 }
 
-// distinct leaves out duplicates.
+// distinct removes duplicates.
 func distinct(faults []enrollment.Fault) []enrollment.Fault {
 	seen := make(map[enrollment.Fault]bool, len(faults))
 	return slices.DeleteFunc(faults, func(f enrollment.Fault) bool {
@@ -83,12 +83,12 @@ func distinct(faults []enrollment.Fault) []enrollment.Fault {
 	})
 }
 
-// faults returns what is wrong with the defaults whatever the items say.
+// faults returns the errors of the defaults that do not depend on items.
 func (d Defaults) faults(prefix string, now time.Time) []enrollment.Fault {
 	own := Item{}.declared(d).Settings
 	own.IotHubs, own.IotHubHostName = nil, nil
 	faults := slices.DeleteFunc(entry.CheckSettings("", own, false, now), func(f enrollment.Fault) bool {
-		return f.Path == "customAllocation" || f.Path == "iotHubs" // what a policy needs may stand in the items
+		return f.Path == "customAllocation" || f.Path == "iotHubs" // items may set what a policy needs
 	})
 	faults = append(faults, enrollment.CheckHubs("iotHubs", "", d.IotHubs)...)
 	if d.IotHubHostName != nil {
@@ -100,7 +100,7 @@ func (d Defaults) faults(prefix string, now time.Time) []enrollment.Fault {
 	return faults
 }
 
-// unknownParts says what of a set's inputs is not all known yet.
+// unknownParts are the inputs of a set that are not completely known yet.
 type unknownParts struct {
 	defaults bool
 	items    map[int]bool
@@ -116,8 +116,8 @@ func unknownOf(inputs property.Map) unknownParts {
 	return unknown
 }
 
-// decides reports whether a fault of an item may go when all is known: of such an item only an id that is known is
-// judged.
+// decides reports whether a fault of an item may disappear when all inputs are known: of such an item only a known id
+// is checked.
 func (u unknownParts) decides(f enrollment.Fault, index int, item Item) bool {
 	if u.items[index] {
 		return f.Path != "registrationId" || item.RegistrationID == ""
@@ -125,9 +125,9 @@ func (u unknownParts) decides(f enrollment.Fault, index int, item Item) bool {
 	return u.defaults && slices.Contains(allocationNames, placeOf(f.Path).property())
 }
 
-// itemFaults returns the faults of every enrollment. Those of an inline item stand at its own property, or at the
-// defaults' where it has none; those of a manifest at the manifest, with the row. Nothing is said of what is decided
-// by what is unknown.
+// itemFaults returns the faults of every enrollment. A fault of an inline item has the path of the item's property, or
+// else of the defaults'; a fault of a manifest has the manifest's path and names the row. Faults that depend on unknown
+// values are left out.
 func itemFaults(ctx context.Context, args EnrollmentSetArgs, unknown unknownParts, now time.Time) []enrollment.Fault {
 	path, m, err := args.read(ctx)
 	if rows := (rowFaults)(nil); errors.As(err, &rows) {
@@ -179,7 +179,7 @@ type checker struct {
 	reported int                       // how many errors of the manifest's rows are reported
 }
 
-// item returns the faults of the next item: of what could not be read of its row, and of what was.
+// item returns the faults of the next item, those of reading its row included.
 func (c *checker) item(i int) (faults []enrollment.Fault) {
 	first := c.reported
 	for c.reported < len(c.manifest.faults) && c.manifest.faults[c.reported].item <= i {
@@ -212,7 +212,7 @@ func declareAll(ctx context.Context, prefix string, items []Item) map[entry.Clai
 	return entry.ClaimsOf(ctx).Declare(string(entry.URN(ctx)), keys)
 }
 
-// faultsOf returns those of one item, by their paths in an enrollment.
+// faultsOf returns the faults of one item, by their paths in an enrollment.
 func (c *checker) faultsOf(index int, item Item) []enrollment.Fault {
 	whole := c.prefix + item.RegistrationID
 	if item.RegistrationID == "" {
@@ -244,7 +244,7 @@ func (c *checker) faultsOf(index int, item Item) []enrollment.Fault {
 	return append(faults, entry.CheckSettings(whole, item.declared(c.defaults).Settings, false, c.now)...)
 }
 
-// place puts a fault of an enrollment where the item, the defaults or the manifest say it.
+// place changes the path of an enrollment's fault to that of the item, the defaults or the manifest that causes it.
 func (c *checker) place(f enrollment.Fault, index int) enrollment.Fault {
 	item, place := c.items[index], placeOf(f.Path)
 	said := []string{place.property()}

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. One faulty
-// cell does not hide the others; a row of empty cells is no row.
+// readCSV reads rows whose empty cells count as absent. Lists are separated by spaces, objects are JSON. An invalid
+// cell does not hide others; a row of empty cells is skipped.
 func readCSV(text string) (manifest, error) {
 	separator, rest := enrollment.SeparatorOf(text)
 	if !strings.ContainsRune(enrollment.Separators, separator) {
@@ -21,7 +21,7 @@ func readCSV(text string) (manifest, error) {
 	skipped := strings.Count(text[:len(text)-len(rest)], "\n")
 	r := rowReader{Reader: csv.NewReader(strings.NewReader(rest)), skipped: skipped}
 	r.Comma, r.ReuseRecord, r.FieldsPerRecord = separator, true, -1
-	r.TrimLeadingSpace = separator != '\t' // it would take tabs for spaces
+	r.TrimLeadingSpace = separator != '\t' // it would treat tabs as spaces
 	if err := r.readHeader(); err != nil {
 		return manifest{}, err
 	}
@@ -47,20 +47,20 @@ func isBlank(row []string) bool {
 // rowReader reads a CSV file into a manifest.
 type rowReader struct {
 	*csv.Reader
-	// header are the properties of the columns; that of a column without a name has none, and the column has to be empty.
+	// header are the properties of the columns, nil for a column without a name, which must be empty.
 	header []itemField
-	// skipped is how many lines of the file the reader has not seen.
+	// skipped is the number of lines of the file before the reader's first one.
 	skipped int
 	m       manifest
 }
 
-// line is that of a cell of the row that was read last.
+// line returns the line of a cell of the last row.
 func (r *rowReader) line(cell int) int {
 	line, _ := r.FieldPos(cell)
 	return line + r.skipped
 }
 
-// position returns where in the file the reader failed, and why.
+// position returns where in the file the reader failed, and the cause.
 func (r *rowReader) position(err error) (line int, cause error) {
 	if parse := (*csv.ParseError)(nil); errors.As(err, &parse) {
 		return parse.Line + r.skipped, fmt.Errorf("character %d: %w", parse.Column, parse.Err)
@@ -68,7 +68,7 @@ func (r *rowReader) position(err error) (line int, cause error) {
 	return r.skipped + 1, err
 }
 
-// readRow takes over the cells of a row.
+// readRow adds the item of a row.
 func (r *rowReader) readRow(row []string) {
 	var item Item
 	index := r.m.add(r.line(0))

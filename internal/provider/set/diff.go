@@ -13,8 +13,8 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
-// Diff compares each enrollment with what the service holds, as the state knows it. Inline items have paths of their own; a manifest is
-// one property. A message counts the devices.
+// Diff compares each enrollment with what the service holds, as the state knows it. Each inline item has its own path;
+// a manifest is one property. A message counts the devices.
 func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.DiffResponse, error) {
 	diff, isMoved := map[string]p.PropertyDiff{}, false
 	if host := entry.Connect(ctx).Host; host != "" && !strings.EqualFold(host, req.State.ServiceHost) {
@@ -30,11 +30,11 @@ func (EnrollmentSet) Diff(ctx context.Context, req infer.DiffRequest[EnrollmentS
 	if !isMoved {
 		entry.ClaimsOf(ctx).Keep(entry.Owner{URN: string(entry.URN(ctx)), Instance: req.State.DigestKey}, heldKeys(req.State.Devices))
 	}
-	// A replacement has the same ids, so it comes after the deletion.
+	// A replacement has the same ids, so the set is deleted first.
 	return infer.DiffResponse{HasChanges: len(diff) > 0, DetailedDiff: diff, DeleteBeforeReplace: !isMoved}, nil
 }
 
-// heldKeys are the claims of a set on the enrollments that are at the service by its records.
+// heldKeys returns the claims of a set on the enrollments that exist at the service according to its records.
 func heldKeys(devices map[string]string) iter.Seq[entry.ClaimKey] {
 	return func(yield func(entry.ClaimKey) bool) {
 		for id, text := range devices {
@@ -60,7 +60,7 @@ func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state Enrollment
 	devices := withQueries(ctx, state.Devices, inputs, digests)
 	plan := planFor(want, devices, digests)
 	if plan.isEmpty() {
-		if len(state.Drifted) > 0 { // it came back, or the program follows it: an update forgets it
+		if len(state.Drifted) > 0 { // the drift was undone, or the program now declares it: an update clears the record
 			return map[string]p.PropertyDiff{"drifted": {Kind: p.Delete}}, nil
 		}
 		return nil, nil
@@ -81,7 +81,7 @@ func devicesDiff(ctx context.Context, inputs EnrollmentSetArgs, state Enrollment
 	return diff, nil
 }
 
-// manifestDiff names the defaults that changed or, where those are not all that differs, the manifest as a whole.
+// manifestDiff names the changed defaults or, if more than those differ, the manifest as a whole.
 func manifestDiff(source string, plan plan, old, new EnrollmentSetArgs) map[string]p.PropertyDiff {
 	diff := map[string]p.PropertyDiff{}
 	if len(plan.changed) > 0 {
@@ -107,7 +107,8 @@ func manifestHash(a EnrollmentSetArgs) string {
 	return a.Manifest.Asset.Hash
 }
 
-// elidedDiff uses what is known without the manifest: its hash, the defaults, and the devices that a refresh found changed.
+// elidedDiff compares what is known without the manifest: its hash, the defaults, and the devices that a refresh found
+// changed.
 func elidedDiff(inputs EnrollmentSetArgs, state EnrollmentSetState) map[string]p.PropertyDiff {
 	diff := map[string]p.PropertyDiff{}
 	if !sameSource(inputs, state.EnrollmentSetArgs) {

@@ -16,34 +16,34 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// record is what a set's state holds of an enrollment: its etag and keyed digests of what the service holds. They show whether the
-// enrollment is the declared one without containing it, and reveal no key.
+// record is the entry of an enrollment in a set's state: its etag and keyed digests of what the service holds. They
+// show whether the enrollment is the declared one, but do not contain it, and reveal no key.
 type record struct {
-	// etag is empty when the enrollment was made but its etag was not learnt, unanswered when nobody knows whether it was made, and gone
-	// when it was deleted.
+	// etag is empty if the enrollment was created but its etag is not known yet, unanswered if it is unknown whether it
+	// was created, and gone if it was deleted.
 	etag string
 	// kind is the type of the attestation, as the service names it.
 	kind, settings, primary, secondary, webhook string
-	// created and updated are digests of when the service says that it created and last wrote the enrollment; empty when that is not known,
+	// created and updated are digests of the service's times of creation and last update; empty if these are not known,
 	// as in states of older versions.
 	created, updated string
 }
 
-// olderParts is how many parts records of older versions have: all but the times.
+// olderParts is the number of parts in records of older versions: all but the times.
 const olderParts = 6
 
 const (
 	// absent represents a part that a record does not have.
 	absent = "-"
-	// gone is the etag of an enrollment that was deleted, while a registration record of its device may be left.
+	// gone is the etag of an enrollment that was deleted while its device may still have a registration record.
 	gone = "!"
 	// made precedes the digest of a key that the program does not give: a change of it is not drift.
 	made = "~"
-	// unseen represents the digest of a webhook whose query the service masked before anybody declared it.
+	// unseen represents the digest of a webhook whose query the service masked before a program declared it.
 	unseen = "*"
-	// doubted represents the digest of such a webhook when the manifest that was assumed to have its query has changed.
+	// doubted represents the digest of such a webhook after the manifest that was assumed to contain its query changed.
 	doubted = "?"
-	// digestBytes is how much of a MAC is kept, and timeBytes how much of one of a time.
+	// digestBytes is the kept length of a MAC, and timeBytes that of the MAC of a time.
 	digestBytes, timeBytes = 15, 3
 )
 
@@ -75,10 +75,10 @@ func parseRecord(s string) record {
 	return r
 }
 
-// isSettled reports whether the record is of an enrollment that is there in a known version.
+// isSettled reports whether the record is of an enrollment that exists in a known version.
 func (r record) isSettled() bool { return r.etag != "" && r.isMade() }
 
-// isMade reports whether the record is of an enrollment that was there for certain when it was last heard of.
+// isMade reports whether the record is of an enrollment that certainly existed when it was last read or written.
 func (r record) isMade() bool { return r.etag != entry.Unanswered && r.etag != gone }
 
 // same reports whether both records are of the same enrollment, in whatever versions.
@@ -87,7 +87,7 @@ func (r record) same(other record) bool {
 	return r == other && r.settings != ""
 }
 
-// differences names what is not the same in the record of another version.
+// differences names what differs from the record of another version.
 func (r record) differences(other record) string {
 	if r.kind != other.kind {
 		return "the kind of its attestation"
@@ -104,7 +104,7 @@ func (r record) differences(other record) string {
 	return strings.Join(names, " and ")
 }
 
-// differs reports whether an enrollment is not as it was declared: keys that the program does not give do not count.
+// differs reports whether an enrollment differs from its declaration, keys that the program does not give excluded.
 func (r record) differs(declared record) bool {
 	if strings.HasPrefix(declared.primary, made) {
 		r.primary = declared.primary
@@ -115,15 +115,15 @@ func (r record) differs(declared record) bool {
 	return !r.same(declared)
 }
 
-// digester makes the digests of one set. It is safe for concurrent use.
+// digester computes the digests of one set. It is safe for concurrent use.
 type digester struct {
-	// macs are hash.Hash values under the set's key, which take long to set up.
+	// macs are hash.Hash values under the set's key, which are slow to set up.
 	macs *sync.Pool
 	// last are the plain settings that were digested last: most devices of a set have the same ones.
 	last *atomic.Pointer[plainDigest]
 }
 
-// plainSettings are all of the settings of an enrollment that has no lists or objects among them, in one spelling.
+// plainSettings are the normalized settings of an enrollment except lists and objects.
 type plainSettings struct {
 	kind, deviceID, status, policy, address, apiVersion, hub string
 	isEdge                                                   bool
@@ -155,7 +155,7 @@ func (d digester) sum(kind, value string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:digestBytes])
 }
 
-// stamped returns the record with the version that the service answered: its etag and its times.
+// stamped returns the record with the etag and the times of the service's answer.
 func (d digester) stamped(r record, etag, created, updated string) record {
 	r.etag, r.created, r.updated = etag, d.timeDigest(created), d.timeDigest(updated)
 	return r
@@ -184,7 +184,8 @@ func (d digester) keyDigest(key string, given bool) string {
 	return made + digest
 }
 
-// agreesKey reports whether a key that the program gives is the one of the digest. One that it does not give is kept, so it agrees.
+// agreesKey reports whether a key that the program gives is the one of the digest. A key that it does not give is kept,
+// so it agrees.
 func (d digester) agreesKey(given, digest string) bool {
 	return given == "" || d.sum("key", given) == strings.TrimPrefix(digest, made)
 }
@@ -203,7 +204,7 @@ func (d digester) settings(e entry.Declared) string {
 	return last.digest
 }
 
-// plainOf spells in one way what means the same, and says whether that is all there is.
+// plainOf normalizes the plain settings, and reports whether there are no others.
 func plainOf(e entry.Declared) (plain plainSettings, isAll bool) {
 	s := e.Settings
 	address, _, hasQuery := strings.Cut(entry.WebhookOf(s).WebhookURL, "?")
@@ -220,7 +221,7 @@ func plainOf(e entry.Declared) (plain plainSettings, isAll bool) {
 		len(e.DeviceInformation)+len(twin.Tags)+len(twin.DesiredProperties)+len(s.IotHubs) == 0
 }
 
-// digest digests settings: the plain ones, and the lists and objects beside them.
+// digest digests the plain settings and the lists and objects.
 func (d digester) digest(plain plainSettings, e entry.Declared) string {
 	s := e.Settings
 	var certificates []string
@@ -243,7 +244,8 @@ func (d digester) digest(plain plainSettings, e entry.Declared) string {
 	return d.sum("settings", string(canonical))
 }
 
-// agrees reports whether an enrollment with this record is what is wanted. A key that is not given is kept, so it always agrees.
+// agrees reports whether an enrollment with this record is as declared. A key that is not given is kept, so it always
+// agrees.
 func (d digester) agrees(want entry.Declared, known record) bool {
 	given := entry.GivenKeys(want.Attestation)
 	return known.settings != "" && d.settings(want) == known.settings &&
@@ -251,8 +253,8 @@ func (d digester) agrees(want entry.Declared, known record) bool {
 		d.agreesKey(given.PrimaryKey, known.primary) && d.agreesKey(given.SecondaryKey, known.secondary)
 }
 
-// reread returns the record of what the service answered. The service never returns the webhook's query, so it is assumed to be the known one; and
-// which keys the program gives is known from before.
+// reread returns the record of the service's answer. The service never returns the webhook's query, so it is assumed to
+// be the known one; the known record shows which keys the program gives.
 func (d digester) reread(found entry.Held, known record) record {
 	r := d.record(found.Declared, entry.FoundKeys(found), "")
 	r = d.stamped(r, found.Etag, found.CreatedDateTimeUtc, found.LastUpdatedDateTimeUtc)

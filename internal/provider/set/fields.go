@@ -15,11 +15,12 @@ type itemField struct {
 	name string
 	// member returns the address of the property in an item.
 	member func(*Item) any
-	// path is where an enrollment has what the property says, and defaults where the defaults have it: empty where they do not.
+	// path is the path of the property in an enrollment, and defaults that in the defaults, which is empty if they do
+	// not have it.
 	path, defaults string
-	// isKey says that people may paste line breaks into the value, which have no meaning.
+	// isKey is true if line breaks in the value, which users may paste, are removed.
 	isKey bool
-	// isAllocation says that the property has a meaning only together with the others that are marked so.
+	// isAllocation is true if the property has a meaning only together with the others that are marked so.
 	isAllocation bool
 	// text is the description in the schema.
 	text string
@@ -99,7 +100,7 @@ var itemFields = []itemField{
 		text: "Host names of the hubs that the device may be assigned to, instead of the default ones.",
 	}, {
 		name: "iotHubHostName", member: func(i *Item) any { return &i.IotHubHostName }, path: alike, isAllocation: true,
-		text: "The older way to name the one hub of the policy `static`, instead of the default; use `iotHubs`.",
+		text: "The older property for the hub of the policy `static`, instead of the default; use `iotHubs`.",
 	},
 }
 
@@ -133,16 +134,17 @@ func namesOf(is func(itemField) bool) []string {
 }
 
 var (
-	// attestationNames are the properties of an item that say how the device attests.
+	// attestationNames are the properties of an item for the device's attestation.
 	attestationNames = namesOf(itemField.isAttestation)
 	// allocationNames are those that have a meaning only together.
 	allocationNames = namesOf(func(f itemField) bool { return f.isAllocation })
 )
 
-// place is where an item, and where the defaults, have what an enrollment has at a path: each empty where they do not have it.
+// place holds the paths of a property of an enrollment in an item and in the defaults; each is empty if they do not
+// have the property.
 type place struct{ item, defaults string }
 
-// placeOf returns where a set has what an enrollment has at the path.
+// placeOf returns the place of an enrollment's path in a set.
 func placeOf(path string) place {
 	for _, f := range itemFields {
 		if path == f.path || strings.HasPrefix(path, f.path+".") {
@@ -155,7 +157,7 @@ func placeOf(path string) place {
 	return place{path, path}
 }
 
-// property is the item's property that holds the place; empty for none.
+// property returns the item's property that contains the place, or "".
 func (p place) property() string {
 	name, _, _ := strings.Cut(p.item, ".")
 	return name
@@ -169,14 +171,14 @@ func (i Item) has(names ...string) bool {
 	})
 }
 
-// take makes the property of the item that of another one.
+// take copies the property from another item.
 func (i *Item) take(name string, from Item) {
 	if f, exists := fieldNamed(name); exists {
 		f.value(i).Set(f.value(&from))
 	}
 }
 
-// cleanKeys takes line breaks out of the item's keys, wherever they came from.
+// cleanKeys removes line breaks from the item's keys, whatever their source.
 func (i *Item) cleanKeys() {
 	for _, f := range itemFields {
 		if key, is := f.member(i).(**string); is && f.isKey {

@@ -14,7 +14,7 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// importEnrollments reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys that the service made are not
+// importEnrollments reads the enrollments that an import names, by ids or by a prefix, as inline items. Keys are not
 // written into them.
 func importEnrollments(ctx context.Context, id string) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
 	var response infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState]
@@ -93,7 +93,7 @@ func listed(names string) ([]string, error) {
 	return ids, nil
 }
 
-// importedArgs makes items of enrollments, in the order of their ids. Keys that the service holds are not said.
+// importedArgs converts enrollments to items without keys, in the order of their ids.
 func importedArgs(found []entry.Held) (EnrollmentSetArgs, error) {
 	slices.SortFunc(found, func(a, b entry.Held) int { return strings.Compare(a.ID, b.ID) })
 	var args EnrollmentSetArgs

@@ -6,7 +6,7 @@ import (
 	"github.com/pulumi/pulumi-go-provider/infer"
 )
 
-// Defaults are the settings of every enrollment of a set that does not say otherwise.
+// Defaults are the settings of every enrollment of a set whose item does not set them.
 type Defaults struct {
 	CAReferences              *entry.CAReferences       `pulumi:"caReferences,optional"`
 	OptionalDeviceInformation map[string]any            `pulumi:"optionalDeviceInformation,optional"`
@@ -30,13 +30,13 @@ func (d *Defaults) Annotate(an infer.Annotator) {
 	an.Describe(&d.Capabilities, "Capabilities of the devices.")
 	an.Describe(&d.InitialTwin, "Twin that a device gets when it is first assigned to a hub, or when its data is reset.")
 	an.Describe(&d.ReprovisionPolicy, "What happens when a device registers again.")
-	an.Describe(&d.AllocationPolicy, "How devices are spread over the hubs.")
+	an.Describe(&d.AllocationPolicy, "How devices are distributed over the hubs.")
 	an.Describe(&d.CustomAllocation, "The webhook that decides, for the policy `custom`.")
 	an.Describe(&d.IotHubs, "Host names of the linked hubs that devices may be assigned to.")
-	an.Describe(&d.IotHubHostName, "The older way to name the one hub of the policy `static`; use `iotHubs`.")
+	an.Describe(&d.IotHubHostName, "The older property for the hub of the policy `static`; use `iotHubs`.")
 }
 
-// Item is one enrollment of a set, inline or as a row of a manifest. What it leaves out is that of the defaults.
+// Item is one enrollment of a set, inline or as a row of a manifest. What it leaves out comes from the defaults.
 type Item struct {
 	RegistrationID            string                    `pulumi:"registrationId"`
 	DeviceID                  *string                   `pulumi:"deviceId,optional"`
@@ -69,7 +69,7 @@ func (i *Item) Annotate(an infer.Annotator) {
 	}
 }
 
-// declared is the enrollment that an item and the defaults declare.
+// declared returns the enrollment that an item and the defaults declare.
 func (i Item) declared(d Defaults) entry.Declared {
 	want := entry.Declared{ID: i.RegistrationID, DeviceID: i.DeviceID, DeviceInformation: i.OptionalDeviceInformation, Settings: entry.Settings{
 		Attestation: i.attestation(d), ProvisioningStatus: orDefault(i.ProvisioningStatus, d.ProvisioningStatus),
@@ -106,7 +106,8 @@ func orDefault[T any](own, shared *T) *T {
 	return shared
 }
 
-// attestation is the item's own, or else the default. An item that sets several kinds keeps them all: Check refuses it.
+// attestation returns the item's attestation, or else the default. An item that sets several kinds keeps them all:
+// Check refuses it.
 func (i Item) attestation(d Defaults) *entry.Attestation {
 	a := &entry.Attestation{}
 	if i.Certificate != nil || i.SecondaryCertificate != nil {
@@ -133,7 +134,7 @@ func (i Item) attestation(d Defaults) *entry.Attestation {
 	return a
 }
 
-// itemOf says everything of an enrollment that an item can say. Keys are said where the declaration gives them.
+// itemOf returns the item for an enrollment. It has the keys that the declaration gives.
 func itemOf(d entry.Declared) Item {
 	s := d.Settings
 	edge, keys, references, tpm := entry.IsEdge(s), entry.SymmetricOf(s.Attestation), entry.ReferencesOf(s.Attestation), entry.TPMOf(s.Attestation)

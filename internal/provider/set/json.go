@@ -14,11 +14,11 @@ import (
 
 // errServiceForm is the one error of a manifest that the Azure CLI wrote.
 var errServiceForm = errors.New(
-	"the manifest has entries in the form of the service (as `az iot dps enrollment list` prints them): " +
+	"the manifest has entries in the format of the service (as `az iot dps enrollment list` prints them): " +
 		`a manifest says everything of a device on one level, as [{"registrationId":"press-1","primaryKey":"…","tags":{}}]`,
 )
 
-// readJSON reads a JSON array row by row, so that one faulty member does not hide the others.
+// readJSON reads a JSON array row by row, so that an invalid member does not hide others.
 func readJSON(text string) (manifest, error) {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	line, counted := 1, 0
@@ -62,7 +62,8 @@ func readJSON(text string) (manifest, error) {
 	return m, nil
 }
 
-// brokenAt returns where a JSON array breaks that can be read up to an offset: a decoder of a stream does not say it.
+// brokenAt returns where a JSON array becomes invalid that can be read up to an offset: the decoder of a stream does
+// not report it.
 func brokenAt(text string, offset int) int {
 	rest := strings.TrimLeft(text[offset:], ", \t\r\n")
 	offset = len(text) - len(rest)
@@ -73,7 +74,7 @@ func brokenAt(text string, offset int) int {
 	return offset
 }
 
-// readObject takes over the members of a row that begins at a line.
+// readObject adds the item of a row that begins at a line.
 func (m *manifest) readObject(raw []byte, line int) error {
 	index := m.add(line)
 	var members map[string]json.RawMessage

@@ -15,12 +15,13 @@ import (
 	"evenkeel/internal/azure/enrollment"
 )
 
-// errElided says that an asset came without its path: the engine hands only hashes to Diff.
+// errElided is the error of an asset without its path: the engine passes only hashes to Diff.
 var errElided = errors.New("the manifest's path is not known")
 
 type manifestsKey struct{}
 
-// WithManifests gives operations the rows of manifests that Check read in this process, by the hashes of the assets.
+// WithManifests gives operations access to the rows of manifests that Check read in this process, by the hashes of the
+// assets.
 func WithManifests(ctx context.Context, manifests *sync.Map) context.Context {
 	return context.WithValue(ctx, manifestsKey{}, manifests)
 }
@@ -32,7 +33,7 @@ func manifestsFrom(ctx context.Context) *sync.Map {
 	return &sync.Map{}
 }
 
-// rows returns the items, wherever they come from, and the property that they come from.
+// rows returns the items and the property that they come from.
 func (a EnrollmentSetArgs) rows(ctx context.Context) (path string, items []Item, err error) {
 	path, m, err := a.read(ctx)
 	if err == nil && len(m.faults) > 0 {
@@ -41,7 +42,7 @@ func (a EnrollmentSetArgs) rows(ctx context.Context) (path string, items []Item,
 	return path, m.items, err
 }
 
-// read is rows with all that a manifest's rows lack, and where they are.
+// read is like rows, with the errors of a manifest's rows and their lines.
 func (a EnrollmentSetArgs) read(ctx context.Context) (path string, m manifest, err error) {
 	switch {
 	case a.ManifestText != nil:
@@ -65,7 +66,7 @@ func (a EnrollmentSetArgs) readFile(known *sync.Map) (manifest, error) {
 	}
 	if asset == nil || asset.Path == "" {
 		return manifest{}, errors.New(
-			"the manifest has to be a file asset: give text as manifestText, and download what is remote",
+			"the manifest must be a file asset: use manifestText for text, and download remote files",
 		)
 	}
 	content, err := asset.Bytes()
@@ -79,15 +80,15 @@ func (a EnrollmentSetArgs) readFile(known *sync.Map) (manifest, error) {
 	return m, err
 }
 
-// manifest is what was read of a manifest.
+// manifest is the content of a manifest.
 type manifest struct {
 	items []Item
-	// lines are where in the file the items begin, counted from 1; nil of items that are in no file.
+	// lines are the first lines of the items in the file, counted from 1; nil for items without a file.
 	lines  []int
 	faults []rowFault
 }
 
-// rowFault is what is wrong with a row.
+// rowFault is an error of a row.
 type rowFault struct {
 	// item is the index of the row's item, -1 for a fault of the columns.
 	item int
@@ -97,7 +98,7 @@ type rowFault struct {
 	message string
 }
 
-// add makes room for the item of the row that begins at a line, and returns its index.
+// add appends an item for the row that begins at a line, and returns its index.
 func (m *manifest) add(line int) int {
 	m.items, m.lines = append(m.items, Item{}), append(m.lines, line)
 	return len(m.items) - 1
@@ -127,20 +128,20 @@ func (m manifest) messages() []string {
 	return messages
 }
 
-// errPrivateKeyCell says that somebody put a private key into a manifest, most likely beside the certificate.
+// errPrivateKeyCell is the error of a cell with a private key, most likely pasted with the certificate.
 var errPrivateKeyCell = errors.New("contains a private key: remove it, only the device may have it")
 
-// rowFaults are what is wrong with single rows of a manifest.
+// rowFaults are the errors of single rows of a manifest.
 type rowFaults []string
 
 // Error returns the faults on one line.
 func (f rowFaults) Error() string { return strings.Join(f, "; ") }
 
-// workbooks are how files of spreadsheet programs begin, which are no text.
+// workbooks are the first bytes of binary files of spreadsheet programs.
 var workbooks = []string{"PK\x03\x04", "\xd0\xcf\x11\xe0"}
 
-// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties.
-// The faults of rows are in what it returns; an error is of the manifest as a whole.
+// readManifest reads the rows of a manifest: a JSON array of items, or CSV whose first line names their properties. The
+// result contains the errors of rows; the error is one of the manifest as a whole.
 func readManifest(content []byte) (manifest, error) {
 	for _, beginning := range workbooks {
 		if bytes.HasPrefix(content, []byte(beginning)) {
@@ -156,7 +157,7 @@ func readManifest(content []byte) (manifest, error) {
 	switch trimmed := strings.TrimSpace(text); {
 	case trimmed == "":
 		return manifest{}, errors.New(
-			"the manifest is empty: one without enrollments is a first line that names the columns, or []",
+			"the manifest is empty: for no enrollments, write a first line that names the columns, or []",
 		)
 	case trimmed[0] == '[':
 		return readJSON(text)
@@ -166,10 +167,10 @@ func readManifest(content []byte) (manifest, error) {
 	return readCSV(text)
 }
 
-// errDigits says that a number would be another one after it was sent: every number of Pulumi is a float64.
-var errDigits = errors.New("the number has more digits than a float64 keeps: write it as a string")
+// errDigits is the error of a number that would lose digits: every number of Pulumi is a float64.
+var errDigits = errors.New("the number has more digits than a float64 can represent: write it as a string")
 
-// settleNumbers makes numbers of the JSON numbers in free JSON, in place.
+// settleNumbers converts the JSON numbers in free JSON to float64, in place.
 func settleNumbers(value any) error {
 	var faults []error
 	settle := func(part any, set func(float64)) {
@@ -199,8 +200,7 @@ func settleNumbers(value any) error {
 	return errors.Join(faults...)
 }
 
-// decodeStrictly refuses members that the value does not have, and what comes after it. Numbers in free JSON are left
-// to settleNumbers.
+// decodeStrictly refuses unknown members and data after the value. settleNumbers converts the numbers in free JSON.
 func decodeStrictly(raw []byte, value any) error {
 	decoder := json.NewDecoder(bytes.NewReader(raw))
 	decoder.DisallowUnknownFields()
@@ -214,7 +214,7 @@ func decodeStrictly(raw []byte, value any) error {
 	return nil
 }
 
-// withoutValue keeps values, which may be keys, out of an error of the JSON decoder.
+// withoutValue removes values, which may be keys, from an error of the JSON decoder.
 func withoutValue(err error) error {
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {

@@ -11,8 +11,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// own returns the enrollments that are to be removed and are still this set's. The others leave the set and stay at the service, or are
-// failures when their owner cannot be determined.
+// own returns the enrollments to remove that this set still owns. The others leave the set and stay at the service, or
+// are failures if their owner cannot be determined.
 func (r *run) own(ctx context.Context, ids []string) []string {
 	ids = r.unclaimed(ctx, ids)
 	versioned := slices.DeleteFunc(slices.Clone(ids), func(id string) bool { return !r.known(id).isSettled() })
@@ -33,13 +33,13 @@ func (r *run) own(ctx context.Context, ids []string) []string {
 	}
 	if err != nil {
 		r.fail(ctx, err)
-		return nil // it is not known of any that it may be deleted
+		return nil // without an answer none may be deleted
 	}
 	return slices.DeleteFunc(ids, func(id string) bool { return others[id] })
 }
 
-// isLost reports whether an enrollment of which the service holds another version than the state is no longer this set's to delete. One
-// of another owner leaves the set; one whose owner cannot be determined is a failure.
+// isLost reports whether this set must not delete an enrollment whose version at the service differs from the state's.
+// An enrollment of another owner leaves the set; one whose owner cannot be determined is a failure.
 func (r *run) isLost(ctx context.Context, id string, found entry.Held, known record) bool {
 	err := r.of(id).MayDelete(ctx, id, r.changeOf(found, known))
 	switch {
@@ -53,8 +53,8 @@ func (r *run) isLost(ctx context.Context, id string, found entry.Held, known rec
 	return true
 }
 
-// unclaimed returns the enrollments on which no other resource of this run has a claim. Those that another one has leave the set; those
-// that another one declares and has not got are failures.
+// unclaimed returns the enrollments on which no other resource of this run has a claim. Those that another resource
+// holds leave the set; those that another one declares but does not have are failures.
 func (r *run) unclaimed(ctx context.Context, ids []string) []string {
 	var free []string
 	for _, id := range ids {
@@ -78,8 +78,9 @@ func (r *run) keep(id string) {
 	r.removed++
 }
 
-// refuseUnkeyed fails a creation of the set, before it changes anything, when there are enrollments already that it could not take over: those
-// without symmetric keys, which cannot show who made them. A set that replaces another one would else be left half made.
+// refuseUnkeyed fails a creation of the set, before it changes anything, if enrollments exist that it could not take
+// over: those without symmetric keys, which do not show which resource created them. Otherwise a set that replaces
+// another one would remain incomplete.
 func (r *run) refuseUnkeyed(ctx context.Context, want []entry.Declared) error {
 	var unkeyed []string
 	for _, w := range want {
@@ -98,9 +99,9 @@ func (r *run) refuseUnkeyed(ctx context.Context, want []entry.Declared) error {
 		return nil
 	}
 	slices.Sort(there)
-	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set made them. Nothing was changed. "+
+	return fmt.Errorf("create enrollments: %s at %s, and nothing shows that this set created them. Nothing was changed. "+
 		"hint: if another resource declares them, remove them there first; if this set is to be replaced, run `pulumi state untaint '%s'`, or set its option "+
-		"deleteBeforeReplace; if they were made elsewhere or by an interrupted run, import them: "+
+		"deleteBeforeReplace; if they were created elsewhere or by an interrupted run, import them: "+
 		"pulumi import azure-dps:index:EnrollmentSet %s %s/enrollments/%s --generate-code=false",
 		counted("exist already", there), r.Host, r.URN, r.Name, r.Host, strings.Join(there, ","))
 }

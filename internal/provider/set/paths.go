@@ -10,8 +10,8 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// adopt makes the item say what the service holds, where that is not what the item and the defaults declare. It cannot say that something
-// is absent which the defaults give.
+// adopt changes the item to what the service holds where that differs from the declaration. An item cannot express the
+// absence of something that the defaults give.
 func (i *Item) adopt(d Defaults, got entry.Held) {
 	want := i.declared(d)
 	actual := itemOf(entry.Reconcile(want, got))
@@ -30,8 +30,8 @@ func (i *Item) adopt(d Defaults, got entry.Held) {
 // deviceDiff finds the paths of a set of inline items in which devices differ.
 type deviceDiff struct {
 	old, new EnrollmentSetArgs
-	// oldIndex and newIndex are the places of items by the whole ids in lower case; an old item is found by its new id too, where another
-	// prefix renames it.
+	// oldIndex and newIndex are the positions of items by their whole ids in lower case; an old item that another
+	// prefix renames is found by its new id too.
 	oldIndex, newIndex map[string]int
 }
 
@@ -53,15 +53,15 @@ func defaultsPaths(old, new Defaults) []string {
 	for _, f := range entry.Changes(Item{}.declared(new), entry.Held{Declared: Item{}.declared(old)}) {
 		path := placeOf(f.Path).defaults
 		if f.Path == entry.AttestationPath {
-			path = "caReferences" // they appear or go
+			path = "caReferences" // they are added or removed
 		}
 		paths = append(paths, "defaults."+path)
 	}
 	return paths
 }
 
-// paths are those of everything that is planned: of a device that is added or removed its item's, of a changed one those of its
-// properties, or of the defaults' where those are what changed.
+// paths returns the paths of everything that is planned: the item of a device that is added or removed, and the
+// properties of a changed one, or those of the defaults if these changed.
 func (d deviceDiff) paths(plan plan) map[string]p.PropertyDiff {
 	diff := map[string]p.PropertyDiff{}
 	for _, w := range plan.added {
@@ -74,7 +74,7 @@ func (d deviceDiff) paths(plan plan) map[string]p.PropertyDiff {
 			continue
 		}
 		if _, both := diff[itemPath(i)]; both {
-			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Update, InputDiff: true} // another item is there now
+			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Update, InputDiff: true} // another item is at this position now
 		} else {
 			diff[itemPath(i)] = p.PropertyDiff{Kind: p.Delete, InputDiff: true}
 		}
@@ -89,7 +89,7 @@ func (d deviceDiff) paths(plan plan) map[string]p.PropertyDiff {
 
 func itemPath(index int) string { return fmt.Sprintf("items[%d]", index) }
 
-// changed are the paths in which one device differs. Where the items do not show what differs, it is the whole item.
+// changed returns the paths in which one device differs. If the items do not show the difference, it is the whole item.
 func (d deviceDiff) changed(w entry.Declared) []string {
 	i := d.newIndex[strings.ToLower(w.ID)]
 	j, exists := d.oldIndex[strings.ToLower(w.ID)]

@@ -7,16 +7,16 @@ import (
 	"strings"
 )
 
-// plan is what has to be done with the enrollments of a set.
+// plan lists the enrollments of a set to add, change and remove.
 type plan struct {
 	added, changed []entry.Declared
 	removed        []string
-	// unmoved counts the others.
+	// unmoved counts the unchanged ones.
 	unmoved int
 }
 
-// planFor compares what is wanted with the records of what there is. An enrollment that is gone, or of which nobody knows whether it was
-// made, has to be added.
+// planFor compares the declared enrollments with the records of existing ones. An enrollment that was deleted, or of
+// which it is unknown whether it was created, has to be added.
 func planFor(want []entry.Declared, devices map[string]string, d digester) plan {
 	var plan plan
 	known := make(map[string]string, len(devices))
@@ -46,8 +46,8 @@ func planFor(want []entry.Declared, devices map[string]string, d digester) plan 
 	return plan
 }
 
-// withoutRenamed returns the plan without the devices that are removed and added again because the prefix of their ids is another one, and
-// whether there are any. What else differs of them is a change.
+// withoutRenamed returns the plan without the devices that are removed and added again because of another id prefix,
+// and whether there are any. Their other differences are changes.
 func (p plan) withoutRenamed(from, to string, devices map[string]string, d digester) (plan, bool) {
 	if strings.EqualFold(from, to) {
 		return p, false
@@ -77,7 +77,7 @@ func (p plan) withoutRenamed(from, to string, devices map[string]string, d diges
 
 func (p plan) isEmpty() bool { return len(p.added)+len(p.changed)+len(p.removed) == 0 }
 
-// String counts what is to be done, with the first ids.
+// String returns the counts of the plan with the first ids.
 func (p plan) String() string {
 	parts := slices.DeleteFunc([]string{
 		counted("added", idsOf(p.added)), counted("changed", idsOf(p.changed)), counted("removed", p.removed),
@@ -85,7 +85,7 @@ func (p plan) String() string {
 	return fmt.Sprintf("enrollments: %s; %d unchanged", strings.Join(parts, ", "), p.unmoved)
 }
 
-// counted returns of how many enrollments something is true, with the first ids; empty for no ids.
+// counted returns the number of enrollments, what applies to them, and the first ids; "" without ids.
 func counted(what string, ids []string) string {
 	if len(ids) == 0 {
 		return ""

@@ -11,8 +11,9 @@ import (
 	"evenkeel/internal/provider/entry"
 )
 
-// withQueries returns the records with what is believed of webhooks whose queries the service never told, after an import: that they are
-// those that the program gave last. Of a manifest file only the hash is left of what it said, so another one puts all of them in doubt.
+// withQueries completes the records of webhooks whose queries the service never returned, after an import: they are
+// assumed to be those that the program gave last. Of an earlier manifest file only the hash is known, so a changed file
+// makes all of them doubtful.
 func withQueries(ctx context.Context, devices map[string]string, inputs EnrollmentSetArgs, d digester) map[string]string {
 	unknown := map[string]string{} // the ids as the state spells them, by those in lower case
 	for id, text := range devices {

@@ -9,9 +9,10 @@ import (
 	"evenkeel/dpsservice"
 )
 
-// removal removes up to a bulk of devices: their enrollments and, when asked for, their registration records. As with a single enrollment
-// the records go first, so that a failure leaves the enrollment for the next try, and once more afterwards: a device may have
-// registered in between. Those of which only the second is left to do are kept as gone.
+// removal removes devices with one bulk operation: their enrollments and, with deleteRegistrations, their registration
+// records. As with a single enrollment, the records are deleted first, so that a failure leaves the enrollment for the
+// next attempt, and again afterwards: a device may have registered in between. Devices whose second deletion failed are
+// kept as gone.
 func (r *run) removal(ctx context.Context, ids []string) {
 	done, err := r.Claims.Turn(ctx, r.keys(ids)...)
 	if err != nil {
@@ -40,7 +41,7 @@ func (r *run) removal(ctx context.Context, ids []string) {
 	r.done(&r.removed, len(left))
 }
 
-// parted parts a list in those that fit and the others.
+// parted splits a list into the elements that match and the others.
 func parted(ids []string, fits func(string) bool) (yes, no []string) {
 	for _, id := range ids {
 		if fits(id) {
@@ -52,7 +53,7 @@ func parted(ids []string, fits func(string) bool) (yes, no []string) {
 	return yes, no
 }
 
-// withoutRecords deletes the registration records of devices, and returns those that have no records any more.
+// withoutRecords deletes the registration records of devices, and returns the devices without records.
 func (r *run) withoutRecords(ctx context.Context, ids []string) []string {
 	return slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 		err := r.DropRecords(ctx, id)

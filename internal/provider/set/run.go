@@ -17,9 +17,9 @@ import (
 )
 
 const (
-	// calls is how many requests of one set are under way at once; the rate limit holds for them together.
+	// calls is the number of concurrent requests of one set, which share the rate limit.
 	calls = 16
-	// maxReasons bounds how many failures of single devices are reported.
+	// maxReasons limits the reported failures of single devices.
 	maxReasons = 100
 )
 
@@ -27,20 +27,20 @@ const (
 type run struct {
 	entry.Lifecycle
 	digester
-	// owner is the set in this life of it: the key of its digests is made with it.
+	// owner is this instance of the set, which the key of its digests identifies.
 	owner entry.Owner
-	// dropsRecords says that the registration record of a device goes with its enrollment.
+	// dropsRecords is true if the registration record of a device is deleted with its enrollment.
 	dropsRecords bool
 
 	mu sync.Mutex // guards what follows
-	// devices are the records by registration id: what the service holds, as far as is known.
+	// devices are the records by registration id: the known content of the service.
 	devices map[string]string
 	// spelled is the key of devices by the id in lower case.
 	spelled  map[string]string
 	failures []string
-	// added, changed and removed count what was done.
+	// added, changed and removed count the finished operations.
 	added, changed, removed int
-	// kept are enrollments that left the set and stay at the service, and taken those that were there and are the set's from now on.
+	// kept are enrollments that left the set and stay at the service, and taken existing ones that the set now owns.
 	kept, taken []string
 }
 
@@ -82,14 +82,14 @@ func (r *run) known(id string) record {
 	return parseRecord(r.devices[r.spelled[strings.ToLower(id)]])
 }
 
-// done counts what was done with some enrollments.
+// done counts finished operations on enrollments.
 func (r *run) done(count *int, enrollments int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	*count += enrollments
 }
 
-// fail notes what went wrong with one enrollment. A canceled operation is reported once, by apply.
+// fail records the failure of one enrollment. A canceled operation is reported once, by apply.
 func (r *run) fail(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
@@ -99,7 +99,8 @@ func (r *run) fail(ctx context.Context, err error) {
 	r.failures = append(r.failures, err.Error())
 }
 
-// apply does what is planned. Its error, if any, reports what was done and every failure; the devices are what was achieved.
+// apply carries out the plan. Its error, if any, reports what was done and every failure; devices then holds the
+// result.
 func (r *run) apply(ctx context.Context, plan plan) error {
 	going := r.own(ctx, plan.removed)
 	inParallel(ctx, slices.Collect(slices.Chunk(going, dpsservice.BulkSize)), func(ids []string) { r.removal(ctx, ids) })
@@ -158,7 +159,7 @@ func (r *run) keys(ids []string) []entry.ClaimKey {
 	return keys
 }
 
-// total is the error of an operation that leaves nothing half done, with its reasons.
+// total returns the error of an operation that needs no partial state, with its reasons.
 func (r *run) total(verb string, err error) error {
 	var partly infer.ResourceInitFailedError
 	if errors.As(err, &partly) {
@@ -167,8 +168,8 @@ func (r *run) total(verb string, err error) error {
 	return err
 }
 
-// inParallel runs do for each job, a few at once, until the context ends. The goroutines are as few, so that their stacks, which requests
-// make grow, grow once.
+// inParallel runs do for each job, a few at once, until the context ends. It uses as few goroutines, so that their
+// stacks, which requests enlarge, grow only once.
 func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
 	var running sync.WaitGroup
 	var next atomic.Int64
@@ -179,7 +180,7 @@ func inParallel[T any](ctx context.Context, jobs []T, do func(T)) {
 				if i >= len(jobs) {
 					return
 				}
-				do(jobs[i]) // jobs note their failures themselves
+				do(jobs[i]) // jobs record their failures
 			}
 		})
 	}
@@ -194,7 +195,7 @@ func byID(failures []dpsservice.BulkFailure) map[string]dpsservice.BulkFailure {
 	return failed
 }
 
-// of is the lifecycle of one enrollment of the set: the keys made for it are marked as its own.
+// of returns the lifecycle of one enrollment of the set: generated keys are marked with its id.
 func (r *run) of(id string) entry.Lifecycle {
 	l := r.Lifecycle
 	l.Mark += "::" + strings.ToLower(id)

@@ -26,7 +26,7 @@ var (
 	_ infer.ExplicitDependencies[EnrollmentSetArgs, EnrollmentSetState] = EnrollmentSet{}
 )
 
-// collectionName is in the ids of sets what a collection is in those of entries.
+// collectionName is the counterpart in ids of sets to the collection in ids of entries.
 const collectionName = "enrollmentSets"
 
 // EnrollmentSet is many individual enrollments as one resource.
@@ -60,9 +60,9 @@ func (s *EnrollmentSet) Annotate(an infer.Annotator) {
 
 // Annotate describes the properties in the schema.
 func (a *EnrollmentSetArgs) Annotate(an infer.Annotator) {
-	an.Describe(&a.Items, "The enrollments. Instead of a manifest.")
+	an.Describe(&a.Items, "The enrollments, instead of a manifest.")
 	an.Describe(&a.Manifest, "A file of enrollments: a JSON array of items, or CSV whose first line names the items' properties (lists separated by spaces, objects as JSON). "+
-		"The state keeps the file's hash only, so it must be a file, not text or a remote address.")
+		"The state keeps only the file's hash, so it must be a file, not text or a remote address.")
 	an.Describe(&a.ManifestText, "A manifest as text, such as a secret of the stack's configuration.")
 	an.Describe(&a.Defaults, "Settings of every enrollment whose item does not set them.")
 	an.Describe(&a.IDPrefix, "Prefix of every item's registration id, such as the name of the stack and a hyphen where stacks share a provisioning service. "+
@@ -95,7 +95,7 @@ func (a EnrollmentSetArgs) wanted(ctx context.Context) (path string, want []entr
 	return path, want, err
 }
 
-// index returns the places of inline items by their whole registration ids in lower case.
+// index returns the positions of inline items by their whole registration ids in lower case.
 func (a EnrollmentSetArgs) index() map[string]int {
 	index := make(map[string]int, len(a.Items))
 	for i, item := range a.Items {
@@ -104,12 +104,12 @@ func (a EnrollmentSetArgs) index() map[string]int {
 	return index
 }
 
-// idOf is the whole registration id of an inline item, in lower case.
+// idOf returns the whole registration id of an inline item, in lower case.
 func (a EnrollmentSetArgs) idOf(item Item) string {
 	return strings.ToLower(entry.Text(a.IDPrefix) + item.RegistrationID)
 }
 
-// Create makes the enrollments. When some fail, the others are kept and the next update goes on.
+// Create creates the enrollments. When some fail, the others are kept and the next update continues.
 func (EnrollmentSet) Create(ctx context.Context, req infer.CreateRequest[EnrollmentSetArgs]) (infer.CreateResponse[EnrollmentSetState], error) {
 	response := infer.CreateResponse[EnrollmentSetState]{Output: EnrollmentSetState{EnrollmentSetArgs: req.Inputs}}
 	if req.DryRun {
@@ -151,7 +151,7 @@ func (a EnrollmentSetArgs) announce(ctx context.Context) error {
 	return err
 }
 
-// WireDependencies leaves it to previews to say which outputs they know: they leave the others empty, and markUnknown says so.
+// WireDependencies marks outputs as known in previews, which leave unknown ones empty for markUnknown.
 func (EnrollmentSet) WireDependencies(f infer.FieldSelector, _ *EnrollmentSetArgs, state *EnrollmentSetState) {
 	f.OutputField(&state.ServiceHost).AlwaysKnown()
 	f.OutputField(&state.Devices).AlwaysKnown()
@@ -198,14 +198,15 @@ func beginOwn(ctx context.Context, id string, state EnrollmentSetState) (*run, e
 	return run, err
 }
 
-// Delete removes the enrollments, but for those that another resource has by now; those that are gone already are no error.
+// Delete deletes the enrollments except those that another resource owns by now. Enrollments that do not exist are not
+// an error.
 func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[EnrollmentSetState]) (infer.DeleteResponse, error) {
 	run, err := beginOwn(ctx, req.ID, req.State)
 	if err != nil {
 		return infer.DeleteResponse{}, err
 	}
 	run.dropsRecords = req.State.ForgetsRegistrations(ctx)
-	// What was never confirmed may be somebody else's.
+	// An enrollment that was never confirmed may have another owner.
 	if err := run.settle(ctx, isUnanswered); err != nil {
 		return infer.DeleteResponse{}, err
 	}
@@ -215,7 +216,8 @@ func (EnrollmentSet) Delete(ctx context.Context, req infer.DeleteRequest[Enrollm
 	return infer.DeleteResponse{}, nil
 }
 
-// Read refreshes the records of the set, or reads the enrollments to import. Inline items are made to say what the service holds.
+// Read refreshes the records of the set, or reads the enrollments to import. Inline items are changed to what the
+// service holds.
 func (EnrollmentSet) Read(ctx context.Context, req infer.ReadRequest[EnrollmentSetArgs, EnrollmentSetState]) (infer.ReadResponse[EnrollmentSetArgs, EnrollmentSetState], error) {
 	if req.State.DigestKey == "" {
 		return importEnrollments(ctx, req.ID)

@@ -13,15 +13,16 @@ import (
 )
 
 const (
-	// fewDevices is up to how many enrollments are asked for one by one rather than by a query of all that the service holds.
+	// fewDevices is the largest number of enrollments that are read one by one instead of by a query of all
+	// enrollments.
 	fewDevices = 50
-	// queryPage is how many enrollments a page of a query should have. The service may give fewer.
+	// queryPage is the requested number of enrollments on a page of a query. The service may return fewer.
 	queryPage = 1000
-	// allEnrollments is the query of all that the service holds.
+	// allEnrollments is the query for all enrollments of the service.
 	allEnrollments = "SELECT * FROM enrollments"
 )
 
-// survey visits those of the enrollments that exist, one at a time, without their keys.
+// survey visits the enrollments that exist, one at a time, without their keys.
 func (r *run) survey(ctx context.Context, ids []string, visit func(id string, found dpsservice.Enrollment)) error {
 	if len(ids) > fewDevices {
 		wanted := make(map[string]string, len(ids))
@@ -39,7 +40,7 @@ func (r *run) survey(ctx context.Context, ids []string, visit func(id string, fo
 			}
 			visit(id, found)
 			if delete(wanted, key); len(wanted) == 0 {
-				break // what other pages hold is not ours
+				break // the other pages contain none of ours
 			}
 		}
 		return nil
@@ -63,8 +64,8 @@ func (r *run) survey(ctx context.Context, ids []string, visit func(id string, fo
 	return failed
 }
 
-// learnEtags completes the records of enrollments that this run made: a bulk operation answers no etags. One that differs already was
-// changed by somebody else and is left to the next refresh.
+// learnEtags completes the records of enrollments that this run created: a bulk operation returns no etags. One that
+// differs already was changed by another client and is left to the next refresh.
 func (r *run) learnEtags(ctx context.Context, ids []string) error {
 	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool {
 		known := r.known(id)
@@ -80,9 +81,10 @@ func (r *run) learnEtags(ctx context.Context, ids []string) error {
 	})
 }
 
-// settle finds out what became of enrollments that an interrupted run left without an etag: those that are there as they were sent get
-// their etags, those that are not there are forgotten, and so is what nobody ever confirmed and is not as it was sent: it is somebody
-// else's. An enrollment that was made and then changed keeps its record, until a refresh reports the change.
+// settle reads enrollments that an interrupted run left without an etag. Those that exist as they were sent get their
+// etags. Those that do not exist lose their records, and so do those that were never confirmed and differ from what was
+// sent: they have another owner. An enrollment that was created and then changed keeps its record until a refresh
+// reports the change.
 func (r *run) settle(ctx context.Context, needs func(record) bool) error {
 	var open []string
 	for id, text := range r.devices {
@@ -97,7 +99,7 @@ func (r *run) settle(ctx context.Context, needs func(record) bool) error {
 	err := r.survey(ctx, open, func(id string, found dpsservice.Enrollment) {
 		there[id] = true
 		made := r.known(id)
-		// Nobody changed it since it was made, so its keys are those that were sent.
+		// It has not changed since its creation, so its keys are those that were sent.
 		untouched := found.CreatedDateTimeUtc != "" && found.CreatedDateTimeUtc == found.LastUpdatedDateTimeUtc
 		if made.etag == "" && untouched && r.settings(entry.FromService(r.Host, found).Declared) == made.settings {
 			r.note(id, r.stamped(made, found.Etag, found.CreatedDateTimeUtc, found.LastUpdatedDateTimeUtc))
@@ -125,7 +127,7 @@ func (r *run) settle(ctx context.Context, needs func(record) bool) error {
 func lacksEtag(r record) bool    { return r.etag == "" || r.etag == entry.Unanswered }
 func isUnanswered(r record) bool { return r.etag == entry.Unanswered }
 
-// refresh makes the devices what the service holds, and shows visit in full what moved.
+// refresh updates the devices to what the service holds, and passes changed enrollments to visit in full.
 func (r *run) refresh(ctx context.Context, visit func(entry.Held)) error {
 	ids := slices.DeleteFunc(slices.Sorted(maps.Keys(r.devices)), func(id string) bool { return r.known(id).etag == gone })
 	there, moved := make(map[string]bool, len(ids)), []string(nil)
@@ -145,7 +147,7 @@ func (r *run) refresh(ctx context.Context, visit func(entry.Held)) error {
 	return r.readAll(ctx, moved, func(id string, found entry.Held, known record) {
 		now := r.reread(found, known)
 		if known.etag == entry.Unanswered && !now.same(known) {
-			r.forget(id) // somebody else's
+			r.forget(id) // it has another owner
 			return
 		}
 		r.note(id, now)
@@ -153,7 +155,7 @@ func (r *run) refresh(ctx context.Context, visit func(entry.Held)) error {
 	})
 }
 
-// readAll reads enrollments in full and visits them, one at a time; those that are gone are forgotten.
+// readAll reads enrollments in full and visits them, one at a time. It removes the records of deleted ones.
 func (r *run) readAll(ctx context.Context, ids []string, visit func(id string, found entry.Held, known record)) error {
 	var mu sync.Mutex
 	var failed error
@@ -176,11 +178,11 @@ func (r *run) readAll(ctx context.Context, ids []string, visit func(id string, f
 	return failed
 }
 
-// drift returns the records that enrollments had when they were last declared, for those that are no longer so. Before are the records
-// of then, and known is what an earlier refresh found already.
+// drift returns the records of drifted enrollments from when they were last declared. Before are the records before
+// this refresh, and known is the drift that an earlier refresh found.
 func drift(before, known, now map[string]string) map[string]string {
 	drifted := map[string]string{}
-	for _, records := range []map[string]string{before, known} { // what is known already counts more
+	for _, records := range []map[string]string{before, known} { // known drift takes precedence
 		for id, declared := range records {
 			if was, is := known[id]; is {
 				declared = was

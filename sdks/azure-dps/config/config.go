@@ -11,12 +11,12 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
-// Where to log in instead of at the cloud's own address, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` holds there too.
+// Login endpoint instead of the cloud's own, such as `https://login.microsoftonline.com`; or `ARM_ACTIVE_DIRECTORY_AUTHORITY_HOST`. `caFile` applies to it too.
 func GetAuthorityHost(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:authorityHost")
 }
 
-// Further tenants to get tokens of; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
+// Additional tenants to get tokens from; or `ARM_AUXILIARY_TENANT_IDS`, a JSON list.
 func GetAuxiliaryTenantIds(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:auxiliaryTenantIds")
 }
@@ -46,17 +46,17 @@ func GetClientSecret(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:clientSecret")
 }
 
-// Connection string of the provisioning service: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`. Instead of `host`, `policyName` and `key`.
+// Connection string of the provisioning service, instead of `host`, `policyName` and `key`: `HostName=…;SharedAccessKeyName=…;SharedAccessKey=…`.
 func GetConnectionString(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:connectionString")
 }
 
-// Where to reach the host instead of by its name, such as `https://127.0.0.1:8443` for an emulator. Names in requests, tokens and TLS stay those of the host.
+// Address to connect to instead of the host, such as `https://127.0.0.1:8443` for an emulator. Requests, tokens and TLS still use the name of the host.
 func GetEndpoint(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:endpoint")
 }
 
-// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. Public when nothing is said.
+// The cloud: `public`, `usgovernment` or `china`; or `ARM_ENVIRONMENT`. The default is `public`.
 func GetEnvironment(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:environment")
 }
@@ -71,22 +71,22 @@ func GetKey(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:key")
 }
 
-// Host, with a port where it has one, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` holds there too.
+// Host, with an optional port, that describes another cloud or an emulator at `/metadata/endpoints`; or `ARM_METADATA_HOSTNAME`. `caFile` applies to it too.
 func GetMetadataHost(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:metadataHost")
 }
 
-// The audience that such a request asks for instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
+// Audience of the requested token instead of `api://AzureADTokenExchange`; or `ARM_OIDC_AUDIENCE`.
 func GetOidcAudience(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcAudience")
 }
 
-// The token that such a request is made with; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
+// Token that authenticates this request; or `ARM_OIDC_REQUEST_TOKEN`, or `ACTIONS_ID_TOKEN_REQUEST_TOKEN`.
 func GetOidcRequestToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcRequestToken")
 }
 
-// Where a pipeline asks for its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
+// URL from which a pipeline requests its token; or `ARM_OIDC_REQUEST_URL`, or `ACTIONS_ID_TOKEN_REQUEST_URL` of GitHub Actions.
 func GetOidcRequestUrl(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcRequestUrl")
 }
@@ -96,7 +96,7 @@ func GetOidcToken(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcToken")
 }
 
-// File with the other issuer's token, read again for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
+// File with the other issuer's token, which is read for each login; or `ARM_OIDC_TOKEN_FILE_PATH`.
 func GetOidcTokenFilePath(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:oidcTokenFilePath")
 }
@@ -106,27 +106,27 @@ func GetPolicyName(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:policyName")
 }
 
-// Requests a minute at most; 1000, the service's own limit, when left out, and 0 for no limit.
+// Maximum number of requests a minute, 0 for no limit. The default is 1000, the limit of the service.
 func GetRateLimit(ctx *pulumi.Context) int {
 	return config.GetInt(ctx, "azure-dps:rateLimit")
 }
 
-// The subscription whose account of the Azure CLI is used, when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
+// Subscription that selects the account of the Azure CLI when `tenantId` is left out; or `ARM_SUBSCRIPTION_ID`.
 func GetSubscriptionId(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:subscriptionId")
 }
 
-// Microsoft Entra ID: the tenant to log in at. The login serves `LinkedHub`, where the identity needs the right to change the provisioning service, and, when no policy's key is given, the enrollments, where it needs the role Device Provisioning Service Data Contributor. What is left out here is taken from the variables that azure-native reads, such as `ARM_TENANT_ID`.
+// Tenant of Microsoft Entra ID to log in to. `LinkedHub` uses this login, and its identity needs the right to change the provisioning service. Without the key of a policy, enrollments use it too, and it needs the role Device Provisioning Service Data Contributor. Properties that are left out come from the environment variables that azure-native reads, such as `ARM_TENANT_ID`.
 func GetTenantId(ctx *pulumi.Context) string {
 	return config.Get(ctx, "azure-dps:tenantId")
 }
 
-// Whether to log in as the Azure CLI (`az login`) is logged in, whatever the variables say. It is also what happens when nothing says how to log in.
+// Whether to use the login of the Azure CLI (`az login`), whatever the environment variables are. This is also the default when no other login is configured.
 func GetUseAzureCli(ctx *pulumi.Context) bool {
 	return config.GetBool(ctx, "azure-dps:useAzureCli")
 }
 
-// Whether to log in by the default chain of the Azure SDK, with the variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
+// Whether to log in with the default credential chain of the Azure SDK and the environment variables that it reads (`AZURE_CLIENT_ID` and others); or `ARM_USE_DEFAULT_AZURE_CREDENTIAL`.
 func GetUseDefaultAzureCredential(ctx *pulumi.Context) bool {
 	return config.GetBool(ctx, "azure-dps:useDefaultAzureCredential")
 }

@@ -24,7 +24,7 @@ type DpsCertificate struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 	// Settings of the certificate.
 	Properties CertificatePropertiesResponseOutput `pulumi:"properties"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponseOutput `pulumi:"systemData"`
 	// The Azure resource type.
 	Type pulumi.StringOutput `pulumi:"type"`
@@ -186,7 +186,7 @@ func (o DpsCertificateOutput) Properties() CertificatePropertiesResponseOutput {
 	return o.ApplyT(func(v *DpsCertificate) CertificatePropertiesResponseOutput { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o DpsCertificateOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *DpsCertificate) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -42,7 +42,7 @@ type LookupDpsCertificateResult struct {
 	Name string `pulumi:"name"`
 	// Settings of the certificate.
 	Properties CertificatePropertiesResponse `pulumi:"properties"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponse `pulumi:"systemData"`
 	// The Azure resource type.
 	Type string `pulumi:"type"`
@@ -104,7 +104,7 @@ func (o LookupDpsCertificateResultOutput) Properties() CertificatePropertiesResp
 	return o.ApplyT(func(v LookupDpsCertificateResult) CertificatePropertiesResponse { return v.Properties }).(CertificatePropertiesResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o LookupDpsCertificateResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupDpsCertificateResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }

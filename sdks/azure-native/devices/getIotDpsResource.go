@@ -48,7 +48,7 @@ type LookupIotDpsResourceResult struct {
 	Sku IotDpsSkuInfoResponse `pulumi:"sku"`
 	// The subscription of the service, as Azure repeats it.
 	Subscriptionid *string `pulumi:"subscriptionid"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponse `pulumi:"systemData"`
 	// Free-form labels.
 	Tags map[string]string `pulumi:"tags"`
@@ -130,7 +130,7 @@ func (o LookupIotDpsResourceResultOutput) Subscriptionid() pulumi.StringPtrOutpu
 	return o.ApplyT(func(v LookupIotDpsResourceResult) *string { return v.Subscriptionid }).(pulumi.StringPtrOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o LookupIotDpsResourceResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourceResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -40,7 +40,7 @@ type LookupIotDpsResourcePrivateEndpointConnectionResult struct {
 	Name string `pulumi:"name"`
 	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponse `pulumi:"properties"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponse `pulumi:"systemData"`
 	// The Azure resource type.
 	Type string `pulumi:"type"`
@@ -99,7 +99,7 @@ func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) Properties() 
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o LookupIotDpsResourcePrivateEndpointConnectionResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotDpsResourcePrivateEndpointConnectionResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -46,7 +46,7 @@ type LookupIotHubResourceResult struct {
 	Properties IotHubPropertiesResponse `pulumi:"properties"`
 	// The sku and the number of units.
 	Sku IotHubSkuInfoResponse `pulumi:"sku"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponse `pulumi:"systemData"`
 	// Free-form labels.
 	Tags map[string]string `pulumi:"tags"`
@@ -133,7 +133,7 @@ func (o LookupIotHubResourceResultOutput) Sku() IotHubSkuInfoResponseOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) IotHubSkuInfoResponse { return v.Sku }).(IotHubSkuInfoResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o LookupIotHubResourceResultOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v LookupIotHubResourceResult) SystemDataResponse { return v.SystemData }).(SystemDataResponseOutput)
 }

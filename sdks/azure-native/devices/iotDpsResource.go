@@ -32,7 +32,7 @@ type IotDpsResource struct {
 	Sku IotDpsSkuInfoResponseOutput `pulumi:"sku"`
 	// The subscription of the service, as Azure repeats it.
 	Subscriptionid pulumi.StringPtrOutput `pulumi:"subscriptionid"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponseOutput `pulumi:"systemData"`
 	// Free-form labels.
 	Tags pulumi.StringMapOutput `pulumi:"tags"`
@@ -235,7 +235,7 @@ func (o IotDpsResourceOutput) Subscriptionid() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotDpsResource) pulumi.StringPtrOutput { return v.Subscriptionid }).(pulumi.StringPtrOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o IotDpsResourceOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotDpsResource) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -22,7 +22,7 @@ type IotDpsResourcePrivateEndpointConnection struct {
 	Name pulumi.StringOutput `pulumi:"name"`
 	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponseOutput `pulumi:"properties"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponseOutput `pulumi:"systemData"`
 	// The Azure resource type.
 	Type pulumi.StringOutput `pulumi:"type"`
@@ -172,7 +172,7 @@ func (o IotDpsResourcePrivateEndpointConnectionOutput) Properties() PrivateEndpo
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o IotDpsResourcePrivateEndpointConnectionOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotDpsResourcePrivateEndpointConnection) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -30,7 +30,7 @@ type IotHubResource struct {
 	Properties IotHubPropertiesResponseOutput `pulumi:"properties"`
 	// The sku and the number of units.
 	Sku IotHubSkuInfoResponseOutput `pulumi:"sku"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData SystemDataResponseOutput `pulumi:"systemData"`
 	// Free-form labels.
 	Tags pulumi.StringMapOutput `pulumi:"tags"`
@@ -275,7 +275,7 @@ func (o IotHubResourceOutput) Sku() IotHubSkuInfoResponseOutput {
 	return o.ApplyT(func(v *IotHubResource) IotHubSkuInfoResponseOutput { return v.Sku }).(IotHubSkuInfoResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o IotHubResourceOutput) SystemData() SystemDataResponseOutput {
 	return o.ApplyT(func(v *IotHubResource) SystemDataResponseOutput { return v.SystemData }).(SystemDataResponseOutput)
 }

@@ -38,7 +38,7 @@ type ListIotDpsResourceKeysForKeyNameResult struct {
 	KeyName string `pulumi:"keyName"`
 	// The primary key, in base64.
 	PrimaryKey *string `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights string `pulumi:"rights"`
 	// The secondary key, in base64.
 	SecondaryKey *string `pulumi:"secondaryKey"`
@@ -90,7 +90,7 @@ func (o ListIotDpsResourceKeysForKeyNameResultOutput) PrimaryKey() pulumi.String
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
-// What a bearer of the key may do.
+// Rights that the key grants.
 func (o ListIotDpsResourceKeysForKeyNameResultOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v ListIotDpsResourceKeysForKeyNameResult) string { return v.Rights }).(pulumi.StringOutput)
 }

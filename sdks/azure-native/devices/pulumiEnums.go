@@ -10,7 +10,7 @@ import (
 	"github.com/pulumi/pulumi/sdk/v3/go/pulumi"
 )
 
-// What a bearer of a hub policy key may do.
+// Rights of a hub policy.
 type AccessRights string
 
 const (
@@ -217,7 +217,7 @@ func (in *accessRightsPtr) ToAccessRightsPtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(AccessRightsPtrOutput)
 }
 
-// What a bearer of a Device Provisioning Service policy key may do.
+// Rights of a Device Provisioning Service policy.
 type AccessRightsDescription string
 
 const (
@@ -401,7 +401,7 @@ func (in *accessRightsDescriptionPtr) ToAccessRightsDescriptionPtrOutputWithCont
 type AllocationPolicy string
 
 const (
-	// Evenly, by weight: the same device comes to the same hub.
+	// Evenly, by weight: the same device gets the same hub.
 	AllocationPolicyHashed = AllocationPolicy("Hashed")
 	// To the hub with the lowest latency for the device.
 	AllocationPolicyGeoLatency = AllocationPolicy("GeoLatency")
@@ -736,11 +736,11 @@ func (in *authenticationTypePtr) ToAuthenticationTypePtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(AuthenticationTypePtrOutput)
 }
 
-// What else a hub can do.
+// Additional features of a hub.
 type Capabilities string
 
 const (
-	// Nothing more.
+	// No additional feature.
 	CapabilitiesNone = Capabilities("None")
 	// Device management.
 	CapabilitiesDeviceManagement = Capabilities("DeviceManagement")
@@ -904,7 +904,7 @@ func (in *capabilitiesPtr) ToCapabilitiesPtrOutputWithContext(ctx context.Contex
 	return pulumi.ToOutputWithContext(ctx, in).(CapabilitiesPtrOutput)
 }
 
-// What happens to an address that no rule matches.
+// Action for an address that no rule matches.
 type DefaultAction string
 
 const (
@@ -1420,7 +1420,7 @@ func (in *iotHubSkuPtr) ToIotHubSkuPtrOutputWithContext(ctx context.Context) Iot
 	return pulumi.ToOutputWithContext(ctx, in).(IotHubSkuPtrOutput)
 }
 
-// What a rule does with the addresses it matches.
+// Action of a rule for the addresses that it matches.
 type IpFilterActionType string
 
 const (
@@ -1759,7 +1759,7 @@ func (in *ipFilterTargetTypePtr) ToIpFilterTargetTypePtrOutputWithContext(ctx co
 	return pulumi.ToOutputWithContext(ctx, in).(IpFilterTargetTypePtrOutput)
 }
 
-// What a rule does with the addresses it matches.
+// Action of a rule for the addresses that it matches.
 type NetworkRuleIPAction string
 
 const (
@@ -1924,11 +1924,11 @@ func (in *networkRuleIPActionPtr) ToNetworkRuleIPActionPtrOutputWithContext(ctx 
 	return pulumi.ToOutputWithContext(ctx, in).(NetworkRuleIPActionPtrOutput)
 }
 
-// How far a connection from a private endpoint has come.
+// Status of a connection from a private endpoint.
 type PrivateLinkServiceConnectionStatus string
 
 const (
-	// Nobody has decided yet.
+	// The connection waits for approval.
 	PrivateLinkServiceConnectionStatusPending = PrivateLinkServiceConnectionStatus("Pending")
 	// It may be used.
 	PrivateLinkServiceConnectionStatusApproved = PrivateLinkServiceConnectionStatus("Approved")
@@ -2440,11 +2440,11 @@ func (in *resourceIdentityTypePtr) ToResourceIdentityTypePtrOutputWithContext(ct
 	return pulumi.ToOutputWithContext(ctx, in).(ResourceIdentityTypePtrOutput)
 }
 
-// What a route is about.
+// Source of the messages of a route.
 type RoutingSource string
 
 const (
-	// Nothing; reported only.
+	// No source; reported only.
 	RoutingSourceInvalid = RoutingSource("Invalid")
 	// Telemetry.
 	RoutingSourceDeviceMessages = RoutingSource("DeviceMessages")
@@ -2626,11 +2626,11 @@ func (in *routingSourcePtr) ToRoutingSourcePtrOutputWithContext(ctx context.Cont
 	return pulumi.ToOutputWithContext(ctx, in).(RoutingSourcePtrOutput)
 }
 
-// What a Device Provisioning Service is doing.
+// State of a Device Provisioning Service.
 type State string
 
 const (
-	// It is being made.
+	// It is being created.
 	StateActivating = State("Activating")
 	// It serves.
 	StateActive = State("Active")
@@ -2638,7 +2638,7 @@ const (
 	StateDeleting = State("Deleting")
 	// It is gone.
 	StateDeleted = State("Deleted")
-	// It could not be made.
+	// Its creation failed.
 	StateActivationFailed = State("ActivationFailed")
 	// It could not be deleted.
 	StateDeletionFailed = State("DeletionFailed")

@@ -565,7 +565,7 @@ func (o CertificatePropertiesResponseOutput) Updated() pulumi.StringOutput {
 
 // Settings of messages from the cloud to devices.
 type CloudToDeviceProperties struct {
-	// How long a message waits for its device, as an ISO 8601 duration.
+	// Time to live of a message to a device, as an ISO 8601 duration.
 	DefaultTtlAsIso8601 *string `pulumi:"defaultTtlAsIso8601"`
 	// How feedback about delivered messages is kept and retried.
 	Feedback *FeedbackProperties `pulumi:"feedback"`
@@ -586,7 +586,7 @@ type CloudToDevicePropertiesInput interface {
 
 // Settings of messages from the cloud to devices.
 type CloudToDevicePropertiesArgs struct {
-	// How long a message waits for its device, as an ISO 8601 duration.
+	// Time to live of a message to a device, as an ISO 8601 duration.
 	DefaultTtlAsIso8601 pulumi.StringPtrInput `pulumi:"defaultTtlAsIso8601"`
 	// How feedback about delivered messages is kept and retried.
 	Feedback FeedbackPropertiesPtrInput `pulumi:"feedback"`
@@ -672,7 +672,7 @@ func (o CloudToDevicePropertiesOutput) ToCloudToDevicePropertiesPtrOutputWithCon
 	}).(CloudToDevicePropertiesPtrOutput)
 }
 
-// How long a message waits for its device, as an ISO 8601 duration.
+// Time to live of a message to a device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CloudToDeviceProperties) *string { return v.DefaultTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -711,7 +711,7 @@ func (o CloudToDevicePropertiesPtrOutput) Elem() CloudToDevicePropertiesOutput {
 	}).(CloudToDevicePropertiesOutput)
 }
 
-// How long a message waits for its device, as an ISO 8601 duration.
+// Time to live of a message to a device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesPtrOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CloudToDeviceProperties) *string {
 		if v == nil {
@@ -743,7 +743,7 @@ func (o CloudToDevicePropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput
 
 // Settings of messages from the cloud to devices, as Azure reports it.
 type CloudToDevicePropertiesResponse struct {
-	// How long a message waits for its device, as an ISO 8601 duration.
+	// Time to live of a message to a device, as an ISO 8601 duration.
 	DefaultTtlAsIso8601 *string `pulumi:"defaultTtlAsIso8601"`
 	// How feedback about delivered messages is kept and retried.
 	Feedback *FeedbackPropertiesResponse `pulumi:"feedback"`
@@ -766,7 +766,7 @@ func (o CloudToDevicePropertiesResponseOutput) ToCloudToDevicePropertiesResponse
 	return o
 }
 
-// How long a message waits for its device, as an ISO 8601 duration.
+// Time to live of a message to a device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesResponseOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v CloudToDevicePropertiesResponse) *string { return v.DefaultTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -805,7 +805,7 @@ func (o CloudToDevicePropertiesResponsePtrOutput) Elem() CloudToDeviceProperties
 	}).(CloudToDevicePropertiesResponseOutput)
 }
 
-// How long a message waits for its device, as an ISO 8601 duration.
+// Time to live of a message to a device, as an ISO 8601 duration.
 func (o CloudToDevicePropertiesResponsePtrOutput) DefaultTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *CloudToDevicePropertiesResponse) *string {
 		if v == nil {
@@ -1308,9 +1308,9 @@ func (o EventHubConsumerGroupNameOutput) Name() pulumi.StringOutput {
 
 // The built-in endpoint that is compatible with Event Hubs.
 type EventHubProperties struct {
-	// How many partitions there are. Fixed at creation.
+	// Number of partitions. It cannot change after creation.
 	PartitionCount *int `pulumi:"partitionCount"`
-	// How long telemetry can be read, in days.
+	// Retention of telemetry, in days.
 	RetentionTimeInDays *float64 `pulumi:"retentionTimeInDays"`
 }
 
@@ -1327,9 +1327,9 @@ type EventHubPropertiesInput interface {
 
 // The built-in endpoint that is compatible with Event Hubs.
 type EventHubPropertiesArgs struct {
-	// How many partitions there are. Fixed at creation.
+	// Number of partitions. It cannot change after creation.
 	PartitionCount pulumi.IntPtrInput `pulumi:"partitionCount"`
-	// How long telemetry can be read, in days.
+	// Retention of telemetry, in days.
 	RetentionTimeInDays pulumi.Float64PtrInput `pulumi:"retentionTimeInDays"`
 }
 
@@ -1385,12 +1385,12 @@ func (o EventHubPropertiesOutput) ToEventHubPropertiesOutputWithContext(ctx cont
 	return o
 }
 
-// How many partitions there are. Fixed at creation.
+// Number of partitions. It cannot change after creation.
 func (o EventHubPropertiesOutput) PartitionCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EventHubProperties) *int { return v.PartitionCount }).(pulumi.IntPtrOutput)
 }
 
-// How long telemetry can be read, in days.
+// Retention of telemetry, in days.
 func (o EventHubPropertiesOutput) RetentionTimeInDays() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v EventHubProperties) *float64 { return v.RetentionTimeInDays }).(pulumi.Float64PtrOutput)
 }
@@ -1419,13 +1419,13 @@ func (o EventHubPropertiesMapOutput) MapIndex(k pulumi.StringInput) EventHubProp
 type EventHubPropertiesResponse struct {
 	// The address of the endpoint that is compatible with Event Hubs.
 	Endpoint string `pulumi:"endpoint"`
-	// How many partitions there are. Fixed at creation.
+	// Number of partitions. It cannot change after creation.
 	PartitionCount *int `pulumi:"partitionCount"`
 	// The ids of the partitions.
 	PartitionIds []string `pulumi:"partitionIds"`
 	// The name that is compatible with Event Hubs.
 	Path string `pulumi:"path"`
-	// How long telemetry can be read, in days.
+	// Retention of telemetry, in days.
 	RetentionTimeInDays *float64 `pulumi:"retentionTimeInDays"`
 }
 
@@ -1449,7 +1449,7 @@ func (o EventHubPropertiesResponseOutput) Endpoint() pulumi.StringOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) string { return v.Endpoint }).(pulumi.StringOutput)
 }
 
-// How many partitions there are. Fixed at creation.
+// Number of partitions. It cannot change after creation.
 func (o EventHubPropertiesResponseOutput) PartitionCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) *int { return v.PartitionCount }).(pulumi.IntPtrOutput)
 }
@@ -1464,7 +1464,7 @@ func (o EventHubPropertiesResponseOutput) Path() pulumi.StringOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) string { return v.Path }).(pulumi.StringOutput)
 }
 
-// How long telemetry can be read, in days.
+// Retention of telemetry, in days.
 func (o EventHubPropertiesResponseOutput) RetentionTimeInDays() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v EventHubPropertiesResponse) *float64 { return v.RetentionTimeInDays }).(pulumi.Float64PtrOutput)
 }
@@ -1835,11 +1835,11 @@ func (o FallbackRoutePropertiesResponsePtrOutput) Source() pulumi.StringPtrOutpu
 
 // Settings of the queue of feedback about delivered messages.
 type FeedbackProperties struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
@@ -1856,11 +1856,11 @@ type FeedbackPropertiesInput interface {
 
 // Settings of the queue of feedback about delivered messages.
 type FeedbackPropertiesArgs struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 pulumi.StringPtrInput `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount pulumi.IntPtrInput `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
 }
 
@@ -1942,7 +1942,7 @@ func (o FeedbackPropertiesOutput) ToFeedbackPropertiesPtrOutputWithContext(ctx c
 	}).(FeedbackPropertiesPtrOutput)
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o FeedbackPropertiesOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -1952,7 +1952,7 @@ func (o FeedbackPropertiesOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o FeedbackPropertiesOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackProperties) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -1981,7 +1981,7 @@ func (o FeedbackPropertiesPtrOutput) Elem() FeedbackPropertiesOutput {
 	}).(FeedbackPropertiesOutput)
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o FeedbackPropertiesPtrOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackProperties) *string {
 		if v == nil {
@@ -2001,7 +2001,7 @@ func (o FeedbackPropertiesPtrOutput) MaxDeliveryCount() pulumi.IntPtrOutput {
 	}).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o FeedbackPropertiesPtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackProperties) *string {
 		if v == nil {
@@ -2013,11 +2013,11 @@ func (o FeedbackPropertiesPtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 
 // Settings of the queue of feedback about delivered messages, as Azure reports it.
 type FeedbackPropertiesResponse struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
@@ -2036,7 +2036,7 @@ func (o FeedbackPropertiesResponseOutput) ToFeedbackPropertiesResponseOutputWith
 	return o
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponseOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -2046,7 +2046,7 @@ func (o FeedbackPropertiesResponseOutput) MaxDeliveryCount() pulumi.IntPtrOutput
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponseOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v FeedbackPropertiesResponse) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -2075,7 +2075,7 @@ func (o FeedbackPropertiesResponsePtrOutput) Elem() FeedbackPropertiesResponseOu
 	}).(FeedbackPropertiesResponseOutput)
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponsePtrOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackPropertiesResponse) *string {
 		if v == nil {
@@ -2095,7 +2095,7 @@ func (o FeedbackPropertiesResponsePtrOutput) MaxDeliveryCount() pulumi.IntPtrOut
 	}).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o FeedbackPropertiesResponsePtrOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *FeedbackPropertiesResponse) *string {
 		if v == nil {
@@ -2109,11 +2109,11 @@ func (o FeedbackPropertiesResponsePtrOutput) TtlAsIso8601() pulumi.StringPtrOutp
 type IotDpsPropertiesDescription struct {
 	// How devices are spread over the linked hubs; enrollments may choose another way.
 	AllocationPolicy *string `pulumi:"allocationPolicy"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleAccessRightsDescription `pulumi:"authorizationPolicies"`
 	// Whether customer data stays in the region, at the price of recovery in the paired one.
 	EnableDataResidency *bool `pulumi:"enableDataResidency"`
-	// The linked hubs. Naming any replaces the whole list.
+	// The linked hubs. A list replaces the whole existing one.
 	IotHubs []IotHubDefinitionDescription `pulumi:"iotHubs"`
 	// The rules that let addresses in or turn them away, in order.
 	IpFilterRules []TargetIpFilterRule `pulumi:"ipFilterRules"`
@@ -2121,11 +2121,11 @@ type IotDpsPropertiesDescription struct {
 	PortalOperationsHostName *string `pulumi:"portalOperationsHostName"`
 	// The connections from private endpoints.
 	PrivateEndpointConnections []PrivateEndpointConnectionType `pulumi:"privateEndpointConnections"`
-	// How far the last change by Azure Resource Manager has come.
+	// Provisioning state of the last change by Azure Resource Manager.
 	ProvisioningState *string `pulumi:"provisioningState"`
 	// Whether connections from public networks are taken.
 	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
-	// What the service is doing.
+	// State of the service.
 	State *string `pulumi:"state"`
 }
 
@@ -2144,11 +2144,11 @@ type IotDpsPropertiesDescriptionInput interface {
 type IotDpsPropertiesDescriptionArgs struct {
 	// How devices are spread over the linked hubs; enrollments may choose another way.
 	AllocationPolicy pulumi.StringPtrInput `pulumi:"allocationPolicy"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayInput `pulumi:"authorizationPolicies"`
 	// Whether customer data stays in the region, at the price of recovery in the paired one.
 	EnableDataResidency pulumi.BoolPtrInput `pulumi:"enableDataResidency"`
-	// The linked hubs. Naming any replaces the whole list.
+	// The linked hubs. A list replaces the whole existing one.
 	IotHubs IotHubDefinitionDescriptionArrayInput `pulumi:"iotHubs"`
 	// The rules that let addresses in or turn them away, in order.
 	IpFilterRules TargetIpFilterRuleArrayInput `pulumi:"ipFilterRules"`
@@ -2156,11 +2156,11 @@ type IotDpsPropertiesDescriptionArgs struct {
 	PortalOperationsHostName pulumi.StringPtrInput `pulumi:"portalOperationsHostName"`
 	// The connections from private endpoints.
 	PrivateEndpointConnections PrivateEndpointConnectionTypeArrayInput `pulumi:"privateEndpointConnections"`
-	// How far the last change by Azure Resource Manager has come.
+	// Provisioning state of the last change by Azure Resource Manager.
 	ProvisioningState pulumi.StringPtrInput `pulumi:"provisioningState"`
 	// Whether connections from public networks are taken.
 	PublicNetworkAccess pulumi.StringPtrInput `pulumi:"publicNetworkAccess"`
-	// What the service is doing.
+	// State of the service.
 	State pulumi.StringPtrInput `pulumi:"state"`
 }
 
@@ -2196,7 +2196,7 @@ func (o IotDpsPropertiesDescriptionOutput) AllocationPolicy() pulumi.StringPtrOu
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.AllocationPolicy }).(pulumi.StringPtrOutput)
 }
 
-// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 func (o IotDpsPropertiesDescriptionOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []SharedAccessSignatureAuthorizationRuleAccessRightsDescription {
 		return v.AuthorizationPolicies
@@ -2208,7 +2208,7 @@ func (o IotDpsPropertiesDescriptionOutput) EnableDataResidency() pulumi.BoolPtrO
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
-// The linked hubs. Naming any replaces the whole list.
+// The linked hubs. A list replaces the whole existing one.
 func (o IotDpsPropertiesDescriptionOutput) IotHubs() IotHubDefinitionDescriptionArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) []IotHubDefinitionDescription { return v.IotHubs }).(IotHubDefinitionDescriptionArrayOutput)
 }
@@ -2230,7 +2230,7 @@ func (o IotDpsPropertiesDescriptionOutput) PrivateEndpointConnections() PrivateE
 	}).(PrivateEndpointConnectionTypeArrayOutput)
 }
 
-// How far the last change by Azure Resource Manager has come.
+// Provisioning state of the last change by Azure Resource Manager.
 func (o IotDpsPropertiesDescriptionOutput) ProvisioningState() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.ProvisioningState }).(pulumi.StringPtrOutput)
 }
@@ -2240,7 +2240,7 @@ func (o IotDpsPropertiesDescriptionOutput) PublicNetworkAccess() pulumi.StringPt
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.PublicNetworkAccess }).(pulumi.StringPtrOutput)
 }
 
-// What the service is doing.
+// State of the service.
 func (o IotDpsPropertiesDescriptionOutput) State() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescription) *string { return v.State }).(pulumi.StringPtrOutput)
 }
@@ -2249,15 +2249,15 @@ func (o IotDpsPropertiesDescriptionOutput) State() pulumi.StringPtrOutput {
 type IotDpsPropertiesDescriptionResponse struct {
 	// How devices are spread over the linked hubs; enrollments may choose another way.
 	AllocationPolicy *string `pulumi:"allocationPolicy"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse `pulumi:"authorizationPolicies"`
 	// The host that devices register with.
 	DeviceProvisioningHostName string `pulumi:"deviceProvisioningHostName"`
 	// Whether customer data stays in the region, at the price of recovery in the paired one.
 	EnableDataResidency *bool `pulumi:"enableDataResidency"`
-	// The ID scope: what a device names besides its registration id.
+	// ID scope, which a device sends with its registration id.
 	IdScope string `pulumi:"idScope"`
-	// The linked hubs. Naming any replaces the whole list.
+	// The linked hubs. A list replaces the whole existing one.
 	IotHubs []IotHubDefinitionDescriptionResponse `pulumi:"iotHubs"`
 	// The rules that let addresses in or turn them away, in order.
 	IpFilterRules []TargetIpFilterRuleResponse `pulumi:"ipFilterRules"`
@@ -2265,13 +2265,13 @@ type IotDpsPropertiesDescriptionResponse struct {
 	PortalOperationsHostName *string `pulumi:"portalOperationsHostName"`
 	// The connections from private endpoints.
 	PrivateEndpointConnections []PrivateEndpointConnectionResponse `pulumi:"privateEndpointConnections"`
-	// How far the last change by Azure Resource Manager has come.
+	// Provisioning state of the last change by Azure Resource Manager.
 	ProvisioningState *string `pulumi:"provisioningState"`
 	// Whether connections from public networks are taken.
 	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
 	// The host of the service API, where enrollments are kept.
 	ServiceOperationsHostName string `pulumi:"serviceOperationsHostName"`
-	// What the service is doing.
+	// State of the service.
 	State *string `pulumi:"state"`
 }
 
@@ -2295,7 +2295,7 @@ func (o IotDpsPropertiesDescriptionResponseOutput) AllocationPolicy() pulumi.Str
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.AllocationPolicy }).(pulumi.StringPtrOutput)
 }
 
-// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 func (o IotDpsPropertiesDescriptionResponseOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse {
 		return v.AuthorizationPolicies
@@ -2312,12 +2312,12 @@ func (o IotDpsPropertiesDescriptionResponseOutput) EnableDataResidency() pulumi.
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *bool { return v.EnableDataResidency }).(pulumi.BoolPtrOutput)
 }
 
-// The ID scope: what a device names besides its registration id.
+// ID scope, which a device sends with its registration id.
 func (o IotDpsPropertiesDescriptionResponseOutput) IdScope() pulumi.StringOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) string { return v.IdScope }).(pulumi.StringOutput)
 }
 
-// The linked hubs. Naming any replaces the whole list.
+// The linked hubs. A list replaces the whole existing one.
 func (o IotDpsPropertiesDescriptionResponseOutput) IotHubs() IotHubDefinitionDescriptionResponseArrayOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) []IotHubDefinitionDescriptionResponse { return v.IotHubs }).(IotHubDefinitionDescriptionResponseArrayOutput)
 }
@@ -2339,7 +2339,7 @@ func (o IotDpsPropertiesDescriptionResponseOutput) PrivateEndpointConnections() 
 	}).(PrivateEndpointConnectionResponseArrayOutput)
 }
 
-// How far the last change by Azure Resource Manager has come.
+// Provisioning state of the last change by Azure Resource Manager.
 func (o IotDpsPropertiesDescriptionResponseOutput) ProvisioningState() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.ProvisioningState }).(pulumi.StringPtrOutput)
 }
@@ -2354,14 +2354,14 @@ func (o IotDpsPropertiesDescriptionResponseOutput) ServiceOperationsHostName() p
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) string { return v.ServiceOperationsHostName }).(pulumi.StringOutput)
 }
 
-// What the service is doing.
+// State of the service.
 func (o IotDpsPropertiesDescriptionResponseOutput) State() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotDpsPropertiesDescriptionResponse) *string { return v.State }).(pulumi.StringPtrOutput)
 }
 
 // The sku of a Device Provisioning Service.
 type IotDpsSkuInfo struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity *float64 `pulumi:"capacity"`
 	// The sku: S1 is the only one.
 	Name *string `pulumi:"name"`
@@ -2380,7 +2380,7 @@ type IotDpsSkuInfoInput interface {
 
 // The sku of a Device Provisioning Service.
 type IotDpsSkuInfoArgs struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity pulumi.Float64PtrInput `pulumi:"capacity"`
 	// The sku: S1 is the only one.
 	Name pulumi.StringPtrInput `pulumi:"name"`
@@ -2413,7 +2413,7 @@ func (o IotDpsSkuInfoOutput) ToIotDpsSkuInfoOutputWithContext(ctx context.Contex
 	return o
 }
 
-// How many units are provisioned.
+// Number of provisioned units.
 func (o IotDpsSkuInfoOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfo) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
@@ -2425,7 +2425,7 @@ func (o IotDpsSkuInfoOutput) Name() pulumi.StringPtrOutput {
 
 // The sku of a Device Provisioning Service, as Azure reports it.
 type IotDpsSkuInfoResponse struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity *float64 `pulumi:"capacity"`
 	// The sku: S1 is the only one.
 	Name *string `pulumi:"name"`
@@ -2448,7 +2448,7 @@ func (o IotDpsSkuInfoResponseOutput) ToIotDpsSkuInfoResponseOutputWithContext(ct
 	return o
 }
 
-// How many units are provisioned.
+// Number of provisioned units.
 func (o IotDpsSkuInfoResponseOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotDpsSkuInfoResponse) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
@@ -2721,7 +2721,7 @@ func (o IotHubLocationDescriptionResponseArrayOutput) Index(i pulumi.IntInput) I
 type IotHubProperties struct {
 	// The host names that the hub may reach when outbound access is restricted.
 	AllowedFqdnList []string `pulumi:"allowedFqdnList"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies []SharedAccessSignatureAuthorizationRule `pulumi:"authorizationPolicies"`
 	// How messages from the cloud to devices are kept and retried.
 	CloudToDevice *CloudToDeviceProperties `pulumi:"cloudToDevice"`
@@ -2731,7 +2731,7 @@ type IotHubProperties struct {
 	DeviceStreams *IotHubPropertiesDeviceStreams `pulumi:"deviceStreams"`
 	// Whether devices are refused when they present a shared access signature.
 	DisableDeviceSAS *bool `pulumi:"disableDeviceSAS"`
-	// Whether the hub refuses every shared access signature that is made from a policy key.
+	// Whether the hub refuses every shared access signature from a policy key.
 	DisableLocalAuth *bool `pulumi:"disableLocalAuth"`
 	// Whether modules are refused when they present a shared access signature.
 	DisableModuleSAS *bool `pulumi:"disableModuleSAS"`
@@ -2743,7 +2743,7 @@ type IotHubProperties struct {
 	Encryption *EncryptionPropertiesDescription `pulumi:"encryption"`
 	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 	EventHubEndpoints map[string]EventHubProperties `pulumi:"eventHubEndpoints"`
-	// What else the hub can do, chosen at creation.
+	// Additional features of the hub, chosen at creation.
 	Features *string `pulumi:"features"`
 	// The rules that let addresses in or turn them away, in order.
 	IpFilterRules []IpFilterRule `pulumi:"ipFilterRules"`
@@ -2793,7 +2793,7 @@ type IotHubPropertiesInput interface {
 type IotHubPropertiesArgs struct {
 	// The host names that the hub may reach when outbound access is restricted.
 	AllowedFqdnList pulumi.StringArrayInput `pulumi:"allowedFqdnList"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies SharedAccessSignatureAuthorizationRuleArrayInput `pulumi:"authorizationPolicies"`
 	// How messages from the cloud to devices are kept and retried.
 	CloudToDevice CloudToDevicePropertiesPtrInput `pulumi:"cloudToDevice"`
@@ -2803,7 +2803,7 @@ type IotHubPropertiesArgs struct {
 	DeviceStreams IotHubPropertiesDeviceStreamsPtrInput `pulumi:"deviceStreams"`
 	// Whether devices are refused when they present a shared access signature.
 	DisableDeviceSAS pulumi.BoolPtrInput `pulumi:"disableDeviceSAS"`
-	// Whether the hub refuses every shared access signature that is made from a policy key.
+	// Whether the hub refuses every shared access signature from a policy key.
 	DisableLocalAuth pulumi.BoolPtrInput `pulumi:"disableLocalAuth"`
 	// Whether modules are refused when they present a shared access signature.
 	DisableModuleSAS pulumi.BoolPtrInput `pulumi:"disableModuleSAS"`
@@ -2815,7 +2815,7 @@ type IotHubPropertiesArgs struct {
 	Encryption EncryptionPropertiesDescriptionPtrInput `pulumi:"encryption"`
 	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 	EventHubEndpoints EventHubPropertiesMapInput `pulumi:"eventHubEndpoints"`
-	// What else the hub can do, chosen at creation.
+	// Additional features of the hub, chosen at creation.
 	Features pulumi.StringPtrInput `pulumi:"features"`
 	// The rules that let addresses in or turn them away, in order.
 	IpFilterRules IpFilterRuleArrayInput `pulumi:"ipFilterRules"`
@@ -2931,7 +2931,7 @@ func (o IotHubPropertiesOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []string { return v.AllowedFqdnList }).(pulumi.StringArrayOutput)
 }
 
-// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 func (o IotHubPropertiesOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleArrayOutput {
 	return o.ApplyT(func(v IotHubProperties) []SharedAccessSignatureAuthorizationRule { return v.AuthorizationPolicies }).(SharedAccessSignatureAuthorizationRuleArrayOutput)
 }
@@ -2956,7 +2956,7 @@ func (o IotHubPropertiesOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.DisableDeviceSAS }).(pulumi.BoolPtrOutput)
 }
 
-// Whether the hub refuses every shared access signature that is made from a policy key.
+// Whether the hub refuses every shared access signature from a policy key.
 func (o IotHubPropertiesOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *bool { return v.DisableLocalAuth }).(pulumi.BoolPtrOutput)
 }
@@ -2986,7 +2986,7 @@ func (o IotHubPropertiesOutput) EventHubEndpoints() EventHubPropertiesMapOutput 
 	return o.ApplyT(func(v IotHubProperties) map[string]EventHubProperties { return v.EventHubEndpoints }).(EventHubPropertiesMapOutput)
 }
 
-// What else the hub can do, chosen at creation.
+// Additional features of the hub, chosen at creation.
 func (o IotHubPropertiesOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubProperties) *string { return v.Features }).(pulumi.StringPtrOutput)
 }
@@ -3075,7 +3075,7 @@ func (o IotHubPropertiesPtrOutput) AllowedFqdnList() pulumi.StringArrayOutput {
 	}).(pulumi.StringArrayOutput)
 }
 
-// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 func (o IotHubPropertiesPtrOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleArrayOutput {
 	return o.ApplyT(func(v *IotHubProperties) []SharedAccessSignatureAuthorizationRule {
 		if v == nil {
@@ -3125,7 +3125,7 @@ func (o IotHubPropertiesPtrOutput) DisableDeviceSAS() pulumi.BoolPtrOutput {
 	}).(pulumi.BoolPtrOutput)
 }
 
-// Whether the hub refuses every shared access signature that is made from a policy key.
+// Whether the hub refuses every shared access signature from a policy key.
 func (o IotHubPropertiesPtrOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *bool {
 		if v == nil {
@@ -3185,7 +3185,7 @@ func (o IotHubPropertiesPtrOutput) EventHubEndpoints() EventHubPropertiesMapOutp
 	}).(EventHubPropertiesMapOutput)
 }
 
-// What else the hub can do, chosen at creation.
+// Additional features of the hub, chosen at creation.
 func (o IotHubPropertiesPtrOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *IotHubProperties) *string {
 		if v == nil {
@@ -3439,7 +3439,7 @@ func (o IotHubPropertiesDeviceStreamsPtrOutput) StreamingEndpoints() pulumi.Stri
 type IotHubPropertiesResponse struct {
 	// The host names that the hub may reach when outbound access is restricted.
 	AllowedFqdnList []string `pulumi:"allowedFqdnList"`
-	// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+	// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 	AuthorizationPolicies []SharedAccessSignatureAuthorizationRuleResponse `pulumi:"authorizationPolicies"`
 	// How messages from the cloud to devices are kept and retried.
 	CloudToDevice *CloudToDevicePropertiesResponse `pulumi:"cloudToDevice"`
@@ -3449,7 +3449,7 @@ type IotHubPropertiesResponse struct {
 	DeviceStreams *IotHubPropertiesResponseDeviceStreams `pulumi:"deviceStreams"`
 	// Whether devices are refused when they present a shared access signature.
 	DisableDeviceSAS *bool `pulumi:"disableDeviceSAS"`
-	// Whether the hub refuses every shared access signature that is made from a policy key.
+	// Whether the hub refuses every shared access signature from a policy key.
 	DisableLocalAuth *bool `pulumi:"disableLocalAuth"`
 	// Whether modules are refused when they present a shared access signature.
 	DisableModuleSAS *bool `pulumi:"disableModuleSAS"`
@@ -3461,7 +3461,7 @@ type IotHubPropertiesResponse struct {
 	Encryption *EncryptionPropertiesDescriptionResponse `pulumi:"encryption"`
 	// The built-in endpoints that are compatible with Event Hubs, by name. The only name is events.
 	EventHubEndpoints map[string]EventHubPropertiesResponse `pulumi:"eventHubEndpoints"`
-	// What else the hub can do, chosen at creation.
+	// Additional features of the hub, chosen at creation.
 	Features *string `pulumi:"features"`
 	// The host that devices and services connect to.
 	HostName string `pulumi:"hostName"`
@@ -3477,7 +3477,7 @@ type IotHubPropertiesResponse struct {
 	NetworkRuleSets *NetworkRuleSetPropertiesResponse `pulumi:"networkRuleSets"`
 	// The connections from private endpoints.
 	PrivateEndpointConnections []PrivateEndpointConnectionResponse `pulumi:"privateEndpointConnections"`
-	// How far the last change by Azure Resource Manager has come.
+	// Provisioning state of the last change by Azure Resource Manager.
 	ProvisioningState string `pulumi:"provisioningState"`
 	// Whether connections from public networks are taken.
 	PublicNetworkAccess *string `pulumi:"publicNetworkAccess"`
@@ -3487,7 +3487,7 @@ type IotHubPropertiesResponse struct {
 	RootCertificate *RootCertificatePropertiesResponse `pulumi:"rootCertificate"`
 	// Where messages from devices go.
 	Routing *RoutingPropertiesResponse `pulumi:"routing"`
-	// What the hub is doing.
+	// State of the hub.
 	State string `pulumi:"state"`
 	// Where devices upload files, by name. The only name is $default.
 	StorageEndpoints map[string]StorageEndpointPropertiesResponse `pulumi:"storageEndpoints"`
@@ -3524,7 +3524,7 @@ func (o IotHubPropertiesResponseOutput) AllowedFqdnList() pulumi.StringArrayOutp
 	return o.ApplyT(func(v IotHubPropertiesResponse) []string { return v.AllowedFqdnList }).(pulumi.StringArrayOutput)
 }
 
-// The shared access policies. Naming any replaces the whole list, and reading the resource never returns them.
+// The shared access policies. A list replaces the whole existing one, and reading the resource never returns it.
 func (o IotHubPropertiesResponseOutput) AuthorizationPolicies() SharedAccessSignatureAuthorizationRuleResponseArrayOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) []SharedAccessSignatureAuthorizationRuleResponse {
 		return v.AuthorizationPolicies
@@ -3551,7 +3551,7 @@ func (o IotHubPropertiesResponseOutput) DisableDeviceSAS() pulumi.BoolPtrOutput 
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.DisableDeviceSAS }).(pulumi.BoolPtrOutput)
 }
 
-// Whether the hub refuses every shared access signature that is made from a policy key.
+// Whether the hub refuses every shared access signature from a policy key.
 func (o IotHubPropertiesResponseOutput) DisableLocalAuth() pulumi.BoolPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *bool { return v.DisableLocalAuth }).(pulumi.BoolPtrOutput)
 }
@@ -3581,7 +3581,7 @@ func (o IotHubPropertiesResponseOutput) EventHubEndpoints() EventHubPropertiesRe
 	return o.ApplyT(func(v IotHubPropertiesResponse) map[string]EventHubPropertiesResponse { return v.EventHubEndpoints }).(EventHubPropertiesResponseMapOutput)
 }
 
-// What else the hub can do, chosen at creation.
+// Additional features of the hub, chosen at creation.
 func (o IotHubPropertiesResponseOutput) Features() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) *string { return v.Features }).(pulumi.StringPtrOutput)
 }
@@ -3625,7 +3625,7 @@ func (o IotHubPropertiesResponseOutput) PrivateEndpointConnections() PrivateEndp
 	}).(PrivateEndpointConnectionResponseArrayOutput)
 }
 
-// How far the last change by Azure Resource Manager has come.
+// Provisioning state of the last change by Azure Resource Manager.
 func (o IotHubPropertiesResponseOutput) ProvisioningState() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) string { return v.ProvisioningState }).(pulumi.StringOutput)
 }
@@ -3650,7 +3650,7 @@ func (o IotHubPropertiesResponseOutput) Routing() RoutingPropertiesResponsePtrOu
 	return o.ApplyT(func(v IotHubPropertiesResponse) *RoutingPropertiesResponse { return v.Routing }).(RoutingPropertiesResponsePtrOutput)
 }
 
-// What the hub is doing.
+// State of the hub.
 func (o IotHubPropertiesResponseOutput) State() pulumi.StringOutput {
 	return o.ApplyT(func(v IotHubPropertiesResponse) string { return v.State }).(pulumi.StringOutput)
 }
@@ -3724,7 +3724,7 @@ func (o IotHubPropertiesResponseDeviceStreamsPtrOutput) StreamingEndpoints() pul
 
 // The sku of an IoT hub.
 type IotHubSkuInfo struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity *float64 `pulumi:"capacity"`
 	// The sku: its letter is the tier, its digit the size.
 	Name string `pulumi:"name"`
@@ -3743,7 +3743,7 @@ type IotHubSkuInfoInput interface {
 
 // The sku of an IoT hub.
 type IotHubSkuInfoArgs struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity pulumi.Float64PtrInput `pulumi:"capacity"`
 	// The sku: its letter is the tier, its digit the size.
 	Name pulumi.StringInput `pulumi:"name"`
@@ -3776,7 +3776,7 @@ func (o IotHubSkuInfoOutput) ToIotHubSkuInfoOutputWithContext(ctx context.Contex
 	return o
 }
 
-// How many units are provisioned.
+// Number of provisioned units.
 func (o IotHubSkuInfoOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotHubSkuInfo) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
@@ -3788,7 +3788,7 @@ func (o IotHubSkuInfoOutput) Name() pulumi.StringOutput {
 
 // The sku of an IoT hub, as Azure reports it.
 type IotHubSkuInfoResponse struct {
-	// How many units are provisioned.
+	// Number of provisioned units.
 	Capacity *float64 `pulumi:"capacity"`
 	// The sku: its letter is the tier, its digit the size.
 	Name string `pulumi:"name"`
@@ -3811,7 +3811,7 @@ func (o IotHubSkuInfoResponseOutput) ToIotHubSkuInfoResponseOutputWithContext(ct
 	return o
 }
 
-// How many units are provisioned.
+// Number of provisioned units.
 func (o IotHubSkuInfoResponseOutput) Capacity() pulumi.Float64PtrOutput {
 	return o.ApplyT(func(v IotHubSkuInfoResponse) *float64 { return v.Capacity }).(pulumi.Float64PtrOutput)
 }
@@ -4368,11 +4368,11 @@ func (o ManagedIdentityResponsePtrOutput) UserAssignedIdentity() pulumi.StringPt
 
 // Settings of a built-in messaging endpoint.
 type MessagingEndpointProperties struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
@@ -4389,11 +4389,11 @@ type MessagingEndpointPropertiesInput interface {
 
 // Settings of a built-in messaging endpoint.
 type MessagingEndpointPropertiesArgs struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 pulumi.StringPtrInput `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount pulumi.IntPtrInput `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 pulumi.StringPtrInput `pulumi:"ttlAsIso8601"`
 }
 
@@ -4449,7 +4449,7 @@ func (o MessagingEndpointPropertiesOutput) ToMessagingEndpointPropertiesOutputWi
 	return o
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointProperties) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -4459,7 +4459,7 @@ func (o MessagingEndpointPropertiesOutput) MaxDeliveryCount() pulumi.IntPtrOutpu
 	return o.ApplyT(func(v MessagingEndpointProperties) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointProperties) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -4486,11 +4486,11 @@ func (o MessagingEndpointPropertiesMapOutput) MapIndex(k pulumi.StringInput) Mes
 
 // Settings of a built-in messaging endpoint, as Azure reports it.
 type MessagingEndpointPropertiesResponse struct {
-	// How long a received message stays locked, as an ISO 8601 duration.
+	// Lock duration of a received message, as an ISO 8601 duration.
 	LockDurationAsIso8601 *string `pulumi:"lockDurationAsIso8601"`
 	// How often delivery is tried, from 1 to 100.
 	MaxDeliveryCount *int `pulumi:"maxDeliveryCount"`
-	// How long a message waits to be read, as an ISO 8601 duration.
+	// Time to live of a message, as an ISO 8601 duration.
 	TtlAsIso8601 *string `pulumi:"ttlAsIso8601"`
 }
 
@@ -4509,7 +4509,7 @@ func (o MessagingEndpointPropertiesResponseOutput) ToMessagingEndpointProperties
 	return o
 }
 
-// How long a received message stays locked, as an ISO 8601 duration.
+// Lock duration of a received message, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesResponseOutput) LockDurationAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *string { return v.LockDurationAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -4519,7 +4519,7 @@ func (o MessagingEndpointPropertiesResponseOutput) MaxDeliveryCount() pulumi.Int
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *int { return v.MaxDeliveryCount }).(pulumi.IntPtrOutput)
 }
 
-// How long a message waits to be read, as an ISO 8601 duration.
+// Time to live of a message, as an ISO 8601 duration.
 func (o MessagingEndpointPropertiesResponseOutput) TtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v MessagingEndpointPropertiesResponse) *string { return v.TtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -4763,7 +4763,7 @@ func (o NetworkRuleSetIpRuleResponseArrayOutput) Index(i pulumi.IntInput) Networ
 type NetworkRuleSetProperties struct {
 	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 	ApplyToBuiltInEventHubEndpoint bool `pulumi:"applyToBuiltInEventHubEndpoint"`
-	// What happens to an address that no rule matches.
+	// Action for an address that no rule matches.
 	DefaultAction *string `pulumi:"defaultAction"`
 	// The rules, one for each range of addresses.
 	IpRules []NetworkRuleSetIpRule `pulumi:"ipRules"`
@@ -4797,7 +4797,7 @@ type NetworkRuleSetPropertiesInput interface {
 type NetworkRuleSetPropertiesArgs struct {
 	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 	ApplyToBuiltInEventHubEndpoint pulumi.BoolInput `pulumi:"applyToBuiltInEventHubEndpoint"`
-	// What happens to an address that no rule matches.
+	// Action for an address that no rule matches.
 	DefaultAction pulumi.StringPtrInput `pulumi:"defaultAction"`
 	// The rules, one for each range of addresses.
 	IpRules NetworkRuleSetIpRuleArrayInput `pulumi:"ipRules"`
@@ -4897,7 +4897,7 @@ func (o NetworkRuleSetPropertiesOutput) ApplyToBuiltInEventHubEndpoint() pulumi.
 	return o.ApplyT(func(v NetworkRuleSetProperties) bool { return v.ApplyToBuiltInEventHubEndpoint }).(pulumi.BoolOutput)
 }
 
-// What happens to an address that no rule matches.
+// Action for an address that no rule matches.
 func (o NetworkRuleSetPropertiesOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetProperties) *string { return v.DefaultAction }).(pulumi.StringPtrOutput)
 }
@@ -4941,7 +4941,7 @@ func (o NetworkRuleSetPropertiesPtrOutput) ApplyToBuiltInEventHubEndpoint() pulu
 	}).(pulumi.BoolPtrOutput)
 }
 
-// What happens to an address that no rule matches.
+// Action for an address that no rule matches.
 func (o NetworkRuleSetPropertiesPtrOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetProperties) *string {
 		if v == nil {
@@ -4965,7 +4965,7 @@ func (o NetworkRuleSetPropertiesPtrOutput) IpRules() NetworkRuleSetIpRuleArrayOu
 type NetworkRuleSetPropertiesResponse struct {
 	// Whether the rules also guard the built-in endpoint that is compatible with Event Hubs.
 	ApplyToBuiltInEventHubEndpoint bool `pulumi:"applyToBuiltInEventHubEndpoint"`
-	// What happens to an address that no rule matches.
+	// Action for an address that no rule matches.
 	DefaultAction *string `pulumi:"defaultAction"`
 	// The rules, one for each range of addresses.
 	IpRules []NetworkRuleSetIpRuleResponse `pulumi:"ipRules"`
@@ -5004,7 +5004,7 @@ func (o NetworkRuleSetPropertiesResponseOutput) ApplyToBuiltInEventHubEndpoint()
 	return o.ApplyT(func(v NetworkRuleSetPropertiesResponse) bool { return v.ApplyToBuiltInEventHubEndpoint }).(pulumi.BoolOutput)
 }
 
-// What happens to an address that no rule matches.
+// Action for an address that no rule matches.
 func (o NetworkRuleSetPropertiesResponseOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v NetworkRuleSetPropertiesResponse) *string { return v.DefaultAction }).(pulumi.StringPtrOutput)
 }
@@ -5048,7 +5048,7 @@ func (o NetworkRuleSetPropertiesResponsePtrOutput) ApplyToBuiltInEventHubEndpoin
 	}).(pulumi.BoolPtrOutput)
 }
 
-// What happens to an address that no rule matches.
+// Action for an address that no rule matches.
 func (o NetworkRuleSetPropertiesResponsePtrOutput) DefaultAction() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *NetworkRuleSetPropertiesResponse) *string {
 		if v == nil {
@@ -5268,7 +5268,7 @@ type PrivateEndpointConnectionResponse struct {
 	Name string `pulumi:"name"`
 	// Settings of the connection.
 	Properties PrivateEndpointConnectionPropertiesResponse `pulumi:"properties"`
-	// Who made and changed the resource, and when.
+	// Authors and times of the creation and the last change.
 	SystemData *SystemDataResponse `pulumi:"systemData"`
 	// The Azure resource type.
 	Type string `pulumi:"type"`
@@ -5306,7 +5306,7 @@ func (o PrivateEndpointConnectionResponseOutput) Properties() PrivateEndpointCon
 	}).(PrivateEndpointConnectionPropertiesResponseOutput)
 }
 
-// Who made and changed the resource, and when.
+// Authors and times of the creation and the last change.
 func (o PrivateEndpointConnectionResponseOutput) SystemData() SystemDataResponsePtrOutput {
 	return o.ApplyT(func(v PrivateEndpointConnectionResponse) *SystemDataResponse { return v.SystemData }).(SystemDataResponsePtrOutput)
 }
@@ -5398,7 +5398,7 @@ func (o PrivateEndpointResponsePtrOutput) Id() pulumi.StringPtrOutput {
 
 // Whether a connection from a private endpoint is approved.
 type PrivateLinkServiceConnectionState struct {
-	// What the consumer of the private link still has to do, in words.
+	// Actions that the consumer of the private link must still take.
 	ActionsRequired *string `pulumi:"actionsRequired"`
 	// Why the connection was approved or rejected, in words.
 	Description string `pulumi:"description"`
@@ -5419,7 +5419,7 @@ type PrivateLinkServiceConnectionStateInput interface {
 
 // Whether a connection from a private endpoint is approved.
 type PrivateLinkServiceConnectionStateArgs struct {
-	// What the consumer of the private link still has to do, in words.
+	// Actions that the consumer of the private link must still take.
 	ActionsRequired pulumi.StringPtrInput `pulumi:"actionsRequired"`
 	// Why the connection was approved or rejected, in words.
 	Description pulumi.StringInput `pulumi:"description"`
@@ -5454,7 +5454,7 @@ func (o PrivateLinkServiceConnectionStateOutput) ToPrivateLinkServiceConnectionS
 	return o
 }
 
-// What the consumer of the private link still has to do, in words.
+// Actions that the consumer of the private link must still take.
 func (o PrivateLinkServiceConnectionStateOutput) ActionsRequired() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionState) *string { return v.ActionsRequired }).(pulumi.StringPtrOutput)
 }
@@ -5471,7 +5471,7 @@ func (o PrivateLinkServiceConnectionStateOutput) Status() pulumi.StringOutput {
 
 // Whether a connection from a private endpoint is approved, as Azure reports it.
 type PrivateLinkServiceConnectionStateResponse struct {
-	// What the consumer of the private link still has to do, in words.
+	// Actions that the consumer of the private link must still take.
 	ActionsRequired *string `pulumi:"actionsRequired"`
 	// Why the connection was approved or rejected, in words.
 	Description string `pulumi:"description"`
@@ -5494,7 +5494,7 @@ func (o PrivateLinkServiceConnectionStateResponseOutput) ToPrivateLinkServiceCon
 	return o
 }
 
-// What the consumer of the private link still has to do, in words.
+// Actions that the consumer of the private link must still take.
 func (o PrivateLinkServiceConnectionStateResponseOutput) ActionsRequired() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v PrivateLinkServiceConnectionStateResponse) *string { return v.ActionsRequired }).(pulumi.StringPtrOutput)
 }
@@ -7760,7 +7760,7 @@ func (o RoutingServiceBusTopicEndpointPropertiesResponseArrayOutput) Index(i pul
 type RoutingStorageContainerProperties struct {
 	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 	AuthenticationType *string `pulumi:"authenticationType"`
-	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	// Time for which messages are collected before a blob is written, 60 to 720 seconds.
 	BatchFrequencyInSeconds *int `pulumi:"batchFrequencyInSeconds"`
 	// The connection string of the endpoint. It holds a key: pass it as a secret.
 	ConnectionString *string `pulumi:"connectionString"`
@@ -7801,7 +7801,7 @@ type RoutingStorageContainerPropertiesInput interface {
 type RoutingStorageContainerPropertiesArgs struct {
 	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 	AuthenticationType pulumi.StringPtrInput `pulumi:"authenticationType"`
-	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	// Time for which messages are collected before a blob is written, 60 to 720 seconds.
 	BatchFrequencyInSeconds pulumi.IntPtrInput `pulumi:"batchFrequencyInSeconds"`
 	// The connection string of the endpoint. It holds a key: pass it as a secret.
 	ConnectionString pulumi.StringPtrInput `pulumi:"connectionString"`
@@ -7884,7 +7884,7 @@ func (o RoutingStorageContainerPropertiesOutput) AuthenticationType() pulumi.Str
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
-// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+// Time for which messages are collected before a blob is written, 60 to 720 seconds.
 func (o RoutingStorageContainerPropertiesOutput) BatchFrequencyInSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerProperties) *int { return v.BatchFrequencyInSeconds }).(pulumi.IntPtrOutput)
 }
@@ -7968,7 +7968,7 @@ func (o RoutingStorageContainerPropertiesArrayOutput) Index(i pulumi.IntInput) R
 type RoutingStorageContainerPropertiesResponse struct {
 	// How the hub identifies itself to the endpoint: with a key or with a managed identity.
 	AuthenticationType *string `pulumi:"authenticationType"`
-	// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+	// Time for which messages are collected before a blob is written, 60 to 720 seconds.
 	BatchFrequencyInSeconds *int `pulumi:"batchFrequencyInSeconds"`
 	// The connection string of the endpoint. It holds a key: pass it as a secret.
 	ConnectionString *string `pulumi:"connectionString"`
@@ -8014,7 +8014,7 @@ func (o RoutingStorageContainerPropertiesResponseOutput) AuthenticationType() pu
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *string { return v.AuthenticationType }).(pulumi.StringPtrOutput)
 }
 
-// How long messages are gathered before a blob is written, in seconds from 60 to 720.
+// Time for which messages are collected before a blob is written, 60 to 720 seconds.
 func (o RoutingStorageContainerPropertiesResponseOutput) BatchFrequencyInSeconds() pulumi.IntPtrOutput {
 	return o.ApplyT(func(v RoutingStorageContainerPropertiesResponse) *int { return v.BatchFrequencyInSeconds }).(pulumi.IntPtrOutput)
 }
@@ -8098,11 +8098,11 @@ func (o RoutingStorageContainerPropertiesResponseArrayOutput) Index(i pulumi.Int
 type SharedAccessSignatureAuthorizationRule struct {
 	// The name of the policy.
 	KeyName string `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey *string `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights AccessRights `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -8121,11 +8121,11 @@ type SharedAccessSignatureAuthorizationRuleInput interface {
 type SharedAccessSignatureAuthorizationRuleArgs struct {
 	// The name of the policy.
 	KeyName pulumi.StringInput `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights AccessRightsInput `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
 }
 
@@ -8186,17 +8186,17 @@ func (o SharedAccessSignatureAuthorizationRuleOutput) KeyName() pulumi.StringOut
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
-// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
-// What a bearer of the key may do.
+// Rights that the key grants.
 func (o SharedAccessSignatureAuthorizationRuleOutput) Rights() AccessRightsOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) AccessRights { return v.Rights }).(AccessRightsOutput)
 }
 
-// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRule) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -8225,11 +8225,11 @@ func (o SharedAccessSignatureAuthorizationRuleArrayOutput) Index(i pulumi.IntInp
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescription struct {
 	// The name of the policy.
 	KeyName string `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey *string `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights string `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -8248,11 +8248,11 @@ type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionInput interfac
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArgs struct {
 	// The name of the policy.
 	KeyName pulumi.StringInput `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey pulumi.StringPtrInput `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights pulumi.StringInput `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey pulumi.StringPtrInput `pulumi:"secondaryKey"`
 }
 
@@ -8313,17 +8313,17 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) Key
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
-// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
-// What a bearer of the key may do.
+// Rights that the key grants.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) string { return v.Rights }).(pulumi.StringOutput)
 }
 
-// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescription) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -8352,11 +8352,11 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionArrayOutput
 type SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse struct {
 	// The name of the policy.
 	KeyName string `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey *string `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights string `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -8380,19 +8380,19 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOut
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
-// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) *string {
 		return v.PrimaryKey
 	}).(pulumi.StringPtrOutput)
 }
 
-// What a bearer of the key may do.
+// Rights that the key grants.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) string { return v.Rights }).(pulumi.StringOutput)
 }
 
-// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponse) *string {
 		return v.SecondaryKey
@@ -8423,11 +8423,11 @@ func (o SharedAccessSignatureAuthorizationRuleAccessRightsDescriptionResponseArr
 type SharedAccessSignatureAuthorizationRuleResponse struct {
 	// The name of the policy.
 	KeyName string `pulumi:"keyName"`
-	// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	PrimaryKey *string `pulumi:"primaryKey"`
-	// What a bearer of the key may do.
+	// Rights that the key grants.
 	Rights string `pulumi:"rights"`
-	// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+	// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 	SecondaryKey *string `pulumi:"secondaryKey"`
 }
 
@@ -8451,17 +8451,17 @@ func (o SharedAccessSignatureAuthorizationRuleResponseOutput) KeyName() pulumi.S
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) string { return v.KeyName }).(pulumi.StringOutput)
 }
 
-// The primary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The primary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) PrimaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) *string { return v.PrimaryKey }).(pulumi.StringPtrOutput)
 }
 
-// What a bearer of the key may do.
+// Rights that the key grants.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) Rights() pulumi.StringOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) string { return v.Rights }).(pulumi.StringOutput)
 }
 
-// The secondary key, in base64. Azure makes one when it is left out. Pass it as a secret.
+// The secondary key, in base64. Azure generates one when it is left out. Pass it as a secret.
 func (o SharedAccessSignatureAuthorizationRuleResponseOutput) SecondaryKey() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SharedAccessSignatureAuthorizationRuleResponse) *string { return v.SecondaryKey }).(pulumi.StringPtrOutput)
 }
@@ -8496,7 +8496,7 @@ type StorageEndpointProperties struct {
 	ContainerName string `pulumi:"containerName"`
 	// The managed identity with which the endpoint is reached.
 	Identity *ManagedIdentity `pulumi:"identity"`
-	// How long the address for an upload is valid, as an ISO 8601 duration.
+	// Validity of the address for an upload, as an ISO 8601 duration.
 	SasTtlAsIso8601 *string `pulumi:"sasTtlAsIso8601"`
 }
 
@@ -8521,7 +8521,7 @@ type StorageEndpointPropertiesArgs struct {
 	ContainerName pulumi.StringInput `pulumi:"containerName"`
 	// The managed identity with which the endpoint is reached.
 	Identity ManagedIdentityPtrInput `pulumi:"identity"`
-	// How long the address for an upload is valid, as an ISO 8601 duration.
+	// Validity of the address for an upload, as an ISO 8601 duration.
 	SasTtlAsIso8601 pulumi.StringPtrInput `pulumi:"sasTtlAsIso8601"`
 }
 
@@ -8597,7 +8597,7 @@ func (o StorageEndpointPropertiesOutput) Identity() ManagedIdentityPtrOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) *ManagedIdentity { return v.Identity }).(ManagedIdentityPtrOutput)
 }
 
-// How long the address for an upload is valid, as an ISO 8601 duration.
+// Validity of the address for an upload, as an ISO 8601 duration.
 func (o StorageEndpointPropertiesOutput) SasTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointProperties) *string { return v.SasTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -8632,7 +8632,7 @@ type StorageEndpointPropertiesResponse struct {
 	ContainerName string `pulumi:"containerName"`
 	// The managed identity with which the endpoint is reached.
 	Identity *ManagedIdentityResponse `pulumi:"identity"`
-	// How long the address for an upload is valid, as an ISO 8601 duration.
+	// Validity of the address for an upload, as an ISO 8601 duration.
 	SasTtlAsIso8601 *string `pulumi:"sasTtlAsIso8601"`
 }
 
@@ -8671,7 +8671,7 @@ func (o StorageEndpointPropertiesResponseOutput) Identity() ManagedIdentityRespo
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) *ManagedIdentityResponse { return v.Identity }).(ManagedIdentityResponsePtrOutput)
 }
 
-// How long the address for an upload is valid, as an ISO 8601 duration.
+// Validity of the address for an upload, as an ISO 8601 duration.
 func (o StorageEndpointPropertiesResponseOutput) SasTtlAsIso8601() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v StorageEndpointPropertiesResponse) *string { return v.SasTtlAsIso8601 }).(pulumi.StringPtrOutput)
 }
@@ -8696,23 +8696,23 @@ func (o StorageEndpointPropertiesResponseMapOutput) MapIndex(k pulumi.StringInpu
 	}).(StorageEndpointPropertiesResponseOutput)
 }
 
-// Who made and changed a resource, and when, as Azure reports it.
+// Authors and times of the creation and the last change of a resource, as Azure reports them.
 type SystemDataResponse struct {
-	// When the resource was made (UTC).
+	// Time of creation (UTC).
 	CreatedAt *string `pulumi:"createdAt"`
-	// Who made the resource.
+	// Author of the resource.
 	CreatedBy *string `pulumi:"createdBy"`
-	// Which kind of identity made the resource.
+	// Kind of identity that created the resource.
 	CreatedByType *string `pulumi:"createdByType"`
 	// When the resource was last changed (UTC).
 	LastModifiedAt *string `pulumi:"lastModifiedAt"`
-	// Who last changed the resource.
+	// Author of the last change.
 	LastModifiedBy *string `pulumi:"lastModifiedBy"`
 	// Which kind of identity last changed the resource.
 	LastModifiedByType *string `pulumi:"lastModifiedByType"`
 }
 
-// Who made and changed a resource, and when, as Azure reports it.
+// Authors and times of the creation and the last change of a resource, as Azure reports them.
 type SystemDataResponseOutput struct{ *pulumi.OutputState }
 
 func (SystemDataResponseOutput) ElementType() reflect.Type {
@@ -8727,17 +8727,17 @@ func (o SystemDataResponseOutput) ToSystemDataResponseOutputWithContext(ctx cont
 	return o
 }
 
-// When the resource was made (UTC).
+// Time of creation (UTC).
 func (o SystemDataResponseOutput) CreatedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedAt }).(pulumi.StringPtrOutput)
 }
 
-// Who made the resource.
+// Author of the resource.
 func (o SystemDataResponseOutput) CreatedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedBy }).(pulumi.StringPtrOutput)
 }
 
-// Which kind of identity made the resource.
+// Kind of identity that created the resource.
 func (o SystemDataResponseOutput) CreatedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.CreatedByType }).(pulumi.StringPtrOutput)
 }
@@ -8747,7 +8747,7 @@ func (o SystemDataResponseOutput) LastModifiedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.LastModifiedAt }).(pulumi.StringPtrOutput)
 }
 
-// Who last changed the resource.
+// Author of the last change.
 func (o SystemDataResponseOutput) LastModifiedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v SystemDataResponse) *string { return v.LastModifiedBy }).(pulumi.StringPtrOutput)
 }
@@ -8781,7 +8781,7 @@ func (o SystemDataResponsePtrOutput) Elem() SystemDataResponseOutput {
 	}).(SystemDataResponseOutput)
 }
 
-// When the resource was made (UTC).
+// Time of creation (UTC).
 func (o SystemDataResponsePtrOutput) CreatedAt() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -8791,7 +8791,7 @@ func (o SystemDataResponsePtrOutput) CreatedAt() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// Who made the resource.
+// Author of the resource.
 func (o SystemDataResponsePtrOutput) CreatedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -8801,7 +8801,7 @@ func (o SystemDataResponsePtrOutput) CreatedBy() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// Which kind of identity made the resource.
+// Kind of identity that created the resource.
 func (o SystemDataResponsePtrOutput) CreatedByType() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {
@@ -8821,7 +8821,7 @@ func (o SystemDataResponsePtrOutput) LastModifiedAt() pulumi.StringPtrOutput {
 	}).(pulumi.StringPtrOutput)
 }
 
-// Who last changed the resource.
+// Author of the last change.
 func (o SystemDataResponsePtrOutput) LastModifiedBy() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *SystemDataResponse) *string {
 		if v == nil {

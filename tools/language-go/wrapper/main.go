@@ -1,8 +1,9 @@
-// Command wrapper is installed as pulumi-language-go beside a Pulumi CLI that evenkeel built. It starts the real host, which lies
-// beside it as pulumi-language-go-real, and adds -binary when EVENKEEL_PROGRAM names a program that is already built: the host of
-// this version has the flag but ignores runtime.options.binary, and would link the program anew on every run.
+// Command wrapper is installed as pulumi-language-go beside a Pulumi CLI that evenkeel built. It starts the real host,
+// pulumi-language-go-real in the same folder, and adds -binary when EVENKEEL_PROGRAM names a program that is already
+// built: the host of this version has the flag but ignores runtime.options.binary, and would link the program again on
+// every run.
 //
-// It does not build anything and knows nothing else of evenkeel.
+// It builds nothing and knows nothing else of evenkeel.
 package main
 
 import (

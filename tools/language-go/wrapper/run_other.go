@@ -8,7 +8,7 @@ import (
 	"os/exec"
 )
 
-// run is for systems on which a process cannot be replaced: it runs the host and ends with its exit code.
+// run is for systems that cannot replace a process: it runs the host and ends with its exit code.
 func run(host string, args []string) error {
 	cmd := exec.Command(host, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
