@@ -44,8 +44,8 @@ func (e *Emulator) Follow(ctx context.Context, hubHost, device string, each func
 	return follower.Each(ctx, func(m iothub.Message) error { return each(showMessage(m)) })
 }
 
-// Command is a cloud-to-device message.
-type Command struct {
+// CloudMessage is a cloud-to-device message.
+type CloudMessage struct {
 	MessageID, CorrelationID, UserID, ContentType, ContentEncoding string
 	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none. It is read at the hub's service API.
 	Ack string
@@ -57,8 +57,8 @@ type Command struct {
 
 // Send sends a message to a device: at once when it is connected over MQTT and takes messages, else it waits. Azure's clients send over
 // AMQP, which the emulator does not speak.
-func (e *Emulator) Send(hubHost, device string, c Command) error {
-	if _, err := e.hubs.SendCommand(hubHost, device, iothub.Command(c)); err != nil {
+func (e *Emulator) Send(hubHost, device string, c CloudMessage) error {
+	if _, err := e.hubs.SendCloudMessage(hubHost, device, iothub.CloudMessage(c)); err != nil {
 		return fmt.Errorf("emulator: send to device %q: %w", device, err)
 	}
 	return nil
@@ -66,7 +66,7 @@ func (e *Emulator) Send(hubHost, device string, c Command) error {
 
 // Purge drops the messages that wait for a device, and returns how many there were.
 func (e *Emulator) Purge(hubHost, device string) (int, error) {
-	n, err := e.hubs.PurgeCommands(hubHost, device)
+	n, err := e.hubs.PurgeCloudMessages(hubHost, device)
 	if err != nil {
 		return 0, fmt.Errorf("emulator: purge messages to device %q: %w", device, err)
 	}
@@ -87,16 +87,16 @@ func (e *Emulator) messageOptions(o control.Options) control.Options {
 	o.Follow = func(hubHost, device string, fromStart bool) control.Follower {
 		return follower{e.hubs.Follow(hubHost, device, fromStart)}
 	}
-	o.Send = func(c control.Command) (uint64, error) {
+	o.Send = func(c control.CloudMessage) (uint64, error) {
 		body, err := c.Content()
 		if err != nil {
 			return 0, err
 		}
-		return e.hubs.SendCommand(c.Hub, c.Device, iothub.Command{
+		return e.hubs.SendCloudMessage(c.Hub, c.Device, iothub.CloudMessage{
 			MessageID: c.MessageID, CorrelationID: c.CorrelationID, UserID: c.UserID, ContentType: c.ContentType,
 			ContentEncoding: c.ContentEncoding, Ack: c.Ack, Expiry: c.Expiry, Properties: c.Properties, Body: body,
 		})
 	}
-	o.Purge, o.Status = e.hubs.PurgeCommands, iothub.Status
+	o.Purge, o.Status = e.hubs.PurgeCloudMessages, iothub.Status
 	return o
 }

@@ -76,7 +76,7 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("x")}))
+	check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("x")}))
 	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":5}` {
 		t.Errorf("purge: got %d %s, want 5 dropped, locked ones included", status, answer)
 	}

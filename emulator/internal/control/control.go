@@ -50,7 +50,7 @@ type Options struct {
 	// Follow follows the telemetry of a hub and a device, what is remembered first when fromStart.
 	Follow func(hubHost, device string, fromStart bool) Follower
 	// Send sends a message to a device, and returns its place in the device's queue; Purge drops what waits for a device.
-	Send  func(Command) (sequence uint64, err error)
+	Send  func(CloudMessage) (sequence uint64, err error)
 	Purge func(hubHost, device string) (dropped int, err error)
 	// Status is the HTTP status of an error of Send and Purge.
 	Status func(error) int

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Command is a message to a device, the body of POST /messages.
-type Command struct {
+// CloudMessage is a message to a device, the body of POST /messages.
+type CloudMessage struct {
 	// Hub is the host name of the hub, or its own name; Device is the id of the device.
 	Hub    string `json:"hub"`
 	Device string `json:"device"`
@@ -30,7 +30,7 @@ type Command struct {
 }
 
 // Content is the message's body in bytes.
-func (c Command) Content() ([]byte, error) {
+func (c CloudMessage) Content() ([]byte, error) {
 	switch {
 	case c.Body == nil:
 		return c.BodyBase64, nil
@@ -83,7 +83,7 @@ func (s surface) messages(w http.ResponseWriter, r *http.Request) {
 //
 //	curl -d '{"hub":"hub-1.azure-devices.net","device":"device-1","body":"hello"}' http://127.0.0.1:PORT/messages
 func (s surface) send(w http.ResponseWriter, r *http.Request) {
-	var c Command
+	var c CloudMessage
 	if !readJSON(w, r, &c) {
 		return
 	}

@@ -47,7 +47,7 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
 	service("POST /devices/query", h.query, serviceConnect)
 	service("POST /devices/keys/regenerate", h.regenerateKeys, registryWrite)
-	service("DELETE /devices/{id}/commands", standard(h.purgeCommands), registryWrite, serviceConnect)
+	service("DELETE /devices/{id}/commands", standard(h.purgeCloudMessages), registryWrite, serviceConnect)
 	service("GET /twins/{id}", standard(h.getTwin), serviceConnect)
 	service("PATCH /twins/{id}", standard(h.patchTwin), serviceConnect)
 	service("PUT /twins/{id}", standard(h.patchTwin), serviceConnect)
@@ -55,9 +55,9 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	service("GET /statistics/devices", h.deviceStatistics, registryRead)
 	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
 	device("POST /devices/{id}/messages/events", h.postEvent)
-	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
-	device("DELETE /devices/{id}/messages/devicebound/{lock}", standard(h.completeCommand))
-	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", standard(h.abandonCommand))
+	device("GET /devices/{id}/messages/devicebound", h.nextCloudMessage)
+	device("DELETE /devices/{id}/messages/devicebound/{lock}", standard(h.completeCloudMessage))
+	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", standard(h.abandonCloudMessage))
 	service("GET /messages/servicebound/feedback", h.receiveFeedback, serviceConnect)
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
@@ -117,7 +117,7 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.CommandCounts(hub.Host())
+	waiting, err := h.state.CloudMessageCounts(hub.Host())
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (h *Hubs) getDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	waiting, err := h.state.CloudMessages(hub.Host(), d.ID)
 	if err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (h *Hubs) putDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	waiting, err := h.state.CloudMessages(hub.Host(), d.ID)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,7 @@
 // queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One Hubs serves every hub of the state; the host name picks the hub.
 //
 // It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
-// configurations, which it refuses to make. Cloud-to-device messages are sent with SendCommand: the service API has them over AMQP only, which is not spoken.
+// configurations, which it refuses to make. Cloud-to-device messages are sent with SendCloudMessage: the service API has them over AMQP only, which is not spoken.
 //
 // Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
 // with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).

@@ -112,7 +112,7 @@ func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (row
 
 // scanTwins shows the twins of a hub after that id, in the order of the ids, until each has enough; chunk is how many are read at a time.
 func (h *Hubs) scanTwins(host, after string, chunk int, each func(twinDocument) (more bool, err error)) error {
-	waiting, err := h.state.CommandCounts(host)
+	waiting, err := h.state.CloudMessageCounts(host)
 	if err != nil {
 		return err
 	}

@@ -103,7 +103,7 @@ func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 		want func(n int) string
 	}{
 		"a message": {"devices/d1/messages/devicebound/#", func(f *fixture, _ *bare, n int) {
-			f.command(fmt.Sprint(n))
+			f.send(fmt.Sprint(n))
 		}, func(n int) string { return fmt.Sprint(n) }},
 		"a twin change": {"$iothub/twin/PATCH/properties/desired/#", func(f *fixture, _ *bare, n int) {
 			change := fmt.Sprintf(`{"properties":{"desired":{"n":%d}}}`, n)
@@ -204,7 +204,7 @@ func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
-	f.command("a")
+	f.send("a")
 	f.do(call{
 		method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key),
 		header: map[string]string{"iothub-messagelocktimeout": "1"},

@@ -58,7 +58,7 @@ func (f *Feedback) fields(c *codec) {
 }
 
 // tell adds to b the feedback on a message, if its sender wants it. Keys are in the order of the ends of messages.
-func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time) {
+func (b *batch) tell(hub string, d *Device, c CloudMessage, o Outcome, now time.Time) {
 	if !c.Ack.wants(o) {
 		return
 	}
@@ -69,7 +69,7 @@ func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time)
 // TakeFeedback locks up to limit records of a hub that are free, oldest first, all under one lock, which ends after lockFor or with
 // SettleFeedback. Records older than keep, or of devices that were deleted, are dropped. Messages that expired are found here at the latest.
 func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration) ([]Feedback, error) {
-	if err := s.expireCommands(hub); err != nil {
+	if err := s.expireCloudMessages(hub); err != nil {
 		return nil, err
 	}
 	token, err := s.token()
@@ -83,7 +83,7 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 		case now.Sub(f.Time) >= keep, !s.lives(hub, f):
 			return true
 		case len(taken) < limit:
-			s.locks.take(key, commandLock{token: token, until: now.Add(lockFor)})
+			s.locks.take(key, cloudMessageLock{token: token, until: now.Add(lockFor)})
 			f.Lock = token
 			taken = append(taken, f)
 		}
@@ -144,17 +144,17 @@ func (s *State) withFeedback(hub string, each func(key string, f Feedback, now t
 	return s.store.commitDevices(b)
 }
 
-// expireCommands drops the messages of a hub that expired and whose sender wants to hear of it.
-func (s *State) expireCommands(hub string) error {
-	devices, err := s.expiredCommands(hub)
+// expireCloudMessages drops the messages of a hub that expired and whose sender wants to hear of it.
+func (s *State) expireCloudMessages(hub string) error {
+	devices, err := s.expiredCloudMessages(hub)
 	for _, id := range devices {
 		if err != nil {
 			break
 		}
-		err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+		err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 			now := s.Now()
 			for _, c := range queue {
-				if key := commandKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
+				if key := cloudMessageKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
 					b.delete(key)
 					b.tell(hub, d, c, Expired, now)
 				}
@@ -168,10 +168,10 @@ func (s *State) expireCommands(hub string) error {
 	return err
 }
 
-// expiredCommands returns the devices of a hub for which such messages wait.
-func (s *State) expiredCommands(hub string) (devices []string, err error) {
+// expiredCloudMessages returns the devices of a hub for which such messages wait.
+func (s *State) expiredCloudMessages(hub string) (devices []string, err error) {
 	now := s.Now()
-	err = s.scanCommands(hub, func(device string, c Command) {
+	err = s.scanCloudMessages(hub, func(device string, c CloudMessage) {
 		if !c.Expiry.After(now) && c.Ack.wants(Expired) && (len(devices) == 0 || devices[len(devices)-1] != device) {
 			devices = append(devices, device)
 		}

@@ -198,7 +198,7 @@ func belongs(key []byte, r row) bool {
 		return last == r.ID
 	case *Device:
 		return last == r.ID
-	case *Command:
+	case *CloudMessage:
 		_, err := strconv.ParseUint(last, 16, 64)
 		return err == nil && len(last) == 16
 	}

@@ -251,7 +251,7 @@ const (
 	tableOperation            = 'O'
 	tableDevice               = 'D'
 	tableTwin                 = 'T'
-	tableCommand              = 'Q'
+	tableCloudMessage         = 'Q'
 	tableFeedback             = 'F'
 	tableSubscription         = 'B'
 	separator            byte = 0

@@ -44,7 +44,7 @@ var kinds = map[byte]struct {
 	tableOperation:       {"registrationOperations", 2, func() row { return &Operation{} }},
 	tableDevice:          {"devices", 2, func() row { return &Device{} }},
 	tableTwin:            {"twins", 2, func() row { return &Twin{} }},
-	tableCommand:         {"messages", 3, func() row { return &Command{} }},
+	tableCloudMessage:    {"messages", 3, func() row { return &CloudMessage{} }},
 	tableFeedback:        {"feedback", 4, func() row { return &Feedback{} }},
 	tableSubscription:    {"subscriptions", 2, func() row { return new(Subscriptions) }},
 }

@@ -29,7 +29,7 @@ func inhabited(t *testing.T, o state.Options) *world {
 	must(t, last(w.PutDevice(hub, state.Device{ID: "own#1"}, state.Unconditional, true)))
 	must(t, last(w.PatchTwin(hub, "own#1", state.TwinPatch{Desired: []byte(`{"n":4503599627370495,"s":"\u2028<"}`)}, state.Unconditional)))
 	for _, body := range []string{"hello", `{"$base64":"AA=="}`, "\xff\x00", "", `{"a": 1}`} {
-		must(t, last(w.QueueCommand(hub, "own#1", state.Command{
+		must(t, last(w.QueueCloudMessage(hub, "own#1", state.CloudMessage{
 			Body: []byte(body), Properties: map[string]string{}, Expiry: w.clock.Now().Add(time.Hour),
 		})))
 	}

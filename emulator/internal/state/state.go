@@ -74,7 +74,7 @@ type State struct {
 	dps, devices *stripes
 
 	presence *presence
-	locks    commandLocks
+	locks    cloudMessageLocks
 	desired  *feed
 }
 
@@ -90,7 +90,7 @@ func Open(o Options) (*State, error) {
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration), hubSettings: o.HubSettings,
 		dps: newStripes(), devices: newStripes(),
-		presence: newPresence(), locks: newCommandLocks(),
+		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {
 		s.clock = NewClock(o.Now)

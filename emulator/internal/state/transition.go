@@ -62,7 +62,7 @@ func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
-		for _, table := range []byte{tableDevice, tableTwin, tableCommand, tableFeedback, tableSubscription, tableChild} {
+		for _, table := range []byte{tableDevice, tableTwin, tableCloudMessage, tableFeedback, tableSubscription, tableChild} {
 			b.deleteRange(under(table, host))
 		}
 	}
@@ -85,7 +85,7 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 	for _, host := range hubs {
 		delete(s.hubs, host)
 		s.presence.drop(host)
-		for _, table := range []byte{tableCommand, tableFeedback} {
+		for _, table := range []byte{tableCloudMessage, tableFeedback} {
 			start, _ := under(table, host)
 			s.locks.forget(string(start))
 		}

@@ -17,14 +17,14 @@ const (
 	lockHeader  = "Iothub-Messagelocktimeout"
 )
 
-// commandHeaders are the headers in which a device gets the system properties of a message.
-var commandHeaders = map[string]string{
+// cloudMessageHeaders are the headers in which a device gets the system properties of a message.
+var cloudMessageHeaders = map[string]string{
 	sysMessageID: "iothub-messageid", sysCorrelationID: "iothub-correlationid", sysUserID: "iothub-userid", sysTo: "iothub-to", sysExpiry: "iothub-expiry",
 	sysContentType: "iothub-contenttype", sysContentEncoding: "iothub-contentencoding", sysAck: "iothub-ack",
 }
 
-// nextCommand answers with the next message of a device, or with 204. The ETag is the lock token.
-func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+// nextCloudMessage answers with the next message of a device, or with 204. The ETag is the lock token.
+func (h *Hubs) nextCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	lock := lockTime
 	if text := r.Header.Get(lockHeader); text != "" {
 		seconds, err := strconv.Atoi(text)
@@ -33,7 +33,7 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 		}
 		lock = time.Duration(seconds) * time.Second
 	}
-	c, ok, err := h.state.TakeCommand(hub.Host(), r.PathValue("id"), lock, hub.Settings.MaxDeliveries)
+	c, ok, err := h.state.TakeCloudMessage(hub.Host(), r.PathValue("id"), lock, hub.Settings.MaxDeliveries)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,7 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
 	for name, value := range c.System {
-		spell(header, commandHeaders[name], value)
+		spell(header, cloudMessageHeaders[name], value)
 	}
 	for name, value := range c.Properties {
 		spell(header, "iothub-app-"+name, value)
@@ -62,22 +62,22 @@ func (h *Hubs) nextCommand(w http.ResponseWriter, r *http.Request, hub state.Hub
 	return nil
 }
 
-// completeCommand completes a message that the device has taken or, with ?reject, rejects it.
-func (h *Hubs) completeCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+// completeCloudMessage completes a message that the device has taken or, with ?reject, rejects it.
+func (h *Hubs) completeCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	if r.URL.Query().Has("reject") {
-		return h.settleCommand(w, r, hub, state.Rejected)
+		return h.settleCloudMessage(w, r, hub, state.Rejected)
 	}
-	return h.settleCommand(w, r, hub, state.Success)
+	return h.settleCloudMessage(w, r, hub, state.Success)
 }
 
-// abandonCommand returns a message to the queue.
-func (h *Hubs) abandonCommand(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
-	return h.settleCommand(w, r, hub, state.Abandoned)
+// abandonCloudMessage returns a message to the queue.
+func (h *Hubs) abandonCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+	return h.settleCloudMessage(w, r, hub, state.Abandoned)
 }
 
-func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.Hub, outcome state.Outcome) error {
+func (h *Hubs) settleCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub, outcome state.Outcome) error {
 	id := r.PathValue("id")
-	err := h.state.SettleCommand(hub.Host(), id, r.PathValue("lock"), outcome)
+	err := h.state.SettleCloudMessage(hub.Host(), id, r.PathValue("lock"), outcome)
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
 		return errLockLost // the device was found when it was authenticated
 	}
@@ -91,10 +91,10 @@ func (h *Hubs) settleCommand(w http.ResponseWriter, r *http.Request, hub state.H
 	return nil
 }
 
-// purgeCommands: CloudToDeviceMessages_PurgeCloudToDeviceMessageQueue, 2021-04-12. Fidelity: the right it needs is unsure.
-func (h *Hubs) purgeCommands(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
+// purgeCloudMessages: CloudToDeviceMessages_PurgeCloudToDeviceMessageQueue, 2021-04-12. Fidelity: the right it needs is unsure.
+func (h *Hubs) purgeCloudMessages(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	id := r.PathValue("id")
-	n, err := h.state.PurgeCommands(hub.Host(), id)
+	n, err := h.state.PurgeCloudMessages(hub.Host(), id)
 	if err != nil {
 		return err
 	}

@@ -11,11 +11,11 @@ import (
 	"time"
 )
 
-// MaxCommands is how many cloud-to-device messages wait for one device. Source: "IoT Hub quotas and throttling".
-const MaxCommands = 50
+// MaxCloudMessages is how many cloud-to-device messages wait for one device. Source: "IoT Hub quotas and throttling".
+const MaxCloudMessages = 50
 
-// Command is a cloud-to-device message in its device's queue.
-type Command struct {
+// CloudMessage is a cloud-to-device message in its device's queue.
+type CloudMessage struct {
 	// Sequence orders the messages that wait for one device. It is never used again while the process runs.
 	Sequence uint64
 	// System are the properties of the protocol, under names of the surface's choosing; Properties those of the application.
@@ -36,7 +36,7 @@ type Command struct {
 }
 
 // fields leave out the sequence, which the key says.
-func (m *Command) fields(c *codec) {
+func (m *CloudMessage) fields(c *codec) {
 	c.tags("system", &m.System)
 	c.tags("properties", &m.Properties)
 	c.bytes("body", &m.Body)
@@ -47,23 +47,23 @@ func (m *Command) fields(c *codec) {
 	text(c, "ack", &m.Ack)
 }
 
-// commandLocks are the messages taken and not settled, by row key.
-type commandLocks struct {
+// cloudMessageLocks are the messages taken and not settled, by row key.
+type cloudMessageLocks struct {
 	mu    sync.Mutex
-	locks map[string]commandLock
+	locks map[string]cloudMessageLock
 	// last are the last numbers that queues gave, by the beginning of their keys.
 	last map[string]uint64
 	// unacknowledged are the messages that a connection was sent and did not acknowledge, by row key.
 	unacknowledged map[string]struct{}
 }
 
-func newCommandLocks() commandLocks {
-	return commandLocks{
-		locks: make(map[string]commandLock), last: make(map[string]uint64), unacknowledged: make(map[string]struct{}),
+func newCloudMessageLocks() cloudMessageLocks {
+	return cloudMessageLocks{
+		locks: make(map[string]cloudMessageLock), last: make(map[string]uint64), unacknowledged: make(map[string]struct{}),
 	}
 }
 
-type commandLock struct {
+type cloudMessageLock struct {
 	token string
 	// until is zero for a lock that only settling ends.
 	until time.Time
@@ -71,7 +71,7 @@ type commandLock struct {
 	maxDeliveries int64
 }
 
-func (l *commandLocks) held(key string, now time.Time) bool {
+func (l *cloudMessageLocks) held(key string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lock, ok := l.locks[key]
@@ -83,7 +83,7 @@ func (l *commandLocks) held(key string, now time.Time) bool {
 }
 
 // take locks a message and reports whether an earlier connection left it unacknowledged.
-func (l *commandLocks) take(key string, lock commandLock) (resent bool) {
+func (l *cloudMessageLocks) take(key string, lock cloudMessageLock) (resent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.locks[key] = lock
@@ -92,7 +92,7 @@ func (l *commandLocks) take(key string, lock commandLock) (resent bool) {
 }
 
 // settled notes what became of a message whose lock has ended.
-func (l *commandLocks) settled(key string, outcome Outcome) {
+func (l *cloudMessageLocks) settled(key string, outcome Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch outcome {
@@ -105,7 +105,7 @@ func (l *commandLocks) settled(key string, outcome Outcome) {
 }
 
 // free ends a lock and returns it; false when token was not its present one.
-func (l *commandLocks) free(key, token string, now time.Time) (commandLock, bool) {
+func (l *cloudMessageLocks) free(key, token string, now time.Time) (cloudMessageLock, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	lock, ok := l.locks[key]
@@ -122,7 +122,7 @@ func (l *commandLocks) free(key, token string, now time.Time) (commandLock, bool
 
 // number is the next number of a queue whose last message that waits has the number waits. Source: "A number (unique per device-queue)", in
 // "Create and read IoT Hub messages". Fidelity: a restart begins with 1 again when none waits.
-func (l *commandLocks) number(queue string, waits uint64) uint64 {
+func (l *cloudMessageLocks) number(queue string, waits uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	next := max(l.last[queue], waits) + 1
@@ -131,36 +131,36 @@ func (l *commandLocks) number(queue string, waits uint64) uint64 {
 }
 
 // drop forgets the locks of a queue, whose device goes on.
-func (l *commandLocks) drop(prefix string) {
+func (l *cloudMessageLocks) drop(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	maps.DeleteFunc(l.locks, func(key string, _ commandLock) bool { return strings.HasPrefix(key, prefix) })
+	maps.DeleteFunc(l.locks, func(key string, _ cloudMessageLock) bool { return strings.HasPrefix(key, prefix) })
 	maps.DeleteFunc(l.unacknowledged, func(key string, _ struct{}) bool { return strings.HasPrefix(key, prefix) })
 }
 
 // forget forgets queues whose devices are no more, with their numbers; everything when the prefix is empty.
-func (l *commandLocks) forget(prefix string) {
+func (l *cloudMessageLocks) forget(prefix string) {
 	l.drop(prefix)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	maps.DeleteFunc(l.last, func(queue string, _ uint64) bool { return strings.HasPrefix(queue, prefix) })
 }
 
-func commandKey(hub, id string, sequence uint64) []byte {
-	return keyOf(tableCommand, strings.ToLower(hub), id, fmt.Sprintf("%016x", sequence))
+func cloudMessageKey(hub, id string, sequence uint64) []byte {
+	return keyOf(tableCloudMessage, strings.ToLower(hub), id, fmt.Sprintf("%016x", sequence))
 }
 
 // queue is a device's messages, oldest first; the caller holds the device's lock.
-func (s *State) queue(hub, id string) ([]Command, error) {
-	var out []Command
-	start, end := under(tableCommand, strings.ToLower(hub), id)
+func (s *State) queue(hub, id string) ([]CloudMessage, error) {
+	var out []CloudMessage
+	start, end := under(tableCloudMessage, strings.ToLower(hub), id)
 	err := s.store.scan(start, end, func(key, value []byte) (bool, error) {
-		var c Command
+		var c CloudMessage
 		if err := decode(value, &c); err != nil {
 			return false, err
 		}
 		if _, err := fmt.Sscanf(string(key[len(key)-16:]), "%016x", &c.Sequence); err != nil {
-			return false, fmt.Errorf("%w (the key of a command)", ErrCorrupt)
+			return false, fmt.Errorf("%w (the key of a message)", ErrCorrupt)
 		}
 		out = append(out, c)
 		return true, nil
@@ -169,7 +169,7 @@ func (s *State) queue(hub, id string) ([]Command, error) {
 }
 
 // withQueue calls do with a device, which must be there, and its queue, and commits what do puts in the batch.
-func (s *State) withQueue(hub, id string, do func(d *Device, queue []Command, b *batch) error) error {
+func (s *State) withQueue(hub, id string, do func(d *Device, queue []CloudMessage, b *batch) error) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
@@ -199,10 +199,10 @@ func (s *State) withQueue(hub, id string, do func(d *Device, queue []Command, b 
 	return s.store.commitDevices(b)
 }
 
-// QueueCommand puts a message into the queue of a device, connected or not. Quota when MaxCommands wait already; expired ones do not
+// QueueCloudMessage puts a message into the queue of a device, connected or not. Quota when MaxCloudMessages wait already; expired ones do not
 // count.
-func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
-	err := s.withQueue(hub, id, func(_ *Device, queue []Command, b *batch) error {
+func (s *State) QueueCloudMessage(hub, id string, c CloudMessage) (CloudMessage, error) {
+	err := s.withQueue(hub, id, func(_ *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
 		c.Enqueued, c.Deliveries, c.Lock = now, 0, ""
 		waiting, last := 0, uint64(0)
@@ -212,24 +212,24 @@ func (s *State) QueueCommand(hub, id string, c Command) (Command, error) {
 				waiting++
 			}
 		}
-		if waiting >= MaxCommands {
-			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id), Reason: fmt.Sprintf("holds %d messages already", MaxCommands)}
+		if waiting >= MaxCloudMessages {
+			return &Error{Kind: Quota, Object: "the queue of " + deviceObject(id), Reason: fmt.Sprintf("holds %d messages already", MaxCloudMessages)}
 		}
-		start, _ := under(tableCommand, strings.ToLower(hub), id)
+		start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 		c.Sequence = s.locks.number(string(start), last)
-		b.put(commandKey(hub, id, c.Sequence), &c)
+		b.put(cloudMessageKey(hub, id, c.Sequence), &c)
 		return nil
 	})
 	return c, err
 }
 
-// TakeCommand locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
-// SettleCommand alone when lockFor is zero. Messages that expired are dropped; one that is abandoned maxDeliveries times will be.
-func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken Command, ok bool, err error) {
-	err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+// TakeCloudMessage locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
+// SettleCloudMessage alone when lockFor is zero. Messages that expired are dropped; one that is abandoned maxDeliveries times will be.
+func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken CloudMessage, ok bool, err error) {
+	err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {
-			key := commandKey(hub, id, c.Sequence)
+			key := cloudMessageKey(hub, id, c.Sequence)
 			if s.locks.held(string(key), now) {
 				continue
 			}
@@ -244,7 +244,7 @@ func (s *State) TakeCommand(hub, id string, lockFor time.Duration, maxDeliveries
 				return err
 			}
 			c.Lock = token
-			lock := commandLock{token: token, maxDeliveries: maxDeliveries}
+			lock := cloudMessageLock{token: token, maxDeliveries: maxDeliveries}
 			if lockFor > 0 {
 				lock.until = now.Add(lockFor)
 			}
@@ -266,14 +266,14 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// SettleCommand ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and
+// SettleCloudMessage ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and
 // Unacknowledged it is free to be taken again. One that is abandoned too often ends as DeliveryCountExceeded. It
 // returns NotFound when the lock has ended.
-func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
-	return s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+func (s *State) SettleCloudMessage(hub, id, lock string, outcome Outcome) error {
+	return s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
 		for _, c := range queue {
-			key := commandKey(hub, id, c.Sequence)
+			key := cloudMessageKey(hub, id, c.Sequence)
 			held, ok := s.locks.free(string(key), lock, now)
 			if !ok {
 				continue
@@ -296,15 +296,15 @@ func (s *State) SettleCommand(hub, id, lock string, outcome Outcome) error {
 	})
 }
 
-// PurgeCommands drops all messages of a device, locked or not, and returns how many there were.
-func (s *State) PurgeCommands(hub, id string) (n int, err error) {
-	err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+// PurgeCloudMessages drops all messages of a device, locked or not, and returns how many there were.
+func (s *State) PurgeCloudMessages(hub, id string) (n int, err error) {
+	err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		n = len(queue)
 		now := s.Now()
 		for _, c := range queue {
 			b.tell(hub, d, c, Purged, now)
 		}
-		start, _ := under(tableCommand, strings.ToLower(hub), id)
+		start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 		s.locks.drop(string(start))
 		return s.emptyQueue(b, hub, id)
 	})
@@ -313,7 +313,7 @@ func (s *State) PurgeCommands(hub, id string) (n int, err error) {
 
 // dropQueue ends the queue of a device that is deleted; the caller holds the device's lock and commits b.
 func (s *State) dropQueue(b *batch, hub, id string) error {
-	start, _ := under(tableCommand, strings.ToLower(hub), id)
+	start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 	s.locks.forget(string(start))
 	return s.emptyQueue(b, hub, id)
 }
@@ -321,13 +321,13 @@ func (s *State) dropQueue(b *batch, hub, id string) error {
 func (s *State) emptyQueue(b *batch, hub, id string) error {
 	queue, err := s.queue(hub, id)
 	for _, c := range queue {
-		b.delete(commandKey(hub, id, c.Sequence))
+		b.delete(cloudMessageKey(hub, id, c.Sequence))
 	}
 	return err
 }
 
-// Commands returns the messages that wait for a device, locked ones included, oldest first; those that expired are left out.
-func (s *State) Commands(hub, id string) ([]Command, error) {
+// CloudMessages returns the messages that wait for a device, locked ones included, oldest first; those that expired are left out.
+func (s *State) CloudMessages(hub, id string) ([]CloudMessage, error) {
 	leave, err := s.enter()
 	if err != nil {
 		return nil, err
@@ -339,13 +339,13 @@ func (s *State) Commands(hub, id string) ([]Command, error) {
 	defer s.devices.read(deviceKey(hub, id))()
 	queue, err := s.queue(hub, id)
 	now := s.Now()
-	return slices.DeleteFunc(queue, func(c Command) bool { return !c.Expiry.After(now) }), err
+	return slices.DeleteFunc(queue, func(c CloudMessage) bool { return !c.Expiry.After(now) }), err
 }
 
-// CommandCounts returns how many messages wait for each device of a hub, by id; devices without any are left out.
-func (s *State) CommandCounts(hub string) (map[string]int, error) {
+// CloudMessageCounts returns how many messages wait for each device of a hub, by id; devices without any are left out.
+func (s *State) CloudMessageCounts(hub string) (map[string]int, error) {
 	now, counts := s.Now(), map[string]int{}
-	err := s.scanCommands(hub, func(device string, c Command) {
+	err := s.scanCloudMessages(hub, func(device string, c CloudMessage) {
 		if c.Expiry.After(now) {
 			counts[device]++
 		}
@@ -353,16 +353,16 @@ func (s *State) CommandCounts(hub string) (map[string]int, error) {
 	return counts, err
 }
 
-// scanCommands shows all messages of a hub, those of one device together.
-func (s *State) scanCommands(hub string, each func(device string, c Command)) error {
+// scanCloudMessages shows all messages of a hub, those of one device together.
+func (s *State) scanCloudMessages(hub string, each func(device string, c CloudMessage)) error {
 	leave, err := s.enter()
 	if err != nil {
 		return err
 	}
 	defer leave()
-	start, end := under(tableCommand, strings.ToLower(hub))
+	start, end := under(tableCloudMessage, strings.ToLower(hub))
 	return s.store.scan(start, end, func(key, value []byte) (bool, error) {
-		var c Command
+		var c CloudMessage
 		if err := decode(value, &c); err != nil {
 			return false, err
 		}
