@@ -27,13 +27,13 @@ import (
 	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/control"
+	"evenkeel/emulator/internal/documents"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/localca"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
-	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/traffic"
 )
@@ -48,12 +48,12 @@ const (
 
 // Emulator is one emulated cloud. Its methods may be called concurrently.
 type Emulator struct {
-	options Options
-	state   *state.State
-	clock   *state.Clock
-	shelf   *shelf.Shelf
-	ca      *localca.Authority
-	entra   *entra.Authority
+	options   Options
+	state     *state.State
+	clock     *state.Clock
+	snapshots *documents.Folder
+	ca        *localca.Authority
+	entra     *entra.Authority
 	// controlToken is what clients of the control port must send.
 	controlToken string
 
@@ -103,9 +103,9 @@ func New(o Options) (*Emulator, error) {
 func (e *Emulator) open() (err error) {
 	// Certificates follow the real clock, because clients check them with theirs.
 	e.clock = state.NewClock(e.options.Now)
-	stateDir, shelfDir := "", ""
+	stateDir, snapshotDir := "", ""
 	if dir := e.options.Dir; dir != "" {
-		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
+		stateDir, snapshotDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
 		if err := e.options.disk.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
@@ -119,7 +119,7 @@ func (e *Emulator) open() (err error) {
 		return err
 	}
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
-	e.shelf = shelf.New(e.options.disk, shelfDir)
+	e.snapshots = documents.NewFolder(e.options.disk, snapshotDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
 	for _, step := range []func() error{e.openAuthorities, e.openControlToken, e.seedEmpty, e.addresses.load, e.openSurfaces} {
 		if err := step(); err != nil {
@@ -246,7 +246,7 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
-		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate, State: e.state,
+		Snapshots: snapshotControl{e.snapshots, e}, Clock: e.clock, Gate: e.gate, State: e.state,
 		Token: e.controlToken, Remote: e.options.AllowRemote, Hosts: e.options.ControlHosts,
 		Ready: e.state.Err, // the listeners open last
 		About: func() map[string]any {

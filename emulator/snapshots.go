@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/control"
-	"evenkeel/emulator/internal/shelf"
+	"evenkeel/emulator/internal/documents"
 )
 
 // snapshotsDir holds the named snapshots, in the data folder.
@@ -35,7 +35,7 @@ func (e *Emulator) Seed(r io.Reader) error {
 
 // SaveSnapshot keeps a snapshot under that name, in the data folder (mode 0600) or, without one, in memory.
 func (e *Emulator) SaveSnapshot(name string) error {
-	if err := e.shelf.Put(name, e.WriteSnapshot); err != nil {
+	if err := e.snapshots.Put(name, e.WriteSnapshot); err != nil {
 		return fmt.Errorf("emulator: save snapshot %q: %w", name, err)
 	}
 	return nil
@@ -43,7 +43,7 @@ func (e *Emulator) SaveSnapshot(name string) error {
 
 // RestoreSnapshot is Seed with the snapshot of that name.
 func (e *Emulator) RestoreSnapshot(name string) error {
-	f, err := e.shelf.Open(name)
+	f, err := e.snapshots.Open(name)
 	if err != nil {
 		return fmt.Errorf("emulator: restore snapshot %q: %w", name, err)
 	}
@@ -82,7 +82,7 @@ func (e *Emulator) MoveClock(d time.Duration) { e.clock.Move(d) }
 
 // snapshotControl is what the control port does with snapshots.
 type snapshotControl struct {
-	*shelf.Shelf
+	*documents.Folder
 	e *Emulator
 }
 

@@ -82,7 +82,7 @@ func newLived(t *testing.T, options ...emulator.Options) *lived {
 		ids, err := y.e.Devices(host)
 		check(t, err)
 		for _, id := range ids {
-			check(t, y.e.Send(host, id, emulator.Command{Body: []byte("hello " + id)}))
+			check(t, y.e.Send(host, id, emulator.CloudMessage{Body: []byte("hello " + id)}))
 			l.ask(host, "GET", "/devices/"+id+hubAPI, "", owner)
 			l.ask(host, "GET", "/twins/"+id+hubAPI, "", owner)
 		}
@@ -228,9 +228,9 @@ func TestSnapshotsOverTheControlPort(t *testing.T) {
 		{"GET", "/snapshots/one", "", 200, `"resourceGroups"`},
 		{"PUT", "/snapshots/" + strings.Repeat("a", 65), "", 400, "64 letters"},
 		{"PUT", "/snapshots/..%2Fone", "", 400, "64 letters"},
-		{"GET", "/snapshots/two", "", 404, "none of that name"},
+		{"GET", "/snapshots/two", "", 404, "nothing is saved under that name"},
 		{"POST", "/snapshots/two/restore", "", 404, "two"},
-		{"DELETE", "/snapshots/two", "", 404, "none of that name"},
+		{"DELETE", "/snapshots/two", "", 404, "nothing is saved under that name"},
 		{"POST", "/seed", `{"format":1,"hubz":{}}`, 400, "hubz"},
 		{"POST", "/seed", ``, 400, "JSON document"},
 		{"DELETE", "/snapshots/one", "", 204, ""},

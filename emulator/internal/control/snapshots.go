@@ -6,8 +6,8 @@ import (
 	"net/http"
 	"time"
 
+	"evenkeel/emulator/internal/documents"
 	"evenkeel/emulator/internal/routes"
-	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 )
 
@@ -20,7 +20,7 @@ type Snapshots interface {
 	Restore(name string) error
 	Open(name string) (io.ReadCloser, error)
 	Delete(name string) error
-	List() ([]shelf.Entry, error)
+	List() ([]documents.Entry, error)
 	// Seed replaces the state by the snapshot that r reads.
 	Seed(r io.Reader) error
 }
@@ -89,9 +89,9 @@ func unhurried(w http.ResponseWriter) {
 func statusOf(err error) int {
 	refusal := (*state.Error)(nil)
 	switch {
-	case errors.Is(err, shelf.ErrAbsent):
+	case errors.Is(err, documents.ErrAbsent):
 		return http.StatusNotFound
-	case errors.Is(err, shelf.ErrName), errors.As(err, &refusal) && refusal.Kind == state.Invalid:
+	case errors.Is(err, documents.ErrName), errors.As(err, &refusal) && refusal.Kind == state.Invalid:
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError
