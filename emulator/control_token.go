@@ -11,13 +11,13 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// ControlTokenFile is the name of the file, in Options.Dir, with the token that the control port asks for.
+// ControlTokenFile is the name of the file in Options.Dir that holds the token of the control port.
 const ControlTokenFile = "control-token"
 
-// controlTokenBytes are as many as nobody guesses.
+// controlTokenBytes makes the token impossible to guess.
 const controlTokenBytes = 32
 
-// openControlToken reads the token from the data folder, or makes it: a folder of an earlier version has none.
+// openControlToken reads the token from the data folder, or creates it. Folders of earlier versions have none.
 func (e *Emulator) openControlToken() error {
 	if e.options.Dir == "" {
 		e.controlToken = newControlToken()

@@ -30,7 +30,7 @@ func AddressOf(files *durabletest.FS, file, host string) (string, error) {
 }
 
 // StartAnew starts an emulator as RunT does, for tests that close it themselves.
-var StartAnew = startAnew
+var StartAnew = startOnFreePorts
 
 // Connections is how many connections over MQTT are open.
 func Connections(e *Emulator) int { return e.broker.Connections() }
