@@ -46,7 +46,7 @@ func runNamed(t *testing.T, o emulator.Options) (*emulator.Emulator, emulator.Az
 		o.AzurePorts = azurePorts(t)
 		e, err := emulator.New(o)
 		check(t, err)
-		if err := emulator.StartAnew(e); err != nil {
+		if err := emulator.StartOnFreePorts(e); err != nil {
 			return errors.Join(err, e.Close())
 		}
 		started = e

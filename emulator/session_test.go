@@ -46,7 +46,7 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		e, err := emulator.New(emulator.Options{Dir: dir})
 		check(t, err)
 		defer func() { check(t, e.Close()) }()
-		check(t, emulator.StartAnew(e))
+		check(t, emulator.StartOnFreePorts(e))
 		use(plain(t, e))
 	}
 	run(func(w *wire) {

@@ -198,7 +198,7 @@ func TestASeedIsForAnEmptyState(t *testing.T) {
 	check(t, os.WriteFile(seed, []byte(`{"format":1}`), 0o600))
 	e, err := emulator.New(emulator.Options{Dir: dir, Seed: seed})
 	check(t, err)
-	check(t, emulator.StartAnew(e))
+	check(t, emulator.StartOnFreePorts(e))
 	plain(t, e).must("PUT", groupPath+groupVersion, groupJSON)
 	check(t, e.Close())
 	again := emulator.RunT(t, emulator.Options{Dir: dir, Seed: seed})

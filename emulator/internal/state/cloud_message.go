@@ -11,31 +11,35 @@ import (
 	"time"
 )
 
-// MaxCloudMessages is how many cloud-to-device messages wait for one device. Source: "IoT Hub quotas and throttling".
+// MaxCloudMessages is the largest number of cloud-to-device messages in a device's queue. Source: "IoT Hub quotas and
+// throttling".
 const MaxCloudMessages = 50
 
 // CloudMessage is a cloud-to-device message in its device's queue.
 type CloudMessage struct {
-	// Sequence orders the messages that wait for one device. It is never used again while the process runs.
+	// Sequence orders the messages in a queue. It is not reused while the process runs.
 	Sequence uint64
-	// System are the properties of the protocol, under names of the surface's choosing; Properties those of the application.
+	// System are the properties of the protocol, under names that the surface chooses. Properties are the
+	// application's.
 	System, Properties map[string]string
 	Body               []byte
-	// MessageID is the sender's name for the message, which its feedback carries; Ack says what the sender wants to hear of.
+	// MessageID is the sender's id for the message, which its feedback carries. Ack selects the outcomes that the
+	// sender gets feedback for.
 	MessageID string
 	Ack       Ack
-	// Enqueued is when it came in; after Expiry it is no longer delivered.
+	// Enqueued is when the message was accepted. After Expiry it is no longer delivered.
 	Enqueued, Expiry time.Time
-	// Deliveries counts how often the device gave it back.
+	// Deliveries counts how often the device abandoned the message.
 	Deliveries int64
-	// Lock is the token of whoever took it. Locks are of this process: a restart frees every message.
+	// Lock is the token of the client that received the message. Locks exist only in this process: a restart unlocks
+	// every message.
 	Lock string
-	// Resent reports that an earlier connection was sent the message and did not acknowledge it. A restart forgets
+	// Resent reports that the message was sent over an earlier connection and not acknowledged. A restart forgets
 	// that.
 	Resent bool
 }
 
-// fields leave out the sequence, which the key says.
+// fields omits the sequence, which is part of the key.
 func (m *CloudMessage) fields(c *codec) {
 	c.tags("system", &m.System)
 	c.tags("properties", &m.Properties)
@@ -47,13 +51,13 @@ func (m *CloudMessage) fields(c *codec) {
 	text(c, "ack", &m.Ack)
 }
 
-// cloudMessageLocks are the messages taken and not settled, by row key.
+// cloudMessageLocks are the messages that are received but not settled, by row key.
 type cloudMessageLocks struct {
 	mu    sync.Mutex
 	locks map[string]cloudMessageLock
-	// last are the last numbers that queues gave, by the beginning of their keys.
+	// last are the latest sequence numbers of the queues, by key prefix.
 	last map[string]uint64
-	// unacknowledged are the messages that a connection was sent and did not acknowledge, by row key.
+	// unacknowledged are the messages that were sent over a connection and not acknowledged, by row key.
 	unacknowledged map[string]struct{}
 }
 
@@ -65,9 +69,9 @@ func newCloudMessageLocks() cloudMessageLocks {
 
 type cloudMessageLock struct {
 	token string
-	// until is zero for a lock that only settling ends.
+	// until is zero for a lock that ends only when the message is settled.
 	until time.Time
-	// maxDeliveries is how often the message may be given back.
+	// maxDeliveries is how often the message may be abandoned.
 	maxDeliveries int64
 }
 
@@ -82,7 +86,7 @@ func (l *cloudMessageLocks) held(key string, now time.Time) bool {
 	return ok
 }
 
-// take locks a message and reports whether an earlier connection left it unacknowledged.
+// take locks a message and reports whether it was sent over an earlier connection and not acknowledged.
 func (l *cloudMessageLocks) take(key string, lock cloudMessageLock) (resent bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -91,7 +95,7 @@ func (l *cloudMessageLocks) take(key string, lock cloudMessageLock) (resent bool
 	return resent
 }
 
-// settled notes what became of a message whose lock has ended.
+// settled records the outcome of a message whose lock has ended.
 func (l *cloudMessageLocks) settled(key string, outcome Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -104,7 +108,7 @@ func (l *cloudMessageLocks) settled(key string, outcome Outcome) {
 	}
 }
 
-// free ends a lock and returns it; false when token was not its present one.
+// free removes a lock and returns it. It returns false if token is not the current lock.
 func (l *cloudMessageLocks) free(key, token string, now time.Time) (cloudMessageLock, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,8 +124,9 @@ func (l *cloudMessageLocks) free(key, token string, now time.Time) (cloudMessage
 	return lock, true
 }
 
-// number is the next number of a queue whose last message that waits has the number waits. Source: "A number (unique per device-queue)", in
-// "Create and read IoT Hub messages". Fidelity: a restart begins with 1 again when none waits.
+// number returns the next sequence number of a queue whose last message has the number waits. Source: "A number
+// (unique per device-queue)", in "Create and read IoT Hub messages". Fidelity: after a restart, numbers begin with 1
+// again if the queue is empty.
 func (l *cloudMessageLocks) number(queue string, waits uint64) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -130,7 +135,7 @@ func (l *cloudMessageLocks) number(queue string, waits uint64) uint64 {
 	return next
 }
 
-// drop forgets the locks of a queue, whose device goes on.
+// drop forgets the locks of a queue whose device still exists.
 func (l *cloudMessageLocks) drop(prefix string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +143,7 @@ func (l *cloudMessageLocks) drop(prefix string) {
 	maps.DeleteFunc(l.unacknowledged, func(key string, _ struct{}) bool { return strings.HasPrefix(key, prefix) })
 }
 
-// forget forgets queues whose devices are no more, with their numbers; everything when the prefix is empty.
+// forget forgets queues of deleted devices, including their numbers, or everything if the prefix is empty.
 func (l *cloudMessageLocks) forget(prefix string) {
 	l.drop(prefix)
 	l.mu.Lock()
@@ -150,7 +155,7 @@ func cloudMessageKey(hub, id string, sequence uint64) []byte {
 	return keyOf(tableCloudMessage, strings.ToLower(hub), id, fmt.Sprintf("%016x", sequence))
 }
 
-// queue is a device's messages, oldest first; the caller holds the device's lock.
+// queue returns the messages of a device, oldest first. The caller holds the device's lock.
 func (s *State) queue(hub, id string) ([]CloudMessage, error) {
 	var out []CloudMessage
 	start, end := under(tableCloudMessage, strings.ToLower(hub), id)
@@ -168,7 +173,7 @@ func (s *State) queue(hub, id string) ([]CloudMessage, error) {
 	return out, err
 }
 
-// withQueue calls do with a device, which must be there, and its queue, and commits what do puts in the batch.
+// withQueue calls do with a device, which must exist, and its queue, and commits the batch that do fills.
 func (s *State) withQueue(hub, id string, do func(d *Device, queue []CloudMessage, b *batch) error) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -199,8 +204,8 @@ func (s *State) withQueue(hub, id string, do func(d *Device, queue []CloudMessag
 	return s.store.commitDevices(b)
 }
 
-// QueueCloudMessage puts a message into the queue of a device, connected or not. Quota when MaxCloudMessages wait already; expired ones do not
-// count.
+// QueueCloudMessage adds a message to the queue of a device, connected or not. It returns Quota if the queue holds
+// MaxCloudMessages, not counting expired ones.
 func (s *State) QueueCloudMessage(hub, id string, c CloudMessage) (CloudMessage, error) {
 	err := s.withQueue(hub, id, func(_ *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
@@ -223,8 +228,9 @@ func (s *State) QueueCloudMessage(hub, id string, c CloudMessage) (CloudMessage,
 	return c, err
 }
 
-// TakeCloudMessage locks the oldest message that is free, and reports whether there is one. The lock ends after lockFor, or with
-// SettleCloudMessage alone when lockFor is zero. Messages that expired are dropped; one that is abandoned maxDeliveries times will be.
+// TakeCloudMessage locks the oldest unlocked message and reports whether there was one. The lock ends after lockFor,
+// or only with SettleCloudMessage if lockFor is zero. Expired messages are dropped; a message that is abandoned
+// maxDeliveries times will be dropped.
 func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliveries int64) (taken CloudMessage, ok bool, err error) {
 	err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
@@ -257,7 +263,7 @@ func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliv
 	return taken, ok && err == nil, err
 }
 
-// token is a lock token: 16 random bytes in hex.
+// token returns a lock token: 16 random bytes in hex.
 func (s *State) token() (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
@@ -266,9 +272,9 @@ func (s *State) token() (string, error) {
 	return hex.EncodeToString(b[:]), nil
 }
 
-// SettleCloudMessage ends the lock of a message. The message ends with Success or Rejected; with Abandoned, Released and
-// Unacknowledged it is free to be taken again. One that is abandoned too often ends as DeliveryCountExceeded. It
-// returns NotFound when the lock has ended.
+// SettleCloudMessage ends the lock of a message. Success and Rejected remove the message; Abandoned, Released and
+// Unacknowledged unlock it. A message that is abandoned too often ends as DeliveryCountExceeded. It returns NotFound
+// if the lock has ended.
 func (s *State) SettleCloudMessage(hub, id, lock string, outcome Outcome) error {
 	return s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		now := s.Now()
@@ -296,7 +302,7 @@ func (s *State) SettleCloudMessage(hub, id, lock string, outcome Outcome) error 
 	})
 }
 
-// PurgeCloudMessages drops all messages of a device, locked or not, and returns how many there were.
+// PurgeCloudMessages drops all messages of a device, locked or not, and returns their number.
 func (s *State) PurgeCloudMessages(hub, id string) (n int, err error) {
 	err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 		n = len(queue)
@@ -311,7 +317,7 @@ func (s *State) PurgeCloudMessages(hub, id string) (n int, err error) {
 	return n, err
 }
 
-// dropQueue ends the queue of a device that is deleted; the caller holds the device's lock and commits b.
+// dropQueue adds the removal of a deleted device's queue to b. The caller holds the device's lock and commits b.
 func (s *State) dropQueue(b *batch, hub, id string) error {
 	start, _ := under(tableCloudMessage, strings.ToLower(hub), id)
 	s.locks.forget(string(start))
@@ -326,7 +332,7 @@ func (s *State) emptyQueue(b *batch, hub, id string) error {
 	return err
 }
 
-// CloudMessages returns the messages that wait for a device, locked ones included, oldest first; those that expired are left out.
+// CloudMessages returns the queued messages of a device, oldest first, including locked ones but not expired ones.
 func (s *State) CloudMessages(hub, id string) ([]CloudMessage, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -342,7 +348,8 @@ func (s *State) CloudMessages(hub, id string) ([]CloudMessage, error) {
 	return slices.DeleteFunc(queue, func(c CloudMessage) bool { return !c.Expiry.After(now) }), err
 }
 
-// CloudMessageCounts returns how many messages wait for each device of a hub, by id; devices without any are left out.
+// CloudMessageCounts returns the number of queued messages of each device of a hub, by id. Devices without messages
+// are omitted.
 func (s *State) CloudMessageCounts(hub string) (map[string]int, error) {
 	now, counts := s.Now(), map[string]int{}
 	err := s.scanCloudMessages(hub, func(device string, c CloudMessage) {
@@ -353,7 +360,7 @@ func (s *State) CloudMessageCounts(hub string) (map[string]int, error) {
 	return counts, err
 }
 
-// scanCloudMessages shows all messages of a hub, those of one device together.
+// scanCloudMessages calls its function for all messages of a hub, grouped by device.
 func (s *State) scanCloudMessages(hub string, each func(device string, c CloudMessage)) error {
 	leave, err := s.enter()
 	if err != nil {
