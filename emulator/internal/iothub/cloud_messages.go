@@ -14,15 +14,16 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes
-// one by acknowledging it, and otherwise gets it again at its next connection; a device over HTTPS settles it by its
-// lock token. The outcome of a message is kept for its sender, which may have asked for feedback. Source: "Send
-// cloud-to-device messages from an IoT hub".
+// Cloud-to-device messages are queued in the state, in order, until their device has received them. A device over
+// MQTT completes a message by acknowledging it, and otherwise gets it again at its next connection; a device over
+// HTTPS settles it by its lock token. The outcome of a message is kept for the sender if it requested feedback.
+// Source: "Send cloud-to-device messages from an IoT hub".
 
 // maxCloudMessage is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
 const maxCloudMessage = 64 << 10
 
-// Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have no prefix there.
+// Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have
+// no prefix there.
 const (
 	sysMessageID, sysCorrelationID, sysUserID, sysTo, sysExpiry, sysContentType, sysContentEncoding, sysAck = "mid", "cid", "uid", "to", "exp", "ct", "ce", "iothub-ack"
 )
@@ -39,9 +40,9 @@ var propertyForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 // CloudMessage is a message to a device.
 type CloudMessage struct {
 	MessageID, CorrelationID, UserID, ContentType, ContentEncoding string
-	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none.
+	// Ack requests feedback: "none", "positive", "negative" or "full". Empty means none.
 	Ack string
-	// Expiry is when the message is no longer delivered; the hub's default lifetime from now when zero.
+	// Expiry is when the message is no longer delivered. Zero means the hub's default lifetime.
 	Expiry     time.Time
 	Properties map[string]string
 	Body       []byte
@@ -72,7 +73,8 @@ func (c CloudMessage) check(now time.Time) error {
 	return nil
 }
 
-// SendCloudMessage queues a message for a device, and sends it at once to one that is connected and takes messages.
+// SendCloudMessage queues a message for a device, and sends it at once if the device is connected and subscribes to
+// messages.
 func (h *Hubs) SendCloudMessage(host, device string, c CloudMessage) (sequence uint64, err error) {
 	hub, err := h.state.HubByHost(h.hostOf(host))
 	if err != nil {
@@ -112,7 +114,7 @@ func (h *Hubs) SendCloudMessage(host, device string, c CloudMessage) (sequence u
 	return queued.Sequence, nil
 }
 
-// PurgeCloudMessages drops the messages that wait for a device and returns how many there were.
+// PurgeCloudMessages drops the queued messages of a device and returns their number.
 func (h *Hubs) PurgeCloudMessages(host, device string) (int, error) {
 	return h.state.PurgeCloudMessages(h.hostOf(host), device)
 }
@@ -125,14 +127,14 @@ func (h *Hubs) hostOf(name string) string {
 	return h.names.Host(name)
 }
 
-// deliver sends a device the messages that wait for it, if it is connected over MQTT.
+// deliver sends a device its queued messages if it is connected over MQTT.
 func (h *Hubs) deliver(key deviceKey) {
 	if s := h.session(key); s != nil {
 		s.deliver()
 	}
 }
 
-// deliver sends the messages that wait, in order, if the device subscribed to them.
+// deliver sends the queued messages, in order, if the device subscribed to them.
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
@@ -188,7 +190,7 @@ func (s *session) settle(lock string, outcome state.Outcome) {
 	}
 }
 
-// giveBack returns the messages that the device did not acknowledge to the queue; the connection has ended.
+// giveBack returns the messages that the device did not acknowledge to the queue. The connection has ended.
 func (s *session) giveBack() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
@@ -198,7 +200,7 @@ func (s *session) giveBack() {
 	}
 }
 
-// bag writes the properties of a message to the topic, those of the protocol first, each in the order of its names.
+// bag writes the properties of a message to the topic: those of the protocol first, each group sorted by name.
 func bag(c state.CloudMessage) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(c.System)) {

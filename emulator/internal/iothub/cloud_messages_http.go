@@ -9,21 +9,22 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// lockTime is how long a device may take to settle a message over HTTPS, unless it asks for another time with lockHeader (seconds).
-// Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node. Fidelity: the bounds of the latter are unsure.
+// lockTime is how long a device may take to settle a message over HTTPS, unless it requests another time with
+// lockHeader (seconds). Source: the HTTP requirements in the developer documentation of azure-iot-sdk-node. Fidelity:
+// the limits of lockHeader are unsure.
 const (
 	lockTime    = time.Minute
 	maxLockTime = 300
 	lockHeader  = "Iothub-Messagelocktimeout"
 )
 
-// cloudMessageHeaders are the headers in which a device gets the system properties of a message.
+// cloudMessageHeaders are the headers that carry the system properties of a message to a device.
 var cloudMessageHeaders = map[string]string{
 	sysMessageID: "iothub-messageid", sysCorrelationID: "iothub-correlationid", sysUserID: "iothub-userid", sysTo: "iothub-to", sysExpiry: "iothub-expiry",
 	sysContentType: "iothub-contenttype", sysContentEncoding: "iothub-contentencoding", sysAck: "iothub-ack",
 }
 
-// nextCloudMessage answers with the next message of a device, or with 204. The ETag is the lock token.
+// nextCloudMessage responds with the next message of a device, or with 204. The ETag is the lock token.
 func (h *Hubs) nextCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	lock := lockTime
 	if text := r.Header.Get(lockHeader); text != "" {
@@ -41,8 +42,8 @@ func (h *Hubs) nextCloudMessage(w http.ResponseWriter, r *http.Request, hub stat
 		w.WriteHeader(http.StatusNoContent)
 		return nil
 	}
-	// A device that has connected over MQTT by then receives the message when its lock ends; nothing else would send
-	// it.
+	// A device that has connected over MQTT meanwhile receives the message when its lock ends; nothing else would
+	// send it.
 	key := deviceKey{hub.Host(), r.PathValue("id")}
 	h.state.At(h.state.Now().Add(lock), func() { h.deliver(key) })
 	header := w.Header()
@@ -58,11 +59,11 @@ func (h *Hubs) nextCloudMessage(w http.ResponseWriter, r *http.Request, hub stat
 	spell(header, "iothub-deliverycount", strconv.FormatInt(c.Deliveries, 10))
 	header.Set("Content-Type", "application/octet-stream")
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(c.Body) // a device that disconnected can take the message again after the lock
+	_, _ = w.Write(c.Body) // a device that disconnected can receive the message again after the lock
 	return nil
 }
 
-// completeCloudMessage completes a message that the device has taken or, with ?reject, rejects it.
+// completeCloudMessage completes a message that the device has received or, with ?reject, rejects it.
 func (h *Hubs) completeCloudMessage(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	if r.URL.Query().Has("reject") {
 		return h.settleCloudMessage(w, r, hub, state.Rejected)
@@ -79,7 +80,7 @@ func (h *Hubs) settleCloudMessage(w http.ResponseWriter, r *http.Request, hub st
 	id := r.PathValue("id")
 	err := h.state.SettleCloudMessage(hub.Host(), id, r.PathValue("lock"), outcome)
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.NotFound {
-		return errLockLost // the device was found when it was authenticated
+		return errLockLost // the device was found when it authenticated
 	}
 	if err != nil {
 		return err
@@ -91,7 +92,8 @@ func (h *Hubs) settleCloudMessage(w http.ResponseWriter, r *http.Request, hub st
 	return nil
 }
 
-// purgeCloudMessages: CloudToDeviceMessages_PurgeCloudToDeviceMessageQueue, 2021-04-12. Fidelity: the right it needs is unsure.
+// purgeCloudMessages: CloudToDeviceMessages_PurgeCloudToDeviceMessageQueue, 2021-04-12. Fidelity: the required right
+// is unsure.
 func (h *Hubs) purgeCloudMessages(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	id := r.PathValue("id")
 	n, err := h.state.PurgeCloudMessages(hub.Host(), id)
