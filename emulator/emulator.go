@@ -165,7 +165,7 @@ func (e *Emulator) Start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.started || e.closed {
-		return errors.New("emulator: it was started or closed before")
+		return errors.New("emulator: already started or closed")
 	}
 	l, err := listen(e.options)
 	if err != nil {
@@ -187,7 +187,7 @@ func (e *Emulator) Start() error {
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so whoever sees its traffic has the token and controls the emulator",
+		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so anyone who sees its traffic can read the token and control the emulator",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)

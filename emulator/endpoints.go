@@ -161,18 +161,18 @@ func readPorts(o Options, file string) (Ports, error) {
 	case err != nil:
 		return p, fmt.Errorf("read remembered ports: %w", err)
 	case durable.IsBlank(data):
-		o.Logger.Warn("new ports are chosen, because their file is empty: clients need the new ones", "file", file)
+		o.Logger.Warn("the file of ports was empty, so new ports are chosen: clients need the new ones", "file", file)
 		return p, nil
 	}
 	err = json.Unmarshal(data, &p)
 	for _, port := range []int{p.ARM, p.Data, p.MQTT, p.Control} {
 		if err == nil && (port < 0 || port > 65535) {
-			err = fmt.Errorf("%d is not a port", port)
+			err = fmt.Errorf("invalid port %d", port)
 		}
 	}
 	if err != nil {
 		return p, hint.To(fmt.Errorf("read remembered ports: %s: %w", file, err),
-			"remove the file to have new ports chosen, which clients must then use")
+			"remove the file to get new ports, which clients must then use")
 	}
 	return p, nil
 }

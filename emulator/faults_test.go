@@ -165,7 +165,7 @@ func TestFaultsOverTheControlPort(t *testing.T) {
 		{"GET", "/faults", "", 200, "[]"},
 		{"GET", "/limits", "", 200, `"azure":false`},
 		{"PUT", "/limits", `{"azure":true}`, 200, `"device registrations"`},
-		{"PUT", "/limits", `{}`, 400, "azure is needed"},
+		{"PUT", "/limits", `{}`, 400, "azure must be"},
 		{"PUT", "/limits", `{"azure":false}`, 200, `"azure":false`},
 	} {
 		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {

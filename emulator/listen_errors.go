@@ -26,7 +26,7 @@ func ExplainListen(address string, err error) error {
 		}
 		return hint.To(fmt.Errorf("listen on %s: no network interface has this address: %w", address, err), advice)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another process has that port: %w", address, err)
+		return fmt.Errorf("listen on %s: the port is in use by another process: %w", address, err)
 	}
 	return fmt.Errorf("listen on %s: %w", address, err)
 }

@@ -86,7 +86,7 @@ func (a *addresses) load() error {
 	case err != nil:
 		return fmt.Errorf("read remembered addresses: %w", err)
 	case durable.IsBlank(data):
-		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones",
+		a.logger.Warn("the file of addresses was empty, so new addresses are chosen: clients need the new ones",
 			"file", a.file)
 		return nil
 	}
@@ -98,7 +98,7 @@ func (a *addresses) load() error {
 	}
 	if err != nil {
 		return hint.To(fmt.Errorf("read remembered addresses: %s: %w", a.file, err),
-			"remove the file to have new addresses chosen, which clients must then use")
+			"remove the file to get new addresses, which clients must then use")
 	}
 	if a.byHost == nil { // the file holds null
 		a.byHost = map[string]string{}
@@ -166,7 +166,7 @@ func (a *addresses) free() (string, error) {
 	}
 	if len(absent) == 0 || a.closed {
 		const all = lastAddress - firstAddress + 1
-		return "", fmt.Errorf("give a loopback address: all %d are in use by hubs and provisioning services", all)
+		return "", fmt.Errorf("assign a loopback address: all %d are in use by hubs and provisioning services", all)
 	}
 	// The order of hosts that were deleted before this process started is unknown; they come first.
 	longest := slices.MinFunc(absent, func(x, y string) int {
@@ -265,7 +265,7 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
 		// AMQP is only refused there, so another process may have the port.
-		e.options.Logger.Warn("clients of AMQP are not told that there is none", "error", ExplainListen(at, err))
+		e.options.Logger.Warn("AMQP clients are not refused: their port is not available", "error", ExplainListen(at, err))
 	} else {
 		amqp := e.bound(l)
 		opened = append(opened, amqp)
@@ -357,7 +357,7 @@ func (e *Emulator) told(host string) string {
 	}
 	address, err := e.addresses.ensure(host)
 	if err != nil {
-		e.options.Logger.Error("a client was told a host that cannot be reached", "host", host, "error", err)
+		e.options.Logger.Error("a client received the name of a host that it cannot reach", "host", host, "error", err)
 	}
 	if address == "" {
 		return host

@@ -234,7 +234,7 @@ func TestNamesThatCannotBeServed(t *testing.T) {
 	e, err := emulator.New(emulator.Options{Names: emulator.NamesLoopback, AzurePorts: ports})
 	check(t, err)
 	defer e.Close()
-	if err := e.Start(); err == nil || !strings.Contains(err.Error(), "another process has that port") {
+	if err := e.Start(); err == nil || !strings.Contains(err.Error(), "the port is in use by another process") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -133,13 +133,13 @@ func (o *Options) complete() error {
 		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote access is allowed", o.Host)
 	}
 	if len(o.ControlHosts) > 0 && !o.AllowRemote {
-		return fmt.Errorf("names of the control port %q: they need remote access to be allowed", o.ControlHosts)
+		return fmt.Errorf("names of the control port %q: remote access is not allowed", o.ControlHosts)
 	}
 	if o.LRODelay < 0 {
 		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)
 	}
 	if o.WebhookTimeout < 0 {
-		return fmt.Errorf("time-out of webhooks: %s is negative", o.WebhookTimeout)
+		return fmt.Errorf("timeout of webhooks: %s is negative", o.WebhookTimeout)
 	}
 	for location, latency := range o.Latencies {
 		if latency < 0 {

@@ -276,7 +276,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 		kept++
 	}
 	message, _ := body["message"].(string)
-	if status != http.StatusInternalServerError || !strings.Contains(message, "make room on the disk") {
+	if status != http.StatusInternalServerError || !strings.Contains(message, "free disk space") {
 		t.Fatalf("after %d enrollments: got %d %v, want 500 that says what to do", kept, status, body)
 	}
 	if status, body := put("another"); status != http.StatusInternalServerError {
@@ -285,7 +285,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "", f.owner); status != http.StatusOK {
 		t.Errorf("reading: got %d %v, want what was acknowledged", status, body)
 	}
-	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "make room on the disk") {
+	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free disk space") {
 		t.Errorf("readiness: got %d %s, want 503 and the reason", status, text)
 	}
 	c.kill()
@@ -318,7 +318,7 @@ func TestADamagedStoreIsSaidAndLeftAlone(t *testing.T) {
 	check(t, os.WriteFile(manifests[0], text, 0o600))
 	before := contents(t, store)
 	_, err = startChild(t, f.dir)
-	if err == nil || !strings.Contains(err.Error(), "the store is damaged: restore the folder from a copy, or remove it") || !strings.Contains(err.Error(), store) {
+	if err == nil || !strings.Contains(err.Error(), "the store is damaged: restore the folder from a backup, or remove it") || !strings.Contains(err.Error(), store) {
 		t.Errorf("got %v, want what is damaged, where, and what to do", err)
 	}
 	if after := contents(t, store); after != before {

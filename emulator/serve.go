@@ -169,7 +169,7 @@ func (w *statusWriter) fault() {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusInternalServerError)
 	// The status is sent: an error here means that the client has disconnected.
-	_, _ = w.Write([]byte(`{"error":{"code":"InternalServerError","message":"The emulator has a fault: see its log."}}`))
+	_, _ = w.Write([]byte(`{"error":{"code":"InternalServerError","message":"The emulator failed; see its log."}}`))
 }
 
 // Unwrap gives http.ResponseController access to the connection.

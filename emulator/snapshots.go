@@ -62,7 +62,7 @@ func (e *Emulator) seedEmpty() error {
 		return err
 	}
 	if len(groups) > 0 {
-		e.options.Logger.Info("the seed is left alone: the emulator holds something already", "seed", e.options.Seed)
+		e.options.Logger.Info("the seed is ignored because the emulator is not empty", "seed", e.options.Seed)
 		return nil
 	}
 	f, err := os.Open(e.options.Seed)

@@ -262,7 +262,7 @@ func TestTheClockOverTheControlPort(t *testing.T) {
 		{"PUT", `{"now":"2031-02-03T04:05:06Z"}`, 200, `"now":"2031-02-03T04:05:`},
 		{"PUT", `{"advance":"24h"}`, 200, `"now":"2031-02-04T04:05:`},
 		{"PUT", `{"advance":"a day"}`, 400, "a day"},
-		{"PUT", `{"advance":"2540400h"}`, 400, "leads out"},
+		{"PUT", `{"advance":"2540400h"}`, 400, "leaves the years"},
 		{"PUT", `{"now":"9999-01-01T00:00:00Z"}`, 400, "year"},
 		{"PUT", `{}`, 400, "either now or advance"},
 		{"PUT", `{"later":"1h"}`, 400, "later"},

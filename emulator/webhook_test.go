@@ -213,12 +213,12 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 		{"nothing", 200, ``, "400207", "not a valid allocation response"},
 		{"a list", 200, `[]`, "400207", "not a valid allocation response"},
 		{"no hub", 200, `{}`, "400208", "named no IoT hub"},
-		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not offered"},
-		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not offered"},
+		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not among the linked hubs"},
+		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not among the linked hubs"},
 		{"too much", 200, `{"payload":"` + strings.Repeat("x", 300<<10) + `"}`, "400207", "larger than"},
 		{"a twin that is none", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":7}`, "400207", "initial twin"},
 		{"a number beyond a double", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":{"tags":{"a":1e400}}}`, "400207", "not a valid allocation response"},
-		{"silence", 0, "", "400207", "did not answer within 200ms"},
+		{"silence", 0, "", "400207", "did not respond within 200ms"},
 		{"nobody there", -1, "", "400207", "could not be called"},
 	}
 	for i, test := range tests {

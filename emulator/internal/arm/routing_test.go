@@ -38,8 +38,8 @@ func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
 		{`{"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, ""},
 		{`{"enrichments":[{"key":"k","value":"v","endpointNames":["nowhere"]}]}`, "Enrichment has an undefined endpoint, Enrichment Key:k, EndpointName:nowhere."},
 		{`{` + one + `,"enrichments":[{"key":"k","value":"v","endpointNames":["one","events"]}]}`, ""},
-		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`, "a name of its own"},
-		{`{"endpoints":{"eventHubs":[` + endpoint("Events") + `]}}`, "a name of its own"},
+		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`, "a unique name"},
+		{`{"endpoints":{"eventHubs":[` + endpoint("Events") + `]}}`, "a unique name"},
 		{`{"endpoints":[]}`, "the form of the specification"},
 		{`null`, ""},
 	} {

@@ -104,7 +104,7 @@ func (s *surface) service(host string) (state.Service, error) {
 	if err != nil && !errors.As(err, &refused) {
 		return state.Service{}, err
 	}
-	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "There is no provisioning service %s.", name)
+	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "Unknown provisioning service %s.", name)
 }
 
 // only returns the provisioning service for a local address: clients that cannot map Azure's names to the emulator
@@ -116,7 +116,7 @@ func (s *surface) only() (state.Service, error) {
 	}
 	if len(services) != 1 {
 		return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService,
-			"An address stands for the only provisioning service, but there are %d: use the name of one.", len(services))
+			"An address can be used only with a single provisioning service, but there are %d: use a host name.", len(services))
 	}
 	return services[0], nil
 }

@@ -58,7 +58,7 @@ func (r request) page(collection string) (after string, limit int, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	after, belongs := strings.CutPrefix(string(raw), collection+"\n")
 	if err != nil || !belongs || after == "" {
-		return "", 0, dpswire.Invalid("x-ms-continuation is not one that this query gave.")
+		return "", 0, dpswire.Invalid("x-ms-continuation is not from this query.")
 	}
 	return after, limit, nil
 }

@@ -72,7 +72,7 @@ var (
 )
 
 // internal hides the details of an internal error of the emulator.
-var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator could not carry out the request."}
+var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator failed to process the request; see its log."}
 
 // From translates a refusal of the state to a wire error, and any other error to an internal error without details.
 func From(err error) *Error {

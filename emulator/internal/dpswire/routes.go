@@ -21,13 +21,13 @@ func Find[T any](table *routes.Table[T], r *http.Request) (operation T, values m
 	case allowed != "":
 		return operation, nil, &Error{
 			Status: http.StatusMethodNotAllowed, Code: CodeMethod, Allow: allowed,
-			Message: "The method is not allowed here; allowed: " + allowed + ".",
+			Message: "The method is not allowed; allowed: " + allowed + ".",
 		}
 	case found.Incomplete:
 		// A missing id answers 405 ("Troubleshooting with DPS").
 		return operation, nil, Refuse(http.StatusMethodNotAllowed, CodeMethod, "The path needs an id.")
 	}
-	return operation, nil, Refuse(http.StatusNotFound, CodeNotFound, "There is no such operation.")
+	return operation, nil, Refuse(http.StatusNotFound, CodeNotFound, "Unknown operation.")
 }
 
 // segments returns the non-empty segments of a path: bulk operations come with a trailing slash, and some clients

@@ -13,9 +13,9 @@ import (
 // Errors for what is not emulated. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of
 // errNoConfiguration is ours.
 var (
-	errNoModule        = &wireError{404010, "ModuleNotFound", "The device has no such module: the emulator has no modules"}
-	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "There is no such configuration: the emulator has no configurations"}
-	errNoJob           = &wireError{404002, "JobNotFound", "There is no such job: the emulator has no jobs"}
+	errNoModule        = &wireError{404010, "ModuleNotFound", "Unknown module: the emulator has no modules"}
+	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "Unknown configuration: the emulator has no configurations"}
+	errNoJob           = &wireError{404002, "JobNotFound", "Unknown job: the emulator has no jobs"}
 	errNoStorage       = &wireError{400000, "DefaultStorageEndpointNotConfigured", "The emulator has no file upload"}
 )
 

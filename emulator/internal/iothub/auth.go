@@ -102,7 +102,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 		return h.checkPolicy(hub, token, path, deviceConnect)
 	}
 	if hub.Settings.DisableDeviceSAS {
-		return fmt.Errorf("device %q: the hub takes no shared access signatures of devices", device.ID)
+		return fmt.Errorf("device %q: the hub does not accept shared access signatures of devices", device.ID)
 	}
 	if device.Auth != state.AuthSAS {
 		return fmt.Errorf("device %q authenticates with %s, not with a key", device.ID, device.Auth)
@@ -119,7 +119,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 // checkCertificate checks the certificate of a device. TLS has proved that the device holds the key of the leaf.
 func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	if len(chain) == 0 {
-		return fmt.Errorf("device %q presented no credential", device.ID)
+		return fmt.Errorf("device %q sent no credentials", device.ID)
 	}
 	switch leaf, now := chain[0], h.state.Now(); {
 	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):

@@ -116,7 +116,7 @@ func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	case "updatetwinifmatchetag":
 		return h.bulkTwin(host, e, required(e.TwinETag))
 	}
-	return invalid("importMode %q is not known", e.ImportMode)
+	return invalid("unknown importMode %q", e.ImportMode)
 }
 
 // required returns the etag for a mode that compares etags: an entry without one matches nothing. Fidelity: unsure.

@@ -30,8 +30,8 @@ const (
 
 var (
 	// The name is that of the description of 2021-04-12 and of "Troubleshoot Azure IoT Hub error codes".
-	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended, or never was"}
-	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("%d messages wait for the device already", state.MaxCloudMessages)}
+	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended or is unknown"}
+	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("The queue of the device already holds %d messages", state.MaxCloudMessages)}
 )
 
 // propertyForm: "Create and read IoT Hub messages".

@@ -320,7 +320,7 @@ func TestMessagesOverHTTPS(t *testing.T) {
 	do("POST", "devicebound/"+lock+"/abandon"+version).want(t, "abandon", http.StatusNoContent)
 	lock = receive("a")
 	do("DELETE", "devicebound/"+lock+version).want(t, "complete", http.StatusNoContent)
-	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t, "Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended, or never was")
+	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t, "Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended or is unknown")
 	f.clock.advance(time.Minute)
 	do("DELETE", "devicebound/"+second+version).want(t, "complete too late", http.StatusPreconditionFailed)
 	second = receive("b")

@@ -33,7 +33,7 @@ var (
 	errNoHub        = &wireError{401001, "IotHubNotFound", "Unauthorized"}
 	errPrecondition = &wireError{412001, "PreconditionFailed", "PreconditionFailed"}
 	errTooLarge     = &wireError{413001, "MessageTooLarge", "Message is larger than 262144 bytes"}
-	errServer       = &wireError{500001, "ServerError", "The emulator failed; its log says why"}
+	errServer       = &wireError{500001, "ServerError", "The emulator failed; see its log"}
 )
 
 func invalid(format string, args ...any) error {

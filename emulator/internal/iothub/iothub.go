@@ -108,7 +108,7 @@ func (h *Hubs) Messages(host, device string) []Message {
 }
 
 // ErrBehind ends the Each of a Follower that is too slow.
-var ErrBehind = errors.New("telemetry comes in faster than it is read")
+var ErrBehind = errors.New("telemetry arrives faster than it is read")
 
 // Follow returns a follower of the hubs' telemetry. With fromStart it begins with the stored messages; then it gets
 // every message that arrives after Follow has returned. Host and device are as in Messages. The caller must Stop it.

@@ -30,7 +30,7 @@ const (
 // except errBadAnswer. Fidelity: Azure's error for an answer that is not JSON is unsure.
 var (
 	errNoAnswer  = &methodError{&wireError{504101, "GatewayTimeout", "Timed out waiting for the response from device."}, map[string]string{}}
-	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device answered with something that is not JSON."}, map[string]string{}}
+	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device's answer is not JSON."}, map[string]string{}}
 )
 
 // notOnline: the device did not connect, or did not subscribe to methods, in time.

@@ -49,7 +49,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	id := c.ClientID
 	tail, ok := strings.CutPrefix(rest, id)
 	if id == "" || !ok || tail != "" && tail[0] != '/' {
-		return nil, errors.New("the user name is not of the device that the client id names")
+		return nil, errors.New("the user name and the client id name different devices")
 	}
 	if strings.Contains(id, "/") {
 		return nil, errors.New("modules are not emulated")

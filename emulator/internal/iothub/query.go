@@ -34,7 +34,7 @@ func parseContinuation(text string) (c continuation, err error) {
 		err = json.Unmarshal(raw, &c)
 	}
 	if err != nil || c.Taken < 0 {
-		return continuation{}, invalid("The x-ms-continuation is none that the hub gave")
+		return continuation{}, invalid("The x-ms-continuation is invalid")
 	}
 	return c, nil
 }
@@ -49,7 +49,7 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	}
 	parsed, err := parseQuery(in.Query)
 	if err != nil {
-		return invalid("The query cannot be used: %v", err)
+		return invalid("The query is invalid: %v", err)
 	}
 	from, err := parseContinuation(r.Header.Get("x-ms-continuation"))
 	if err != nil {

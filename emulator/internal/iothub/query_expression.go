@@ -182,7 +182,7 @@ func (p *queryParser) list(left operand, negate bool) (operand, error) {
 	if p.is("(") {
 		closing = ")"
 	} else if !p.is("[") {
-		return nil, fmt.Errorf("a list in brackets is expected, not %q", p.peek().text)
+		return nil, fmt.Errorf("expected a list in brackets, got %q", p.peek().text)
 	}
 	p.take()
 	var values []any

@@ -36,7 +36,7 @@ func (p *queryParser) function() (operand, error) {
 	twoTest, ofStrings := stringTests[name]
 	isArray := name == "ARRAY_CONTAINS" // Azure/azure-iot-cli-extension, operations/hub.py: the children of an edge device
 	if !ofType && !ofStrings && !isArray {
-		return nil, fmt.Errorf("the function %s is not known to the emulator", name)
+		return nil, fmt.Errorf("unknown function %s", name)
 	}
 	left, err := p.operand()
 	if err != nil {

@@ -89,7 +89,7 @@ func tokens(text string) ([]queryToken, error) {
 		case querySymbol.MatchString(rest):
 			t = queryToken{symbolToken, querySymbol.FindString(rest)}
 		default:
-			return nil, fmt.Errorf("%q is not understood", first(rest, 20))
+			return nil, fmt.Errorf("unexpected character %q", first(rest, 20))
 		}
 		out, rest = append(out, t), rest[len(t.text):]
 	}
@@ -147,7 +147,7 @@ func parseQuery(text string) (twinQuery, error) {
 		return q, err
 	}
 	if t := p.peek(); t.kind != endToken {
-		return q, fmt.Errorf("%q is not understood there", t.text)
+		return q, fmt.Errorf("unexpected %q", t.text)
 	}
 	return q, nil
 }
@@ -209,7 +209,7 @@ func (p *queryParser) is(text string) bool {
 
 func (p *queryParser) keyword(text string) error {
 	if !p.is(text) {
-		return fmt.Errorf("%s is expected, not %q", text, p.peek().text)
+		return fmt.Errorf("expected %s, got %q", text, p.peek().text)
 	}
 	p.take()
 	return nil
@@ -217,7 +217,7 @@ func (p *queryParser) keyword(text string) error {
 
 func (p *queryParser) expectFrom() error {
 	if !p.is("FROM") {
-		return fmt.Errorf("FROM is expected, not %q", p.peek().text)
+		return fmt.Errorf("expected FROM, got %q", p.peek().text)
 	}
 	return nil
 }
@@ -238,6 +238,6 @@ func (p *queryParser) literal() (any, error) {
 	case t.kind == wordToken && strings.EqualFold(t.text, "null"):
 		return nil, nil
 	default:
-		return nil, fmt.Errorf("a constant is expected, not %q", t.text)
+		return nil, fmt.Errorf("expected a constant, got %q", t.text)
 	}
 }

@@ -24,7 +24,7 @@ func (s step) same(other step) bool {
 func (p *queryParser) path() (path, error) {
 	t := p.take()
 	if t.kind != wordToken {
-		return nil, fmt.Errorf("a property is expected, not %q", t.text)
+		return nil, fmt.Errorf("expected a property, got %q", t.text)
 	}
 	out := path{{name: t.text}}
 	for {
@@ -32,7 +32,7 @@ func (p *queryParser) path() (path, error) {
 		case p.is("."):
 			p.take()
 			if t = p.take(); t.kind != wordToken && t.kind != numberToken {
-				return nil, fmt.Errorf("a property is expected after a full stop, not %q", t.text)
+				return nil, fmt.Errorf("expected a property after a full stop, got %q", t.text)
 			}
 			out = append(out, step{name: t.text})
 		case p.is("["):
@@ -59,7 +59,7 @@ func (p *queryParser) bracketed() (step, error) {
 	}
 	item, err := strconv.Atoi(t.text)
 	if t.kind != numberToken || err != nil {
-		return step{}, fmt.Errorf("a string or a whole number is expected in brackets, not %q", t.text)
+		return step{}, fmt.Errorf("expected a string or a whole number in brackets, got %q", t.text)
 	}
 	return step{item: item}, p.keyword("]")
 }

@@ -55,7 +55,7 @@ type authenticationInput struct {
 // apply applies the client's values to the current device, or to a new one.
 func (in deviceInput) apply(d state.Device) (state.Device, error) {
 	if in.DeviceID != nil && *in.DeviceID != d.ID {
-		return d, invalid("deviceId %q is not the %q of the path", *in.DeviceID, d.ID)
+		return d, invalid("deviceId %q differs from %q in the path", *in.DeviceID, d.ID)
 	}
 	if in.Status != nil {
 		if d.Disabled = strings.EqualFold(*in.Status, "disabled"); !d.Disabled && !strings.EqualFold(*in.Status, "enabled") {
@@ -232,10 +232,10 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 		return invalid("The body is empty")
 	}
 	if err := strictjson.Check(body); err != nil {
-		return invalid("The body is not the JSON that is expected: %v", err)
+		return invalid("The body is invalid: %v", err)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return invalid("The body is not the JSON that is expected: %s", describeJSON(err))
+		return invalid("The body is invalid: %s", describeJSON(err))
 	}
 	return nil
 }
@@ -250,9 +250,9 @@ func describeJSON(err error) string {
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Sprintf("it is no JSON at byte %d", syntax.Offset)
+		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
 	}
-	return "it is no JSON"
+	return "invalid JSON"
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -262,7 +262,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func writeJSONAs(w http.ResponseWriter, contentType string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		http.Error(w, "encode the answer: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "encode the response: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)

@@ -34,7 +34,7 @@ func (h *Hubs) parent(host string, in identityInput, d state.Device) (string, er
 	case !d.Edge && in.DeviceScope != nil && *in.DeviceScope != own.Scope():
 		scope = *in.DeviceScope
 	case len(in.ParentScopes) > 1:
-		return "", invalidScope("A device has one parent at most")
+		return "", invalidScope("A device can have only one parent")
 	case len(in.ParentScopes) == 1:
 		scope = in.ParentScopes[0]
 	case in.ParentScopes != nil:

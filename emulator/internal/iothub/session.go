@@ -184,7 +184,7 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	if m.Will {
 		s.record("PUBLISH", m.Topic, 400)
-		return errors.New("a will of another topic than telemetry's")
+		return errors.New("the will's topic is not the telemetry topic")
 	}
 	for _, topic := range topics {
 		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {

@@ -59,7 +59,7 @@ func TestBodiesThatAreNoneAreRefusedInWords(t *testing.T) {
 	f := newFixture(t)
 	for body, want := range map[string]string{
 		"": "The body is empty", " null ": "The body is empty", "[]": "it cannot be a JSON array", `{"status":1}`: "status cannot be a JSON number",
-		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "it is no JSON at byte 10",
+		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "invalid JSON at byte 10",
 	} {
 		a := f.owner("PUT", "/devices/d1", body).want(t, body, http.StatusBadRequest)
 		if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") || !strings.HasSuffix(message, want) {

@@ -167,11 +167,11 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 	case err != nil:
 		return state.AllocationAnswer{}, unreachable(ctx, err, timeout)
 	case len(text) > maxWebhookAnswer:
-		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the answer of the webhook is larger than %d bytes.", maxWebhookAnswer))
+		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the webhook's response is larger than %d bytes.", maxWebhookAnswer))
 	}
 	var answer allocationResponse
 	if strictjson.Check(text) != nil || json.Unmarshal(text, &answer) != nil {
-		return state.AllocationAnswer{}, allocationError(": the answer of the webhook is not a valid allocation response.")
+		return state.AllocationAnswer{}, allocationError(": the webhook's response is not a valid allocation response.")
 	}
 	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
 }
@@ -179,7 +179,7 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 // unreachable says why there was no answer.
 func unreachable(ctx context.Context, err error, timeout time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return allocationError(fmt.Sprintf(": the webhook did not answer within %s.", timeout))
+		return allocationError(fmt.Sprintf(": the webhook did not respond within %s.", timeout))
 	}
 	if errors.Is(err, ErrOwnAddress) {
 		return allocationError(": the address of the webhook is the emulator's own.")

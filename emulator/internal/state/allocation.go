@@ -32,7 +32,7 @@ func Allocate(policy AllocationPolicy, registrationID string, candidates []Candi
 		return "", &Error{Kind: Invalid, Object: "allocation", Reason: reason}
 	}
 	if len(candidates) == 0 {
-		return refuse("there is no IoT hub to choose from")
+		return refuse("no IoT hub is eligible")
 	}
 	switch policy {
 	case Hashed:

@@ -267,7 +267,7 @@ func (s *State) TakeCloudMessage(hub, id string, lockFor time.Duration, maxDeliv
 func (s *State) token() (string, error) {
 	var b [16]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return "", fmt.Errorf("make lock token: %w", err)
+		return "", fmt.Errorf("generate lock token: %w", err)
 	}
 	return hex.EncodeToString(b[:]), nil
 }

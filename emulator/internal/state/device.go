@@ -87,7 +87,7 @@ func (s *State) DeviceOfScope(hub, scope string) (Device, error) {
 			return d, err
 		}
 	}
-	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "is of no edge device of the hub"}
+	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "does not belong to an edge device of the hub"}
 }
 
 func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }
@@ -235,7 +235,7 @@ func (s *State) succeedDevice(d, old *Device) error {
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return fmt.Errorf("make etag: %w", err)
+		return fmt.Errorf("generate etag: %w", err)
 	}
 	d.ETag = numberETag(uint64(binary.BigEndian.Uint32(b[:])))
 	return nil

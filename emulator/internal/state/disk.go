@@ -49,7 +49,7 @@ const (
 	createPause = 50 * time.Millisecond
 )
 
-var errDead = errors.New("the disk refused an earlier write")
+var errDead = errors.New("an earlier write failed")
 
 func (d *disk) dead() bool { return d.store.failed.Load() != nil }
 

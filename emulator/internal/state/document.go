@@ -84,7 +84,7 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 		return nil, nil, err
 	}
 	if size := sizeOf(into); size > limit {
-		return nil, nil, fmt.Errorf("%d bytes are more than the %d allowed", size, limit)
+		return nil, nil, fmt.Errorf("%d bytes exceed the limit of %d", size, limit)
 	}
 	if at.at.IsZero() {
 		return newDoc, nil, nil
@@ -170,7 +170,7 @@ func checkValue(value any, depth int) error {
 			return nil
 		}
 		if n, err := v.Int64(); err != nil || n > maxTwinInt || n < minTwinInt {
-			return fmt.Errorf("the integer %s lies outside %d to %d", v, int64(minTwinInt), int64(maxTwinInt))
+			return fmt.Errorf("the integer %s is not between %d and %d", v, int64(minTwinInt), int64(maxTwinInt))
 		}
 	}
 	return nil

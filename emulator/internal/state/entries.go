@@ -205,7 +205,7 @@ func entriesOf[T interface{ Entry() Entry }, P rowOf[T]](st *store, k EntryKind,
 func (s *State) newETag(now time.Time) (string, error) {
 	var b [6]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return "", fmt.Errorf("make etag: %w", err)
+		return "", fmt.Errorf("generate etag: %w", err)
 	}
 	guid := fmt.Sprintf(`"%08x-%04x-0300-0000-%08x0000"`,
 		binary.BigEndian.Uint32(b[:4]), binary.BigEndian.Uint16(b[4:]), uint32(now.Unix()))

@@ -49,7 +49,7 @@ func check(object, given, present string, exists bool) error {
 		return nil
 	case given == MustNotExist:
 		if exists {
-			return &Error{Kind: Exists, Object: object, Reason: "is there already"}
+			return &Error{Kind: Exists, Object: object, Reason: "already exists"}
 		}
 		return nil
 	case !exists:
@@ -57,5 +57,5 @@ func check(object, given, present string, exists bool) error {
 	case given == MustExist, given == present:
 		return nil
 	}
-	return &Error{Kind: Precondition, Object: object, Reason: "has changed: the etag given is not its present one"}
+	return &Error{Kind: Precondition, Object: object, Reason: "has changed: the etag does not match the current one"}
 }

@@ -83,8 +83,8 @@ func (s *State) PutGroup(g Group) (Group, bool, error) {
 			return Group{}, false, &Error{Kind: Busy, Object: groupObject(g.Name), Reason: "is being deleted"}
 		}
 		if locationName(old.Location) != locationName(g.Location) {
-			return Group{}, false, &Error{Kind: Invalid, Object: groupObject(g.Name), Reason: "lies in " + old.Location +
-				"; the location of a resource group cannot change"}
+			return Group{}, false, &Error{Kind: Invalid, Object: groupObject(g.Name), Reason: "is in " + old.Location +
+				"; the location of a resource group cannot be changed"}
 		}
 		g.Subscription, g.Name, g.Location, g.Created = old.Subscription, old.Name, old.Location, old.Created
 	}

@@ -19,7 +19,7 @@ func (s *store) fail(cause error) {
 	if !s.failed.CompareAndSwap(nil, &err) {
 		return
 	}
-	s.logger.Error("the emulator changes nothing more", "error", err)
+	s.logger.Error("the emulator is now read-only", "error", err)
 }
 
 // stopped returns the reason why the store is read-only as one of our errors.

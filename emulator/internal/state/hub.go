@@ -65,7 +65,7 @@ func (s *State) succeed(object string, r, old *Resource) error {
 			r.Location = old.Location
 		}
 		if locationName(r.Location) != locationName(old.Location) {
-			return &Error{Kind: Invalid, Object: object, Reason: "lies in " + old.Location + "; its location cannot change"}
+			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location + "; its location cannot be changed"}
 		}
 		r.ID, r.Created, known = old.ID, old.Created, old.Policies
 		if r.Policies == nil {
@@ -107,7 +107,7 @@ func (s *State) completePair(pair *SymmetricKey) error {
 		}
 		var err error
 		if *key, err = sas.NewKey(s.random); err != nil {
-			return fmt.Errorf("make key: %w", err)
+			return fmt.Errorf("generate key: %w", err)
 		}
 	}
 	return nil

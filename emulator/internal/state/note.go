@@ -58,7 +58,7 @@ func (s *store) writeNote() {
 		err = s.writeDurably(noteFile, data)
 	}
 	if err != nil {
-		s.logger.Warn("how the store's files are cannot be noted: the next start finds less damage to them",
+		s.logger.Warn("cannot record the state of the store's files: the next start detects less damage",
 			"error", err)
 	}
 }
@@ -78,7 +78,7 @@ func (s *store) checkNote(names []string) error {
 		sum, err = n.sum()
 	}
 	if err != nil || sum != n.Sum {
-		s.logger.Warn("the note of the last stop is damaged: the store's files are not compared with it", "file",
+		s.logger.Warn("the record of the last stop is damaged: the store's files are not compared with it", "file",
 			s.disk.PathJoin(s.dir, noteFile))
 		n.Files = nil
 	}
@@ -93,7 +93,7 @@ func (s *store) checkNote(names []string) error {
 func (s *store) compare(n note, names []string) error {
 	for _, name := range names {
 		if _, noted := n.Files[name]; !noted && isStoreFile(name) {
-			return fmt.Errorf("%w (%s was not there when the emulator stopped)", ErrCorrupt, name)
+			return fmt.Errorf("%w (%s did not exist when the emulator stopped)", ErrCorrupt, name)
 		}
 	}
 	for name, was := range n.Files {

@@ -100,7 +100,7 @@ func (r *registering) choose() (string, *failure) {
 	}
 	host, err := Allocate(policy, r.request.RegistrationID, candidates)
 	if err != nil {
-		return "", &failure{codeNoHub, "No linked IoT hub can be assigned."}
+		return "", &failure{codeNoHub, "No linked IoT hub is eligible for allocation."}
 	}
 	return host, nil
 }
@@ -115,7 +115,7 @@ func (r *registering) locationOf(l Link) string {
 func (r *registering) chooseCustom() (string, *failure) {
 	switch {
 	case !r.asked:
-		return "", &failure{codeCustomFailed, "Custom allocation failed: there is no webhook to ask."}
+		return "", &failure{codeCustomFailed, "Custom allocation failed: the enrollment has no webhook."}
 	case r.refusal != nil:
 		return "", &failure{codeCustomFailed, r.refusal.Error()}
 	case r.answer.HubHost == "":
@@ -126,7 +126,7 @@ func (r *registering) chooseCustom() (string, *failure) {
 			return l.HubHost, nil
 		}
 	}
-	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that was not offered."}
+	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that is not among the linked hubs of the request."}
 }
 
 // deviceKeys returns the locks of the hub devices that an assignment to hub changes.

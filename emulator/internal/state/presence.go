@@ -18,7 +18,7 @@ var (
 	ErrDeviceChanged = errors.New("the device was disabled, deleted or given other credentials")
 	ErrHubGone       = errors.New("the hub was deleted")
 	ErrReset         = errors.New("the state was reset or restored")
-	ErrTakenOver     = errors.New("a new connection of the same device took over")
+	ErrTakenOver     = errors.New("a new connection of the same device replaced it")
 )
 
 // presence is the only record of which devices are connected and of their last activity. It belongs to this process.

@@ -254,7 +254,7 @@ func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
 func (s *State) NewOperationID(scope string) (string, error) {
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
-		return "", fmt.Errorf("make operation id: %w", err)
+		return "", fmt.Errorf("generate operation id: %w", err)
 	}
 	sum := sha256.Sum256([]byte(strings.ToLower(scope)))
 	return "5." + hex.EncodeToString(sum[:8]) + "." + id.String(), nil

@@ -51,7 +51,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	heard, err := s.activitiesOf(in.heard)
 	s.presence.replace(heard) // also after an error: the connections' devices no longer exist
 	if err != nil {
-		return fmt.Errorf("restore when devices were heard of: %w", err)
+		return fmt.Errorf("restore activity of devices: %w", err)
 	}
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
@@ -83,7 +83,7 @@ func (in *snapshotReader) read() error {
 		}
 		table, known := names[name]
 		if !known && name != activityName {
-			return fmt.Errorf("has a table %q, which is unknown", name)
+			return fmt.Errorf("has an unknown table %q", name)
 		}
 		return in.object(func(key string) error {
 			var raw json.RawMessage
@@ -154,7 +154,7 @@ func (in *snapshotReader) row(table byte, name string, raw json.RawMessage) erro
 		return err
 	}
 	if !belongs(key, r) {
-		return errors.New("is not the place of what it holds")
+		return errors.New("does not match its row")
 	}
 	if hub, is := r.(*Hub); is {
 		if err := in.settings(hub); err != nil {

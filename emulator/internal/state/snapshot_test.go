@@ -114,7 +114,7 @@ func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
 		"an unknown table":   {"\"twins\": {", "\"twinz\": {", "twinz"},
 		"an unknown member":  {"\"registrationId\": \"device-1\"", "\"registrationID\": \"device-1\"", "registrationID"},
 		"a wrong type":       {"\"idScope\": \"", "\"idScope\": 1, \"x\": \"", "idScope"},
-		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "place"},
+		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "does not match its row"},
 		"a key too short":    {"/own%231\": {", "\": {", "parts"},
 	} {
 		bad := strings.Replace(text, c.from, c.to, 1)
