@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-func TestHeldRequestIsCarriedOutThoughItsClientHasGone(t *testing.T) {
+func TestHeldRequestIsCarriedOutAfterItsClientDisconnected(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	w := plain(t, e)

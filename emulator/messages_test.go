@@ -142,9 +142,9 @@ func wantLine(t *testing.T, lines *await.Lines, want string) {
 	}
 }
 
-// TestWhoFollowsMissesNothing: whoever has the headers of their answer has every message that is sent from then on,
+// TestFollowersMissNothing: whoever has the headers of their answer has every message that is sent from then on,
 // once, beside what was there before.
-func TestWhoFollowsMissesNothing(t *testing.T) {
+func TestFollowersMissNothing(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	withHub(t, w, "")

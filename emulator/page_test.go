@@ -65,7 +65,7 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 	}
 }
 
-func TestThePageTurnsTheEnrollments(t *testing.T) {
+func TestPageListsEnrollmentsPageByPage(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	for i := range 60 {

@@ -202,9 +202,9 @@ func (f *fleet) verify(ids []string) {
 	}
 }
 
-// TestWhoWasAssignedStaysSoWhenTheEmulatorIsKilled kills it in the midst of 64 registering clients, right after a seeded number of
+// TestAssignmentsSurviveAKill kills it in the midst of 64 registering clients, right after a seeded number of
 // acknowledgements, and looks for all of them after the next start.
-func TestWhoWasAssignedStaysSoWhenTheEmulatorIsKilled(t *testing.T) {
+func TestAssignmentsSurviveAKill(t *testing.T) {
 	t.Parallel()
 	rounds := 20
 	if testing.Short() {
@@ -257,9 +257,9 @@ func (f *fleet) verifyDevices() {
 	f.t.Logf("%d assignments survived", len(f.assigned))
 }
 
-// TestADiskThatRunsFullIsSaid lets the store's files grow to a limit of the operating system: what is refused says why and what to do,
+// TestFullDiskIsReported lets the store's files grow to a limit of the operating system: what is refused says why and what to do,
 // what is acknowledged is there later.
-func TestADiskThatRunsFullIsSaid(t *testing.T) {
+func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	c, err := startChild(t, f.dir, fileSizeVariable+"=300000")
@@ -302,8 +302,8 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	t.Logf("%d enrollments were acknowledged and kept", kept)
 }
 
-// TestADamagedStoreIsSaidAndLeftAlone: the emulator does not start, says why and what to do, and touches nothing.
-func TestADamagedStoreIsSaidAndLeftAlone(t *testing.T) {
+// TestDamagedStoreIsReportedAndUnchanged: the emulator does not start, says why and what to do, and touches nothing.
+func TestDamagedStoreIsReportedAndUnchanged(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	store := filepath.Join(f.dir, "store")

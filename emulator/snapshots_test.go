@@ -304,7 +304,7 @@ func TestAConnectionEndsWithItsTokenWhenTheClockIsMoved(t *testing.T) {
 	})
 }
 
-func TestListeningOffLoopbackIsSaid(t *testing.T) {
+func TestListeningOffLoopbackIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	e, err := emulator.New(emulator.Options{Host: "0.0.0.0", AllowRemote: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})

@@ -129,8 +129,8 @@ func TestAWebhookChoosesTheHub(t *testing.T) {
 	}
 }
 
-// TestASlowWebhookKeepsNobodyWaiting: the device is answered, and may leave, while the webhook thinks.
-func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
+// TestSlowWebhookDoesNotBlockOthers: the device gets a response, and may disconnect, while the webhook runs.
+func TestSlowWebhookDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	y, decide, asked := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), make(chan struct{}), make(chan struct{}, 1)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,8 +167,8 @@ func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// TestAWebhookIsToldOfGroupsAndCertificates: the other shapes of the request.
-func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
+// TestWebhookRequestHasGroupsAndCertificates checks the other forms of the request.
+func TestWebhookRequestHasGroupsAndCertificates(t *testing.T) {
 	t.Parallel()
 	y, h := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	root := issue(t, nil, "root", true)
@@ -277,9 +277,9 @@ func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
 	}
 }
 
-// TestWebhooksDoNotReachTheEmulatorItself: whoever may write an enrollment cannot have the emulator call its own ports,
+// TestWebhooksCannotCallTheEmulator: whoever may write an enrollment cannot have the emulator call its own ports,
 // however these are named.
-func TestWebhooksDoNotReachTheEmulatorItself(t *testing.T) {
+func TestWebhooksCannotCallTheEmulator(t *testing.T) {
 	t.Parallel()
 	y, away := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	ends := y.e.Endpoints()

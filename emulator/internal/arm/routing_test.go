@@ -7,7 +7,7 @@ import (
 
 // Sources: Azure/azure-iot-cli-extension issue 650 and pull request 655 (routes and enrichments had to be removed
 // before their endpoint).
-func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
+func TestRoutesNeedExistingEndpoints(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()

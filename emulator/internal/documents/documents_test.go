@@ -73,7 +73,7 @@ func TestOnlyTheOwnerCanReadFiles(t *testing.T) {
 	}
 }
 
-func TestNamesCannotLeaveTheFolder(t *testing.T) {
+func TestNamesCannotEscapeTheFolder(t *testing.T) {
 	t.Parallel()
 	s := documents.NewFolder(durable.OS, t.TempDir())
 	for _, name := range []string{"", ".", "..", "../a", "a/b", `a\b`, ".hidden", "a\x00", "ä"} {

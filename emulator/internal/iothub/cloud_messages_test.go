@@ -155,7 +155,7 @@ func (c *fakeClient) resent() string {
 	return strings.Join(all, " ")
 }
 
-func TestMessagesThatAreSentAgainSaySo(t *testing.T) {
+func TestRetransmittedMessagesHaveTheDUPFlag(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -228,7 +228,7 @@ func TestAMessageThatIsSentAgainHasTheDUPFlag(t *testing.T) {
 	}
 }
 
-func TestAConnectionTakenOverHandsItsMessagesOn(t *testing.T) {
+func TestReplacedConnectionReturnsItsMessages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")

@@ -145,7 +145,7 @@ func TestColumnsOfQueries(t *testing.T) {
 	}
 }
 
-func TestQueriesThatAreNotUnderstood(t *testing.T) {
+func TestInvalidQueries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, query := range []string{

@@ -171,9 +171,9 @@ func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 	t.Logf("%d calls", n)
 }
 
-// TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded: the device is on its way back, and the call said that
+// TestMethodCallWaitsForAReconnect: the device is on its way back, and the call said that
 // it waits.
-func TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded(t *testing.T) {
+func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -217,8 +217,8 @@ func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	}
 }
 
-// TestTheConnectionOfTheLastToConnectIsTheDevices: whoever comes last stays, in whatever order connections end.
-func TestTheConnectionOfTheLastToConnectIsTheDevices(t *testing.T) {
+// TestLatestConnectionReplacesTheEarlierOne checks this in whatever order the connections end.
+func TestLatestConnectionReplacesTheEarlierOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")

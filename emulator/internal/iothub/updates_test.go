@@ -54,7 +54,7 @@ func TestReasonsHave128CharactersOfAnyKind(t *testing.T) {
 	put(``, http.StatusOK).wantField(t, "statusReason", nil)
 }
 
-func TestBodiesThatAreNoneAreRefusedInWords(t *testing.T) {
+func TestInvalidBodiesAreDescribed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for body, want := range map[string]string{
@@ -82,7 +82,7 @@ func TestABulkRequestNamesADeviceOnce(t *testing.T) {
 	}
 }
 
-func TestPathsAreNotLedElsewhere(t *testing.T) {
+func TestPathsAreNotRedirected(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.device("d1")

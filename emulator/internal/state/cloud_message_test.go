@@ -120,7 +120,7 @@ func TestCloudMessagesOutliveTheProcessButLocksDoNot(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownOfAQueueEndsWithItsMessagesAndItsDevice(t *testing.T) {
+func TestQueueStateIsRemovedWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	want := func(what string, locks, numbers int) {

@@ -23,7 +23,7 @@ func (w *world) outcomes() (found map[string]state.Outcome, lock string) {
 	return found, lock
 }
 
-func TestSendersHearHowTheirMessagesEnded(t *testing.T) {
+func TestFeedbackReportsTheOutcome(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		end  func(*testing.T, *world)

@@ -147,7 +147,7 @@ func TestADamagedRowIsRefusedNotMisread(t *testing.T) {
 	}
 }
 
-func TestKeyPartsDoNotReachIntoTheirNeighbours(t *testing.T) {
+func TestKeyPartsAreSeparate(t *testing.T) {
 	t.Parallel()
 	start, end := under(tableDevice, "hub")
 	for id, want := range map[string]bool{"": true, "a": true, "\xff": true} {

@@ -100,7 +100,7 @@ func TestASnapshotChangesLineByLine(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
+func TestInvalidSnapshotsChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := inhabited(t, state.Options{})
 	text := snapshot(t, w.State)
@@ -135,8 +135,8 @@ func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
 	}
 }
 
-// TestARestoreIsWholeOrNotAtAll cuts the power at every operation on the disk during a restore.
-func TestARestoreIsWholeOrNotAtAll(t *testing.T) {
+// TestRestoreIsAtomic cuts the power at every operation on the disk during a restore.
+func TestRestoreIsAtomic(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	chance := rand.New(rand.NewPCG(1, 2))
