@@ -15,9 +15,9 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestAddressesOfHostsThatAreGoneAreGivenAgain: there are 244; the next host gets that of whichever has been gone for
+// TestAddressesOfDeletedHostsAreReused: there are 244; the next host gets that of whichever has been gone for
 // the longest time, and nobody who is there ever loses theirs.
-func TestAddressesOfHostsThatAreGoneAreGivenAgain(t *testing.T) {
+func TestAddressesOfDeletedHostsAreReused(t *testing.T) {
 	t.Parallel()
 	const all = 244
 	file := filepath.Join(t.TempDir(), "addresses.json")

@@ -8,14 +8,17 @@ import (
 	"time"
 )
 
-// Bounds are of what clients can make the emulator hold; they are its own, not Azure's. Zero ones are the defaults named.
+// Bounds limit what clients can make the emulator hold. They are the emulator's own limits, not Azure's. A zero field
+// means the default that its comment names.
 type Bounds struct {
-	// Connections is how many may be open at a time on each listener: 20,000, twice the devices that an emulator is made for. A newcomer
-	// beyond it is closed at once, so that those that are there go on.
+	// Connections is how many connections each listener keeps open at a time: 20,000, which is twice the number of
+	// devices that the emulator is designed for. A connection beyond the limit is closed at once; open ones are not
+	// affected.
 	Connections int
-	// Connect is how long a client may take from connecting to its MQTT CONNECT, the TLS handshake included: 30 s, for many may come at
-	// once. Header is the same to the end of a request's headers: 10 s. Request is how long a whole request may take to arrive: a minute.
-	// Idle is how long a connection may be without one between requests: 3 minutes.
+	// Connect is how long a client may take from connecting to its MQTT CONNECT, including the TLS handshake: 30 s,
+	// because many may connect at once. Header is the time until the end of a request's headers: 10 s. Request is the
+	// time until the end of its body: 1 minute. Idle is how long a connection may stay open between requests: 3
+	// minutes.
 	Connect, Header, Request, Idle time.Duration
 }
 
@@ -26,7 +29,7 @@ func (b Bounds) complete() Bounds {
 	}
 }
 
-// bounded is a listener that keeps so many connections at a time.
+// bounded is a listener that limits the number of open connections.
 type bounded struct {
 	net.Listener
 	slots chan struct{}
@@ -37,7 +40,7 @@ func (e *Emulator) bound(l net.Listener) net.Listener {
 	return &bounded{l, make(chan struct{}, e.options.Bounds.Connections), e.options.Logger}
 }
 
-// Accept returns the next connection that there is room for, and closes those that there is none for.
+// Accept returns the next connection. While the limit is reached, it closes new connections at once.
 func (b *bounded) Accept() (net.Conn, error) {
 	for {
 		conn, err := b.Listener.Accept()
@@ -49,12 +52,12 @@ func (b *bounded) Accept() (net.Conn, error) {
 			return &boundedConn{Conn: conn, leave: sync.OnceFunc(func() { <-b.slots })}, nil
 		default:
 			b.log.Debug("connection refused: too many are open", "address", b.Addr(), "remote", conn.RemoteAddr(), "limit", cap(b.slots))
-			_ = conn.Close() // it has gone at once, or hears nothing
+			_ = conn.Close() // the client may have disconnected already
 		}
 	}
 }
 
-// boundedConn makes room when it is closed.
+// boundedConn frees its place in the limit when it is closed.
 type boundedConn struct {
 	net.Conn
 	leave func()

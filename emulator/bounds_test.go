@@ -168,7 +168,7 @@ func (b *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestNoSurfaceReadsABodyWithoutEnd(t *testing.T) {
+func TestBodiesAreLimitedOnEverySurface(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	owner := withHub(t, w, "")

@@ -103,7 +103,7 @@ func TestThePageIsLockedWithoutItsToken(t *testing.T) {
 }
 
 // TestThePageFitsAPhoneAndTheDark draws the page. A screenshot of nothing but ground has few bytes.
-func TestThePageIsDrawn(t *testing.T) {
+func TestPageIsRendered(t *testing.T) {
 	t.Parallel()
 	y := busy(t)
 	folder := t.TempDir()

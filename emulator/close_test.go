@@ -26,9 +26,9 @@ func (w *wire) met(n int) {
 	})
 }
 
-// TestNothingWaitsForADelayedOperation: an injected delay of two minutes ends with the client that it meets, and with
+// TestDelayedOperationBlocksNoOther: an injected delay of two minutes ends with the client that it meets, and with
 // the emulator, whatever operation it is.
-func TestNothingWaitsForADelayedOperation(t *testing.T) {
+func TestDelayedOperationBlocksNoOther(t *testing.T) {
 	t.Parallel()
 	request := func(base, method, path, body string) func(*yard, string) {
 		return func(y *yard, _ string) {
@@ -110,8 +110,8 @@ func TestNothingWaitsForADelayedOperation(t *testing.T) {
 	}
 }
 
-// TestADelayEndsWithTheClientThatItMeets: a hub knows that the device has gone long before the delay is over.
-func TestADelayEndsWithTheClientThatItMeets(t *testing.T) {
+// TestInjectedDelayEndsWithItsClient checks that a hub notices the disconnect before the delay ends.
+func TestInjectedDelayEndsWithItsClient(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	withHub(t, w, "")
@@ -133,8 +133,8 @@ func TestADelayEndsWithTheClientThatItMeets(t *testing.T) {
 	}
 }
 
-// TestABodyThatStallsHoldsUpNobodyElse, at ARM, where changes happen one after the other.
-func TestABodyThatStallsHoldsUpNobodyElse(t *testing.T) {
+// TestStalledBodyDoesNotBlockOtherRequests checks ARM, which serializes changes.
+func TestStalledBodyDoesNotBlockOtherRequests(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t, emulator.Options{Bounds: emulator.Bounds{Request: time.Hour}}))
 	w.must("PUT", groupPath+groupVersion, groupJSON)
@@ -152,9 +152,9 @@ func TestABodyThatStallsHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
-// TestAnAnswerIsInTheLogBeforeItsClientHasIt, even a large one, of which a client has every byte while the handler
+// TestRequestIsLoggedBeforeItsResponseIsSent, even a large one, of which a client has every byte while the handler
 // still runs.
-func TestAnAnswerIsInTheLogBeforeItsClientHasIt(t *testing.T) {
+func TestRequestIsLoggedBeforeItsResponseIsSent(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	read := make(chan struct{})

@@ -14,8 +14,8 @@ import (
 	"evenkeel/internal/conformance"
 )
 
-// TestTheEmulatorIsAsWeBelieveAzureToBe runs the suite that a real subscription can be tried with.
-func TestTheEmulatorIsAsWeBelieveAzureToBe(t *testing.T) {
+// TestConformance runs the suite that also runs on a real subscription.
+func TestConformance(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	ends := e.Endpoints()

@@ -7,9 +7,10 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// What follows looks into the emulated cloud past every surface, for tests: no authentication, no request in the log.
+// The functions below read the emulated cloud directly, for tests: without authentication and without an entry in the
+// request log.
 
-// Counts is how much of everything there is; the zero value when everything was deleted.
+// Counts is the number of objects of each kind. It is the zero value after everything was deleted.
 type Counts struct {
 	Groups           int `json:"groups"`
 	Hubs             int `json:"hubs"`
@@ -46,19 +47,19 @@ type Link struct {
 
 // Enrollment is an individual enrollment, or an enrollment group.
 type Enrollment struct {
-	// ID is the registration id, or the group's id.
+	// ID is the registration id, or the id of the group.
 	ID       string
 	DeviceID string
 	Disabled bool
 	ETag     string
 }
 
-// Registration is the record of a device at a provisioning service.
+// Registration is the registration record of a device at a provisioning service.
 type Registration struct {
 	ID, Group, DeviceID, Hub, Status string
 }
 
-// Counts counts everything.
+// Counts counts all objects.
 func (e *Emulator) Counts() (Counts, error) {
 	c, err := e.state.Counts()
 	if err != nil {
@@ -67,7 +68,7 @@ func (e *Emulator) Counts() (Counts, error) {
 	return Counts(c), nil
 }
 
-// Hubs returns all hubs by name.
+// Hubs returns all hubs, sorted by name.
 func (e *Emulator) Hubs() ([]Hub, error) {
 	found, err := e.state.Hubs("", "")
 	if err != nil {
@@ -83,7 +84,7 @@ func (e *Emulator) Hubs() ([]Hub, error) {
 	return hubs, nil
 }
 
-// HubDevices returns how many devices each hub has, by its host name. It counts by going over all of them.
+// HubDevices returns the number of devices of each hub, by host name. It scans all devices.
 func (e *Emulator) HubDevices() (map[string]int, error) {
 	hubs, err := e.state.Hubs("", "")
 	if err != nil {
@@ -93,7 +94,7 @@ func (e *Emulator) HubDevices() (map[string]int, error) {
 	for _, h := range hubs {
 		n, err := e.state.Statistics(h.Host())
 		if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.ParentNotFound {
-			continue // it went meanwhile, or is not there yet
+			continue // deleted meanwhile, or not active yet
 		}
 		if err != nil {
 			return nil, fmt.Errorf("emulator: count the devices of %s: %w", h.Host(), err)
@@ -103,7 +104,7 @@ func (e *Emulator) HubDevices() (map[string]int, error) {
 	return devices, nil
 }
 
-// Services returns all provisioning services by name.
+// Services returns all provisioning services, sorted by name.
 func (e *Emulator) Services() ([]Service, error) {
 	found, err := e.state.Services("", "")
 	if err != nil {
@@ -133,12 +134,12 @@ func links(found []state.Link) []Link {
 	return links
 }
 
-// Enrollments returns the individual enrollments of the service of that ID scope.
+// Enrollments returns the individual enrollments of the service with that ID scope.
 func (e *Emulator) Enrollments(idScope string) ([]Enrollment, error) {
 	return e.entries(state.Individuals, idScope)
 }
 
-// EnrollmentGroups returns the enrollment groups of the service of that ID scope.
+// EnrollmentGroups returns the enrollment groups of the service with that ID scope.
 func (e *Emulator) EnrollmentGroups(idScope string) ([]Enrollment, error) {
 	return e.entries(state.Groups, idScope)
 }
@@ -154,7 +155,7 @@ func (e *Emulator) entries(kind state.EntryKind, idScope string) ([]Enrollment, 
 	})
 }
 
-// Registration returns the record of one device at the service of that ID scope.
+// Registration returns the record of one device at the service with that ID scope.
 func (e *Emulator) Registration(idScope, id string) (Registration, error) {
 	r, err := e.state.Registration(idScope, id)
 	if err != nil {
@@ -163,7 +164,8 @@ func (e *Emulator) Registration(idScope, id string) (Registration, error) {
 	return showRegistration(r), nil
 }
 
-// Registrations returns the registrations that devices made through an enrollment group, whether it still exists or not.
+// Registrations returns the records of devices that registered through an enrollment group, whether or not the group
+// still exists.
 func (e *Emulator) Registrations(idScope, group string) ([]Registration, error) {
 	return collect(func(after string) ([]Registration, string, error) {
 		page, next, err := e.state.Registrations(idScope, group, after, pageSize)
@@ -179,7 +181,7 @@ func showRegistration(r state.Registration) Registration {
 	return Registration{ID: r.RegistrationID, Group: r.GroupID, DeviceID: r.DeviceID, Hub: r.AssignedHub, Status: string(r.Status)}
 }
 
-// Devices returns the ids in the registry of the hub of that host name.
+// Devices returns the device ids in the registry of the hub with that host name.
 func (e *Emulator) Devices(hubHost string) ([]string, error) {
 	return collect(func(after string) ([]string, string, error) {
 		page, next, err := e.state.Devices(hubHost, after, pageSize)
@@ -193,7 +195,7 @@ func (e *Emulator) Devices(hubHost string) ([]string, error) {
 
 const pageSize = 1000
 
-// collect reads all pages of a list; an empty next ends it.
+// collect reads all pages of a list. The last page has an empty next.
 func collect[V any](page func(after string) ([]V, string, error)) ([]V, error) {
 	all := []V{}
 	after := ""

@@ -11,13 +11,13 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// ControlTokenFile is the name of the file, in Options.Dir, with the token that the control port asks for.
+// ControlTokenFile is the name of the file in Options.Dir that holds the token of the control port.
 const ControlTokenFile = "control-token"
 
-// controlTokenBytes are as many as nobody guesses.
+// controlTokenBytes makes the token impossible to guess.
 const controlTokenBytes = 32
 
-// openControlToken reads the token from the data folder, or makes it: a folder of an earlier version has none.
+// openControlToken reads the token from the data folder, or creates it. Folders of earlier versions have none.
 func (e *Emulator) openControlToken() error {
 	if e.options.Dir == "" {
 		e.controlToken = newControlToken()
@@ -28,17 +28,17 @@ func (e *Emulator) openControlToken() error {
 		return []byte(newControlToken() + "\n"), nil
 	})
 	if err != nil {
-		return fmt.Errorf("read or make the token of the control port: %w", err)
+		return fmt.Errorf("read or create the token of the control port: %w", err)
 	}
 	if again {
-		e.options.Logger.Warn("a file is recreated, because it was empty: clients of the control port need the new token",
+		e.options.Logger.Warn("the token file was empty and is recreated: clients of the control port need the new token",
 			"file", file)
 	}
 	e.controlToken = strings.TrimSpace(string(data))
 	raw, err := base64.RawURLEncoding.DecodeString(e.controlToken)
 	if err != nil || len(raw) != controlTokenBytes {
-		return hint.To(fmt.Errorf("read %s: %w", file, errors.New("it is not a token that the emulator made")),
-			"put the file back from a copy, or remove it for a new one, which clients of the control port must then use")
+		return hint.To(fmt.Errorf("read %s: %w", file, errors.New("not a token of the emulator")),
+			"restore the file from a backup, or remove it to get a new token, which clients of the control port must then use")
 	}
 	e.keep(ControlTokenFile)
 	return nil

@@ -141,8 +141,8 @@ func TestAnEmulatorCanRequireIfMatch(t *testing.T) {
 	}
 }
 
-// TestEntriesMayBeCalledAsCollectionsAre: the words of paths are ids as others are.
-func TestEntriesMayBeCalledAsCollectionsAre(t *testing.T) {
+// TestEntryIDsMayEqualCollectionNames checks ids such as "registrations".
+func TestEntryIDsMayEqualCollectionNames(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	const version = "?api-version=2021-10-01"

@@ -82,7 +82,7 @@ func TestTheTokenIsForItsOwnerAndStays(t *testing.T) {
 	start := func() (token string) {
 		e, err := emulator.New(emulator.Options{Dir: dir})
 		check(t, err)
-		check(t, emulator.StartAnew(e))
+		check(t, emulator.StartOnFreePorts(e))
 		defer func() { check(t, e.Close()) }()
 		ends := e.Endpoints()
 		info, err := os.Stat(ends.ControlTokenFile)

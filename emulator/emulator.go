@@ -1,5 +1,6 @@
-// Package emulator is a local stand-in for the part of Azure that provisions devices: Azure Resource Manager for resource groups, IoT
-// hubs and Device Provisioning Services; the DPS service and device APIs over HTTPS and MQTT; and the IoT hubs that devices end on.
+// Package emulator is a local stand-in for the part of Azure that provisions devices: Azure Resource Manager for
+// resource groups, IoT hubs and Device Provisioning Services; the DPS service and device APIs over HTTPS and MQTT;
+// and the IoT hubs that devices are assigned to.
 //
 //	e := emulator.RunT(t)           // in a test: in memory, free ports, closed with the test
 //	e.Endpoints().ARM               // https://127.0.0.1:… for azcore clients
@@ -7,8 +8,8 @@
 //	e, err := emulator.New(emulator.Options{Dir: dir})
 //	err = e.Run(ctx)                // a program: state and ports are kept in dir
 //
-// It is not a place for real devices or real secrets, it listens on loopback unless told otherwise, and it knows nothing of Pulumi.
-// What each call does and leaves out stands in docs/reference/fidelity.md.
+// Do not connect real devices or store real secrets in it. It listens on loopback unless configured otherwise, and
+// does not depend on Pulumi. docs/reference/fidelity.md lists what each call does and what is missing.
 package emulator
 
 import (
@@ -27,68 +28,68 @@ import (
 	"evenkeel/emulator/internal/arm"
 	"evenkeel/emulator/internal/broker"
 	"evenkeel/emulator/internal/control"
+	"evenkeel/emulator/internal/documents"
 	"evenkeel/emulator/internal/entra"
 	"evenkeel/emulator/internal/hold"
 	"evenkeel/emulator/internal/iothub"
 	"evenkeel/emulator/internal/localca"
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
-	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 	"evenkeel/emulator/internal/traffic"
 )
 
 const (
-	// logCapacity bounds the request log.
+	// logCapacity is the largest number of requests in the request log.
 	logCapacity = 20_000
-	// closeGrace is how long Close waits for requests under way.
+	// closeGrace is how long Close waits for requests in progress.
 	closeGrace = 2 * time.Second
 	storeDir   = "store"
 )
 
 // Emulator is one emulated cloud. Its methods may be called concurrently.
 type Emulator struct {
-	options Options
-	state   *state.State
-	clock   *state.Clock
-	shelf   *shelf.Shelf
-	ca      *localca.Authority
-	entra   *entra.Authority
-	// controlToken is what clients of the control port must send.
+	options   Options
+	state     *state.State
+	clock     *state.Clock
+	snapshots *documents.Folder
+	ca        *localca.Authority
+	entra     *entra.Authority
+	// controlToken is the token that clients of the control port must send.
 	controlToken string
 
 	log     *requestlog.Log
 	holds   *hold.Table
 	gate    *traffic.Gate
 	devices *registration.API
-	// webhooks carries the calls of custom allocation.
+	// webhooks is the transport for webhooks of custom allocation.
 	webhooks *http.Transport
 	hubs     *iothub.Hubs
 	broker   *broker.Broker
-	// addresses are those of hubs, with NamesLoopback.
+	// addresses are the loopback addresses of hubs, with NamesLoopback.
 	addresses *addresses
-	// kept are the names of the files in the data folder that clients depend on, from when they are there.
+	// kept are the names of the files in the data folder that clients depend on, once they exist.
 	kept atomic.Pointer[[]string]
-	// following is held by whoever looks which hosts there are and serves them.
+	// following is held while the hosts are read and served.
 	following sync.Mutex
 
-	// mu guards what follows.
+	// mu guards the fields below.
 	mu        sync.Mutex
 	started   bool
 	closed    bool
 	endpoints Endpoints
 	listeners *listeners
 	servers   []*http.Server
-	// endRequests ends the contexts of the requests to them.
+	// endRequests cancels the contexts of requests to them.
 	endRequests context.CancelFunc
-	// azure are the listeners on Azure's ports that no hub has for itself; stopNames ends the watch for hubs.
+	// azure are the listeners on Azure's ports that are not for a single hub. stopNames stops watching for hubs.
 	azure     []net.Listener
 	stopNames func()
 	failed    chan error
 }
 
-// New opens the state in o.Dir, and makes the folder, the local CA and the client secret there at the first time. It listens nowhere
-// yet. The caller must Close it.
+// New opens the state in o.Dir. On the first call it creates the folder, the local CA and the client secret there. It
+// does not listen yet. The caller must Close it.
 func New(o Options) (*Emulator, error) {
 	if err := o.complete(); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
@@ -101,16 +102,16 @@ func New(o Options) (*Emulator, error) {
 }
 
 func (e *Emulator) open() (err error) {
-	// Certificates follow the real clock, because clients check them with theirs.
+	// Certificates follow the real clock because clients verify them against the real time.
 	e.clock = state.NewClock(e.options.Now)
-	stateDir, shelfDir := "", ""
+	stateDir, snapshotDir := "", ""
 	if dir := e.options.Dir; dir != "" {
-		stateDir, shelfDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
+		stateDir, snapshotDir = filepath.Join(dir, storeDir), filepath.Join(dir, snapshotsDir)
 		if err := e.options.disk.MkdirAll(dir, 0o700); err != nil {
 			return err
 		}
 	}
-	// First, for it locks the folder: nobody else makes keys there meanwhile.
+	// First, because it locks the folder: no other process can create keys there meanwhile.
 	e.state, err = state.Open(state.Options{
 		Dir: stateDir, FS: e.options.storeDisk, Clock: e.clock, Random: e.options.Random,
 		Latencies: e.options.Latencies, Logger: e.options.Logger, Beside: e.lookForFiles, HubSettings: arm.HubSettings,
@@ -119,7 +120,7 @@ func (e *Emulator) open() (err error) {
 		return err
 	}
 	e.gate = &traffic.Gate{Faults: &traffic.Faults{}, Limits: traffic.NewLimits(e.state, e.options.AzureLimits)}
-	e.shelf = shelf.New(e.options.disk, shelfDir)
+	e.snapshots = documents.NewFolder(e.options.disk, snapshotDir)
 	e.addresses = &addresses{file: e.options.addressesPath(), disk: e.options.disk, logger: e.options.Logger}
 	for _, step := range []func() error{e.openAuthorities, e.openControlToken, e.seedEmpty, e.addresses.load, e.openSurfaces} {
 		if err := step(); err != nil {
@@ -129,7 +130,7 @@ func (e *Emulator) open() (err error) {
 	return nil
 }
 
-// openAuthorities reads the CA and the client's credentials from the data folder, or makes them.
+// openAuthorities reads the CA and the client's credentials from the data folder, or creates them.
 func (e *Emulator) openAuthorities() (err error) {
 	dir, disk, logger := e.options.Dir, e.options.disk, e.options.Logger
 	if dir == "" {
@@ -164,7 +165,7 @@ func (e *Emulator) Start() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.started || e.closed {
-		return errors.New("emulator: it was started or closed before")
+		return errors.New("emulator: already started or closed")
 	}
 	l, err := listen(e.options)
 	if err != nil {
@@ -186,7 +187,7 @@ func (e *Emulator) Start() error {
 		e.endpoints.ClientCertificateFile = filepath.Join(e.options.Dir, entra.CertificateFile)
 	}
 	if ip := net.ParseIP(e.options.Host); !ip.IsLoopback() {
-		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so every client that sees its traffic has the token and controls the emulator",
+		e.options.Logger.Warn("listening beyond this machine: the control port is plain HTTP, so anyone who sees its traffic can read the token and control the emulator",
 			"address", e.options.Host, "control", e.endpoints.Control)
 	}
 	e.entra.SetBase(e.endpoints.ARM)
@@ -207,7 +208,7 @@ func (e *Emulator) serve(l *listeners) error {
 	arm := e.server(e.armHandler())
 	arm.TLSConfig = e.tlsConfig(tls.NoClientCert)
 	management := e.server(e.controlHandler())
-	// Requests that wait or follow, or are delayed by a fault, end with the servers.
+	// Requests that wait, follow messages or are delayed by a fault end with the servers.
 	running, end := context.WithCancel(context.Background())
 	e.endRequests = end
 	for _, server := range []*http.Server{arm, data, management} {
@@ -224,7 +225,7 @@ func (e *Emulator) serve(l *listeners) error {
 	return nil
 }
 
-// watch serves until the listener is closed, which only we do.
+// watch serves until Close closes the listener.
 func (e *Emulator) watch(surface string, serve func() error) {
 	if err := serve(); err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
 		select {
@@ -234,7 +235,8 @@ func (e *Emulator) watch(surface string, serve func() error) {
 	}
 }
 
-// tlsConfig asks for client certificates but never judges them: a refusal inside TLS would reach a device as a network error.
+// tlsConfig requests client certificates but does not verify them: a device would see a failed handshake as a network
+// error.
 func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: e.ca.Certificate, ClientAuth: clients}
 	if e.options.X25519Only {
@@ -246,9 +248,9 @@ func (e *Emulator) tlsConfig(clients tls.ClientAuthType) *tls.Config {
 func (e *Emulator) controlHandler() http.Handler {
 	return control.New(e.messageOptions(control.Options{
 		Log: e.log, Holds: e.holds, Counts: func() (any, error) { return e.Counts() }, Hubs: e.HubDevices, Devices: e.Devices, Reset: e.Reset,
-		Snapshots: snapshotControl{e.shelf, e}, Clock: e.clock, Gate: e.gate, State: e.state,
+		Snapshots: snapshotControl{e.snapshots, e}, Clock: e.clock, Gate: e.gate, State: e.state,
 		Token: e.controlToken, Remote: e.options.AllowRemote, Hosts: e.options.ControlHosts,
-		Ready: e.state.Err, // the listeners open last
+		Ready: e.state.Err, // the listeners open last, so an open port implies that the rest is ready
 		About: func() map[string]any {
 			ends := e.Endpoints()
 			return map[string]any{"arm": ends.ARM, "data": ends.Data, "mqtt": ends.MQTT, "control": ends.Control, "pid": os.Getpid(),
@@ -257,7 +259,7 @@ func (e *Emulator) controlHandler() http.Handler {
 	}))
 }
 
-// Run starts the emulator unless it was started, serves until ctx ends or a server fails, and closes it.
+// Run starts the emulator if it has not been started, serves until ctx is done or a server fails, and closes it.
 func (e *Emulator) Run(ctx context.Context) error {
 	e.mu.Lock()
 	started := e.started
@@ -275,8 +277,8 @@ func (e *Emulator) Run(ctx context.Context) error {
 	return errors.Join(failure, e.Close())
 }
 
-// Close ends the serving and closes the state. Requests under way get a moment to end; held ones are dropped. Closing again does
-// nothing.
+// Close stops serving and closes the state. Requests in progress get a short time to finish; held requests are
+// dropped. Closing again does nothing.
 func (e *Emulator) Close() error {
 	e.mu.Lock()
 	if e.closed {
@@ -289,7 +291,7 @@ func (e *Emulator) Close() error {
 
 	e.holds.Close()
 	if open != nil {
-		open.close() // a server that has not begun yet would close its own later
+		open.close() // a server that has not started yet would close its listener later
 	}
 	e.closeNames()
 	if e.endRequests != nil {
@@ -301,7 +303,7 @@ func (e *Emulator) Close() error {
 	for _, s := range servers {
 		ending.Go(func() {
 			if s.Shutdown(ctx) != nil {
-				_ = s.Close() // the grace is over
+				_ = s.Close() // the grace period is over
 			}
 		})
 	}
@@ -315,7 +317,7 @@ func (e *Emulator) Close() error {
 	return nil
 }
 
-// Endpoints are where the emulator is found; they are empty before Start.
+// Endpoints returns the addresses of the emulator. They are empty before Start.
 func (e *Emulator) Endpoints() Endpoints {
 	e.mu.Lock()
 	defer e.mu.Unlock()

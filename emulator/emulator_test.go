@@ -41,7 +41,7 @@ func get(t *testing.T, c *http.Client, url string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func TestControlPortSaysReady(t *testing.T) {
+func TestControlPortReportsReady(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	status, body := get(t, await.Client, e.Endpoints().Control+"/readyz")

@@ -15,53 +15,55 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// endpointsFile remembers the ports in the data folder.
+// endpointsFile is the file in the data folder that stores the ports.
 const endpointsFile = "endpoints.json"
 
-// Endpoints are where a started emulator is found, and what a client needs to be let in.
+// Endpoints are the addresses of a started emulator and the credentials that clients need.
 type Endpoints struct {
 	// ARM is the URL of Azure Resource Manager, of the token endpoint and of /metadata/endpoints.
 	ARM string
-	// Data is the URL of the DPS device API, the DPS service API and the IoT hubs; the Host header picks.
+	// Data is the URL of the DPS device API, the DPS service API and the IoT hubs. The Host header selects one.
 	Data string
-	// MQTT is the address, host:port, of MQTT over TLS for DPS and the hubs; the user name picks.
+	// MQTT is the address, host:port, of MQTT over TLS for DPS and the hubs. The user name selects one.
 	MQTT string
-	// Control is the URL of the management surface. Everything there but health asks for ControlToken, as a bearer token.
+	// Control is the URL of the control port. Every call but the health checks needs ControlToken as a bearer token.
 	Control      string
 	ControlToken string
-	// ControlTokenFile holds that token; empty for an emulator in memory, except by RunT.
+	// ControlTokenFile is a file that holds the token. It is empty for an emulator in memory that RunT did not start.
 	ControlTokenFile string
-	// CAFile holds the root certificate to trust, in PEM; empty for an emulator in memory, except by RunT.
+	// CAFile is a PEM file with the root certificate to trust. It is empty for an emulator in memory that RunT did
+	// not start.
 	CAFile string
-	// CAPEM is that certificate.
+	// CAPEM is the root certificate.
 	CAPEM []byte
-	// TenantID, ClientID and ClientSecret get access tokens for ARM.
+	// TenantID, ClientID and ClientSecret are the credentials for access tokens of ARM.
 	TenantID, ClientID, ClientSecret string
-	// ClientCertificateFile holds a certificate of the client with its key, in PEM; empty for an emulator in memory.
+	// ClientCertificateFile is a PEM file with the client's certificate and key. It is empty for an emulator in
+	// memory.
 	ClientCertificateFile string
 	SubscriptionID        string
 }
 
-// PortTakenError says that a port which the emulator was told to use, or remembers, is in use by another process.
+// PortTakenError reports that another process uses a port that was configured or remembered.
 type PortTakenError struct {
 	// Surface is "arm", "data", "mqtt" or "control".
 	Surface string
 	// Address is host:port.
 	Address string
-	// Remembered is the file that the port was remembered in; empty when it was asked for.
+	// Remembered is the file that stores the port. It is empty for a port that was configured.
 	Remembered string
 	Err        error
 }
 
-// Error names the surface and the address.
+// Error implements error. The text names the surface and the address.
 func (e *PortTakenError) Error() string {
 	return fmt.Sprintf("listen on %s for %s: the port is in use by another process", e.Address, e.Surface)
 }
 
-// Unwrap returns the operating system's error.
+// Unwrap returns the error of the operating system.
 func (e *PortTakenError) Unwrap() error { return e.Err }
 
-// listeners are the sockets of an emulator, in the order in which they are named.
+// listeners are the sockets of an emulator, in the order of their names.
 type listeners struct {
 	arm, data, mqtt, control net.Listener
 }
@@ -69,12 +71,12 @@ type listeners struct {
 func (l *listeners) close() {
 	for _, listener := range []net.Listener{l.arm, l.data, l.mqtt, l.control} {
 		if listener != nil {
-			_ = listener.Close() // closed before is as good
+			_ = listener.Close() // it may be closed already
 		}
 	}
 }
 
-// listen opens all ports, or none, and remembers them in dir.
+// listen opens all ports or none, and stores them in dir.
 func listen(o Options) (*listeners, error) {
 	var remembered Ports
 	file := ""
@@ -119,8 +121,8 @@ func listen(o Options) (*listeners, error) {
 	return l, nil
 }
 
-// Ports to be remembered are chosen under the range that operating systems give to outgoing connections, which would otherwise
-// take one now and then while the emulator is down.
+// Ports to remember are chosen below the range that operating systems use for outgoing connections. Otherwise such a
+// connection could take the port while the emulator is down.
 const (
 	firstPort, lastPort = 20_000, 32_000
 	portTries           = 64
@@ -159,18 +161,18 @@ func readPorts(o Options, file string) (Ports, error) {
 	case err != nil:
 		return p, fmt.Errorf("read remembered ports: %w", err)
 	case durable.IsBlank(data):
-		o.Logger.Warn("new ports are chosen, because their file is empty: clients need the new ones", "file", file)
+		o.Logger.Warn("the file of ports was empty, so new ports are chosen: clients need the new ones", "file", file)
 		return p, nil
 	}
 	err = json.Unmarshal(data, &p)
 	for _, port := range []int{p.ARM, p.Data, p.MQTT, p.Control} {
 		if err == nil && (port < 0 || port > 65535) {
-			err = fmt.Errorf("%d is not a port", port)
+			err = fmt.Errorf("invalid port %d", port)
 		}
 	}
 	if err != nil {
 		return p, hint.To(fmt.Errorf("read remembered ports: %s: %w", file, err),
-			"remove the file to have new ports chosen, which clients must then use")
+			"remove the file to get new ports, which clients must then use")
 	}
 	return p, nil
 }

@@ -29,8 +29,8 @@ func AddressOf(files *durabletest.FS, file, host string) (string, error) {
 	return a.ensure(host)
 }
 
-// StartAnew starts an emulator as RunT does, for tests that close it themselves.
-var StartAnew = startAnew
+// StartOnFreePorts starts an emulator as RunT does, for tests that close it themselves.
+var StartOnFreePorts = startOnFreePorts
 
 // Connections is how many connections over MQTT are open.
 func Connections(e *Emulator) int { return e.broker.Connections() }

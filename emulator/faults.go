@@ -9,29 +9,31 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Fault is what happens to the operations that Match chooses: a delay, then a refusal or a lost connection, or none of both. Unlike a
-// hold, it meets MQTT operations too: method CONNECT with the device as path, SUBSCRIBE with the filter, PUBLISH with the topic.
+// Fault describes what happens to the operations that Match selects: a delay, then a refusal or a closed connection,
+// or neither. Unlike holds, faults apply to MQTT operations too: method CONNECT with the device as path, SUBSCRIBE
+// with the filter, PUBLISH with the topic.
 type Fault struct {
-	// Match.Nth is the first of the matching operations that is met.
+	// Match.Nth is the first matching operation that is affected.
 	Match
-	// Count is how many operations are met; 0 means all until the fault is removed.
+	// Count is how many operations are affected. 0 means all, until the fault is removed.
 	Count int
-	// Probability is that of each operation to be met, 0 to 1; 0 means 1. Equal seeds choose alike.
+	// Probability is the chance of each operation to be affected, from 0 to 1. 0 means 1. The same seed selects the
+	// same operations.
 	Probability float64
 	Seed        uint64
 
 	Delay time.Duration
-	// Drop closes the connection without an answer.
+	// Drop closes the connection without a reply.
 	Drop bool
-	// Status, 400 to 599, is answered in the words of the surface; 0 refuses nothing. Code is the number of DPS and IoT Hub, made of
-	// the status when zero, Name the word of ARM and IoT Hub.
+	// Status, 400 to 599, is returned in the surface's error format. 0 refuses nothing. Code is the error number of
+	// DPS and IoT Hub, derived from the status if zero. Name is the error code of ARM and IoT Hub.
 	Status, Code  int
 	Name, Message string
-	// RetryAfter is sent with the refusal when it is positive.
+	// RetryAfter is sent with the refusal if it is positive.
 	RetryAfter time.Duration
 }
 
-// Inject injects a fault until remove is called, or Reset.
+// Inject injects a fault until remove or Reset is called.
 func (e *Emulator) Inject(f Fault) (remove func(), err error) {
 	fault := traffic.Fault{
 		Match: hold.Match{Surface: requestlog.Surface(f.Surface), Method: f.Method, Path: f.Path, Mutating: f.Mutating, Nth: f.Nth},
@@ -47,5 +49,6 @@ func (e *Emulator) Inject(f Fault) (remove func(), err error) {
 	return func() { e.gate.Faults.Remove(id) }, nil
 }
 
-// SetAzureLimits turns Azure's documented limits of operations on or off, as Options.AzureLimits does; the counts begin anew.
+// SetAzureLimits turns Azure's documented rate limits on or off, as Options.AzureLimits does. The counts start from
+// zero.
 func (e *Emulator) SetAzureLimits(on bool) { e.gate.Limits.Set(on) }

@@ -32,7 +32,7 @@ func (w *wire) refusedAs(q question) (status int, retryAfter, code, body string)
 	return response.StatusCode, response.Header.Get("Retry-After"), response.Header.Get("iothub-errorcode"), fmt.Sprint(answered)
 }
 
-func TestFaultsAreSaidInTheWordsOfEachSurface(t *testing.T) {
+func TestFaultsHaveTheErrorFormatOfEachSurface(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	for surface, tc := range map[string]struct {
@@ -76,7 +76,7 @@ func TestFaultsAreSaidInTheWordsOfEachSurface(t *testing.T) {
 	}
 }
 
-func TestFaultsMeetDevicesThatRegisterOverMQTT(t *testing.T) {
+func TestFaultsAffectDevicesThatRegisterOverMQTT(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.enroll("device-1", keyed)
@@ -99,7 +99,7 @@ func TestFaultsMeetDevicesThatRegisterOverMQTT(t *testing.T) {
 	}
 }
 
-func TestFaultsMeetDevicesOfAHub(t *testing.T) {
+func TestFaultsAffectDevicesOfAHub(t *testing.T) {
 	t.Parallel()
 	l := newLived(t)
 	hub := l.overHTTPS(l.holding("device-1", primary)).state("assignedHub")
@@ -165,7 +165,7 @@ func TestFaultsOverTheControlPort(t *testing.T) {
 		{"GET", "/faults", "", 200, "[]"},
 		{"GET", "/limits", "", 200, `"azure":false`},
 		{"PUT", "/limits", `{"azure":true}`, 200, `"device registrations"`},
-		{"PUT", "/limits", `{}`, 400, "azure is needed"},
+		{"PUT", "/limits", `{}`, 400, "azure must be"},
 		{"PUT", "/limits", `{"azure":false}`, 200, `"azure":false`},
 	} {
 		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {

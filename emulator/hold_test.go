@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-func TestHeldRequestIsCarriedOutThoughItsClientHasGone(t *testing.T) {
+func TestHeldRequestIsCarriedOutAfterItsClientDisconnected(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	w := plain(t, e)
@@ -76,7 +76,7 @@ func TestCloseDropsHeldRequests(t *testing.T) {
 	dir := t.TempDir()
 	e, err := emulator.New(emulator.Options{Dir: dir})
 	check(t, err)
-	check(t, emulator.StartAnew(e))
+	check(t, emulator.StartOnFreePorts(e))
 	w := plain(t, e)
 	h := e.Hold(emulator.Match{Mutating: true})
 	gone := make(chan error, 1)
@@ -206,7 +206,7 @@ func TestTokensAndOperationsSurviveARestart(t *testing.T) {
 	options := emulator.Options{Dir: dir, LRODelay: time.Hour}
 	first, err := emulator.New(options)
 	check(t, err)
-	check(t, emulator.StartAnew(first))
+	check(t, emulator.StartOnFreePorts(first))
 	w := plain(t, first)
 	w.must("PUT", groupPath+groupVersion, groupJSON)
 	response, err := w.do(t.Context(), "PUT", hubPath+hubVersion, hubJSON)

@@ -10,9 +10,9 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 )
 
-// Request is a request that the emulator answered: what was asked for and how it was answered, never a body, a key or a token.
+// Request is a request that the emulator answered, with its status. It never contains a body, a key or a token.
 type Request struct {
-	// Seq counts answers from 1.
+	// Seq counts the answered requests from 1.
 	Seq uint64
 	// Surface is "arm", "entra", "dps-service", "dps-device", "hub", "mqtt-dps" or "mqtt-hub".
 	Surface string
@@ -26,7 +26,7 @@ type Request struct {
 	Duration   time.Duration
 }
 
-// Requests returns the last requests (some thousands), in the order in which they were answered; empty arguments match all.
+// Requests returns the last few thousand requests in the order of their answers. Empty arguments match all.
 func (e *Emulator) Requests(surface, method string) []Request {
 	records := e.log.Records(requestlog.Filter{Surface: requestlog.Surface(surface), Method: method})
 	requests := make([]Request, len(records))
@@ -39,16 +39,16 @@ func (e *Emulator) Requests(surface, method string) []Request {
 	return requests
 }
 
-// Match chooses the request that a hold catches; empty members match every request.
+// Match selects the request that a hold catches. Empty fields match every request.
 type Match struct {
 	// Surface is as in Request. MQTT operations cannot be held.
 	Surface string
 	Method  string
-	// Path is matched against the path without its query.
+	// Path is compared with the path without its query.
 	Path *regexp.Regexp
-	// Mutating leaves out what only reads.
+	// Mutating excludes requests that only read.
 	Mutating bool
-	// Nth is which of the matching requests since the hold was set is held; 0 means the first.
+	// Nth selects one of the matching requests since the hold was created. 0 means the first.
 	Nth int
 }
 
@@ -57,14 +57,14 @@ type Hold struct {
 	h *hold.Hold
 }
 
-// Hold arms a hold for the next request that m chooses.
+// Hold creates a hold for the next request that m selects.
 func (e *Emulator) Hold(m Match) *Hold {
 	return &Hold{e.holds.Add(hold.Match{
 		Surface: requestlog.Surface(m.Surface), Method: m.Method, Path: m.Path, Mutating: m.Mutating, Nth: m.Nth,
 	})}
 }
 
-// Held waits until a request is held, or for the end of ctx.
+// Held waits until a request is held or ctx is done.
 func (h *Hold) Held(ctx context.Context) error {
 	if err := h.h.Held(ctx); err != nil {
 		return fmt.Errorf("wait for a request to hold: %w", err)
@@ -72,10 +72,11 @@ func (h *Hold) Held(ctx context.Context) error {
 	return nil
 }
 
-// Release lets the request go on; it is carried out even if its client has gone. A hold that caught none is disarmed.
+// Release lets the request continue. It is carried out even if its client has disconnected. A hold that has caught no
+// request is removed.
 func (h *Hold) Release() { h.h.Release() }
 
-// Done waits until the released request has been carried out, or for the end of ctx.
+// Done waits until the released request has been carried out or ctx is done.
 func (h *Hold) Done(ctx context.Context) error {
 	if err := h.h.Done(ctx); err != nil {
 		return fmt.Errorf("wait for the held request: %w", err)
@@ -83,8 +84,8 @@ func (h *Hold) Done(ctx context.Context) error {
 	return nil
 }
 
-// Reset makes the emulated cloud empty: everything but ports, certificates and the client secret is forgotten, holds are released,
-// faults end.
+// Reset deletes everything in the emulated cloud but keeps ports, certificates and the client secret. Holds are
+// released and faults end.
 func (e *Emulator) Reset() error {
 	e.holds.Reset()
 	e.gate.Faults.Clear()

@@ -10,7 +10,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// keep has files of the data folder looked for from now on.
+// keep adds files of the data folder to those that lookForFiles checks.
 func (e *Emulator) keep(names ...string) {
 	if e.options.Dir == "" {
 		return
@@ -21,14 +21,15 @@ func (e *Emulator) keep(names ...string) {
 	e.kept.Store(&names)
 }
 
-// lookForFiles fails when a file is gone that the next start would make again, unlike the one that clients have.
+// lookForFiles fails if a file is missing that the next start would replace with a different one, while clients still
+// use the old one.
 func (e *Emulator) lookForFiles() error {
 	kept := e.kept.Load()
 	if kept == nil {
 		return nil
 	}
 	for _, name := range *kept {
-		// Another error says nothing of the file: too many may be open.
+		// Other errors do not mean that the file is missing: for example, too many files may be open.
 		if _, err := e.options.disk.Stat(filepath.Join(e.options.Dir, name)); errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w (%s)", state.ErrRemoved, name)
 		}

@@ -76,9 +76,9 @@ func (g given) differs(from given) string {
 	return strings.Join(differences, ", ")
 }
 
-// TestWhatAClientWasGivenSurvivesALossOfPower cuts the power right after a start and a snapshot, with nothing kept that
+// TestClientCredentialsSurviveAPowerFailure cuts the power right after a start and a snapshot, with nothing kept that
 // was not synced and with some of it: the CA, every key, the secret and the ports are the same afterwards.
-func TestWhatAClientWasGivenSurvivesALossOfPower(t *testing.T) {
+func TestClientCredentialsSurviveAPowerFailure(t *testing.T) {
 	t.Parallel()
 	files := durabletest.New()
 	options := emulator.Options{Dir: "deep/data"}.InFiles(files)
@@ -118,9 +118,9 @@ func TestWhatAClientWasGivenSurvivesALossOfPower(t *testing.T) {
 	}
 }
 
-// TestAFirstStartThatIsCutShortBeginsAgain cuts the power before each change that the first start makes to files: the
+// TestInterruptedFirstStartIsRepeated cuts the power before each change that the first start makes to files: the
 // next start needs no help.
-func TestAFirstStartThatIsCutShortBeginsAgain(t *testing.T) {
+func TestInterruptedFirstStartIsRepeated(t *testing.T) {
 	t.Parallel()
 	files := durabletest.New()
 	var cuts []*durabletest.FS
@@ -149,8 +149,8 @@ func TestAFirstStartThatIsCutShortBeginsAgain(t *testing.T) {
 	}
 }
 
-// TestEachDamagedFileIsMadeAgainOrNamed damages each file of a data folder alone.
-func TestEachDamagedFileIsMadeAgainOrNamed(t *testing.T) {
+// TestDamagedFilesAreRecreatedOrReported damages each file of a data folder alone.
+func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	t.Parallel()
 	origin := t.TempDir()
 	e, err := emulator.New(emulator.Options{Dir: origin})
@@ -249,8 +249,8 @@ func dataFiles(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// TestFilesThatAnEarlierVersionLostAreMadeAgain empties all that earlier versions did not sync, beside a whole store.
-func TestFilesThatAnEarlierVersionLostAreMadeAgain(t *testing.T) {
+// TestFilesThatAnEarlierVersionLostAreRecreated empties all that earlier versions did not sync, beside a whole store.
+func TestFilesThatAnEarlierVersionLostAreRecreated(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	y := newYard(t, emulator.Options{Dir: dir})
@@ -293,9 +293,9 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// TestRemovedFilesAreTold removes files under a running emulator: readyz and the log say it, health and reading go on,
+// TestRemovedFilesAreReported removes files under a running emulator: readyz and the log say it, health and reading go on,
 // and nothing is changed any more.
-func TestRemovedFilesAreTold(t *testing.T) {
+func TestRemovedFilesAreReported(t *testing.T) {
 	t.Parallel()
 	for _, name := range append(slices.Clone(keptFiles), "store", ".") {
 		t.Run(name, func(t *testing.T) {

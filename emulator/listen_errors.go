@@ -9,11 +9,11 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// isAddressMissing reports whether listening failed because no network interface of the machine has the address. A container or a
-// network namespace may have the IPv6 loopback interface alone.
+// isAddressMissing reports whether listening failed because no network interface has the address. A container or a
+// network namespace may have only the IPv6 loopback address.
 func isAddressMissing(err error) bool { return errors.Is(err, syscall.EADDRNOTAVAIL) }
 
-// ExplainListen adds the cause of the usual errors of listening on address (host:port), and a hint.
+// ExplainListen adds the cause of common errors of listening on address (host:port), and a hint.
 func ExplainListen(address string, err error) error {
 	switch {
 	case errors.Is(err, syscall.EACCES):
@@ -26,7 +26,7 @@ func ExplainListen(address string, err error) error {
 		}
 		return hint.To(fmt.Errorf("listen on %s: no network interface has this address: %w", address, err), advice)
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listen on %s: another process has that port: %w", address, err)
+		return fmt.Errorf("listen on %s: the port is in use by another process: %w", address, err)
 	}
 	return fmt.Errorf("listen on %s: %w", address, err)
 }

@@ -18,9 +18,9 @@ import (
 	"evenkeel/emulator"
 )
 
-// TestAzuresClientsFindTheirWayFromTheMetadata knows the address of the metadata endpoint and what identifies the client, and nothing
+// TestAzureClientsUseTheMetadataEndpoint knows the address of the metadata endpoint and what identifies the client, and nothing
 // else: the login endpoint, Resource Manager and the audience come from the answer.
-func TestAzuresClientsFindTheirWayFromTheMetadata(t *testing.T) {
+func TestAzureClientsUseTheMetadataEndpoint(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t, emulator.Options{Dir: t.TempDir()})
 	ends := e.Endpoints()

@@ -59,12 +59,12 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 		{"POST", "/messages", `{` + target + `,"body":"hello","messageId":"m1"}`, 201, `"sequence":1`},
 		{"POST", "/messages", `{` + target + `,"body":{"on":true}}`, 201, `"sequence":2`},
 		{"POST", "/messages", `{` + target + `,"bodyBase64":"AAE="}`, 201, `"sequence":3`},
-		{"POST", "/messages", `{` + target + `,"body":"a","bodyBase64":"AAE="}`, 400, "exclude"},
+		{"POST", "/messages", `{` + target + `,"body":"a","bodyBase64":"AAE="}`, 400, "mutually exclusive"},
 		{"POST", "/messages", `{` + target + `,"bdoy":"a"}`, 400, "bdoy"},
 		{"POST", "/messages", `{"hub":"hub-1","device":"device-1","bodyBase64":"AAE="}`, 201, `"sequence":4`},
-		{"POST", "/messages", `{"body":"a"}`, 400, "hub and device are needed"},
+		{"POST", "/messages", `{"body":"a"}`, 400, "hub and device are required"},
 		{"POST", "/messages", `{"hub":"` + hubHost + `","device":"device-9"}`, 404, "not registered"},
-		{"DELETE", "/messages", ``, 400, "hub and device are needed"},
+		{"DELETE", "/messages", ``, 400, "hub and device are required"},
 		{"DELETE", "/messages?hub=hub-9.azure-devices.net&device=device-1", ``, 404, "hub-9"},
 	} {
 		if status, answer := w.control(tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, tc.want) {
@@ -76,7 +76,7 @@ func TestMessagesAreSentThroughTheControlPort(t *testing.T) {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}
-	check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("x")}))
+	check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("x")}))
 	if status, answer := w.control("DELETE", "/messages?hub="+hubHost+"&device=device-1", ""); status != 200 || answer != `{"dropped":5}` {
 		t.Errorf("purge: got %d %s, want 5 dropped, locked ones included", status, answer)
 	}
@@ -142,9 +142,9 @@ func wantLine(t *testing.T, lines *await.Lines, want string) {
 	}
 }
 
-// TestWhoFollowsMissesNothing: whoever has the headers of their answer has every message that is sent from then on,
+// TestFollowersMissNothing: whoever has the headers of their answer has every message that is sent from then on,
 // once, beside what was there before.
-func TestWhoFollowsMissesNothing(t *testing.T) {
+func TestFollowersMissNothing(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	withHub(t, w, "")

@@ -22,19 +22,22 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Names says under which names, and on which ports, clients reach the emulated hosts beside the emulator's own ports.
+// Names selects the names and ports by which clients reach the emulated hosts, in addition to the emulator's own
+// ports.
 type Names string
 
-// Ways to reach the hosts.
+// Values of Names.
 const (
-	// NamesMap, the default: devices are told the Azure names of their hubs, and our clients know that these are found on the data and
-	// MQTT ports. Needs no privilege.
+	// NamesMap is the default: devices receive the Azure names of their hubs, and evenkeel's clients map them to the
+	// data and MQTT ports. It needs no privilege.
 	NamesMap Names = "map"
-	// NamesLoopback is for Azure's own SDKs, unmodified: each hub and each provisioning service has a loopback address of its own, with
-	// ports 443 and 8883 (and 5671, which refuses AMQP), and devices are told that of their hub; the device API of all services is on those ports of 127.0.0.1 too.
-	// Ports under 1024 need a privilege on most systems, and addresses beside 127.0.0.1 need an alias of the loopback interface on macOS.
+	// NamesLoopback is for unmodified Azure SDKs. Each hub and each provisioning service has its own loopback address
+	// with the ports 443, 8883 and 5671 (which refuses AMQP), and devices receive the address of their hub. The
+	// device API of all services is also on these ports of 127.0.0.1. Ports below 1024 need a privilege on most
+	// systems, and on macOS every address but 127.0.0.1 needs an alias of the loopback interface.
 	NamesLoopback Names = "loopback"
-	// NamesAzure is for who maps the Azure names to this machine (hosts file, DNS): ports 443 and 8883 of Options.Host serve them all.
+	// NamesAzure is for users who map the Azure names to this machine (hosts file, DNS): ports 443 and 8883 of
+	// Options.Host serve all names.
 	NamesAzure Names = "azure"
 )
 
@@ -45,13 +48,13 @@ const (
 	amqpPort  = 5671
 )
 
-// addressesFile remembers in the data folder which host has which address.
+// addressesFile is the file in the data folder that stores the address of each host.
 const addressesFile = "addresses.json"
 
-// Addresses of hosts are taken from here on; those before are for whatever else the machine has.
+// The first address for hosts. Lower ones are left to other programs on the machine.
 const firstAddress, lastAddress = 11, 254
 
-// addresses are the loopback addresses of hubs and provisioning services; with other Names there are none.
+// addresses are the loopback addresses of hubs and provisioning services. They exist only with NamesLoopback.
 type addresses struct {
 	// file is empty for an emulator in memory.
 	file   string
@@ -63,14 +66,14 @@ type addresses struct {
 	mu     sync.Mutex
 	byHost map[string]string
 	open   map[string][]net.Listener // by host
-	// present are the hosts that there are, as far as follow was told; gone those that were served and went, the
-	// first first.
+	// present are the existing hosts, as last passed to follow. gone are hosts that were served and then deleted,
+	// oldest first.
 	present []string
 	gone    []string
 	closed  bool
 }
 
-// load reads what is remembered.
+// load reads the stored addresses.
 func (a *addresses) load() error {
 	a.byHost, a.open = map[string]string{}, map[string][]net.Listener{}
 	if a.file == "" {
@@ -83,7 +86,7 @@ func (a *addresses) load() error {
 	case err != nil:
 		return fmt.Errorf("read remembered addresses: %w", err)
 	case durable.IsBlank(data):
-		a.logger.Warn("new addresses are chosen, because their file is empty: clients need the new ones",
+		a.logger.Warn("the file of addresses was empty, so new addresses are chosen: clients need the new ones",
 			"file", a.file)
 		return nil
 	}
@@ -95,15 +98,15 @@ func (a *addresses) load() error {
 	}
 	if err != nil {
 		return hint.To(fmt.Errorf("read remembered addresses: %s: %w", a.file, err),
-			"remove the file to have new addresses chosen, which clients must then use")
+			"remove the file to get new addresses, which clients must then use")
 	}
-	if a.byHost == nil { // the file says null
+	if a.byHost == nil { // the file holds null
 		a.byHost = map[string]string{}
 	}
 	return nil
 }
 
-// Host implements iothub.Names: the host of an address.
+// Host implements iothub.Names. It returns the host of an address.
 func (a *addresses) Host(name string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -115,14 +118,14 @@ func (a *addresses) Host(name string) string {
 	return name
 }
 
-// Other implements iothub.Names: the address of a host.
+// Other implements iothub.Names. It returns the address of a host.
 func (a *addresses) Other(host string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.byHost[strings.ToLower(host)]
 }
 
-// ensure gives a host its address and serves it, unless it is served already.
+// ensure assigns an address to a host and serves it, unless it is served already.
 func (a *addresses) ensure(host string) (address string, err error) {
 	host = strings.ToLower(host)
 	a.mu.Lock()
@@ -146,7 +149,8 @@ func (a *addresses) ensure(host string) (address string, err error) {
 	return address, err
 }
 
-// free is an address that no host has, or else that of the host that has been gone for the longest time; a.mu is held.
+// free returns an address that no host has. If all are in use, it takes the one of the host that was deleted first.
+// a.mu is held.
 func (a *addresses) free() (string, error) {
 	taken := slices.Collect(maps.Values(a.byHost))
 	for n := firstAddress; n <= lastAddress; n++ {
@@ -162,9 +166,9 @@ func (a *addresses) free() (string, error) {
 	}
 	if len(absent) == 0 || a.closed {
 		const all = lastAddress - firstAddress + 1
-		return "", fmt.Errorf("give a loopback address: all %d are in use by hubs and provisioning services", all)
+		return "", fmt.Errorf("assign a loopback address: all %d are in use by hubs and provisioning services", all)
 	}
-	// Hosts that were gone before this process began are in no order; they come first.
+	// The order of hosts that were deleted before this process started is unknown; they come first.
 	longest := slices.MinFunc(absent, func(x, y string) int {
 		return cmp.Or(cmp.Compare(slices.Index(a.gone, x), slices.Index(a.gone, y)), cmp.Compare(x, y))
 	})
@@ -188,8 +192,8 @@ func (a *addresses) remember() error {
 	return nil
 }
 
-// follow serves the hosts that there are, and no longer those that are gone; these keep their address for when they
-// come back, until there is no other.
+// follow serves the existing hosts and stops serving deleted ones. A deleted host keeps its address, in case it is
+// created again, until no other address is free.
 func (a *addresses) follow(hosts []string) error {
 	a.leave(hosts)
 	var failures []error
@@ -201,7 +205,7 @@ func (a *addresses) follow(hosts []string) error {
 	return errors.Join(failures...)
 }
 
-// leave ends the serving of hosts that are not among those that there are.
+// leave stops serving hosts that no longer exist.
 func (a *addresses) leave(present []string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -224,7 +228,7 @@ func (a *addresses) close() {
 	}
 }
 
-// listening are the addresses that are served.
+// listening returns the addresses that are served.
 func (a *addresses) listening() (at []net.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -238,7 +242,7 @@ func (a *addresses) listening() (at []net.Addr) {
 
 func closeAll(listeners []net.Listener) {
 	for _, l := range listeners {
-		_ = l.Close() // closed before is as good
+		_ = l.Close() // it may be closed already
 	}
 }
 
@@ -260,8 +264,8 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	go e.watch("mqtt", func() error { return e.broker.Serve(secure(mqtt)) })
 	at := net.JoinHostPort(address, strconv.Itoa(e.options.AzurePorts.AMQP))
 	if l, err := net.Listen("tcp", at); err != nil {
-		// Whoever has the port: nothing here is missing without it.
-		e.options.Logger.Warn("clients of AMQP get no refusal", "error", ExplainListen(at, err))
+		// AMQP is only refused there, so another process may have the port.
+		e.options.Logger.Warn("AMQP clients are not refused: their port is not available", "error", ExplainListen(at, err))
 	} else {
 		amqp := e.bound(l)
 		opened = append(opened, amqp)
@@ -270,7 +274,7 @@ func (e *Emulator) listenForAzure(data *http.Server, address string) ([]net.List
 	return opened, nil
 }
 
-// openNames serves what Options.Names asks for; e.mu is held. Nothing stays open after an error.
+// openNames serves the names that Options.Names selects. e.mu is held. After an error nothing stays open.
 func (e *Emulator) openNames(data *http.Server) error {
 	host := e.options.Host
 	switch e.options.Names {
@@ -284,13 +288,13 @@ func (e *Emulator) openNames(data *http.Server) error {
 	if e.azure, err = e.listenForAzure(data, host); err != nil || e.options.Names == NamesAzure {
 		return err
 	}
-	// Calls under way may change them meanwhile: from here on each change is followed.
+	// Calls in progress may change the hosts meanwhile: from here on each change is followed.
 	changed := make(chan struct{}, 1)
 	changed <- struct{}{}
 	e.state.OnHosts(func() {
 		select {
 		case changed <- struct{}{}:
-		default: // it will look again anyway
+		default: // the watcher has a pending signal
 		}
 	})
 	if err := e.followHosts(); err != nil {
@@ -315,7 +319,7 @@ func (e *Emulator) openNames(data *http.Server) error {
 	return nil
 }
 
-// followHosts serves the hosts that there are now. An older look never undoes a newer one.
+// followHosts serves the hosts that exist now. An earlier reading never overwrites a later one.
 func (e *Emulator) followHosts() error {
 	e.following.Lock()
 	defer e.following.Unlock()
@@ -337,7 +341,7 @@ func (e *Emulator) followHosts() error {
 	return e.addresses.follow(hosts)
 }
 
-// closeNames ends what openNames began.
+// closeNames undoes openNames.
 func (e *Emulator) closeNames() {
 	if e.stopNames != nil {
 		e.stopNames()
@@ -346,14 +350,14 @@ func (e *Emulator) closeNames() {
 	e.addresses.close()
 }
 
-// told is the name of a host that a client can dial.
+// told returns the name of a host that a client can connect to.
 func (e *Emulator) told(host string) string {
 	if e.options.Names != NamesLoopback {
 		return host
 	}
 	address, err := e.addresses.ensure(host)
 	if err != nil {
-		e.options.Logger.Error("a client got the name of a host that cannot be reached", "host", host, "error", err)
+		e.options.Logger.Error("a client received the name of a host that it cannot reach", "host", host, "error", err)
 	}
 	if address == "" {
 		return host
@@ -361,14 +365,15 @@ func (e *Emulator) told(host string) string {
 	return address
 }
 
-// HubAddress is the name by which clients reach a hub or a provisioning service: an address with NamesLoopback, else its host name.
+// HubAddress returns the name by which clients reach a hub or a provisioning service: its address with NamesLoopback,
+// otherwise its host name.
 func (e *Emulator) HubAddress(host string) string { return e.told(host) }
 
-// Names says how clients find the hosts.
+// Names returns how clients reach the hosts.
 func (e *Emulator) Names() Names { return e.options.Names }
 
-// dialable are the addresses by host; nil but for NamesLoopback. A host that was made before the call is served when
-// it returns.
+// dialable returns the addresses by host, or nil without NamesLoopback. Every host that was created before the call
+// is served when it returns.
 func (e *Emulator) dialable() map[string]string {
 	if e.options.Names != NamesLoopback {
 		return nil
@@ -381,7 +386,7 @@ func (e *Emulator) dialable() map[string]string {
 	return maps.Clone(e.addresses.byHost)
 }
 
-// addressesPath is where addresses are remembered.
+// addressesPath is the file that stores the addresses.
 func (o Options) addressesPath() string {
 	if o.Dir == "" {
 		return ""

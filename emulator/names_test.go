@@ -46,7 +46,7 @@ func runNamed(t *testing.T, o emulator.Options) (*emulator.Emulator, emulator.Az
 		o.AzurePorts = azurePorts(t)
 		e, err := emulator.New(o)
 		check(t, err)
-		if err := emulator.StartAnew(e); err != nil {
+		if err := emulator.StartOnFreePorts(e); err != nil {
 			return errors.Join(err, e.Close())
 		}
 		started = e
@@ -234,7 +234,7 @@ func TestNamesThatCannotBeServed(t *testing.T) {
 	e, err := emulator.New(emulator.Options{Names: emulator.NamesLoopback, AzurePorts: ports})
 	check(t, err)
 	defer e.Close()
-	if err := e.Start(); err == nil || !strings.Contains(err.Error(), "another process has that port") {
+	if err := e.Start(); err == nil || !strings.Contains(err.Error(), "the port is in use by another process") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -17,83 +17,89 @@ import (
 // SubscriptionID is the only subscription of the emulated cloud.
 const SubscriptionID = "00000000-0000-0000-0000-000000000000"
 
-// DefaultHost is where the emulator listens unless told otherwise.
+// DefaultHost is the address that the emulator listens on by default.
 const DefaultHost = "127.0.0.1"
 
-// Options say where an emulator lives and how it behaves. The zero value is an emulator in memory, on free loopback ports.
+// Options configure an emulator. The zero value is an emulator in memory, on free loopback ports.
 type Options struct {
-	// Dir is the data folder, made when absent: the store, the local CA, the client secret, the ports. Empty: everything is in
-	// memory and ends with Close.
+	// Dir is the data folder, created if it does not exist. It holds the store, the local CA, the client secret and
+	// the ports. If empty, everything is in memory and is lost on Close.
 	Dir string
-	// Seed is a file with a snapshot (see WriteSnapshot) that an emulator begins with whose state holds nothing.
+	// Seed is a file with a snapshot (see WriteSnapshot). It is loaded if the state is empty.
 	Seed string
-	// Host is the address to listen on; DefaultHost when empty.
+	// Host is the address to listen on. Empty means DefaultHost.
 	Host string
-	// AllowRemote lets Host be other than a loopback address. The emulator was not made to be reached from a network: its control
-	// port is plain HTTP, and its certificates name the Azure hosts and loopback only.
+	// AllowRemote permits a Host that is not a loopback address. The emulator is not designed for networks: its
+	// control port is plain HTTP, and its certificates name only the Azure hosts and loopback.
 	AllowRemote bool
-	// ControlHosts are the names by which clients on other machines reach the control port, with AllowRemote. It answers
-	// to localhost and to addresses anyway, and to no other name: that may be one of a web page which leads here.
+	// ControlHosts are the names by which clients on other machines reach the control port, with AllowRemote. The
+	// port always accepts localhost and IP addresses and refuses all other names, because a web page can resolve its
+	// own name to this machine.
 	ControlHosts []string
-	// Ports to listen on. A zero one is the port remembered in Dir, or else a free one.
+	// Ports to listen on. Zero means the port stored in Dir, or else a free one.
 	Ports Ports
-	// Names says under which names clients reach the hubs; NamesMap when empty.
+	// Names selects the names by which clients reach the hubs. Empty means NamesMap.
 	Names Names
-	// AzurePorts are those on which Names other than NamesMap serve; zero ones are Azure's, 443, 8883 and 5671. Few clients can be told others.
+	// AzurePorts are the ports for Names other than NamesMap. Zero means Azure's: 443, 8883 and 5671. Few clients can
+	// use other ports.
 	AzurePorts AzurePorts
-	// LRODelay is how long creating, changing or deleting a hub, a provisioning service or a group takes. Zero: done when answered,
-	// though still answered as a long-running operation.
+	// LRODelay is how long it takes to create, change or delete a hub, a provisioning service or a group. Zero means
+	// that the operation is complete when it is answered, although the answer is still that of a long-running
+	// operation.
 	LRODelay time.Duration
-	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
-	// enforces those etags is not known.
+	// IgnoreServiceETags makes every PUT of a provisioning service replace the existing one, regardless of its etag.
+	// Whether Azure enforces these etags is unknown.
 	IgnoreServiceETags bool
-	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as Azure was seen to do.
-	// Azure's documents let it replace, and so does the zero value.
+	// RequireIfMatch refuses a PUT without If-Match that would replace an enrollment or an enrollment group with
+	// 409201. Azure was observed to do so, but its documentation says that the PUT replaces. The default follows the
+	// documentation.
 	RequireIfMatch bool
-	// Quotas are how many resources the subscription may have.
+	// Quotas are the resource limits of the subscription.
 	Quotas Quotas
-	// Unregistered begins with a subscription that has not registered Microsoft.Devices: creations get MissingSubscriptionRegistration
-	// until a client registers it. A restart begins so again.
+	// Unregistered starts with a subscription in which Microsoft.Devices is not registered: creating resources fails
+	// with MissingSubscriptionRegistration until a client registers it. Each restart starts like that.
 	Unregistered bool
-	// AzureLimits refuses what goes beyond Azure's documented limits of operations, with 429 and Retry-After.
+	// AzureLimits enforces Azure's documented rate limits: 429 with Retry-After.
 	AzureLimits bool
-	// Latencies say how far each Azure location is from the devices, which geoLatency allocation goes by. Keys are location names in
-	// any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one; with none
-	// listed, geoLatency hashes as the policy Hashed does.
+	// Latencies are the latencies from the devices to Azure locations, for geoLatency allocation. Keys are location
+	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
+	// listed one. If none is listed, geoLatency allocates like Hashed.
 	Latencies map[string]time.Duration
-	// WebhookTimeout bounds a call to the webhook of a custom allocation; 5 s when zero.
+	// WebhookTimeout limits a call to the webhook of a custom allocation. Zero means 5 s.
 	WebhookTimeout time.Duration
-	// Now is the clock of the emulated cloud; time.Now when nil. TLS certificates follow the real clock, as clients do.
+	// Now is the clock of the emulated cloud. Nil means time.Now. TLS certificates follow the real clock, as clients
+	// do.
 	Now func() time.Time
-	// Random is where keys, scopes and etags come from; crypto/rand when nil. TLS and token keys always come from crypto/rand.
+	// Random is the source of keys, scopes and etags. Nil means crypto/rand. TLS and token keys always come from
+	// crypto/rand.
 	Random io.Reader
-	// Logger takes what goes wrong inside, and each request at debug level; nothing is logged when nil.
+	// Logger receives internal errors, and each request at debug level. If nil, nothing is logged.
 	Logger *slog.Logger
-	// ClientCertificates let the one client in by what they sign, beside its own certificate in Dir.
+	// ClientCertificates authenticate the client by assertions that they sign, in addition to its certificate in Dir.
 	ClientCertificates []*x509.Certificate
-	// Federations are other issuers whose tokens let the client in, beside the emulator's own issuer.
+	// Federations are issuers whose tokens authenticate the client, in addition to the emulator's own issuer.
 	Federations []Federation
-	// Bounds are of what clients can make the emulator hold.
+	// Bounds limit what clients can make the emulator hold.
 	Bounds Bounds
-	// X25519Only turns the post-quantum key exchange off, which makes new TLS connections about a quarter cheaper.
+	// X25519Only turns off the post-quantum key exchange. New TLS connections then cost about a quarter less.
 	X25519Only bool
 
-	// disk and storeDisk replace the operating system's files under Dir: tests have files that forget what was not
+	// disk and storeDisk replace the operating system's files under Dir. Tests use files that lose what was not
 	// synced.
 	disk      durable.Disk
 	storeDisk state.FS
 }
 
-// Federation is trust in another issuer: a token with this subject, for the audience api://AzureADTokenExchange, is exchanged for one of
-// the client.
+// Federation is trust in an external issuer: a token with this subject and the audience api://AzureADTokenExchange is
+// exchanged for an access token of the client.
 type Federation struct {
 	Issuer, Subject string
-	// Keys are the issuer's public keys by their ids, *rsa.PublicKey or *ecdsa.PublicKey.
+	// Keys are the issuer's public keys by key id, *rsa.PublicKey or *ecdsa.PublicKey.
 	Keys map[string]crypto.PublicKey
 }
 
-// Quotas are how many resources a subscription may have: a zero one is Azure's, a negative one none. Azure's are 50 hubs of paid tiers,
-// one free hub, and 10 provisioning services.
+// Quotas are the numbers of resources that a subscription may have. Zero means Azure's quota, a negative value means
+// no resource. Azure's quotas are 50 hubs of paid tiers, one free hub, and 10 provisioning services.
 type Quotas struct{ Hubs, FreeHubs, Services int }
 
 // Ports are the TCP ports of an emulator.
@@ -127,13 +133,13 @@ func (o *Options) complete() error {
 		return fmt.Errorf("listen on %s: not a loopback address; the emulator is for this machine only unless remote access is allowed", o.Host)
 	}
 	if len(o.ControlHosts) > 0 && !o.AllowRemote {
-		return fmt.Errorf("names of the control port %q: they need remote access to be allowed", o.ControlHosts)
+		return fmt.Errorf("names of the control port %q: remote access is not allowed", o.ControlHosts)
 	}
 	if o.LRODelay < 0 {
 		return fmt.Errorf("delay of long-running operations: %s is negative", o.LRODelay)
 	}
 	if o.WebhookTimeout < 0 {
-		return fmt.Errorf("time-out of webhooks: %s is negative", o.WebhookTimeout)
+		return fmt.Errorf("timeout of webhooks: %s is negative", o.WebhookTimeout)
 	}
 	for location, latency := range o.Latencies {
 		if latency < 0 {

@@ -60,12 +60,12 @@ func TestThePageShowsWhatThereIs(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s", path, response.StatusCode, response.Header.Get("Content-Type"), kind)
 		}
 	}
-	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 || !strings.Contains(page, "There is no hub") {
+	if response, page := browse(t, emulator.RunT(t), "/"); response.StatusCode != 200 || !strings.Contains(page, "No hub.") {
 		t.Errorf("got %d of an empty emulator, want a page that says so", response.StatusCode)
 	}
 }
 
-func TestThePageTurnsTheEnrollments(t *testing.T) {
+func TestPageListsEnrollmentsPageByPage(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	for i := range 60 {

@@ -202,9 +202,9 @@ func (f *fleet) verify(ids []string) {
 	}
 }
 
-// TestWhoWasAssignedStaysSoWhenTheEmulatorIsKilled kills it in the midst of 64 registering clients, right after a seeded number of
+// TestAssignmentsSurviveAKill kills it in the midst of 64 registering clients, right after a seeded number of
 // acknowledgements, and looks for all of them after the next start.
-func TestWhoWasAssignedStaysSoWhenTheEmulatorIsKilled(t *testing.T) {
+func TestAssignmentsSurviveAKill(t *testing.T) {
 	t.Parallel()
 	rounds := 20
 	if testing.Short() {
@@ -257,9 +257,9 @@ func (f *fleet) verifyDevices() {
 	f.t.Logf("%d assignments survived", len(f.assigned))
 }
 
-// TestADiskThatRunsFullIsSaid lets the store's files grow to a limit of the operating system: what is refused says why and what to do,
+// TestFullDiskIsReported lets the store's files grow to a limit of the operating system: what is refused says why and what to do,
 // what is acknowledged is there later.
-func TestADiskThatRunsFullIsSaid(t *testing.T) {
+func TestFullDiskIsReported(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	c, err := startChild(t, f.dir, fileSizeVariable+"=300000")
@@ -276,7 +276,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 		kept++
 	}
 	message, _ := body["message"].(string)
-	if status != http.StatusInternalServerError || !strings.Contains(message, "free space on the disk") {
+	if status != http.StatusInternalServerError || !strings.Contains(message, "free disk space") {
 		t.Fatalf("after %d enrollments: got %d %v, want 500 that says what to do", kept, status, body)
 	}
 	if status, body := put("another"); status != http.StatusInternalServerError {
@@ -285,7 +285,7 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	if status, body := f.on(serviceHost, "GET", "/enrollments/device-0?api-version=2021-10-01", "", f.owner); status != http.StatusOK {
 		t.Errorf("reading: got %d %v, want what was acknowledged", status, body)
 	}
-	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free space on the disk") {
+	if status, text := get(t, await.Client, f.e.Endpoints().Control+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(text, "free disk space") {
 		t.Errorf("readiness: got %d %s, want 503 and the reason", status, text)
 	}
 	c.kill()
@@ -302,8 +302,8 @@ func TestADiskThatRunsFullIsSaid(t *testing.T) {
 	t.Logf("%d enrollments were acknowledged and kept", kept)
 }
 
-// TestADamagedStoreIsSaidAndLeftAlone: the emulator does not start, says why and what to do, and touches nothing.
-func TestADamagedStoreIsSaidAndLeftAlone(t *testing.T) {
+// TestDamagedStoreIsReportedAndUnchanged: the emulator does not start, says why and what to do, and touches nothing.
+func TestDamagedStoreIsReportedAndUnchanged(t *testing.T) {
 	t.Parallel()
 	f := newFleet(t)
 	store := filepath.Join(f.dir, "store")
@@ -318,7 +318,7 @@ func TestADamagedStoreIsSaidAndLeftAlone(t *testing.T) {
 	check(t, os.WriteFile(manifests[0], text, 0o600))
 	before := contents(t, store)
 	_, err = startChild(t, f.dir)
-	if err == nil || !strings.Contains(err.Error(), "the store is damaged: restore the folder from a copy, or remove it") || !strings.Contains(err.Error(), store) {
+	if err == nil || !strings.Contains(err.Error(), "the store is damaged: restore the folder from a backup, or remove it") || !strings.Contains(err.Error(), store) {
 		t.Errorf("got %v, want what is damaged, where, and what to do", err)
 	}
 	if after := contents(t, store); after != before {

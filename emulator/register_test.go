@@ -15,8 +15,8 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestAChainIsJudgedByWhatARMHolds uploads a CA over ARM and lets devices come with chains of every length.
-func TestAChainIsJudgedByWhatARMHolds(t *testing.T) {
+// TestChainIsVerifiedAgainstUploadedCertificates uploads a CA over ARM and lets devices come with chains of every length.
+func TestChainIsVerifiedAgainstUploadedCertificates(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	root := issue(t, nil, "root", true)

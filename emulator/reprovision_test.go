@@ -174,8 +174,8 @@ func TestRefusedDevices(t *testing.T) {
 	}
 }
 
-// TestLinksThatLeadNowhere: the hub at the other end went away, or changed its keys.
-func TestLinksThatLeadNowhere(t *testing.T) {
+// TestLinksToMissingHubs deletes the linked hub, or changes its keys.
+func TestLinksToMissingHubs(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{})
 	for name, register := range fronts {

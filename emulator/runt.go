@@ -8,7 +8,7 @@ import (
 	"evenkeel/emulator/internal/localca"
 )
 
-// T is what RunT needs of a *testing.T.
+// T is the part of *testing.T that RunT uses.
 type T interface {
 	Helper()
 	Fatalf(format string, args ...any)
@@ -17,9 +17,9 @@ type T interface {
 	TempDir() string
 }
 
-// RunT starts an emulator for a test, in memory on free ports unless the options (at most one) say otherwise, and
-// closes it with the test. Ports that Options.Dir remembers are chosen again when another process has taken them. Its
-// endpoints name a CA file and a file with the token of the control port.
+// RunT starts an emulator for a test and closes it when the test ends. It accepts at most one Options; by default the
+// emulator is in memory and on free ports. If another process uses a port that Options.Dir remembers, RunT chooses
+// another one. The endpoints name a CA file and a file with the token of the control port.
 func RunT(t T, options ...Options) *Emulator {
 	t.Helper()
 	if len(options) > 1 {
@@ -50,15 +50,15 @@ func RunT(t T, options ...Options) *Emulator {
 			}
 		}
 	}
-	if err := startAnew(e); err != nil {
+	if err := startOnFreePorts(e); err != nil {
 		t.Fatalf("run emulator: %v", err)
 	}
 	return e
 }
 
-// startAnew starts an emulator, on other ports when another process has those that its folder remembers: nobody else
-// keeps a test's ports for it while its emulator is down.
-func startAnew(e *Emulator) error {
+// startOnFreePorts starts an emulator. If another process uses the ports that its folder remembers, it chooses other
+// ones: nothing reserves a test's ports while its emulator is down.
+func startOnFreePorts(e *Emulator) error {
 	for {
 		err := e.Start()
 		taken := (*PortTakenError)(nil)

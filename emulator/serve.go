@@ -19,10 +19,10 @@ import (
 )
 
 const (
-	// maxBody is what ARM takes, and more than the other services do.
+	// maxBody is the limit of ARM, which is the largest of all services.
 	maxBody   = 4 << 20
 	maxHeader = 64 << 10
-	// writeTimeout leaves room for slow readers of large answers.
+	// writeTimeout leaves time for slow readers of large responses.
 	writeTimeout = 5 * time.Minute
 )
 
@@ -31,21 +31,21 @@ func (e *Emulator) server(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: bounds.Header, ReadTimeout: bounds.Request, WriteTimeout: writeTimeout,
 		IdleTimeout: bounds.Idle, MaxHeaderBytes: maxHeader,
-		// A refused handshake is a client's affair; the line names its address and the reason, no more.
+		// A failed handshake is the client's problem, so it is logged at debug level only.
 		ErrorLog: slog.NewLogLogger(e.options.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
-// on wraps a surface: body limit, holds, the request log, and panics that must not end the process.
+// on wraps a surface: it limits the body, applies holds, records the request and recovers from panics.
 func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		// The path as it came: a handler may rewrite the URL.
+		// The original path: a handler may rewrite the URL.
 		record := requestlog.Record{
 			Surface: surface, Method: r.Method, Host: hostOf(r), Path: requestlog.Redact(r.URL.RequestURI()), APIVersion: r.URL.Query().Get("api-version"), Start: e.state.Now(),
 		}
 		sw := &statusWriter{ResponseWriter: w}
-		// Before the answer: who has it finds the request in the log, however large the answer is.
+		// Before the response is sent, so that a client that has it finds the request in the log.
 		keep := sync.OnceFunc(func() {
 			record.Status, record.Duration = sw.status, time.Since(start)
 			e.log.Record(record)
@@ -55,7 +55,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 		sw.before = keep
 		r.Body = http.MaxBytesReader(sw, r.Body, maxBody)
 		done := func() {}
-		defer func() { done() }() // after the record: who waits for a held request finds it in the log
+		defer func() { done() }() // after the record, so that a client that waits for a held request finds it in the log
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler {
@@ -64,7 +64,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 				e.options.Logger.Error("panic", "surface", surface, "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 				sw.fault()
 			}
-			keep() // unless an answer did
+			keep() // unless the response did already
 		}()
 		if e.stopped(surface, next, sw, r) {
 			return
@@ -76,7 +76,7 @@ func (e *Emulator) on(surface requestlog.Surface, next http.Handler) http.Handle
 	})
 }
 
-// stopped answers a request that the gate does not let pass, and reports whether there was one.
+// stopped answers a request that the gate refuses and reports whether it did.
 func (e *Emulator) stopped(surface requestlog.Surface, next http.Handler, w http.ResponseWriter, r *http.Request) bool {
 	call := traffic.Call{Request: hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path}, Host: hostOf(r), Bytes: r.ContentLength}
 	if surface == requestlog.DPSDevice {
@@ -101,16 +101,16 @@ func (e *Emulator) stopped(surface requestlog.Surface, next http.Handler, w http
 	return true
 }
 
-// hold gives the request to the holds. A caught request no longer depends on its client: its body has been read, its context does
-// not end, and its answer may go nowhere.
+// hold passes the request to the holds. A held request is independent of its client: its body has been read, its
+// context is not cancelled, and its response may be discarded.
 func (e *Emulator) hold(surface requestlog.Surface, w http.ResponseWriter, r *http.Request) (*http.Request, func()) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // never arrived whole: nothing to carry out
+		panic(http.ErrAbortHandler) // the request arrived incomplete: there is nothing to carry out
 	}
 	r = r.WithContext(context.WithoutCancel(r.Context()))
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	// A hold may last longer than the server's patience with one request.
+	// A hold may last longer than the server's timeouts.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	done, ok := e.holds.Catch(hold.Request{Surface: surface, Method: r.Method, Path: r.URL.Path})
 	if done == nil {
@@ -123,7 +123,7 @@ func (e *Emulator) hold(surface requestlog.Surface, w http.ResponseWriter, r *ht
 	return r, done
 }
 
-// hostOf is the Host header without its port, lower case.
+// hostOf returns the Host header without its port, in lower case.
 func hostOf(r *http.Request) string {
 	host, _, err := net.SplitHostPort(r.Host)
 	if err != nil {
@@ -132,15 +132,15 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
 }
 
-// statusWriter remembers the status that is sent.
+// statusWriter records the status of the response.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
-	// before is called when the status is known, before anything is sent.
+	// before is called once the status is known and before anything is sent.
 	before func()
 }
 
-// WriteHeader remembers the first final status.
+// WriteHeader records the first final status.
 func (w *statusWriter) WriteHeader(status int) {
 	if status >= http.StatusOK {
 		w.answer(status)
@@ -161,16 +161,16 @@ func (w *statusWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// fault answers for a handler that panicked, unless it had begun to answer.
+// fault responds for a handler that panicked, unless it had started to respond.
 func (w *statusWriter) fault() {
 	if w.status != 0 {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusInternalServerError)
-	// The status is out: an error here means that the client has gone.
-	_, _ = w.Write([]byte(`{"error":{"code":"InternalServerError","message":"The emulator has a fault: see its log."}}`))
+	// The status is sent: an error here means that the client has disconnected.
+	_, _ = w.Write([]byte(`{"error":{"code":"InternalServerError","message":"The emulator failed; see its log."}}`))
 }
 
-// Unwrap lets http.ResponseController reach the connection.
+// Unwrap gives http.ResponseController access to the connection.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

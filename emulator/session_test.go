@@ -46,14 +46,14 @@ func TestASessionSurvivesARestart(t *testing.T) {
 		e, err := emulator.New(emulator.Options{Dir: dir})
 		check(t, err)
 		defer func() { check(t, e.Close()) }()
-		check(t, emulator.StartAnew(e))
+		check(t, emulator.StartOnFreePorts(e))
 		use(plain(t, e))
 	}
 	run(func(w *wire) {
 		owner := withHub(t, w, "")
 		c := w.device1(arrived)
 		wait(t, c.Subscribe("devices/device-1/messages/devicebound/#", 1, nil))
-		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("at once")}))
+		check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("at once")}))
 		want("at once")
 		// The client hands a message out before it acknowledges it, and what is not acknowledged comes again.
 		await.Until(t, "the acknowledgement", func() error {
@@ -63,10 +63,10 @@ func TestASessionSurvivesARestart(t *testing.T) {
 			return nil
 		})
 		c.Disconnect(250)
-		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("while it was away")}))
+		check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("while it was away")}))
 	})
 	run(func(w *wire) {
-		check(t, w.e.Send(hubHost, "device-1", emulator.Command{Body: []byte("after the restart")}))
+		check(t, w.e.Send(hubHost, "device-1", emulator.CloudMessage{Body: []byte("after the restart")}))
 		c := w.device1(arrived)
 		want("while it was away")
 		want("after the restart")

@@ -8,14 +8,15 @@ import (
 	"time"
 
 	"evenkeel/emulator/internal/control"
-	"evenkeel/emulator/internal/shelf"
+	"evenkeel/emulator/internal/documents"
 )
 
-// snapshotsDir holds the named snapshots, in the data folder.
+// snapshotsDir is the folder of named snapshots in the data folder.
 const snapshotsDir = "snapshots"
 
-// WriteSnapshot writes everything that the emulated cloud holds as JSON, keys and certificates included. Equal states give equal
-// texts. Connections, telemetry and the request log are not part of it, nor are the emulator's own certificates, ports and secrets.
+// WriteSnapshot writes everything in the emulated cloud as JSON, including keys and certificates. Equal states give
+// equal texts. Connections, telemetry and the request log are not included, nor are the emulator's own certificates,
+// ports and secrets.
 func (e *Emulator) WriteSnapshot(w io.Writer) error {
 	if err := e.state.WriteSnapshot(w); err != nil {
 		return fmt.Errorf("emulator: %w", err)
@@ -23,8 +24,8 @@ func (e *Emulator) WriteSnapshot(w io.Writer) error {
 	return nil
 }
 
-// Seed replaces everything that the emulated cloud holds by what WriteSnapshot wrote, as a whole or, on an error, not at all. Devices
-// that are connected lose their connections.
+// Seed replaces everything in the emulated cloud with a snapshot of WriteSnapshot. On an error nothing changes.
+// Connected devices are disconnected.
 func (e *Emulator) Seed(r io.Reader) error {
 	if err := e.state.ReadSnapshot(r); err != nil {
 		return fmt.Errorf("emulator: seed: %w", err)
@@ -33,24 +34,25 @@ func (e *Emulator) Seed(r io.Reader) error {
 	return nil
 }
 
-// SaveSnapshot keeps a snapshot under that name, in the data folder (mode 0600) or, without one, in memory.
+// SaveSnapshot saves a snapshot under that name, in the data folder (mode 0600), or in memory if there is no data
+// folder.
 func (e *Emulator) SaveSnapshot(name string) error {
-	if err := e.shelf.Put(name, e.WriteSnapshot); err != nil {
+	if err := e.snapshots.Put(name, e.WriteSnapshot); err != nil {
 		return fmt.Errorf("emulator: save snapshot %q: %w", name, err)
 	}
 	return nil
 }
 
-// RestoreSnapshot is Seed with the snapshot of that name.
+// RestoreSnapshot calls Seed with the snapshot of that name.
 func (e *Emulator) RestoreSnapshot(name string) error {
-	f, err := e.shelf.Open(name)
+	f, err := e.snapshots.Open(name)
 	if err != nil {
 		return fmt.Errorf("emulator: restore snapshot %q: %w", name, err)
 	}
 	return errors.Join(e.Seed(f), f.Close())
 }
 
-// seedEmpty seeds a state that holds nothing from the file of the options.
+// seedEmpty loads the file Options.Seed if the state is empty.
 func (e *Emulator) seedEmpty() error {
 	if e.options.Seed == "" {
 		return nil
@@ -60,7 +62,7 @@ func (e *Emulator) seedEmpty() error {
 		return err
 	}
 	if len(groups) > 0 {
-		e.options.Logger.Info("the seed is left alone: the emulator holds something already", "seed", e.options.Seed)
+		e.options.Logger.Info("the seed is ignored because the emulator is not empty", "seed", e.options.Seed)
 		return nil
 	}
 	f, err := os.Open(e.options.Seed)
@@ -73,22 +75,22 @@ func (e *Emulator) seedEmpty() error {
 	return nil
 }
 
-// Now is the time of the emulated cloud.
+// Now returns the time of the emulated cloud.
 func (e *Emulator) Now() time.Time { return e.clock.Now() }
 
-// MoveClock moves the time of the emulated cloud, back when d is negative: what expires, is due or is dated goes by it. TLS
-// certificates follow the real clock. The move ends with the process.
+// MoveClock moves the clock of the emulated cloud by d, backwards if d is negative. Expiry, due times and timestamps
+// follow it; TLS certificates follow the real clock. A restart undoes the move.
 func (e *Emulator) MoveClock(d time.Duration) { e.clock.Move(d) }
 
-// snapshotControl is what the control port does with snapshots.
+// snapshotControl implements the snapshot calls of the control port.
 type snapshotControl struct {
-	*shelf.Shelf
+	*documents.Folder
 	e *Emulator
 }
 
 var _ control.Snapshots = snapshotControl{}
 
-// Save implements control.Snapshots, as do the others.
+// Save implements control.Snapshots. So do the methods below.
 func (s snapshotControl) Save(name string) error    { return s.e.SaveSnapshot(name) }
 func (s snapshotControl) Restore(name string) error { return s.e.RestoreSnapshot(name) }
 func (s snapshotControl) Seed(r io.Reader) error    { return s.e.Seed(r) }

@@ -82,7 +82,7 @@ func newLived(t *testing.T, options ...emulator.Options) *lived {
 		ids, err := y.e.Devices(host)
 		check(t, err)
 		for _, id := range ids {
-			check(t, y.e.Send(host, id, emulator.Command{Body: []byte("hello " + id)}))
+			check(t, y.e.Send(host, id, emulator.CloudMessage{Body: []byte("hello " + id)}))
 			l.ask(host, "GET", "/devices/"+id+hubAPI, "", owner)
 			l.ask(host, "GET", "/twins/"+id+hubAPI, "", owner)
 		}
@@ -198,7 +198,7 @@ func TestASeedIsForAnEmptyState(t *testing.T) {
 	check(t, os.WriteFile(seed, []byte(`{"format":1}`), 0o600))
 	e, err := emulator.New(emulator.Options{Dir: dir, Seed: seed})
 	check(t, err)
-	check(t, emulator.StartAnew(e))
+	check(t, emulator.StartOnFreePorts(e))
 	plain(t, e).must("PUT", groupPath+groupVersion, groupJSON)
 	check(t, e.Close())
 	again := emulator.RunT(t, emulator.Options{Dir: dir, Seed: seed})
@@ -228,9 +228,9 @@ func TestSnapshotsOverTheControlPort(t *testing.T) {
 		{"GET", "/snapshots/one", "", 200, `"resourceGroups"`},
 		{"PUT", "/snapshots/" + strings.Repeat("a", 65), "", 400, "64 letters"},
 		{"PUT", "/snapshots/..%2Fone", "", 400, "64 letters"},
-		{"GET", "/snapshots/two", "", 404, "no document of that name"},
+		{"GET", "/snapshots/two", "", 404, "nothing is saved under that name"},
 		{"POST", "/snapshots/two/restore", "", 404, "two"},
-		{"DELETE", "/snapshots/two", "", 404, "no document of that name"},
+		{"DELETE", "/snapshots/two", "", 404, "nothing is saved under that name"},
 		{"POST", "/seed", `{"format":1,"hubz":{}}`, 400, "hubz"},
 		{"POST", "/seed", ``, 400, "JSON document"},
 		{"DELETE", "/snapshots/one", "", 204, ""},
@@ -262,7 +262,7 @@ func TestTheClockOverTheControlPort(t *testing.T) {
 		{"PUT", `{"now":"2031-02-03T04:05:06Z"}`, 200, `"now":"2031-02-03T04:05:`},
 		{"PUT", `{"advance":"24h"}`, 200, `"now":"2031-02-04T04:05:`},
 		{"PUT", `{"advance":"a day"}`, 400, "a day"},
-		{"PUT", `{"advance":"2540400h"}`, 400, "leads out"},
+		{"PUT", `{"advance":"2540400h"}`, 400, "leaves the years"},
 		{"PUT", `{"now":"9999-01-01T00:00:00Z"}`, 400, "year"},
 		{"PUT", `{}`, 400, "either now or advance"},
 		{"PUT", `{"later":"1h"}`, 400, "later"},
@@ -304,7 +304,7 @@ func TestAConnectionEndsWithItsTokenWhenTheClockIsMoved(t *testing.T) {
 	})
 }
 
-func TestListeningOffLoopbackIsSaid(t *testing.T) {
+func TestListeningOffLoopbackIsLogged(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	e, err := emulator.New(emulator.Options{Host: "0.0.0.0", AllowRemote: true, Logger: slog.New(slog.NewTextHandler(&log, nil))})

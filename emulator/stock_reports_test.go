@@ -17,7 +17,7 @@ import (
 
 // The rest of the stock clients' methods: what hubs and services tell of themselves, private endpoints, providers, quotas, pages.
 
-func TestAHubTellsOfItself(t *testing.T) {
+func TestHubReports(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	c := stock(t, e)
@@ -60,7 +60,7 @@ func TestAHubTellsOfItself(t *testing.T) {
 	refused(t, err, http.StatusNotFound, "ResourceNotFound")
 }
 
-func TestWhatAHubDoesNotDoIsRefusedByName(t *testing.T) {
+func TestUnsupportedHubOperationsAreRefused(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	c := stock(t, e)
@@ -276,7 +276,7 @@ func TestASubscriptionRegistersItsProviders(t *testing.T) {
 	}
 }
 
-func TestListsGoOnPageByPage(t *testing.T) {
+func TestListsArePaged(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	c := stock(t, e)

@@ -14,7 +14,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// unreadable are values that not every client could read, or that would come back as something else.
+// unreadable are JSON values that some clients cannot read, or read as a different value.
 var unreadable = map[string]string{
 	"not UTF-8":               "\"K\xf6ln\"",
 	"half a character":        `"\ud800"`,
@@ -25,9 +25,9 @@ var unreadable = map[string]string{
 	"beyond a double, nested": `{"a":[{"b":1e309}]}`,
 }
 
-// TestValuesThatNotEveryClientReadsAreRefused sends them to every surface that takes JSON: each answers 400 and keeps
-// nothing of it.
-func TestValuesThatNotEveryClientReadsAreRefused(t *testing.T) {
+// TestUnreadableJSONIsRefusedEverywhere sends the values to every surface that takes JSON. Each one answers 400 and stores
+// nothing, and a connected device stays connected.
+func TestUnreadableJSONIsRefusedEverywhere(t *testing.T) {
 	t.Parallel()
 	y := newYard(t)
 	y.enroll("there", keyed)
@@ -40,7 +40,8 @@ func TestValuesThatNotEveryClientReadsAreRefused(t *testing.T) {
 	}
 	name, _, _ := strings.Cut(hub, ".")
 	owner := token(t, hub, "iothubowner", y.firstKey(groupPath+"/providers/Microsoft.Devices/IotHubs/"+name+"/IotHubKeys/iothubowner", hubVersion))
-	device := y.connect(hub, "there", token(t, hub+"/devices/there", "", primary))
+	deviceToken := token(t, hub+"/devices/there", "", primary)
+	device := y.connect(hub, "there", deviceToken)
 	defer device.Disconnect(0)
 	answers := make(chan string, 8)
 	y.wait(device.Subscribe("$iothub/twin/res/#", 1, func(_ mqtt.Client, m mqtt.Message) { answers <- m.Topic() }))
@@ -91,6 +92,17 @@ func TestValuesThatNotEveryClientReadsAreRefused(t *testing.T) {
 				check(t, err)
 				return status, topic
 			},
+			"enrollments in bulk": func() (int, any) {
+				return two(y.on(serviceHost, "POST", "/enrollments?api-version=2021-10-01", `{"mode":"create","enrollments":[{"registrationId":"new",`+
+					keyed+`,"initialTwin":{"tags":{"a":`+value+`}}}]}`, y.owner))
+			},
+			"devices in bulk": func() (int, any) {
+				return two(y.on(hub, "POST", "/devices"+apiVersion, `[{"id":"new","importMode":"create","tags":{"a":`+value+`}}]`, owner))
+			},
+			"a batch of telemetry": func() (int, any) {
+				return two(y.on(hub, "POST", "/devices/there/messages/events"+apiVersion, `[{"body":"","properties":{"a":`+value+`}}]`,
+					deviceToken, "Content-Type", "application/vnd.microsoft.iothub.json"))
+			},
 			"a message to a device": func() (int, any) {
 				status, body := y.control("POST", "/messages", `{"hub":"`+hub+`","device":"there","body":`+value+`}`)
 				return status, body
@@ -103,6 +115,16 @@ func TestValuesThatNotEveryClientReadsAreRefused(t *testing.T) {
 			}
 		}
 	}
+	if !device.IsConnectionOpen() {
+		t.Error("the device lost its connection, want it open after each refusal")
+	}
+	y.wait(device.Publish("$iothub/twin/PATCH/properties/reported/?$rid=2", 1, false, `{"b":1e308}`))
+	if topic, want := await.Next(t, answers, "the answer to the last patch"), "$iothub/twin/res/204/?$rid=2&$version=2"; topic != want {
+		t.Errorf("got %s, want %s: earlier patches changed nothing", topic, want)
+	}
+	if status, _ := y.on(hub, "GET", "/devices/new"+apiVersion, "", owner); status != 404 {
+		t.Errorf("got %d for a device whose bulk request was refused, want 404", status)
+	}
 	if _, body := y.on(hub, "GET", "/twins/there"+apiVersion, "", owner); body["tags"] != nil {
 		t.Errorf("got the tags %v, want none", body["tags"])
 	}
@@ -113,8 +135,8 @@ func TestValuesThatNotEveryClientReadsAreRefused(t *testing.T) {
 
 func two(status int, body map[string]any) (int, any) { return status, body }
 
-// TestSumsBeyondADouble: a query has an answer whatever its numbers come to.
-func TestSumsBeyondADouble(t *testing.T) {
+// TestAggregatesThatOverflow checks that a query is answered even if its sum exceeds a double.
+func TestAggregatesThatOverflow(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	owner := withHub(t, w, "")
@@ -154,8 +176,8 @@ func (w *wire) query(query, owner string) (int, string) {
 	return response.StatusCode, readAll(w.t, response)
 }
 
-// TestHoldsAndFaultsSayWhatTheyAreFor: a body that says nothing arms nothing.
-func TestHoldsAndFaultsSayWhatTheyAreFor(t *testing.T) {
+// TestEmptyHoldsAndFaultsAreRefused checks that an empty body creates no hold and no fault.
+func TestEmptyHoldsAndFaultsAreRefused(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	for _, path := range []string{"/holds", "/faults"} {

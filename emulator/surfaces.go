@@ -17,13 +17,13 @@ import (
 	"evenkeel/emulator/internal/routes"
 )
 
-// Ends of the host names on the data surface.
+// Suffixes of host names on the data surface.
 const (
 	hubDomain     = "." + domain.Hub
 	serviceDomain = "." + domain.Service
 )
 
-// armHandler serves Azure Resource Manager, and on the same port the endpoints that give its access tokens.
+// armHandler serves Azure Resource Manager and, on the same port, the endpoints for its access tokens.
 func (e *Emulator) armHandler() http.Handler {
 	tokens := e.on(requestlog.Entra, e.entra.Handler())
 	manager := e.on(requestlog.ARM, arm.New(arm.Options{
@@ -40,8 +40,8 @@ func (e *Emulator) armHandler() http.Handler {
 	})
 }
 
-// dataHandler picks the surface by the host asked for. Loopback names are those of the provisioning services, as are the global one and
-// their own.
+// dataHandler selects the surface by the request's host. Loopback names, the global host and the services' own host
+// names select the provisioning services.
 func (e *Emulator) dataHandler() http.Handler {
 	device := e.on(requestlog.DPSDevice, e.devices)
 	service := e.on(requestlog.DPSService, dpsservice.New(e.state, dpsservice.Options{
@@ -62,7 +62,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		host := e.addresses.Host(hostOf(r))
 		switch {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
-			// The MQTT user name picks the service; connections are logged when they say it.
+			// The MQTT user name selects the service. Connections are logged once it is known.
 			e.broker.ServeWebSocket(w, r)
 		case host == domain.GlobalHost:
 			device.ServeHTTP(w, r)
@@ -77,8 +77,8 @@ func (e *Emulator) dataHandler() http.Handler {
 	})
 }
 
-// provisioningPaths tells the two APIs of the Device Provisioning Service apart, which share its hosts: the device API's paths
-// are /{idScope}/registrations/{id}…, the service API's begin with a word such as /registrations.
+// provisioningPaths separates the two APIs of the Device Provisioning Service, which share hosts: paths of the device
+// API are /{idScope}/registrations/{id}…, paths of the service API begin with a word such as /registrations.
 func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler] {
 	paths := &routes.Table[http.Handler]{AnyCase: true}
 	paths.Add("/{idScope}/registrations", device)
@@ -90,7 +90,7 @@ func provisioningPaths(device, service http.Handler) *routes.Table[http.Handler]
 	return paths
 }
 
-// openSurfaces makes the surfaces that HTTPS and MQTT share.
+// openSurfaces creates the surfaces that HTTPS and MQTT share.
 func (e *Emulator) openSurfaces() (err error) {
 	e.webhooks = e.webhookTransport()
 	e.devices = registration.New(e.state, registration.Options{

@@ -129,8 +129,8 @@ func TestAWebhookChoosesTheHub(t *testing.T) {
 	}
 }
 
-// TestASlowWebhookKeepsNobodyWaiting: the device is answered, and may leave, while the webhook thinks.
-func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
+// TestSlowWebhookDoesNotBlockOthers: the device gets a response, and may disconnect, while the webhook runs.
+func TestSlowWebhookDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	y, decide, asked := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), make(chan struct{}), make(chan struct{}, 1)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -167,8 +167,8 @@ func TestASlowWebhookKeepsNobodyWaiting(t *testing.T) {
 	}
 }
 
-// TestAWebhookIsToldOfGroupsAndCertificates: the other shapes of the request.
-func TestAWebhookIsToldOfGroupsAndCertificates(t *testing.T) {
+// TestWebhookRequestHasGroupsAndCertificates checks the other forms of the request.
+func TestWebhookRequestHasGroupsAndCertificates(t *testing.T) {
 	t.Parallel()
 	y, h := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	root := issue(t, nil, "root", true)
@@ -213,11 +213,12 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 		{"nothing", 200, ``, "400207", "not a valid allocation response"},
 		{"a list", 200, `[]`, "400207", "not a valid allocation response"},
 		{"no hub", 200, `{}`, "400208", "named no IoT hub"},
-		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not offered"},
-		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not offered"},
+		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not among the linked hubs"},
+		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not among the linked hubs"},
 		{"too much", 200, `{"payload":"` + strings.Repeat("x", 300<<10) + `"}`, "400207", "larger than"},
 		{"a twin that is none", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":7}`, "400207", "initial twin"},
-		{"silence", 0, "", "400207", "did not answer within 200ms"},
+		{"a number beyond a double", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":{"tags":{"a":1e400}}}`, "400207", "not a valid allocation response"},
+		{"silence", 0, "", "400207", "did not respond within 200ms"},
 		{"nobody there", -1, "", "400207", "could not be called"},
 	}
 	for i, test := range tests {
@@ -276,9 +277,9 @@ func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
 	}
 }
 
-// TestWebhooksDoNotReachTheEmulatorItself: whoever may write an enrollment cannot have the emulator call its own ports,
+// TestWebhooksCannotCallTheEmulator: whoever may write an enrollment cannot have the emulator call its own ports,
 // however these are named.
-func TestWebhooksDoNotReachTheEmulatorItself(t *testing.T) {
+func TestWebhooksCannotCallTheEmulator(t *testing.T) {
 	t.Parallel()
 	y, away := newYard(t, emulator.Options{WebhookTimeout: await.Limit}), newHook(t)
 	ends := y.e.Endpoints()

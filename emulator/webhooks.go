@@ -10,14 +10,14 @@ import (
 	"evenkeel/emulator/internal/registration"
 )
 
-// webhookDialTimeout bounds a dial; the call as a whole has a bound of its own.
+// webhookDialTimeout limits a dial. The call as a whole has its own limit.
 const webhookDialTimeout = 30 * time.Second
 
-// webhookTransport carries calls of webhooks to anywhere but the emulator's own ports. It looks at the address that is
-// dialled, whatever name led there.
+// webhookTransport sends calls of webhooks to any address but the emulator's own ports. It checks the address that is
+// dialled, whatever name it was resolved from.
 func (e *Emulator) webhookTransport() *http.Transport {
 	t := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
-	if common, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have another one
+	if common, ok := http.DefaultTransport.(*http.Transport); ok { // a program may have replaced it
 		t = common.Clone()
 	}
 	t.DialContext = (&net.Dialer{Timeout: webhookDialTimeout, Control: func(_, address string, _ syscall.RawConn) error {
@@ -29,7 +29,7 @@ func (e *Emulator) webhookTransport() *http.Transport {
 	return t
 }
 
-// owns reports whether the emulator listens on what a dial of an address reaches.
+// owns reports whether the emulator listens at the address of a dial.
 func (e *Emulator) owns(to netip.AddrPort) bool {
 	ip := to.Addr().Unmap().WithZone("")
 	for _, addr := range e.listening() {
@@ -54,7 +54,7 @@ func (e *Emulator) owns(to netip.AddrPort) bool {
 	return false
 }
 
-// listening are the addresses of all that the emulator serves.
+// listening returns all addresses that the emulator serves.
 func (e *Emulator) listening() []net.Addr {
 	e.mu.Lock()
 	open, azure := e.listeners, e.azure
@@ -72,7 +72,7 @@ func (e *Emulator) listening() []net.Addr {
 func isOfThisMachine(ip netip.Addr) bool {
 	all, err := net.InterfaceAddrs()
 	if err != nil {
-		return true // rather refuse one too many
+		return true // if in doubt, refuse
 	}
 	for _, addr := range all {
 		if network, ok := addr.(*net.IPNet); ok {

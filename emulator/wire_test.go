@@ -282,7 +282,7 @@ func TestTokenEndpointRefuses(t *testing.T) {
 	}
 }
 
-func TestPathsAndNamesCompareWithoutCase(t *testing.T) {
+func TestPathsAndNamesAreCaseInsensitive(t *testing.T) {
 	t.Parallel()
 	w := plain(t, emulator.RunT(t))
 	w.must("PUT", groupPath+groupVersion, groupJSON)

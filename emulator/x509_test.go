@@ -41,9 +41,9 @@ func newChain(t *testing.T, device string) (authority []byte, leaf tls.Certifica
 	return authority, tls.Certificate{Certificate: [][]byte{der}, PrivateKey: leafKey}
 }
 
-// TestAHubKnowsDevicesByItsAuthorities goes over ARM and TLS: a certificate counts only once it is verified, and keys no longer do when
+// TestDevicesAuthenticateByTheHubsCAs goes over ARM and TLS: a certificate counts only once it is verified, and keys no longer do when
 // the hub says so.
-func TestAHubKnowsDevicesByItsAuthorities(t *testing.T) {
+func TestDevicesAuthenticateByTheHubsCAs(t *testing.T) {
 	t.Parallel()
 	e := emulator.RunT(t)
 	w := plain(t, e)

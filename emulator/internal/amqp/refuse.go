@@ -1,5 +1,6 @@
-// Package amqp refuses AMQP 1.0 in AMQP's own words: a client learns at once that the emulator does not speak it, and does not dial again
-// and again as after a dropped connection. It opens no session and carries no message.
+// Package amqp refuses AMQP 1.0 in the protocol itself: a client learns at once that the emulator does not support
+// it, and does not reconnect again and again as after a broken connection. It opens no session and carries no
+// message.
 //
 // Source: OASIS AMQP 1.0, parts 1 (types), 2 (transport) and 5 (security).
 package amqp
@@ -16,11 +17,11 @@ import (
 const (
 	// patience is how long a client may take for each of its steps.
 	patience = 10 * time.Second
-	// maxFrame bounds, in bytes, what a client says of itself, and what of its farewell is read.
+	// maxFrame limits, in bytes, what a client sends in a frame, and what is read of its last frames.
 	maxFrame = 64 << 10
 
 	condition   = "amqp:not-implemented"
-	description = "The emulator does not speak AMQP: use MQTT or HTTPS, see docs/reference/fidelity.md."
+	description = "The emulator does not support AMQP: use MQTT or HTTPS, see docs/reference/fidelity.md."
 )
 
 // Protocol ids of headers, and types of frames.
@@ -41,11 +42,11 @@ const (
 	saslOutcome    = 0x44
 )
 
-var errNoAMQP = errors.New("it does not begin as AMQP 1.0 does")
+var errNoAMQP = errors.New("not an AMQP 1.0 header")
 
-// Refuse answers a client that has just connected, and closes the connection: SASL passes whatever the client says, because a failed one
-// reads like a broken network to clients, then the connection is opened and closed with the error amqp:not-implemented. The error returned
-// says why a client could not be told.
+// Refuse refuses a client that has just connected, and closes the connection. SASL succeeds with any credentials,
+// because clients treat a failure like a broken network; then the connection is opened and closed with the error
+// amqp:not-implemented. The returned error is why the client did not get that.
 func Refuse(conn net.Conn) error {
 	defer conn.Close()
 	err := refuse(conn)
@@ -74,12 +75,12 @@ func refuse(conn net.Conn) error {
 	if err := skipFrame(conn); err != nil {
 		return err
 	}
-	// Both in one write, so that no client begins anything between them.
+	// Both in one write, so that no client sends anything in between.
 	refusal := described(failure, symbol(condition), text(description))
 	if err := write(conn, append(frame(amqpFrame, described(open, text("evenkeel"))), frame(amqpFrame, described(closing, refusal))...)); err != nil {
 		return err
 	}
-	// A connection that is closed before all was read may take what was written with it.
+	// Closing a connection with unread data may discard what was written.
 	_ = conn.SetReadDeadline(time.Now().Add(patience))
 	_, _ = io.CopyN(io.Discard, conn, maxFrame)
 	return nil
@@ -97,7 +98,7 @@ func passSASL(conn net.Conn) error {
 
 func header(protocol byte) []byte { return []byte{'A', 'M', 'Q', 'P', protocol, 1, 0, 0} }
 
-// readHeader reads what a client begins with, and returns its protocol.
+// readHeader reads the protocol header of a client and returns its protocol.
 func readHeader(conn net.Conn) (protocol byte, err error) {
 	var given [8]byte
 	if err := read(conn, given[:]); err != nil {
@@ -109,7 +110,7 @@ func readHeader(conn net.Conn) (protocol byte, err error) {
 	return given[4], nil
 }
 
-// skipFrame reads a frame that is not looked into.
+// skipFrame reads and ignores a frame.
 func skipFrame(conn net.Conn) error {
 	var size [4]byte
 	if err := read(conn, size[:]); err != nil {
@@ -145,7 +146,7 @@ func frame(kind byte, body []byte) []byte {
 	return append(append(out, 2, kind, 0, 0), body...)
 }
 
-// described is a list of fields under a descriptor. All lists here are shorter than 255 bytes.
+// described encodes a list of fields under a descriptor. All lists here are shorter than 255 bytes.
 func described(descriptor byte, fields ...[]byte) []byte {
 	var items []byte
 	for _, f := range fields {

@@ -47,7 +47,7 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 	return heard, await.Next(t, refused, "the end of Refuse")
 }
 
-func TestClientsAreToldThatThereIsNoAMQP(t *testing.T) {
+func TestAMQPIsRefusedInAMQP(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]string{"hub client": plain + open, "DPS client with a key": secured + saslInit + plain + open} {
 		heard, err := refuse(t, said)
@@ -72,7 +72,7 @@ func TestClientsAreToldThatThereIsNoAMQP(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoAMQPIsLeft(t *testing.T) {
+func TestOtherProtocolsAreNotRefusedAsAMQP(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]string{
 		"HTTP": "GET / HTTP/1.1\r\n\r\n", "a huge frame": plain + "\xff\xff\xff\xff", "a tiny frame": plain + "\x00\x00\x00\x01",

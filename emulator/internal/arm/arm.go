@@ -1,9 +1,10 @@
-// Package arm is the emulator's Azure Resource Manager: resource groups, and the IotHubs and provisioningServices of Microsoft.Devices
-// with their keys, long-running operations, etags and errors.
+// Package arm is the emulator's Azure Resource Manager: resource groups, and the IotHubs and provisioningServices of
+// Microsoft.Devices with their keys, long-running operations, etags and errors.
 //
-// It translates between the wire and the state and decides nothing about devices: allocation, registrations and keys are elsewhere.
-// Sources are the specifications iothub.json and iotdps.json of the api-versions in versions.go; where a handler differs from Azure
-// on purpose, a comment begins with "Fidelity:" and docs/reference/fidelity.md has the row.
+// It translates between the wire and the state and decides nothing about devices: allocation, registrations and keys
+// are elsewhere. Sources are the specifications iothub.json and iotdps.json of the api-versions in versions.go. Where
+// a handler deliberately differs from Azure, a comment begins with "Fidelity:" and docs/reference/fidelity.md has a
+// row.
 package arm
 
 import (
@@ -26,37 +27,37 @@ import (
 	"evenkeel/emulator/internal/strictjson"
 )
 
-// Options are what the surface needs of the emulator.
+// Options are the options of New.
 type Options struct {
 	State *state.State
 	// Tokens checks the access token that every call needs.
 	Tokens *entra.Authority
-	// Subscription is the only one there is.
+	// Subscription is the only subscription.
 	Subscription string
 	Quotas       Quotas
-	// Unregistered: the subscription has not registered Microsoft.Devices yet.
+	// Unregistered: Microsoft.Devices is not registered in the subscription yet.
 	Unregistered bool
-	// Received is how many messages a hub has taken in; nil: none.
+	// Received returns how many messages a hub has received. If nil, the number is 0.
 	Received func(host string) uint64
-	// Delay is how long a long-running operation takes; zero: done when answered.
+	// Delay is how long a long-running operation takes. Zero means that it is complete when it is answered.
 	Delay time.Duration
-	// IgnoreServiceETags takes every PUT of a provisioning service, whatever etag it carries.
+	// IgnoreServiceETags accepts every PUT of a provisioning service, regardless of its etag.
 	IgnoreServiceETags bool
 }
 
 type surface struct {
 	Options
 	operations *routes.Table[handler]
-	// changes lets one changing call at a time read, decide and write.
+	// changes serializes calls that change something.
 	changes sync.Mutex
 	// registration guards Unregistered.
 	registration sync.Mutex
 }
 
-// handler answers one operation, or returns the error to answer with.
+// handler responds to one operation, or returns the error to respond with.
 type handler func(*call) error
 
-// call is one request on its way through a handler.
+// call is a request in progress.
 type call struct {
 	*surface
 	w http.ResponseWriter
@@ -64,7 +65,7 @@ type call struct {
 	// values are the path's variables, as spelled in the request.
 	values  map[string]string
 	version string
-	// content is the body, once it was read.
+	// content is the body, after it was read.
 	content []byte
 	whole   bool
 }
@@ -72,14 +73,15 @@ type call struct {
 // New returns the handler of the ARM surface.
 func New(o Options) http.Handler { return newSurface(o) }
 
-// Routes lists the operations that are served, as "GET /subscriptions/{subscription}", in lower case but for the variables.
+// Routes returns the operations that are served, for example "GET /subscriptions/{subscription}", in lower case
+// except for the variables.
 func Routes() []string {
 	return slices.Sorted(slices.Values(newSurface(Options{}).operations.Patterns()))
 }
 
 func newSurface(o Options) *surface {
 	o.Quotas.complete()
-	// ARM compares paths without regard to letter case.
+	// ARM compares paths case-insensitively.
 	s := &surface{Options: o, operations: &routes.Table[handler]{AnyCase: true, HeadByGet: true}}
 	s.routeGroups()
 	s.routeHubs()
@@ -102,7 +104,7 @@ func (s *surface) route(pattern string, h handler) { s.operations.Add(pattern, h
 // change is route for an operation that changes something.
 func (s *surface) change(pattern string, h handler) {
 	s.route(pattern, func(c *call) error {
-		// Before the lock: a client that sends its body slowly holds up nobody.
+		// Before the lock: a client that sends its body slowly must not block others.
 		if err := c.read(); err != nil {
 			return err
 		}
@@ -112,7 +114,7 @@ func (s *surface) change(pattern string, h handler) {
 	})
 }
 
-// ServeHTTP answers any request to ARM.
+// ServeHTTP implements http.Handler.
 func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.commonHeaders(w, r)
 	if err := s.serve(w, r); err != nil {
@@ -151,7 +153,7 @@ func (s *surface) checkSubscription(id string) error {
 	return nil
 }
 
-// commonHeaders are those of every answer that recorded traffic shows and a client may look at.
+// commonHeaders are the headers of every response in recorded traffic that a client may use.
 func (s *surface) commonHeaders(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache")
@@ -164,7 +166,7 @@ func (s *surface) commonHeaders(w http.ResponseWriter, r *http.Request) {
 	if id := r.Header.Get("x-ms-client-request-id"); id != "" && strings.EqualFold(r.Header.Get("x-ms-return-client-request-id"), "true") {
 		h.Set("x-ms-client-request-id", id)
 	}
-	// Fidelity: the remaining quota never sinks.
+	// Fidelity: the remaining quota never decreases.
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		h.Set("x-ms-ratelimit-remaining-subscription-reads", "11999")
@@ -175,12 +177,12 @@ func (s *surface) commonHeaders(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// resource is the hub or provisioning service that the path names.
+// resource returns the id of the hub or provisioning service in the path.
 func (c *call) resource() state.ResourceID {
 	return state.ResourceID{Subscription: c.values["subscription"], Group: c.values["group"], Name: c.values["name"]}
 }
 
-// read reads the body to its end, once.
+// read reads the whole body, once.
 func (c *call) read() (err error) {
 	if c.whole {
 		return nil
@@ -197,7 +199,7 @@ func (c *call) read() (err error) {
 	return nil
 }
 
-// body decodes the request's JSON. Unknown members are passed over, as Azure does.
+// body decodes the request's JSON. Unknown members are ignored, as by Azure.
 func (c *call) body(into any) error {
 	if err := c.read(); err != nil {
 		return err
@@ -213,7 +215,7 @@ func (c *call) body(into any) error {
 	return nil
 }
 
-// describeJSON says what is wrong with a body without quoting it: it may hold keys.
+// describeJSON describes what is wrong with a body without quoting it, because it may hold keys.
 func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
@@ -234,11 +236,11 @@ func (c *call) json(status int, body any) error {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	// The status is out: an error here means that the client has gone.
+	// The status is sent: an error here means that the client has disconnected.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// list is the envelope of lists that have one page.
+// list is the envelope of lists with one page.
 type list struct {
 	Value any `json:"value"`
 }

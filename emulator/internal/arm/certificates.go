@@ -8,8 +8,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Certificates of hubs (Certificates_*) and provisioning services (DpsCertificate_*), and their proof of possession. Both kinds share
-// the handlers; what differs stands in ofHub.
+// Certificates of hubs (Certificates_*) and provisioning services (DpsCertificate_*), and their proof of possession.
+// Both share the handlers; ofHub marks the differences.
 
 var certificateName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
@@ -44,7 +44,8 @@ func parentService(v state.Service) parent {
 	return parent{false, v.Host(), resourcePath(serviceKind, v.ID), serviceKind, v.ID.Name, v.Phase}
 }
 
-// whenActive refuses to change what belongs to a hub or a provisioning service in transition (microsoft/vscode#68251).
+// whenActive refuses to change the children of a hub or a provisioning service in transition
+// (microsoft/vscode#68251).
 func whenActive(h func(*call, parent) error) func(*call, parent) error {
 	return func(c *call, p parent) error {
 		if p.phase != state.Active {
@@ -63,7 +64,7 @@ func (c *call) parent(ofHub bool) (parent, error) {
 	return parentService(service), err
 }
 
-// ofParent handles a call about something that belongs to the hub or provisioning service that the path names.
+// ofParent handles a call about a child of the hub or provisioning service in the path.
 func ofParent(ofHub bool, h func(*call, parent) error) handler {
 	return func(c *call) error {
 		p, err := c.parent(ofHub)
@@ -83,7 +84,8 @@ type certificateBody struct {
 	Properties certificateProperties `json:"properties"`
 }
 
-// certificateProperties: dates are RFC 1123. A provisioning service never shows the certificate, nor when it was created.
+// certificateProperties: dates are RFC 1123. A provisioning service never returns the certificate or its creation
+// time.
 type certificateProperties struct {
 	Subject          string  `json:"subject"`
 	Expiry           string  `json:"expiry"`
@@ -103,7 +105,7 @@ func (p parent) etag(child state.Child) string {
 	return guidETag(child.Version)
 }
 
-// certificate reads the certificate that the path names.
+// certificate reads the certificate in the path.
 func (c *call) certificate(p parent) (state.Child, state.Certificate, error) {
 	child, err := c.State.Child(p.host, state.CertificateKind, c.values["child"])
 	if isKind(err, state.NotFound) {
@@ -126,7 +128,7 @@ func (c *call) matched(p parent) (state.Child, state.Certificate, error) {
 	return child, record, err
 }
 
-// keep stores a certificate and answers with it.
+// keep stores a certificate and responds with it.
 func (c *call) keep(p parent, child state.Child, record state.Certificate, show func(parent, state.Child, state.Certificate) (certificateBody, error)) error {
 	record.Updated = c.State.Now()
 	if err := child.SetCertificate(record); err != nil {
@@ -146,7 +148,7 @@ func (c *call) keep(p parent, child state.Child, record state.Certificate, show 
 	return c.json(http.StatusOK, body)
 }
 
-// putCertificate uploads a certificate; over one that is there it needs If-Match.
+// putCertificate uploads a certificate. To replace one, it needs If-Match.
 func (c *call) putCertificate(p parent) error {
 	name := c.values["child"]
 	if !certificateName.MatchString(name) {
@@ -190,7 +192,8 @@ type uploaded struct {
 	IsVerified  bool   `json:"isVerified"`
 }
 
-// lastFlat is the newest api-version of provisioning services whose certificate bodies are flat; later ones have properties.
+// lastFlat is the newest api-version of provisioning services whose certificate bodies are flat. Later ones have
+// properties.
 const lastFlat = "2021-10-15"
 
 func (c *call) uploadOf(p parent) (uploaded, error) {
@@ -236,7 +239,8 @@ func (c *call) listCertificates(p parent) error {
 	return c.json(http.StatusOK, list{bodies})
 }
 
-// deleteCertificate answers 200; 204 when there is none. Fidelity: the specification requires If-Match; here it may be left out.
+// deleteCertificate responds with 200, or 204 if the certificate does not exist. Fidelity: the specification requires
+// If-Match; here it is optional.
 func (c *call) deleteCertificate(p parent) error {
 	if _, err := c.State.Child(p.host, state.CertificateKind, c.values["child"]); isKind(err, state.NotFound) {
 		c.w.WriteHeader(http.StatusNoContent)
@@ -256,7 +260,7 @@ func (c *call) deleteCertificate(p parent) error {
 	return nil
 }
 
-// generateCode makes the code that a certificate signed by this one has to name.
+// generateCode generates the code that a certificate signed by this one must contain.
 func (c *call) generateCode(p parent) error {
 	child, record, err := c.matched(p)
 	if err != nil {
@@ -269,7 +273,7 @@ func (c *call) generateCode(p parent) error {
 	return c.keep(p, child, record, showWithCode)
 }
 
-// verifyCertificate takes the proof: a certificate whose common name is the code, signed with the key of this one.
+// verifyCertificate checks the proof: a certificate whose common name is the code, signed with the key of this one.
 func (c *call) verifyCertificate(p parent) error {
 	child, record, err := c.matched(p)
 	if err != nil {
@@ -286,8 +290,8 @@ func (c *call) verifyCertificate(p parent) error {
 	return c.keep(p, child, record, showCertificate)
 }
 
-// maxCertificates is how many a hub or a provisioning service has. Source: "IoT Hub quotas and throttling", "Azure IoT Hub Device
-// Provisioning Service limits"; the number of the error is unsure.
+// maxCertificates is the largest number of certificates of a hub or a provisioning service. Source: "IoT Hub quotas
+// and throttling", "Azure IoT Hub Device Provisioning Service limits"; the number of the error is unsure.
 const maxCertificates = 25
 
 func (c *call) checkCertificateQuota(p parent) error {

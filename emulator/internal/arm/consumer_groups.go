@@ -10,19 +10,19 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Consumer groups of a hub's built-in endpoints: IotHubResource_*EventHubConsumerGroup.
-// Fidelity: they are names only; nothing reads a hub's messages through them.
+// Consumer groups of a hub's built-in endpoints: IotHubResource_*EventHubConsumerGroup. Fidelity: only their names
+// exist; nothing reads a hub's messages through them.
 
 const (
 	consumerGroupsOfHub = hubItem + "/eventhubendpoints/{endpoint}/consumergroups"
 	consumerGroupItem   = consumerGroupsOfHub + "/{child}"
 	consumerGroupKind   = "consumergroups"
-	// builtInEndpoint is the endpoint that messages of devices go to.
+	// builtInEndpoint is the endpoint that device messages are sent to.
 	builtInEndpoint = "events"
-	// monitoringEndpoint is that of the operations monitoring of earlier years; hubs show it no more, but it still has consumer
-	// groups (azurerm, iothub_consumer_group_resource_test.go).
+	// monitoringEndpoint is the endpoint of the former operations monitoring. Hubs no longer return it, but it still
+	// has consumer groups (azurerm, iothub_consumer_group_resource_test.go).
 	monitoringEndpoint = "operationsMonitoringEvents"
-	// defaultConsumerGroup is always there.
+	// defaultConsumerGroup always exists.
 	defaultConsumerGroup = "$Default"
 )
 
@@ -54,7 +54,7 @@ func (c *call) showConsumerGroup(hub state.Hub, name string, created time.Time) 
 	}
 }
 
-// consumerGroupEndpoint is the endpoint that the path names, in Azure's spelling; false when it has no consumer groups.
+// consumerGroupEndpoint returns the endpoint in the path, in Azure's spelling, or false if it has no consumer groups.
 func (c *call) consumerGroupEndpoint() (string, bool) {
 	for _, endpoint := range []string{builtInEndpoint, monitoringEndpoint} {
 		if strings.EqualFold(c.values["endpoint"], endpoint) {
@@ -64,7 +64,7 @@ func (c *call) consumerGroupEndpoint() (string, bool) {
 	return "", false
 }
 
-// childKind is how the state calls consumer groups of the endpoint that the path names.
+// childKind returns the state's kind for consumer groups of the endpoint in the path.
 func (c *call) childKind() string {
 	if endpoint, _ := c.consumerGroupEndpoint(); endpoint != builtInEndpoint {
 		return consumerGroupKind + " of " + endpoint
@@ -84,7 +84,7 @@ func (c *call) consumerGroupHub() (state.Hub, error) {
 	return hub, err
 }
 
-// putConsumerGroup makes a consumer group; one that is there stays as it is. 200 in both cases.
+// putConsumerGroup creates a consumer group; an existing one is unchanged. 200 in both cases.
 func (c *call) putConsumerGroup() error {
 	hub, err := c.consumerGroupHub()
 	if err != nil {
@@ -166,7 +166,8 @@ func (c *call) listConsumerGroups() error {
 	return c.json(http.StatusOK, list{bodies})
 }
 
-// deleteConsumerGroup answers 200. Fidelity: that the default one stays, and 404 for one that is not there, are unsure; the description has no 204.
+// deleteConsumerGroup responds with 200. Fidelity: that the default one cannot be deleted, and 404 for an unknown
+// one, are unsure; the description has no 204.
 func (c *call) deleteConsumerGroup() error {
 	hub, err := c.consumerGroupHub()
 	if err != nil {

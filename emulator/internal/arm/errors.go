@@ -13,7 +13,7 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// wireError is an answer other than success, in one of ARM's two shapes.
+// wireError is an error response, in one of ARM's two formats.
 type wireError struct {
 	status  int
 	code    string // of ARM's own errors
@@ -33,7 +33,8 @@ func armError(status int, code, format string, args ...any) error {
 	return &wireError{status: status, code: code, message: fmt.Sprintf(format, args...)}
 }
 
-// Numbers of the resource provider's errors. Those without a source are in the right hundred, but otherwise ours (unsure).
+// Numbers of the resource provider's errors. Those without a source are in the right hundred, but otherwise ours
+// (unsure).
 const (
 	numberInvalid       = 400004 // unsure: which rule has which number is not public
 	numberDuplicateHubs = 400303 // Azure/azure-cli#10628
@@ -53,7 +54,7 @@ func providerError(number int, format string, args ...any) error {
 
 func invalid(format string, args ...any) error { return providerError(numberInvalid, format, args...) }
 
-// providerBody is the flat shape (recorded in Azure/azure-cli, test_dps_lifecycle).
+// providerBody is the flat format (recorded in Azure/azure-cli, test_dps_lifecycle).
 type providerBody struct {
 	Code           int    `json:"code"`
 	HTTPStatusCode string `json:"httpStatusCode"`
@@ -67,7 +68,7 @@ type armBody struct {
 	} `json:"error"`
 }
 
-// statusNames are .NET's, which the provider's errors carry.
+// statusNames are .NET's names, which the provider's errors contain.
 var statusNames = map[int]string{
 	http.StatusBadRequest: "BadRequest", http.StatusNotFound: "NotFound", http.StatusConflict: "Conflict",
 	http.StatusPreconditionFailed: "PreconditionFailed",
@@ -92,7 +93,7 @@ func (s *surface) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	})
 }
 
-// unauthorized answers a call without a token that holds.
+// unauthorized responds to a call without a valid token.
 func (s *surface) unauthorized(w http.ResponseWriter, r *http.Request, reason error) error {
 	code, message, hint := "InvalidAuthenticationToken", "The access token is invalid.", "invalid_token"
 	switch {
@@ -110,7 +111,7 @@ func (s *surface) unauthorized(w http.ResponseWriter, r *http.Request, reason er
 
 func notRouted(r *http.Request) error {
 	return armError(http.StatusNotFound, "InvalidResourceType",
-		"The emulator does not serve %s %s: see docs/reference/fidelity.md for what it does.", r.Method, r.URL.Path)
+		"The emulator does not serve %s %s: see docs/reference/fidelity.md.", r.Method, r.URL.Path)
 }
 
 func groupNotFound(name string) error {
@@ -123,7 +124,7 @@ func resourceNotFound(kind string, id state.ResourceID) error {
 		kind, id.Name, id.Group)
 }
 
-// putRefusal is refusal for a PUT: an etag of something that is not there does not match.
+// putRefusal is refusal for a PUT: an etag never matches an object that does not exist.
 func (c *call) putRefusal(kind string, err error) error {
 	if isKind(err, state.NotFound) {
 		return etagRefused(kind)
@@ -135,7 +136,7 @@ func etagRefused(kind string) error {
 	return providerError(numberPrecondition, "Either bad ETag was supplied or %s description was changed.", noun(kind))
 }
 
-// refusal turns what the state refused into the answer for a resource of that kind.
+// refusal translates a refusal of the state to the response for a resource of that kind.
 func (c *call) refusal(kind string, err error) error {
 	id := c.resource()
 	var e *state.Error
@@ -161,7 +162,7 @@ func notActive(kind, name string) error {
 	return providerError(numberNotActive, "%s '%s' is not in Active state. Try the request again after it is in Active state.", noun(kind), name)
 }
 
-// noun is how error texts call a resource of that kind.
+// noun is the name of the kind in error texts.
 func noun(kind string) string {
 	if kind == hubKind {
 		return "IotHub"
@@ -175,7 +176,7 @@ func isKind(err error, kind state.Kind) bool {
 	return errors.As(err, &e) && e.Kind == kind
 }
 
-// stamp is a time as ARM's systemData writes it.
+// stamp formats a time as in ARM's systemData.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // Refuse implements traffic.Refuser.

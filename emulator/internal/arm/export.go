@@ -10,11 +10,11 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// exportTemplate is ResourceGroups_ExportTemplate: the resources of a group as a template. The Azure CLI's `az group export`
-// calls it, and through that `az iot hub state export`.
+// exportTemplate is ResourceGroups_ExportTemplate: the resources of a group as a template. The Azure CLI's `az group
+// export` calls it, and so does `az iot hub state export`.
 //
-// Fidelity: Azure answers with a long-running operation, and makes parameters of names unless it is told not to; here the
-// template comes at once, with every value in it. Keys are never in it, on Azure as here.
+// Fidelity: Azure responds with a long-running operation, and turns names into parameters unless the request disables
+// that; here the template is returned at once, with every value in it. It never contains keys, on Azure as here.
 
 func (s *surface) routeExport() { s.route("POST "+groupItem+"/exporttemplate", (*call).exportTemplate) }
 
@@ -51,8 +51,8 @@ func (c *call) exportTemplate() error {
 	}})
 }
 
-// templateResources are those of the group that are wanted by their ids, all for none and for "*": hubs, provisioning services,
-// and after them the certificates of hubs.
+// templateResources returns the group's resources with the requested ids, or all for no ids and for "*": hubs,
+// provisioning services, and then the certificates of hubs.
 func (c *call) templateResources(wanted []string) ([]templateResource, error) {
 	found := map[string]bool{}
 	chosen := func(id string) bool {

@@ -7,16 +7,17 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// family is what IoT hubs and provisioning services do alike; they differ in how the state keeps them and in how they are shown.
+// family is what IoT hubs and provisioning services share. They differ in how the state stores them and in how they
+// are shown.
 type family[T any] struct {
-	// kind is the type's name under Microsoft.Devices; operation the form of its operation URLs.
+	// kind is the type's name under Microsoft.Devices. operation is the format of its operation URLs.
 	kind, operation string
 
 	get     func(*state.State, state.ResourceID) (T, error)
 	list    func(s *state.State, subscription, group string) ([]T, error)
 	setTags func(*state.State, state.ResourceID, map[string]string, time.Duration) (T, error)
 	remove  func(*state.State, state.ResourceID, time.Duration) (T, error)
-	// common is what every resource has; show the body of an answer.
+	// common returns what every resource has. show returns the body of a response.
 	common func(T) state.Resource
 	show   func(*call, T) (any, error)
 }
@@ -35,7 +36,7 @@ var services = family[state.Service]{
 	show:   func(c *call, v state.Service) (any, error) { return c.showService(v) },
 }
 
-// read is the resource that the path names.
+// read returns the resource in the path.
 func (f family[T]) read(c *call) (T, error) {
 	thing, err := f.get(c.State, c.resource())
 	if isKind(err, state.NotFound) {
@@ -57,7 +58,8 @@ func (f family[T]) answer(c *call, thing T) error {
 	return c.json(http.StatusOK, body)
 }
 
-// getOne is IotHubResource_Get or IotDpsResource_Get. Policies are never in the answer, keys of links are masked.
+// getOne is IotHubResource_Get or IotDpsResource_Get. The response never contains policies, and keys of links are
+// masked.
 func (f family[T]) getOne(c *call) error {
 	thing, err := f.read(c)
 	if err != nil {
@@ -66,7 +68,7 @@ func (f family[T]) getOne(c *call) error {
 	return f.answer(c, thing)
 }
 
-// exists is Resources_CheckExistence, which clients take 204 and 404 from.
+// exists is Resources_CheckExistence: clients expect 204 or 404.
 func (f family[T]) exists(c *call) error {
 	if _, err := f.read(c); err != nil {
 		return err
@@ -113,7 +115,8 @@ func (f family[T]) patch(c *call) error {
 	return f.answer(c, thing)
 }
 
-// delete is IotHubResource_Delete or IotDpsResource_Delete: 202, a body of null and both headers; 204 when there is none.
+// delete is IotHubResource_Delete or IotDpsResource_Delete: 202, a body of null and both headers; 204 if it does not
+// exist.
 func (f family[T]) delete(c *call) error {
 	if _, err := c.group(); err != nil {
 		return err
@@ -132,7 +135,7 @@ func (f family[T]) delete(c *call) error {
 	return c.json(http.StatusAccepted, nil)
 }
 
-// policies are those of a resource whose keys may be read: one that is being made or deleted has none to show.
+// policies returns the policies of a resource for reading keys. One that is being created or deleted shows none.
 func (f family[T]) policies(c *call) ([]state.Policy, error) {
 	thing, err := f.read(c)
 	if err != nil {

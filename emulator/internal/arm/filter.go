@@ -6,29 +6,31 @@ import (
 	"strings"
 )
 
-// Filters over lists: comparisons with eq and ne, substringof, startswith(tagName, …), joined by and, or and parentheses. Source: $filter of Resources_List
-// and ResourceGroups_List, 2025-04-01. Fidelity: what this emulator's resources do not have (identity, plan) is refused, so that no list is longer than was
-// asked for, and any combination is taken, where Azure has few.
+// Filters of lists: comparisons with eq and ne, substringof, startswith(tagName, …), joined by and, or and
+// parentheses. Source: $filter of Resources_List and ResourceGroups_List, 2025-04-01. Fidelity: properties that this
+// emulator's resources do not have (identity, plan) are refused, so that no list is longer than requested, and all
+// combinations are accepted, where Azure accepts few.
 
-// maxFilter is the length in bytes of the longest filter, which bounds how deep it is nested (ours).
+// maxFilter is the length in bytes of the longest filter, which limits its nesting (ours).
 const maxFilter = 8 << 10
 
-// listed is a resource or a group as filters see it.
+// listed is a resource or a group as seen by filters.
 type listed struct {
 	kind, name, group, location string
 	tags                        map[string]string
 }
 
-// filter reports whether a list shows something.
+// filter reports whether a list includes something.
 type filter func(listed) bool
 
-// condition is a comparison: of the thing itself, or of one of its tags. All conditions on tags that are joined by and are of the same tag.
+// condition is a comparison: of the object itself, or of one of its tags. All conditions on tags that are joined by
+// and apply to the same tag.
 type condition struct {
 	of  filter
 	tag func(name, value string) bool
 }
 
-// compared are the members that eq and ne compare, without regard to letter case.
+// compared are the members that eq and ne compare, case-insensitively.
 var compared = map[string]func(listed) string{
 	"resourcetype":  func(l listed) string { return l.kind },
 	"name":          func(l listed) string { return l.name },
@@ -36,20 +38,21 @@ var compared = map[string]func(listed) string{
 	"location":      func(l listed) string { return l.location },
 }
 
-// searched are those that substringof looks into.
+// searched are the members that substringof searches.
 var searched = []string{"name", "resourcegroup"}
 
 var filterToken = regexp.MustCompile(`^\s*('(?:[^']|'')*'|[A-Za-z/]+|[(),])`)
 
-// filterParser reads what is left of a filter.
+// filterParser parses the rest of a filter.
 type filterParser struct {
 	tokens []string
 	failed bool
-	// tagsOnly: nothing but tags can be compared. byValue: a value of a tag was.
+	// tagsOnly: only tags can be compared. byValue: the filter compares a tag's value.
 	tagsOnly, byValue bool
 }
 
-// filterOf reads the filter of a list; none shows everything. Resources that are chosen by the value of a tag are shown without their tags.
+// filterOf parses the filter of a list; an empty one includes everything. Resources that are selected by the value of
+// a tag are returned without their tags.
 func (c *call) filterOf(tagsOnly bool) (wanted filter, hideTags bool, err error) {
 	text := c.r.URL.Query().Get("$filter")
 	if len(text) > maxFilter {
@@ -76,10 +79,10 @@ func (c *call) filterOf(tagsOnly bool) (wanted filter, hideTags bool, err error)
 
 func invalidFilter(text string) error {
 	return armError(http.StatusBadRequest, "InvalidFilterInQueryString",
-		"The filter '%s' is not understood: the emulator takes resourceType, name, resourceGroup and location (lists of groups do not), tagName and tagValue.", text)
+		"The filter '%s' is invalid: the emulator supports resourceType, name, resourceGroup and location (lists of groups do not), tagName and tagValue.", text)
 }
 
-// next takes the next token when it is that word, whatever its letter case.
+// next consumes the next token if it is that word, case-insensitively.
 func (p *filterParser) next(word string) bool {
 	if len(p.tokens) == 0 || !strings.EqualFold(p.tokens[0], word) {
 		return false
@@ -88,7 +91,7 @@ func (p *filterParser) next(word string) bool {
 	return true
 }
 
-// word takes a name, in lower case.
+// word consumes a name and returns it in lower case.
 func (p *filterParser) word() string {
 	if len(p.tokens) == 0 || p.tokens[0][0] == '\'' {
 		p.failed = true
@@ -99,7 +102,7 @@ func (p *filterParser) word() string {
 	return word
 }
 
-// text takes a string.
+// text consumes a string.
 func (p *filterParser) text() string {
 	if len(p.tokens) == 0 || p.tokens[0][0] != '\'' {
 		p.failed = true
@@ -146,7 +149,7 @@ func (p *filterParser) and() filter {
 	}
 }
 
-// agreed reports whether a tag is as all conditions on tags want it.
+// agreed reports whether a tag meets all conditions on tags.
 func agreed(all []condition, name, value string) bool {
 	for _, c := range all {
 		if c.tag != nil && !c.tag(name, value) {

@@ -76,7 +76,7 @@ func TestFiltersChooseResources(t *testing.T) {
 	}
 }
 
-func TestFiltersThatAreNotUnderstood(t *testing.T) {
+func TestInvalidFilters(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()
@@ -97,7 +97,7 @@ func TestFiltersThatAreNotUnderstood(t *testing.T) {
 	}
 }
 
-func TestWhetherThereIsAResource(t *testing.T) {
+func TestCheckExistence(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()

@@ -15,7 +15,7 @@ const (
 	groupKind = "Microsoft.Resources/resourceGroups"
 )
 
-// groupName is what resource-name-rules allow, but for the last character, which must not be a dot.
+// groupName is the pattern of resource-name-rules, except that the last character must not be a dot.
 var groupName = regexp.MustCompile(`^[-\w._()]{1,90}$`)
 
 // Resource groups: Microsoft.Resources, any api-version; the operations are those of 2021-04-01.
@@ -52,7 +52,7 @@ func showGroup(g state.Group) groupBody {
 	return body
 }
 
-// group reads the group that the path names.
+// group reads the group in the path.
 func (c *call) group() (state.Group, error) {
 	g, err := c.State.Group(c.values["subscription"], c.values["group"])
 	if isKind(err, state.NotFound) {
@@ -61,7 +61,7 @@ func (c *call) group() (state.Group, error) {
 	return g, err
 }
 
-// openGroup is group for a creation in it, which one that is being deleted refuses.
+// openGroup is group for a creation in it. It refuses a group that is being deleted.
 func (c *call) openGroup() error {
 	g, err := c.group()
 	if err == nil && g.Phase == state.Deleting {
@@ -74,7 +74,7 @@ func groupDeleting(name string) error {
 	return armError(http.StatusConflict, "ResourceGroupBeingDeleted", "The resource group '%s' is in deprovisioning state and cannot perform this operation.", name)
 }
 
-// putGroup makes a group (201) or replaces its tags (200).
+// putGroup creates a group (201) or replaces its tags (200).
 func (c *call) putGroup() error {
 	var body groupBody
 	if err := c.body(&body); err != nil {
@@ -121,7 +121,7 @@ func (c *call) groupRefusal(err error) error {
 	return err
 }
 
-// patchGroup replaces the tags; nothing else of a group can change.
+// patchGroup replaces the tags. Nothing else of a group can be changed.
 func (c *call) patchGroup() error {
 	var body struct {
 		Tags map[string]string `json:"tags"`
@@ -176,7 +176,7 @@ func (c *call) deleteGroup() error {
 	return nil
 }
 
-// listGroups lists the subscription's groups. Fidelity: of filters it takes tags alone.
+// listGroups lists the subscription's groups. Fidelity: it supports only filters by tag.
 func (c *call) listGroups() error {
 	groups, err := c.State.Groups(c.values["subscription"])
 	if err != nil {
@@ -195,7 +195,8 @@ func (c *call) listGroups() error {
 	return pageOf(c, bodies)
 }
 
-// genericResource is a resource as the lists over all types show it; the last two only when $expand asks for them.
+// genericResource is a resource in lists of all types. The last two members are present only if $expand requests
+// them.
 type genericResource struct {
 	ID                string            `json:"id"`
 	Name              string            `json:"name"`
@@ -207,7 +208,8 @@ type genericResource struct {
 	ProvisioningState string            `json:"provisioningState,omitempty"`
 }
 
-// listResources lists the resources of a group, or of the subscription. Fidelity: the changedTime of $expand is not known.
+// listResources lists the resources of a group, or of the subscription. Fidelity: the changedTime of $expand is not
+// supported.
 func (c *call) listResources() error {
 	group := c.values["group"]
 	if group != "" {

@@ -10,8 +10,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Bounds of cloudToDevice. Source: the specification for the counts, "Cloud-to-device configuration options" in "Send cloud-to-device messages from an IoT
-// hub" for the periods.
+// Limits of cloudToDevice. Source: the specification for the counts, "Cloud-to-device configuration options" in "Send
+// cloud-to-device messages from an IoT hub" for the periods.
 const (
 	maxDeliveries              = 100
 	minLife, maxLife           = time.Minute, 48 * time.Hour
@@ -29,7 +29,7 @@ type cloudToDevice struct {
 	} `json:"feedback"`
 }
 
-// HubSettings reads the settings that change how devices are served from what the surface keeps of a hub.
+// HubSettings returns the settings that affect how devices are served, from the stored properties of a hub.
 func HubSettings(properties []byte) (state.HubSettings, error) {
 	var record struct {
 		Properties struct {
@@ -53,13 +53,13 @@ func HubSettings(properties []byte) (state.HubSettings, error) {
 		p.CloudToDevice.Feedback.TTL: &settings.FeedbackLife,
 	} {
 		if text != nil {
-			*into, _ = parsePeriod(*text) // it was checked
+			*into, _ = parsePeriod(*text) // it was checked when it was stored
 		}
 	}
 	return settings, nil
 }
 
-// checkCloudToDevice checks what a request says of messages to devices and of the feedback on them.
+// checkCloudToDevice checks the settings of cloud-to-device messages and their feedback in a request.
 func checkCloudToDevice(raw json.RawMessage) error {
 	if raw == nil {
 		return nil
@@ -94,7 +94,7 @@ func checkCloudToDevice(raw json.RawMessage) error {
 
 var periodForm = regexp.MustCompile(`^P(?:(\d{1,4})D)?(?:T(?:(\d{1,5})H)?(?:(\d{1,6})M)?(?:(\d{1,8})S)?)?$`)
 
-// parsePeriod reads a period in days, hours, minutes and whole seconds, as "PT1H".
+// parsePeriod parses a period in days, hours, minutes and whole seconds, for example "PT1H".
 func parsePeriod(text string) (total time.Duration, ok bool) {
 	parts := periodForm.FindStringSubmatch(text)
 	if parts == nil {

@@ -12,15 +12,16 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// hubSettings are the writable properties of IotHubProperties in hubVersions, but for authorizationPolicies. Others in a request are
-// read-only or unknown, and passed over.
+// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Other
+// properties in a request are read-only or unknown, and ignored.
 var hubSettings = []string{
 	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList", "publicNetworkAccess",
 	"ipFilterRules", "networkRuleSets", "minTlsVersion", "eventHubEndpoints", "routing", "storageEndpoints", "messagingEndpoints",
 	"enableFileUploadNotifications", "cloudToDevice", "comments", "deviceStreams", "features", "enableDataResidency", "rootCertificate", "encryption",
 }
 
-// defaultHubProperties are what a GET shows of properties that a PUT left out (recorded in Azure/azure-cli, test_hub_wait).
+// defaultHubProperties are the properties that a GET returns if a PUT omitted them (recorded in Azure/azure-cli,
+// test_hub_wait).
 var defaultHubProperties = map[string]json.RawMessage{
 	"routing": json.RawMessage(`{"endpoints":{"serviceBusQueues":[],"serviceBusTopics":[],"eventHubs":[],"storageContainers":[]},` +
 		`"routes":[],"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","condition":"true","endpointNames":["events"],"isEnabled":true}}`),
@@ -33,8 +34,8 @@ var defaultHubProperties = map[string]json.RawMessage{
 	"enableDataResidency": json.RawMessage(`false`),
 }
 
-// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure). Its page names 32
-// partitions; azurerm allows 128, and its own tests create hubs with 77 (iothub_resource_test.go).
+// Limits of the built-in endpoint ("Choose the right IoT Hub tier"; the free tier's are unsure). That page names 32
+// partitions; azurerm permits 128, and its own tests create hubs with 77 (iothub_resource_test.go).
 const (
 	defaultPartitions, maxPartitions = 4, 128
 	defaultRetention, maxRetention   = 1, 7
@@ -49,7 +50,8 @@ type eventHub struct {
 	Endpoint            string   `json:"endpoint"`
 }
 
-// readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
+// readHubProperties checks the settings of a request and returns them to be stored. Masked secrets in them mean the
+// current ones.
 func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
 	old := map[string]json.RawMessage{}
 	if present != nil {
@@ -76,7 +78,7 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 		return nil, err
 	}
 	if before, err := readEvents(old["eventHubEndpoints"]); present != nil && err == nil && before.PartitionCount != events.PartitionCount {
-		return nil, invalid("The partition count of an IotHub cannot change: it is %d.", before.PartitionCount)
+		return nil, invalid("The partition count of an IotHub cannot be changed: it is %d.", before.PartitionCount)
 	}
 	if err := checkHubForm(kept); err != nil {
 		return nil, err
@@ -90,7 +92,7 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 	return kept, nil
 }
 
-// readEvents reads the built-in endpoint, with Azure's defaults for what is left out.
+// readEvents reads the built-in endpoint, with Azure's defaults for omitted members.
 func readEvents(raw json.RawMessage) (eventHub, error) {
 	var endpoints map[string]eventHub
 	if raw != nil {
@@ -114,7 +116,7 @@ func readEvents(raw json.RawMessage) (eventHub, error) {
 	return events, nil
 }
 
-// showHub is a hub as GET shows it.
+// showHub returns a hub as GET shows it.
 func showHub(h state.Hub) (hubBody, error) {
 	record, err := readRecord(h.Properties)
 	if err != nil {
@@ -162,7 +164,7 @@ func showHub(h state.Hub) (hubBody, error) {
 	return body, nil
 }
 
-// completeEvents fills in what Azure decides of the built-in endpoint. Its name stands in no DNS here.
+// completeEvents sets the members of the built-in endpoint that Azure sets. Its name does not exist in DNS.
 func completeEvents(e *eventHub, hub string) {
 	e.PartitionIDs = make([]string, e.PartitionCount)
 	for i := range e.PartitionIDs {
@@ -180,8 +182,8 @@ type hubLocation struct {
 	Role     string `json:"role"`
 }
 
-// pairs are some of Azure's region pairs; a hub elsewhere shows its own region twice.
-// Fidelity: the table is short.
+// pairs are some of Azure's region pairs. A hub in another region shows its own region twice. Fidelity: the table is
+// incomplete.
 var pairs = [][2]string{
 	{"eastus", "westus"}, {"eastus2", "centralus"}, {"northcentralus", "southcentralus"}, {"westus2", "westcentralus"},
 	{"northeurope", "westeurope"}, {"uksouth", "ukwest"}, {"francecentral", "francesouth"}, {"germanywestcentral", "germanynorth"},
@@ -212,7 +214,7 @@ func readRecord(data []byte) (hubRecord, error) {
 	return record, nil
 }
 
-// text is a string in JSON.
+// text returns a string as JSON.
 func text(s string) json.RawMessage {
 	data, _ := json.Marshal(s) // a string always encodes
 	return data

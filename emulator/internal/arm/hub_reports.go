@@ -6,7 +6,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// What a hub and a provisioning service tell of themselves: statistics, quotas, skus, jobs; and what is refused.
+// Reports of hubs and provisioning services: statistics, quotas, skus, jobs; and operations that are refused.
 
 func (s *surface) routeReports() {
 	s.route("GET "+hubItem+"/iothubstats", (*call).hubStatistics)
@@ -29,7 +29,7 @@ func (s *surface) routeReports() {
 	}
 }
 
-// statistics are those of the hub that the path names.
+// statistics returns the statistics of the hub in the path.
 func (c *call) statistics() (state.Hub, state.Statistics, error) {
 	hub, err := hubs.read(c)
 	if err != nil {
@@ -62,10 +62,11 @@ type quotaMetric struct {
 	Max     int64  `json:"maxValue"`
 }
 
-// maxDevices is how many devices a hub may have; 500 of the free tier. Source: "IoT Hub quotas and throttling", "IoT Hub pricing".
+// maxDevices is the largest number of devices of a hub; 500 in the free tier. Source: "IoT Hub quotas and
+// throttling", "IoT Hub pricing".
 const maxDevices, maxFreeDevices = 1_000_000, 500
 
-// quotaMetrics is IotHubResource_GetQuotaMetrics. Fidelity: messages are counted one by one, since the emulator's start.
+// quotaMetrics is IotHubResource_GetQuotaMetrics. Fidelity: every message counts as one, since the emulator's start.
 func (c *call) quotaMetrics() error {
 	hub, n, err := c.statistics()
 	if err != nil {
@@ -90,7 +91,7 @@ type skuDescription struct {
 	Capacity     map[string]any `json:"capacity"`
 }
 
-// hubSKUs is IotHubResource_GetValidSkus: those that the hub can become.
+// hubSKUs is IotHubResource_GetValidSkus: the skus that the hub can be changed to.
 func (c *call) hubSKUs() error {
 	hub, err := hubs.read(c)
 	if err != nil {
@@ -121,10 +122,10 @@ func (c *call) serviceSKUs() error {
 	return c.json(http.StatusOK, list{[]any{map[string]string{"name": "S1"}}})
 }
 
-// endpointHealth is IotHubResource_GetEndpointHealth: of custom endpoints, none of which is ever tried.
+// endpointHealth is IotHubResource_GetEndpointHealth: of custom endpoints, which are never contacted.
 func (c *call) endpointHealth() error { return c.emptyList() }
 
-// listJobs is IotHubResource_ListJobs, getJob IotHubResource_GetJob: there are none.
+// listJobs is IotHubResource_ListJobs, getJob IotHubResource_GetJob: there are no jobs.
 func (c *call) listJobs() error { return c.emptyList() }
 
 func (c *call) emptyList() error {

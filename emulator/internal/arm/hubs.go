@@ -14,7 +14,7 @@ const (
 	hubItem     = hubsOfGroup + "/{name}"
 )
 
-// hubName is the specification's pattern; not digits alone, which the expression cannot say.
+// hubName is the specification's pattern. The code also refuses names of digits only.
 var (
 	hubName   = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{1,48}[a-zA-Z0-9]$`)
 	allDigits = regexp.MustCompile(`^[0-9]+$`)
@@ -34,13 +34,14 @@ func (s *surface) routeHubs() {
 	s.route("POST /subscriptions/{subscription}/providers/microsoft.devices/checknameavailability", (*call).checkHubName)
 }
 
-// hubBody is IotHubDescription. Properties are kept as they came, for the most part: the surface understands few of them.
+// hubBody is IotHubDescription. Most properties are stored as sent, because the surface interprets few of them.
 type hubBody struct {
 	ID       string `json:"id,omitempty"`
 	Name     string `json:"name,omitempty"`
 	Type     string `json:"type,omitempty"`
 	Location string `json:"location"`
-	// ResourceGroup and SubscriptionID are in no description; the Azure CLI reads them (iot/custom.py, "additional_properties").
+	// No description has ResourceGroup and SubscriptionID, but the Azure CLI reads them (iot/custom.py,
+	// "additional_properties").
 	ResourceGroup  string                     `json:"resourcegroup,omitempty"`
 	SubscriptionID string                     `json:"subscriptionid,omitempty"`
 	Tags           map[string]string          `json:"tags"`
@@ -51,13 +52,14 @@ type hubBody struct {
 	SystemData     map[string]string          `json:"systemData,omitempty"`
 }
 
-// hubRecord is what the state keeps of a hub for this surface alone.
+// hubRecord is the part of a hub in the state that only this surface uses.
 type hubRecord struct {
 	Properties map[string]json.RawMessage `json:"properties"`
 	Identity   json.RawMessage            `json:"identity,omitempty"`
 }
 
-// putHub is IotHubResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Properties left out are reset.
+// putHub is IotHubResource_CreateOrUpdate: 201 and Azure-AsyncOperation, also for a change. Omitted properties are
+// reset.
 func (c *call) putHub() error {
 	if err := c.checkRegistered(); err != nil {
 		return err
@@ -116,7 +118,7 @@ func (c *call) putHub() error {
 	return c.answerHubPut(hub, created, !isNull(body.Properties["authorizationPolicies"]))
 }
 
-// answerHubPut shows a hub that is under way: without its host name when it is new.
+// answerHubPut returns a hub in transition: without its host name if it is new.
 func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 	answer, err := c.showHub(hub)
 	if err != nil {
@@ -136,7 +138,7 @@ func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 	return c.json(http.StatusCreated, answer)
 }
 
-// presentHub is the hub that a PUT would change, or nil. A group that is not there is an error.
+// presentHub returns the hub that a PUT changes, or nil. It is an error if the group does not exist.
 func (c *call) presentHub(id state.ResourceID) (*state.Hub, error) {
 	if err := c.openGroup(); err != nil {
 		return nil, err
@@ -170,13 +172,13 @@ func readHubSKU(body *skuBody, old *state.Resource) (state.SKU, error) {
 	wanted := state.SKU{Name: name, Capacity: capacity}
 	if old != nil {
 		if !canBecome(old.SKU, wanted) {
-			return state.SKU{}, invalid("An IotHub of tier %s cannot become one of tier %s.", old.SKU.Tier(), wanted.Tier())
+			return state.SKU{}, invalid("An IotHub of tier %s cannot be changed to tier %s.", old.SKU.Tier(), wanted.Tier())
 		}
 	}
 	return wanted, nil
 }
 
-// canBecome reports whether a hub of one sku can be given the other.
+// canBecome reports whether the sku of a hub can be changed to the other.
 func canBecome(from, to state.SKU) bool {
 	before, after := from.Tier(), to.Tier()
 	return before == after || before == state.Basic && after == state.Standard
@@ -188,7 +190,7 @@ func readHubPolicies(properties map[string]json.RawMessage, old *state.Resource)
 		if old == nil {
 			return defaultHubPolicies(), nil
 		}
-		return nil, nil // the state keeps those there are
+		return nil, nil // nil keeps the stored policies
 	}
 	var bodies []policyBody
 	if err := json.Unmarshal(raw, &bodies); err != nil {

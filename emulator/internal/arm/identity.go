@@ -9,8 +9,8 @@ import (
 	"evenkeel/emulator/internal/entra"
 )
 
-// identityBody is ArmIdentity of hubs, and ManagedServiceIdentity of provisioning services.
-// Fidelity: ids are made of the names, and nobody can log in with them.
+// identityBody is ArmIdentity of hubs, and ManagedServiceIdentity of provisioning services. Fidelity: ids are derived
+// from the names, and cannot be used to log in.
 type identityBody struct {
 	Type        string                  `json:"type"`
 	PrincipalID string                  `json:"principalId,omitempty"`
@@ -23,7 +23,8 @@ type identityUser struct {
 	ClientID    string `json:"clientId,omitempty"`
 }
 
-// identityTypes are the values of ResourceIdentityType. The first of each is how hubs write them; services leave the space out.
+// identityTypes are the values of ResourceIdentityType. The first spelling of each is that of hubs; services omit the
+// space.
 var identityTypes = []string{"SystemAssigned", "UserAssigned", "SystemAssigned, UserAssigned", "SystemAssigned,UserAssigned", "None"}
 
 // readIdentity checks the identity of a request.
@@ -38,7 +39,7 @@ func readIdentity(raw json.RawMessage) error {
 	return oneOf("identity.type", body.Type, identityTypes...)
 }
 
-// showIdentity adds to an identity what Azure decides of it; id is the path of the resource.
+// showIdentity adds the members of an identity that Azure sets. id is the path of the resource.
 func showIdentity(raw json.RawMessage, id string) (json.RawMessage, error) {
 	if isNull(raw) {
 		return raw, nil

@@ -23,8 +23,8 @@ const (
 	minWeight, maxWeight = 1, 1000
 )
 
-// readLinks turns the links of a request into the state's: nil stays nil (keep those there are), an empty list unlinks all. A masked
-// key means the one that is stored for the same hub and policy.
+// readLinks converts the links of a request to the state's: nil stays nil (keep the current ones), an empty list
+// unlinks all. A masked key means the stored one for the same hub and policy.
 func (c *call) readLinks(bodies []linkBody, present *state.Service) ([]state.Link, error) {
 	if bodies == nil {
 		return nil, nil
@@ -44,7 +44,8 @@ func (c *call) readLinks(bodies []linkBody, present *state.Service) ([]state.Lin
 		}
 		seen[link.HubHost] = true
 		if link.Key != masked {
-			// Azure looks the hub up (hashicorp/terraform-provider-azurerm#18153). Fidelity: only for links sent with a key.
+			// Azure checks that the hub exists (hashicorp/terraform-provider-azurerm#18153). Fidelity: only for links
+			// sent with a key.
 			if _, err := c.State.HubByHost(link.HubHost); isKind(err, state.NotFound) {
 				return nil, providerError(numberHubNotFound,
 					"Unable to find the IoThub `%s`. Check if the hub exists and the connection information is correct.", link.HubHost)
@@ -96,7 +97,7 @@ func storedKey(link state.Link, present *state.Service) (string, error) {
 	return "", invalid("The key of the linked hub '%s' is masked, and none is stored for it and the policy '%s'.", link.HubHost, link.KeyName)
 }
 
-// showLinks shows links with masked keys; what was not set does not appear.
+// showLinks returns links with masked keys. Members that were not set are omitted.
 func showLinks(links []state.Link) []linkBody {
 	bodies := make([]linkBody, len(links))
 	for i, l := range links {

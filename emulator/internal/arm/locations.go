@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// azureLocations are Azure's regions. Fidelity: the table is of 2026, every region has every type of resource, and regions of the other
-// clouds are taken too, but not listed.
+// azureLocations are Azure's regions. Fidelity: the table is of 2026, every region has every type of resource, and
+// regions of the other clouds are accepted too, but not listed.
 var azureLocations = []struct{ name, display string }{
 	{"australiacentral", "Australia Central"}, {"australiacentral2", "Australia Central 2"}, {"australiaeast", "Australia East"},
 	{"australiasoutheast", "Australia Southeast"}, {"austriaeast", "Austria East"}, {"belgiumcentral", "Belgium Central"},
@@ -32,7 +32,7 @@ var azureLocations = []struct{ name, display string }{
 	{"westus2", "West US 2"}, {"westus3", "West US 3"},
 }
 
-// otherClouds begin the names of regions of Azure Government and of Azure operated by 21Vianet.
+// otherClouds are the prefixes of region names in Azure Government and Azure operated by 21Vianet.
 var otherClouds = []string{"usgov", "usdod", "china"}
 
 // knownLocation reports whether a location, as ARM compares it, is one of Azure's.
@@ -45,7 +45,7 @@ func knownLocation(plain string) bool {
 	return slices.ContainsFunc(azureLocations, func(l struct{ name, display string }) bool { return l.name == plain })
 }
 
-// Locations are the names of Azure's regions.
+// Locations returns the names of Azure's regions.
 func Locations() []string {
 	names := make([]string, len(azureLocations))
 	for i, l := range azureLocations {
@@ -54,7 +54,7 @@ func Locations() []string {
 	return names
 }
 
-// locationNames are the regions as errors of ARM list them.
+// locationNames returns the regions as ARM's errors list them.
 func locationNames() string { return strings.Join(Locations(), ",") }
 
 // listLocations is Subscriptions_ListLocations.

@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// Connection strings keep their secrets to themselves: answers show "****" in their place, and a request that sends that back means
-// the secret that is there (recorded in Azure/azure-cli, test_dps_linked_hub_lifecycle).
+// Secrets in connection strings are masked: responses contain "****" instead, and a request that sends that back
+// means the stored secret (recorded in Azure/azure-cli, test_dps_linked_hub_lifecycle).
 
 const masked = "****"
 
-// secretPart finds the secret of a connection string.
+// secretPart matches the secret in a connection string.
 var secretPart = regexp.MustCompile(`(?i)\b(SharedAccessKey|AccountKey)=([^;]*)`)
 
-// busAddress finds the address of an Event Hubs or Service Bus namespace that names no port.
+// busAddress matches the address of an Event Hubs or Service Bus namespace without a port.
 var busAddress = regexp.MustCompile(`(?i)(\bEndpoint=sb://[^:/;]+)(/|;|$)`)
 
-// withPort gives the address of a namespace the port of AMQP, as Azure shows it (hashicorp/terraform-provider-azurerm,
+// withPort adds the AMQP port to the address of a namespace, as Azure does (hashicorp/terraform-provider-azurerm,
 // IothubConnectionStringSuppress: "will include the port number in the GET response").
 func withPort(connection string) string {
 	return busAddress.ReplaceAllString(connection, "${1}:5671${2}")
@@ -42,7 +42,7 @@ func mask(raw json.RawMessage) (json.RawMessage, error) {
 	return rewrite(raw, nil, func(now, _ string) (string, error) { return maskText(now), nil })
 }
 
-// unmask replaces masked connection strings by those at the same place of the old document.
+// unmask replaces masked connection strings with those at the same place in the old document.
 func unmask(raw, old json.RawMessage) (json.RawMessage, error) {
 	if !bytes.Contains(raw, []byte(masked)) {
 		return raw, nil
@@ -74,8 +74,8 @@ func rewrite(raw, old json.RawMessage, change func(now, before string) (string, 
 	return json.Marshal(document)
 }
 
-// walk visits every member named connectionString of document, with the one at the same place of before; items of a list belong
-// together when their names are equal.
+// walk visits every member named connectionString in document, with the one at the same place in before. Items of a
+// list correspond if their names are equal.
 func walk(document, before any, change func(now, before string) (string, error)) error {
 	switch node := document.(type) {
 	case map[string]any:

@@ -13,10 +13,11 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Long-running operations: the answer names where to ask (Azure-AsyncOperation, and Location for deletions), and that answers
-// "Running" until the transition is due. Nothing has to happen in between: phases follow from the clock.
+// Long-running operations: the response contains the address to poll (Azure-AsyncOperation, and Location for
+// deletions), which returns "Running" until the transition is due. Nothing has to happen in between: phases follow
+// from the clock.
 
-// Kinds of operations: each has a path of its own and a mark in its ids.
+// Kinds of operations: each has its own path and a mark in its ids.
 const (
 	operationOfHub     = "ih"
 	operationOfService = "dps"
@@ -27,13 +28,13 @@ func (s *surface) routeOperations() {
 	const locations = "GET /subscriptions/{subscription}/providers/microsoft.devices/locations/{location}"
 	s.route(locations+"/operationresults/{operation}", (*call).getOperation)
 	s.route(locations+"/provisioningserviceoperationresults/{operation}", (*call).getOperation)
-	// The older place, still in the specification.
+	// The older path, still in the specification.
 	s.route("GET "+serviceItem+"/operationresults/{operation}", (*call).getOperation)
 	s.route("GET /subscriptions/{subscription}/operationresults/{operation}", (*call).getOperation)
 }
 
-// begin records an operation that ends when its transition does, and sets the headers that say where to ask. The headers of a
-// deletion name Location as well.
+// begin records an operation that ends with its transition, and sets the headers with its address. For a deletion it
+// sets Location too.
 func (c *call) begin(kind, location string, withLocation bool) error {
 	due := c.State.Now().Add(c.Delay)
 	mark := map[string]string{operationOfHub: "os_ih_", operationOfService: "os_id_", operationOfGroup: "os_rg_"}[kind]
@@ -63,21 +64,21 @@ func (c *call) begin(kind, location string, withLocation bool) error {
 		c.retryAfter(c.Delay)
 		return nil
 	}
-	// hashicorp/go-azure-sdk waits 10 s before it asks for the first time unless it is told otherwise (poller_lro.go). To
-	// other clients zero is as good as no header: they ask at once.
+	// hashicorp/go-azure-sdk waits 10 s before its first poll unless a header sets another time (poller_lro.go). For
+	// other clients zero is the same as no header: they poll at once.
 	c.w.Header().Set("Retry-After", "0")
 	return nil
 }
 
-// retryAfter tells the client when to ask again.
-// Fidelity: Azure sends no such header for Microsoft.Devices, and 15 s for groups; here clients learn how short the wait is.
+// retryAfter sets when the client should poll again. Fidelity: Azure sends no such header for Microsoft.Devices, and
+// 15 s for groups; here the header contains the actual wait.
 func (c *call) retryAfter(left time.Duration) {
 	wait := max(10*time.Millisecond, min(left, time.Second))
 	c.w.Header().Set("retry-after-ms", strconv.FormatInt(wait.Milliseconds(), 10))
 	c.w.Header().Set("Retry-After", "1")
 }
 
-// operationBody is the body of an Azure-AsyncOperation answer.
+// operationBody is the body of an Azure-AsyncOperation response.
 type operationBody struct {
 	Status string          `json:"status"`
 	Error  *operationError `json:"error,omitempty"`
@@ -88,8 +89,8 @@ type operationError struct {
 	Message string `json:"message"`
 }
 
-// getOperation answers both forms: with asyncinfo (Azure-AsyncOperation) always 200 with a status, without it (Location) 202 until the
-// end.
+// getOperation responds to both forms: with asyncinfo (Azure-AsyncOperation) always with 200 and a status, without it
+// (Location) with 202 until the end.
 func (c *call) getOperation() error {
 	op, err := c.State.Async(c.values["operation"])
 	if isKind(err, state.NotFound) {

@@ -6,16 +6,16 @@ import (
 	"strconv"
 )
 
-// maxPage is the most items in one answer, as those of Microsoft.Resources have it.
+// maxPage is the largest number of items in one response, as for Microsoft.Resources.
 const maxPage = 1000
 
-// listPage is the envelope of a list that may go on.
+// listPage is the envelope of a list with several pages.
 type listPage[T any] struct {
 	Value    []T    `json:"value"`
 	NextLink string `json:"nextLink,omitempty"`
 }
 
-// pageOf answers the page of a list that $top and $skiptoken ask for; a token is where the page before ended.
+// pageOf returns the page of a list that $top and $skiptoken select. A token is the end of the previous page.
 func pageOf[T any](c *call, items []T) error {
 	query := c.r.URL.Query()
 	top := maxPage

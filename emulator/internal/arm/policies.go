@@ -16,21 +16,22 @@ type policyBody struct {
 	Rights       string `json:"rights"`
 }
 
-// Rights in the order in which Azure writes them.
+// Rights in Azure's order.
 var (
 	hubRights     = []string{"RegistryRead", "RegistryWrite", "ServiceConnect", "DeviceConnect"}
 	serviceRights = []string{"ServiceConfig", "DeviceConnect", "EnrollmentRead", "EnrollmentWrite", "RegistrationStatusRead", "RegistrationStatusWrite"}
 )
 
-// maxPolicies is how many there are. Source: "IoT Hub quotas and throttling"; that provisioning services have the same is unsure.
+// maxPolicies is the largest number of policies. Source: "IoT Hub quotas and throttling"; that the limit also holds
+// for provisioning services is unsure.
 const maxPolicies = 16
 
 // maxPolicyName is the longest name of a policy (unsure).
 const maxPolicyName = 64
 
-// defaultHubPolicies are those of a hub whose creation names none ("Control access to IoT Hub"). Azure writes their rights
-// without RegistryRead where RegistryWrite implies it (Azure/azure-iot-cli-extension, providers/discovery.py, compares
-// those of iothubowner; of registryReadWrite that is unsure).
+// defaultHubPolicies are the policies of a hub whose creation names none ("Control access to IoT Hub"). Azure writes
+// their rights without RegistryRead where RegistryWrite implies it (Azure/azure-iot-cli-extension,
+// providers/discovery.py, compares those of iothubowner; for registryReadWrite that is unsure).
 func defaultHubPolicies() []state.Policy {
 	return []state.Policy{
 		{Name: "iothubowner", Rights: []string{"RegistryWrite", "ServiceConnect", "DeviceConnect"}},
@@ -41,14 +42,15 @@ func defaultHubPolicies() []state.Policy {
 	}
 }
 
-// defaultServicePolicies is that of a provisioning service whose creation names none (recorded in Azure/azure-cli, test_dps_lifecycle).
+// defaultServicePolicies is the policy of a provisioning service whose creation names none (recorded in
+// Azure/azure-cli, test_dps_lifecycle).
 func defaultServicePolicies() []state.Policy {
 	return []state.Policy{{Name: "provisioningserviceowner", Rights: []string{"ServiceConfig", "DeviceConnect", "EnrollmentWrite"}}}
 }
 
-// readPolicies turns the policies of a request into the state's. The list replaces the present one as a whole. A policy without keys
-// keeps those it had, and gets new ones when it is new.
-// Fidelity: whether Azure keeps such keys is not known.
+// readPolicies converts the policies of a request to the state's. The list replaces the current one completely. A
+// policy without keys keeps its keys, or gets new ones if it is new. Fidelity: whether Azure keeps such keys is
+// unknown.
 func readPolicies(bodies []policyBody, rights []string, present []state.Policy) ([]state.Policy, error) {
 	if len(bodies) > maxPolicies {
 		return nil, invalid("There are at most %d shared access policies, not %d.", maxPolicies, len(bodies))
@@ -87,7 +89,8 @@ func readPolicies(bodies []policyBody, rights []string, present []state.Policy) 
 	return policies, nil
 }
 
-// readRights reads rights in any order; they are kept in the one of the specification's values, as "RegistryRead, RegistryWrite".
+// readRights parses rights in any order. They are stored in the order of the specification's values, as
+// "RegistryRead, RegistryWrite".
 func readRights(b policyBody, known []string) ([]string, error) {
 	var rights []string
 	for word := range strings.SplitSeq(b.Rights, ",") {
@@ -104,7 +107,7 @@ func readRights(b policyBody, known []string) ([]string, error) {
 	return rights, nil
 }
 
-// showPolicies shows policies with their keys: for list keys, and for the answer to the request that brought them.
+// showPolicies returns policies with their keys: for list keys, and for the response to the request that set them.
 func showPolicies(policies []state.Policy) []policyBody {
 	bodies := make([]policyBody, len(policies))
 	for i, p := range policies {
@@ -113,7 +116,7 @@ func showPolicies(policies []state.Policy) []policyBody {
 	return bodies
 }
 
-// onePolicy finds the policy that the path names.
+// onePolicy returns the policy in the path.
 func (c *call) onePolicy(policies []state.Policy) (policyBody, error) {
 	for _, p := range policies {
 		if strings.EqualFold(p.Name, c.values["key"]) {

@@ -18,23 +18,23 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// codeBytes make 48 upper-case hex characters.
+// codeBytes gives 48 upper-case hex characters.
 const codeBytes = 24
 
 func newCode() (string, error) {
 	raw := make([]byte, codeBytes)
 	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make verification code: %w", err)
+		return "", fmt.Errorf("generate verification code: %w", err)
 	}
 	return strings.ToUpper(hex.EncodeToString(raw)), nil
 }
 
-// guidETag is the form of etags that provisioning services use: base64 of a quoted GUID.
+// guidETag is the form of provisioning services' etags: base64 of a quoted GUID.
 func guidETag(version uint64) string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `"%08x-0000-0300-0000-%012x"`, version>>48, version&0xffff_ffff_ffff))
 }
 
-// parseCertificate reads PEM, base64 of PEM, or base64 of DER: clients send all three.
+// parseCertificate parses PEM, base64 of PEM, or base64 of DER: clients send all three.
 func parseCertificate(text string) (*x509.Certificate, error) {
 	const begin = "-----BEGIN "
 	data := []byte(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(text), "\ufeff")))
@@ -50,7 +50,7 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 	}
 	if _, body, is := strings.Cut(string(data), begin); is {
 		if end := strings.Index(body, begin); end >= 0 {
-			body = body[:end] // pem.Decode would return the next block where this one is damaged
+			body = body[:end] // pem.Decode would skip a damaged block and return the next one
 		}
 		block, _ := pem.Decode([]byte(begin + body))
 		if block == nil {
@@ -65,9 +65,9 @@ func parseCertificate(text string) (*x509.Certificate, error) {
 	return parsed, nil
 }
 
-// sentAsBase64 is a text that was uploaded, where it is base64 of anything but the certificate's DER: a hub shows it again as
-// it came (azurerm's tests upload base64 of PEM, and want no change in the next plan). PEM itself is shown as base64 of DER
-// (recorded in Azure/azure-cli, test_certificate_lifecycle). A private key beside the certificate is not kept.
+// sentAsBase64 returns the uploaded text if it is base64 of anything but the certificate's DER. A hub returns it as
+// sent (azurerm's tests upload base64 of PEM, and want no change in the next plan). PEM itself is returned as base64
+// of DER (recorded in Azure/azure-cli, test_certificate_lifecycle). A private key in the text is not stored.
 func sentAsBase64(sent string, der []byte) string {
 	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(sent))
 	if err != nil || bytes.Contains(decoded, []byte(privateKeyMark)) || sent == base64.StdEncoding.EncodeToString(der) {
@@ -79,7 +79,8 @@ func sentAsBase64(sent string, der []byte) string {
 // privateKeyMark is in the first line of every private key in PEM.
 const privateKeyMark = "PRIVATE KEY-----"
 
-// showSent is showCertificate for the answer to an upload, which repeats the text that was sent (recorded there too).
+// showSent is showCertificate for the response to an upload, which repeats the text that was sent (recorded there
+// too).
 func showSent(sent string) func(parent, state.Child, state.Certificate) (certificateBody, error) {
 	return func(p parent, child state.Child, record state.Certificate) (certificateBody, error) {
 		body, err := showCertificate(p, child, record)
@@ -112,7 +113,8 @@ func prove(record state.Certificate, proof string) error {
 	return nil
 }
 
-// showCertificate shows a certificate as GET does (recorded in Azure/azure-cli, test_certificate_lifecycle and test_dps_certificate_lifecycle).
+// showCertificate returns a certificate as GET shows it (recorded in Azure/azure-cli, test_certificate_lifecycle and
+// test_dps_certificate_lifecycle).
 func showCertificate(p parent, child state.Child, record state.Certificate) (certificateBody, error) {
 	parsed, err := x509.ParseCertificate(record.DER)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Private endpoint connections and private link resources of hubs (PrivateEndpointConnections_*, PrivateLinkResources_*) and
-// provisioning services (IotDpsResource_*PrivateEndpointConnection, *PrivateLinkResources).
-// Fidelity: they are stored and shown; no network follows from them. On Azure a private endpoint of Microsoft.Network makes the
-// connection and a PUT changes it; here a PUT makes it too.
+// Private endpoint connections and private link resources of hubs (PrivateEndpointConnections_*,
+// PrivateLinkResources_*) and provisioning services (IotDpsResource_*PrivateEndpointConnection,
+// *PrivateLinkResources). Fidelity: they are stored and returned but have no effect on the network. On Azure a
+// private endpoint of Microsoft.Network creates the connection and a PUT changes it; here a PUT creates it too.
 
 const connectionKind = "privateendpointconnections"
 
@@ -65,7 +65,7 @@ func connectionNotFound(name string) error {
 	return providerError(numberChildNotFound, "The private endpoint connection '%s' was not found.", name)
 }
 
-// putConnection makes a connection, or changes its state: 201 and 200, done when answered.
+// putConnection creates a connection or changes its state: 201 and 200, complete when answered.
 func (c *call) putConnection(p parent) error {
 	name := c.values["child"]
 	if !connectionName.MatchString(name) {
@@ -86,7 +86,7 @@ func (c *call) putConnection(p parent) error {
 		}
 	}
 	if known == "" {
-		return invalid("The status '%s' of a private endpoint connection is unknown; there are %s.", sent.State.Status, strings.Join(connectionStatuses, ", "))
+		return invalid("The status '%s' of a private endpoint connection is unknown; use one of %s.", sent.State.Status, strings.Join(connectionStatuses, ", "))
 	}
 	sent.State.Status = known
 	data, err := json.Marshal(sent)
@@ -126,7 +126,7 @@ func (c *call) getConnection(p parent) error {
 	return c.json(http.StatusOK, body)
 }
 
-// connections are all of a parent.
+// connections returns all connections of a parent.
 func (c *call) connections(p parent) ([]connectionBody, error) {
 	children, err := c.State.Children(p.host, connectionKind)
 	bodies := make([]connectionBody, len(children))
@@ -136,7 +136,7 @@ func (c *call) connections(p parent) ([]connectionBody, error) {
 	return bodies, err
 }
 
-// listConnections answers a bare list, as the specification has it.
+// listConnections returns a bare list, as in the specification.
 func (c *call) listConnections(p parent) error {
 	bodies, err := c.connections(p)
 	if err != nil {
@@ -145,7 +145,7 @@ func (c *call) listConnections(p parent) error {
 	return c.json(http.StatusOK, bodies)
 }
 
-// deleteConnection answers 200 with what was deleted, 204 when there was none.
+// deleteConnection returns 200 with the deleted connection, or 204 if it does not exist.
 func (c *call) deleteConnection(p parent) error {
 	child, err := c.State.Child(p.host, connectionKind, c.values["child"])
 	if isKind(err, state.NotFound) {
@@ -165,7 +165,8 @@ func (c *call) deleteConnection(p parent) error {
 	return c.json(http.StatusOK, body)
 }
 
-// linkResource is GroupIdInformation: what a private endpoint can lead to. Source: "Azure Private Endpoint private DNS zone values".
+// linkResource is GroupIdInformation: a target of private endpoints. Source: "Azure Private Endpoint private DNS zone
+// values".
 type linkResource struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
@@ -199,7 +200,7 @@ func (c *call) getLinkResource(p parent) error {
 	return c.json(http.StatusOK, r)
 }
 
-// showHub is showHub with the connections of the hub, when it has any.
+// showHub is the function showHub with the connections of the hub, if it has any.
 func (c *call) showHub(h state.Hub) (hubBody, error) {
 	body, err := showHub(h)
 	if err != nil {

@@ -6,19 +6,22 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// The resource provider Microsoft.Devices: its registration, its operations, and how many resources a subscription may have.
+// The resource provider Microsoft.Devices: its registration, its operations, and the resource limits of a
+// subscription.
 
-// Quotas are how many resources a subscription may have. A zero one is Azure's, a negative one none.
+// Quotas are the numbers of resources that a subscription may have. Zero means Azure's quota, a negative value means
+// no resource.
 type Quotas struct {
-	// Hubs are those of a paid tier: 50. FreeHubs 1. Source: "IoT Hub quotas and throttling".
+	// Hubs is the quota for hubs of paid tiers: 50. FreeHubs: 1. Source: "IoT Hub quotas and throttling".
 	Hubs, FreeHubs int
-	// Services are provisioning services: 10. Source: "Azure IoT Hub Device Provisioning Service limits".
+	// Services is the quota for provisioning services: 10. Source: "Azure IoT Hub Device Provisioning Service
+	// limits".
 	Services int
 }
 
 const (
 	azureHubs, azureFreeHubs, azureServices = 50, 1, 10
-	// unbounded is what usages show for no quota.
+	// unbounded is the limit that usages return if there is no quota.
 	unbounded = 1 << 30
 )
 
@@ -76,7 +79,8 @@ func (c *call) providerBody() map[string]any {
 	}
 }
 
-// getProvider is Providers_Get and Providers_GetAtTenantScope, listProviders Providers_List and Providers_ListAtTenantScope: there is Microsoft.Devices alone.
+// getProvider is Providers_Get and Providers_GetAtTenantScope, listProviders Providers_List and
+// Providers_ListAtTenantScope. Microsoft.Devices is the only provider.
 func (c *call) getProvider() error   { return c.json(http.StatusOK, c.providerBody()) }
 func (c *call) listProviders() error { return pageOf(c, []any{c.providerBody()}) }
 
@@ -85,14 +89,14 @@ func (c *call) listResourceTypes() error {
 	return c.json(http.StatusOK, list{c.providerBody()["resourceTypes"]})
 }
 
-// otherProvider answers for all but Microsoft.Devices as Azure does for those that do not exist ("Resolve errors for resource provider registration").
-// Fidelity: Azure has many.
+// otherProvider responds for every provider but Microsoft.Devices as Azure does for unknown ones ("Resolve errors for
+// resource provider registration"). Fidelity: Azure has many.
 func (c *call) otherProvider() error {
 	return armError(http.StatusNotFound, "InvalidResourceNamespace", "The resource namespace '%s' is invalid.", c.values["namespace"])
 }
 
-// registerProvider is Providers_Register, unregisterProvider Providers_Unregister. Fidelity: they take no time, and a restart begins
-// again as the options say.
+// registerProvider is Providers_Register, unregisterProvider Providers_Unregister. Fidelity: they take effect at
+// once, and a restart reverts to the options.
 func (c *call) registerProvider() error {
 	c.setUnregistered(false)
 	return c.getProvider()
@@ -121,8 +125,8 @@ func (c *call) setUnregistered(un bool) {
 	c.surface.Unregistered = un
 }
 
-// checkRegistered refuses a creation in a subscription that is not registered. Source: "Resolve errors for resource provider
-// registration".
+// checkRegistered refuses a creation if the provider is not registered in the subscription. Source: "Resolve errors
+// for resource provider registration".
 func (c *call) checkRegistered() error {
 	c.registration.Lock()
 	defer c.registration.Unlock()
@@ -133,7 +137,7 @@ func (c *call) checkRegistered() error {
 		"The subscription is not registered to use namespace '%s'. See https://aka.ms/rps-not-found for how to register subscriptions.", provider)
 }
 
-// usage is UserSubscriptionQuota, with how much of it is used.
+// usage is UserSubscriptionQuota, with the current use.
 type usage struct {
 	ID           string            `json:"id"`
 	Type         string            `json:"type"`
@@ -163,7 +167,7 @@ func (c *call) getUsages() error {
 	}})
 }
 
-// used counts hubs of paid tiers, free ones, and provisioning services of the subscription.
+// used returns the numbers of the subscription's hubs of paid tiers, free hubs, and provisioning services.
 func (c *call) used() (paid, free, services int, err error) {
 	hubs, err := c.State.Hubs(c.Subscription, "")
 	if err != nil {
@@ -180,8 +184,9 @@ func (c *call) used() (paid, free, services int, err error) {
 	return paid, free, len(all), err
 }
 
-// checkHubQuota refuses one hub too many. The number and the text are from MicrosoftLearning/DP-900T00A-Azure-Data-Fundamentals#6, of
-// the free tier; that other tiers count together is unsure.
+// checkHubQuota refuses a hub beyond the quota. The number and the text are from
+// MicrosoftLearning/DP-900T00A-Azure-Data-Fundamentals#6, for the free tier; that all other tiers share one quota is
+// unsure.
 func (c *call) checkHubQuota(sku state.SKU) error {
 	paid, free, _, err := c.used()
 	if err != nil {
@@ -198,7 +203,7 @@ func (c *call) checkHubQuota(sku state.SKU) error {
 		name, limit, used+1, c.Subscription)
 }
 
-// checkServiceQuota is checkHubQuota for provisioning services; its text is made after that one (unsure).
+// checkServiceQuota is checkHubQuota for provisioning services. Its text is modelled on that one (unsure).
 func (c *call) checkServiceQuota() error {
 	_, _, services, err := c.used()
 	if err != nil || services < c.Quotas.Services {
@@ -208,7 +213,7 @@ func (c *call) checkServiceQuota() error {
 		c.Quotas.Services, services+1, c.Subscription)
 }
 
-// listOperations is Operations_List. Fidelity: Azure lists more, those of its portal among them.
+// listOperations is Operations_List. Fidelity: Azure lists more, for example those of its portal.
 func (c *call) listOperations() error {
 	operations := []any{}
 	for _, of := range []struct{ kind, noun string }{{hubKind, "IoT Hub"}, {serviceKind, "IoT Hub Device Provisioning Service"}} {

@@ -29,7 +29,7 @@ type skuBody struct {
 	Capacity *int64 `json:"capacity"`
 }
 
-// units is how many units a request wants, one unless it says.
+// units is the number of units in a request; the default is one.
 func (s skuBody) units() (int64, error) {
 	if s.Capacity == nil {
 		return 1, nil
@@ -40,7 +40,8 @@ func (s skuBody) units() (int64, error) {
 	return *s.Capacity, nil
 }
 
-// tiers are the limits of hubs by the name of their sku: units, and messages a day of each. Source: "Choose the right IoT Hub tier".
+// tiers are the limits of hubs by sku name: units, and messages a day of each unit. Source: "Choose the right IoT Hub
+// tier".
 var tiers = map[string]struct {
 	maxUnits int64
 	messages int64
@@ -62,12 +63,12 @@ func locationRequired() error {
 	return armError(http.StatusBadRequest, "LocationRequired", "The location property is required for this definition.")
 }
 
-// plainLocation is a location as ARM compares it: "West US" is "westus".
+// plainLocation returns a location as ARM compares it: "West US" is "westus".
 func plainLocation(location string) string {
 	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }
 
-// checkPlace refuses a resource that names no location of Azure's, or another one than it has.
+// checkPlace refuses a resource whose location is not one of Azure's, or differs from the current one.
 func checkPlace(kind, name, asked string, present *state.Resource) error {
 	if strings.TrimSpace(asked) == "" {
 		return locationRequired()
@@ -101,7 +102,7 @@ func checkTags(tags map[string]string) error {
 	return nil
 }
 
-// tagsOrEmpty is how Microsoft.Devices shows tags: an object even when there are none.
+// tagsOrEmpty returns tags as Microsoft.Devices does: an object even if there are none.
 func tagsOrEmpty(tags map[string]string) map[string]string {
 	if tags == nil {
 		return map[string]string{}
@@ -109,12 +110,12 @@ func tagsOrEmpty(tags map[string]string) map[string]string {
 	return tags
 }
 
-// dictionary is the If-Match of the Azure CLI's hub commands: the text of a Python dictionary that was meant to become
-// headers, as {'IF-MATCH': 'AAAAAAFOg6A='} (iot/custom.py, calls of begin_create_or_update).
+// dictionary matches the If-Match of the Azure CLI's hub commands: the text of a Python dictionary that was meant to
+// become headers, as {'IF-MATCH': 'AAAAAAFOg6A='} (iot/custom.py, calls of begin_create_or_update).
 var dictionary = regexp.MustCompile(`(?i)^\{\s*['"]if-match['"]\s*:\s*(?:['"](.*)['"]|None|null)\s*\}$`)
 
-// etagOf strips the quotes and the weak mark that HTTP puts around an etag; Azure's clients send it bare, and the Azure CLI in
-// a dictionary. A dictionary without an etag is no condition.
+// etagOf removes the quotes and the weak mark that HTTP puts around an etag. Azure's clients send it bare, and the
+// Azure CLI in a dictionary. A dictionary without an etag is no condition.
 func etagOf(header string) string {
 	header = strings.TrimSpace(header)
 	if found := dictionary.FindStringSubmatch(header); found != nil {
@@ -123,7 +124,7 @@ func etagOf(header string) string {
 	return strings.Trim(strings.TrimPrefix(header, "W/"), `"`)
 }
 
-// provisioningState is how properties.provisioningState shows a phase.
+// provisioningState returns the properties.provisioningState of a phase.
 func provisioningState(p state.Phase) string {
 	if p == state.Active {
 		return "Succeeded"
@@ -131,7 +132,7 @@ func provisioningState(p state.Phase) string {
 	return string(p)
 }
 
-// tagsPatch is the body of PATCH on both kinds: only tags can be changed that way.
+// tagsPatch is the body of PATCH for both kinds, which can change only tags.
 func (c *call) tagsPatch() (map[string]string, error) {
 	var body struct {
 		Tags map[string]string `json:"tags"`

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// routing is RoutingProperties, as far as names of endpoints stand in it.
+// routing is the part of RoutingProperties with names of endpoints.
 type routing struct {
 	Endpoints map[string][]struct {
 		Name string `json:"name"`
@@ -24,19 +24,20 @@ type routing struct {
 	} `json:"enrichments"`
 }
 
-// builtInEndpoints are there without being declared: the built-in one of messages, and that of routes which Event
-// Grid makes (hashicorp/terraform-provider-azurerm issue 11800).
+// builtInEndpoints exist without being declared: the one for messages, and that of routes which Event Grid creates
+// (hashicorp/terraform-provider-azurerm issue 11800).
 var builtInEndpoints = []string{builtInEndpoint, "eventgrid"}
 
 // reservedEndpoints are names that an endpoint cannot have (IotHub RoutingEventHubProperties, 2023-06-30).
 var reservedEndpoints = []string{builtInEndpoint, "fileNotifications", "$default", "eventgrid"}
 
-// numberNoEndpoint is Azure's for an enrichment that names no endpoint (Azure/azure-iot-cli-extension issue 650).
+// numberNoEndpoint is Azure's error for an enrichment with an unknown endpoint (Azure/azure-iot-cli-extension issue
+// 650).
 const numberNoEndpoint = 400131
 
-// checkRouting refuses routes, the fallback route and enrichments that name no endpoint, so also an endpoint that is
-// taken away from under them. Fidelity: Azure's number and text are known of enrichments alone
-// (Azure/azure-iot-cli-extension issue 650, pull request 655).
+// checkRouting refuses routes, fallback routes and enrichments with unknown endpoints, and therefore the removal of
+// an endpoint in use. Fidelity: Azure's number and text are known only for enrichments (Azure/azure-iot-cli-extension
+// issue 650, pull request 655).
 func checkRouting(raw json.RawMessage) error {
 	if isNull(raw) {
 		return nil
@@ -50,7 +51,7 @@ func checkRouting(raw json.RawMessage) error {
 		for _, endpoint := range endpoints {
 			if endpoint.Name == "" || hasName(reservedEndpoints, endpoint.Name) || hasName(known, endpoint.Name) {
 				return invalid(
-					"An endpoint has a name of its own, which is none of %s: '%s'.",
+					"An endpoint needs a unique name other than %s: '%s'.",
 					strings.Join(reservedEndpoints, ", "),
 					endpoint.Name,
 				)

@@ -2,15 +2,15 @@ package arm
 
 import "encoding/json"
 
-// endpointLists are the lists of endpoints that every hub shows, empty ones too (recorded in Azure/azure-cli, test_hub_wait).
-// azurerm's endpoints of queues and topics take a hub without the list of Event Hubs for one without any endpoint, and
-// remove the others (iothub_endpoint_servicebus_queue_resource.go).
+// endpointLists are the lists of endpoints that every hub returns, even if empty (recorded in Azure/azure-cli,
+// test_hub_wait). azurerm's queue and topic endpoints treat a hub without the list of Event Hubs as one without any
+// endpoint, and remove the others (iothub_endpoint_servicebus_queue_resource.go).
 var endpointLists = []string{"serviceBusQueues", "serviceBusTopics", "eventHubs", "storageContainers"}
 
-// fallbackName is the name of every fallback route, whatever a request called it (recorded there too).
+// fallbackName is the name of every fallback route, whatever the request contained (recorded there too).
 const fallbackName = "$fallback"
 
-// completeRouting fills in what Azure shows of routing though the request left it out or wrote null.
+// completeRouting adds the members of routing that Azure returns even if the request omitted them or contained null.
 func completeRouting(raw json.RawMessage) (json.RawMessage, error) {
 	var routing, endpoints, fallback map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &routing); err != nil {
@@ -43,7 +43,7 @@ func completeRouting(raw json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(routing)
 }
 
-// withLists makes each member that is absent or null an empty list.
+// withLists replaces each absent or null member with an empty list.
 func withLists(object map[string]json.RawMessage, names ...string) map[string]json.RawMessage {
 	if object == nil {
 		object = map[string]json.RawMessage{}

@@ -7,7 +7,7 @@ import (
 
 // Sources: Azure/azure-iot-cli-extension issue 650 and pull request 655 (routes and enrichments had to be removed
 // before their endpoint).
-func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
+func TestRoutesNeedExistingEndpoints(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()
@@ -38,8 +38,8 @@ func TestRoutesLeadToEndpointsThatExist(t *testing.T) {
 		{`{"fallbackRoute":{"name":"$fallback","source":"DeviceMessages","endpointNames":["events"],"isEnabled":true}}`, ""},
 		{`{"enrichments":[{"key":"k","value":"v","endpointNames":["nowhere"]}]}`, "Enrichment has an undefined endpoint, Enrichment Key:k, EndpointName:nowhere."},
 		{`{` + one + `,"enrichments":[{"key":"k","value":"v","endpointNames":["one","events"]}]}`, ""},
-		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`, "a name of its own"},
-		{`{"endpoints":{"eventHubs":[` + endpoint("Events") + `]}}`, "a name of its own"},
+		{`{"endpoints":{"eventHubs":[` + endpoint("one") + `],"serviceBusTopics":[` + endpoint("One") + `]}}`, "a unique name"},
+		{`{"endpoints":{"eventHubs":[` + endpoint("Events") + `]}}`, "a unique name"},
 		{`{"endpoints":[]}`, "the form of the specification"},
 		{`null`, ""},
 	} {

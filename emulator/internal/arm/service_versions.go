@@ -8,11 +8,11 @@ import (
 	"strings"
 )
 
-// What the api-versions of provisioning services differ in. A version shows the members that it has, refuses newer ones
-// in a PUT, and a PUT resets what it leaves out, newer members too (Azure/azure-iot-cli-extension#880 says so of
-// disableLocalAuth; nobody recorded it).
+// How the api-versions of provisioning services differ. A version returns the members that it has, refuses newer ones
+// in a PUT, and a PUT resets what it omits, including newer members (Azure/azure-iot-cli-extension#880 says so of
+// disableLocalAuth; there is no recording of it).
 
-// Versions that bring members to provisioning services.
+// Versions that add members to provisioning services.
 const (
 	versionOfPortal     = "2022-12-12"
 	versionOfIdentity   = "2023-03-01-preview"
@@ -20,8 +20,8 @@ const (
 	versionOfNamespaces = "2026-11-01"
 )
 
-// likeServices are versions that Azure serves, or served, without a description here; each is answered as a described
-// one.
+// likeServices are versions that Azure serves, or served, without a description here. Each is treated like a
+// described one.
 var likeServices = map[string]string{
 	"2017-08-21-preview": "2021-10-15", "2017-11-15": "2021-10-15", "2018-01-22": "2021-10-15",
 	"2020-01-01": "2021-10-15", "2020-03-01": "2021-10-15",
@@ -34,7 +34,7 @@ var servedServices = slices.Sorted(
 	slices.Values(slices.Concat(serviceVersions, slices.Collect(maps.Keys(likeServices)))),
 )
 
-// described is the described version that the call's is answered as.
+// described returns the described version that the call's version is treated like.
 func (c *call) described() string {
 	version := strings.ToLower(c.version)
 	if like, ok := likeServices[version]; ok {
@@ -43,10 +43,10 @@ func (c *call) described() string {
 	return version
 }
 
-// linkMembers are the members of links that came with the links by a managed identity.
+// linkMembers are the members of links that were added with links by a managed identity.
 var linkMembers = []string{"hostName", "authenticationType", "selectedUserAssignedIdentityResourceId"}
 
-// checkServiceMembers refuses what the call's version does not have. A null is no value.
+// checkServiceMembers refuses members that the call's version does not have. A null does not count.
 func (c *call) checkServiceMembers() error {
 	var body struct {
 		Identity   json.RawMessage `json:"identity"`
@@ -58,11 +58,11 @@ func (c *call) checkServiceMembers() error {
 		} `json:"properties"`
 	}
 	if json.Unmarshal(c.content, &body) != nil {
-		return nil // whoever decodes the body says what is wrong with it
+		return nil // decoding the body reports what is wrong with it
 	}
 	if !isNull(body.Properties.Namespace) {
-		// Fidelity: two previews had it. Here nothing links services to namespaces, and a request for it is not passed
-		// over.
+		// Fidelity: two previews had it. The emulator does not link services to namespaces, so a request for it must
+		// not be ignored.
 		return invalid("The emulator does not link provisioning services to Device Registry namespaces.")
 	}
 	version := c.described()
@@ -88,7 +88,7 @@ func (c *call) checkServiceMembers() error {
 	return nil
 }
 
-// numberTooNew is from Azure/azure-cli#18184, and so is the form of the text.
+// numberTooNew and the form of the text are from Azure/azure-cli#18184.
 const numberTooNew = 400024
 
 func tooNew(member, since string) error {
@@ -100,7 +100,7 @@ func tooNew(member, since string) error {
 	)
 }
 
-// shape removes from an answer what the call's version does not have, and adds what only it has.
+// shape removes from a response what the call's version does not have, and adds what only it has.
 func (c *call) shape(body *serviceBody) {
 	version := c.described()
 	if version < versionOfPortal {
@@ -133,15 +133,15 @@ func (b linkBody) checkAuthentication() error {
 	}
 	if b.AuthenticationType != "" && !strings.EqualFold(b.AuthenticationType, keyBased) {
 		return invalid(
-			"The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md for what it does.",
+			"The emulator does not link hubs by a managed identity: see docs/reference/fidelity.md.",
 		)
 	}
 	return nil
 }
 
-// versionRefused answers a call with a version that is not served, in one of Azure's two ways: changes and actions as
-// in Azure/azure-sdk-for-js#21999, the rest as in Azure/azure-cli#9681. Fidelity: what decides between them in Azure is
-// not known.
+// versionRefused responds to a call with an unsupported version, in one of Azure's two ways: changes and actions as
+// in Azure/azure-sdk-for-js#21999, the rest as in Azure/azure-cli#9681. Fidelity: how Azure chooses between them is
+// unknown.
 func versionRefused(method, kind, version string, served []string) error {
 	if method == http.MethodPut || method == http.MethodPost {
 		return armError(http.StatusBadRequest, "NoRegisteredProviderFound",

@@ -139,7 +139,7 @@ func TestLinksHaveTheirNamesFrom2026On(t *testing.T) {
 	}
 }
 
-func TestTheRegistrationListsWhatIsServed(t *testing.T) {
+func TestProviderListsServedTypes(t *testing.T) {
 	t.Parallel()
 	s := newSurface(t)
 	s.inventory()

@@ -48,7 +48,7 @@ type serviceBody struct {
 	SystemData     map[string]string  `json:"systemData,omitempty"`
 }
 
-// serviceProperties is IotDpsPropertiesDescription. A nil list was left out of the request.
+// serviceProperties is IotDpsPropertiesDescription. A nil list was omitted from the request.
 type serviceProperties struct {
 	State                      string       `json:"state,omitempty"`
 	ProvisioningState          string       `json:"provisioningState,omitempty"`
@@ -58,14 +58,14 @@ type serviceProperties struct {
 	DeviceProvisioningHostName string       `json:"deviceProvisioningHostName,omitempty"`
 	IDScope                    *string      `json:"idScope"`
 	AuthorizationPolicies      []policyBody `json:"authorizationPolicies,omitempty"`
-	// PrivateEndpointConnections are shown only.
+	// PrivateEndpointConnections are read-only.
 	PrivateEndpointConnections []connectionBody `json:"privateEndpointConnections,omitempty"`
-	// Namespaces are shown only, from 2026-11-01 on.
+	// Namespaces are read-only, from 2026-11-01 on.
 	Namespaces *[]any `json:"deviceRegistryNamespaces,omitempty"`
 	serviceSettings
 }
 
-// serviceSettings are the properties that the surface keeps and shows, and that nothing else depends on.
+// serviceSettings are the properties that the surface only stores and returns.
 type serviceSettings struct {
 	PublicNetworkAccess  string          `json:"publicNetworkAccess,omitempty"`
 	IPFilterRules        json.RawMessage `json:"ipFilterRules,omitempty"`
@@ -74,15 +74,15 @@ type serviceSettings struct {
 	DisableLocalAuth     *bool           `json:"disableLocalAuth,omitempty"`
 }
 
-// serviceRecord is what the state keeps of a provisioning service for this surface alone.
+// serviceRecord is the part of a provisioning service in the state that only this surface uses.
 type serviceRecord struct {
 	Settings serviceSettings `json:"settings"`
 	Identity json.RawMessage `json:"identity,omitempty"`
 }
 
-// putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, for a change too. Policies and links that are left out
-// stay; other properties are reset. The etag, when there is one, stands in the body or in If-Match.
-// Fidelity: it is enforced unless the emulator is told not to; Azure's behaviour is not known.
+// putService is IotDpsResource_CreateOrUpdate: 201 and Azure-AsyncOperation, also for a change. Omitted policies and
+// links are kept; other properties are reset. The etag, if any, is in the body or in If-Match. Fidelity: it is
+// enforced unless an option disables that; Azure's behaviour is unknown.
 func (c *call) putService() error {
 	if err := c.checkRegistered(); err != nil {
 		return err
@@ -138,7 +138,7 @@ func (c *call) putService() error {
 	return c.answerServicePut(service, created, body.Properties.AuthorizationPolicies != nil)
 }
 
-// answerServicePut shows a service that is under way: no host names, no ID scope, no etag when it is new.
+// answerServicePut returns a service in transition: without host names, ID scope and etag if it is new.
 func (c *call) answerServicePut(service state.Service, created, withPolicies bool) error {
 	answer, err := c.showService(service)
 	if err != nil {
@@ -156,7 +156,7 @@ func (c *call) answerServicePut(service state.Service, created, withPolicies boo
 	return c.json(http.StatusCreated, answer)
 }
 
-// presentService is the service that a PUT would change, or nil. A group that is not there is an error.
+// presentService returns the service that a PUT changes, or nil. It is an error if the group does not exist.
 func (c *call) presentService(id state.ResourceID) (*state.Service, error) {
 	if err := c.openGroup(); err != nil {
 		return nil, err
@@ -171,7 +171,7 @@ func (c *call) presentService(id state.ResourceID) (*state.Service, error) {
 	return &service, nil
 }
 
-// readService fills in what the body says beside place and tags.
+// readService reads everything in the body but location and tags.
 func (c *call) readService(service *state.Service, body serviceBody, present *state.Service) error {
 	if body.Properties == nil {
 		return invalid("The properties of a provisioning service are missing.")
@@ -213,7 +213,7 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	return err
 }
 
-// allocations are the policies by their ARM spelling in lower case; none means Hashed.
+// allocations are the policies by their ARM spelling in lower case. An empty one means Hashed.
 var allocations = map[string]state.AllocationPolicy{
 	"": state.Hashed, "hashed": state.Hashed, "geolatency": state.GeoLatency, "static": state.Static,
 }
@@ -223,7 +223,7 @@ var allocationNames = map[state.AllocationPolicy]string{
 	state.Hashed: "Hashed", state.GeoLatency: "GeoLatency", state.Static: "Static",
 }
 
-// showService is a provisioning service as GET shows it.
+// showService returns a provisioning service as GET shows it.
 func showService(v state.Service) (serviceBody, error) {
 	var record serviceRecord
 	if len(v.Properties) > 0 {

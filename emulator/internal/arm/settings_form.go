@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// What is kept of a request and shown again has the form of the specification, so that neither a client that reads it nor the surfaces that heed it
-// stumble over it. Fidelity: which of these Azure refuses, and with which number, is unsure; it is refused here what the specification does not have.
+// Settings that are stored and returned must have the form of the specification, so that clients and the surfaces
+// that use them can read them. Fidelity: which violations Azure refuses, and with which number, is unsure; here
+// everything that the specification does not allow is refused.
 
 // addressRule is IpFilterRule and NetworkRuleSetIpRule.
 type addressRule struct {
@@ -18,7 +19,7 @@ type addressRule struct {
 	Target string `json:"target"`
 }
 
-// hubForm is IotHubProperties, as far as its form is checked here.
+// hubForm is the part of IotHubProperties whose form is checked here.
 type hubForm struct {
 	DisableLocalAuth              *bool         `json:"disableLocalAuth"`
 	DisableDeviceSAS              *bool         `json:"disableDeviceSAS"`
@@ -47,7 +48,7 @@ type hubForm struct {
 	} `json:"routing"`
 }
 
-// routeSources are the values of RoutingSource, 2023-06-30, and of the preview that azure-native 2.92.3 calls.
+// routeSources are the values of RoutingSource, 2023-06-30, and of the preview that azure-native 2.92.3 uses.
 var routeSources = []string{
 	"Invalid", "DeviceMessages", "TwinChangeEvents", "DeviceLifecycleEvents", "DeviceJobLifecycleEvents", "DeviceConnectionStateEvents", "DigitalTwinChangeEvents", "MqttBrokerMessages",
 }
@@ -114,16 +115,16 @@ func checkAddressRules(rules []addressRule, actions ...string) error {
 		}
 		_, err := netip.ParsePrefix(rule.Mask)
 		if _, one := netip.ParseAddr(rule.Mask); err != nil && one != nil {
-			return invalid("The ipMask of the rule '%s' is no address and no range of addresses.", rule.Name)
+			return invalid("The ipMask of the rule '%s' is neither an address nor an address range.", rule.Name)
 		}
 	}
 	return nil
 }
 
-// oneOf checks an enumeration, which is read without regard to letter case.
+// oneOf checks an enumeration case-insensitively.
 func oneOf(name, value string, known ...string) error {
 	if slices.ContainsFunc(known, func(k string) bool { return strings.EqualFold(k, value) }) {
 		return nil
 	}
-	return invalid("The value '%s' of %s is unknown; there are %s.", value, name, strings.TrimPrefix(strings.Join(known, ", "), ", "))
+	return invalid("The value '%s' of %s is unknown; use one of %s.", value, name, strings.TrimPrefix(strings.Join(known, ", "), ", "))
 }

@@ -35,7 +35,8 @@ func (c *call) listTenants() error {
 	return c.json(http.StatusOK, list{[]any{map[string]any{"id": "/tenants/" + entra.TenantID, "tenantId": entra.TenantID}}})
 }
 
-// nameAvailability answers for both kinds; the reason is "Invalid" even for a free name (recorded in Azure/azure-cli, test_hub_wait).
+// nameAvailability responds for both kinds. The reason is "Invalid" even for a free name (recorded in
+// Azure/azure-cli, test_hub_wait).
 type nameAvailability struct {
 	NameAvailable bool    `json:"nameAvailable"`
 	Reason        string  `json:"reason"`

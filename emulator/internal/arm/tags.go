@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// The tags of groups and resources as a resource of their own: Tags_*AtScope of Microsoft.Resources, 2025-04-01.
-// Fidelity: the subscription has none, and a change takes no time.
+// The tags of groups and resources as a resource: Tags_*AtScope of Microsoft.Resources, 2025-04-01. Fidelity: the
+// subscription has no tags, and a change takes effect at once.
 
-// tagged is something with tags.
+// tagged is an object with tags.
 type tagged struct {
 	id   string
 	tags map[string]string
@@ -26,7 +26,7 @@ type tagsResource struct {
 	} `json:"properties"`
 }
 
-// tagsOf is the end of the paths of tags, without regard to letter case.
+// tagsOf matches the end of the paths of tags, case-insensitively.
 const tagsOf = "/providers/microsoft.resources/tags/default"
 
 func (s *surface) routeTags() {
@@ -47,7 +47,7 @@ func (s *surface) routeTags() {
 	}
 }
 
-// tagged is the resource that the path names.
+// tagged returns the resource in the path.
 func (f family[T]) tagged(c *call) (tagged, error) {
 	thing, err := f.read(c)
 	if err != nil {
@@ -62,7 +62,7 @@ func (f family[T]) tagged(c *call) (tagged, error) {
 	}}, nil
 }
 
-// taggedGroup is the group that the path names.
+// taggedGroup returns the group in the path.
 func (c *call) taggedGroup() (tagged, error) {
 	g, err := c.group()
 	if err != nil {
@@ -91,7 +91,7 @@ func (c *call) putTags(of tagged) error {
 	return c.keepTags(of, tagsOrEmpty(body.Properties.Tags))
 }
 
-// patchTags merges tags into those there are, replaces them, or deletes those whose names and values are given.
+// patchTags merges tags into the present ones, replaces them, or deletes those with the given names and values.
 func (c *call) patchTags(of tagged) error {
 	var body struct {
 		Operation string `json:"operation"`
@@ -115,12 +115,12 @@ func (c *call) patchTags(of tagged) error {
 			deleteTag(kept, name, func(present string) bool { return present == value })
 		}
 	default:
-		return armError(http.StatusBadRequest, "InvalidTagsOperation", "The operation '%s' is none of Merge, Replace and Delete.", body.Operation)
+		return armError(http.StatusBadRequest, "InvalidTagsOperation", "The operation '%s' is unknown; use Merge, Replace or Delete.", body.Operation)
 	}
 	return c.keepTags(of, kept)
 }
 
-// deleteTag deletes the tag of that name, whose letter case does not matter, when its value is wanted.
+// deleteTag deletes the tag of that name (case-insensitive) if its value is one of the given ones.
 func deleteTag(tags map[string]string, name string, wanted func(value string) bool) {
 	maps.DeleteFunc(tags, func(present, value string) bool { return strings.EqualFold(present, name) && wanted(value) })
 }

@@ -226,7 +226,7 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 }
 
 // Source: hashicorp/go-azure-sdk, sdk/client/resourcemanager/poller_lro.go: 10 s to the first look without Retry-After.
-func TestOperationsThatAreDoneSaySoAtOnce(t *testing.T) {
+func TestCompletedOperationsAreReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	for delay, want := range map[time.Duration]string{0: "0", time.Hour: "1"} {
 		s := newSurfaceWith(t, arm.Options{Delay: delay})

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that azure-native
-// 2.92.3 and 3 call. Those of hubs differ in nothing that the surface does; for those of services see service_versions.go.
+// Api-versions of Microsoft.Devices that are accepted: those whose specifications were compared, and those that
+// azure-native 2.92.3 and 3 use. Those of hubs do not differ in anything that the emulator implements; for those of
+// services see service_versions.go.
 var (
 	hubVersions = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
-	// hubReadVersions are taken for reading alone. The Azure CLI's `iot hub devicestream show` asks for it.
+	// hubReadVersions are accepted only for reading. The Azure CLI's `iot hub devicestream show` uses it.
 	hubReadVersions = []string{"2019-07-01-preview"}
 	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"}
 )
 
-// aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) take any.
+// aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) accept any.
 var aVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-[a-z]+)?$`)
 
-// checkVersion judges the api-version of a call to the operation of that (lower-case) pattern.
+// checkVersion checks the api-version of a call to the operation with that (lower-case) pattern.
 func checkVersion(version, pattern string) error {
 	if version == "" {
 		return armError(http.StatusBadRequest, "MissingApiVersionParameter",
@@ -28,7 +29,7 @@ func checkVersion(version, pattern string) error {
 	var kind string
 	var known []string
 	switch {
-	case strings.HasSuffix(pattern, tagsOf): // of ARM itself, whatever they are the tags of
+	case strings.HasSuffix(pattern, tagsOf): // calls of ARM itself, also for the tags of Microsoft.Devices
 	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
 		kind, known = hubKind, hubVersions
 	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):

@@ -1,10 +1,10 @@
-// Package broker speaks MQTT 3.1.1 for the services behind it: it takes connections, parses packets, acknowledges them and keeps the
-// protocol's rules, and hands each connection to the Front whose user name it carries.
+// Package broker serves MQTT 3.1.1 for the services behind it: it accepts connections, parses packets, acknowledges
+// them and enforces the protocol's rules, and passes each connection to the Front that its user name selects.
 //
-// It is not a publish-subscribe broker: what one client publishes never reaches another client. It does not know
-// devices, hubs or provisioning services, does not check credentials, and keeps no session after its connection has
-// ended, whatever the clean-session flag says. The listener does TLS; the broker passes on the certificates that a
-// client presented, unchecked.
+// It is not a publish-subscribe broker: messages of one client never reach another client. It does not know devices,
+// hubs or provisioning services, does not check credentials, and keeps no session after its connection has ended,
+// whatever the clean-session flag. The listener handles TLS; the broker passes the client's certificates on without
+// verifying them.
 package broker
 
 import (
@@ -19,19 +19,21 @@ const MaxQoS = 1
 // Refused is what a Session's Subscribe returns as granted to refuse one filter and keep the connection.
 const Refused byte = 0x80
 
-// ErrNotMine is returned by a Front's Accept for a user name that is not of its form; the next front is asked.
+// ErrNotMine is returned by a Front's Accept for a user name of another form. The broker then tries the next front.
 var ErrNotMine = errors.New("user name of another front")
 
-// ErrUnavailable, in an error of Accept, refuses a connection with CONNACK 3, server unavailable: the client may come again.
+// ErrUnavailable, in an error of Accept, refuses a connection with CONNACK 3, server unavailable: the client may
+// retry.
 var ErrUnavailable = errors.New("not now")
 
-// ErrClosed is returned by Client.Send when the connection has ended.
+// ErrClosed is returned by Client.Send if the connection has ended.
 var ErrClosed = errors.New("connection closed")
 
 // Front is a service behind the broker. Accept is called once per connection, possibly for many at the same time.
 type Front interface {
-	// Accept checks the credentials and returns the client's session. ErrNotMine leaves the connection to another front; any other
-	// error refuses it with CONNACK 5, not authorized, and goes to the debug log: it must not hold a key or a token.
+	// Accept checks the credentials and returns the client's session. ErrNotMine passes the connection to another
+	// front. Any other error refuses it with CONNACK 5, not authorized, and is written to the debug log, so it must
+	// not contain a key or a token.
 	Accept(Connect) (Session, error)
 }
 
@@ -39,66 +41,68 @@ type Front interface {
 type Connect struct {
 	ClientID string
 	UserName string
-	// Password is empty when the client sent none.
+	// Password is empty if the client sent none.
 	Password     string
 	CleanSession bool
-	// Certificates is the chain that the client presented in TLS, leaf first, unverified but with possession of the leaf's key
-	// proved; empty without one.
+	// Certificates is the chain that the client presented in TLS, leaf first. It is unverified, but possession of the
+	// leaf's key is proved. It is empty without certificates.
 	Certificates []*x509.Certificate
-	// Client is where the session sends to.
+	// Client is used by the session to send.
 	Client Client
 }
 
-// Message is what a client published, or what is sent to it.
+// Message is a message from or to a client.
 type Message struct {
 	Topic string
 	// Payload belongs to the receiver of the Message.
 	Payload []byte
 	// QoS is 0 or 1.
 	QoS byte
-	// Retain is set on inbound messages only, and so is Will, on the one that a client left for the end of its connection.
+	// Retain is set only on inbound messages, and so is Will, on the will message of a client whose connection has
+	// ended.
 	Retain, Will bool
-	// Resent marks an outbound message of QoS 1 that an earlier connection was sent and did not acknowledge: the DUP
-	// flag.
+	// Resent marks an outbound message of QoS 1 that was sent over an earlier connection and not acknowledged: the
+	// DUP flag.
 	Resent bool
-	// Acknowledged, when not nil, is called once, when the client has acknowledged an outbound message of QoS 1. It is not called
-	// for one that the connection's end left unacknowledged, nor with QoS 0. It runs on the connection's own goroutine.
+	// Acknowledged, if not nil, is called once, when the client acknowledges an outbound message of QoS 1. It is not
+	// called if the connection ends first, nor with QoS 0. It runs on the connection's own goroutine.
 	Acknowledged func()
 }
 
 // Client is the broker's end of a connection. Its methods may be called from any goroutine.
 type Client interface {
 	// Send sends a message, in the order of the calls, and does not wait for a slow client: the connection is closed
-	// when too many messages wait. What is sent while Accept, Subscribe or Publish runs goes out after the
-	// acknowledgement of what the client asked for.
+	// if too many messages wait. Messages that are sent while Accept, Subscribe or Publish runs follow the
+	// acknowledgement of the client's request.
 	Send(Message) error
-	// Close ends the connection and returns at once; the reason goes to the debug log. MQTT 3.1.1 has no way to tell the client.
+	// Close ends the connection and returns at once. The reason is written to the debug log, because MQTT 3.1.1
+	// cannot report it to the client.
 	Close(reason error)
-	// Remote is the client's network address.
+	// Remote returns the client's network address.
 	Remote() string
-	// Context ends with the connection: when the client goes, and when Close is called. What Accept, Subscribe and
-	// Publish wait for should end with it.
+	// Context is done when the connection ends: when the client disconnects or Close is called. Accept, Subscribe and
+	// Publish should stop waiting then.
 	Context() context.Context
 }
 
 // Session is one accepted connection. Subscribe, Unsubscribe and Publish are called one after the other, in the client's order.
 type Session interface {
-	// Name names the connection in the log. Whether one client may have two connections is the front's affair.
+	// Name names the connection in the log. The front decides whether one client may have two connections.
 	Name() string
-	// Subscribe is asked for each filter, with qos at most MaxQoS; it returns the granted one, or Refused. An error closes the
-	// connection.
+	// Subscribe is called for each filter, with qos at most MaxQoS. It returns the granted one, or Refused. An error
+	// closes the connection.
 	Subscribe(filter string, qos byte) (granted byte, err error)
-	// Unsubscribe says that the client wants no more of filter, which it may never have subscribed to.
+	// Unsubscribe ends the subscription to filter, which may not exist.
 	Unsubscribe(filter string)
-	// Publish handles a message of the client; it is acknowledged when Publish returns nil. An error closes the connection without
-	// acknowledgement. A will is published through it too, when the connection ends without a DISCONNECT.
+	// Publish handles a message of the client, which is acknowledged when Publish returns nil. An error closes the
+	// connection without acknowledgement. Publish also gets the will if the connection ends without a DISCONNECT.
 	Publish(Message) error
-	// Closed is called once, last, when the connection has ended for whatever reason.
+	// Closed is called once, last, when the connection has ended for any reason.
 	Closed()
 }
 
 // Resumer is a Session that may continue an earlier session of its client; the CONNACK reports it.
 type Resumer interface {
-	// Resumed reports whether it continues one. It is called once, before the CONNACK.
+	// Resumed reports whether the session continues an earlier one. It is called once, before the CONNACK.
 	Resumed() bool
 }

@@ -280,7 +280,7 @@ func TestConnectionsAreAnsweredBeforeTheyAreClosed(t *testing.T) {
 	}
 }
 
-func TestMQTT5IsRefusedInTheFormOf311(t *testing.T) {
+func TestMQTT5IsRefusedInMQTT311(t *testing.T) {
 	t.Parallel()
 	c := serve(t, nil).dial(t)
 	// CONNECT, level 5, no properties, client id "d": MQTT 5.0 section 3.1.
@@ -306,7 +306,7 @@ func TestAnswersFollowTheAcknowledgement(t *testing.T) {
 	}
 }
 
-func TestWhatIsSentFollowsTheAcknowledgementOfConnectAndSubscribe(t *testing.T) {
+func TestMessagesFollowTheConnackAndSuback(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	c := s.connect(t, "ours/welcome a") // reads the CONNACK
@@ -374,8 +374,8 @@ func TestASubscriptionToAnUnknownTopicClosesTheConnection(t *testing.T) {
 	s.await(t, "a closed")
 }
 
-// TestConnectionsOfOneClientIDLiveBesideEachOther: which of them may stay is the front's to say.
-func TestConnectionsOfOneClientIDLiveBesideEachOther(t *testing.T) {
+// TestConnectionsMayShareAClientID checks that the front decides which connection stays.
+func TestConnectionsMayShareAClientID(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	first, second := s.connect(t, "ours/a"), s.connect(t, "ours/a")
@@ -398,7 +398,7 @@ func TestConnectionsOfOneClientIDLiveBesideEachOther(t *testing.T) {
 	}
 }
 
-func TestNothingPassesBetweenClients(t *testing.T) {
+func TestClientsAreIsolated(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	listener, speaker := s.connect(t, "ours/a"), s.connect(t, "ours/b")
@@ -411,7 +411,7 @@ func TestNothingPassesBetweenClients(t *testing.T) {
 	}
 }
 
-func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
+func TestWillIsPublishedWithoutADisconnect(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for _, tc := range []struct {
@@ -437,7 +437,7 @@ func TestAWillIsPublishedUnlessTheClientSaysGoodbye(t *testing.T) {
 	}
 }
 
-func TestTheConnackSaysWhetherASessionIsResumed(t *testing.T) {
+func TestConnackReportsAResumedSession(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for _, user := range []string{"ours/a", "ours/resumed"} {
@@ -490,8 +490,8 @@ func TestCloseEndsEverySession(t *testing.T) {
 	}
 }
 
-// TestTheLogSaysWhichRuleAClientBroke at a level that is on by default: MQTT 3.1.1 cannot tell the client.
-func TestTheLogSaysWhichRuleAClientBroke(t *testing.T) {
+// TestLogNamesTheViolatedRule checks the default log level, because MQTT 3.1.1 cannot report the rule to the client.
+func TestLogNamesTheViolatedRule(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for name, breach := range map[string]func(client){

@@ -16,13 +16,13 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// maxQueued is how many messages may wait for a client, written or unacknowledged, before it is closed.
+// maxQueued is how many messages may wait for a client, unwritten or unacknowledged, before its connection is closed.
 const maxQueued = 1024
 
 // Reasons for which a connection ends.
 var (
 	errShutdown = errors.New("broker is shutting down")
-	errSlow     = errors.New("client does not take its messages")
+	errSlow     = errors.New("client does not read its messages")
 )
 
 // connection is the Client of a session.
@@ -33,25 +33,26 @@ type connection struct {
 	// running is not done while the connection lasts.
 	running context.Context
 	ended   context.CancelFunc
-	// name is the library's client id: unique, because what is one client is decided by Session.ID.
+	// name is the library's client id. It is unique, because the front decides which connections belong to one
+	// client.
 	name    string
 	closing atomic.Bool
 	cause   atomic.Pointer[error]
 
-	// Set on the connection's own goroutine before the CONNACK, constant after.
+	// Set on the connection's own goroutine before the CONNACK, constant afterwards.
 	client  *mqtt.Client
 	session Session
 	will    *Message
-	// unavailable: the connection is refused for now.
+	// unavailable: the connection is refused temporarily.
 	unavailable bool
 
 	mu        sync.Mutex
 	queue     []Message
-	answering bool // the front or the session runs: what it sends waits for the acknowledgement
-	draining  bool // somebody writes the queue
-	// unacked maps the packet ids of messages sent with QoS 1 to what to call when they are acknowledged, or nil;
-	// lastID is the last packet id in use. The library's own table is not used: it shares one number space with the
-	// client's packets.
+	answering bool // the front or the session runs: messages wait for the acknowledgement
+	draining  bool // a goroutine writes the queue
+	// unacked maps the packet ids of messages sent with QoS 1 to the function to call when they are acknowledged, or
+	// nil; lastID is the latest packet id in use. The library's own table is not used: it shares one number space
+	// with the client's packets.
 	unacked map[uint16]func()
 	lastID  uint16
 }
@@ -88,7 +89,7 @@ func (c *connection) Send(m Message) error {
 // Remote implements Client.
 func (c *connection) Remote() string { return c.conn.RemoteAddr().String() }
 
-// hold keeps what is sent from going out until release.
+// hold delays outgoing messages until release.
 func (c *connection) hold() {
 	c.mu.Lock()
 	c.answering = true
@@ -107,7 +108,7 @@ func (c *connection) release() {
 	}
 }
 
-// drain writes the queue until it is empty, or has to wait for an acknowledgement; the caller has set draining.
+// drain writes the queue until it is empty, or has to wait for an acknowledgement. The caller has set draining.
 func (c *connection) drain() {
 	for {
 		c.mu.Lock()
@@ -149,7 +150,7 @@ func (c *connection) write(m Message) error {
 	return nil
 }
 
-// packetID chooses the id of a message with QoS 1 and remembers it until the client acknowledges.
+// packetID chooses the id of a message with QoS 1 and stores it until the client acknowledges.
 func (c *connection) packetID(acknowledged func()) (uint16, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,12 +182,12 @@ func (c *connection) acknowledged(id uint16) {
 // Close implements Client.
 func (c *connection) Close(reason error) {
 	if c.stop(reason) {
-		// Closing TLS says goodbye first, and may wait seconds for a client that does not read.
+		// Closing TLS sends an alert first, and may wait seconds for a client that does not read.
 		go c.shut()
 	}
 }
 
-// stop notes the reason and reports whether this was the first one.
+// stop records the reason and reports whether it was the first one.
 func (c *connection) stop(reason error) bool {
 	if !c.closing.CompareAndSwap(false, true) {
 		return false
@@ -198,7 +199,7 @@ func (c *connection) stop(reason error) bool {
 
 func (c *connection) shut() { _ = c.conn.Close() }
 
-// reason says why the connection ended, err being what the library returned.
+// reason returns why the connection ended. err is the library's error.
 func (c *connection) reason(err error) error {
 	if cause := c.cause.Load(); cause != nil {
 		return *cause
@@ -223,7 +224,7 @@ func (c *connection) sessionName() string {
 	return c.session.Name()
 }
 
-// finish ends the session; the network connection is closed already, or never led to a session.
+// finish ends the session. The network connection is closed already, or never had a session.
 func (c *connection) finish() {
 	c.shut()
 	graceful := c.client != nil && errors.Is(c.client.StopCause(), packets.CodeDisconnect)
@@ -238,7 +239,7 @@ func (c *connection) finish() {
 	c.session.Closed()
 }
 
-// certificates are those of the TLS connection below, if there is one.
+// certificates returns those of the underlying TLS connection, if any.
 func (c *connection) certificates() []*x509.Certificate {
 	if secure, ok := c.conn.(interface{ ConnectionState() tls.ConnectionState }); ok {
 		return secure.ConnectionState().PeerCertificates

@@ -10,20 +10,20 @@ import (
 )
 
 const (
-	// protocolLevel is the one of MQTT 3.1.1.
+	// protocolLevel is that of MQTT 3.1.1.
 	protocolLevel = 4
-	// maxKeepAlive is in seconds; Azure waits 1.5 times that long for a packet. Zero, which turns the check off, means the same.
-	// Source: "Communicate with your IoT hub using the MQTT protocol".
+	// maxKeepAlive is in seconds. Azure waits 1.5 times that long for a packet. Zero, which disables the check, means
+	// the same. Source: "Communicate with your IoT hub using the MQTT protocol".
 	maxKeepAlive = 1177
 )
 
 var (
-	errProtocol = errors.New("only MQTT 3.1.1 is spoken")
+	errProtocol = errors.New("only MQTT 3.1.1 is supported")
 	errQoS2     = errors.New("quality of service 2 is not supported")
 	errTopic    = errors.New("topic is not supported")
 )
 
-// hook is where the MQTT library calls us. All of its methods run on the connection's own goroutine.
+// hook receives the calls of the MQTT library. All of its methods run on the connection's own goroutine.
 type hook struct {
 	mqtt.HookBase
 	broker *Broker
@@ -46,12 +46,12 @@ func wireOf(cl *mqtt.Client) *wire { return cl.Net.Conn.(*wire) }
 
 func owner(cl *mqtt.Client) *connection { return wireOf(cl).owner }
 
-// OnConnect prepares the library's client: no session outlives its connection there, and no will is sent by it.
+// OnConnect configures the library's client so that it keeps no session and sends no will.
 func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 	c := owner(cl)
 	c.client = cl
 	if p.ProtocolVersion != protocolLevel {
-		cl.Properties.ProtocolVersion = protocolLevel // so that the refusal is written as 3.1.1
+		cl.Properties.ProtocolVersion = protocolLevel // so that the refusal is written in the 3.1.1 format
 		refusal := packets.Packet{FixedHeader: packets.FixedHeader{Type: packets.Connack}, ReasonCode: packets.Err3UnsupportedProtocolVersion.Code}
 		return errors.Join(errProtocol, cl.WritePacket(refusal))
 	}
@@ -64,7 +64,7 @@ func (h *hook) OnConnect(cl *mqtt.Client, p packets.Packet) error {
 	return nil
 }
 
-// OnConnectAuthenticate asks the fronts; false makes the library answer CONNACK 5.
+// OnConnectAuthenticate calls the fronts. false makes the library send CONNACK 5.
 func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	c := owner(cl)
 	c.hold()
@@ -76,7 +76,7 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 		h.broker.log.Debug("MQTT connection refused", "remote", c.Remote(), "client", p.Connect.ClientIdentifier, "reason", err)
 		c.unavailable = errors.Is(err, ErrUnavailable)
 		if c.closing.Load() {
-			c.shut() // the front closed it: nothing is answered
+			c.shut() // the front closed it: no CONNACK
 		}
 		return false
 	}
@@ -85,11 +85,11 @@ func (h *hook) OnConnectAuthenticate(cl *mqtt.Client, p packets.Packet) bool {
 	return true
 }
 
-// OnSessionEstablished sends, after the CONNACK, what the front sent meanwhile.
+// OnSessionEstablished sends the messages that the front sent before the CONNACK.
 func (h *hook) OnSessionEstablished(cl *mqtt.Client, _ packets.Packet) { owner(cl).release() }
 
-// OnPacketEncode says in the CONNACK what the library cannot: whether the session goes on with an earlier one, a refusal for now, and refusals
-// for which the library has codes of MQTT 5 only.
+// OnPacketEncode sets what the library cannot set in the CONNACK: whether the session continues an earlier one, a
+// temporary refusal, and refusals for which the library only has codes of MQTT 5.
 func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	if p.FixedHeader.Type == packets.Connack && owner(cl).unavailable {
 		p.ReasonCode = packets.Err3ServerUnavailable.Code
@@ -105,7 +105,7 @@ func (h *hook) OnPacketEncode(cl *mqtt.Client, p packets.Packet) packets.Packet 
 	return p
 }
 
-// OnPacketSent sends, after the SUBACK, what the session sent meanwhile.
+// OnPacketSent sends the messages that the session sent before the SUBACK.
 func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
 	if p.FixedHeader.Type == packets.Suback {
 		owner(cl).release()
@@ -115,8 +115,8 @@ func (h *hook) OnPacketSent(cl *mqtt.Client, p packets.Packet, _ []byte) {
 // OnACLCheck allows everything: OnSubscribe and OnPublish decide.
 func (h *hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
-// OnPacketRead sees packets before the library acts on them: empty passwords and wills, acknowledgements of what we sent, and the topics that
-// the library would pass over in silence.
+// OnPacketRead sees packets before the library processes them: empty passwords and wills, acknowledgements of our
+// messages, and topics that the library would silently ignore.
 func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, error) {
 	switch p.FixedHeader.Type {
 	case packets.Connect:
@@ -138,7 +138,8 @@ func (h *hook) OnPacketRead(cl *mqtt.Client, p packets.Packet) (packets.Packet, 
 	return p, nil
 }
 
-// OnSubscribe puts what the session granted into the packet. An empty filter makes the library answer "refused" for it.
+// OnSubscribe writes what the session granted into the packet. An empty filter makes the library return "refused" for
+// it.
 func (h *hook) OnSubscribe(cl *mqtt.Client, p packets.Packet) packets.Packet {
 	c := owner(cl)
 	filters := make(packets.Subscriptions, len(p.Filters))
@@ -188,7 +189,7 @@ func (h *hook) OnPublish(cl *mqtt.Client, p packets.Packet) (packets.Packet, err
 	return p, packets.CodeSuccessIgnore
 }
 
-// OnPublished sends the session's answers after the acknowledgement.
+// OnPublished sends the session's messages after the acknowledgement.
 func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	w := wireOf(cl)
 	w.owner.release()
@@ -197,20 +198,20 @@ func (h *hook) OnPublished(cl *mqtt.Client, _ packets.Packet) {
 	}
 }
 
-// maxReason is how many characters of a reason are logged: it names a topic, which a client may make 64 KiB long.
+// maxReason is how many characters of a reason are logged: it contains a topic, and a client may send one of 64 KiB.
 const maxReason = 300
 
-// brief is what of a reason is logged.
+// brief returns the part of a reason that is logged.
 func brief(reason error) string {
 	return strings.ToValidUTF8(fmt.Sprintf("%.*s", maxReason, fmt.Sprint(reason)), "?")
 }
 
-// drop ends the connection of a client that broke a rule, on its own goroutine, so that no further packet is read. MQTT
-// 3.1.1 cannot report the reason to the client; the log has it.
+// drop ends the connection of a client that violated a rule, on its own goroutine, so that no further packet is read.
+// MQTT 3.1.1 cannot report the reason to the client; the log contains it.
 func (h *hook) drop(cl *mqtt.Client, reason error) {
 	c := owner(cl)
 	if c.stop(reason) && !errors.Is(reason, ErrClosed) {
-		h.broker.log.Warn("MQTT connection closed: the client broke a rule of the protocol or of the service",
+		h.broker.log.Warn("MQTT connection closed: the client violated the protocol or a rule of the service",
 			"remote", c.Remote(), "session", c.sessionName(), "reason", brief(reason))
 	}
 	cl.Stop(reason)

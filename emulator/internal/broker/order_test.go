@@ -12,9 +12,9 @@ import (
 	"evenkeel/internal/await"
 )
 
-// TestWhatASubscriptionBringsNeverPrecedesItsSuback, though others send to the client all the while: a client may
+// TestMessagesNeverPrecedeTheSuback, though others send to the client all the while: a client may
 // drop what it has no subscription for yet.
-func TestWhatASubscriptionBringsNeverPrecedesItsSuback(t *testing.T) {
+func TestMessagesNeverPrecedeTheSuback(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	c := s.connect(t, "ours/a")
@@ -96,8 +96,8 @@ func TestAWaitOfASessionEndsWithItsClient(t *testing.T) {
 	}
 }
 
-// TestWhatIsSentDuringAWaitIsReadAfterIt: the look for the client's end takes no byte of the next packet.
-func TestWhatIsSentDuringAWaitIsReadAfterIt(t *testing.T) {
+// TestPacketsSentDuringAWaitAreReadAfterIt: the look for the client's end takes no byte of the next packet.
+func TestPacketsSentDuringAWaitAreReadAfterIt(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	c := s.connect(t, "ours/a")

@@ -22,19 +22,19 @@ const (
 	defaultMaxPacket = 256<<10 + 64<<10
 )
 
-// Options are the settings of a Broker; only Fronts is needed.
+// Options are the settings of a Broker. Only Fronts is required.
 type Options struct {
-	// Fronts are asked in this order.
+	// Fronts are tried in this order.
 	Fronts []Front
-	// Log gets connections and their ends at level debug, and panics of a front at level error; nothing when nil.
+	// Log receives connections and their ends at level debug, and panics of a front at level error. It may be nil.
 	Log *slog.Logger
-	// ConnectTimeout is how long a client may take for the TLS handshake and its CONNECT; 30 s when zero.
+	// ConnectTimeout is how long a client may take for the TLS handshake and its CONNECT. Zero means 30 s.
 	ConnectTimeout time.Duration
-	// MaxPacket is the size in bytes of the largest packet; 320 KiB when zero.
+	// MaxPacket is the size in bytes of the largest packet. Zero means 320 KiB.
 	MaxPacket uint32
 }
 
-// Broker serves MQTT connections. New makes one.
+// Broker serves MQTT connections. Use New to create one.
 type Broker struct {
 	fronts  []Front
 	log     *slog.Logger
@@ -50,7 +50,7 @@ type Broker struct {
 	sessions  int
 }
 
-// New returns a broker that waits for Serve or ServeConn.
+// New returns a broker. Call Serve or ServeConn to accept connections.
 func New(o Options) (*Broker, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -63,12 +63,13 @@ func New(o Options) (*Broker, error) {
 	}
 	limits := mqtt.NewDefaultServerCapabilities()
 	limits.MaximumPacketSize = o.MaxPacket
-	// The library allocates a queue of this length for each client; we write to clients without it.
+	// The library allocates a queue of this length for each client, which we do not use.
 	limits.MaximumClientWritesPending = 1
 	limits.RetainAvailable = 1 // retained publishes are accepted; the session decides what they mean
 	b := &Broker{
 		fronts: o.Fronts, log: o.Log, timeout: o.ConnectTimeout,
-		// The server's own Serve is never called: it would publish $SYS topics and expire sessions, and we have neither.
+		// The server's own Serve is never called: it would publish $SYS topics and expire sessions, and the broker
+		// has neither.
 		server:    mqtt.New(&mqtt.Options{Capabilities: limits, Logger: quiet(o.Log)}),
 		listeners: map[net.Listener]struct{}{}, conns: map[*connection]struct{}{},
 	}
@@ -78,11 +79,11 @@ func New(o Options) (*Broker, error) {
 	return b, nil
 }
 
-// Serve accepts connections until the listener or the broker is closed, and then returns nil. TLS listeners are served well: the
-// handshake happens on the connection's own goroutine.
+// Serve accepts connections until the listener or the broker is closed, and then returns nil. With a TLS listener,
+// the handshake runs on the connection's own goroutine.
 func (b *Broker) Serve(l net.Listener) error { return b.serve(l, b.ServeConn) }
 
-// ServeAMQP accepts connections as Serve does, and refuses what comes over them.
+// ServeAMQP accepts connections like Serve, and refuses each in AMQP.
 func (b *Broker) ServeAMQP(l net.Listener) error { return b.serve(l, b.RefuseAMQP) }
 
 func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
@@ -109,7 +110,7 @@ func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
 		case errors.Is(err, net.ErrClosed):
 			return nil
 		case errors.As(err, &temporary) && temporary.Temporary():
-			// Out of file descriptors, most likely: let some connections end, as net/http does.
+			// Most likely out of file descriptors: wait until some connections end, as net/http does.
 			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
 			time.Sleep(pause)
 		default:
@@ -118,8 +119,9 @@ func (b *Broker) serve(l net.Listener, each func(net.Conn)) error {
 	}
 }
 
-// ServeConn serves one connection, of any kind that carries MQTT packets as a stream, and returns when it has ended. When the
-// connection or what it wraps has a method ConnectionState, as *tls.Conn has, the peer certificates come from there.
+// ServeConn serves one connection, of any kind that carries MQTT packets as a stream, and returns when it has ended.
+// If the connection or what it wraps has a method ConnectionState, like *tls.Conn, the peer certificates come from
+// there.
 func (b *Broker) ServeConn(conn net.Conn) {
 	c := newConnection(b, conn, strconv.FormatUint(b.names.Add(1), 10))
 	if !b.add(c) {
@@ -136,7 +138,7 @@ func (b *Broker) ServeConn(conn net.Conn) {
 	})
 }
 
-// guard keeps a panic of a front from ending the process: it costs that connection only.
+// guard recovers from a panic of a front: it ends only that connection.
 func (b *Broker) guard(do func()) {
 	defer func() {
 		if fault := recover(); fault != nil {
@@ -146,7 +148,7 @@ func (b *Broker) guard(do func()) {
 	do()
 }
 
-// Close ends the listeners and connections and waits for the sessions' Closed to return.
+// Close closes the listeners and connections and waits for the sessions' Closed to return.
 func (b *Broker) Close() error {
 	b.mu.Lock()
 	b.closed = true
@@ -168,7 +170,7 @@ func (b *Broker) Close() error {
 	return errors.Join(errs...)
 }
 
-// Connections is the number of sessions open now.
+// Connections returns the number of open sessions.
 func (b *Broker) Connections() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -202,7 +204,7 @@ func (b *Broker) leave(c *connection) {
 	}
 }
 
-// accept asks the fronts in turn.
+// accept tries the fronts in order.
 func (b *Broker) accept(c Connect) (Session, error) {
 	for _, front := range b.fronts {
 		session, err := front.Accept(c)
@@ -213,7 +215,8 @@ func (b *Broker) accept(c Connect) (Session, error) {
 	return nil, ErrNotMine
 }
 
-// quiet gives the MQTT library a logger that writes at level debug only, and only what names no packet: packets hold passwords.
+// quiet returns a logger for the MQTT library that logs only at level debug and omits packets, which contain
+// passwords.
 func quiet(log *slog.Logger) *slog.Logger { return slog.New(debugOnly{log.Handler()}) }
 
 type debugOnly struct{ slog.Handler }

@@ -16,28 +16,28 @@ import (
 	"evenkeel/emulator/internal/amqp"
 )
 
-// WebSocketPath is where every Azure IoT client looks for WebSockets, MQTT and AMQP alike.
+// WebSocketPath is the path that every Azure IoT client uses for WebSockets, for MQTT and AMQP.
 const WebSocketPath = "/$iothub/websocket"
 
 const (
-	// Subprotocols are compared without regard to letter case, and sent back as they came: the C SDK writes MQTT.
+	// Subprotocols are case-insensitive, and returned as the client spelled them: the C SDK sends MQTT.
 	subprotocol     = "mqtt"
 	amqpSubprotocol = "AMQPWSB10"
-	// closeWait bounds the goodbye of a WebSocket.
+	// closeWait limits the closing handshake of a WebSocket.
 	closeWait = time.Second
 )
 
-var errText = errors.New("a text message: MQTT travels in binary ones")
+var errText = errors.New("text message received: MQTT needs binary messages")
 
-// upgrader asks for no origin: nothing here goes by cookies. It agrees to compressed messages, which the Node SDK offers to send, and
-// sends none.
+// upgrader does not check the origin, because no cookies are used. It accepts compressed messages, which the Node SDK
+// offers to send, and sends none.
 var upgrader = websocket.Upgrader{
 	HandshakeTimeout: defaultConnectTimeout, EnableCompression: true,
 	CheckOrigin: func(*http.Request) bool { return true },
 }
 
-// ServeWebSocket serves one MQTT connection over a WebSocket and returns when it has ended. AMQP is refused in its own words, anything else
-// with status 400 or 426.
+// ServeWebSocket serves one MQTT connection over a WebSocket and returns when it has ended. AMQP is refused in AMQP,
+// anything else with status 400 or 426.
 func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
 		w.Header().Set("Upgrade", "websocket")
@@ -54,10 +54,10 @@ func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	socket, err := upgrader.Upgrade(w, r, http.Header{"Sec-Websocket-Protocol": {chosen}})
 	if err != nil {
-		return // Upgrade has answered
+		return // Upgrade has sent the response
 	}
 	socket.EnableWriteCompression(false)
-	// A message may hold several packets; how large one may be is checked where they are read.
+	// A message may contain several packets. The packet reader limits their size.
 	socket.SetReadLimit(2 * int64(b.server.Options.Capabilities.MaximumPacketSize))
 	conn := &socketConn{Conn: socket.NetConn(), socket: socket, state: r.TLS}
 	if refused {
@@ -67,7 +67,7 @@ func (b *Broker) ServeWebSocket(w http.ResponseWriter, r *http.Request) {
 	b.ServeConn(conn)
 }
 
-// offered is a subprotocol as the client spells it, empty when it does not offer that one.
+// offered returns a subprotocol as the client spells it, or "" if the client does not offer it.
 func offered(r *http.Request, name string) string {
 	for _, given := range websocket.Subprotocols(r) {
 		if strings.EqualFold(given, name) {
@@ -90,14 +90,14 @@ type socketConn struct {
 	socket   *websocket.Conn
 	state    *tls.ConnectionState
 
-	// message is the rest of the one being read; only its reader's goroutine uses it.
+	// message is the rest of the current message. Only the reader's goroutine uses it.
 	message io.Reader
 
 	// writing guards writes and their deadline.
 	writing sync.Mutex
 }
 
-// ConnectionState is that of the TLS connection below, where the client's certificates are.
+// ConnectionState returns the state of the underlying TLS connection, which has the client's certificates.
 func (c *socketConn) ConnectionState() tls.ConnectionState {
 	if c.state == nil {
 		return tls.ConnectionState{}
@@ -128,7 +128,7 @@ func (c *socketConn) Read(p []byte) (int, error) {
 	}
 }
 
-// ended makes the close of a WebSocket the end of the stream.
+// ended converts the close of a WebSocket to the end of the stream.
 func ended(err error) error {
 	var closed *websocket.CloseError
 	if errors.As(err, &closed) {
@@ -137,7 +137,7 @@ func ended(err error) error {
 	return fmt.Errorf("read WebSocket: %w", err)
 }
 
-// Write implements net.Conn: one message.
+// Write implements net.Conn. It sends one message.
 func (c *socketConn) Write(p []byte) (int, error) {
 	c.writing.Lock()
 	defer c.writing.Unlock()
@@ -147,10 +147,10 @@ func (c *socketConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Close says goodbye and closes the connection.
+// Close performs the closing handshake and closes the connection.
 func (c *socketConn) Close() error {
 	goodbye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
-	_ = c.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait)) // the client may be gone
+	_ = c.socket.WriteControl(websocket.CloseMessage, goodbye, time.Now().Add(closeWait)) // the client may have disconnected
 	return c.socket.Close()
 }
 

@@ -147,7 +147,7 @@ func TestMQTTOverWebSockets(t *testing.T) {
 	}
 }
 
-func TestAMQPOverWebSocketsIsRefusedInItsWords(t *testing.T) {
+func TestAMQPOverWebSocketsIsRefusedInAMQP(t *testing.T) {
 	t.Parallel()
 	address, _ := sockets(t, &front{events: make(chan string, 16)})
 	s := open(t, address, dialer("AMQPWSB10"))

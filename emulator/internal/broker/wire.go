@@ -6,10 +6,11 @@ import (
 	"sync"
 )
 
-// maxGathered is how many bytes wait at most until an acknowledgement and what follows it leave together.
+// maxGathered is how many bytes are buffered at most so that an acknowledgement and what follows it are sent
+// together.
 const maxGathered = 16 << 10
 
-// wire is the network connection as the MQTT library sees it; the library's hooks find the connection through it.
+// wire is the network connection that the MQTT library uses. The library's hooks find our connection through it.
 type wire struct {
 	net.Conn
 	owner *connection
@@ -18,13 +19,13 @@ type wire struct {
 	gathering bool
 	waiting   []byte
 
-	// ahead is a read that watch started and Read has not returned yet; reading is set while the library reads.
+	// ahead is a read that watch started and Read has not returned yet. reading is set while the library reads.
 	reads   sync.Mutex
 	ahead   *readAhead
 	reading bool
 }
 
-// readAhead is a read of one byte before the library asks for it. byte, n and err are set when done is closed.
+// readAhead is a read of one byte before the library requests it. byte, n and err are set when done is closed.
 type readAhead struct {
 	done chan struct{}
 	byte [1]byte
@@ -63,7 +64,7 @@ func (w *wire) watch() {
 	}()
 }
 
-// Read implements net.Conn; it returns what was read ahead first.
+// Read implements net.Conn. It first returns what was read ahead.
 func (w *wire) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -81,12 +82,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	if r == nil {
 		return w.Conn.Read(p)
 	}
-	<-r.done // the deadline of the connection is that of this read too
+	<-r.done // the connection's deadline applies to this read too
 	return copy(p, r.byte[:r.n]), r.err
 }
 
-// gather keeps what is written from now on until send, so that an acknowledgement and the answer behind it leave as one TLS record and
-// cost one system call here and at the client.
+// gather buffers writes until send, so that an acknowledgement and the message behind it are sent as one TLS record,
+// with one system call here and at the client.
 func (w *wire) gather() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +102,7 @@ func (w *wire) send() error {
 	return w.flush()
 }
 
-// flush writes what waits; the caller holds mu.
+// flush writes the buffer. The caller holds mu.
 func (w *wire) flush() error {
 	if len(w.waiting) == 0 {
 		return nil
@@ -111,7 +112,7 @@ func (w *wire) flush() error {
 	return err
 }
 
-// Write implements net.Conn. An error of what was gathered shows at send.
+// Write implements net.Conn. Errors of buffered writes are returned by send.
 func (w *wire) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

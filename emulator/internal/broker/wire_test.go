@@ -22,7 +22,7 @@ func (w writes) Write(p []byte) (int, error) {
 	return w.Conn.Write(p)
 }
 
-func TestAnAcknowledgementAndItsAnswerLeaveTogether(t *testing.T) {
+func TestAcknowledgementAndAnswerAreSentTogether(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	ours, theirs := net.Pipe()

@@ -15,7 +15,7 @@ func (s surface) routeClock(mux *routes.Mux) {
 	mux.HandleFunc("DELETE /clock", s.restoreClock)
 }
 
-// clockAnswer says what time it is in the emulated cloud, and how far that is from the machine's clock.
+// clockAnswer is the time of the emulated cloud and its offset from the machine's clock.
 type clockAnswer struct {
 	Now    time.Time `json:"now"`
 	Offset string    `json:"offset"`
@@ -25,7 +25,8 @@ func (s surface) getClock(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, clockAnswer{s.Clock.Now(), s.Clock.Offset().Round(time.Millisecond).String()})
 }
 
-// putClock sets the clock ({"now": RFC 3339}) or moves it ({"advance": a duration, as "24h" or "-5m"}); it goes on from there.
+// putClock sets the clock ({"now": RFC 3339}) or moves it ({"advance": a duration such as "24h" or "-5m"}). The clock
+// continues from there.
 func (s surface) putClock(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Now     *time.Time `json:"now"`
@@ -51,7 +52,7 @@ func (s surface) putClock(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		if year := s.Clock.Now().Add(d).Year(); year < minYear || year > maxYear {
-			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q leads out of the years %d to %d", *body.Advance, minYear, maxYear))
+			writeError(w, http.StatusBadRequest, fmt.Errorf("advance=%q leaves the years %d to %d", *body.Advance, minYear, maxYear))
 			return
 		}
 		s.Clock.Move(d)
@@ -59,7 +60,7 @@ func (s surface) putClock(w http.ResponseWriter, r *http.Request) {
 	s.getClock(w, r)
 }
 
-// Years to which the clock can be set: times outside of them do not fit into the store.
+// Years to which the clock can be set. The store cannot represent other times.
 const minYear, maxYear = 1970, 2200
 
 func (s surface) restoreClock(w http.ResponseWriter, r *http.Request) {

@@ -1,8 +1,8 @@
-// Package control is the emulator's management surface, on a port of its own: health, readiness, the request log, holds, counts,
-// telemetry, messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows it all to a person.
+// Package control is the emulator's control port: health, readiness, the request log, holds, counts, telemetry,
+// messages to devices, reset, snapshots, the clock, faults, limits, and a page that shows all of it.
 //
-// No protocol port leads here, and nothing of Azure looks like it. Everything but health asks for a token, and nothing
-// answers to a page of another site.
+// It has its own port and no counterpart in Azure. Everything but health requires a token, and requests of pages from
+// other sites are refused.
 package control
 
 import (
@@ -27,52 +27,53 @@ import (
 const (
 	// maxBody leaves room for a message of 64 KiB to a device, in base64.
 	maxBody = 256 << 10
-	// maxAwait bounds how long one request waits for a hold; clients ask again.
+	// maxAwait limits how long one request waits for a hold. Clients repeat the request.
 	maxAwait = time.Minute
 )
 
-// Options are what the surface shows and does.
+// Options are the functions and data that the control port uses.
 type Options struct {
 	Log   *requestlog.Log
 	Holds *hold.Table
-	// Ready says why the emulator cannot serve yet; nil when it can.
+	// Ready returns why the emulator cannot serve yet, or nil.
 	Ready func() error
-	// About is merged into the answer of /readyz: addresses, process id; nothing secret.
+	// About is merged into the response of /readyz: addresses, process id; nothing secret.
 	About func() map[string]any
-	// Counts says how many objects of each kind there are.
+	// Counts returns the number of objects of each kind.
 	Counts func() (any, error)
-	// Hubs says how many devices each hub has, by host name.
+	// Hubs returns the number of devices of each hub, by host name.
 	Hubs func() (map[string]int, error)
 	// Devices returns the ids of a hub's devices.
 	Devices func(hubHost string) ([]string, error)
-	// Messages returns the telemetry of a hub and a device; empty ones match all.
+	// Messages returns the telemetry of a hub and a device. Empty ones match all.
 	Messages func(hubHost, device string) any
-	// Follow follows the telemetry of a hub and a device, what is remembered first when fromStart.
+	// Follow follows the telemetry of a hub and a device, beginning with the stored messages if fromStart is set.
 	Follow func(hubHost, device string, fromStart bool) Follower
-	// Send sends a message to a device, and returns its place in the device's queue; Purge drops what waits for a device.
-	Send  func(Command) (sequence uint64, err error)
+	// Send sends a message to a device, and returns its place in the device's queue. Purge drops the queue of a
+	// device.
+	Send  func(CloudMessage) (sequence uint64, err error)
 	Purge func(hubHost, device string) (dropped int, err error)
-	// Status is the HTTP status of an error of Send and Purge.
+	// Status returns the HTTP status of an error of Send and Purge.
 	Status func(error) int
-	// Reset makes the emulator forget everything but its ports, authority and secrets.
+	// Reset deletes everything in the emulator but its ports, authority and secrets.
 	Reset     func() error
 	State     *state.State
 	Snapshots Snapshots
 	// Clock is the time of the emulated cloud.
 	Clock *state.Clock
-	// Gate has the faults and the limits.
+	// Gate holds the faults and the limits.
 	Gate *traffic.Gate
-	// Token is what a client must send, as a bearer token, for everything but health and the files of the page.
+	// Token is the bearer token that a client must send for everything but health and the files of the page.
 	Token string
-	// Remote lets clients use addresses other than loopback ones; for an emulator told to listen elsewhere. Hosts are
-	// the names, beside localhost, that they may use.
+	// Remote permits clients to use addresses other than loopback ones, if the emulator listens elsewhere. Hosts are
+	// the names, in addition to localhost, that they may use.
 	Remote bool
 	Hosts  []string
 }
 
-// Follower has everything that comes in from its making until Stop.
+// Follower gets all messages from its creation until Stop.
 type Follower interface {
-	// Each calls use with it, in order, until ctx ends or use fails.
+	// Each calls use with the messages, in order, until ctx is done or use fails.
 	Each(ctx context.Context, use func(any) error) error
 	Stop()
 }
@@ -88,7 +89,7 @@ func New(o Options) http.Handler {
 	return s.guard(s.routes())
 }
 
-// Routes lists what is served, as "GET /healthz".
+// Routes returns what is served, for example "GET /healthz".
 func Routes() []string { return surface{}.routes().Patterns() }
 
 func (s surface) routes() *routes.Mux {
@@ -129,7 +130,7 @@ func (s surface) ready(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, body)
 }
 
-// requests answers the log, oldest first; ?surface=, ?method= and ?after= (a sequence number) narrow it.
+// requests returns the log, oldest first. ?surface=, ?method= and ?after= (a sequence number) filter it.
 func (s surface) requests(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	f := requestlog.Filter{Surface: requestlog.Surface(q.Get("surface")), Method: q.Get("method")}
@@ -153,7 +154,7 @@ func (s surface) counts(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, counts)
 }
 
-// hubs answers a number of devices by hub.
+// hubs returns the number of devices by hub.
 func (s surface) hubs(w http.ResponseWriter, _ *http.Request) {
 	devices, err := s.Hubs()
 	if err != nil {
@@ -163,7 +164,7 @@ func (s surface) hubs(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, devices)
 }
 
-// devices answers the ids of a hub's devices.
+// devices returns the ids of a hub's devices.
 func (s surface) devices(w http.ResponseWriter, r *http.Request) {
 	ids, err := s.Devices(r.PathValue("host"))
 	if err != nil {
@@ -201,7 +202,7 @@ func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body == nil {
-		writeError(w, http.StatusBadRequest, errors.New("say which request to hold; {} holds the next one of any surface"))
+		writeError(w, http.StatusBadRequest, errors.New("describe the request to hold; {} holds the next one of any surface"))
 		return
 	}
 	m, err := body.match()
@@ -212,8 +213,8 @@ func (s surface) addHold(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusCreated, answer(s.Holds.Add(m)))
 }
 
-// getHold answers where a hold stands. With ?await=held or ?await=done it waits for that, at most ?timeout= (a Go duration, 30 s
-// when absent), and then answers where it stands.
+// getHold returns the status of a hold. With ?await=held or ?await=done it first waits for that, at most ?timeout= (a
+// Go duration, 30 s by default).
 func (s surface) getHold(w http.ResponseWriter, r *http.Request) {
 	h, ok := s.hold(w, r)
 	if !ok {
@@ -232,7 +233,7 @@ func (s surface) getHold(w http.ResponseWriter, r *http.Request) {
 	switch await := r.URL.Query().Get("await"); await {
 	case "":
 	case "held":
-		_ = h.Held(ctx) // the answer says whether it was
+		_ = h.Held(ctx) // the response contains the status
 	case "done":
 		_ = h.Done(ctx)
 	default:
@@ -258,7 +259,7 @@ func (s surface) hold(w http.ResponseWriter, r *http.Request) (*hold.Hold, bool)
 	return h, ok
 }
 
-// readJSON reads the body, which may be empty; it answers, and returns false, when that cannot be.
+// readJSON reads the body, which may be empty. If it is invalid, readJSON responds and returns false.
 func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 	body, err := io.ReadAll(r.Body)
 	if err == nil {
@@ -280,7 +281,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) bool {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	// The status is out: an error here means that the client has gone.
+	// The status is sent: an error here means that the client has disconnected.
 	_ = json.NewEncoder(w).Encode(body)
 }
 

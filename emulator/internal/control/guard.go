@@ -9,19 +9,19 @@ import (
 	"strings"
 )
 
-// guard lets through whoever has the token. Before that it keeps web pages out, also those that have no token: a page
-// can reach a loopback port, also under a name of its own (DNS rebinding).
+// guard passes requests with the token. Before that it refuses web pages of other sites, even for calls without a
+// token: a page can reach a loopback port, also under its own name (DNS rebinding).
 func (s surface) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !s.isNamed(r.Host) || isForeign(r) {
 			writeError(w, http.StatusForbidden,
-				errors.New("the control port answers to loopback clients, not to pages of other sites"))
+				errors.New("the control port accepts loopback clients only, and no pages of other sites"))
 			return
 		}
 		if !isOpen(r) && !s.hasToken(r) {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="evenkeel control port"`)
-			writeError(w, http.StatusUnauthorized, errors.New("the control port asks for its token: send the header "+
-				"Authorization: Bearer, followed by what the file control-token in the emulator's data folder holds"))
+			writeError(w, http.StatusUnauthorized, errors.New("the control port needs its token: send the header "+
+				"Authorization: Bearer, followed by the content of the file control-token in the emulator's data folder"))
 			return
 		}
 		if r.URL.Path != "/seed" {
@@ -31,8 +31,8 @@ func (s surface) guard(next http.Handler) http.Handler {
 	})
 }
 
-// isOpen reports whether a request needs no token: it asks for health, or for the files of the page. Without a token,
-// the page itself holds nothing of the emulated cloud.
+// isOpen reports whether a request needs no token: health, or the files of the page. Without a token, the page
+// contains nothing of the emulated cloud.
 func isOpen(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -46,15 +46,15 @@ func isOpen(r *http.Request) bool {
 	return false
 }
 
-// hasToken compares in constant time. No token is never the right one.
+// hasToken compares in constant time. An empty token is never valid.
 func (s surface) hasToken(r *http.Request) bool {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	return s.Token != "" && strings.EqualFold(scheme, "Bearer") &&
 		subtle.ConstantTimeCompare([]byte(strings.TrimSpace(token)), []byte(s.Token)) == 1
 }
 
-// isNamed reports whether a Host header is one by which clients reach the port. A page under a name of its own, which
-// leads to this machine, has its own name there.
+// isNamed reports whether a Host header is one by which clients reach the port. A page whose own name resolves to
+// this machine sends that name.
 func (s surface) isNamed(hostPort string) bool {
 	host, _, err := net.SplitHostPort(hostPort)
 	if err != nil {
@@ -67,8 +67,8 @@ func (s surface) isNamed(hostPort string) bool {
 	return host == "localhost" || slices.ContainsFunc(s.Hosts, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
-// isForeign reports whether a page of another site makes the request: by its origin or by what browsers say of
-// themselves. To go to the page by a link is no harm.
+// isForeign reports whether a page of another site makes the request, by its origin or the browser's fetch metadata.
+// Following a link to the page is permitted.
 func isForeign(r *http.Request) bool {
 	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
 		return true

@@ -19,10 +19,10 @@ import (
 	"evenkeel/internal/fleet/spread"
 )
 
-// The page at / shows what there is to a person. It is made here as a whole; its script fetches it again and puts the parts that
-// changed in place. It holds no key, changes nothing, and needs nothing from elsewhere. A browser that goes to the
-// address sends no token and gets locked.html: its script takes the token from the address's fragment, keeps it for
-// the tab, and fetches the page with it.
+// The page at / shows the content of the emulator. The server renders it as a whole; its script fetches it again and
+// replaces the parts that changed. It contains no key, changes nothing, and loads nothing from other sites. A browser
+// that opens the address sends no token and gets locked.html, whose script takes the token from the address's
+// fragment, keeps it for the tab, and fetches the page with it.
 
 //go:embed page
 var pageFiles embed.FS
@@ -33,9 +33,10 @@ var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMa
 }).ParseFS(pageFiles, "page/page.html"))
 
 const (
-	// entriesShown is how many enrollments a page shows, requestsShown and registrationsShown how many of the last ones.
+	// entriesShown is how many enrollments a page shows. requestsShown and registrationsShown are how many of the
+	// latest ones.
 	entriesShown, requestsShown, registrationsShown = 25, 25, 15
-	// contentPolicy lets the page load its own files, and nothing put it into a frame.
+	// contentPolicy permits the page to load only its own files, and forbids frames.
 	contentPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; " +
 		"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
@@ -50,7 +51,7 @@ func (s surface) routePage(mux *routes.Mux) {
 	}
 }
 
-// view is everything on the page.
+// view is the data of the page.
 type view struct {
 	Now      time.Time
 	Moved    bool
@@ -59,7 +60,7 @@ type view struct {
 	Hubs     []hubView
 	Services []serviceView
 	Requests []requestlog.Record
-	// Seen are the registrations of the last requests.
+	// Seen are the registrations in the latest requests.
 	Seen []registrationView
 }
 
@@ -73,11 +74,11 @@ type hubView struct {
 type serviceView struct {
 	Name, IDScope, Allocation string
 	Links                     []linkView
-	// Devices are those assigned; Width is the most that a bar shows.
+	// Devices is the number of assigned devices. Width is the value of the longest bar.
 	Devices int
 	Groups  []entryView
 	Entries []entryView
-	// Next leads to the next page of entries, First to the first.
+	// Next is the link to the next page of entries, First to the first.
 	Next, First string
 }
 
@@ -99,9 +100,9 @@ type registrationView struct {
 	Updated         time.Time
 }
 
-// page answers the page; ?service= (an ID scope) and ?after= (an id) choose which enrollments of a service it shows.
+// page responds with the page. ?service= (an ID scope) and ?after= (an id) select the enrollments that it shows.
 //
-// Without a token, for which the guard has looked, it answers the page that asks for one.
+// Without a valid token, which the guard has checked, it responds with the page that asks for one.
 func (s surface) page(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Security-Policy", contentPolicy)
@@ -113,16 +114,16 @@ func (s surface) page(w http.ResponseWriter, r *http.Request) {
 	}
 	v, err := s.view(r.URL.Query())
 	if err != nil {
-		http.Error(w, "The page could not be made: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "The page could not be rendered: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, v); err != nil {
-		http.Error(w, "The page could not be made: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "The page could not be rendered: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	_, _ = w.Write(b.Bytes()) // an error here means that the client has gone
+	_, _ = w.Write(b.Bytes()) // an error here means that the client has disconnected
 }
 
 func (s surface) view(q url.Values) (view, error) {
@@ -194,7 +195,7 @@ func (s surface) serviceView(service state.Service, after string) (serviceView, 
 	return v, nil
 }
 
-// links compares the hubs' shares with what their weights lead to expect.
+// links compares the hubs' shares with those expected from their weights.
 func links(linked []state.Link, split map[string]int) []linkView {
 	hubs := make([]spread.Hub, len(linked))
 	longest := 1
@@ -242,7 +243,7 @@ func showEntry(id, device string, s state.Settings) entryView {
 	return v
 }
 
-// registrationsSeen are those of the devices that asked last, newest first.
+// registrationsSeen returns those of the devices with the latest requests, newest first.
 func (s surface) registrationsSeen(newestFirst []requestlog.Record) []registrationView {
 	var found []registrationView
 	known := map[string]bool{}
@@ -264,8 +265,8 @@ func (s surface) registrationsSeen(newestFirst []requestlog.Record) []registrati
 	return found
 }
 
-// tally remembers what was counted by scanning, the longer the more it took, so that a page that is left open does not keep a state
-// of a million devices busy.
+// tally caches counts. The longer counting takes, the longer a count is reused, so that an open page does not keep a
+// state of a million devices busy.
 type tally struct {
 	mu    sync.Mutex
 	known map[string]counted
@@ -276,7 +277,7 @@ type counted struct {
 	until time.Time
 }
 
-// patience is how many times as long as counting took its result is shown again.
+// patience is for how many times the duration of counting its result is reused.
 const patience = 20
 
 func count[T any](t *tally, key string, scan func() (T, error)) (T, error) {

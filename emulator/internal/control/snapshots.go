@@ -6,22 +6,22 @@ import (
 	"net/http"
 	"time"
 
+	"evenkeel/emulator/internal/documents"
 	"evenkeel/emulator/internal/routes"
-	"evenkeel/emulator/internal/shelf"
 	"evenkeel/emulator/internal/state"
 )
 
-// maxSeed is the size in bytes of the largest snapshot that is taken: one of a million enrollments.
+// maxSeed is the size in bytes of the largest accepted snapshot: one of a million enrollments.
 const maxSeed = 2 << 30
 
-// Snapshots are the named ones of an emulator.
+// Snapshots manages the named snapshots of an emulator.
 type Snapshots interface {
 	Save(name string) error
 	Restore(name string) error
 	Open(name string) (io.ReadCloser, error)
 	Delete(name string) error
-	List() ([]shelf.Entry, error)
-	// Seed replaces the state by the snapshot that r reads.
+	List() ([]documents.Entry, error)
+	// Seed replaces the state with the snapshot from r.
 	Seed(r io.Reader) error
 }
 
@@ -34,7 +34,7 @@ func (s surface) routeSnapshots(mux *routes.Mux) {
 	mux.HandleFunc("POST /seed", s.seed)
 }
 
-// listSnapshots answers the names of the snapshots, their sizes and dates.
+// listSnapshots returns the names, sizes and dates of the snapshots.
 func (s surface) listSnapshots(w http.ResponseWriter, _ *http.Request) {
 	entries, err := s.Snapshots.List()
 	if err != nil {
@@ -44,7 +44,7 @@ func (s surface) listSnapshots(w http.ResponseWriter, _ *http.Request) {
 	writeJSON(w, http.StatusOK, entries)
 }
 
-// named answers a call about one snapshot: saving, restoring, deleting.
+// named handles a call about one snapshot: save, restore, delete.
 func (s surface) named(do func(of Snapshots, name string) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		unhurried(w)
@@ -56,7 +56,7 @@ func (s surface) named(do func(of Snapshots, name string) error) http.HandlerFun
 	}
 }
 
-// getSnapshot answers the document. It holds keys.
+// getSnapshot returns the document. It contains keys.
 func (s surface) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	f, err := s.Snapshots.Open(r.PathValue("name"))
 	if err != nil {
@@ -66,10 +66,10 @@ func (s surface) getSnapshot(w http.ResponseWriter, r *http.Request) {
 	defer f.Close()
 	unhurried(w)
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.Copy(w, f) // an error here means that the client has gone
+	_, _ = io.Copy(w, f) // an error here means that the client has disconnected
 }
 
-// seed replaces everything by the snapshot in the body.
+// seed replaces everything with the snapshot in the body.
 func (s surface) seed(w http.ResponseWriter, r *http.Request) {
 	unhurried(w)
 	if err := s.Snapshots.Seed(http.MaxBytesReader(w, r.Body, maxSeed)); err != nil {
@@ -79,19 +79,19 @@ func (s surface) seed(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// unhurried lifts the server's deadlines from a request that may take long.
+// unhurried removes the server's timeouts from a request that may take long.
 func unhurried(w http.ResponseWriter) {
 	deadlines := http.NewResponseController(w)
-	_ = deadlines.SetReadDeadline(time.Time{}) // without the support there are none
+	_ = deadlines.SetReadDeadline(time.Time{}) // an error means that there are no timeouts
 	_ = deadlines.SetWriteDeadline(time.Time{})
 }
 
 func statusOf(err error) int {
 	refusal := (*state.Error)(nil)
 	switch {
-	case errors.Is(err, shelf.ErrAbsent):
+	case errors.Is(err, documents.ErrAbsent):
 		return http.StatusNotFound
-	case errors.Is(err, shelf.ErrName), errors.As(err, &refusal) && refusal.Kind == state.Invalid:
+	case errors.Is(err, documents.ErrName), errors.As(err, &refusal) && refusal.Kind == state.Invalid:
 		return http.StatusBadRequest
 	}
 	return http.StatusInternalServerError

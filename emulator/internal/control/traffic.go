@@ -23,11 +23,11 @@ func (s surface) routeTraffic(mux *routes.Mux) {
 	mux.HandleFunc("PUT /limits", s.putLimits)
 }
 
-// matchRequest chooses operations, in the bodies of POST /holds and POST /faults.
+// matchRequest selects operations, in the bodies of POST /holds and POST /faults.
 type matchRequest struct {
 	Surface requestlog.Surface `json:"surface,omitempty"`
 	Method  string             `json:"method,omitempty"`
-	// Path is a regular expression (RE2) on the path without its query, or on the MQTT topic.
+	// Path is a regular expression (RE2) for the path without its query, or for the MQTT topic.
 	Path     string `json:"path,omitempty"`
 	Mutating bool   `json:"mutating,omitempty"`
 	Nth      int    `json:"nth,omitempty"`
@@ -36,7 +36,7 @@ type matchRequest struct {
 func (m matchRequest) match() (hold.Match, error) {
 	out := hold.Match{Surface: m.Surface, Method: m.Method, Mutating: m.Mutating, Nth: m.Nth}
 	if m.Surface != "" && !slices.Contains(requestlog.Surfaces, m.Surface) {
-		return out, fmt.Errorf("there is no surface %q; there are %v", m.Surface, requestlog.Surfaces)
+		return out, fmt.Errorf("unknown surface %q: use one of %v", m.Surface, requestlog.Surfaces)
 	}
 	if m.Nth < 0 {
 		return out, fmt.Errorf("nth is %d, want 1 or more", m.Nth)
@@ -52,7 +52,7 @@ func (m matchRequest) match() (hold.Match, error) {
 	return out, nil
 }
 
-// faultRequest is the body of POST /faults; durations are Go's, as "1.5s".
+// faultRequest is the body of POST /faults. Durations are Go's, for example "1.5s".
 type faultRequest struct {
 	matchRequest
 	Count       int     `json:"count,omitempty"`
@@ -68,7 +68,7 @@ type faultRequest struct {
 	RetryAfter string `json:"retryAfter,omitempty"`
 }
 
-// faultAnswer is a fault as it stands: what was asked for, completed, and how many operations it has seen and met.
+// faultAnswer is an active fault: the request with defaults, and how many operations it has seen and affected.
 type faultAnswer struct {
 	ID string `json:"id"`
 	faultRequest
@@ -164,7 +164,8 @@ func (s surface) removeFault(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// limitsAnswer says whether Azure's limits are on, how many operations they refused since they were set, and which there are.
+// limitsAnswer reports whether Azure's limits are on, how many operations they have refused since they were set, and
+// which limits exist.
 type limitsAnswer struct {
 	Azure   bool            `json:"azure"`
 	Refused int64           `json:"refused"`
@@ -185,7 +186,7 @@ func (s surface) putLimits(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if body.Azure == nil {
-		writeError(w, http.StatusBadRequest, errors.New("azure is needed: true or false"))
+		writeError(w, http.StatusBadRequest, errors.New("azure must be true or false"))
 		return
 	}
 	s.Gate.Limits.Set(*body.Azure)

@@ -15,16 +15,17 @@ const (
 	// Storage and KeyVault are the domains of services that the emulator does not have, but that its metadata names.
 	Storage  = "core.windows.net"
 	KeyVault = "vault.azure.net"
-	// TemplateSchema names the form of an exported template.
+	// TemplateSchema identifies the format of an exported template.
 	TemplateSchema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 )
 
-// PrivateLink begins the private DNS zone of a domain.
+// PrivateLink is the prefix of a domain's private DNS zone.
 const PrivateLink = "privatelink."
 
 // Audiences of access tokens.
 const (
-	// ManagementAudience is that of Azure Resource Manager, and CoreAudience the older one, which the Azure CLI requests.
+	// ManagementAudience is the audience of Azure Resource Manager. CoreAudience is the older one, which the Azure
+	// CLI requests.
 	ManagementAudience = "https://management.azure.com"
 	CoreAudience       = "https://management.core.windows.net"
 	// ServiceAudience is that of the service API of provisioning services, and HubAudience that of hubs.

@@ -46,7 +46,7 @@ type wireReferences struct {
 	Secondary *string `json:"secondary,omitempty"`
 }
 
-// attestationOf checks an attestation mechanism. stored is the entry it would replace, nil when there is none.
+// attestationOf checks an attestation mechanism. stored is the entry that it replaces, or nil.
 func (k kind) attestationOf(w wireAttestation, stored *state.Entry) (state.Attestation, error) {
 	switch {
 	case strings.EqualFold(w.Type, symmetricKey):
@@ -69,10 +69,11 @@ func (k kind) attestationOf(w wireAttestation, stored *state.Entry) (state.Attes
 	return state.Attestation{}, dpswire.Invalid("attestation.type must be symmetricKey, x509 or tpm.")
 }
 
-// keys are those of a request. One that has none at all, as replies do, means the held ones: what GET shows is sent back with something else
-// changed, after which devices register as before (azure-iot-sdk-csharp, ReprovisioningE2ETests). Keys left empty are made by the state.
+// keys returns the keys of a request. A request without any, like the service's replies, keeps the stored ones:
+// clients send back what GET returns with something else changed, and devices register as before
+// (azure-iot-sdk-csharp, ReprovisioningE2ETests). The state generates empty keys.
 //
-// Fidelity: that empty keys are made anew, not kept, is unsure for an entry that has some.
+// Fidelity: that empty keys are generated and not kept is unsure for an entry that has keys.
 func (w *wireSymmetricKey) keys(held *state.SymmetricKey) (state.SymmetricKey, error) {
 	if w == nil {
 		if held != nil {
@@ -107,8 +108,8 @@ func (k kind) tpmOf(w *wireTPM) (state.Attestation, error) {
 	}}, nil
 }
 
-// x509Of takes client certificates of an individual enrollment, signing certificates of a group, or references to uploaded CA
-// certificates of either; exactly one of them.
+// x509Of reads client certificates of an individual enrollment, signing certificates of a group, or references to
+// uploaded CA certificates of either: exactly one of them.
 //
 // Fidelity: whether a referenced certificate exists is not checked.
 func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attestation, error) {
@@ -149,8 +150,9 @@ func (k kind) x509Of(w *wireX509, held *state.X509Attestation) (*state.X509Attes
 	return &out, err
 }
 
-// pair reads both certificates. A primary alone stands for both, as on Azure (recorded); a secondary alone stands for itself: so Azure's
-// command line removes a primary (azure-iot-cli-extension, test_dps_enrollment_x509_lifecycle).
+// pair reads both certificates. If only the primary is given, it is also the secondary, as on Azure (recorded). If
+// only the secondary is given, there is no primary: Azure's command line removes a primary in this way
+// (azure-iot-cli-extension, test_dps_enrollment_x509_lifecycle).
 func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte) (primary, secondary []byte, err error) {
 	if w.Primary == nil && w.Secondary == nil {
 		return nil, nil, dpswire.Invalid("attestation.x509.%s needs primary, secondary or both.", member)
@@ -167,7 +169,7 @@ func (w wireCertificates) pair(member string, heldPrimary, heldSecondary []byte)
 	return primary, secondary, err
 }
 
-// attestationReply writes an attestation. Symmetric keys are shown by PUT and attestationmechanism only.
+// attestationReply returns an attestation for a reply. Only PUT and attestationmechanism return symmetric keys.
 func attestationReply(a state.Attestation, showKeys bool) *wireAttestation {
 	switch {
 	case a.SymmetricKey != nil:

@@ -13,7 +13,7 @@ import (
 // right is a single right of a shared access policy.
 type right string
 
-// The rights that the service API asks for, as ARM spells them.
+// The rights that the service API requires, in ARM's spelling.
 const (
 	enrollmentRead    right = "EnrollmentRead"
 	enrollmentWrite   right = "EnrollmentWrite"
@@ -22,17 +22,18 @@ const (
 	serviceConfig     right = "ServiceConfig"
 )
 
-// rights are what a caller may do; everything for a Microsoft Entra token.
+// rights are the rights of a caller. A Microsoft Entra token has all.
 type rights struct {
 	all     bool
 	granted []string
 }
 
-// need refuses a caller without the right. Write implies read: the owner policy has no EnrollmentRead and reads on Azure.
+// need refuses a caller without the right. Write implies read: the owner policy has no EnrollmentRead and reads on
+// Azure.
 //
-// Fidelity: that the owner policy, whose rights read "ServiceConfig, DeviceConnect, EnrollmentWrite", may read and delete
-// registration records is inferred from the portal and the command line using it; so ServiceConfig grants both here. That a missing
-// right answers 401 and not 403 is unsure.
+// Fidelity: that the owner policy, whose rights are "ServiceConfig, DeviceConnect, EnrollmentWrite", may read and
+// delete registration records is inferred from the portal and the command line, which use it; so ServiceConfig grants
+// both here. That a missing right returns 401 and not 403 is unsure.
 func (r rights) need(wanted right) error {
 	if r.all || r.has(wanted) {
 		return nil
@@ -58,8 +59,8 @@ func (r rights) has(wanted right) bool {
 	return slices.ContainsFunc(r.granted, func(have string) bool { return strings.EqualFold(have, string(wanted)) })
 }
 
-// authenticate checks the Authorization header against the service's policies: signature, expiry, and that the token's resource
-// is the service, by the name it was asked for, or an ancestor of the path.
+// authenticate checks the Authorization header against the service's policies: the signature, the expiry, and that
+// the token's resource is the service, under the requested name, or an ancestor of the path.
 func (s *surface) authenticate(r *http.Request, service state.Service) (rights, error) {
 	header := r.Header.Get("Authorization")
 	if scheme, token, found := strings.Cut(header, " "); found && strings.EqualFold(scheme, "Bearer") {
@@ -84,7 +85,7 @@ func (s *surface) authenticate(r *http.Request, service state.Service) (rights, 
 	return rights{}, dpswire.ErrUnauthorized
 }
 
-// covers reports whether a token is for that path of the service, under whichever of its names the client knows.
+// covers reports whether a token is for that path of the service, under any of the service's names.
 func (s *surface) covers(token sas.Token, service state.Service, r *http.Request) bool {
 	names := []string{service.Host(), hostName(r.Host)}
 	if s.opts.Other != nil {

@@ -10,7 +10,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// maxBulk is how many entries one bulk operation may carry.
+// maxBulk is the largest number of entries in one bulk operation.
 const maxBulk = 10
 
 // bulkRequest is BulkEnrollmentOperation and BulkEnrollmentGroupOperation.
@@ -32,10 +32,11 @@ type bulkError struct {
 	ErrorStatus    string `json:"errorStatus"`
 }
 
-// bulk is IndividualEnrollment_RunBulkOperation and EnrollmentGroup_RunBulkOperation: one mode for up to ten entries, each of which
-// succeeds or fails alone. The entries are carried out together, so that they share a sync of the store.
+// bulk is IndividualEnrollment_RunBulkOperation and EnrollmentGroup_RunBulkOperation: one mode for up to ten entries,
+// each of which succeeds or fails on its own. The entries are processed concurrently, so that they share a sync of
+// the store.
 //
-// Fidelity: that an id may not stand twice in one operation is ours.
+// Fidelity: that an id may not appear twice in one operation is ours.
 func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 	var w bulkRequest
 	if err := decode(r.body, &w); err != nil {
@@ -68,8 +69,8 @@ func (s *surface) bulk(k kind, r request) (dpswire.Reply, error) {
 	return dpswire.OK(k.bulkReply(entries, failed)), nil
 }
 
-// atOnce runs something for all entries at once and returns their errors. A panic of one becomes the caller's, where
-// panics are caught.
+// atOnce runs a function for all entries concurrently and returns their errors. A panic of one is raised in the
+// caller, where panics are recovered.
 func atOnce[T any](entries []T, run func(T) error) []error {
 	failed, faults := make([]error, len(entries)), make([]any, len(entries))
 	var running sync.WaitGroup
@@ -107,7 +108,8 @@ func (k kind) bulkReply(entries []wireEntry, failed []error) bulkReply {
 	return w
 }
 
-// mode returns what a bulk mode does with one entry. An update without an etag of an entry that exists answers 409201, as recorded.
+// mode returns what a bulk mode does with one entry. Updating an existing entry without an etag returns 409201, as
+// recorded.
 func (s *surface) mode(k kind, r request, mode string) (run func(wireEntry) error, known bool) {
 	scope := r.service.IDScope
 	put := func(w wireEntry, etag string) error {

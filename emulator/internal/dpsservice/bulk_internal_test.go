@@ -2,8 +2,8 @@ package dpsservice
 
 import "testing"
 
-// TestAPanicInOneEntryOfABulkIsTheRequests: where it is caught; in a goroutine of its own it would end the process.
-func TestAPanicInOneEntryOfABulkIsTheRequests(t *testing.T) {
+// TestPanicInABulkEntryFailsTheRequest: the panic is raised where it is recovered; in its own goroutine it would end the process.
+func TestPanicInABulkEntryFailsTheRequest(t *testing.T) {
 	t.Parallel()
 	done := make(chan int, 3)
 	defer func() {

@@ -17,7 +17,7 @@ import (
 	"evenkeel/emulator/internal/dpswire"
 )
 
-// wireCertificate is X509CertificateWithInfo: requests carry the certificate, replies only what it says.
+// wireCertificate is X509CertificateWithInfo: requests contain the certificate, replies only its description.
 type wireCertificate struct {
 	Certificate *string          `json:"certificate,omitempty"`
 	Info        *certificateInfo `json:"info,omitempty"`
@@ -35,8 +35,8 @@ type certificateInfo struct {
 	Version          int    `json:"version"`
 }
 
-// der returns the certificate of a request. One that carries only the info of a held certificate means that
-// certificate: Azure's command line sends entries back as it got them to change something else.
+// der returns the certificate of a request. If the request contains only the info of a stored certificate, it means
+// that certificate: Azure's command line sends entries back as it got them to change something else.
 func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 	if value := text(w.Certificate); value != "" {
 		raw := decodeCertificate(value)
@@ -58,10 +58,10 @@ func (w wireCertificate) der(member string, held ...[]byte) ([]byte, error) {
 	return nil, dpswire.Invalid("attestation.x509.%s.certificate is required.", member)
 }
 
-// decodeCertificate takes PEM text, base64 of DER, or base64 of PEM text, and returns what should be DER; nil of
-// anything else.
+// decodeCertificate decodes PEM text, base64 of DER, or base64 of PEM text, and returns what should be DER, or nil
+// for anything else.
 //
-// Fidelity: that text around a certificate, other blocks beside it and a byte order mark are passed over is unsure.
+// Fidelity: that text around a certificate, other PEM blocks and a byte order mark are ignored is unsure.
 func decodeCertificate(value string) []byte {
 	value = strings.TrimPrefix(value, "\ufeff")
 	if strings.Contains(value, pemBegin) {
@@ -79,8 +79,8 @@ func decodeCertificate(value string) []byte {
 
 const pemBegin = "-----BEGIN "
 
-// fromPEM returns the first certificate of a text, nil when it or a block before it cannot be decoded. pem.Decode
-// alone would pass that over and return the next one, which may be the authority of everybody.
+// fromPEM returns the first certificate in a text, or nil if it or a block before it cannot be decoded. pem.Decode
+// alone would skip the damaged block and return the next one, which may be a CA that issues certificates for others.
 func fromPEM(text string) []byte {
 	for {
 		_, rest, found := strings.Cut(text, pemBegin)
@@ -102,11 +102,11 @@ func fromPEM(text string) []byte {
 	}
 }
 
-// certificateReply says what a certificate in DER says; nil of none.
+// certificateReply returns the description of a certificate in DER, or nil for an absent one.
 func certificateReply(raw []byte) *wireCertificate {
 	certificate, err := x509.ParseCertificate(raw)
 	if err != nil {
-		// Nothing is stored that did not parse, but for a certificate that is not there.
+		// Every stored certificate was parsed before, unless it is absent.
 		return nil
 	}
 	sum := sha1.Sum(raw)
@@ -136,7 +136,7 @@ var attributeNames = map[string]string{
 	"1.2.840.113549.1.9.1": "E", "0.9.2342.19200300.100.1.25": "DC",
 }
 
-// distinguishedName writes a name as .NET does: the most specific part first, parts parted by a comma and a space.
+// distinguishedName formats a name as .NET does: the most specific part first, separated by a comma and a space.
 func distinguishedName(raw []byte) string {
 	var name pkix.RDNSequence
 	if rest, err := asn1.Unmarshal(raw, &name); err != nil || len(rest) > 0 {

@@ -73,7 +73,7 @@ func TestCertificates(t *testing.T) {
 }
 
 // A reader of PEM that passes over what it cannot decode would enroll the next certificate of the chain, which signed many others.
-func TestADamagedCertificateIsRefusedAndNotPassedOver(t *testing.T) {
+func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
 	first, info := selfSigned(t, "a")

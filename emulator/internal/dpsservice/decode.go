@@ -11,8 +11,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// wireEntry is IndividualEnrollment and EnrollmentGroup as requests carry them. Null and absent mean the same, but for
-// provisioningStatus, of which the service echoes a null.
+// wireEntry is IndividualEnrollment and EnrollmentGroup in requests. Null and absent are equal, except for
+// provisioningStatus: the service repeats a null.
 type wireEntry struct {
 	RegistrationID     *string          `json:"registrationId"`
 	GroupID            *string          `json:"enrollmentGroupId"`
@@ -40,7 +40,7 @@ type capabilities struct {
 	IotEdge bool `json:"iotEdge"`
 }
 
-// initialTwin keeps the collections as they came; their numbers must not change on the way.
+// initialTwin keeps the collections as sent, because their numbers must not change.
 type initialTwin struct {
 	Tags       json.RawMessage `json:"tags,omitempty"`
 	Properties *struct {
@@ -51,7 +51,7 @@ type initialTwin struct {
 // deviceIDForm is the documented form of a hub's device ids.
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-:.+%_#*?!(),=@$']{1,128}$`)
 
-// entryOf checks a request's entry and turns it into the state's form. stored is the entry it would replace, nil when there is none.
+// entryOf checks a request's entry and converts it to the state's form. stored is the entry that it replaces, or nil.
 func (k kind) entryOf(w wireEntry, service state.Service, stored *state.Entry) (state.Entry, error) {
 	id, err := k.idOf(w)
 	if err != nil {
@@ -121,11 +121,12 @@ func (w wireEntry) status(s *state.Settings) error {
 	return nil
 }
 
-// textNoPolicy is Azure's answer to hubs without a policy (Azure/azure-sdk-for-python issue 35368). Fidelity: no source says what
-// iotHubHostName alone does, so it is taken.
+// textNoPolicy is Azure's response to hubs without a policy (Azure/azure-sdk-for-python issue 35368). Fidelity: no
+// source says what iotHubHostName alone does, so it is accepted.
 const textNoPolicy = "Enrollment allocationPolicy must be specified when iotHubs are specified."
 
-// allocation reads the policy, the hubs and the webhook. A static policy without a hub is accepted, as Azure does: the registration fails.
+// allocation reads the policy, the hubs and the webhook. A static policy without a hub is accepted, as on Azure: the
+// registration fails.
 func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *state.Entry) error {
 	if w.AllocationPolicy != nil {
 		policy, known := policyOf(*w.AllocationPolicy)
@@ -157,7 +158,8 @@ func (w wireEntry) allocation(s *state.Settings, service state.Service, stored *
 // oldestWebhook is the oldest apiVersion of a customAllocationDefinition, a preview. Source: service.json, 2021-10-01.
 const oldestWebhook = "2018-09-01"
 
-// webhook reads the customAllocationDefinition. Fidelity: that an address sent back as replies mask it means the present one is unsure.
+// webhook reads the customAllocationDefinition. Fidelity: that an address in the masked form of replies keeps the
+// stored one is unsure.
 func (w wireEntry) webhook(s *state.Settings, stored *state.Entry) error {
 	if w.Custom == nil {
 		if s.Allocation == state.Custom {
@@ -182,7 +184,7 @@ func (w wireEntry) webhook(s *state.Settings, stored *state.Entry) error {
 	return nil
 }
 
-// refers reports whether an entry may mean something that the stored one holds and replies do not show.
+// refers reports whether an entry may refer to data of the stored entry that replies do not show.
 func (w wireEntry) refers() bool {
 	if a := w.Attestation; a != nil {
 		if a.X509 != nil || strings.EqualFold(a.Type, symmetricKey) && a.SymmetricKey == nil {
@@ -210,7 +212,7 @@ func linked(service state.Service, member, name string) (string, error) {
 	return "", dpswire.Invalid("%s names a hub that is not linked to this provisioning service: %q.", member, name)
 }
 
-// documents keeps the JSON documents, without the nulls around their collections.
+// documents returns the JSON documents, without null collections.
 func (w wireEntry) documents(s *state.Settings, individual bool) error {
 	if individual && !isNull(w.DeviceInformation) {
 		if !isObject(w.DeviceInformation) {

@@ -136,8 +136,8 @@ func TestAnswersHaveTheHeadersOfTheDescription(t *testing.T) {
 	}
 }
 
-// TestAnAddressStandsForTheOnlyService: a client that cannot be led from Azure's names signs for the address that it dials.
-func TestAnAddressStandsForTheOnlyService(t *testing.T) {
+// TestAddressSelectsTheOnlyService: a client that cannot be led from Azure's names signs for the address that it dials.
+func TestAddressSelectsTheOnlyService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
 	w.put(t, "/enrollments/a", `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`)

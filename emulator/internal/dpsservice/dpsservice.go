@@ -1,11 +1,12 @@
-// Package dpsservice is the service API of the Device Provisioning Service (api-version 2021-10-01) as an http.Handler: individual
-// enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries, and the registration records of devices.
+// Package dpsservice is the service API of the Device Provisioning Service (api-version 2021-10-01) as an
+// http.Handler: individual enrollments, enrollment groups, their attestation mechanisms, bulk operations, queries,
+// and the registration records of devices.
 //
-// One handler serves every provisioning service of the state: the request's host name picks one, as in Azure. It does not listen,
-// does not decide allocation and keeps nothing of its own.
+// One handler serves every provisioning service of the state: the request's host name selects one, as in Azure. It
+// does not listen, does not decide allocation and holds no data.
 //
-// Sources: the public 2021-10-01 service.json, recorded traffic of the Python SDK's tests, and the documentation of IoT DPS.
-// Deviations begin with "Fidelity:" and stand in docs/reference/fidelity.md.
+// Sources: the public 2021-10-01 service.json, recorded traffic of the Python SDK's tests, and the documentation of
+// IoT DPS. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
 package dpsservice
 
 import (
@@ -23,17 +24,18 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// maxBody bounds what a request may send. A bulk operation of ten entries with certificates and twins stays far under it.
+// maxBody limits the size of a request. A bulk operation of ten entries with certificates and twins is far below it.
 const maxBody = 1 << 20
 
-// Options say how the surface differs from its default.
+// Options configure the API.
 type Options struct {
-	// Strict makes a PUT without If-Match on an existing entry fail with 409201, as issues 3076 of azure-iot-sdk-csharp and 35187 of
-	// azure-sdk-for-python saw. Azure's documents disagree; the default replaces.
+	// Strict makes a PUT without If-Match on an existing entry fail with 409201, as observed in issues 3076 of
+	// azure-iot-sdk-csharp and 35187 of azure-sdk-for-python. Azure's documentation disagrees; the default replaces.
 	Strict bool
-	// Bearer checks a Microsoft Entra token and returns nil when its holder may use the data plane. Nil: no such token is accepted.
+	// Bearer checks a Microsoft Entra token and returns nil if its holder may use the data plane. If nil, no such
+	// token is accepted.
 	Bearer func(ctx context.Context, token string) error
-	// Other is the other name, an address, by which a service is reached, "" for none. Nil: there are none.
+	// Other returns the alternative name of a service, an address, or "". If nil, services have no alternative names.
 	Other func(host string) string
 }
 
@@ -56,7 +58,7 @@ type request struct {
 	body []byte
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP implements http.Handler.
 func (s *surface) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	dpswire.Serve(w, s.st.Now, func() (dpswire.Reply, error) { return s.handle(w, r) })
 }
@@ -87,7 +89,8 @@ func (s *surface) handle(w http.ResponseWriter, r *http.Request) (dpswire.Reply,
 	return wanted.run(s, request{Request: r, service: service, id: values["id"], body: body})
 }
 
-// service finds the provisioning service of a host name. One that is being created or deleted has no name in Azure's DNS either.
+// service finds the provisioning service with a host name. Like Azure's DNS, it does not find one that is being
+// created or deleted.
 func (s *surface) service(host string) (state.Service, error) {
 	name := hostName(host)
 	service, err := s.st.ServiceByHost(name)
@@ -101,11 +104,11 @@ func (s *surface) service(host string) (state.Service, error) {
 	if err != nil && !errors.As(err, &refused) {
 		return state.Service{}, err
 	}
-	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "There is no provisioning service %s.", name)
+	return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService, "Unknown provisioning service %s.", name)
 }
 
-// only is the provisioning service that an address stands for: clients that cannot be led from Azure's names to the emulator have
-// nothing else to say. It must be the only one.
+// only returns the provisioning service for a local address: clients that cannot map Azure's names to the emulator
+// cannot select one. It must be the only one.
 func (s *surface) only() (state.Service, error) {
 	services, err := s.st.Services("", "")
 	if err != nil {
@@ -113,12 +116,12 @@ func (s *surface) only() (state.Service, error) {
 	}
 	if len(services) != 1 {
 		return state.Service{}, dpswire.Refuse(http.StatusNotFound, dpswire.CodeNoService,
-			"An address stands for the only provisioning service, but there are %d: use the name of one.", len(services))
+			"An address can be used only with a single provisioning service, but there are %d: use a host name.", len(services))
 	}
 	return services[0], nil
 }
 
-// local reports whether a host name is this machine's, without being Azure's.
+// local reports whether a host name refers to this machine and is not an Azure name.
 func local(name string) bool {
 	return name == "localhost" || net.ParseIP(strings.Trim(name, "[]")) != nil
 }
@@ -140,7 +143,7 @@ func decode(body []byte, into any) error {
 	return nil
 }
 
-// describe says what is wrong with a JSON text without quoting it: a body may hold keys.
+// describe describes what is wrong with a JSON text without quoting it, because a body may hold keys.
 func describe(err error) string {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) && wrong.Field != "" {

@@ -305,7 +305,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 	}
 }
 
-func TestNamesCompareWithoutLetterCase(t *testing.T) {
+func TestNamesAreCaseInsensitive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, dpsservice.Options{})
 	w.put(t, "/Enrollments/Device-A", `{"registrationId":"Device-A","attestation":{"type":"symmetricKey"}}`)

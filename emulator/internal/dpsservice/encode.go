@@ -9,8 +9,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// entryReply is an enrollment or a group as replies carry it: members in the order of recorded replies, absent ones left out, but
-// for provisioningStatus, which is always there.
+// entryReply is an enrollment or a group in replies: members in the order of recorded replies, without absent ones
+// except provisioningStatus.
 type entryReply struct {
 	RegistrationID     string                `json:"registrationId,omitempty"`
 	GroupID            string                `json:"enrollmentGroupId,omitempty"`
@@ -78,10 +78,10 @@ func (k kind) reply(e state.Entry, showKeys bool) entryReply {
 	return w
 }
 
-// mask stands for the query of an address.
+// mask replaces the query of an address.
 const mask = "?****"
 
-// maskQuery hides what follows the question mark of a webhook's address, which usually is its key.
+// maskQuery hides the query of a webhook's address, which usually is its key.
 func maskQuery(address string) string {
 	if before, _, found := strings.Cut(address, "?"); found {
 		return before + mask
@@ -89,8 +89,8 @@ func maskQuery(address string) string {
 	return address
 }
 
-// EntryJSON writes an individual enrollment or, when that is nil, a group as its webhook sees it: as a reply to GET, but with its etag
-// decoded, as in the documents' sample of an allocation request.
+// EntryJSON returns an individual enrollment or, if that is nil, a group in the format of webhook calls: like a reply
+// to GET, but with its etag decoded, as in the documentation's sample of an allocation request.
 func EntryJSON(e *state.Enrollment, g *state.EnrollmentGroup) (json.RawMessage, error) {
 	var w entryReply
 	if e != nil {
@@ -104,5 +104,5 @@ func EntryJSON(e *state.Enrollment, g *state.EnrollmentGroup) (json.RawMessage, 
 	return json.Marshal(w)
 }
 
-// CertificateJSON writes what a certificate in DER says, as X509CertificateWithInfo does.
+// CertificateJSON returns the description of a certificate in DER, as X509CertificateWithInfo.
 func CertificateJSON(der []byte) (json.RawMessage, error) { return json.Marshal(certificateReply(der)) }

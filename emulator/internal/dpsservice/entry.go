@@ -4,7 +4,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// kind is one of the two kinds of enrollment in the words of the wire: the two differ in little, so their calls are written once.
+// kind describes how the two kinds of enrollment differ in the API, so that their calls share one implementation.
 type kind struct {
 	state.EntryKind
 	// path is the collection's segment, idField the id's member, itemType the value of x-ms-item-type.

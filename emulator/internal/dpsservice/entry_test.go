@@ -106,7 +106,7 @@ func TestPutReplacesTheWholeEntry(t *testing.T) {
 
 // Azure's end-to-end tests for .NET (ReprovisioningE2ETests) get an enrollment, change its hubs and put it back without its keys, which GET
 // does not show; its device registers as before.
-func TestKeysOfWhichNothingIsSaidAreKept(t *testing.T) {
+func TestOmittedKeysAreKept(t *testing.T) {
 	t.Parallel()
 	keys := func(primary, secondary string) string {
 		return `{"type":"symmetricKey","symmetricKey":{"primaryKey":"` + primary + `","secondaryKey":"` + secondary + `"}}`

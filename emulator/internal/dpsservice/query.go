@@ -15,10 +15,11 @@ const (
 	maxPage     = 1000
 )
 
-// query is IndividualEnrollment_Query and EnrollmentGroup_Query. Azure wants a query and does not read it: every text, whatever its
-// WHERE says, lists everything (Azure/azure-iot-sdk-csharp issues 794 and 2188, azure-iot-sdk-node issue 814).
+// query is IndividualEnrollment_Query and EnrollmentGroup_Query. Azure requires a query and ignores it: every text,
+// whatever its WHERE clause, lists everything (Azure/azure-iot-sdk-csharp issues 794 and 2188, azure-iot-sdk-node
+// issue 814).
 //
-// Fidelity: the order is that of the ids.
+// Fidelity: results are ordered by id.
 func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	var w struct {
 		Query *string `json:"query"`
@@ -40,7 +41,7 @@ func (s *surface) query(k kind, r request) (dpswire.Reply, error) {
 	return paged(convert(page, func(e state.Entry) entryReply { return k.reply(e, false) }), k.itemType, k.path, limit, next), nil
 }
 
-// page reads the paging headers. A continuation belongs to the collection that gave it.
+// page reads the paging headers. A continuation is valid only for its collection.
 func (r request) page(collection string) (after string, limit int, err error) {
 	limit = defaultPage
 	if count := r.Header.Get("x-ms-max-item-count"); count != "" {
@@ -57,12 +58,12 @@ func (r request) page(collection string) (after string, limit int, err error) {
 	raw, err := base64.RawURLEncoding.DecodeString(token)
 	after, belongs := strings.CutPrefix(string(raw), collection+"\n")
 	if err != nil || !belongs || after == "" {
-		return "", 0, dpswire.Invalid("x-ms-continuation is not one that this query gave.")
+		return "", 0, dpswire.Invalid("x-ms-continuation is not from this query.")
 	}
 	return after, limit, nil
 }
 
-// paged is a page of a query: a bare array, and the continuation in a header when there is more.
+// paged is a page of a query: a bare array, and a continuation header if there is more.
 func paged(items any, itemType, collection string, limit int, next string) dpswire.Reply {
 	answer := dpswire.OK(items)
 	answer.Header = map[string]string{"x-ms-item-type": itemType, "x-ms-max-item-count": strconv.Itoa(limit)}

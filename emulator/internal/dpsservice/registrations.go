@@ -13,12 +13,13 @@ func (s *surface) getRegistration(r request) (dpswire.Reply, error) {
 	return dpswire.OK(dpswire.RegistrationOf(record)), err
 }
 
-// deleteRegistration is DeviceRegistrationState_Delete. The device at the hub stays.
+// deleteRegistration is DeviceRegistrationState_Delete. The device at the hub is kept.
 func (s *surface) deleteRegistration(r request) (dpswire.Reply, error) {
 	return dpswire.Reply{Status: http.StatusNoContent}, s.st.DeleteRegistration(r.service.IDScope, r.id, r.ifMatch())
 }
 
-// queryRegistrations is DeviceRegistrationState_Query: the registrations of a group, which outlive it. An unknown group has none.
+// queryRegistrations is DeviceRegistrationState_Query: the registrations of a group, which are kept when it is
+// deleted. An unknown group has none.
 func (s *surface) queryRegistrations(r request) (dpswire.Reply, error) {
 	collection := "registrations/" + strings.ToLower(r.id)
 	after, limit, err := r.page(collection)

@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// operation is what one call of the API needs and does.
+// operation is one call of the API with the right that it requires.
 type operation struct {
 	needs right
 	run   func(*surface, request) (dpswire.Reply, error)
@@ -40,10 +40,11 @@ func addCollection(t *routes.Table[operation], k kind) {
 	add("POST "+path, enrollmentWrite, (*surface).bulk)
 }
 
-// Routes lists the operations that are served, as "GET /enrollments/{id}".
+// Routes returns the operations that are served, for example "GET /enrollments/{id}".
 func Routes() []string { return operations.Patterns() }
 
-// get is IndividualEnrollment_Get and EnrollmentGroup_Get. Only the single individual enrollment shows its registration.
+// get is IndividualEnrollment_Get and EnrollmentGroup_Get. Only the reply for a single individual enrollment contains
+// its registration.
 func (s *surface) get(k kind, r request) (dpswire.Reply, error) {
 	e, err := s.st.Entry(k.EntryKind, r.service.IDScope, r.id)
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *surface) remove(k kind, r request) (dpswire.Reply, error) {
 	return dpswire.Reply{Status: http.StatusNoContent}, s.st.DeleteEntry(k.EntryKind, r.service.IDScope, r.id, r.ifMatch())
 }
 
-// checked is the state's form of a request's entry. The stored entry is read only where it matters.
+// checked returns the state's form of a request's entry. The stored entry is read only if it matters.
 func (s *surface) checked(k kind, w wireEntry, service state.Service) (state.Entry, error) {
 	var stored *state.Entry
 	if w.refers() {
@@ -110,7 +111,8 @@ func (s *surface) checked(k kind, w wireEntry, service state.Service) (state.Ent
 	return k.entryOf(w, service, stored)
 }
 
-// attestation is IndividualEnrollment_GetAttestationMechanism and its twin for groups: the one call that reads keys back.
+// attestation is IndividualEnrollment_GetAttestationMechanism and the same for groups: the only call that returns
+// keys.
 func (s *surface) attestation(k kind, r request) (dpswire.Reply, error) {
 	e, err := s.st.Entry(k.EntryKind, r.service.IDScope, r.id)
 	if err != nil {
@@ -119,10 +121,10 @@ func (s *surface) attestation(k kind, r request) (dpswire.Reply, error) {
 	return dpswire.OK(attestationReply(e.Attestation, true)), nil
 }
 
-// ifMatch is the etag of the header; empty when there is none.
+// ifMatch returns the etag in the header, or "".
 func (r request) ifMatch() string { return etagOf(r.Header.Get("If-Match")) }
 
-// etagOf takes off the quotes that some clients add. The state's word for "must not exist" is not one that a client can say.
+// etagOf removes the quotes that some clients add. A client cannot send the state's MustNotExist.
 func etagOf(given string) string {
 	given = strings.TrimSpace(given)
 	if len(given) >= 2 && given[0] == '"' && given[len(given)-1] == '"' {

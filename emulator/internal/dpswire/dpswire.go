@@ -1,7 +1,7 @@
-// Package dpswire is what the two APIs of the Device Provisioning Service, the service API and the device API, put on the wire alike:
-// refusals, times, ids, registration records, and how they match paths.
+// Package dpswire contains the wire formats that the two APIs of the Device Provisioning Service, the service API and
+// the device API, share: errors, times, ids, registration records, and the matching of paths.
 //
-// It authenticates nobody, decides nothing about enrollments or devices, and knows neither API.
+// It authenticates no client, decides nothing about enrollments or devices, and knows neither API.
 //
 // Sources: the public 2021-10-01 service.json and device.json, and recorded traffic of the Python SDK's tests.
 package dpswire
@@ -19,18 +19,18 @@ import (
 	"github.com/google/uuid"
 )
 
-// Reply is an answer; a nil body sends none.
+// Reply is a response. If the body is nil, none is sent.
 type Reply struct {
 	Status int
 	Header map[string]string
 	Body   any
 }
 
-// OK is a 200 with that body.
+// OK returns a 200 with that body.
 func OK(body any) Reply { return Reply{Status: http.StatusOK, Body: body} }
 
-// Serve answers a request with what serve returns, which must write nothing itself. A refusal is written as
-// ProvisioningServiceErrorDetails; so is a panic, which then goes on, for whoever mounted the handler to log it.
+// Serve sends what serve returns. serve must not write the response itself. An error is sent as
+// ProvisioningServiceErrorDetails; so is a panic, which is then raised again for the HTTP server to log.
 func Serve(w http.ResponseWriter, now func() time.Time, serve func() (Reply, error)) {
 	defer func() {
 		fault := recover()
@@ -67,12 +67,12 @@ func write(w http.ResponseWriter, reply Reply) {
 		h.Set("Content-Type", "application/json; charset=utf-8")
 	}
 	w.WriteHeader(reply.Status)
-	// The client may have gone; there is nobody to tell.
+	// The client may have disconnected.
 	_, _ = w.Write(text)
 }
 
-// ReadBody reads a body of at most limit bytes, which must be called JSON if it is called anything ("Troubleshooting with DPS"). A
-// Content-Encoding is not looked at: the documents' own samples send a bogus one.
+// ReadBody reads a body of at most limit bytes. A Content-Type must be that of JSON if there is one ("Troubleshooting
+// with DPS"). Content-Encoding is ignored: the documentation's own samples send a bogus one.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var tooLarge *http.MaxBytesError
@@ -90,13 +90,13 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, nil
 }
 
-// Time writes a time as the service does: UTC, seven fractional digits.
+// Time formats a time as the service does: UTC, seven fractional digits.
 func Time(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.0000000Z") }
 
 // idForm is the documented form of registration and group ids. The rule for the first character is unsure: only the last one is checked.
 var idForm = regexp.MustCompile(`^[A-Za-z0-9\-._:]{0,127}[A-Za-z0-9\-]$`)
 
-// CheckID refuses what cannot be the id of a registration, an enrollment or a group; member names it in the message.
+// CheckID refuses an invalid id of a registration, an enrollment or a group. The message contains member.
 func CheckID(member, id string) error {
 	if idForm.MatchString(id) {
 		return nil
@@ -106,7 +106,7 @@ func CheckID(member, id string) error {
 
 var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// CheckVersion accepts every date: later versions only add members, and clients of all ages are in the field.
+// CheckVersion accepts every date: later versions only add members, and clients of all ages are in use.
 func CheckVersion(version string) error {
 	if versionForm.MatchString(version) {
 		return nil

@@ -105,8 +105,8 @@ func TestRefusalsOfTheState(t *testing.T) {
 	}
 }
 
-// TestAPanicIsAnsweredAndGoesOn: the client is told in the words of the API, whoever mounted the handler gets the panic.
-func TestAPanicIsAnsweredAndGoesOn(t *testing.T) {
+// TestPanicIsAnsweredAndRaisedAgain: the client gets the API's error, and the HTTP server gets the panic.
+func TestPanicIsAnsweredAndRaisedAgain(t *testing.T) {
 	t.Parallel()
 	answer, body, fault := serve(func() (dpswire.Reply, error) { panic("a fault") })
 	if answer.StatusCode != 500 || body.ErrorCode != 500001 || fault != "a fault" {

@@ -14,8 +14,8 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 404203 (in the tests of nrfconnect/sdk-nrf), 409201,
-// 409203. Fidelity: the others are ours, in Azure's form (status × 1000 + n).
+// Error codes. Seen on Azure: 401000 for a symmetric key, 401002, 404201, 404202, 404203 (in the tests of
+// nrfconnect/sdk-nrf), 409201, 409203. Fidelity: the others are ours, in Azure's form (status × 1000 + n).
 const (
 	CodeInvalid      = 400004
 	CodeBadKey       = 401000
@@ -33,7 +33,7 @@ const (
 	CodeInternal     = 500001
 )
 
-// Messages that Azure was seen to send; clients show them and some match them.
+// Messages that were observed from Azure. Clients display them, and some match them.
 const (
 	TextUnauthorized       = "Unauthorized"
 	TextInvalidCertificate = "Invalid certificate."
@@ -41,39 +41,40 @@ const (
 	TextPrecondition       = "Precondition failed."
 )
 
-// Error is a refusal in the words of the wire.
+// Error is an error in the API's format.
 type Error struct {
-	// Status is the one of HTTP; Code is a number that begins with it.
+	// Status is the HTTP status. Code is a number that begins with it.
 	Status, Code int
 	Message      string
-	// Allow are the methods that a path has, with 405; RetryAfter the seconds to wait, when there is something to wait for.
+	// Allow are the methods of a path, with 405. RetryAfter is the number of seconds to wait, if the client should
+	// retry.
 	Allow, RetryAfter string
 }
 
 // Error implements error.
 func (e *Error) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Message) }
 
-// Refuse makes a refusal.
+// Refuse returns an error.
 func Refuse(status, code int, format string, args ...any) error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// Invalid refuses a request that says something wrong.
+// Invalid returns an error for an invalid request.
 func Invalid(format string, args ...any) error {
 	return Refuse(http.StatusBadRequest, CodeInvalid, format, args...)
 }
 
-// Refusals of credentials: they tell no more than Azure does.
+// Errors for credentials. They reveal no more than Azure's.
 var (
 	ErrUnauthorized   = &Error{Status: http.StatusUnauthorized, Code: CodeUnauthorized, Message: TextUnauthorized}
 	ErrBadKey         = &Error{Status: http.StatusUnauthorized, Code: CodeBadKey, Message: TextUnauthorized}
 	ErrBadCertificate = &Error{Status: http.StatusUnauthorized, Code: CodeUnauthorized, Message: TextInvalidCertificate}
 )
 
-// internal tells nothing of a fault of the emulator.
-var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator could not carry out the request."}
+// internal hides the details of an internal error of the emulator.
+var internal = &Error{Status: http.StatusInternalServerError, Code: CodeInternal, Message: "The emulator failed to process the request; see its log."}
 
-// From turns a refusal of the state into the wire's, and anything unknown into an internal error that tells nothing.
+// From translates a refusal of the state to a wire error, and any other error to an internal error without details.
 func From(err error) *Error {
 	var wire *Error
 	if errors.As(err, &wire) {
@@ -104,13 +105,13 @@ func From(err error) *Error {
 	}
 }
 
-// sentence makes an error's text one.
+// sentence turns an error's text into a sentence.
 func sentence(err error) string {
 	text := err.Error()
 	return strings.ToUpper(text[:1]) + text[1:] + "."
 }
 
-// IsNotFound reports whether the state says that there is no such object; false of its parent.
+// IsNotFound reports whether the object does not exist. It returns false if only the parent does not.
 func IsNotFound(err error) bool {
 	var refused *state.Error
 	return errors.As(err, &refused) && refused.Kind == state.NotFound
@@ -124,7 +125,7 @@ type ErrorBody struct {
 	Timestamp  string `json:"timestampUtc"`
 }
 
-// Body is the refusal as a body, with a tracking id of its own.
+// Body returns the error as a body with a new tracking id.
 func (e *Error) Body(now time.Time) ErrorBody {
 	return ErrorBody{e.Code, uuid.NewString(), e.Message, Time(now)}
 }
@@ -143,7 +144,7 @@ func (e *Error) reply(now time.Time) Reply {
 	return reply
 }
 
-// Refused is a refusal by a fault or a limit in the words of the wire.
+// Refused returns the error for an injected fault or a rate limit.
 func Refused(r *traffic.Refusal) *Error {
 	return &Error{Status: r.Status, Code: r.Code, Message: r.Message, RetryAfter: r.Seconds()}
 }

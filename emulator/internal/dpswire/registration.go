@@ -6,7 +6,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Registration is what DeviceRegistrationState and DeviceRegistrationResult have in common. Empty members are left out.
+// Registration holds the fields that DeviceRegistrationState and DeviceRegistrationResult share. Empty fields are
+// omitted.
 type Registration struct {
 	RegistrationID string          `json:"registrationId"`
 	Created        string          `json:"createdDateTimeUtc,omitempty"`
@@ -21,7 +22,7 @@ type Registration struct {
 	Payload        json.RawMessage `json:"payload,omitempty"`
 }
 
-// RegistrationOf writes a registration with the host name that its hub has on Azure.
+// RegistrationOf converts a registration. The hub has its Azure host name.
 func RegistrationOf(r state.Registration) Registration {
 	return Registration{
 		RegistrationID: r.RegistrationID,

@@ -9,10 +9,10 @@ import (
 	"evenkeel/emulator/internal/routes"
 )
 
-// NewTable returns an empty table of operations that matches as the two APIs do.
+// NewTable returns an empty table of operations that matches paths as the two APIs do.
 func NewTable[T any]() *routes.Table[T] { return &routes.Table[T]{AnyCase: true, PathFirst: true} }
 
-// Find returns the operation of a request and the values of its path's variables, decoded.
+// Find returns the operation of a request and the decoded values of its path's variables.
 func Find[T any](table *routes.Table[T], r *http.Request) (operation T, values map[string]string, err error) {
 	found := table.Find(r.Method, segments(r.URL))
 	switch allowed := strings.Join(found.Allowed, ", "); {
@@ -21,16 +21,17 @@ func Find[T any](table *routes.Table[T], r *http.Request) (operation T, values m
 	case allowed != "":
 		return operation, nil, &Error{
 			Status: http.StatusMethodNotAllowed, Code: CodeMethod, Allow: allowed,
-			Message: "The method is not allowed here; allowed: " + allowed + ".",
+			Message: "The method is not allowed; allowed: " + allowed + ".",
 		}
 	case found.Incomplete:
 		// A missing id answers 405 ("Troubleshooting with DPS").
 		return operation, nil, Refuse(http.StatusMethodNotAllowed, CodeMethod, "The path needs an id.")
 	}
-	return operation, nil, Refuse(http.StatusNotFound, CodeNotFound, "There is no such operation.")
+	return operation, nil, Refuse(http.StatusNotFound, CodeNotFound, "Unknown operation.")
 }
 
-// segments are those of a path that are not empty: bulk operations come with a trailing slash, and clients double slashes.
+// segments returns the non-empty segments of a path: bulk operations come with a trailing slash, and some clients
+// double slashes.
 func segments(u *url.URL) []string {
 	return slices.DeleteFunc(routes.Decoded(u), func(s string) bool { return s == "" })
 }

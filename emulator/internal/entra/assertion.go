@@ -16,24 +16,25 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// Federation is trust in another issuer's tokens ("Workload identity federation"): whoever brings one with this subject, made out to
-// the federated audience, is the client.
+// Federation is trust in another issuer's tokens ("Workload identity federation"): a token with this subject and the
+// federated audience authenticates the client.
 type Federation struct {
 	Issuer, Subject string
-	// Keys are the issuer's public keys by their ids, *rsa.PublicKey or *ecdsa.PublicKey.
+	// Keys are the issuer's public keys by key id, *rsa.PublicKey or *ecdsa.PublicKey.
 	Keys map[string]crypto.PublicKey
 }
 
 const (
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-	// FederatedAudience is what Entra wants other issuers' tokens made out to.
+	// FederatedAudience is the audience that Entra requires in other issuers' tokens.
 	FederatedAudience = "api://AzureADTokenExchange"
 )
 
-// urlBase64 turns any base64 into that of URLs: some of Microsoft's clients write the plain one (MSAL for Go does).
+// urlBase64 converts any base64 to the URL alphabet: some of Microsoft's clients send the standard one (MSAL for Go
+// does).
 var urlBase64 = strings.NewReplacer("+", "-", "/", "_", "=", "")
 
-// TrustCertificate registers a certificate of the client. Not while requests are served.
+// TrustCertificate registers a certificate of the client. It must not be called while requests are served.
 func (a *Authority) TrustCertificate(certificate *x509.Certificate) {
 	short, long := sha1.Sum(certificate.Raw), sha256.Sum256(certificate.Raw)
 	for _, sum := range [][]byte{short[:], long[:]} {
@@ -41,10 +42,11 @@ func (a *Authority) TrustCertificate(certificate *x509.Certificate) {
 	}
 }
 
-// Trust registers another issuer. Not while requests are served.
+// Trust registers another issuer. It must not be called while requests are served.
 func (a *Authority) Trust(f Federation) { a.federations = append(a.federations, f) }
 
-// refusal is an answer of the token endpoint, in Entra's numbers ("Microsoft Entra authentication and authorization error codes").
+// refusal is an error of the token endpoint, with Entra's numbers ("Microsoft Entra authentication and authorization
+// error codes").
 type refusal struct {
 	status      int
 	code        string
@@ -55,7 +57,8 @@ func invalidClient(format string, values ...any) *refusal {
 	return &refusal{http.StatusUnauthorized, "invalid_client", fmt.Sprintf(format, values...)}
 }
 
-// authenticate lets the client in by its secret, by a token that its certificate signed (RFC 7523, 2.2), or by another issuer's.
+// authenticate authenticates the client by its secret, by a token that its certificate signed (RFC 7523, 2.2), or by
+// another issuer's token.
 func (a *Authority) authenticate(r *http.Request) *refusal {
 	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	if user, password, ok := r.BasicAuth(); ok {
@@ -76,8 +79,8 @@ func (a *Authority) authenticate(r *http.Request) *refusal {
 	return a.checkAssertion(assertion, r.PathValue("tenant"))
 }
 
-// checkAssertion tells the two kinds of assertions apart by the header: one that the client signed names the thumbprint of
-// its certificate.
+// checkAssertion distinguishes the two kinds of assertions by the header: one that the client signed contains the
+// thumbprint of its certificate.
 func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 	unverified, _, err := jwt.NewParser().ParseUnverified(assertion, &jwt.RegisteredClaims{})
 	if err != nil {
@@ -97,7 +100,8 @@ func (a *Authority) checkAssertion(assertion, tenant string) *refusal {
 	return a.checkFederated(assertion, unverified)
 }
 
-// checkOwnAssertion checks a token that the client made itself: issuer and subject are the client, the audience is the token endpoint.
+// checkOwnAssertion checks a token that the client signed: issuer and subject are the client, the audience is the
+// token endpoint.
 func (a *Authority) checkOwnAssertion(assertion, tenant, thumbprint string) *refusal {
 	certificate := a.certificates[thumbprint]
 	if certificate == nil {
@@ -122,7 +126,7 @@ func (a *Authority) checkOwnAssertion(assertion, tenant, thumbprint string) *ref
 	return nil
 }
 
-// checkFederated checks a token of an issuer that is trusted.
+// checkFederated checks a token of a trusted issuer.
 func (a *Authority) checkFederated(assertion string, unverified *jwt.Token) *refusal {
 	said := unverified.Claims.(*jwt.RegisteredClaims)
 	keyID, _ := unverified.Header["kid"].(string)
@@ -146,17 +150,18 @@ func (a *Authority) checkFederated(assertion string, unverified *jwt.Token) *ref
 		said.Issuer, said.Subject, strings.Join(said.Audience, " "))
 }
 
-// maxAhead is how much earlier than it says an assertion may be used: clocks differ, and MSAL for Node rounds the second up. Fidelity: five minutes are the
-// default of Microsoft's libraries that check tokens; Entra's own bound is unsure.
+// maxAhead is how early an assertion may be used before its stated beginning: clocks differ, and MSAL for Node rounds
+// the second up. Fidelity: five minutes are the default of Microsoft's libraries that check tokens; Entra's own limit
+// is unsure.
 const maxAhead = 5 * time.Minute
 
-// verify checks an assertion's signature and life.
+// verify checks an assertion's signature and validity period.
 func (a *Authority) verify(assertion string, key crypto.PublicKey) (*jwt.RegisteredClaims, *refusal) {
 	claims := &jwt.RegisteredClaims{}
 	_, err := jwt.ParseWithClaims(assertion, claims, func(*jwt.Token) (any, error) { return key, nil },
 		jwt.WithValidMethods([]string{"RS256", "PS256", "ES256"}), jwt.WithTimeFunc(a.now), jwt.WithLeeway(maxAhead), jwt.WithExpirationRequired())
 	if err == nil && !a.now().Before(claims.ExpiresAt.Time) {
-		err = jwt.ErrTokenExpired // the leeway is for the beginning alone
+		err = jwt.ErrTokenExpired // the leeway applies only to the beginning
 	}
 	switch {
 	case errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
@@ -167,7 +172,7 @@ func (a *Authority) verify(assertion string, key crypto.PublicKey) (*jwt.Registe
 	return claims, nil
 }
 
-// names reports whether an audience is one of those wanted; a slash at the end does not count.
+// names reports whether an audience is one of the expected ones. A trailing slash is ignored.
 func names(audience jwt.ClaimStrings, wanted ...string) bool {
 	for _, got := range audience {
 		for _, want := range wanted {

@@ -187,7 +187,7 @@ func TestTokensOfAnotherIssuerAreExchanged(t *testing.T) {
 	}
 }
 
-func TestTheOwnIssuersTokenIsExchangedForTheRightAudienceOnly(t *testing.T) {
+func TestIssuerTokenNeedsTheFederatedAudience(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, time.Now)
 	ask := func(secret, audience string) (int, string) {

@@ -11,13 +11,14 @@ import (
 	"evenkeel/internal/authority"
 )
 
-// CertificateFile holds the client's own certificate with its private key, PEM, readable by its owner only.
+// CertificateFile holds the client's own certificate with its private key in PEM. Only its owner can read it.
 const CertificateFile = "client-certificate.pem"
 
-// The certificate is valid for so long that no clock that a test moves leaves its life.
+// The certificate is valid for so long that it does not expire even if a test moves the clock.
 var certificateFrom, certificateTo = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// newCertificate makes a certificate and its key for the client, both in one PEM text. RSA, because MSAL signs with nothing else.
+// newCertificate generates a certificate and its key for the client, both in one PEM text. The key is RSA, because
+// MSAL supports nothing else.
 func newCertificate() ([]byte, error) {
 	key, err := rsa.GenerateKey(rand.Reader, keyBits)
 	if err != nil {

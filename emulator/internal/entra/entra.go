@@ -1,8 +1,8 @@
-// Package entra is the emulator's stand-in for Microsoft Entra ID and for the cloud's metadata endpoint: it gives one client access
-// tokens for its secret, for an assertion that its certificate signed or for another issuer's token, publishes the key that they are
-// signed with, and checks them for the surfaces that need one.
+// Package entra is the emulator's stand-in for Microsoft Entra ID and for the cloud's metadata endpoint. It issues
+// access tokens to one client for its secret, for an assertion that its certificate signed or for another issuer's
+// token, publishes the signing key, and checks the tokens for the other surfaces.
 //
-// It has one tenant and one client, no users, no roles and no other grant than client credentials.
+// It has one tenant and one client, no users, no roles and no grant other than client credentials.
 package entra
 
 import (
@@ -25,23 +25,23 @@ import (
 	"evenkeel/emulator/internal/domain"
 )
 
-// The one tenant and the one client. They name nothing real.
+// The only tenant and the only client. The ids are not real.
 const (
 	TenantID = "00000000-0000-0000-0000-00000000007e"
 	ClientID = "00000000-0000-0000-0000-0000000000c1"
 	objectID = "00000000-0000-0000-0000-0000000000b0"
 )
 
-// File names in the data folder; they are readable by their owner only, like CertificateFile.
+// Names of files in the data folder. Only their owner can read them, as with CertificateFile.
 const (
 	SecretFile = "client-secret"
 	KeyFile    = "token-key.pem"
 )
 
 const (
-	tokenLife = 3599 * time.Second // what Entra gives
+	tokenLife = 3599 * time.Second // as for Entra's tokens
 	keyBits   = 2048
-	// secretBytes are those behind the text of a secret.
+	// secretBytes is the number of random bytes in a secret.
 	secretBytes = 30
 )
 
@@ -51,24 +51,24 @@ type Authority struct {
 	keyID  string
 	secret string
 	now    func() time.Time
-	// certificates are the client's, by their thumbprints as assertions name them; federations are the other issuers that are trusted.
+	// certificates are the client's, by their thumbprints as used in assertions; federations are the trusted issuers.
 	certificates map[string]*x509.Certificate
 	federations  []Federation
-	// base is the address of the ARM surface, without a slash at the end; set by SetBase before the first request.
+	// base is the address of the ARM surface, without a trailing slash. SetBase sets it before the first request.
 	base string
 	// locations are the names of the regions that the metadata lists.
 	locations []string
 }
 
-// memoryKey is the key of all authorities that live in memory: making one costs more than anything else in a test. Tokens of one
-// emulator are still refused by another, whose address is not their issuer.
+// memoryKey is the key of all authorities in memory: generating one would be the most expensive part of a test. Even
+// so, one emulator refuses the tokens of another, whose address is not their issuer.
 var memoryKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, keyBits) })
 
-// New makes an authority that lives in memory.
+// New returns an authority in memory.
 func New(now func() time.Time) (*Authority, error) {
 	key, err := memoryKey()
 	if err != nil {
-		return nil, fmt.Errorf("make token key: %w", err)
+		return nil, fmt.Errorf("generate token key: %w", err)
 	}
 	secret, err := newSecret()
 	if err != nil {
@@ -77,12 +77,13 @@ func New(now func() time.Time) (*Authority, error) {
 	return fromParts(key, secret, now), nil
 }
 
-// newSecret makes a client secret. It does not begin with a hyphen, which `az login -p SECRET` would take for a flag.
+// newSecret generates a client secret. It does not begin with a hyphen, which `az login -p SECRET` would parse as a
+// flag.
 func newSecret() (string, error) {
 	raw := make([]byte, secretBytes)
 	for {
 		if _, err := rand.Read(raw); err != nil {
-			return "", fmt.Errorf("make client secret: %w", err)
+			return "", fmt.Errorf("generate client secret: %w", err)
 		}
 		if secret := base64.RawURLEncoding.EncodeToString(raw); secret[0] != '-' {
 			return secret, nil
@@ -95,10 +96,11 @@ func fromParts(key *rsa.PrivateKey, secret string, now func() time.Time) *Author
 	return &Authority{key: key, keyID: base64.RawURLEncoding.EncodeToString(sum[:15]), secret: secret, now: now, certificates: map[string]*x509.Certificate{}}
 }
 
-// SetBase tells the authority the address of the ARM surface, which issuers and endpoints are made of. Not while requests are served.
+// SetBase sets the address of the ARM surface, from which issuers and endpoints are derived. It must not be called
+// while requests are served.
 func (a *Authority) SetBase(url string) { a.base = strings.TrimSuffix(url, "/") }
 
-// Secret is the client's secret.
+// Secret returns the client's secret.
 func (a *Authority) Secret() string { return a.secret }
 
 func (a *Authority) issuer() string { return a.base + "/" + TenantID + "/v2.0" }
@@ -108,13 +110,14 @@ func (a *Authority) checkSecret(secret string) bool {
 	return subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// registered are the claims of any token with one audience, which Entra and GitHub write as a text and the library as a list.
+// registered are the claims of any token with one audience, which Entra and GitHub write as a string and the library
+// as a list.
 type registered struct {
 	jwt.RegisteredClaims
 	Audience string `json:"aud"`
 }
 
-// claims are those of an Entra access token that clients or surfaces look at.
+// claims are the claims of an Entra access token that clients or surfaces read.
 type claims struct {
 	registered
 	Tenant   string `json:"tid"`
@@ -124,7 +127,7 @@ type claims struct {
 	Version  string `json:"ver"`
 }
 
-// token makes an access token for audience.
+// token issues an access token for audience.
 func (a *Authority) token(audience string) (string, error) {
 	now := a.now()
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims{
@@ -150,13 +153,13 @@ var (
 	ErrInvalid  = errors.New("the access token is invalid")
 )
 
-// ARMAudiences are the audiences that the ARM surface takes.
+// ARMAudiences are the audiences that the ARM surface accepts.
 func (a *Authority) ARMAudiences() []string {
 	return []string{a.base, domain.ManagementAudience, domain.CoreAudience}
 }
 
-// Check verifies an Authorization header: signature, issuer, tenant, life and that the token is for one of the audiences (a slash at
-// the end does not count). It returns one of the reasons above.
+// Check verifies an Authorization header: signature, issuer, tenant, validity period, and that the token is for one
+// of the audiences (a trailing slash is ignored). It returns one of the errors above.
 func (a *Authority) Check(header string, audiences ...string) error {
 	scheme, text, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "Bearer") || strings.TrimSpace(text) == "" {

@@ -138,7 +138,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-func TestSecretsAreKeptToTheirOwner(t *testing.T) {
+func TestSecretFilesAreReadableByTheirOwnerOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first, err := entra.Load(durable.OS, dir, time.Now, slog.New(slog.DiscardHandler))

@@ -15,7 +15,7 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// maxForm bounds a token request.
+// maxForm limits a token request.
 const maxForm = 64 << 10
 
 // Handler serves the metadata of the cloud, the OpenID configuration, the keys and the token endpoint.
@@ -36,7 +36,7 @@ func (h handler) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
 	h.authority.writeError(w, r.Status, code, r.Name+": "+r.Message)
 }
 
-// Routes lists what Handler serves, as "GET /metadata/endpoints".
+// Routes returns what Handler serves, for example "GET /metadata/endpoints".
 func Routes() []string { return (&Authority{}).routes().Patterns() }
 
 func (a *Authority) routes() *routes.Mux {
@@ -51,7 +51,7 @@ func (a *Authority) routes() *routes.Mux {
 	return mux
 }
 
-// ServeHTTP finds a path that has empty segments as Resource Manager does: azurerm asks for //metadata/endpoints.
+// ServeHTTP accepts paths with empty segments as Resource Manager does: azurerm requests //metadata/endpoints.
 func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if clean := path.Clean("/" + r.URL.Path); clean != r.URL.Path {
 		r = r.Clone(r.Context())
@@ -60,7 +60,7 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Mux.ServeHTTP(w, r)
 }
 
-// Owns reports whether a path belongs to Handler; the others on the same listener are ARM's.
+// Owns reports whether a path belongs to Handler. The other paths on the same listener are ARM's.
 func Owns(asked string) bool {
 	clean := path.Clean("/" + asked)
 	return strings.HasPrefix(clean, issuerPath+"/") || owned.Has(clean)
@@ -69,7 +69,7 @@ func Owns(asked string) bool {
 // owned has the paths of Handler, and serves nothing.
 var owned = (&Authority{}).routes()
 
-// tenantNames are the names under which the one tenant is found; "organizations" and "common" are what clients send that know none.
+// tenantNames are the accepted names of the tenant. Clients that do not know it send "organizations" or "common".
 var tenantNames = []string{TenantID, "organizations", "common"}
 
 func (a *Authority) inTenant(next http.HandlerFunc) http.HandlerFunc {
@@ -129,7 +129,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		known := a.base + "/.default, " + domain.ManagementAudience + "/.default, " + domain.ServiceAudience + "/.default or " + domain.HubAudience + "/.default"
 		if strings.Contains(scope, "/.default") {
-			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: no such resource was found in the tenant; there are "+known)
+			a.writeError(w, http.StatusBadRequest, "invalid_resource", "AADSTS500011: the resource was not found in the tenant; use one of "+known)
 		} else {
 			a.writeError(w, http.StatusBadRequest, "invalid_scope", "AADSTS1002012: the scope must be "+known)
 		}
@@ -137,7 +137,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	}
 	token, err := a.token(audience)
 	if err != nil {
-		a.writeError(w, http.StatusInternalServerError, "server_error", "AADSTS90033: the token could not be made")
+		a.writeError(w, http.StatusInternalServerError, "server_error", "AADSTS90033: the token could not be created")
 		return
 	}
 	seconds := int(tokenLife.Seconds())
@@ -147,7 +147,7 @@ func (a *Authority) serveToken(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// audience finds the resource in a scope as "https://…/.default"; MSAL adds openid scopes beside it.
+// audience returns the resource in a scope such as "https://…/.default". MSAL sends openid scopes too.
 func (a *Authority) audience(scope string) (string, bool) {
 	for word := range strings.FieldsSeq(scope) {
 		resource, ok := strings.CutSuffix(word, "/.default")
@@ -162,11 +162,11 @@ func (a *Authority) audience(scope string) (string, bool) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	// The status is out: an error here means that the client has gone.
+	// The status is sent: an error here means that the client has disconnected.
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// errorNumber is what a description of Entra's begins with, and its error_codes repeat.
+// errorNumber matches the number that Entra's descriptions begin with and error_codes repeats.
 var errorNumber = regexp.MustCompile(`^AADSTS(\d+):`)
 
 func (a *Authority) writeError(w http.ResponseWriter, status int, code, description string) {

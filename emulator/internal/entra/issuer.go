@@ -10,11 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// The emulator stands in for another issuer too: a pipeline's service that gives tokens to be exchanged, as GitHub Actions documents
-// it ("OpenID Connect reference"). It asks for the client's secret where a pipeline has a token of its own.
+// The emulator is also a stand-in for another issuer: a CI service that issues tokens to be exchanged, as GitHub
+// Actions documents it ("OpenID Connect reference"). It requires the client's secret where a CI job would send its
+// own token.
 const (
 	issuerPath = "/oidc"
-	// IssuerSubject is who the tokens of that issuer are about.
+	// IssuerSubject is the subject of that issuer's tokens.
 	IssuerSubject = "evenkeel:pipeline"
 	assertionLife = 5 * time.Minute
 )
@@ -31,7 +32,7 @@ func (a *Authority) serveIssuer(w http.ResponseWriter, _ *http.Request) {
 	})
 }
 
-// serveAssertion gives a token for the audience that is asked for; without one it is good for nothing here.
+// serveAssertion issues a token for the requested audience. A token without one is not accepted here.
 func (a *Authority) serveAssertion(w http.ResponseWriter, r *http.Request) {
 	scheme, secret, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") || !a.checkSecret(strings.TrimSpace(secret)) {
@@ -46,7 +47,7 @@ func (a *Authority) serveAssertion(w http.ResponseWriter, r *http.Request) {
 	token.Header["kid"] = a.keyID
 	signed, err := token.SignedString(a.key)
 	if err != nil {
-		a.writeError(w, http.StatusInternalServerError, "server_error", "the token could not be made")
+		a.writeError(w, http.StatusInternalServerError, "server_error", "the token could not be created")
 		return
 	}
 	w.Header().Set("Cache-Control", "no-store")

@@ -20,10 +20,10 @@ import (
 	"evenkeel/internal/hint"
 )
 
-// Load reads the client's secret, its certificate and the signing key from dir, and makes them there at the first
-// start, so that tokens stay valid over a restart. A file that a loss of power left blank holds nothing that could be
-// kept: it is made again, and the logger warned. What is damaged otherwise is left alone where clients have it, and
-// made again where only the emulator does.
+// Load reads the client's secret, its certificate and the signing key from dir, and generates them at the first
+// start, so that tokens stay valid after a restart. A file that a power failure left empty is generated again, with a
+// warning. A file that is damaged otherwise is an error if clients use it, and is generated again if only the
+// emulator does.
 func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logger) (*Authority, error) {
 	l := loader{disk, dir, logger}
 	secret, err := l.file(SecretFile, "clients need the new secret", newSecretFile)
@@ -32,7 +32,7 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 	}
 	text := strings.TrimSpace(string(secret))
 	if raw, err := base64.RawURLEncoding.DecodeString(text); err != nil || len(raw) != secretBytes {
-		return nil, l.damaged(SecretFile, errors.New("it is not a secret that the emulator made"))
+		return nil, l.damaged(SecretFile, errors.New("not a client secret of the emulator"))
 	}
 	key, err := l.key()
 	if err != nil {
@@ -60,40 +60,40 @@ type loader struct {
 
 func (l loader) path(name string) string { return filepath.Join(l.dir, name) }
 
-// file reads a file, or makes it; what follows from making it again is told.
+// file reads a file, or generates it. The warning contains the consequence of generating it again.
 func (l loader) file(name, follows string, content func() ([]byte, error)) ([]byte, error) {
 	data, again, err := l.disk.ReadOrMake(l.path(name), 0o600, content)
 	if err != nil {
-		return nil, fmt.Errorf("read or make the client's credentials: %w", err)
+		return nil, fmt.Errorf("read or create the client's credentials: %w", err)
 	}
 	if again {
-		l.logger.Warn("a file is recreated, because it was empty: "+follows, "file", l.path(name))
+		l.logger.Warn("an empty file is recreated: "+follows, "file", l.path(name))
 	}
 	return data, nil
 }
 
-// damaged is the error of a file that clients have.
+// damaged is the error for a file that clients use.
 func (l loader) damaged(name string, cause error) error {
 	return hint.To(fmt.Errorf("read %s: %w", l.path(name), cause),
-		"put the file back from a copy, or remove it for a new one, which clients must then use")
+		"restore the file from a backup, or remove it to get a new one, which clients must then use")
 }
 
-// key reads the key that tokens are signed with, or makes it. Nobody but the emulator has it; tokens live for an hour.
+// key reads the key that signs tokens, or generates it. Only the emulator uses it, and tokens are valid for an hour.
 func (l loader) key() (*rsa.PrivateKey, error) {
-	text, err := l.file(KeyFile, "tokens given out before are refused", newKey)
+	text, err := l.file(KeyFile, "tokens issued before are refused", newKey)
 	if err != nil {
 		return nil, err
 	}
 	if key, err := jwt.ParseRSAPrivateKeyFromPEM(text); err == nil {
 		return key, nil
 	}
-	l.logger.Warn("a file is recreated, because it was damaged: tokens given out before are refused", "file",
+	l.logger.Warn("a damaged file is recreated: tokens issued before are refused", "file",
 		l.path(KeyFile))
 	if text, err = newKey(); err == nil {
 		err = l.disk.WriteFile(l.path(KeyFile), text, 0o600)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("make the token key: %w", err)
+		return nil, fmt.Errorf("generate the token key: %w", err)
 	}
 	return jwt.ParseRSAPrivateKeyFromPEM(text)
 }

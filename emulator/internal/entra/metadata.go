@@ -7,23 +7,25 @@ import (
 	"evenkeel/emulator/internal/domain"
 )
 
-// The metadata endpoint has a form for each generation of its api-versions. Only the Azure CLI's `az cloud register` asks for
-// one before firstClouds (cloud/custom.py, _populate_from_metadata_endpoint), and only azurerm's check of locations for one
-// before firstListed (hashicorp/go-azure-helpers, resourcemanager/location). The version where each form begins is unsure.
+// The metadata endpoint has a format for each generation of its api-versions. Only the Azure CLI's `az cloud
+// register` uses one before firstClouds (cloud/custom.py, _populate_from_metadata_endpoint), and only azurerm's check
+// of locations one before firstListed (hashicorp/go-azure-helpers, resourcemanager/location). The version where each
+// format begins is unsure.
 const (
 	firstClouds = "2018-01-01"
 	firstListed = "2018-05-01"
 	firstSingle = "2022-09-01"
 )
 
-// commonTenant is what Azure names in place of a tenant. hashicorp/go-azure-sdk takes any other for Azure Stack
-// (sdk/environments/azure_stack.go); neither azure-native (provider/pkg/azure/cloud) nor the Azure CLI (core/cloud.py) uses it.
+// commonTenant is what Azure returns in place of a tenant. hashicorp/go-azure-sdk treats any other value as Azure
+// Stack (sdk/environments/azure_stack.go); neither azure-native (provider/pkg/azure/cloud) nor the Azure CLI
+// (core/cloud.py) uses it.
 const commonTenant = "common"
 
-// SetLocations sets the regions that the metadata lists. Not while requests are served.
+// SetLocations sets the regions in the metadata. It must not be called while requests are served.
 func (a *Authority) SetLocations(names []string) { a.locations = names }
 
-// serveMetadata describes the emulator's only cloud in the form that the api-version asks for.
+// serveMetadata describes the emulator's cloud in the format of the api-version.
 func (a *Authority) serveMetadata(w http.ResponseWriter, r *http.Request) {
 	version := r.URL.Query().Get("api-version")
 	switch {
@@ -45,15 +47,16 @@ func (a *Authority) metadata() map[string]any {
 			"loginEndpoint": a.base, "audiences": a.ARMAudiences(), "tenant": commonTenant, "identityProvider": "AAD",
 		},
 		"media": "", "graph": a.base, "graphAudience": a.base, "microsoftGraphResourceId": a.base, "gallery": a.base, "batch": a.base,
-		// The emulator has neither a key vault nor storage, but azurerm does not start without their suffixes (internal/clients/builder.go
-		// builds an authorizer for each). The others are empty, so that clients of services that are not here never dial Azure's.
+		// The emulator has neither a key vault nor storage, but azurerm does not start without their suffixes
+		// (internal/clients/builder.go builds an authorizer for each). The others are empty, so that clients of
+		// missing services never connect to Azure's.
 		"suffixes": map[string]any{
 			"acrLoginServer": "", "keyVaultDns": domain.KeyVault, "storage": domain.Storage, "sqlServerHostname": "",
 		},
 	}
 }
 
-// oldMetadata is the form of 2015-01-01, and of 2018-01-01 with the clouds and their regions.
+// oldMetadata is the format of 2015-01-01, and of 2018-01-01 with the clouds and their regions.
 func (a *Authority) oldMetadata(withClouds bool) map[string]any {
 	body := map[string]any{
 		"galleryEndpoint": a.base, "graphEndpoint": a.base, "portalEndpoint": a.base,

@@ -1,7 +1,8 @@
-// Package hold keeps chosen requests waiting before they take effect, so that a test can kill a client at exactly that point.
+// Package hold keeps selected requests waiting before they take effect, so that a test can kill a client at exactly
+// that point.
 //
-// A hold catches one request. When released, the request is carried out even if its client has gone meanwhile, as a cloud would do
-// with a request that it had already accepted. It knows HTTP only; MQTT operations cannot be held.
+// A hold catches one request. When it is released, the request is carried out even if its client has disconnected, as
+// a cloud does with a request that it has accepted. It supports only HTTP; MQTT operations cannot be held.
 package hold
 
 import (
@@ -15,29 +16,29 @@ import (
 	"evenkeel/emulator/internal/requestlog"
 )
 
-// Match chooses the request to hold; empty members match everything.
+// Match selects the request to hold. Empty fields match everything.
 type Match struct {
 	Surface requestlog.Surface
 	Method  string
-	// Path is matched against the path without its query.
+	// Path is compared with the path without its query.
 	Path *regexp.Regexp
-	// Mutating leaves out what only reads: GET, HEAD, and POSTs that list keys, query or check.
+	// Mutating excludes requests that only read: GET, HEAD, and POSTs that list keys, query or check.
 	Mutating bool
-	// Nth is which of the matching requests since the hold was set is held: 1 (or 0) for the first.
+	// Nth selects one of the matching requests since the hold was created: 1 (or 0) means the first.
 	Nth int
 }
 
-// Request says which request a hold has caught.
+// Request describes the request that a hold has caught.
 type Request struct {
 	Surface requestlog.Surface `json:"surface"`
 	Method  string             `json:"method"`
 	Path    string             `json:"path"`
 }
 
-// State is where a hold stands.
+// State is the status of a hold.
 type State string
 
-// States of a hold, in their order. A hold released before it caught anything goes from Armed to Done.
+// States of a hold, in order. A hold that is released before it caught a request goes from Armed to Done.
 const (
 	Armed    State = "armed"
 	Held     State = "held"
@@ -45,7 +46,7 @@ const (
 	Done     State = "done"
 )
 
-// Hold waits for one request and keeps it.
+// Hold waits for one request and holds it.
 type Hold struct {
 	ID    string
 	match Match
@@ -56,7 +57,7 @@ type Hold struct {
 	held     chan struct{} // closed when a request is held
 	released chan struct{}
 	done     chan struct{} // closed when the request has been carried out
-	dropped  bool          // the emulator ended before the release
+	dropped  bool          // the emulator was closed before the release
 }
 
 // Table is the set of holds. The zero value is ready; its methods may be called concurrently.
@@ -67,7 +68,7 @@ type Table struct {
 	closed bool
 }
 
-// Add arms a hold.
+// Add adds a hold.
 func (t *Table) Add(m Match) *Hold {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +81,7 @@ func (t *Table) Add(m Match) *Hold {
 	return h
 }
 
-// Get returns the hold of that id.
+// Get returns the hold with that id.
 func (t *Table) Get(id string) (*Hold, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,7 +93,7 @@ func (t *Table) Get(id string) (*Hold, bool) {
 	return nil, false
 }
 
-// Close drops every held request: none of them is carried out. Later requests pass.
+// Close drops every held request without carrying it out. Later requests pass.
 func (t *Table) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -103,7 +104,7 @@ func (t *Table) Close() {
 	}
 }
 
-// Reset releases every hold and forgets it.
+// Reset releases and removes every hold.
 func (t *Table) Reset() {
 	t.mu.Lock()
 	holds := t.holds
@@ -114,8 +115,8 @@ func (t *Table) Reset() {
 	}
 }
 
-// Catch gives a request to the first hold that wants it and waits for the release. It returns a function to call when the request
-// has been carried out (nil when no hold wanted it), and false when the request must be dropped.
+// Catch passes a request to the first hold that matches it and waits for the release. It returns a function to call
+// when the request has been carried out (nil if no hold matched), and false if the request must be dropped.
 func (t *Table) Catch(r Request) (done func(), ok bool) {
 	t.mu.Lock()
 	holds, closed := t.holds, t.closed
@@ -132,7 +133,7 @@ func (t *Table) Catch(r Request) (done func(), ok bool) {
 	return nil, true
 }
 
-// Wants reports whether any hold could still catch a request, so that callers need not prepare for one in vain.
+// Wants reports whether any hold could still catch a request, so that callers can skip the preparation otherwise.
 func (t *Table) Wants() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -159,13 +160,13 @@ func (h *Hold) take(r Request) bool {
 	return true
 }
 
-// Held waits until the hold has caught a request, or for the end of ctx.
+// Held waits until the hold has caught a request or ctx is done.
 func (h *Hold) Held(ctx context.Context) error { return wait(ctx, h.held) }
 
-// Done waits until the request caught has been carried out (or dropped), or for the end of ctx.
+// Done waits until the caught request has been carried out (or dropped) or ctx is done.
 func (h *Hold) Done(ctx context.Context) error { return wait(ctx, h.done) }
 
-// Release lets the request go on; a hold that has caught none is disarmed. Releasing again does nothing.
+// Release lets the request continue. A hold that has caught none is disabled. Releasing again does nothing.
 func (h *Hold) Release() { h.end(false) }
 
 func (h *Hold) end(drop bool) {
@@ -187,7 +188,7 @@ func (h *Hold) wasDropped() bool {
 	return h.dropped
 }
 
-// Request is the request caught, or false when there is none yet.
+// Request returns the caught request, or false if there is none yet.
 func (h *Hold) Request() (Request, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,7 +198,7 @@ func (h *Hold) Request() (Request, bool) {
 	return *h.request, true
 }
 
-// State is where the hold stands now.
+// State returns the current status of the hold.
 func (h *Hold) State() State {
 	switch {
 	case isClosed(h.done):
@@ -210,7 +211,7 @@ func (h *Hold) State() State {
 	return Armed
 }
 
-// Matches reports whether m chooses the request; Nth is for the caller to count.
+// Matches reports whether m selects the request. The caller counts for Nth.
 func (m Match) Matches(r Request) bool {
 	return (m.Surface == "" || m.Surface == r.Surface) &&
 		(m.Method == "" || strings.EqualFold(m.Method, r.Method)) &&
@@ -218,7 +219,7 @@ func (m Match) Matches(r Request) bool {
 		(!m.Mutating || mutating(r))
 }
 
-// readingPosts end the paths of POSTs that change nothing.
+// readingPosts are the ends of the paths of POSTs that change nothing.
 var readingPosts = []string{"/listkeys", "/query", "/attestationmechanism", "availability", "/token"}
 
 func mutating(r Request) bool {

@@ -6,14 +6,16 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Modules, configurations, jobs, digital twins and file upload are not emulated. A hub answers as one without any of
-// them, and refuses to create one with 501, so that no caller believes that it was done. Fidelity: Azure has them all.
+// Modules, configurations, jobs, digital twins and file upload are not emulated. A hub responds as if it had none of
+// them, and refuses to create one with 501, so that no caller believes that it was created. Fidelity: Azure has them
+// all.
 
-// Refusals of what is absent. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of errNoConfiguration is ours.
+// Errors for what is not emulated. The names are those of ErrorCode in Microsoft.Azure.Devices; the number of
+// errNoConfiguration is ours.
 var (
-	errNoModule        = &wireError{404010, "ModuleNotFound", "The device has no such module: the emulator has no modules"}
-	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "There is no such configuration: the emulator has no configurations"}
-	errNoJob           = &wireError{404002, "JobNotFound", "There is no such job: the emulator has no jobs"}
+	errNoModule        = &wireError{404010, "ModuleNotFound", "Unknown module: the emulator has no modules"}
+	errNoConfiguration = &wireError{404011, "ConfigurationNotFound", "Unknown configuration: the emulator has no configurations"}
+	errNoJob           = &wireError{404002, "JobNotFound", "Unknown job: the emulator has no jobs"}
 	errNoStorage       = &wireError{400000, "DefaultStorageEndpointNotConfigured", "The emulator has no file upload"}
 )
 
@@ -21,7 +23,7 @@ func notEmulated(what string) error {
 	return &wireError{501000, "NotImplemented", "The emulator has no " + what + ", see docs/reference/fidelity.md"}
 }
 
-// hubCall serves one call to a hub whose caller has the right to it.
+// hubCall serves a call to a hub whose caller is authorized.
 type hubCall func(http.ResponseWriter, *http.Request, state.Hub) error
 
 // refuse returns a call that always fails with err.
@@ -29,13 +31,13 @@ func refuse(err error) hubCall {
 	return func(http.ResponseWriter, *http.Request, state.Hub) error { return err }
 }
 
-// none answers with an empty list.
+// none responds with an empty list.
 func none(w http.ResponseWriter, _ *http.Request, _ state.Hub) error {
 	writeJSON(w, http.StatusOK, []struct{}{})
 	return nil
 }
 
-// ofDevice refuses calls for devices that do not exist, and passes the others to next.
+// ofDevice refuses calls for devices that do not exist and passes the others to next.
 func (h *Hubs) ofDevice(next hubCall) hubCall {
 	return func(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 		if _, err := h.state.Device(hub.Host(), r.PathValue("id")); err != nil {
@@ -45,7 +47,7 @@ func (h *Hubs) ofDevice(next hubCall) hubCall {
 	}
 }
 
-// absentRoutes registers the calls of 2021-04-12 that need what is not emulated.
+// absentRoutes registers the calls of 2021-04-12 for features that are not emulated.
 func (h *Hubs) absentRoutes(service, device func(pattern string, serve hubCall, rights ...string)) {
 	service("GET /devices/{id}/modules", h.ofDevice(none), registryRead)
 	service("PUT /devices/{id}/modules/{module}", h.ofDevice(refuse(notEmulated("modules"))), registryWrite)

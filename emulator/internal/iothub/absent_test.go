@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/iothub"
 )
 
-func TestWhatIsAbsentIsRefusedByName(t *testing.T) {
+func TestMissingFeaturesAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -67,7 +67,7 @@ func TestWhatIsAbsentIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestWordsInPathsAreReadWithoutRegardToCaseButIdsAreNot(t *testing.T) {
+func TestPathWordsAreCaseInsensitiveAndIDsAreNot(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, id := range []string{"Query", "query", "Modules"} {
@@ -79,7 +79,7 @@ func TestWordsInPathsAreReadWithoutRegardToCaseButIdsAreNot(t *testing.T) {
 	f.owner("POST", "/devices/QUERY", `{"query":"SELECT * FROM devices"}`).want(t, "query", http.StatusOK)
 }
 
-func TestTokensOfEntraIDAreTaken(t *testing.T) {
+func TestEntraTokensAreAccepted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	get := call{method: "GET", path: "/devices" + version, token: "Bearer good"}

@@ -23,11 +23,11 @@ const (
 	deviceConnect  = "DeviceConnect"
 )
 
-// authorizeService checks the token of a call of the service API: one of Entra ID, or a SAS signed by a policy of the hub, not expired, for
-// this path, with one of the rights.
+// authorizeService checks the token of a call of the service API: an Entra ID token, or a SAS that is signed by a
+// policy of the hub with one of the rights, covers this path and has not expired.
 func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string) error {
 	header := r.Header.Get("Authorization")
-	// Fidelity: a token of Entra ID grants every right; Azure checks roles.
+	// Fidelity: an Entra ID token grants every right; Azure checks roles.
 	if scheme, bearer, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
 		if h.bearer == nil || h.bearer(bearer) != nil {
 			return errUnauthorized
@@ -41,8 +41,8 @@ func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string
 	return h.checkPolicy(hub, token, r.URL.Path, rights...)
 }
 
-// covers reports whether a token is for that path of the hub, under whichever of its names the client knows. Tools of
-// Azure's write an api-version at the end of a device's resource ("Communicate with your IoT hub using the MQTT protocol").
+// covers reports whether a token is for that path of the hub, under any of the hub's names. Azure's tools append an
+// api-version to a device's resource ("Communicate with your IoT hub using the MQTT protocol").
 func (h *Hubs) covers(token sas.Token, hub state.Hub, path string) bool {
 	token.Resource, _, _ = strings.Cut(token.Resource, "/api-version=")
 	other := h.names.Other(hub.Host())
@@ -75,9 +75,9 @@ type grant struct {
 	expiry time.Time
 }
 
-// authenticateDevice checks what a device presents: a SAS signed with one of its keys or by a policy with DeviceConnect, or a
-// certificate: with one of its thumbprints, or of one of the hub's authorities. A device cannot
-// tell a wrong credential from an unknown device.
+// authenticateDevice checks a device's credential: a SAS that is signed with one of its keys or by a policy with
+// DeviceConnect, or a certificate with one of its thumbprints or issued by one of the hub's CAs. The error does not
+// show whether the credential is wrong or the device unknown.
 func (h *Hubs) authenticateDevice(hub state.Hub, id, token string, chain []*x509.Certificate) (grant, error) {
 	device, err := h.state.Device(hub.Host(), id)
 	if err != nil {
@@ -102,7 +102,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 		return h.checkPolicy(hub, token, path, deviceConnect)
 	}
 	if hub.Settings.DisableDeviceSAS {
-		return fmt.Errorf("device %q: the hub takes no shared access signatures of devices", device.ID)
+		return fmt.Errorf("device %q: the hub does not accept shared access signatures of devices", device.ID)
 	}
 	if device.Auth != state.AuthSAS {
 		return fmt.Errorf("device %q authenticates with %s, not with a key", device.ID, device.Auth)
@@ -119,7 +119,7 @@ func (h *Hubs) checkDeviceToken(hub state.Hub, device state.Device, token sas.To
 // checkCertificate checks the certificate of a device. TLS has proved that the device holds the key of the leaf.
 func (h *Hubs) checkCertificate(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	if len(chain) == 0 {
-		return fmt.Errorf("device %q presented no credential", device.ID)
+		return fmt.Errorf("device %q sent no credentials", device.ID)
 	}
 	switch leaf, now := chain[0], h.state.Now(); {
 	case now.Before(leaf.NotBefore) || now.After(leaf.NotAfter):
@@ -143,9 +143,9 @@ func checkThumbprint(device state.Device, leaf *x509.Certificate) error {
 	return fmt.Errorf("device %q: its certificate has another thumbprint", device.ID)
 }
 
-// checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate uploaded to the
-// hub whose possession was proved. The device presents the intermediates. Source: "Authenticate identities with X.509
-// certificates". Revocation is not checked, as by Azure.
+// checkChain looks for a chain from the leaf, whose common name is the device's id, to a certificate of the hub that
+// is verified. The device presents the intermediates. Source: "Authenticate identities with X.509 certificates". Like
+// Azure, it does not check revocation.
 func (h *Hubs) checkChain(hub state.Hub, device state.Device, chain []*x509.Certificate) error {
 	leaf := chain[0]
 	if leaf.Subject.CommonName != device.ID {

@@ -13,7 +13,7 @@ import (
 // What the extension azure-iot 0.25.0 of the Azure CLI sends. Sources are its files.
 
 // operations/hub.py, iot_device_method: the timeouts are texts unless they are given.
-func TestNumbersAndTruthValuesMayBeTexts(t *testing.T) {
+func TestNumbersAndBooleansMayBeQuoted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.owner("PUT", "/devices/d1", `{"capabilities":{"iotEdge":"True"}}`).want(t, "create", http.StatusOK).wantField(t, "capabilities.iotEdge", true)
@@ -82,7 +82,7 @@ func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 }
 
 // The same file: empty keys mean new ones.
-func TestEmptyKeysAreMade(t *testing.T) {
+func TestEmptyKeysAreGenerated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.keysOf(t, f.owner("PUT", "/devices/d1", `{}`).want(t, "create", http.StatusOK))

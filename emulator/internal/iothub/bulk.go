@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// maxBulk is the most devices in one request. Source: BulkRegistry_UpdateRegistry, 2021-04-12.
+// maxBulk is the largest number of devices in one request. Source: BulkRegistry_UpdateRegistry, 2021-04-12.
 const maxBulk = 100
 
 // bulkEntry is one operation of a bulk request.
@@ -29,8 +29,9 @@ type bulkError struct {
 	ErrorStatus string `json:"errorStatus"`
 }
 
-// bulk: BulkRegistry_UpdateRegistry, 2021-04-12. Entries are done one after the other; the answer is 400 when any of them failed.
-// Fidelity: an entry that creates a device with a twin makes the twin in a second step, so that its versions are one higher.
+// bulk: BulkRegistry_UpdateRegistry, 2021-04-12. Entries are processed in order; the status is 400 if any of them
+// failed. Fidelity: an entry that creates a device with a twin creates the twin in a second step, so that its
+// versions are one higher.
 func (h *Hubs) bulk(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	var entries []bulkEntry
 	if err := readJSON(w, r, &entries); err != nil {
@@ -69,11 +70,11 @@ func (h *Hubs) bulk(w http.ResponseWriter, r *http.Request, hub state.Hub) error
 	return nil
 }
 
-// errRepeated refuses an identity that a bulk request names more than once. The name is in the description of 2021-04-12, the number is ours: it is
-// not sent. Fidelity: that the other entries are done is unsure.
+// errRepeated refuses an identity that a bulk request names more than once. The name is in the description of
+// 2021-04-12; the number is ours and is not sent. Fidelity: that the other entries are processed is unsure.
 var errRepeated = &wireError{400000, "DeviceDefinedMultipleTimes", "The request names the device more than once"}
 
-// repeated counts the entries of the devices and modules that have more than one.
+// repeated counts the entries of devices and modules that have more than one.
 func repeated(entries []bulkEntry) map[[2]string]int {
 	counts := map[[2]string]int{}
 	for _, e := range entries {
@@ -115,7 +116,7 @@ func (h *Hubs) bulkOne(host string, e bulkEntry) error {
 	case "updatetwinifmatchetag":
 		return h.bulkTwin(host, e, required(e.TwinETag))
 	}
-	return invalid("importMode %q is not known", e.ImportMode)
+	return invalid("unknown importMode %q", e.ImportMode)
 }
 
 // required returns the etag for a mode that compares etags: an entry without one matches nothing. Fidelity: unsure.

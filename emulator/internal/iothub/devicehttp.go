@@ -23,7 +23,7 @@ var systemHeaders = map[string]string{
 	"Iothub-Interface-Id": "ifid", "Dt-Subject": "sub",
 }
 
-// appHeader begins the names of headers that carry application properties, in the form of net/http.
+// appHeader is the prefix of headers that carry application properties, in the form of net/http.
 const appHeader = "Iothub-App-"
 
 // authorizeDevice checks the SAS or the certificate of a device over HTTPS. Messages over HTTP
@@ -42,8 +42,8 @@ func (h *Hubs) authorizeDevice(hub state.Hub, r *http.Request) error {
 	return nil
 }
 
-// postEvent accepts telemetry over HTTPS, one message or a batch. Fidelity: names of application properties come out in
-// lower case, because HTTP headers have none.
+// postEvent accepts telemetry over HTTPS, one message or a batch. Fidelity: names of application properties are
+// converted to lower case, because HTTP header names are case-insensitive.
 func (h *Hubs) postEvent(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
 	if err != nil {
@@ -75,8 +75,8 @@ func withHeaders(m Message, header http.Header) Message {
 	return m
 }
 
-// withProperties gives a message of a batch its properties, which are named as the headers of a single one are. Names without the
-// prefix are the application's too.
+// withProperties sets the properties of a message in a batch. They are named like the headers of a single message.
+// Names without the prefix are application properties too.
 func withProperties(m Message, properties map[string]string) Message {
 	for name, value := range properties {
 		header := http.CanonicalHeaderKey(name)

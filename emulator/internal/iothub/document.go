@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// The documents below have the members and their order as recorded from the real service.
+// The documents below have their members in the order recorded from the real service.
 
 // deviceDocument is a device of the identity registry.
 type deviceDocument struct {
@@ -26,7 +26,7 @@ type deviceDocument struct {
 	Authentication             authentication `json:"authentication"`
 	Capabilities               capabilities   `json:"capabilities"`
 	DeviceScope                string         `json:"deviceScope,omitempty"`
-	// ParentScopes are left out when there are none, but for the reply to the creation.
+	// ParentScopes are omitted if there are none, except in the reply to the creation.
 	ParentScopes *[]string `json:"parentScopes,omitempty"`
 }
 
@@ -50,7 +50,7 @@ type capabilities struct {
 	IoTEdge looseBool `json:"iotEdge"`
 }
 
-// twinDocument is a twin as the service API shows it.
+// twinDocument is a twin as the service API returns it.
 type twinDocument struct {
 	DeviceID                  string          `json:"deviceId"`
 	ETag                      string          `json:"etag"`
@@ -77,7 +77,8 @@ type twinProperties struct {
 	Reported json.RawMessage `json:"reported"`
 }
 
-// newDeviceDocument shows a device for which so many messages wait; created is for the reply to its creation, whose zero times have no zone.
+// newDeviceDocument returns the document of a device with that many queued messages. created is set for the reply to
+// its creation, whose zero times have no zone.
 func newDeviceDocument(d state.Device, waiting int, created bool) deviceDocument {
 	doc := deviceDocument{
 		DeviceID: d.ID, GenerationID: d.GenerationID, ETag: d.ETag, ConnectionState: connectionState(d), Status: status(d),
@@ -124,7 +125,7 @@ func deviceTwin(t state.Twin) twinProperties {
 	return twinProperties{Desired: withMeta(t.Desired, nil, t.DesiredVersion), Reported: withMeta(t.Reported, nil, t.ReportedVersion)}
 }
 
-// withMeta adds the $-members to a document; nil meta leaves $metadata out.
+// withMeta adds the $ members to a document. With nil meta it omits $metadata.
 func withMeta(document, meta []byte, version int64) json.RawMessage {
 	number, _ := json.Marshal(version)
 	members := `"$version":` + string(number)
@@ -134,7 +135,7 @@ func withMeta(document, meta []byte, version int64) json.RawMessage {
 	return splice(document, members)
 }
 
-// splice appends members to a JSON object; nil is the empty object.
+// splice appends members to a JSON object. nil means the empty object.
 func splice(object []byte, members string) []byte {
 	body := bytes.TrimSpace(object)
 	if empty(body) {

@@ -13,15 +13,15 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// wireError is a refusal in the hub's words. Status follows from the number: 404001 is a 404.
+// wireError is an error in the hub's format. Status follows from the number: 404001 is a 404.
 type wireError struct {
 	number int
 	code   string
-	// text follows the code in the message; it holds no key.
+	// text follows the code in the message. It contains no key.
 	text string
 }
 
-// Error returns the message as it goes over the wire.
+// Error returns the message as sent.
 func (e *wireError) Error() string { return "ErrorCode:" + e.code + ";" + e.text }
 
 func (e *wireError) status() int { return e.number / 1000 }
@@ -33,7 +33,7 @@ var (
 	errNoHub        = &wireError{401001, "IotHubNotFound", "Unauthorized"}
 	errPrecondition = &wireError{412001, "PreconditionFailed", "PreconditionFailed"}
 	errTooLarge     = &wireError{413001, "MessageTooLarge", "Message is larger than 262144 bytes"}
-	errServer       = &wireError{500001, "ServerError", "The emulator failed; its log says why"}
+	errServer       = &wireError{500001, "ServerError", "The emulator failed; see its log"}
 )
 
 func invalid(format string, args ...any) error {
@@ -71,8 +71,8 @@ func wire(err error) (e *wireError, fault bool) {
 	return errServer, true
 }
 
-// Status is the HTTP status that says the same as an error of this package's functions. Devices are told 401 of a hub that is not
-// there; this says 404.
+// Status returns the HTTP status for an error of this package's functions. Devices get 401 for an unknown hub; here
+// it is 404.
 func Status(err error) int {
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.ParentNotFound {
 		return http.StatusNotFound
@@ -81,7 +81,7 @@ func Status(err error) int {
 	return e.status()
 }
 
-// writeError answers an HTTP request with an error, in the form recorded from the real service.
+// writeError sends an error in response to an HTTP request, in the form recorded from the real service.
 func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	e, fault := wire(err)
 	if fault {
@@ -98,7 +98,8 @@ func (h *Hubs) writeError(w http.ResponseWriter, err error) {
 	writeJSON(w, e.status(), body)
 }
 
-// twinError is the body of a failed twin request over MQTT. Fidelity: its form is the one of the DPS device API; unsure.
+// twinError returns the body of a failed twin request over MQTT. Fidelity: its form is that of the DPS device API;
+// unsure.
 func twinError(e *wireError, now time.Time) []byte {
 	body, _ := json.Marshal(struct {
 		ErrorCode    int    `json:"errorCode"`

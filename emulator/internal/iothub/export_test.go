@@ -21,5 +21,5 @@ var ParseBag = parseBag
 
 // WriteBag writes the property bag of a message to a device.
 func WriteBag(properties, system map[string]string) string {
-	return bag(state.Command{Properties: properties, System: system})
+	return bag(state.CloudMessage{Properties: properties, System: system})
 }

@@ -10,11 +10,11 @@ import (
 const (
 	// feedbackType is the content type of feedback. Source: "Send cloud-to-device messages from an IoT hub".
 	feedbackType = "application/vnd.microsoft.iothub.feedback.json"
-	// maxFeedback is how many records come in one message. Source: the same.
+	// maxFeedback is how many records one message contains. Source: the same.
 	maxFeedback = 64
 )
 
-// feedbackDocument is one record. The names are those that the service SDKs for Java and C read.
+// feedbackDocument is one record. The service SDKs for Java and C read these names.
 type feedbackDocument struct {
 	MessageID    string `json:"originalMessageId"`
 	EnqueuedTime string `json:"enqueuedTimeUtc"`
@@ -24,8 +24,9 @@ type feedbackDocument struct {
 	GenerationID string `json:"deviceGenerationId"`
 }
 
-// receiveFeedback: CloudToDeviceMessages_ReceiveFeedbackNotification, 2021-04-12. The ETag is the lock token of the whole answer.
-// Fidelity: records come as soon as there are any, Azure gathers them for up to 15 seconds; deliveries of feedback are not counted.
+// receiveFeedback: CloudToDeviceMessages_ReceiveFeedbackNotification, 2021-04-12. The ETag is the lock token of the
+// whole response. Fidelity: records are returned as soon as they exist, whereas Azure collects them for up to 15
+// seconds; deliveries of feedback are not counted.
 func (h *Hubs) receiveFeedback(w http.ResponseWriter, _ *http.Request, hub state.Hub) error {
 	taken, err := h.state.TakeFeedback(hub.Host(), maxFeedback, hub.Settings.FeedbackLock, hub.Settings.FeedbackLife)
 	if err != nil {

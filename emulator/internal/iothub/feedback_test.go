@@ -17,7 +17,7 @@ func TestFeedbackOverHTTPS(t *testing.T) {
 	f := newFixture(t)
 	token := f.deviceToken("d1", f.device("d1"))
 	for _, id := range []string{"m1", "m2"} {
-		if _, err := f.hubs.SendCommand(host, "d1", iothub.Command{MessageID: id, Ack: "full"}); err != nil {
+		if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: id, Ack: "full"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +67,7 @@ func TestADeviceOverMQTTGivesFeedbackByItsAcknowledgement(t *testing.T) {
 	if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := f.hubs.SendCommand(host, "d1", iothub.Command{MessageID: "m1", Ack: "positive"}); err != nil {
+	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1", Ack: "positive"}); err != nil {
 		t.Fatal(err)
 	}
 	f.owner("GET", feedbackPath, "").want(t, "before the acknowledgement", http.StatusNoContent)
@@ -92,7 +92,7 @@ func TestASessionIsResumedAfterARestart(t *testing.T) {
 	s.Closed()
 	f.hubs.Close()
 	f.hubs = iothub.New(iothub.Options{State: f.state})
-	f.command("while it was away")
+	f.send("while it was away")
 	s, c := f.accept(key, false)
 	if !present(s) || c.bodies() != "while it was away" || c.sent[0].QoS != 1 {
 		t.Errorf("got %q, resumed %t; want the message with QoS 1", c.bodies(), present(s))

@@ -17,8 +17,8 @@ func (h *Hubs) Refuse(w http.ResponseWriter, r *traffic.Refusal) { h.writeError(
 
 func refused(r *traffic.Refusal) *wireError { return &wireError{r.Code, r.Name, r.Message} }
 
-// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
-// HTTP requests have passed it before they come here.
+// pass asks the gate whether an MQTT operation may be carried out. It stops waiting when ctx, the connection's, is
+// done. HTTP requests pass the gate earlier.
 func (h *Hubs) pass(ctx context.Context, method, path string, key deviceKey, bytes int) error {
 	err := h.gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTHub, Method: method, Path: path}, Host: key.host, Device: key.id, Bytes: int64(bytes),
@@ -29,7 +29,7 @@ func (h *Hubs) pass(ctx context.Context, method, path string, key deviceKey, byt
 	return err
 }
 
-// passConnect is pass for a connection: one that is refused may come again, one that is dropped hears nothing.
+// passConnect is pass for a connection: a refused client gets a CONNACK and may retry, a dropped one gets nothing.
 func (h *Hubs) passConnect(c broker.Connect, key deviceKey) error {
 	err := h.pass(c.Client.Context(), "CONNECT", key.id, key, 0)
 	switch {
@@ -41,9 +41,9 @@ func (h *Hubs) passConnect(c broker.Connect, key deviceKey) error {
 	return err
 }
 
-// passPublish is pass for a message, and reports whether it may be handled. A request about the twin is answered, whatever else is refused
-// ends the connection: MQTT 3.1.1 has no way to say no.
-// Fidelity: what IoT Hub does with telemetry that it throttles over MQTT is not documented.
+// passPublish is pass for a message, and reports whether it may be processed. A refused twin request gets a response;
+// any other refusal closes the connection, because MQTT 3.1.1 cannot refuse a PUBLISH. Fidelity: what IoT Hub does
+// with telemetry that it throttles over MQTT is not documented.
 func (s *session) passPublish(m broker.Message) (ok bool, err error) {
 	err = s.hubs.pass(s.client.Context(), "PUBLISH", m.Topic, s.key, len(m.Payload))
 	refusal := (*wireError)(nil)

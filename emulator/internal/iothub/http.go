@@ -12,10 +12,12 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// maxPage is the most devices or twins in one answer, and the default. Source: Devices_GetDevices, 2021-04-12.
+// maxPage is the largest number of devices or twins in one response, and the default. Source: Devices_GetDevices,
+// 2021-04-12.
 const maxPage = 1000
 
-// newCalls lists the calls of the service API and of devices over HTTPS. The rights are those of "Control access to IoT Hub".
+// newCalls returns the calls of the service API and of devices over HTTPS. The rights are those of "Control access to
+// IoT Hub".
 func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	calls := &routes.Table[http.HandlerFunc]{AnyCase: true, HeadByGet: true}
 	service := func(pattern string, serve hubCall, rights ...string) {
@@ -47,7 +49,7 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	service("DELETE /devices/{id}", h.deleteDevice, registryWrite)
 	service("POST /devices/query", h.query, serviceConnect)
 	service("POST /devices/keys/regenerate", h.regenerateKeys, registryWrite)
-	service("DELETE /devices/{id}/commands", standard(h.purgeCommands), registryWrite, serviceConnect)
+	service("DELETE /devices/{id}/commands", standard(h.purgeCloudMessages), registryWrite, serviceConnect)
 	service("GET /twins/{id}", standard(h.getTwin), serviceConnect)
 	service("PATCH /twins/{id}", standard(h.patchTwin), serviceConnect)
 	service("PUT /twins/{id}", standard(h.patchTwin), serviceConnect)
@@ -55,9 +57,9 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	service("GET /statistics/devices", h.deviceStatistics, registryRead)
 	service("GET /statistics/service", h.serviceStatistics, registryRead, serviceConnect)
 	device("POST /devices/{id}/messages/events", h.postEvent)
-	device("GET /devices/{id}/messages/devicebound", h.nextCommand)
-	device("DELETE /devices/{id}/messages/devicebound/{lock}", standard(h.completeCommand))
-	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", standard(h.abandonCommand))
+	device("GET /devices/{id}/messages/devicebound", h.nextCloudMessage)
+	device("DELETE /devices/{id}/messages/devicebound/{lock}", standard(h.completeCloudMessage))
+	device("POST /devices/{id}/messages/devicebound/{lock}/abandon", standard(h.abandonCloudMessage))
 	service("GET /messages/servicebound/feedback", h.receiveFeedback, serviceConnect)
 	service("DELETE /messages/servicebound/feedback/{lock}", h.completeFeedback, serviceConnect)
 	service("POST /messages/servicebound/feedback/{lock}/abandon", h.abandonFeedback, serviceConnect)
@@ -65,7 +67,8 @@ func (h *Hubs) newCalls() *routes.Table[http.HandlerFunc] {
 	return calls
 }
 
-// Routes lists what is served over HTTPS, as "GET /devices/{id}", and over MQTT, as "PUBLISH {topic}" and "SUBSCRIBE {filter}".
+// Routes returns what is served over HTTPS, for example "GET /devices/{id}", and over MQTT, for example "PUBLISH
+// {topic}" and "SUBSCRIBE {filter}".
 func Routes() []string {
 	list := (&Hubs{}).newCalls().Patterns()
 	for _, s := range subscriptions("{id}") {
@@ -77,7 +80,7 @@ func Routes() []string {
 	return append(list, "PUBLISH "+events("{id}"))
 }
 
-// serve finds the hub, checks the api-version, and writes the errors of every call.
+// serve finds the hub, checks the api-version and writes the error of a call.
 func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub) error) {
 	host, _, _ := strings.Cut(r.Host, ":")
 	hub, err := h.state.HubByHost(host)
@@ -96,7 +99,7 @@ func (h *Hubs) serve(w http.ResponseWriter, r *http.Request, call func(state.Hub
 
 var versionForm = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}(-preview)?$`)
 
-// checkVersion accepts any date. Fidelity: the answers to a missing and to a malformed version are unsure.
+// checkVersion accepts any date. Fidelity: the responses to a missing and to a malformed version are unsure.
 func checkVersion(version string) error {
 	switch {
 	case version == "":
@@ -117,7 +120,7 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.CommandCounts(hub.Host())
+	waiting, err := h.state.CloudMessageCounts(hub.Host())
 	if err != nil {
 		return err
 	}
@@ -129,8 +132,8 @@ func (h *Hubs) listDevices(w http.ResponseWriter, r *http.Request, hub state.Hub
 	return nil
 }
 
-// pageSize parses a number of items; an empty one, and one out of range, mean the maximum. Fidelity: that other text is
-// refused is unsure.
+// pageSize parses a number of items. An empty number or one out of range means the maximum. Fidelity: that other text
+// is refused is unsure.
 func pageSize(name, text string) (int, error) {
 	if text == "" {
 		return maxPage, nil
@@ -151,7 +154,7 @@ func (h *Hubs) getDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	waiting, err := h.state.CloudMessages(hub.Host(), d.ID)
 	if err != nil {
 		return err
 	}
@@ -170,7 +173,7 @@ func (h *Hubs) putDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) 
 	if err != nil {
 		return err
 	}
-	waiting, err := h.state.Commands(hub.Host(), d.ID)
+	waiting, err := h.state.CloudMessages(hub.Host(), d.ID)
 	if err != nil {
 		return err
 	}
@@ -206,7 +209,7 @@ func (h *Hubs) saveDevice(host, id string, in deviceInput, etag string, create b
 	return h.state.PutDevice(host, wanted, etag, create)
 }
 
-// deleteDevice: Devices_DeleteIdentity, 2021-04-12. If-Match may be left out.
+// deleteDevice: Devices_DeleteIdentity, 2021-04-12. If-Match is optional.
 func (h *Hubs) deleteDevice(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	if err := h.removeDevice(hub.Host(), r.PathValue("id"), ifMatch(r)); err != nil {
 		return err

@@ -39,7 +39,7 @@ func TestTelemetryOverHTTPS(t *testing.T) {
 	if strings.Join(got, "|") != want {
 		t.Errorf("got %s\nwant %s", strings.Join(got, "|"), want)
 	}
-	f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key)}).want(t, "ask for a command", http.StatusNoContent)
+	f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key)}).want(t, "ask for a message", http.StatusNoContent)
 	f.owner("GET", "/devices/d1", "").wantField(t, "lastActivityTime", "0001-01-01T00:00:00Z") // messages over HTTP do not count
 }
 

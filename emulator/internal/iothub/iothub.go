@@ -1,11 +1,13 @@
-// Package iothub is the emulated IoT hubs as their clients see them: the service API over HTTPS (identity registry, twins, statistics,
-// queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One Hubs serves every hub of the state; the host name picks the hub.
+// Package iothub emulates IoT hubs for their clients: the service API over HTTPS (identity registry, twins,
+// statistics, queries, direct methods), and devices over MQTT and HTTPS (telemetry, twins, methods over MQTT). One
+// Hubs serves every hub of the state; the host name selects the hub.
 //
-// It creates no hub (that is ARM's), decides nothing about provisioning, and has no jobs, modules, routes, file upload or
-// configurations, which it refuses to make. Cloud-to-device messages are sent with SendCommand: the service API has them over AMQP only, which is not spoken.
+// It does not create hubs, which is ARM's task, and does not provision devices. Jobs, modules, routes, file upload
+// and configurations are missing; requests to create them are refused. SendCloudMessage sends cloud-to-device
+// messages: the service API has them only over AMQP, which is not supported.
 //
-// Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control access to IoT Hub
-// with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
+// Sources: "IoT Hub service REST API" 2021-04-12, "Communicate with your IoT hub using the MQTT protocol", "Control
+// access to IoT Hub with SAS", and traffic recorded with the Azure SDK for .NET (2020-03-13).
 package iothub
 
 import (
@@ -22,32 +24,33 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Names are the other names by which hubs are reached, as addresses.
+// Names are the alternative names of hubs, which are addresses.
 type Names interface {
-	// Host is the host name of the hub that a name belongs to; the name itself when it belongs to none.
+	// Host returns the host name of the hub that a name belongs to, or the name itself if it belongs to no hub.
 	Host(name string) string
-	// Other is the other name of the hub of that host; empty when it has none.
+	// Other returns the alternative name of the hub with that host, or "".
 	Other(host string) string
 }
 
-// noNames: hubs have their host names only.
+// noNames: hubs have only their host names.
 type noNames struct{}
 
 func (noNames) Host(name string) string { return name }
 func (noNames) Other(string) string     { return "" }
 
-// Options are what New needs; only State must be set.
+// Options are the options of New. Only State is required.
 type Options struct {
 	State *state.State
-	// Names are none when nil.
+	// Names may be nil: hubs then have no alternative names.
 	Names Names
-	// Recorder gets one record for each MQTT connect, subscription and publish; HTTP requests are recorded by whoever serves them.
+	// Recorder gets one record for each MQTT connect, subscription and publish. The HTTP server records HTTP
+	// requests.
 	Recorder requestlog.Recorder
-	// Gate is what MQTT operations go through; nil: nothing. HTTP requests go through one before they come here.
+	// Gate is applied to MQTT operations; it may be nil. HTTP requests pass a gate earlier.
 	Gate *traffic.Gate
-	// Bearer checks an access token of Microsoft Entra ID, given without its scheme; without it every one is refused.
+	// Bearer checks an access token of Microsoft Entra ID, given without its scheme. If nil, every token is refused.
 	Bearer func(token string) error
-	// Log gets internal errors of the emulator; none when nil.
+	// Log receives internal errors of the emulator. It may be nil.
 	Log *slog.Logger
 }
 
@@ -62,11 +65,11 @@ type Hubs struct {
 	calls    *routes.Table[http.HandlerFunc]
 	inbox    *inbox
 	stop     func()
-	// connections counts the connections of devices so far.
+	// connections counts all connections of devices.
 	connections atomic.Uint64
 
 	mu sync.Mutex
-	// listening is closed, and replaced, when a device begins to take methods.
+	// listening is closed and replaced when a device subscribes to methods.
 	listening chan struct{}
 }
 
@@ -75,10 +78,10 @@ var (
 	_ http.Handler = (*Hubs)(nil)
 )
 
-// deviceKey names a device of a hub; host is lower case, ids are case-sensitive.
+// deviceKey identifies a device of a hub. host is lower case; ids are case-sensitive.
 type deviceKey struct{ host, id string }
 
-// New returns the hubs of a state. Close ends what it watches.
+// New returns the hubs of a state. The caller must Close it.
 func New(o Options) *Hubs {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -95,32 +98,31 @@ func New(o Options) *Hubs {
 	return h
 }
 
-// Close stops watching the state. Connections are the broker's to end.
+// Close stops watching the state. The broker ends the connections.
 func (h *Hubs) Close() { h.stop() }
 
-// Messages returns the telemetry that hubs took in and still remember, oldest first. An empty host or device matches every one; a
-// hub may be called by its own name, its host name or another name of it.
+// Messages returns the stored telemetry of the hubs, oldest first. An empty host or device matches all; a hub may be
+// given by its name, its host name or its alternative name.
 func (h *Hubs) Messages(host, device string) []Message {
 	return h.inbox.messages(h.hostOf(host), device)
 }
 
-// ErrBehind ends the Each of a Follower that does not keep up with what comes in.
-var ErrBehind = errors.New("telemetry comes in faster than it is read")
+// ErrBehind ends the Each of a Follower that is too slow.
+var ErrBehind = errors.New("telemetry arrives faster than it is read")
 
-// Follow returns a follower of the telemetry that hubs take in. It has every message that comes in after Follow has
-// returned, and before those the messages that are still remembered when fromStart. Host and device are as in
-// Messages. The caller must Stop it.
+// Follow returns a follower of the hubs' telemetry. With fromStart it begins with the stored messages; then it gets
+// every message that arrives after Follow has returned. Host and device are as in Messages. The caller must Stop it.
 func (h *Hubs) Follow(host, device string, fromStart bool) *Follower {
 	return h.inbox.follow(h.hostOf(host), device, fromStart)
 }
 
-// Received is how many messages a hub has taken in since the emulator started, remembered or not.
+// Received returns how many messages a hub has received since the emulator started, stored or not.
 func (h *Hubs) Received(host string) uint64 { return h.inbox.received(host) }
 
-// Reset forgets the telemetry.
+// Reset deletes the stored telemetry.
 func (h *Hubs) Reset() { h.inbox.reset() }
 
-// session is the device's connection over MQTT, or nil.
+// session returns the device's MQTT connection, or nil.
 func (h *Hubs) session(key deviceKey) *session {
 	s, _ := h.state.Connection(key.host, key.id).(*session)
 	return s

@@ -6,17 +6,18 @@ import (
 	"reflect"
 )
 
-// The service takes a number or a truth value in quotes for what it is, as Json.NET does everywhere: the Azure CLI sends
-// "responseTimeoutInSeconds":"30" (azext_iot/operations/hub.py). Fidelity: that it is so for every member is unsure.
+// The service accepts a number or a boolean in quotes, as Json.NET does everywhere: the Azure CLI sends
+// "responseTimeoutInSeconds":"30" (azext_iot/operations/hub.py). Fidelity: that this holds for every member is
+// unsure.
 
 type looseInt int
 
-// UnmarshalJSON reads a number, or a text that is one; null is zero.
+// UnmarshalJSON reads a number, or a string that contains one. null is zero.
 func (n *looseInt) UnmarshalJSON(data []byte) error { return unquoted(data, (*int)(n)) }
 
 type looseBool bool
 
-// UnmarshalJSON reads true or false, or a text that is one in any letter case; null is false.
+// UnmarshalJSON reads true or false, or a string that contains either in any letter case. null is false.
 func (b *looseBool) UnmarshalJSON(data []byte) error {
 	return unquoted(bytes.ToLower(data), (*bool)(b))
 }

@@ -16,21 +16,21 @@ import (
 	"evenkeel/emulator/internal/strictjson"
 )
 
-// Bounds of a method call. Source: "Understand and invoke direct methods from IoT Hub".
+// Limits of a method call. Source: "Understand and invoke direct methods from IoT Hub".
 const (
 	defaultMethodWait, minMethodWait, maxMethodWait = 30, 5, 300
 	maxMethodConnect                                = 300
 	maxMethodPayload                                = 128 << 10
 	maxMethodName                                   = 128
-	// methodMargin is how much longer than its call a connection may take to be written to.
+	// methodMargin is how much longer the HTTP connection stays writable than the call may take.
 	methodMargin = 30 * time.Second
 )
 
-// Refusals of calls. Numbers and texts are recorded (Azure/azure-iot-sdk-java#640, Azure/azure-iot-sdk-csharp#317), but those of
-// errBadAnswer. Fidelity: what Azure says of an answer that is no JSON is unsure.
+// Errors of calls. Numbers and texts are recorded (Azure/azure-iot-sdk-java#640, Azure/azure-iot-sdk-csharp#317),
+// except errBadAnswer. Fidelity: Azure's error for an answer that is not JSON is unsure.
 var (
 	errNoAnswer  = &methodError{&wireError{504101, "GatewayTimeout", "Timed out waiting for the response from device."}, map[string]string{}}
-	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device answered with something that is not JSON."}, map[string]string{}}
+	errBadAnswer = &methodError{&wireError{502000, "BadDeviceResponse", "The device's answer is not JSON."}, map[string]string{}}
 )
 
 // notOnline: the device did not connect, or did not subscribe to methods, in time.
@@ -41,19 +41,19 @@ func notOnline(wait time.Duration) error {
 	}
 }
 
-// methodError is a refusal whose message is a JSON document in a string: so the real service writes those of methods.
+// methodError is an error whose message is a JSON document in a string, the format of the real service for methods.
 type methodError struct {
 	refusal *wireError
 	info    map[string]string
 }
 
-// Error returns the sentence of the refusal.
+// Error returns the error as a sentence.
 func (e *methodError) Error() string { return e.refusal.text }
 
-// Unwrap returns the refusal.
+// Unwrap returns the wire error.
 func (e *methodError) Unwrap() error { return e.refusal }
 
-// document is the message as it goes over the wire.
+// document returns the message as sent.
 func (e *methodError) document(now time.Time) string {
 	text, _ := json.Marshal(struct { // strings always encode
 		ErrorCode    int               `json:"errorCode"`
@@ -96,13 +96,13 @@ func (m methodCall) responseSeconds() int {
 	return int(*m.ResponseWait)
 }
 
-// methodAnswer is what a device answered.
+// methodAnswer is the answer of a device.
 type methodAnswer struct {
 	Status  int             `json:"status"`
 	Payload json.RawMessage `json:"payload"`
 }
 
-// invokeMethod: Devices_InvokeMethod, 2021-04-12. The device gets the call over MQTT.
+// invokeMethod: Devices_InvokeMethod, 2021-04-12. The call is sent to the device over MQTT.
 func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	var call methodCall
 	if err := readJSON(w, r, &call); err != nil {
@@ -116,7 +116,8 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 		return err
 	}
 	connect, respond := time.Duration(call.ConnectionWait)*time.Second, time.Duration(call.responseSeconds())*time.Second
-	// The server's own deadlines are shorter, and the one for reading ends the request's context. A recorder in a test has none.
+	// The server's own timeouts are shorter, and its read timeout would cancel the request's context. A recorder in a
+	// test has none.
 	deadlines := http.NewResponseController(w)
 	_ = deadlines.SetReadDeadline(time.Time{})
 	_ = deadlines.SetWriteDeadline(time.Now().Add(connect + respond + methodMargin))
@@ -128,15 +129,15 @@ func (h *Hubs) invokeMethod(w http.ResponseWriter, r *http.Request, hub state.Hu
 	return nil
 }
 
-// callWhenConnected calls a method of a device, or waits until its connection takes methods and calls it then. A
-// connection that has ended already counts as none: the device may be on its way back.
+// callWhenConnected calls a method of a device. If the device does not accept methods yet, it waits until it does. A
+// connection that has just ended counts as none: the device may be reconnecting.
 func (h *Hubs) callWhenConnected(
 	ctx context.Context, key deviceKey, call methodCall, wait, respond time.Duration,
 ) (methodAnswer, error) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
-		// What changes from here on closes this channel: no connection is missed between the look and the wait.
+		// Later changes close this channel, so no connection is missed between the check and the wait.
 		s, changed := h.listener(key)
 		if s != nil {
 			answer, err := s.call(ctx, call.Name, call.Payload, respond)
@@ -157,8 +158,8 @@ func (h *Hubs) callWhenConnected(
 	}
 }
 
-// listener returns the device's connection when it takes methods, or nil; and what is closed when a device begins to
-// take them.
+// listener returns the device's connection if it subscribed to methods, or nil; and a channel that is closed when a
+// device subscribes to them.
 func (h *Hubs) listener(key deviceKey) (*session, <-chan struct{}) {
 	h.mu.Lock()
 	changed := h.listening
@@ -173,7 +174,7 @@ func (h *Hubs) listener(key deviceKey) (*session, <-chan struct{}) {
 	return s, changed
 }
 
-// announceListener wakes the calls that wait for a device to take methods.
+// announceListener wakes the calls that wait for a device to subscribe to methods.
 func (h *Hubs) announceListener() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -181,8 +182,8 @@ func (h *Hubs) announceListener() {
 	h.listening = make(chan struct{})
 }
 
-// call sends a method call to the device and waits for its answer; broker.ErrClosed when the connection has ended
-// before.
+// call sends a method call to the device and waits for its answer. It returns broker.ErrClosed if the connection has
+// ended before.
 func (s *session) call(ctx context.Context, name string, payload []byte, wait time.Duration) (methodAnswer, error) {
 	if !present(payload) {
 		payload = []byte("null")
@@ -219,8 +220,8 @@ func (s *session) call(ctx context.Context, name string, payload []byte, wait ti
 	return methodAnswer{}, errNoAnswer
 }
 
-// methodAnswered takes a device's answer, $iothub/methods/res/{status}/?$rid={rid}. An unexpected or late
-// answer is dropped; a malformed topic ends the connection, as every unknown topic does.
+// methodAnswered processes a device's answer, $iothub/methods/res/{status}/?$rid={rid}. An unexpected or late answer
+// is dropped; a malformed topic closes the connection, as every unknown topic does.
 func (s *session) methodAnswered(m broker.Message, rest string) error {
 	number, query, ok := strings.Cut(rest, "/")
 	status, err := strconv.Atoi(number)
@@ -236,7 +237,7 @@ func (s *session) methodAnswered(m broker.Message, rest string) error {
 	waiting := s.calls[requestID(query)]
 	delete(s.calls, requestID(query))
 	s.mu.Unlock()
-	s.record("PUBLISH", m.Topic, 204) // first: who gets the answer finds it in the log
+	s.record("PUBLISH", m.Topic, 204) // first: a caller that has the answer finds it in the log
 	if waiting != nil {
 		waiting <- methodAnswer{status, payload}
 	}

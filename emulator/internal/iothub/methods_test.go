@@ -38,6 +38,8 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 			return "204", ""
 		case "broken":
 			return "200", "{"
+		case "huge":
+			return "200", `{"n":1e400}`
 		}
 		return "418", `{"name":"` + name + `","got":` + body + `}`
 	})
@@ -52,6 +54,7 @@ func TestMethodsReachTheDeviceAndItsAnswerTheCaller(t *testing.T) {
 		{"/twins/d1/methods", `{"methodName":"reboot"}`, 200, `{"status":418,"payload":{"name":"reboot","got":null}}`},
 		{"/twins/d1/methods", `{"methodName":"empty"}`, 200, `{"status":204,"payload":null}`},
 		{"/twins/d1/methods", `{"methodName":"broken"}`, 502, `\"errorCode\":502000`},
+		{"/twins/d1/methods", `{"methodName":"huge"}`, 502, `\"errorCode\":502000`},
 		{"/twins/d1/methods", `{}`, 400, "ErrorCode:ArgumentInvalid;methodName"},
 		{"/twins/d1/methods", `{"methodName":"a/b"}`, 400, "ErrorCode:ArgumentInvalid;methodName"},
 		{"/twins/d1/methods", `{"methodName":"m","responseTimeoutInSeconds":4}`, 400, "responseTimeoutInSeconds is 5 to 300"},

@@ -12,7 +12,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// errExpired is a reason for which a device's connection is closed; the others come from the state.
+// errExpired is why a connection with an expired token is closed. The state defines the other reasons.
 var errExpired = errors.New("the shared access signature has expired")
 
 // Accept implements broker.Front for user names {host}/{deviceId}/?api-version=…; the query and the slash before it may be missing.
@@ -49,7 +49,7 @@ func (h *Hubs) connect(host, rest string, c broker.Connect) (*session, error) {
 	id := c.ClientID
 	tail, ok := strings.CutPrefix(rest, id)
 	if id == "" || !ok || tail != "" && tail[0] != '/' {
-		return nil, errors.New("the user name is not of the device that the client id names")
+		return nil, errors.New("the user name and the client id name different devices")
 	}
 	if strings.Contains(id, "/") {
 		return nil, errors.New("modules are not emulated")
@@ -90,9 +90,9 @@ func (s *session) begin() error {
 	return s.hubs.state.SetModelID(s.key.host, s.key.id, s.model)
 }
 
-// resume restores the subscriptions of a device that connects without a clean session. The documentation promises this
-// of messages alone, but the Node SDK reconnects with each new token and does not subscribe again (Azure/iotedge issue
-// 3214). Fidelity: that kept subscriptions are what makes a session present in the CONNACK is unsure.
+// resume restores the subscriptions of a device that connects without a clean session. The documentation promises
+// this only for messages, but the Node SDK reconnects with each new token and does not subscribe again (Azure/iotedge
+// issue 3214). Fidelity: that stored subscriptions set "session present" in the CONNACK is unsure.
 func (s *session) resume() error {
 	if s.clean {
 		return s.hubs.state.DropSubscriptions(s.key.host, s.key.id)
@@ -122,7 +122,7 @@ func (h *Hubs) record(r requestlog.Record) {
 	}
 }
 
-// parameter returns a parameter of the user name, which follow the device, as in
+// parameter returns a parameter of the user name. Parameters follow the device, as in
 // {host}/{deviceId}/?api-version=…&model-id=…
 func parameter(c broker.Connect, name string) string {
 	_, rest, _ := strings.Cut(c.UserName, "/")

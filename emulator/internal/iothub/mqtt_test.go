@@ -214,7 +214,7 @@ func lost(o *mqtt.ClientOptions) (*mqtt.ClientOptions, <-chan struct{}) {
 	return o.SetConnectionLostHandler(func(mqtt.Client, error) { close(gone) }), gone
 }
 
-func TestConnectionsEndWhenTheyMayNoLongerBe(t *testing.T) {
+func TestRevokedConnectionsAreEnded(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	address := f.listen()
@@ -378,7 +378,7 @@ func (c *fakeClient) end() error {
 	return c.reason
 }
 
-func TestCertificatesAreKnownByTheirThumbprint(t *testing.T) {
+func TestCertificatesAuthenticateByTheirThumbprint(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	mine, other := certificate(t, f.clock.Now()), certificate(t, f.clock.Now())
@@ -414,7 +414,7 @@ func TestCertificatesAreKnownByTheirThumbprint(t *testing.T) {
 	}
 }
 
-func TestOtherUserNamesAreNotOurs(t *testing.T) {
+func TestUnknownUserNamesAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, name := range []string{"", "0ne00000001/registrations/d1/api-version=2019-03-31", "someone", "example.com/d1"} {

@@ -10,7 +10,7 @@ import (
 	"evenkeel/emulator/internal/routes"
 )
 
-// ServeHTTP implements http.Handler. Words of paths are matched without regard to letter case; ids and lock tokens keep theirs.
+// ServeHTTP implements http.Handler. Words in paths are case-insensitive; ids and lock tokens are not.
 func (h *Hubs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	spell(w.Header(), headerRequestID, uuid.NewString())
 	if isUnclean(r.URL.EscapedPath()) {
@@ -34,7 +34,8 @@ func isUnclean(escaped string) bool {
 
 var errNoPath = &wireError{404000, "GenericNotFound", "The emulator does not serve this path"}
 
-// refuseCall refuses what no call matches. Fidelity: the text and the number of a wrong method are unsure.
+// refuseCall responds to requests that match no call. Fidelity: the text and the number for a wrong method are
+// unsure.
 func (h *Hubs) refuseCall(w http.ResponseWriter, r *http.Request, methods []string) {
 	if len(methods) == 0 {
 		h.writeError(w, errNoPath)

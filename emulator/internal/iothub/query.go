@@ -10,12 +10,12 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// queryChunk is how many devices are read at a time while a query looks for those that match.
+// queryChunk is how many devices are read at a time while a query looks for matches.
 const queryChunk = 1000
 
-// continuation is where a query goes on. Clients hand it back as it is.
+// continuation is the position in a query's results. Clients return it unchanged.
 type continuation struct {
-	// After is the id of the last device looked at; Taken how many rows there were.
+	// After is the id of the last device that was read; Taken is the number of rows returned so far.
 	After string `json:"after,omitempty"`
 	Taken int    `json:"taken"`
 }
@@ -34,7 +34,7 @@ func parseContinuation(text string) (c continuation, err error) {
 		err = json.Unmarshal(raw, &c)
 	}
 	if err != nil || c.Taken < 0 {
-		return continuation{}, invalid("The x-ms-continuation is not one that the hub gave")
+		return continuation{}, invalid("The x-ms-continuation is invalid")
 	}
 	return c, nil
 }
@@ -49,7 +49,7 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	}
 	parsed, err := parseQuery(in.Query)
 	if err != nil {
-		return invalid("The query cannot be used: %v", err)
+		return invalid("The query is invalid: %v", err)
 	}
 	from, err := parseContinuation(r.Header.Get("x-ms-continuation"))
 	if err != nil {
@@ -75,7 +75,7 @@ func (h *Hubs) query(w http.ResponseWriter, r *http.Request, hub state.Hub) erro
 	return nil
 }
 
-// find returns up to limit rows of a query, and where to go on.
+// find returns up to limit rows of a query, and where to continue.
 func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
 	if q.top > 0 {
 		limit = min(limit, q.top-from.Taken)
@@ -89,7 +89,7 @@ func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (row
 	rows = []any{}
 	chunk := queryChunk
 	if q.where == nil {
-		chunk = limit + 1 // one more, to know whether there is one
+		chunk = limit + 1 // one more, to find out whether it exists
 	}
 	err = h.scanTwins(host, from.After, chunk, func(doc twinDocument) (more bool, err error) {
 		row, ok, err := q.row(doc)
@@ -110,9 +110,10 @@ func (h *Hubs) find(host string, q twinQuery, from continuation, limit int) (row
 	return rows, next, err
 }
 
-// scanTwins shows the twins of a hub after that id, in the order of the ids, until each has enough; chunk is how many are read at a time.
+// scanTwins calls each with the twins of a hub after that id, ordered by id, until each returns false. chunk is how
+// many are read at a time.
 func (h *Hubs) scanTwins(host, after string, chunk int, each func(twinDocument) (more bool, err error)) error {
-	waiting, err := h.state.CommandCounts(host)
+	waiting, err := h.state.CloudMessageCounts(host)
 	if err != nil {
 		return err
 	}
@@ -136,7 +137,7 @@ func (h *Hubs) scanTwins(host, after string, chunk int, each func(twinDocument) 
 	}
 }
 
-// row returns what a query shows of a twin, unless its condition leaves it out.
+// row returns what a query selects from a twin, unless its condition excludes it.
 func (q twinQuery) row(doc twinDocument) (row any, ok bool, err error) {
 	if q.where == nil && len(q.columns) == 0 {
 		return doc, true, nil
@@ -157,7 +158,7 @@ func (q twinQuery) row(doc twinDocument) (row any, ok bool, err error) {
 	return shown, true, nil
 }
 
-// members is a twin as queries see it: what its JSON decodes to.
+// members returns a twin as queries see it: its decoded JSON.
 func (d twinDocument) members() (map[string]any, error) {
 	text, err := json.Marshal(d)
 	if err != nil {
@@ -169,7 +170,7 @@ func (d twinDocument) members() (map[string]any, error) {
 	return members, decoder.Decode(&members)
 }
 
-// findGroups makes the rows of a query with GROUP BY or aggregates; they are in the order of what they are grouped by.
+// findGroups returns the rows of a query with GROUP BY or aggregates, ordered by the group's values.
 func (h *Hubs) findGroups(host string, q twinQuery, from continuation, limit int) (rows []any, next *continuation, err error) {
 	all := newGroups(q)
 	err = h.scanTwins(host, "", queryChunk, func(doc twinDocument) (bool, error) {
@@ -193,7 +194,7 @@ func (h *Hubs) findGroups(host string, q twinQuery, from continuation, limit int
 	return rows[:limit], next, nil
 }
 
-// number reads a JSON number; one out of range is infinite.
+// number parses a JSON number. A number out of range becomes infinite.
 func number(n json.Number) float64 {
 	f, _ := strconv.ParseFloat(string(n), 64)
 	return f

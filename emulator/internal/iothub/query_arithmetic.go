@@ -11,7 +11,7 @@ func (p *queryParser) sum() (operand, error) { return p.arithmetic("+-", (*query
 
 func (p *queryParser) product() (operand, error) { return p.arithmetic("*/%", (*queryParser).factor) }
 
-// arithmetic reads numbers joined by operators of one rank.
+// arithmetic parses numbers joined by operators of one precedence.
 func (p *queryParser) arithmetic(operators string, next func(*queryParser) (operand, error)) (operand, error) {
 	left, err := next(p)
 	for err == nil && p.peek().kind == symbolToken && strings.Contains(operators, p.peek().text) {
@@ -29,7 +29,7 @@ func (p *queryParser) arithmetic(operators string, next func(*queryParser) (oper
 	return left, err
 }
 
-// calculate says nothing of what is no number, or has no result.
+// calculate has no result for operands that are not numbers, or if the result is not finite.
 func calculate(op string, a, b any) (any, bool) {
 	x, isNumber := a.(json.Number)
 	y, too := b.(json.Number)

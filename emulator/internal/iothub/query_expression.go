@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// truth is the value of a condition: one on a property that is not there, or on values of different types, is neither true nor false,
-// and so is its negation.
+// truth is the value of a condition. A condition on a missing property, or on values of different types, is neither
+// true nor false, and neither is its negation.
 type truth int
 
 const (
@@ -25,13 +25,13 @@ func truthOf(b bool) truth {
 	return no
 }
 
-// expression is a condition on a twin, which is what its JSON decodes to.
+// expression is a condition on a twin's decoded JSON.
 type expression func(twin map[string]any) truth
 
-// operand is a property, a constant, or what is made of them; ok is false for a property that is not there, and what is made of it.
+// operand is a property, a constant, or an expression of them. ok is false if a property is missing.
 type operand func(twin map[string]any) (value any, ok bool)
 
-// condition is an operand as WHERE and the logical operators see it: what is not true or false is neither.
+// condition converts an operand for WHERE and the logical operators: values other than true and false are neither.
 func (o operand) condition() expression {
 	return func(twin map[string]any) truth {
 		if value, there := o(twin); there {
@@ -43,13 +43,13 @@ func (o operand) condition() expression {
 	}
 }
 
-// value is a condition as an operand: absent when it is neither true nor false.
+// value converts a condition to an operand, which is missing if the condition is neither true nor false.
 func (e expression) value(twin map[string]any) (any, bool) {
 	t := e(twin)
 	return t == yes, t != unknown
 }
 
-// or reads an expression, the operator that binds least first.
+// or parses an expression, starting with the operator of lowest precedence.
 func (p *queryParser) or() (operand, error) {
 	return p.chain("OR", (*queryParser).and, func(a, b truth) truth {
 		switch {
@@ -74,7 +74,7 @@ func (p *queryParser) and() (operand, error) {
 	})
 }
 
-// chain reads conditions joined by a keyword.
+// chain parses conditions joined by a keyword.
 func (p *queryParser) chain(keyword string, next func(*queryParser) (operand, error), join func(a, b truth) truth) (operand, error) {
 	left, err := next(p)
 	for err == nil && p.is(keyword) {
@@ -146,7 +146,7 @@ func (p *queryParser) comparison() (operand, error) {
 	}).value, nil
 }
 
-// factor reads what no operator takes apart.
+// factor parses a single operand: a literal, a property, a function or an expression in parentheses.
 func (p *queryParser) factor() (operand, error) {
 	if p.is("(") {
 		p.take()
@@ -176,13 +176,13 @@ func (p *queryParser) operand() (operand, error) {
 	return func(map[string]any) (any, bool) { return value, true }, err
 }
 
-// list reads the constants of IN, in brackets or parentheses.
+// list parses the constants of IN, in brackets or parentheses.
 func (p *queryParser) list(left operand, negate bool) (operand, error) {
 	closing := "]"
 	if p.is("(") {
 		closing = ")"
 	} else if !p.is("[") {
-		return nil, fmt.Errorf("a list in brackets is expected, not %q", p.peek().text)
+		return nil, fmt.Errorf("expected a list in brackets, got %q", p.peek().text)
 	}
 	p.take()
 	var values []any
@@ -204,7 +204,7 @@ func (p *queryParser) list(left operand, negate bool) (operand, error) {
 	}, p.keyword(closing)
 }
 
-// compare compares two values of one type. Null is equal to itself alone, and is neither less nor greater than anything.
+// compare compares two values of one type. Null equals only itself and has no order.
 func compare(op string, a, b any) truth {
 	if a == nil || b == nil {
 		switch op {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// typeTests are the functions on one property, stringTests those on two strings.
+// typeTests are the functions on one property; stringTests are those on two strings.
 var (
 	typeTests = map[string]func(value any, there bool) bool{
 		"IS_DEFINED": func(_ any, there bool) bool { return there },
@@ -36,7 +36,7 @@ func (p *queryParser) function() (operand, error) {
 	twoTest, ofStrings := stringTests[name]
 	isArray := name == "ARRAY_CONTAINS" // Azure/azure-iot-cli-extension, operations/hub.py: the children of an edge device
 	if !ofType && !ofStrings && !isArray {
-		return nil, fmt.Errorf("the function %s is not known to the emulator", name)
+		return nil, fmt.Errorf("unknown function %s", name)
 	}
 	left, err := p.operand()
 	if err != nil {
@@ -64,8 +64,8 @@ func (p *queryParser) function() (operand, error) {
 	}, p.keyword(")")
 }
 
-// arrayContains reports whether one of an array's items equals a value, whose type counts. Fidelity: the third argument, for parts
-// of objects, is not known here.
+// arrayContains reports whether an item of an array equals a value, including its type. Fidelity: the third argument,
+// for parts of objects, is not supported.
 func arrayContains(array, value operand) operand {
 	return func(twin map[string]any) (any, bool) {
 		items, _ := array(twin)

@@ -7,15 +7,16 @@ import (
 	"slices"
 )
 
-// aggregates are the functions over the twins of a group. Source: "IoT Hub query language for device and module twins". Fidelity: what
-// they do with values that are no numbers, or not there, is unsure: they pass over them, and say nothing of a group without any.
+// aggregates are the functions over the twins of a group. Source: "IoT Hub query language for device and module
+// twins". Fidelity: that they ignore missing values and values that are not numbers, and have no result without any
+// values, is unsure.
 var aggregates = map[string]func(values []any) (result any, ok bool){
 	"COUNT": func(values []any) (any, bool) { return len(values), true },
 	"SUM":   func(values []any) (any, bool) { return sum(values) },
 	"AVG": func(values []any) (any, bool) {
 		found := numbers(values)
 		mean := 0.0
-		for i, n := range found { // the sum may be beyond a double, the mean is not
+		for i, n := range found { // the sum may exceed a double, the mean does not
 			mean = mean*(float64(i)/float64(i+1)) + n/float64(i+1)
 		}
 		return mean, len(found) > 0 && isFinite(mean)
@@ -38,13 +39,13 @@ func sum(values []any) (total float64, ok bool) {
 	for _, n := range found {
 		total += n
 	}
-	// Like other arithmetic, it says nothing of what no number can be.
+	// As in other arithmetic, there is no result if it is not finite.
 	return total, len(found) > 0 && isFinite(total)
 }
 
 func isFinite(n float64) bool { return !math.IsInf(n, 0) && !math.IsNaN(n) }
 
-// extreme is the value that compares so with all others of its type; the first one says which type counts.
+// extreme returns the smallest or largest value. Only values of the first one's type are compared.
 func extreme(values []any, op string) (result any, ok bool) {
 	for _, v := range values {
 		switch {
@@ -58,13 +59,13 @@ func extreme(values []any, op string) (result any, ok bool) {
 	return result, ok
 }
 
-// groups gathers the rows of a query with GROUP BY or aggregates.
+// groups collects the rows of a query with GROUP BY or aggregates.
 type groups struct {
 	query twinQuery
 	found map[string]*group
 }
 
-// group is the twins that agree in what is grouped by: row holds what they agree in, values what each aggregate is of.
+// group is the twins with equal GROUP BY values. row holds these values; values are the arguments of each aggregate.
 type group struct {
 	row    map[string]any
 	values [][]any
@@ -73,7 +74,7 @@ type group struct {
 func newGroups(q twinQuery) *groups {
 	g := &groups{q, map[string]*group{}}
 	if len(q.groupBy) == 0 {
-		g.found[""] = g.begin(nil) // one row even of nothing
+		g.found[""] = g.begin(nil) // one row even without twins
 	}
 	return g
 }
@@ -89,7 +90,7 @@ func (g *groups) begin(twin map[string]any) *group {
 }
 
 func (g *groups) add(twin map[string]any) {
-	// The key is what the twins of a group agree in; an absent value is another one than null.
+	// The key consists of the GROUP BY values. A missing value differs from null.
 	var agreed []any
 	for _, p := range g.query.groupBy {
 		value, there := p.of(twin)
@@ -97,7 +98,7 @@ func (g *groups) add(twin map[string]any) {
 	}
 	key := ""
 	if agreed != nil {
-		text, _ := json.Marshal(agreed) // it came from JSON
+		text, _ := json.Marshal(agreed) // the value was parsed from JSON
 		key = string(text)
 	}
 	of := g.found[key]

@@ -8,12 +8,12 @@ import (
 	"strings"
 )
 
-// The query language of IoT Hub, as far as it is understood here: SELECT [TOP n] * | paths | aggregates, FROM devices, WHERE with
-// comparisons, AND, OR, NOT, IN, NIN, arithmetic, parentheses and the type and string functions, GROUP BY. Source: "IoT Hub query language for
-// device and module twins". Fidelity: no arithmetic in columns, no JOIN; jobs and modules are sources without rows. That a comparison of values of different
-// types is neither true nor false is unsure.
+// The supported part of IoT Hub's query language: SELECT [TOP n] * | paths | aggregates, FROM devices, WHERE with
+// comparisons, AND, OR, NOT, IN, NIN, arithmetic, parentheses and the type and string functions, GROUP BY. Source:
+// "IoT Hub query language for device and module twins". Fidelity: no arithmetic in columns, no JOIN; jobs and modules
+// are sources without rows. That a comparison of values of different types is neither true nor false is unsure.
 
-// maxQuery is the size in bytes of the longest query, maxNesting the depth of its parentheses and NOTs.
+// maxQuery is the size in bytes of the longest query; maxNesting is the greatest depth of parentheses and NOTs.
 const (
 	maxQuery   = 64 << 10
 	maxNesting = 100
@@ -23,17 +23,17 @@ const (
 type twinQuery struct {
 	// columns are empty for SELECT *.
 	columns []column
-	// top is how many rows there are at the most; all when zero.
+	// top is the largest number of rows; zero means all.
 	top int
 	// empty: the source has no rows.
 	empty bool
 	where expression // nil without WHERE
-	// grouped: a row is of all twins that agree in groupBy, or of all there are.
+	// grouped: each row stands for the twins with equal groupBy values, or for all twins.
 	grouped bool
 	groupBy []path
 }
 
-// column is a property, or an aggregate: of the property, or of the twin itself when path is nil.
+// column is a property, or an aggregate: of the property, or of the twin itself if path is nil.
 type column struct {
 	path      path
 	aggregate string
@@ -89,7 +89,7 @@ func tokens(text string) ([]queryToken, error) {
 		case querySymbol.MatchString(rest):
 			t = queryToken{symbolToken, querySymbol.FindString(rest)}
 		default:
-			return nil, fmt.Errorf("%q is not understood", first(rest, 20))
+			return nil, fmt.Errorf("unexpected character %q", first(rest, 20))
 		}
 		out, rest = append(out, t), rest[len(t.text):]
 	}
@@ -102,12 +102,13 @@ func first(text string, n int) string { return text[:min(n, len(text))] }
 type queryParser struct {
 	tokens []queryToken
 	depth  int
-	// alias names the source, as d in "FROM devices d"; source is how many tokens it takes from FROM on, its alias apart.
+	// alias is the name of the source, for example d in "FROM devices d". source is the number of its tokens from
+	// FROM on, without the alias.
 	alias  string
 	source int
 }
 
-// parseQuery reads a query.
+// parseQuery parses a query.
 func parseQuery(text string) (twinQuery, error) {
 	var q twinQuery
 	if len(text) > maxQuery {
@@ -146,12 +147,12 @@ func parseQuery(text string) (twinQuery, error) {
 		return q, err
 	}
 	if t := p.peek(); t.kind != endToken {
-		return q, fmt.Errorf("%q is not understood there", t.text)
+		return q, fmt.Errorf("unexpected %q", t.text)
 	}
 	return q, nil
 }
 
-// findSource checks FROM, which names what the columns before it are of.
+// findSource checks FROM. It comes first because the columns before it refer to its alias.
 func (p *queryParser) findSource() error {
 	for i, t := range p.tokens {
 		if t.kind != wordToken || !strings.EqualFold(t.text, "FROM") || i > 0 && p.tokens[i-1].text == "." {
@@ -179,7 +180,7 @@ func (p *queryParser) findSource() error {
 	return fmt.Errorf("FROM devices is missing")
 }
 
-// sourceLength is how many tokens the source takes: FROM devices, and its alias.
+// sourceLength returns the number of tokens of the source: FROM devices, and its alias.
 func (p *queryParser) sourceLength() int {
 	switch {
 	case p.alias == "":
@@ -208,7 +209,7 @@ func (p *queryParser) is(text string) bool {
 
 func (p *queryParser) keyword(text string) error {
 	if !p.is(text) {
-		return fmt.Errorf("%s is expected, not %q", text, p.peek().text)
+		return fmt.Errorf("expected %s, got %q", text, p.peek().text)
 	}
 	p.take()
 	return nil
@@ -216,12 +217,12 @@ func (p *queryParser) keyword(text string) error {
 
 func (p *queryParser) expectFrom() error {
 	if !p.is("FROM") {
-		return fmt.Errorf("FROM is expected, not %q", p.peek().text)
+		return fmt.Errorf("expected FROM, got %q", p.peek().text)
 	}
 	return nil
 }
 
-// literal reads a constant.
+// literal parses a constant.
 func (p *queryParser) literal() (any, error) {
 	switch t := p.take(); {
 	case t.kind == symbolToken && t.text == "-" && p.peek().kind == numberToken:
@@ -237,6 +238,6 @@ func (p *queryParser) literal() (any, error) {
 	case t.kind == wordToken && strings.EqualFold(t.text, "null"):
 		return nil, nil
 	default:
-		return nil, fmt.Errorf("a constant is expected, not %q", t.text)
+		return nil, fmt.Errorf("expected a constant, got %q", t.text)
 	}
 }

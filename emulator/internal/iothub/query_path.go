@@ -9,8 +9,8 @@ import (
 // path locates a value from the root of a twin.
 type path []step
 
-// step is a member of an object or, when the name is empty, an item of an array, from 0. Fidelity: that twins can be asked for items is unsure;
-// the documentation shows it of messages.
+// step is a member of an object or, if the name is empty, an item of an array, from 0. Fidelity: that queries of
+// twins can select items is unsure; the documentation shows it for messages.
 type step struct {
 	name string
 	item int
@@ -20,11 +20,11 @@ func (s step) same(other step) bool {
 	return strings.EqualFold(s.name, other.name) && s.item == other.item
 }
 
-// path reads tags.a.b or tags['a']; the name of the source may stand first.
+// path parses tags.a.b or tags['a'], optionally preceded by the name of the source.
 func (p *queryParser) path() (path, error) {
 	t := p.take()
 	if t.kind != wordToken {
-		return nil, fmt.Errorf("a property is expected, not %q", t.text)
+		return nil, fmt.Errorf("expected a property, got %q", t.text)
 	}
 	out := path{{name: t.text}}
 	for {
@@ -32,7 +32,7 @@ func (p *queryParser) path() (path, error) {
 		case p.is("."):
 			p.take()
 			if t = p.take(); t.kind != wordToken && t.kind != numberToken {
-				return nil, fmt.Errorf("a property is expected after a full stop, not %q", t.text)
+				return nil, fmt.Errorf("expected a property after a full stop, got %q", t.text)
 			}
 			out = append(out, step{name: t.text})
 		case p.is("["):
@@ -51,8 +51,7 @@ func (p *queryParser) path() (path, error) {
 	}
 }
 
-// bracketed parses the content of brackets and the closing one: the name of a member as a string, or the number of an
-// item.
+// bracketed parses the content of brackets and the closing one: a member's name as a string, or the index of an item.
 func (p *queryParser) bracketed() (step, error) {
 	t := p.take()
 	if t.kind == stringToken && t.text != "" {
@@ -60,12 +59,12 @@ func (p *queryParser) bracketed() (step, error) {
 	}
 	item, err := strconv.Atoi(t.text)
 	if t.kind != numberToken || err != nil {
-		return step{}, fmt.Errorf("a string or a whole number is expected in brackets, not %q", t.text)
+		return step{}, fmt.Errorf("expected a string or a whole number in brackets, got %q", t.text)
 	}
 	return step{item: item}, p.keyword("]")
 }
 
-// of finds a property. Names at the root compare without regard to letter case.
+// of finds a property. Names at the root are case-insensitive.
 func (at path) of(twin map[string]any) (any, bool) {
 	var value any = twin
 	for i, next := range at {

@@ -21,7 +21,7 @@ func (p *queryParser) top() (int, error) {
 	return n, nil
 }
 
-// columns reads what is selected; none means everything.
+// columns parses the selected columns. None means all.
 func (p *queryParser) columns() (columns []column, err error) {
 	if p.is("*") {
 		p.take()
@@ -45,7 +45,7 @@ func (p *queryParser) columns() (columns []column, err error) {
 	}
 }
 
-// column reads a property or an aggregate, and its name, which an aggregate may lack.
+// column parses a property or an aggregate, and its name, which is optional for an aggregate.
 func (p *queryParser) column() (c column, err error) {
 	if _, known := aggregates[strings.ToUpper(p.peek().text)]; known && p.tokens[1].text == "(" {
 		c.aggregate = strings.ToUpper(p.take().text)

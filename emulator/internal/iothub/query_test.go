@@ -145,7 +145,7 @@ func TestColumnsOfQueries(t *testing.T) {
 	}
 }
 
-func TestQueriesThatAreNotUnderstood(t *testing.T) {
+func TestInvalidQueries(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, query := range []string{
@@ -162,7 +162,7 @@ func TestQueriesThatAreNotUnderstood(t *testing.T) {
 	} {
 		body, _ := json.Marshal(map[string]string{"query": query})
 		a := f.owner("POST", "/devices/query", string(body))
-		if a.status != http.StatusBadRequest || !strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query cannot be used: ") {
+		if a.status != http.StatusBadRequest || !strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query is invalid: ") {
 			t.Errorf("%.60s: got %d %.200s", query, a.status, a.body)
 		}
 	}

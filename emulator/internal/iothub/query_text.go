@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// quoted reads a string in single or double quotes; a doubled quote, or one after a backslash, means itself, and \uXXXX a character by its number ("IoT Hub
-// query language for device and module twins", string_literal).
+// quoted parses a string in single or double quotes. A doubled quote, or one after a backslash, is a quote, and
+// \uXXXX is a character by its number ("IoT Hub query language for device and module twins", string_literal).
 func quoted(text string) (value string, size int, err error) {
 	var b strings.Builder
 	for i := 1; i < len(text); i++ {
@@ -34,7 +34,8 @@ func quoted(text string) (value string, size int, err error) {
 	return "", 0, fmt.Errorf("the string %s is not closed", first(text, 20))
 }
 
-// numbered reads \uXXXX, or two that are one character together, and returns how many bytes that takes; zero when it does not stand there.
+// numbered parses \uXXXX, or a surrogate pair of two of them, and returns its length in bytes, or zero if there is
+// none.
 func numbered(text string) (r rune, size int) {
 	one, ok := unit(text)
 	if !ok {

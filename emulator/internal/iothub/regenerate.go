@@ -16,7 +16,7 @@ const (
 	bothKeys         = "both"
 )
 
-// keyHolder names a device, or a module of one.
+// keyHolder identifies a device or a module.
 type keyHolder struct {
 	ID       string `json:"id"`
 	ModuleID string `json:"moduleId,omitempty"`
@@ -34,8 +34,8 @@ type rotationError struct {
 	ErrorMessage string `json:"errorMessage"`
 }
 
-// regenerateKeys: POST /devices/keys/regenerate, 2024-03-31. Devices are done one after the other: 200 when all got new keys, 207 when
-// some did, 400 when none did. Fidelity: the bound of 100 and the name of the error's text are unsure.
+// regenerateKeys: POST /devices/keys/regenerate, 2024-03-31. Devices are processed in order: 200 if all got new keys,
+// 207 if some did, 400 if none did. Fidelity: the limit of 100 and the name of the error's text are unsure.
 func (h *Hubs) regenerateKeys(w http.ResponseWriter, r *http.Request, hub state.Hub) error {
 	var in struct {
 		PolicyKey string      `json:"policyKey"`
@@ -84,7 +84,7 @@ func (h *Hubs) regenerateKeys(w http.ResponseWriter, r *http.Request, hub state.
 	return nil
 }
 
-// regenerate gives a device new keys. When somebody changes the device at the same time, it starts again.
+// regenerate gives a device new keys. If the device is changed at the same time, it retries.
 func (h *Hubs) regenerate(host string, holder keyHolder, policy string) (state.SymmetricKey, error) {
 	if holder.ModuleID != "" {
 		return state.SymmetricKey{}, errNoModule

@@ -112,7 +112,7 @@ func TestCredentialsAreKeptAsGiven(t *testing.T) {
 	a.wantField(t, "authentication.symmetricKey.primaryKey", one)
 }
 
-func TestWordsAndIDsAreTakenAsDescribed(t *testing.T) {
+func TestCaseOfWordsAndIDs(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	const path = "/devices/a-.+%25_%23*%3F!(),:;=@$'9"

@@ -20,22 +20,23 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// maxBody is the size in bytes of the largest body of the service API: a bulk request of 100 devices whose twins are as large as allowed.
+// maxBody is the size in bytes of the largest body of the service API: a bulk request for 100 devices with the
+// largest permitted twins.
 const maxBody = 4 << 20
 
 // deviceIDForm is the form of device ids, of the description of 2021-04-12. Fidelity: later documentation says that + and # are not supported.
 var deviceIDForm = regexp.MustCompile(`^[A-Za-z0-9\-.+%_#*?!(),:;=@$']{1,128}$`)
 
-// maxReason is the most characters of statusReason, any of UTF-8. Source: the description of 2021-04-12.
+// maxReason is the largest number of characters of statusReason, in UTF-8. Source: the description of 2021-04-12.
 const maxReason = 128
 
-// deviceInput is a device as a client sends it; what the service alone decides is ignored.
+// deviceInput is a device as sent by a client. Members that only the service sets are ignored.
 type deviceInput struct {
 	DeviceID *string `json:"deviceId"`
 	identityInput
 }
 
-// identityInput is what a client may say of a device, one by one or in bulk.
+// identityInput holds the members that a client can set, one by one or in bulk.
 type identityInput struct {
 	Status         *string              `json:"status"`
 	StatusReason   *string              `json:"statusReason"`
@@ -51,17 +52,18 @@ type authenticationInput struct {
 	Type           *string         `json:"type"`
 }
 
-// apply puts what the client said over the device as it is now, or over a new one.
+// apply applies the client's values to the current device, or to a new one.
 func (in deviceInput) apply(d state.Device) (state.Device, error) {
 	if in.DeviceID != nil && *in.DeviceID != d.ID {
-		return d, invalid("deviceId %q is not the %q of the path", *in.DeviceID, d.ID)
+		return d, invalid("deviceId %q differs from %q in the path", *in.DeviceID, d.ID)
 	}
 	if in.Status != nil {
 		if d.Disabled = strings.EqualFold(*in.Status, "disabled"); !d.Disabled && !strings.EqualFold(*in.Status, "enabled") {
 			return d, invalid("status must be enabled or disabled")
 		}
 	}
-	// Fidelity: that a reason left out ends, as null does, is unsure. Clients that leave nulls out have no other way to say it.
+	// Fidelity: that an omitted reason is removed, as with null, is unsure. Clients that omit nulls have no other way
+	// to remove it.
 	d.StatusReason = ""
 	if in.StatusReason != nil {
 		if utf8.RuneCountInString(*in.StatusReason) > maxReason {
@@ -114,7 +116,7 @@ func (in authenticationInput) apply(d state.Device) (state.Device, error) {
 	return d, invalid("authentication.type must be sas, selfSigned, certificateAuthority or none")
 }
 
-// primary is the primary key as it was sent; nil: not at all.
+// primary is the primary key as sent, or nil if it was omitted.
 func (k *symmetricKey) primary() *string {
 	if k == nil {
 		return nil
@@ -122,7 +124,7 @@ func (k *symmetricKey) primary() *string {
 	return k.PrimaryKey
 }
 
-// secondary is the secondary key as it was sent; nil: not at all.
+// secondary is the secondary key as sent, or nil if it was omitted.
 func (k *symmetricKey) secondary() *string {
 	if k == nil {
 		return nil
@@ -130,7 +132,7 @@ func (k *symmetricKey) secondary() *string {
 	return k.SecondaryKey
 }
 
-// authType reads a type as .NET reads enumerations, without regard to letter case.
+// authType parses a type as .NET parses enumerations: case-insensitively.
 func authType(name string) state.AuthType {
 	for _, known := range []state.AuthType{state.AuthSAS, state.AuthSelfSigned, state.AuthCA, state.AuthNone} {
 		if strings.EqualFold(name, string(known)) {
@@ -169,7 +171,7 @@ func withThumbprints(d state.Device, primary, secondary string) (state.Device, e
 	return d, nil
 }
 
-// value is a member of something that may be absent, as null may be.
+// value returns a member of something that may be nil.
 func value[T any](from *T, member func(T) *string) string {
 	if from == nil {
 		return ""
@@ -180,7 +182,8 @@ func value[T any](from *T, member func(T) *string) string {
 	return ""
 }
 
-// twinInput is a twin as a client of the service API sends it; what the service or the device decides is ignored.
+// twinInput is a twin as sent by a client of the service API. Members that the service or the device sets are
+// ignored.
 type twinInput struct {
 	Tags       json.RawMessage `json:"tags"`
 	Properties struct {
@@ -203,8 +206,8 @@ func (in twinInput) patch(replace bool) (state.TwinPatch, error) {
 	return p, nil
 }
 
-// propertiesPatch leaves out of desired properties what the service keeps itself, which a client that read a twin sends back. Whether
-// the rest is a good document is the state's to say.
+// propertiesPatch removes the members of desired properties that the service maintains, which a client that read a
+// twin sends back. The state checks the rest.
 func propertiesPatch(body []byte) ([]byte, error) {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -229,15 +232,15 @@ func readJSON(w http.ResponseWriter, r *http.Request, into any) error {
 		return invalid("The body is empty")
 	}
 	if err := strictjson.Check(body); err != nil {
-		return invalid("The body is not the JSON that is expected: %v", err)
+		return invalid("The body is invalid: %v", err)
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return invalid("The body is not the JSON that is expected: %s", describeJSON(err))
+		return invalid("The body is invalid: %s", describeJSON(err))
 	}
 	return nil
 }
 
-// describeJSON says what is wrong with a body without quoting it: it may hold keys.
+// describeJSON describes what is wrong with a body without quoting it, because it may hold keys.
 func describeJSON(err error) string {
 	var kind *json.UnmarshalTypeError
 	if errors.As(err, &kind) {
@@ -247,9 +250,9 @@ func describeJSON(err error) string {
 	}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
-		return fmt.Sprintf("it is not JSON at byte %d", syntax.Offset)
+		return fmt.Sprintf("invalid JSON at byte %d", syntax.Offset)
 	}
-	return "it is not JSON"
+	return "invalid JSON"
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -259,7 +262,7 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 func writeJSONAs(w http.ResponseWriter, contentType string, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		http.Error(w, "encode the answer: "+err.Error(), http.StatusInternalServerError)
+		http.Error(w, "encode the response: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
@@ -268,7 +271,8 @@ func writeJSONAs(w http.ResponseWriter, contentType string, status int, body any
 	_, _ = w.Write(bytes.ToValidUTF8(text, []byte("\ufffd")))
 }
 
-// ifMatch reads the If-Match header: clients send etags bare, quoted, or weak. An empty etag in quotes counts as none.
+// ifMatch returns the If-Match header: clients send etags bare, quoted, or weak. An empty quoted etag counts as
+// absent.
 func ifMatch(r *http.Request) string {
 	tag := strings.TrimPrefix(strings.TrimSpace(r.Header.Get("If-Match")), "W/")
 	return strings.Trim(tag, `"`)

@@ -7,9 +7,10 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Edge devices have a scope that the service makes, which other devices name as theirs to be below them. Source: Devices_CreateOrUpdateIdentity,
-// 2021-04-12, and "Device scopes" of the Azure CLI's documentation. Fidelity: nothing else follows from a scope here, a device has one
-// parent at most, and what Azure refuses with InvalidDeviceScope, and with which number, is unsure.
+// Edge devices have a scope that the service generates. Other devices name it to become their children. Source:
+// Devices_CreateOrUpdateIdentity, 2021-04-12, and "Device scopes" of the Azure CLI's documentation. Fidelity: a scope
+// has no other effect here, a device has at most one parent, and what Azure refuses with InvalidDeviceScope, and with
+// which number, is unsure.
 
 // deviceScope is an edge device's own scope, or the one that another device is in.
 func deviceScope(d state.Device) string { return cmp.Or(d.Scope(), d.ParentScope) }
@@ -22,8 +23,9 @@ func parentScopes(d state.Device) []string {
 	return []string{d.ParentScope}
 }
 
-// parent is the scope that a client wants the device d of the hub to be in. An edge device's own scope is the service's to say: what a client
-// sends as that is passed over, also of a device that is no edge device any more and sends back what it had.
+// parent returns the scope of the parent that a client requests for device d of the hub. The service generates an
+// edge device's own scope: one that a client sends is ignored, also for a device that is no longer an edge device and
+// sends back its old scope.
 func (h *Hubs) parent(host string, in identityInput, d state.Device) (string, error) {
 	scope := d.ParentScope
 	own := d
@@ -32,7 +34,7 @@ func (h *Hubs) parent(host string, in identityInput, d state.Device) (string, er
 	case !d.Edge && in.DeviceScope != nil && *in.DeviceScope != own.Scope():
 		scope = *in.DeviceScope
 	case len(in.ParentScopes) > 1:
-		return "", invalidScope("A device has one parent at most")
+		return "", invalidScope("A device can have only one parent")
 	case len(in.ParentScopes) == 1:
 		scope = in.ParentScopes[0]
 	case in.ParentScopes != nil:

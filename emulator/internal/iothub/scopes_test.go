@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestDevicesBelowEdgeDevicesHaveTheirScope(t *testing.T) {
+func TestChildrenOfEdgeDevicesHaveTheirScope(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	put := func(id, body string, header ...string) answer { return f.owner("PUT", "/devices/"+id, body, header...) }

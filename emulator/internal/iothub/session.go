@@ -25,7 +25,7 @@ const (
 	methodAnswers = "$iothub/methods/res/"
 )
 
-// subscription is a topic filter that a device may subscribe to, and the kind of subscription that it asks for.
+// subscription is a topic filter that devices may subscribe to, and its kind of subscription.
 type subscription struct {
 	filter string
 	kind   state.Subscription
@@ -37,7 +37,7 @@ func subscriptions(device string) []subscription {
 	}
 }
 
-// subscriptionOf returns the subscription that a filter asks for; false for a filter that devices do not have.
+// subscriptionOf returns the subscription of a filter, or false if devices may not subscribe to it.
 func subscriptionOf(device, filter string) (state.Subscription, bool) {
 	for _, s := range subscriptions(device) {
 		if s.filter == filter {
@@ -47,7 +47,7 @@ func subscriptionOf(device, filter string) (state.Subscription, bool) {
 	return "", false
 }
 
-// topics are those that devices may publish to beside that of telemetry, and what takes the rest of the topic.
+// topics are the topics other than telemetry that devices may publish to, with the handler of the rest of the topic.
 var topics = []struct {
 	prefix string
 	serve  func(s *session, m broker.Message, rest string) error
@@ -75,18 +75,18 @@ type session struct {
 	mu sync.Mutex
 	// granted is what the device subscribed to, with the quality of service; it is never nil.
 	granted state.Subscriptions
-	// calls are the method calls that wait for an answer, by request id; lastCall is the last one's.
+	// calls are the method calls that wait for an answer, by request id; lastCall is the latest id.
 	calls    map[string]chan methodAnswer
 	lastCall uint64
 
-	// clean: subscriptions end with the connection. resumed: there are some of an earlier connection.
+	// clean: subscriptions end with the connection. resumed: an earlier connection left some.
 	clean, resumed bool
-	// basic: the hub is of the basic tier. maxDeliveries is how often it delivers a message.
+	// basic: the hub is of the basic tier. maxDeliveries is how often the hub delivers a message.
 	basic         bool
 	maxDeliveries int64
-	// delivery keeps messages to the device in order; it guards what follows.
+	// delivery keeps messages to the device in order. It guards the fields below.
 	delivery sync.Mutex
-	// taken are the locks of messages sent and not acknowledged.
+	// taken are the locks of messages that were sent and not acknowledged.
 	taken map[string]struct{}
 	ended bool
 }
@@ -111,7 +111,8 @@ func (s *session) Closed() {
 	}
 }
 
-// Subscribe implements broker.Session. Azure's bound of five subscriptions cannot be passed: there are four filters.
+// Subscribe implements broker.Session. Azure's limit of five subscriptions cannot be exceeded: there are four
+// filters.
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	kind, ok := subscriptionOf(s.key.id, filter)
 	if !ok {
@@ -168,7 +169,7 @@ func (s *session) Unsubscribe(filter string) {
 // Publish implements broker.Session. A will can only be telemetry.
 func (s *session) Publish(m broker.Message) error {
 	if m.Will {
-		// The connection has ended, and another may have taken over: a will is the device's own even so.
+		// The connection has ended, and another one may have replaced it: the will is still the device's own.
 		if err := s.stillRegistered(); err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func (s *session) Publish(m broker.Message) error {
 	}
 	if m.Will {
 		s.record("PUBLISH", m.Topic, 400)
-		return errors.New("a will of another topic than telemetry's")
+		return errors.New("the will's topic is not the telemetry topic")
 	}
 	for _, topic := range topics {
 		if rest, ok := strings.CutPrefix(m.Topic, topic.prefix); ok {
@@ -255,7 +256,7 @@ func (s *session) twin(m broker.Message, query string) error {
 
 // report changes the reported properties.
 func (s *session) report(m broker.Message, query string) error {
-	// An empty payload is not a JSON object, but the state would take it for no change.
+	// An empty payload is not a JSON object, but the state would treat it as no change.
 	if len(m.Payload) == 0 {
 		return s.answerError(m.Topic, query, invalid("The body is empty"))
 	}
@@ -274,7 +275,7 @@ func (s *session) answerError(topic, query string, err error) error {
 	return s.answer(topic, query, e.status(), "", twinError(e, s.hubs.state.Now()))
 }
 
-// answer replies to a twin request; nothing is sent to a device that did not subscribe to the answers.
+// answer sends the response to a twin request if the device subscribed to responses.
 func (s *session) answer(topic, query string, status int, more string, body []byte) error {
 	s.record("PUBLISH", topic, status)
 	qos, ok := s.subscribed(state.SubscriptionTwinAnswers)

@@ -103,7 +103,7 @@ func TestADeviceMissesNothingAfterItsSuback(t *testing.T) {
 		want func(n int) string
 	}{
 		"a message": {"devices/d1/messages/devicebound/#", func(f *fixture, _ *bare, n int) {
-			f.command(fmt.Sprint(n))
+			f.send(fmt.Sprint(n))
 		}, func(n int) string { return fmt.Sprint(n) }},
 		"a twin change": {"$iothub/twin/PATCH/properties/desired/#", func(f *fixture, _ *bare, n int) {
 			change := fmt.Sprintf(`{"properties":{"desired":{"n":%d}}}`, n)
@@ -171,9 +171,9 @@ func TestNoMethodIsLostAfterTheSuback(t *testing.T) {
 	t.Logf("%d calls", n)
 }
 
-// TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded: the device is on its way back, and the call said that
+// TestMethodCallWaitsForAReconnect: the device is on its way back, and the call said that
 // it waits.
-func TestACallWaitsForTheNextConnectionWhenThePresentOneHasEnded(t *testing.T) {
+func TestMethodCallWaitsForAReconnect(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -204,7 +204,7 @@ func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
-	f.command("a")
+	f.send("a")
 	f.do(call{
 		method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key),
 		header: map[string]string{"iothub-messagelocktimeout": "1"},
@@ -217,8 +217,8 @@ func TestAMessageWhoseLockEndsReachesTheConnectedDevice(t *testing.T) {
 	}
 }
 
-// TestTheConnectionOfTheLastToConnectIsTheDevices: whoever comes last stays, in whatever order connections end.
-func TestTheConnectionOfTheLastToConnectIsTheDevices(t *testing.T) {
+// TestLatestConnectionReplacesTheEarlierOne checks this in whatever order the connections end.
+func TestLatestConnectionReplacesTheEarlierOne(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// How much telemetry is remembered for inspection: whichever bound is reached first.
+// Limits of the telemetry that is stored for inspection. The first one that is reached applies.
 const (
 	keptMessages = 1000
 	keptBytes    = 16 << 20
@@ -29,14 +29,15 @@ type Message struct {
 	Protocol string    `json:"protocol"`
 	Received time.Time `json:"received"`
 	Body     []byte    `json:"body"`
-	// Properties are the application's; System those of the protocol, under the names of the MQTT property bag without "$.", as
-	// "mid" for the message id.
+	// Properties are the application's properties. System are the protocol's, under their names in the MQTT property
+	// bag without "$.", for example "mid" for the message id.
 	Properties map[string]string `json:"properties,omitempty"`
 	System     map[string]string `json:"system,omitempty"`
 }
 
-// size counts the body, the values of system properties, and names and values of the application's, as "Create and read IoT Hub messages" says.
-// The address that the SDK sends over HTTPS with every message is not one of the properties there.
+// size counts the body, the values of system properties, and names and values of the application's, as "Create and
+// read IoT Hub messages" defines it. The address that the SDK sends over HTTPS with every message is not one of these
+// properties.
 func (m Message) size() int {
 	n := len(m.Body)
 	for name, value := range m.System {
@@ -50,10 +51,10 @@ func (m Message) size() int {
 	return n
 }
 
-// messageOverhead is about what a message takes in memory beside its texts.
+// messageOverhead is roughly the memory that a message takes in addition to its texts.
 const messageOverhead = 512
 
-// held is how many bytes of memory the message takes, all that a client can make it hold included.
+// held returns the memory in bytes that the message takes, including everything that a client can make it hold.
 func (m Message) held() int {
 	n := messageOverhead + len(m.Body)
 	for _, bag := range []map[string]string{m.System, m.Properties} {
@@ -72,17 +73,18 @@ func (m Message) checkSize() error {
 	return nil
 }
 
-// inbox keeps the last messages and counts all.
+// inbox stores the latest messages and counts all.
 type inbox struct {
 	mu     sync.Mutex
 	kept   []Message
 	bytes  int
 	counts map[string]uint64
-	// followers get what comes in; one that does not keep up is closed.
+	// followers receive new messages. A follower that is too slow is closed.
 	followers map[*Follower]struct{}
 }
 
-// How much may wait for a follower beside what was remembered when it began: whichever bound is reached first.
+// Limits of what may wait for a follower, in addition to the stored messages that it began with. The first one that
+// is reached applies.
 const (
 	maxBehind      = 10_000
 	maxBehindBytes = 32 << 20
@@ -94,12 +96,12 @@ type Follower struct {
 	host, device string
 	// messages is closed when the follower lags behind.
 	messages chan Message
-	// waiting are the bytes of those that Each has not taken yet.
+	// waiting is the size in bytes of the messages that Each has not processed yet.
 	waiting atomic.Int64
 }
 
-// Each calls use with the messages, in the order in which they came in, until ctx ends or use fails, and returns that
-// error; ErrBehind when too many wait.
+// Each calls use with the messages in the order of their arrival, until ctx is done or use returns an error, which
+// Each returns. It returns ErrBehind if too many messages wait.
 func (f *Follower) Each(ctx context.Context, use func(Message) error) error {
 	for {
 		select {
@@ -117,7 +119,7 @@ func (f *Follower) Each(ctx context.Context, use func(Message) error) error {
 	}
 }
 
-// Stop ends the following; stopping again does nothing.
+// Stop ends the follower. Stopping again does nothing.
 func (f *Follower) Stop() {
 	f.inbox.mu.Lock()
 	defer f.inbox.mu.Unlock()
@@ -128,7 +130,7 @@ func newInbox() *inbox {
 	return &inbox{counts: map[string]uint64{}, followers: map[*Follower]struct{}{}}
 }
 
-// follow begins with the messages that are remembered, or with the next one.
+// follow begins with the stored messages, or with the next one.
 func (b *inbox) follow(host, device string, fromStart bool) *Follower {
 	f := &Follower{inbox: b, host: host, device: device, messages: make(chan Message, keptMessages+maxBehind)}
 	b.mu.Lock()
@@ -145,7 +147,7 @@ func (b *inbox) follow(host, device string, fromStart bool) *Follower {
 	return f
 }
 
-// tell passes a message to the followers; b.mu is held.
+// tell passes a message to the followers. b.mu is held.
 func (b *inbox) tell(m Message) {
 	for f := range b.followers {
 		if !m.of(f.host, f.device) {
@@ -163,7 +165,7 @@ func (b *inbox) tell(m Message) {
 	}
 }
 
-// of reports whether a message is of a hub and a device; empty ones match all.
+// of reports whether a message is of a hub and a device. Empty ones match all.
 func (m Message) of(host, device string) bool {
 	return (host == "" || strings.EqualFold(m.Host, host)) && (device == "" || m.DeviceID == device)
 }
@@ -208,10 +210,10 @@ func (b *inbox) reset() {
 	b.kept, b.bytes, b.counts = nil, 0, map[string]uint64{}
 }
 
-// parseBag reads the property bag of a topic: URL-encoded pairs, those of the protocol beginning with "$.". A key without "=" has a
-// null value, kept as empty. An empty bag gives nil maps.
+// parseBag parses the property bag of a topic: URL-encoded pairs; names of the protocol's properties begin with "$.".
+// A key without "=" has a null value, stored as empty. An empty bag gives nil maps.
 //
-// What is not URL-encoded is kept as it is, as Microsoft's own reader of that format does
+// Text that is not URL-encoded is kept as it is, as Microsoft's own parser of that format does
 // (UrlEncodedDictionarySerializer of azure-iot-sdk-csharp, by Uri.UnescapeDataString). Fidelity: what IoT Hub does is
 // unsure.
 func parseBag(bag string) (properties, system map[string]string) {
@@ -231,11 +233,11 @@ func parseBag(bag string) (properties, system map[string]string) {
 	return properties, system
 }
 
-// escapes are percent-encoded bytes that follow each other: together they may be characters of UTF-8.
+// escapes are consecutive percent-encoded bytes, which together may be characters of UTF-8.
 var escapes = regexp.MustCompile(`(?:%[0-9A-Fa-f]{2})+`)
 
-// unescape decodes what is percent-encoded UTF-8 and keeps everything else. A plus sign, which a form would read as a
-// space, is one.
+// unescape decodes percent-encoded UTF-8 and keeps everything else. A plus sign, which a form would decode to a
+// space, is kept.
 func unescape(text string) string {
 	return escapes.ReplaceAllStringFunc(text, func(run string) string {
 		if decoded, err := url.PathUnescape(run); err == nil && utf8.ValidString(decoded) {

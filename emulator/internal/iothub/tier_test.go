@@ -47,7 +47,7 @@ func TestAHubOfTheBasicTierServesWhatItHas(t *testing.T) {
 	} {
 		f.owner(r.method, r.path, r.body).want(t, r.method+" "+r.path, r.status)
 	}
-	if _, err := f.hubs.SendCommand(host, "d1", iothub.Command{Body: []byte("x")}); iothub.Status(err) != http.StatusForbidden {
+	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{Body: []byte("x")}); iothub.Status(err) != http.StatusForbidden {
 		t.Errorf("got %v of a message to a device, want it refused", err)
 	}
 	// Over MQTT there is no way to say it: the connection ends.

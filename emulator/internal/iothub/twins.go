@@ -46,7 +46,7 @@ func (h *Hubs) twinDocument(host, id string) (twinDocument, error) {
 	if err != nil {
 		return twinDocument{}, err
 	}
-	waiting, err := h.state.Commands(host, id)
+	waiting, err := h.state.CloudMessages(host, id)
 	if err != nil {
 		return twinDocument{}, err
 	}

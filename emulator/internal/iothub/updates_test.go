@@ -54,12 +54,12 @@ func TestReasonsHave128CharactersOfAnyKind(t *testing.T) {
 	put(``, http.StatusOK).wantField(t, "statusReason", nil)
 }
 
-func TestBodiesThatAreNoneAreRefusedInWords(t *testing.T) {
+func TestInvalidBodiesAreDescribed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for body, want := range map[string]string{
 		"": "The body is empty", " null ": "The body is empty", "[]": "it cannot be a JSON array", `{"status":1}`: "status cannot be a JSON number",
-		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "it is not JSON at byte 10",
+		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "invalid JSON at byte 10",
 	} {
 		a := f.owner("PUT", "/devices/d1", body).want(t, body, http.StatusBadRequest)
 		if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") || !strings.HasSuffix(message, want) {
@@ -82,7 +82,7 @@ func TestABulkRequestNamesADeviceOnce(t *testing.T) {
 	}
 }
 
-func TestPathsAreNotLedElsewhere(t *testing.T) {
+func TestPathsAreNotRedirected(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	f.device("d1")

@@ -68,7 +68,7 @@ func (f *fixture) upload(name string, a *authority, verified bool) {
 	}
 }
 
-func TestCertificatesAreKnownByTheirAuthority(t *testing.T) {
+func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	now := f.clock.Now()

@@ -1,12 +1,12 @@
-// Package localca is the certificate authority of the emulator: it makes a root at the first start and server certificates on demand,
-// one per name that a client asks for.
+// Package localca is the certificate authority of the emulator: it creates a root at the first start and server
+// certificates on demand, one per name that a client requests.
 //
-// The root and the server certificates have RSA keys, as Azure's have, so that devices whose TLS supports only RSA are
+// The root and the server certificates have RSA keys, like Azure's, so that devices whose TLS supports only RSA are
 // served. A client that offers ECDSA and no RSA gets a certificate with an ECDSA key. A root that an earlier version
 // created keeps its ECDSA key, since clients trust it. Source: "TLS support in IoT Hub".
 //
-// It never touches a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure domains, so that a
-// user who trusts it by hand trusts it for nothing else.
+// It never changes a trust store. The root is constrained to localhost, loopback addresses and the emulated Azure
+// domains, so that a user who trusts it trusts it for nothing else.
 package localca
 
 import (
@@ -40,15 +40,15 @@ const (
 	KeyFile  = authority.KeyFile
 )
 
-// domains that server certificates are made for, beside localhost and loopback addresses.
+// domains for which server certificates are issued, in addition to localhost and loopback addresses.
 var domains = []string{domain.Hub, domain.Service}
 
-// Lifetimes. Leaf certificates stay under the 825 days that strict clients allow, and are replaced in the last third
+// Lifetimes. Leaf certificates stay under the 825 days that strict clients permit, and are replaced in the last third
 // of their life.
 const (
 	rootLife = 10 * 365 * 24 * time.Hour
 	leafLife = 180 * 24 * time.Hour
-	// maxLeaves bounds the cache against clients that keep asking for new names.
+	// maxLeaves limits the cache, since clients may request any number of names.
 	maxLeaves = 1024
 )
 
@@ -65,20 +65,20 @@ type Authority struct {
 type leafKey struct {
 	// name is the server name in lower case, or "" for clients that send none.
 	name string
-	// ecdsa is for clients that offer no RSA.
+	// ecdsa is for clients that do not support RSA.
 	ecdsa bool
 }
 
 // rsaBits is the length of RSA keys, the same as Azure's.
 const rsaBits = 2048
 
-// Keys that a process generates once, because an RSA key takes a good part of a second: memoryKey signs for authorities
-// in memory, which end with the process, and serverKey is the key of all server certificates.
+// Keys that a process generates once, because generating an RSA key takes a considerable part of a second: memoryKey
+// signs for authorities in memory, which end with the process, and serverKey is the key of all server certificates.
 var memoryKey, serverKey = sync.OnceValues(newRSAKey), sync.OnceValues(newRSAKey)
 
 func newRSAKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, rsaBits) }
 
-// New creates an authority in memory.
+// New returns an authority in memory.
 func New(now func() time.Time) (*Authority, error) { return newAuthority(memoryKey, now) }
 
 func newAuthority(newKey func() (*rsa.PrivateKey, error), now func() time.Time) (*Authority, error) {
@@ -106,7 +106,7 @@ func newAuthority(newKey func() (*rsa.PrivateKey, error), now func() time.Time) 
 		},
 	}, key)
 	if err != nil {
-		return nil, fmt.Errorf("make the CA: %w", err)
+		return nil, fmt.Errorf("create the CA: %w", err)
 	}
 	return of(root, now), nil
 }
@@ -115,9 +115,9 @@ func of(root authority.Pair, now func() time.Time) *Authority {
 	return &Authority{root: root, now: now, leaves: map[leafKey]*tls.Certificate{}}
 }
 
-// Load reads the authority from dir, and makes it there at the first start, the key readable by its owner only. Files
-// that a loss of power left blank hold nothing that could be kept: the authority is made again, and the logger warned.
-// One that is damaged otherwise is left alone, because clients trust it.
+// Load reads the authority from dir, or creates it at the first start, with a key that only its owner can read. If a
+// power failure left the files empty, the authority is created again, with a warning. If they are damaged otherwise
+// they are not changed, because clients trust the authority.
 func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logger) (*Authority, error) {
 	certPEM, certErr := disk.ReadFile(filepath.Join(dir, CertFile))
 	keyPEM, keyErr := disk.ReadFile(filepath.Join(dir, KeyFile))
@@ -128,7 +128,7 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 	}
 	if certErr != nil || durable.IsBlank(certPEM) && durable.IsBlank(keyPEM) {
 		if certErr == nil || keyErr == nil {
-			logger.Warn("the CA is recreated, because its files are empty or missing: clients must trust the new one",
+			logger.Warn("the CA is recreated because its files are empty or missing: clients must trust the new one",
 				"file", filepath.Join(dir, CertFile))
 		}
 		return create(disk, dir, now)
@@ -136,7 +136,7 @@ func Load(disk durable.Disk, dir string, now func() time.Time, logger *slog.Logg
 	a, err := read(certPEM, keyPEM, now)
 	if err != nil {
 		return nil, hint.To(fmt.Errorf("read the CA, %s and %s in %s: %w", CertFile, KeyFile, dir, err),
-			"put both files back from a copy, or remove both for a new CA, which clients must then trust")
+			"restore both files from a backup, or remove both to get a new CA, which clients must then trust")
 	}
 	return a, nil
 }
@@ -152,22 +152,23 @@ func read(certPEM, keyPEM []byte, now func() time.Time) (*Authority, error) {
 	return of(root, now), nil
 }
 
-// create makes an authority and writes it. Load looks for the certificate, which is written last.
+// create creates an authority and writes it. The certificate is written last, because Load checks for it.
 func create(disk durable.Disk, dir string, now func() time.Time) (*Authority, error) {
 	a, err := newAuthority(newRSAKey, now)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.root.Write(disk, dir); err != nil {
-		return nil, fmt.Errorf("make the CA: %w", err)
+		return nil, fmt.Errorf("create the CA: %w", err)
 	}
 	return a, nil
 }
 
-// PEM is the root certificate, for clients to trust.
+// PEM returns the root certificate for clients to trust.
 func (a *Authority) PEM() []byte { return a.root.PEM() }
 
-// Certificate is a tls.Config's GetCertificate. A name outside the constraints is refused: the client would refuse the certificate.
+// Certificate is the GetCertificate of a tls.Config. A name outside the constraints is refused, because the client
+// would refuse the certificate.
 func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	address := dialed(name, hello.Conn)
@@ -175,7 +176,7 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	case address != nil:
 		name = address.String()
 	case name == "localhost" || net.ParseIP(name) != nil:
-		name = "" // the certificate for no name covers these
+		name = "" // the certificate for clients without a name covers these
 	}
 	if name != "" && address == nil && !allowed(name) {
 		return nil, fmt.Errorf("no certificate for server name %q: the emulator serves localhost and names under %s",
@@ -191,10 +192,10 @@ func (a *Authority) Certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, e
 	if err != nil || hello.SupportsCertificate(other) == nil {
 		return other, err
 	}
-	return leaf, nil // the TLS handshake explains best what the two sides do not have in common
+	return leaf, nil // the TLS handshake reports best what client and server do not have in common
 }
 
-// leaf returns a server certificate that is valid for at least a third of its lifetime. Callers hold mu.
+// leaf returns a server certificate that is valid for at least a third of its lifetime. The caller holds mu.
 func (a *Authority) leaf(key leafKey) (*tls.Certificate, error) {
 	if leaf := a.leaves[key]; leaf != nil && a.now().Before(leaf.Leaf.NotAfter.Add(-leafLife/3)) {
 		return leaf, nil
@@ -210,8 +211,8 @@ func (a *Authority) leaf(key leafKey) (*tls.Certificate, error) {
 	return leaf, nil
 }
 
-// dialed is the loopback address that a client dialed, unless it is the usual one. Clients that dial an address mostly send no name, and
-// some the address as the name.
+// dialed returns the loopback address that a client connected to, unless it is the usual one. Clients that connect to
+// an address mostly send no name, and some send the address as the name.
 func dialed(name string, conn net.Conn) net.IP {
 	ip := net.ParseIP(name)
 	if name == "" && conn != nil {

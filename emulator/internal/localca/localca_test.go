@@ -122,7 +122,7 @@ func TestAuthorityIsKept(t *testing.T) {
 	}
 }
 
-func TestLeafsAreCachedAndRenewed(t *testing.T) {
+func TestLeafCertificatesAreCachedAndRenewed(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
 	a, err := localca.New(func() time.Time { return now })

@@ -11,7 +11,7 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// caller is what a device claims to be, before it is authenticated.
+// caller is a device's claimed identity and its credentials, before it is authenticated.
 type caller struct {
 	scope, id  string
 	apiVersion string
@@ -28,22 +28,23 @@ type caller struct {
 type match struct {
 	enrollment *state.Enrollment
 	group      *state.EnrollmentGroup
-	// keys of symmetric-key attestation: the enrollment's, or those derived from the group's; with TPM attestation, new ones.
+	// keys of symmetric-key attestation: the enrollment's, or those derived from the group's. TPM attestation
+	// generates new ones.
 	keys state.SymmetricKey
-	// challenge is what the device signed with, with TPM attestation.
+	// challenge is the challenge whose key the device signed with, with TPM attestation.
 	challenge *challenge
 	// leaf is the device's certificate, with X.509 attestation; thumbprint its SHA-256 in upper-case hex.
 	leaf       *x509.Certificate
 	thumbprint string
-	// valid is the time in which only a change of the state can change the decision.
+	// valid is the time span in which only a change of the state can change the decision.
 	valid span
 }
 
-// attest finds the enrollment that authenticates the caller. If the id has an individual enrollment, the groups are not
-// considered. A decision is cached until a change of the state or the time can change it; a TPM challenge has a
-// lifetime of its own.
+// attest finds the enrollment that authenticates the caller. If the id has an individual enrollment, the groups are
+// not considered. A decision is cached until a change of the state or the time can change it; a TPM challenge has its
+// own lifetime.
 //
-// Fidelity: an unknown ID scope answers as bad credentials do; on Azure 401 or 404, unsure.
+// Fidelity: an unknown ID scope gets the same response as bad credentials; on Azure 401 or 404, unsure.
 func (a *API) attest(c caller) (match, error) {
 	revision, err := a.st.Revision()
 	if err != nil {
@@ -104,8 +105,8 @@ func (a *API) examine(c caller, known *roster) (match, error) {
 	return match{}, dpswire.ErrUnauthorized
 }
 
-// token parses the token and checks its resource. The signature is verified later, with the keys of the enrollment. The
-// key may be unnamed: the SDK for Python signs without skn, while the documentation and the other SDKs name it
+// token parses the token and checks its resource. The signature is verified later, with the keys of the enrollment.
+// The key may be unnamed: the SDK for Python signs without skn, while the documentation and the other SDKs name it
 // "registration".
 //
 // Fidelity: that any other name is refused is unsure.
@@ -131,7 +132,7 @@ func (a *API) individualKey(e state.Enrollment, token sas.Token) (match, error) 
 
 // groupKey finds the symmetric-key group whose derived key signed the token.
 //
-// Fidelity: the groups are tried in the order of their ids; two groups with the same key are ambiguous on Azure too.
+// Fidelity: the groups are tried in the order of their ids. Two groups with the same key are ambiguous on Azure too.
 func (a *API) groupKey(c caller, known *roster, token sas.Token) (match, error) {
 	now := a.st.Now()
 	for i := range known.groups {

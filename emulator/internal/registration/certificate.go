@@ -12,27 +12,27 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// presented are the certificates of a device whose leaf is valid and bears its registration id. Possession of the key was proved in
-// TLS.
+// presented are the certificates of a device whose leaf is valid and has its registration id as the common name. TLS
+// proved possession of the key.
 //
-// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": what the
-// device presents must form a chain from its leaf to a certificate verified at the provisioning service. Only the leaf
-// of an individual enrollment is accepted without a chain, when it is self-signed or the only certificate presented.
-// The enrollment's certificate must be in the chain.
+// The rules are those of "X.509 certificate attestation" and "How to use raw HTTPS with X.509 certificates": the
+// presented certificates must form a chain from the leaf to a certificate that is verified at the provisioning
+// service. Only the leaf of an individual enrollment is accepted without a chain, if it is self-signed or the only
+// presented certificate. The enrollment's certificate must be in the chain.
 //
 // Fidelity: the verified certificate at the end of the chain need not be presented; the documentation does not say.
 type presented struct {
 	leaf  *x509.Certificate
 	known *roster
-	// chains are those from the leaf to a verified certificate; empty when the leaf is not trusted.
+	// chains are the chains from the leaf to a verified certificate. Empty means that the leaf is not trusted.
 	chains [][]*x509.Certificate
-	// alone is set when nothing was presented with the leaf.
+	// alone reports that only the leaf was presented.
 	alone bool
-	// valid is the time in which the chains stay the same.
+	// valid is the time span in which the chains do not change.
 	valid span
 }
 
-// present refuses a leaf that could not let any device in.
+// present refuses a leaf that cannot authenticate any device.
 func present(c caller, known *roster, now time.Time) (presented, error) {
 	p := presented{
 		leaf: c.certificates[0], alone: len(c.certificates) == 1, known: known,
@@ -55,7 +55,7 @@ func present(c caller, known *roster, now time.Time) (presented, error) {
 		options.Intermediates.AddCert(certificate)
 		p.valid.narrow(certificate, now)
 	}
-	p.chains, _ = p.leaf.Verify(options) // none on any error: then the leaf is not trusted
+	p.chains, _ = p.leaf.Verify(options) // empty on any error: then the leaf is not trusted
 	return p, nil
 }
 
@@ -65,9 +65,9 @@ func (p presented) match() match {
 }
 
 // individual accepts a device whose leaf is one of the enrollment's certificates, or was issued under one that the
-// enrollment refers to. According to issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node, Azure accepts such
-// a leaf without its chain, whatever its issuer, and refuses the same leaf with a chain that ends at no verified
-// certificate.
+// enrollment refers to. According to issues 239 of azure-iot-sdk-java and 547 of azure-iot-sdk-node, Azure accepts
+// such a leaf without its chain, whatever its issuer, and refuses the same leaf with a chain that does not end at a
+// verified certificate.
 func (p presented) individual(e state.Enrollment) (match, error) {
 	held := e.Attestation.X509
 	switch {
@@ -86,7 +86,8 @@ func (p presented) individual(e state.Enrollment) (match, error) {
 	return m, nil
 }
 
-// group finds the group whose certificate is the issuer nearest the leaf. The nearest decides, even if disabled.
+// group finds the group whose certificate is the issuer nearest to the leaf. The nearest one decides, even if it is
+// disabled.
 func (p presented) group() (match, error) {
 	var nearest *state.EnrollmentGroup
 	shortest := 0
@@ -127,10 +128,11 @@ func (p presented) distance(held *state.X509Attestation) int {
 	return shortest
 }
 
-// refers reports whether the attestation names certificates that are uploaded to the service instead of holding some.
+// refers reports whether the attestation names certificates that are uploaded to the service instead of containing
+// them.
 func refers(held *state.X509Attestation) bool { return held.CAPrimary != "" || held.CASecondary != "" }
 
-// selfSigned reports whether the certificate is signed with its own key; CheckSignatureFrom would ask for a CA.
+// selfSigned reports whether the certificate is signed with its own key. CheckSignatureFrom would require a CA.
 func selfSigned(c *x509.Certificate) bool {
 	return bytes.Equal(c.RawIssuer, c.RawSubject) && c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature) == nil
 }

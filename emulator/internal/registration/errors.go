@@ -8,7 +8,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// refusal maps an error to an error of the wire. A missing service looks like bad credentials to a device. A conflict
+// refusal translates an error to a wire error. For a device, a missing service looks like bad credentials. A conflict
 // means that its registration was changed at the same time.
 func refusal(err error) *dpswire.Error {
 	var refused *state.Error

@@ -17,8 +17,8 @@ func (a *API) Refuse(w http.ResponseWriter, r *traffic.Refusal) {
 	dpswire.Serve(w, a.st.Now, func() (dpswire.Reply, error) { return dpswire.Reply{}, dpswire.Refused(r) })
 }
 
-// pass asks the gate whether an MQTT operation may be carried out; the end of ctx, the connection's, ends the wait.
-// HTTPS requests have passed it before they come here.
+// pass asks the gate whether an MQTT operation may be carried out. It stops waiting when ctx, the connection's, is
+// done. HTTPS requests pass the gate earlier.
 func (a *API) pass(ctx context.Context, method, path string, who caller) error {
 	err := a.opts.Gate.Pass(ctx, traffic.Call{
 		Request: hold.Request{Surface: requestlog.MQTTDPS, Method: method, Path: path}, Host: who.scope, Device: who.id,
@@ -29,7 +29,7 @@ func (a *API) pass(ctx context.Context, method, path string, who caller) error {
 	return err
 }
 
-// connected is pass for a connection: one that is refused may come again, one that is dropped hears nothing.
+// connected is pass for a connection: a refused client gets a CONNACK and may retry, a dropped one gets nothing.
 func (a *API) connected(c broker.Connect, path string, who caller) error {
 	err := a.pass(c.Client.Context(), "CONNECT", path, who)
 	switch {

@@ -11,7 +11,7 @@ import (
 	"evenkeel/emulator/internal/routes"
 )
 
-// maxBody is Azure's limit of a device's message: 96 KB.
+// maxBody is Azure's limit for a device's message: 96 KB.
 const maxBody = 96 << 10
 
 // operation serves one call of a device.
@@ -26,8 +26,8 @@ var operations = func() *routes.Table[operation] {
 	return t
 }()
 
-// Routes lists the operations that are served over HTTPS, as "POST /{idScope}/registrations/{id}", and over MQTT, as
-// "PUBLISH {topic}".
+// Routes returns the operations that are served over HTTPS, for example "POST /{idScope}/registrations/{id}", and
+// over MQTT, for example "PUBLISH {topic}".
 func Routes() []string {
 	return append(operations.Patterns(), "PUBLISH "+topicRegister, "PUBLISH "+topicOperation, "SUBSCRIBE "+filterReplies)
 }
@@ -80,7 +80,7 @@ func (a *API) serveRegister(r *http.Request, c caller, body []byte) (dpswire.Rep
 		return dpswire.Reply{}, err
 	}
 	reply := a.again(started)
-	// The address is that of the registration itself, not of the operation, as in the documents' samples.
+	// The address is that of the registration, not of the operation, as in the documentation's samples.
 	location := url.URL{Scheme: "https", Host: r.Host, Path: r.URL.Path}
 	reply.Header["Location"] = location.String()
 	return reply, nil
@@ -101,7 +101,7 @@ func (a *API) serveOperation(_ *http.Request, c caller, _ []byte) (dpswire.Reply
 	return dpswire.OK(found), nil
 }
 
-// again returns an answer that asks the device to poll.
+// again returns a response that asks the device to poll.
 func (a *API) again(body operationReply) dpswire.Reply {
 	return dpswire.Reply{Status: http.StatusAccepted, Body: body, Header: map[string]string{"Retry-After": a.retryAfter()}}
 }

@@ -18,7 +18,7 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Topics of the DPS MQTT contract ("Communicate with DPS using the MQTT protocol"); no others are served.
+// Topics of the DPS MQTT contract ("Communicate with DPS using the MQTT protocol"). No others are served.
 const (
 	filterReplies  = "$dps/registrations/res/#"
 	topicRegister  = "$dps/registrations/PUT/iotdps-register/"
@@ -33,18 +33,19 @@ type session struct {
 	api    *API
 	caller caller
 	client broker.Client
-	// granted is the quality of service of the replies; subscribed is set while the device subscribes to them.
+	// granted is the quality of service of the replies. subscribed is set while the device subscribes to them.
 	granted    byte
 	subscribed bool
 	// number distinguishes the connections of one device.
 	number uint64
 }
 
-// Accept takes connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
+// Accept accepts connections whose user name is {idScope}/registrations/{registrationId}/api-version={date}[&…].
 //
-// Invalid credentials are refused by the answer to the registration, 401000 for a signature (MicrosoftDocs/azure-docs
+// Invalid credentials are refused in the reply to the registration: 401000 for a signature (MicrosoftDocs/azure-docs
 // issue 43157, and the error of the SDK for Python that azure-iot-cli-extension knows) and 401002 for a certificate
-// (real traffic). Only a device that presents none, or contradicts itself, is refused when connecting (CONNACK 5).
+// (real traffic). Only a device without credentials, or with contradictory ones, is refused when connecting (CONNACK
+// 5).
 func (a *API) Accept(c broker.Connect) (broker.Session, error) {
 	start := a.st.Now()
 	who, mine := callerOf(c)
@@ -79,7 +80,8 @@ func (a *API) admit(c broker.Connect, who caller) error {
 	return err
 }
 
-// callerOf reads a user name; false when it is not of this form. The parameters after the id have no question mark.
+// callerOf parses a user name and returns false if it does not have this form. The parameters after the id have no
+// question mark.
 func callerOf(c broker.Connect) (caller, bool) {
 	parts := strings.SplitN(c.UserName, "/", 4)
 	if len(parts) != 4 || parts[0] == "" || !strings.EqualFold(parts[1], "registrations") {
@@ -94,13 +96,13 @@ func callerOf(c broker.Connect) (caller, bool) {
 	return who, true
 }
 
-// Name implements broker.Session. Fidelity: a device's second connection leaves its first alone, so that a device
-// that starts twice is assigned twice; whether Azure ends the first, as MQTT wants, is unsure.
+// Name implements broker.Session. Fidelity: a second connection of a device does not end the first, so a device that
+// starts twice is assigned twice. Whether Azure ends the first, as MQTT requires, is unsure.
 func (s *session) Name() string {
 	return fmt.Sprintf("dps %s/%s %d", strings.ToLower(s.caller.scope), strings.ToLower(s.caller.id), s.number)
 }
 
-// Subscribe grants the one filter of the contract.
+// Subscribe grants the only filter of the contract.
 func (s *session) Subscribe(filter string, qos byte) (byte, error) {
 	if filter != filterReplies {
 		return 0, fmt.Errorf("subscribe to %q: %w", filter, errTopic)
@@ -121,10 +123,10 @@ func (s *session) Unsubscribe(filter string) {
 	}
 }
 
-// Closed implements broker.Session; a session holds nothing.
+// Closed implements broker.Session. A session holds no resources.
 func (s *session) Closed() {}
 
-// Publish handles a request and sends its reply. Errors are replies too; only an unknown topic ends the connection.
+// Publish handles a request and sends its reply. Errors are replies too; only an unknown topic closes the connection.
 func (s *session) Publish(m broker.Message) error {
 	start := s.api.st.Now()
 	run, query, known := s.operation(m)
@@ -156,7 +158,7 @@ func (s *session) Publish(m broker.Message) error {
 	return s.send(status, rid, again, body)
 }
 
-// operation returns what to run for a topic and the topic's parameters, which follow "/?".
+// operation returns the function for a topic and the topic's parameters, which follow "/?".
 func (s *session) operation(m broker.Message) (run func() (operationReply, error), query map[string]string, known bool) {
 	path, parameters, _ := strings.Cut(m.Topic, "?")
 	query = map[string]string{}
@@ -186,7 +188,7 @@ func (s *session) register(body []byte) (operationReply, error) {
 	if err != nil {
 		return operationReply{}, err
 	}
-	// The work does not end with the connection: an accepted registration is carried out.
+	// The operation is not cancelled with the connection: an accepted registration is carried out.
 	return s.api.register(context.Background(), s.caller, m, body)
 }
 
@@ -198,8 +200,8 @@ func (s *session) poll(id string) (operationReply, error) {
 	return s.api.operation(s.caller, m, id)
 }
 
-// send answers a request. $rid comes first, which the C# SDK requires; there is always a body, without which the Node
-// SDK crashes.
+// send replies to a request. $rid comes first because the C# SDK requires it. There is always a body because the Node
+// SDK crashes without one.
 func (s *session) send(status int, rid, again string, body any) error {
 	if !s.subscribed {
 		return nil
@@ -215,7 +217,7 @@ func (s *session) send(status int, rid, again string, body any) error {
 	return s.client.Send(broker.Message{Topic: topic, Payload: payload, QoS: s.granted})
 }
 
-// record notes an MQTT operation with the status that HTTP would have given it.
+// record records an MQTT operation with the status that HTTP would return.
 func (a *API) record(method, path string, who caller, err error, status int, start time.Time) {
 	if a.opts.Recorder == nil {
 		return

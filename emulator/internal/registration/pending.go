@@ -11,21 +11,23 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// How long a request waits for a webhook before the device is asked to poll. A faster webhook costs no further poll.
+// How long a request waits for a webhook before the device is asked to poll. With a faster webhook, no additional
+// poll is needed.
 const (
 	registerPatience = 250 * time.Millisecond
 	pollPatience     = time.Second
 )
 
-// pending are the registrations that wait for their webhook, by operation id. They live in memory: one that a restart interrupts never was.
+// pending are the registrations that wait for their webhook, by operation id. They are only in memory: a restart
+// discards them.
 type pending struct {
 	mu   sync.Mutex
 	runs map[string]run
 }
 
-// run is a registration on its way.
+// run is a registration in progress.
 type run struct {
-	// device is whose it is: scope and registration id in lower case.
+	// device identifies the owner: scope and registration id in lower case.
 	device string
 	ended  chan struct{}
 }
@@ -43,7 +45,7 @@ func (p *pending) add(id string, r run) {
 	p.runs[id] = r
 }
 
-// end forgets a run; its outcome is in the state by now.
+// end removes a run. Its outcome is in the state by then.
 func (p *pending) end(id string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -51,7 +53,7 @@ func (p *pending) end(id string) {
 	delete(p.runs, id)
 }
 
-// waits reports whether an operation of the caller still waits for its webhook, after it was given time to end.
+// waits reports whether an operation of the caller still waits for its webhook, after giving it some time to finish.
 func (p *pending) waits(c caller, id string) bool {
 	p.mu.Lock()
 	r, ok := p.runs[id]
@@ -73,8 +75,9 @@ func (r run) endsWithin(patience time.Duration) bool {
 	}
 }
 
-// begin carries out a registration for which a webhook may be asked, and returns the id of its operation: with its outcome, or without when the
-// webhook takes its time. A fault that comes to light after that is told to nobody: the operation is not found, and the device begins anew.
+// begin carries out a registration that may call a webhook, and returns the id of its operation: with the outcome, or
+// without it if the webhook is slow. Later errors are not reported: the operation is not found, and the device
+// registers again.
 func (a *API) begin(ctx context.Context, c caller, request state.RegisterRequest) (id string, err error) {
 	if request.OperationID, err = a.st.NewOperationID(c.scope); err != nil {
 		return "", err
@@ -83,7 +86,7 @@ func (a *API) begin(ctx context.Context, c caller, request state.RegisterRequest
 	a.pending.add(request.OperationID, r)
 	go func() {
 		defer a.pending.end(request.OperationID)
-		defer func() { // as in a request, a panic costs this registration alone
+		defer func() { // as in a request, a panic ends only this registration
 			if fault := recover(); fault != nil {
 				a.opts.Log.Error("registration panicked", "device", r.device, "panic", fault, "stack", string(debug.Stack()))
 				failed <- fmt.Errorf("register: panic: %v", fault)

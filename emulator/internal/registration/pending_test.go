@@ -13,8 +13,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// TestAPanicOnTheWayToAWebhookCostsThatRegistrationAlone: the process goes on, and so does the device.
-func TestAPanicOnTheWayToAWebhookCostsThatRegistrationAlone(t *testing.T) {
+// TestPanicInAWebhookCallFailsOnlyThatRegistration checks that the process and the device continue.
+func TestPanicInAWebhookCallFailsOnlyThatRegistration(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer // written before the answer
 	var broken atomic.Bool

@@ -17,9 +17,9 @@ func (m match) disabled() bool {
 	return m.group.Disabled
 }
 
-// register starts a registration of an authenticated device. The outcome is decided and durable when register returns,
-// unless a webhook is slow. The reply says "assigning" all the same, and the device learns the outcome by polling, as
-// on Azure.
+// register starts a registration of an authenticated device. The outcome is decided and stored when register returns,
+// unless a webhook is slow. The reply is "assigning" even so, and the device gets the outcome by polling, as on
+// Azure.
 func (a *API) register(ctx context.Context, c caller, m match, text []byte) (operationReply, error) {
 	body, err := c.readBody(text)
 	if err != nil {
@@ -47,8 +47,9 @@ func (a *API) register(ctx context.Context, c caller, m match, text []byte) (ope
 
 // operation returns the status of a registration. The operation must belong to the device that asks.
 //
-// That an entry is disabled a device learns by polling, as it does over MQTT on Azure (azure-iot-cli-extension knows the words of the SDK for
-// Python for it). Fidelity: an entry that was disabled meanwhile shows in the operations before, too.
+// A device learns by polling that its entry is disabled, as over MQTT on Azure (azure-iot-cli-extension matches the
+// text of the SDK for Python for it). Fidelity: an entry that was disabled meanwhile also changes the status of
+// earlier operations.
 func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	if a.pending.waits(c, id) {
 		return operationReply{OperationID: id, Status: string(state.Assigning), RegistrationState: stateOf(c.id, state.Assigning)}, nil
@@ -72,7 +73,7 @@ func (a *API) operation(c caller, m match, id string) (operationReply, error) {
 	return w, err
 }
 
-// stateOf returns a registration state that holds only the status.
+// stateOf returns a registration state with only the status.
 func stateOf(id string, status state.RegistrationStatus) *resultReply {
 	return &resultReply{Registration: dpswire.Registration{RegistrationID: id, Status: string(status)}}
 }

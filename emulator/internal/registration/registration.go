@@ -1,10 +1,12 @@
-// Package registration is the device API of the Device Provisioning Service: a device proves what it is and is told its hub. The
-// rules stand here once, with two thin fronts, HTTPS (an http.Handler) and MQTT (a broker.Front), over the same methods.
+// Package registration is the device API of the Device Provisioning Service: a device authenticates and gets its hub.
+// The rules are implemented once, with two thin fronts over the same methods: HTTPS (an http.Handler) and MQTT (a
+// broker.Front).
 //
-// It does not choose the hub, which is the state's or a webhook's, does not listen, and knows no hub protocol. AMQP is not there.
+// It does not choose the hub, which the state or a webhook does, does not listen, and knows no hub protocol. AMQP is
+// not supported.
 //
-// Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and the Azure device
-// SDKs. Deviations begin with "Fidelity:" and stand in docs/reference/fidelity.md.
+// Sources: the device API's public description (2021-10-01), the documentation of IoT DPS over HTTPS and MQTT, and
+// the Azure device SDKs. Deviations begin with "Fidelity:" and are listed in docs/reference/fidelity.md.
 package registration
 
 import (
@@ -17,20 +19,20 @@ import (
 	"evenkeel/emulator/internal/traffic"
 )
 
-// Options say how the surface differs from its default.
+// Options configure the API.
 type Options struct {
-	// Names turns the host name of a hub into the one told to devices as assignedHub; nil: as it is.
+	// Names returns the name of a hub that devices get as assignedHub. If nil, it is the host name.
 	Names func(hubHost string) string
-	// RetryAfter is how long a device is asked to wait before it polls, in whole seconds. Zero, the default: no time at all; Azure
-	// says 3 seconds.
+	// RetryAfter is how long a device should wait before it polls, in whole seconds. The default, zero, means no
+	// wait; Azure's value is 3 seconds.
 	RetryAfter time.Duration
-	// Webhooks says how custom allocation asks.
+	// Webhooks configures the calls of custom allocation.
 	Webhooks Webhooks
-	// Log gets errors that occur after the device was answered; none when nil.
+	// Log receives errors that occur after the device got its response. It may be nil.
 	Log *slog.Logger
-	// Recorder records the MQTT operations; none when nil. Whoever mounts the handler records HTTPS requests.
+	// Recorder records the MQTT operations. It may be nil. The HTTP server records HTTPS requests.
 	Recorder requestlog.Recorder
-	// Gate is what MQTT operations go through; nil: nothing. HTTPS requests go through one before they come here.
+	// Gate is applied to MQTT operations; it may be nil. HTTPS requests pass a gate earlier.
 	Gate *traffic.Gate
 }
 
@@ -41,7 +43,7 @@ type API struct {
 	challenges challenges
 	remembered remembered
 	pending    pending
-	// connections counts those over MQTT.
+	// connections counts all MQTT connections.
 	connections atomic.Uint64
 }
 

@@ -10,13 +10,14 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// maxProofs bounds how many callers are remembered. A registration asks for the same one when it connects, registers and polls.
+// maxProofs limits the number of cached decisions. A registration needs the same one when it connects, registers and
+// polls.
 const maxProofs = 4096
 
-// groupPage is how many groups are read at a time; Azure allows 100 of each kind.
+// groupPage is how many groups are read at a time. Azure permits 100 of each kind.
 const groupPage = 100
 
-// remembered is what was read and decided at one revision of the state. A new revision makes it forget everything. Its methods may be
+// remembered caches data and decisions for one revision of the state. A new revision clears it. Its methods may be
 // called concurrently.
 type remembered struct {
 	mu       sync.Mutex
@@ -25,27 +26,28 @@ type remembered struct {
 	proofs   map[proof]match
 }
 
-// roster is what the callers of one service are measured by; constant once made.
+// roster is the data by which the callers of one service are authenticated. It is immutable.
 type roster struct {
-	// groups are in the order of their ids.
+	// groups are sorted by id.
 	groups []state.EnrollmentGroup
-	// verified are the certificates uploaded to the service, in DER by lower-case name; roots are the same, parsed.
+	// verified are the certificates uploaded to the service, in DER by lower-case name. roots are the same
+	// certificates, parsed.
 	verified map[string][]byte
 	roots    []*x509.Certificate
 }
 
-// proof is by what a caller was believed.
+// proof identifies the credentials of a caller.
 type proof struct {
 	scope, id, token string
 	certificates     [sha256.Size]byte
 }
 
-// span is the time in which a decision holds: after since, which may be zero, and before till.
+// span is the time span in which a decision is valid: after since, which may be zero, and before till.
 type span struct{ since, till time.Time }
 
 func (s span) holds(now time.Time) bool { return now.After(s.since) && now.Before(s.till) }
 
-// narrow keeps the time in which the certificate stays as valid, or as invalid, as it is now.
+// narrow limits the span to the time in which the validity of the certificate does not change.
 func (s *span) narrow(certificate *x509.Certificate, now time.Time) {
 	for _, edge := range []time.Time{certificate.NotBefore, certificate.NotAfter} {
 		switch {
@@ -57,7 +59,8 @@ func (s *span) narrow(certificate *x509.Certificate, now time.Time) {
 	}
 }
 
-// at makes r that of a revision; the caller holds mu. False when r is of a newer one already, and nothing older is to be kept.
+// at sets the revision of r. The caller holds mu. It returns false if r is of a newer revision, so that nothing older
+// is cached.
 func (r *remembered) at(revision uint64) bool {
 	if r.proofs == nil || revision > r.revision {
 		r.revision, r.rosters, r.proofs = revision, map[string]*roster{}, map[proof]match{}
@@ -65,7 +68,7 @@ func (r *remembered) at(revision uint64) bool {
 	return revision == r.revision
 }
 
-// believed returns the match of a caller that gave this proof before.
+// believed returns the cached match of a caller with this proof.
 func (r *remembered) believed(revision uint64, p proof, now time.Time) (match, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,7 +91,7 @@ func (r *remembered) believe(revision uint64, p proof, m match) {
 	r.proofs[p] = m
 }
 
-// roster reads a service's, or returns the one that was read at the same revision.
+// roster returns a service's roster, from the cache if it is of the same revision.
 func (a *API) roster(revision uint64, service state.Service) (*roster, error) {
 	r, scope := &a.remembered, strings.ToLower(service.IDScope)
 	r.mu.Lock()
@@ -125,20 +128,20 @@ func (a *API) readRoster(service state.Service) (*roster, error) {
 	}
 	for _, u := range uploaded {
 		read.verified[strings.ToLower(u.Name)] = u.DER
-		if root, err := x509.ParseCertificate(u.DER); err == nil { // nothing is uploaded that does not parse
+		if root, err := x509.ParseCertificate(u.DER); err == nil { // every uploaded certificate was parsed before
 			read.roots = append(read.roots, root)
 		}
 	}
 	return read, nil
 }
 
-// proof is what the caller is remembered by.
+// proof returns the cache key of the caller.
 func (c caller) proof() proof {
 	p := proof{scope: c.scope, id: c.id, token: c.token}
 	if c.token == "" && len(c.certificates) > 0 {
 		hash := sha256.New()
 		for _, certificate := range c.certificates {
-			hash.Write(certificate.Raw) // DER tells where it ends
+			hash.Write(certificate.Raw) // DER is self-delimiting
 		}
 		hash.Sum(p.certificates[:0])
 	}

@@ -9,8 +9,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// TestACallerIsBelievedNoLongerThanItsChainHolds: who was let in once is remembered, and must be forgotten in time.
-func TestACallerIsBelievedNoLongerThanItsChainHolds(t *testing.T) {
+// TestCachedDecisionEndsWithTheChainsValidity: an authenticated caller is cached until its credentials expire.
+func TestCachedDecisionEndsWithTheChainsValidity(t *testing.T) {
 	t.Parallel()
 	var moved atomic.Int64
 	w := newWorldAt(t, registration.Options{}, func() time.Time { return start.Add(time.Duration(moved.Load())) })
@@ -38,8 +38,8 @@ func TestACallerIsBelievedNoLongerThanItsChainHolds(t *testing.T) {
 	at(10*time.Minute, 401)
 }
 
-// TestACallerIsBelievedNoLongerThanItsTokenHolds, nor longer than its enrollment does.
-func TestACallerIsBelievedNoLongerThanItsTokenHolds(t *testing.T) {
+// TestCachedDecisionEndsWithTheToken checks the same for tokens and enrollments.
+func TestCachedDecisionEndsWithTheToken(t *testing.T) {
 	t.Parallel()
 	var moved atomic.Int64
 	w := newWorldAt(t, registration.Options{}, func() time.Time { return start.Add(time.Duration(moved.Load())) })

@@ -16,17 +16,17 @@ import (
 	"evenkeel/internal/azure/sas"
 )
 
-// TPM attestation over HTTPS ("TPM attestation" in the documentation of IoT DPS, and the HTTP transports of the Node and C# SDKs): a
-// registration without a signature is answered with 401 and a challenge, a key sealed to the device's endorsement key; the device
-// signs with it and comes again. Its hub key reaches it in the same way.
+// TPM attestation over HTTPS ("TPM attestation" in the documentation of IoT DPS, and the HTTP transports of the Node
+// and C# SDKs): a registration without a signature gets a 401 with a challenge, a key sealed to the device's
+// endorsement key. The device signs with it and registers again. It gets its hub key in the same way.
 //
-// Fidelity: challenges are kept in memory: after a restart a device is challenged again. The hub key is made anew by each
-// registration; Azure does not say.
+// Fidelity: challenges are kept in memory: after a restart a device gets a new one. Each registration generates a new
+// hub key; Azure's behaviour is not documented.
 
 const (
 	// challengeLife is how long a device may sign with the key of a challenge.
 	challengeLife = time.Hour
-	// keyBytes is the size of the keys that are sealed: SHA-256's own.
+	// keyBytes is the size of the sealed keys: that of SHA-256.
 	keyBytes = 32
 )
 
@@ -36,19 +36,20 @@ type tpmBody struct {
 	StorageRootKey string `json:"storageRootKey,omitempty"`
 }
 
-// challengeReply is the body of a 401 that challenges.
+// challengeReply is the body of a 401 with a challenge.
 type challengeReply struct {
 	Message           string `json:"message"`
 	AuthenticationKey string `json:"authenticationKey"`
 	KeyName           string `json:"keyName"`
 }
 
-// challenge is what a device was given to sign with.
+// challenge is the key that a device must sign with.
 type challenge struct {
 	tpm  tpmBody
 	key  string // base64
 	made time.Time
-	// before is the key of the challenge before this one, still good: a request that was sent twice must not cost the first its answer.
+	// before is the key of the previous challenge, which is still valid: if a request is sent twice, the answer to
+	// the first challenge must be accepted.
 	before string
 }
 
@@ -82,15 +83,15 @@ func (s *challenges) keep(c caller, next challenge) {
 	s.made[challengeName(c)] = next
 }
 
-// newKey makes a key to be sealed.
+// newKey returns a new key to seal.
 func newKey() string {
 	var key [keyBytes]byte
-	_, _ = rand.Read(key[:]) // never fails, says its documentation
+	_, _ = rand.Read(key[:]) // documented never to fail
 	return base64.StdEncoding.EncodeToString(key[:])
 }
 
-// challenge answers the first request of a device with a TPM. An unknown id is 404201, as seen on Azure; a foreign endorsement key is
-// refused as any bad credential.
+// challenge responds to the first request of a device with a TPM. An unknown id gets 404201, as seen on Azure; a
+// wrong endorsement key is refused like any bad credential.
 func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 	if _, err := a.st.ServiceByScope(c.scope); isNotFound(err) {
 		return nil, dpswire.ErrUnauthorized
@@ -123,7 +124,8 @@ func (a *API) challenge(c caller, text []byte) (*challengeReply, error) {
 	return &challengeReply{Message: dpswire.TextUnauthorized, AuthenticationKey: sealed, KeyName: sas.Policy}, nil
 }
 
-// individualTPM accepts a device that signed with the key of its challenge. There is no TPM attestation over MQTT.
+// individualTPM accepts a device that signed with the key of its challenge. TPM attestation is not available over
+// MQTT.
 func (a *API) individualTPM(c caller, e state.Enrollment, token sas.Token) (match, error) {
 	made, ok := a.challenges.of(c, a.st.Now())
 	if !ok || !c.https || !sameKey(made.tpm.EndorsementKey, e.Attestation.TPM.EndorsementKey) {
@@ -136,14 +138,14 @@ func (a *API) individualTPM(c caller, e state.Enrollment, token sas.Token) (matc
 	return match{enrollment: &e, keys: hubKey, challenge: &made}, nil
 }
 
-// hubKey is the key of the device at its hub, sealed for its TPM.
+// hubKey returns the device's key at its hub, sealed for its TPM.
 func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply, error) {
 	if r.Status != state.Assigned {
 		return nil, nil
 	}
 	device, err := a.st.Device(r.AssignedHub, r.DeviceID)
 	if isNotFound(err) {
-		return nil, nil // deleted at the hub: there is nothing to tell
+		return nil, nil // deleted from the hub: there is no key to return
 	}
 	if err != nil {
 		return nil, err
@@ -176,7 +178,7 @@ func (m challenge) seal(c caller, key string) (string, error) {
 	return base64.StdEncoding.EncodeToString(sealed), nil
 }
 
-// sameKey compares two public keys by what they decode to.
+// sameKey compares the decoded content of two public keys.
 func sameKey(a, b string) bool {
 	x, errX := base64.StdEncoding.DecodeString(a)
 	y, errY := base64.StdEncoding.DecodeString(b)

@@ -15,30 +15,33 @@ import (
 	"evenkeel/emulator/internal/strictjson"
 )
 
-// Bounds of a webhook call. Fidelity: ours; Azure documents neither its time-out nor whether it asks again. We ask once.
+// Limits of a webhook call. Fidelity: ours; Azure documents neither its timeout nor whether it retries. We do not
+// retry.
 const (
 	defaultWebhookTimeout = 5 * time.Second
 	maxWebhookAnswer      = 256 << 10
 )
 
-// Webhooks says how the webhooks of custom allocation are asked.
+// Webhooks configures the webhook calls of custom allocation.
 type Webhooks struct {
-	// Timeout bounds a call from the dial to the last byte of the answer; 5 s when zero.
+	// Timeout limits a call from the dial to the last byte of the response. Zero means 5 s.
 	Timeout time.Duration
-	// Transport carries the calls; http.DefaultTransport when nil.
+	// Transport sends the calls. Nil means http.DefaultTransport.
 	Transport http.RoundTripper
-	// Entry writes an enrollment or a group (the other is nil) as the service API does, without keys; it must not be nil where
-	// custom allocation is wanted.
+	// Entry returns an enrollment or a group (the other is nil) as the service API does, without keys. It is required
+	// for custom allocation.
 	Entry func(*state.Enrollment, *state.EnrollmentGroup) (json.RawMessage, error)
-	// Certificate writes what a certificate in DER says, as the service API does; with Entry.
+	// Certificate returns the description of a certificate in DER, as the service API does. It is required together
+	// with Entry.
 	Certificate func(der []byte) (json.RawMessage, error)
 }
 
-// ErrOwnAddress is how Webhooks.Transport refuses an address of the emulator itself: the emulator would act on itself
-// with the rights of its own machine for whoever writes an enrollment.
+// ErrOwnAddress is the error with which Webhooks.Transport refuses an address of the emulator itself. Otherwise
+// anyone who can write an enrollment could make the emulator call itself with the rights of a local client.
 var ErrOwnAddress = errors.New("the address is the emulator's own")
 
-// allocationRequest is the body that a webhook gets ("Understand custom allocation policies" in the documentation of IoT DPS).
+// allocationRequest is the body of a webhook call ("Understand custom allocation policies" in the documentation of
+// IoT DPS).
 type allocationRequest struct {
 	Individual json.RawMessage      `json:"individualEnrollment,omitempty"`
 	Group      json.RawMessage      `json:"enrollmentGroup,omitempty"`
@@ -63,22 +66,23 @@ type x509Context struct {
 	} `json:"clientCertificates"`
 }
 
-// allocationResponse is what a webhook answers. Members are matched without regard to letter case: the documents themselves spell
-// the first one in two ways.
+// allocationResponse is the response of a webhook. Members are case-insensitive: Azure's documentation spells the
+// first one in two ways.
 type allocationResponse struct {
 	IotHubHostName string          `json:"iotHubHostName"`
 	InitialTwin    json.RawMessage `json:"initialTwin"`
 	Payload        json.RawMessage `json:"payload"`
 }
 
-// allocationError is the reason for which a webhook chose no hub, as the device receives it.
+// allocationError is why a webhook chose no hub, as the device receives it.
 type allocationError string
 
 func (e allocationError) Error() string { return "Custom allocation failed" + string(e) }
 
-// decide returns the call of the webhook of m's enrollment, or nil when it has no webhook.
+// decide returns the call of the webhook of m's enrollment, or nil if it has no webhook.
 //
-// Fidelity: the definition's apiVersion picks the shape of the entry on Azure; here it is always that of 2021-10-01.
+// Fidelity: on Azure the definition's apiVersion selects the format of the entry; here it is always that of
+// 2021-10-01.
 func (a *API) decide(m match) func(context.Context, state.AllocationInput) (state.AllocationAnswer, error) {
 	var hook *state.Webhook
 	if m.enrollment != nil {
@@ -98,7 +102,7 @@ func (a *API) decide(m match) func(context.Context, state.AllocationInput) (stat
 	}
 }
 
-// question writes the request's body.
+// question returns the request's body.
 func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
 	entry, err := a.opts.Webhooks.Entry(m.enrollment, m.group)
 	if err != nil {
@@ -130,7 +134,8 @@ func (a *API) question(m match, in state.AllocationInput) ([]byte, error) {
 	return json.Marshal(request)
 }
 
-// ask calls a webhook. Devices receive its errors, which never hold the query of the address: it usually is a key.
+// ask calls a webhook. Devices receive its errors, which never contain the query of the address, because it usually
+// is a key.
 func (a *API) ask(ctx context.Context, address string, body []byte) (state.AllocationAnswer, error) {
 	timeout := a.opts.Webhooks.Timeout
 	if timeout <= 0 {
@@ -162,11 +167,11 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 	case err != nil:
 		return state.AllocationAnswer{}, unreachable(ctx, err, timeout)
 	case len(text) > maxWebhookAnswer:
-		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the answer of the webhook is larger than %d bytes.", maxWebhookAnswer))
+		return state.AllocationAnswer{}, allocationError(fmt.Sprintf(": the webhook's response is larger than %d bytes.", maxWebhookAnswer))
 	}
 	var answer allocationResponse
 	if strictjson.Check(text) != nil || json.Unmarshal(text, &answer) != nil {
-		return state.AllocationAnswer{}, allocationError(": the answer of the webhook is not a valid allocation response.")
+		return state.AllocationAnswer{}, allocationError(": the webhook's response is not a valid allocation response.")
 	}
 	return state.AllocationAnswer{HubHost: answer.IotHubHostName, InitialTwin: orNil(answer.InitialTwin), Payload: orNil(answer.Payload)}, nil
 }
@@ -174,7 +179,7 @@ func (a *API) ask(ctx context.Context, address string, body []byte) (state.Alloc
 // unreachable says why there was no answer.
 func unreachable(ctx context.Context, err error, timeout time.Duration) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return allocationError(fmt.Sprintf(": the webhook did not answer within %s.", timeout))
+		return allocationError(fmt.Sprintf(": the webhook did not respond within %s.", timeout))
 	}
 	if errors.Is(err, ErrOwnAddress) {
 		return allocationError(": the address of the webhook is the emulator's own.")

@@ -42,10 +42,10 @@ type tpmReply struct {
 	AuthenticationKey string `json:"authenticationKey"`
 }
 
-// substatusVersion is the first api-version in which a device is told how it came to its hub. Devices of earlier
-// versions read initialAssignment, however often they register. The record that the service API shows is the same for
-// all. Source: the live tests of azure-iot-cli-extension (tests/dps/device_registration), which register with the SDK
-// for Python and its 2019-03-31.
+// substatusVersion is the first api-version whose responses show how a device was assigned. Devices of earlier
+// versions read initialAssignment, however often they register. The record that the service API returns is the same
+// for all. Source: the live tests of azure-iot-cli-extension (tests/dps/device_registration), which register with the
+// SDK for Python and its 2019-03-31.
 const substatusVersion = "2019-04-15"
 
 // result returns a registration as its device receives it.
@@ -69,7 +69,7 @@ func (a *API) result(c caller, m match, r state.Registration) (*resultReply, err
 	return w, err
 }
 
-// check refuses requests that are invalid whatever the credentials.
+// check refuses requests that are invalid regardless of the credentials.
 func (c caller) check() error {
 	if err := dpswire.CheckVersion(c.apiVersion); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (c caller) check() error {
 	return dpswire.CheckID("The registration id", c.id)
 }
 
-// readBody reads the body of a registration. It may be empty; an id in it must be the one of the request.
+// readBody reads the body of a registration. It may be empty; an id in it must match that of the request.
 func (c caller) readBody(text []byte) (registerBody, error) {
 	var body registerBody
 	if len(bytes.TrimSpace(text)) == 0 {

@@ -1,7 +1,8 @@
-// Package requestlog remembers the last requests that the emulator answered, so that tests and people can see what a client sent.
+// Package requestlog stores the latest requests that the emulator answered, so that tests and users can see what a
+// client sent.
 //
-// It never holds a body, a header, a key or a token: only what was asked for and how it was answered. It is not an audit log: it is
-// bounded, and forgotten when the process ends.
+// It never holds a body, a header, a key or a token: only the request line and the status. It is not an audit log:
+// its size is limited, and it is lost when the process ends.
 package requestlog
 
 import (
@@ -24,17 +25,17 @@ const (
 	MQTTHub    Surface = "mqtt-hub"
 )
 
-// Surfaces are all of them.
+// Surfaces lists all surfaces.
 var Surfaces = []Surface{ARM, Entra, DPSService, DPSDevice, Hub, MQTTDPS, MQTTHub}
 
-// Record is one request and how it was answered.
+// Record is a request and its status.
 type Record struct {
-	// Seq counts from 1 in the order of the answers, without gaps, for as long as the process runs.
+	// Seq counts from 1 in the order of the answers, without gaps, while the process runs.
 	Seq     uint64  `json:"seq"`
 	Surface Surface `json:"surface"`
 	// Method is the HTTP method, or CONNECT, SUBSCRIBE, PUBLISH of MQTT.
 	Method string `json:"method"`
-	// Host is the host asked for, without port; of MQTT the host of the user name, when it has one.
+	// Host is the requested host without its port; for MQTT the host in the user name, if any.
 	Host string `json:"host,omitempty"`
 	// Path is the path with its query, or the MQTT topic.
 	Path       string        `json:"path"`
@@ -44,25 +45,26 @@ type Record struct {
 	Duration   time.Duration `json:"durationNs"`
 }
 
-// Recorder takes records; Log is the one of the emulator.
+// Recorder receives records. Log is the emulator's.
 type Recorder interface {
 	Record(Record)
 }
 
-// Log is a bounded list of records. Its methods may be called concurrently.
+// Log is a list of records of limited size. Its methods may be called concurrently.
 type Log struct {
 	mu    sync.Mutex
 	ring  []Record
-	next  int // where the next record goes
+	next  int // index of the next record
 	count uint64
 }
 
-// New returns a log that keeps the last capacity records.
+// New returns a log that keeps the latest capacity records.
 func New(capacity int) *Log {
 	return &Log{ring: make([]Record, 0, capacity)}
 }
 
-// Record keeps r without the secrets in its path, with the next sequence number, and drops the oldest one when the log is full.
+// Record stores r with the next sequence number and without the secrets in its path, and drops the oldest record if
+// the log is full.
 func (l *Log) Record(r Record) {
 	r.Path = Redact(r.Path)
 	l.mu.Lock()
@@ -77,15 +79,15 @@ func (l *Log) Record(r Record) {
 	l.next = (l.next + 1) % len(l.ring)
 }
 
-// Filter chooses records; empty members match everything. Letter case does not count.
+// Filter selects records, case-insensitively. Empty fields match everything.
 type Filter struct {
 	Surface Surface
 	Method  string
-	// After leaves out records up to this sequence number.
+	// After excludes records up to this sequence number.
 	After uint64
 }
 
-// Records returns the records that match, oldest first.
+// Records returns the matching records, oldest first.
 func (l *Log) Records(f Filter) []Record {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -102,7 +104,7 @@ func (l *Log) Records(f Filter) []Record {
 	return found
 }
 
-// Reset forgets every record. It counts on, so that whoever asks for what came After a record they know misses nothing.
+// Reset deletes every record. Sequence numbers continue, so that clients that pass After miss nothing.
 func (l *Log) Reset() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Mux serves a table of handlers with the answers of http.ServeMux to what is not in it. The zero value is ready for use.
+// Mux serves a table of handlers and responds like http.ServeMux to other requests. The zero value is ready for use.
 type Mux struct {
 	table Table[http.HandlerFunc]
 }
@@ -19,7 +19,7 @@ func (m *Mux) HandleFunc(pattern string, handler func(http.ResponseWriter, *http
 	m.table.Add(pattern, handler)
 }
 
-// Patterns are those registered, in their order.
+// Patterns returns the registered patterns in order.
 func (m *Mux) Patterns() []string { return m.table.Patterns() }
 
 // Has reports whether a path, which is not escaped, has a handler for some method.
@@ -65,7 +65,7 @@ func withHead(methods []string) []string {
 	return methods
 }
 
-// cleanPath is path.Clean that keeps a slash at the end.
+// cleanPath is path.Clean, except that it keeps a trailing slash.
 func cleanPath(escaped string) string {
 	clean := path.Clean("/" + escaped)
 	if strings.HasSuffix(escaped, "/") && clean != "/" {

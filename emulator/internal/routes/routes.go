@@ -1,8 +1,8 @@
-// Package routes finds the operation that a request asks for: the one router of the emulator's surfaces.
+// Package routes finds the operation of a request. All surfaces of the emulator use it.
 //
-// Patterns are written as for net/http, without hosts: "GET /devices/{id}", "/{scope}/registrations/{rest...}". What differs
-// between APIs is left to each of them: how it cuts a path into segments, and what it answers when no operation matches.
-// Mux gives net/http's answers. The package knows no API.
+// Patterns are written as for net/http, without hosts: "GET /devices/{id}", "/{scope}/registrations/{rest...}". Each
+// API decides how it splits a path into segments, and how it responds if no operation matches. Mux responds like
+// net/http. The package knows no API.
 package routes
 
 import (
@@ -12,14 +12,15 @@ import (
 	"strings"
 )
 
-// Table holds the operations of an API, each with what serves it. The zero value is an empty table whose words are case-sensitive.
+// Table holds the operations of an API with their handlers. The zero value is an empty table whose words are
+// case-sensitive.
 type Table[T any] struct {
-	// AnyCase compares the words of paths without regard to letter case. The values of variables keep theirs.
+	// AnyCase compares the words of paths case-insensitively. The values of variables keep their case.
 	AnyCase bool
-	// PathFirst gives a request to the most specific path that matches, whatever methods that path has. Otherwise a less
-	// specific path is used where only that one has the method, as in net/http.
+	// PathFirst selects the most specific path that matches, whatever its methods. Otherwise a less specific path is
+	// selected if only that one has the method, as in net/http.
 	PathFirst bool
-	// HeadByGet serves HEAD with the operation for GET where the path has none for HEAD.
+	// HeadByGet serves HEAD with the operation for GET if the path has none for HEAD.
 	HeadByGet bool
 
 	routes []*route[T]
@@ -37,7 +38,7 @@ type segment struct {
 	text string
 }
 
-// kind orders segments: where two patterns match, the one with the lower kind at the first difference is more specific.
+// kind orders segments: if two patterns match, the one with the lower kind at the first difference is more specific.
 type kind int
 
 const (
@@ -46,22 +47,22 @@ const (
 	rest
 )
 
-// Match is what a table has for a request.
+// Match is the result of a lookup.
 type Match[T any] struct {
-	// Pattern is that of the operation, as it was added; empty when no operation matches.
+	// Pattern is the operation's pattern as it was added, or empty if no operation matches.
 	Pattern string
 	Serve   T
-	// Values are the variables' values by name.
+	// Values are the values of the variables by name.
 	Values map[string]string
-	// Allowed are the methods of the path, in the table's order, when it has no operation for the request's method.
+	// Allowed are the methods of the path, in the table's order, if it has no operation for the request's method.
 	Allowed []string
 	// Incomplete reports that nothing matches, but that a pattern continues after the request's path with a variable.
 	Incomplete bool
 }
 
-// Add adds an operation. A pattern without a method serves all of them. {name} stands for one segment that is not empty,
-// {name...} at the end for any number of segments, and {$} at the end for a slash. A pattern that is in the table already,
-// apart from its variables' names, panics.
+// Add adds an operation. A pattern without a method serves all methods. {name} matches one segment that is not empty,
+// {name...} at the end any number of segments, and {$} at the end a slash. It panics if the table already has the
+// pattern, ignoring the names of variables.
 func (t *Table[T]) Add(pattern string, serve T) {
 	method, path, found := strings.Cut(pattern, " ")
 	if !found {
@@ -98,7 +99,7 @@ func (s segment) same(other segment) bool {
 	return s.kind == other.kind && (s.kind != word || s.text == other.text)
 }
 
-// Patterns are those added, in their order.
+// Patterns returns the added patterns in order.
 func (t *Table[T]) Patterns() []string {
 	list := make([]string, len(t.routes))
 	for i, r := range t.routes {
@@ -107,7 +108,7 @@ func (t *Table[T]) Patterns() []string {
 	return list
 }
 
-// Find returns the operation for a method and the segments of a path, which are decoded.
+// Find returns the operation for a method and the decoded segments of a path.
 func (t *Table[T]) Find(method string, segments []string) Match[T] {
 	var matching []*route[T]
 	incomplete := false
@@ -167,7 +168,7 @@ func (t *Table[T]) compare(pattern []segment, segments []string) (all, begins bo
 	return len(pattern) == len(segments), false
 }
 
-// specificity is negative when a is more specific than b, for routes that match the same path.
+// specificity is negative if a is more specific than b, for routes that match the same path.
 func specificity[T any](a, b *route[T]) int {
 	return slices.CompareFunc(a.segments, b.segments, func(x, y segment) int { return int(x.kind - y.kind) })
 }
@@ -185,16 +186,16 @@ func (r *route[T]) values(segments []string) map[string]string {
 	return values
 }
 
-// Segments cuts a path at its slashes; "/" has one segment, which is empty.
+// Segments splits a path at its slashes. "/" has one segment, which is empty.
 func Segments(path string) []string { return strings.Split(strings.TrimPrefix(path, "/"), "/") }
 
-// Decoded are the segments of a URL's path, each decoded: an escaped slash stays in its segment.
+// Decoded returns the segments of a URL's path, each decoded: an escaped slash stays in its segment.
 func Decoded(u *url.URL) []string { return decode(u.EscapedPath()) }
 
 func decode(escaped string) []string {
 	segments := Segments(escaped)
 	for i, s := range segments {
-		if text, err := url.PathUnescape(s); err == nil { // net/url returns no path that fails
+		if text, err := url.PathUnescape(s); err == nil { // net/url validated the path
 			segments[i] = text
 		}
 	}

@@ -8,31 +8,31 @@ import (
 	"time"
 )
 
-// Candidate is a hub that may get a device.
+// Candidate is a hub that a device can be assigned to.
 type Candidate struct {
 	Host string
 	// Weight below 1 counts as 1.
 	Weight int
-	// Latency is how far the hub is from the device; nil when unknown. Only for GeoLatency.
+	// Latency is the latency from the device to the hub; nil if unknown. Only GeoLatency uses it.
 	Latency *time.Duration
 }
 
-// Allocate picks the hub of a registration, or refuses with Invalid when there is none to pick.
+// Allocate selects the hub for a registration. It refuses with Invalid if no hub is eligible.
 //
-// Hashed is weighted rendezvous hashing: each hub scores −weight / ln(h), where h in (0, 1) comes from the SHA-256 of the lower-case
-// registration id, a zero byte and the lower-case host; the highest score wins. The choice depends on nothing else, neither on the
-// order of the candidates nor on earlier choices: a hub gets devices in proportion to its weight, a new hub takes devices only for
-// itself, and a removed one gives up only its own.
-// Fidelity: ours. Azure's hash is not public, so the same id may get another hub there; only the proportions agree.
+// Hashed is weighted rendezvous hashing: each hub scores −weight / ln(h), where h in (0, 1) comes from the SHA-256 of
+// the lower-case registration id, a zero byte and the lower-case host; the highest score wins. The choice depends on
+// nothing else, neither on the order of the candidates nor on earlier choices: a hub gets devices in proportion to
+// its weight, a new hub takes over devices only for itself, and removing a hub moves only its own devices. Fidelity:
+// ours. Azure's hash is not public, so the same id may get another hub there; only the proportions agree.
 //
-// GeoLatency takes the nearest hub; equally near ones, or all when no distance is known, are hashed. Static needs exactly one
-// candidate. Custom is decided elsewhere.
+// GeoLatency selects the nearest hub; hubs at the same distance, or all hubs if no distance is known, are hashed.
+// Static needs exactly one candidate. Custom is decided by the caller.
 func Allocate(policy AllocationPolicy, registrationID string, candidates []Candidate) (string, error) {
 	refuse := func(reason string) (string, error) {
 		return "", &Error{Kind: Invalid, Object: "allocation", Reason: reason}
 	}
 	if len(candidates) == 0 {
-		return refuse("there is no IoT hub to choose from")
+		return refuse("no IoT hub is eligible")
 	}
 	switch policy {
 	case Hashed:
@@ -60,7 +60,8 @@ func hashed(registrationID string, candidates []Candidate) string {
 	return best
 }
 
-// unit is evenly spread over the open interval from 0 to 1, in steps of 2^-52, half a step away from both ends.
+// unit returns a number that is evenly distributed over the open interval from 0 to 1, in steps of 2^-52, half a step
+// away from both ends.
 func unit(registrationID, host string) float64 {
 	text := make([]byte, 0, 256)
 	text = append(text, strings.ToLower(registrationID)...)

@@ -79,7 +79,7 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 				}
 				break
 			}
-			if !errors.Is(r.err, state.ErrUnwritable) || !strings.Contains(r.err.Error(), "free space on the disk") {
+			if !errors.Is(r.err, state.ErrUnwritable) || !strings.Contains(r.err.Error(), "free disk space") {
 				t.Errorf("%s, full from write %d on: got %v, want %v", name, from, r.err, state.ErrUnwritable)
 			}
 			after := filesOf(t, disk)

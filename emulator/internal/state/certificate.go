@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// CertificateKind is the Kind of the children that are CA certificates, uploaded to a hub or a provisioning service.
+// CertificateKind is the Kind of children that are CA certificates, uploaded to a hub or a provisioning service.
 const CertificateKind = "certificates"
 
-// Certificate is what the body of such a child holds.
+// Certificate is the content of such a child's body.
 type Certificate struct {
-	// Name is the child's.
+	// Name is the name of the child.
 	Name string
 	DER  []byte
-	// Sent is the text that was uploaded where the hub shows that and not the DER: base64 of something else. It holds no
+	// Sent is the uploaded text, where the hub returns that instead of the DER: base64 of something else. It holds no
 	// private key.
 	Sent string `json:",omitempty"`
-	// Verified: possession of the key was proved, or the uploader vouched for it. Only then does the certificate let devices in.
+	// Verified: possession of the key was proved, or the uploader vouched for it. Only verified certificates
+	// authenticate devices.
 	Verified bool
-	// Code is the verification code that a proof has to name; empty when none was asked for.
+	// Code is the verification code that a proof must contain; empty if none was requested.
 	Code             string
 	Created, Updated time.Time
 }
@@ -40,7 +41,8 @@ func (c *Child) SetCertificate(certificate Certificate) (err error) {
 	return err
 }
 
-// VerifiedCertificates are the CA certificates by which the hub or service of that host lets devices in, by name.
+// VerifiedCertificates returns the CA certificates by which the hub or service with that host name authenticates
+// devices, sorted by name.
 func (s *State) VerifiedCertificates(host string) ([]Certificate, error) {
 	children, err := s.Children(host, CertificateKind)
 	if err != nil {

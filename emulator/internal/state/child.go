@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Async is the record of a long-running ARM operation: running until Due, then succeeded, or failed when Code is set.
+// Async is the record of a long-running ARM operation: running until Due, then succeeded, or failed if Code is set.
 type Async struct {
 	ID            string
 	Resource      ResourceID
@@ -25,7 +25,7 @@ func (a *Async) fields(c *codec) {
 	text(c, "message", &a.Message)
 }
 
-// PutAsync keeps the record of an operation until a day after Due.
+// PutAsync stores the record of an operation until a day after Due.
 func (s *State) PutAsync(a Async) error {
 	leave, err := s.alter()
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *State) Async(id string) (Async, error) {
 	return a, err
 }
 
-// forgetAsync deletes the records that ended long ago; the caller holds world.
+// forgetAsync deletes the records of operations that ended long ago. The caller holds world.
 func (s *State) forgetAsync() error {
 	b := s.store.batch()
 	err := loadAll(s.store, tableAsync, func(a *Async) {
@@ -74,12 +74,12 @@ func (s *State) forgetAsync() error {
 	return s.store.commit(b)
 }
 
-// Child is a document under a hub or a provisioning service that the ARM surface keeps (certificate, consumer group); of these the
-// state itself reads certificates only.
+// Child is a document under a hub or a provisioning service that the ARM surface stores (certificate, consumer
+// group). The state itself reads only certificates.
 type Child struct {
-	// Parent is the host name of the hub or service: it tells both kinds apart.
+	// Parent is the host name of the hub or service, which also distinguishes the two.
 	Parent string
-	// Kind is a word of the surface's choosing, as "certificates". Names compare without regard to letter case.
+	// Kind is chosen by the surface, for example "certificates". Names are compared case-insensitively.
 	Kind, Name string
 	Body       []byte
 	Version    uint64
@@ -117,7 +117,7 @@ func (s *State) Child(parent, kind, name string) (Child, error) {
 	return c, err
 }
 
-// Children returns the children of a kind by name.
+// Children returns the children of a kind, sorted by name.
 func (s *State) Children(parent, kind string) ([]Child, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -135,7 +135,8 @@ func (s *State) Children(parent, kind string) ([]Child, error) {
 	return out, err
 }
 
-// PutChild makes or replaces a child document and reports whether it made one. ParentNotFound without its hub or service.
+// PutChild creates or replaces a child document and reports whether it created one. It returns ParentNotFound if the
+// hub or service does not exist.
 func (s *State) PutChild(c Child, etag string) (Child, bool, error) {
 	leave, err := s.alter()
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Clock is the time of the emulated cloud: that of another clock, moved by an offset that can be changed. What waits on it is called
-// early, late or at once when it is moved. Its methods may be called concurrently.
+// Clock is the time of the emulated cloud: the time of another clock plus an offset that can be changed. Moving the
+// clock can make alarms fire early, late or at once. Its methods may be called concurrently.
 type Clock struct {
 	base func() time.Time
 
@@ -15,13 +15,13 @@ type Clock struct {
 	alarms map[*alarm]struct{}
 }
 
-// alarm is a call at a time of the clock.
+// alarm is a call that is due at a time of the clock.
 type alarm struct {
 	at    time.Time
 	timer *time.Timer
 }
 
-// NewClock returns a clock that shows the time of base; time.Now when nil.
+// NewClock returns a clock that follows base; nil means time.Now.
 func NewClock(base func() time.Time) *Clock {
 	if base == nil {
 		base = time.Now
@@ -29,7 +29,7 @@ func NewClock(base func() time.Time) *Clock {
 	return &Clock{base: base, alarms: map[*alarm]struct{}{}}
 }
 
-// Now is the time of the clock, in UTC.
+// Now returns the time of the clock, in UTC.
 func (c *Clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,14 +38,14 @@ func (c *Clock) Now() time.Time {
 
 func (c *Clock) now() time.Time { return c.base().Add(c.offset).UTC() }
 
-// Offset is how far the clock is moved: positive when it is ahead.
+// Offset returns how far the clock is ahead of its base.
 func (c *Clock) Offset() time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.offset
 }
 
-// Set moves the clock to now, from where it goes on.
+// Set moves the clock to now, from which it continues.
 func (c *Clock) Set(now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -59,14 +59,14 @@ func (c *Clock) Move(d time.Duration) {
 	c.shift(c.offset + d)
 }
 
-// Restore ends the offset.
+// Restore resets the offset to zero.
 func (c *Clock) Restore() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.shift(0)
 }
 
-// shift sets the offset and what waits by it; the caller holds mu.
+// shift sets the offset and reschedules alarms. The caller holds mu.
 func (c *Clock) shift(offset time.Duration) {
 	c.offset = offset
 	now := c.now()
@@ -75,7 +75,7 @@ func (c *Clock) shift(offset time.Duration) {
 	}
 }
 
-// At calls f, on a goroutine of its own, when the clock shows at or later, unless stop is called before.
+// At calls f on its own goroutine when the clock reaches at, unless stop is called first.
 func (c *Clock) At(at time.Time, f func()) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -27,7 +27,7 @@ func TestTheClockIsMovedAndGoesOn(t *testing.T) {
 	}
 }
 
-func TestWhatWaitsOnTheClockMovesWithIt(t *testing.T) {
+func TestAlarmsFollowTheClock(t *testing.T) {
 	t.Parallel()
 	base := newClock() // stands still: only moves of the clock end a wait
 	c := state.NewClock(base.Now)

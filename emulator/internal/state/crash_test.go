@@ -59,10 +59,10 @@ func (l *ledger) tick() {
 	l.crash(facts, gone)
 }
 
-// TestWhatWasAcknowledgedSurvivesALossOfEverythingUnsynced runs callers in parallel on a disk that keeps only what was synced, cuts
+// TestAcknowledgedChangesSurviveALossOfUnsyncedData runs callers in parallel on a disk that keeps only what was synced, cuts
 // the power right after seeded acknowledgements, and looks for everything acknowledged until then. Each caller works on things of its
 // own, so that an acknowledged state can only have been followed by changes that were not yet acknowledged; those it announces.
-func TestWhatWasAcknowledgedSurvivesALossOfEverythingUnsynced(t *testing.T) {
+func TestAcknowledgedChangesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	const callers, rounds, cuts = 16, 40, 12
 	for seed := range uint64(3) {
@@ -203,8 +203,8 @@ func lookUp(t *testing.T, s *state.State, scope, fact string) string {
 	return ""
 }
 
-// TestResourcesSurviveALossOfEverythingUnsynced does the same for the calls of the ARM side, one after the other.
-func TestResourcesSurviveALossOfEverythingUnsynced(t *testing.T) {
+// TestResourcesSurviveALossOfUnsyncedData does the same for the calls of the ARM side, one after the other.
+func TestResourcesSurviveALossOfUnsyncedData(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	w := newWorld(t, state.Options{Dir: "store", FS: disk}, 2)

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// AuthType is how a hub device proves itself, in Azure's words.
+// AuthType is how a hub device authenticates, in Azure's terms.
 type AuthType string
 
 // Authentication types of hub devices.
@@ -21,7 +21,7 @@ const (
 	AuthNone       AuthType = "none"
 )
 
-// Device is an entry of a hub's identity registry. Ids are case-sensitive.
+// Device is an entry in a hub's identity registry. Ids are case-sensitive.
 type Device struct {
 	ID           string
 	GenerationID string
@@ -31,13 +31,14 @@ type Device struct {
 	StatusTime   time.Time
 	Auth         AuthType
 	Key          SymmetricKey
-	// Thumbprints: SHA-1 or SHA-256, upper-case hex; of AuthSelfSigned.
+	// Thumbprints: SHA-1 or SHA-256, upper-case hex; for AuthSelfSigned.
 	PrimaryThumbprint, SecondaryThumbprint string
 	Edge                                   bool
-	// ParentScope is the scope of the edge device above it; empty: none.
+	// ParentScope is the scope of the parent edge device, or empty.
 	ParentScope string
 	Created     time.Time
-	// Connected, LastActivity and ConnectionTime are of this process: a restart starts with everything disconnected.
+	// Connected, LastActivity and ConnectionTime belong to this process: after a restart every device is
+	// disconnected.
 	Connected      bool
 	ConnectionTime time.Time
 	LastActivity   time.Time
@@ -50,7 +51,7 @@ func (d *Device) fields(c *codec) {
 	flags := []flag{{"disabled", &d.Disabled}, {"edge", &d.Edge}}
 	below := d.ParentScope != ""
 	if c.doc == nil {
-		flags = append(flags, flag{"", &below}) // most devices have no parent: their rows leave it out
+		flags = append(flags, flag{"", &below}) // most devices have no parent, so their rows omit it
 	}
 	c.flags(flags...)
 	text(c, "statusReason", &d.StatusReason)
@@ -65,10 +66,10 @@ func (d *Device) fields(c *codec) {
 	}
 }
 
-// scopePrefix begins the scope of every edge device.
+// scopePrefix is the prefix of every edge device's scope.
 const scopePrefix = "ms-azure-iot-edge://"
 
-// Scope names an edge device to those below it: it holds the id and the generation. Empty for other devices.
+// Scope identifies an edge device to its children. It contains the id and the generation. Other devices have none.
 func (d Device) Scope() string {
 	if !d.Edge {
 		return ""
@@ -76,7 +77,7 @@ func (d Device) Scope() string {
 	return scopePrefix + d.ID + "-" + d.GenerationID
 }
 
-// DeviceOfScope returns the edge device of a scope; Invalid when the hub has none.
+// DeviceOfScope returns the edge device with that scope, or Invalid if the hub has none.
 func (s *State) DeviceOfScope(hub, scope string) (Device, error) {
 	name, found := strings.CutPrefix(scope, scopePrefix)
 	if i := strings.LastIndexByte(name, '-'); found && i > 0 {
@@ -86,7 +87,7 @@ func (s *State) DeviceOfScope(hub, scope string) (Device, error) {
 			return d, err
 		}
 	}
-	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "is of no edge device of the hub"}
+	return Device{}, &Error{Kind: Invalid, Object: fmt.Sprintf("scope %q", scope), Reason: "does not belong to an edge device of the hub"}
 }
 
 func deviceKey(hub, id string) []byte { return keyOf(tableDevice, strings.ToLower(hub), id) }
@@ -98,7 +99,8 @@ func noDevice(id string) error {
 	return &Error{Kind: NotFound, Object: deviceObject(id), Reason: "is not registered"}
 }
 
-// registry refuses when the hub of that host has none: it is not there, or not yet, or being deleted. The caller holds world.
+// registry refuses if the hub with that host name has no registry: it does not exist, is not active yet or is being
+// deleted. The caller holds world.
 func (s *State) registry(hub string) error {
 	if h := s.hubs[strings.ToLower(hub)]; h != nil && h.serving() {
 		return nil
@@ -109,7 +111,7 @@ func (s *State) registry(hub string) error {
 // serving reports whether devices and services can use the hub.
 func (h *Hub) serving() bool { return h.Phase == Active || h.Phase == Transitioning }
 
-// Device returns a device of the hub of that host name.
+// Device returns a device of the hub with that host name.
 func (s *State) Device(hub, id string) (Device, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -130,7 +132,7 @@ func (s *State) Device(hub, id string) (Device, error) {
 	return d, err
 }
 
-// Devices pages through a hub's devices as Enrollments does, in the order of their ids as spelled.
+// Devices pages through a hub's devices as Enrollments does, ordered by their case-sensitive ids.
 func (s *State) Devices(hub, after string, limit int) ([]Device, string, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -147,9 +149,9 @@ func (s *State) Devices(hub, after string, limit int) ([]Device, string, error) 
 	return out, next, err
 }
 
-// PutDevice makes a device (create: Exists when it is there) or, otherwise, updates or makes it under the rules of ifMatch. Keys of
-// AuthSAS that are empty are those it has, or made; the generation, times and the etag are the state's.
-// Fidelity: whether Azure keeps the keys of a device whose update names none is not documented.
+// PutDevice creates a device (create: Exists if it exists), or otherwise creates or updates it according to ifMatch.
+// Empty keys of AuthSAS keep the present values or are generated. The state sets the generation, times and etag.
+// Fidelity: whether Azure keeps the keys of a device if an update omits them is not documented.
 func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (Device, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -189,22 +191,22 @@ func (s *State) PutDevice(hub string, d Device, ifMatch string, create bool) (De
 	return d, nil
 }
 
-// expelChanged ends the connection of a device that may no longer have it after the change from old, which is synced.
-// The caller holds the device's lock.
+// expelChanged ends the connection of a device whose change from old, which is synced, revoked it. The caller holds
+// the device's lock.
 func (s *State) expelChanged(hub string, old, d *Device) {
 	if d.Disabled || !d.sameCredentials(old) {
 		s.presence.expel(hub, d.ID, s.Now())
 	}
 }
 
-// sameCredentials reports whether what one device proves itself with is what the other does.
+// sameCredentials reports whether both devices have the same credentials.
 func (d *Device) sameCredentials(other *Device) bool {
 	return d.Auth == other.Auth && d.Key == other.Key &&
 		strings.EqualFold(d.PrimaryThumbprint, other.PrimaryThumbprint) &&
 		strings.EqualFold(d.SecondaryThumbprint, other.SecondaryThumbprint)
 }
 
-// succeedDevice completes a new version of a device; old is nil on creation.
+// succeedDevice completes a new version of a device. old is nil if the device is new.
 func (s *State) succeedDevice(d, old *Device) error {
 	now := s.Now()
 	d.Created, d.StatusTime, d.GenerationID = now, time.Time{}, generation(now)
@@ -233,19 +235,19 @@ func (s *State) succeedDevice(d, old *Device) error {
 	}
 	var b [4]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return fmt.Errorf("make etag: %w", err)
+		return fmt.Errorf("generate etag: %w", err)
 	}
 	d.ETag = numberETag(uint64(binary.BigEndian.Uint32(b[:])))
 	return nil
 }
 
-// generation is the count of 100 ns since the year 1, as .NET counts.
+// generation counts units of 100 ns since the year 1, as .NET does.
 func generation(t time.Time) string {
 	const unixEpoch = 621355968000000000
 	return strconv.FormatInt(unixEpoch+t.UnixNano()/100, 10)
 }
 
-// DeleteDevice deletes a device, its twin and the messages that wait for it; it takes Unconditional as MustExist.
+// DeleteDevice deletes a device, its twin and its queued messages. Unconditional means MustExist.
 func (s *State) DeleteDevice(hub, id, ifMatch string) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -287,7 +289,7 @@ type Statistics struct {
 	Total, Enabled, Disabled, Connected int
 }
 
-// Statistics counts by scanning.
+// Statistics counts a hub's devices by scanning them.
 func (s *State) Statistics(hub string) (Statistics, error) {
 	leave, err := s.enter()
 	if err != nil {

@@ -14,46 +14,46 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// disk is the file system that the database sees. The first write that the real one refuses fails the store; from then
-// on disk is dead: what the database writes goes to memory and nothing is removed, so that the files stay as they were
-// while the database, which knows no way to give up but to try for ever or to end the process, can be read and closed.
-// What it then takes for synced is not acknowledged: see store.guard.
+// disk is the file system that the database sees. The first write that the real one refuses fails the store, and disk
+// then stops writing: new data goes to memory and nothing is removed. So the files stay as they were while the
+// database, which would otherwise retry for ever or end the process, can be read and closed. What the database then
+// considers synced is not acknowledged: see store.guard.
 //
 // After each sync of the log it checks that the log is still where a restart looks for it.
 type disk struct {
 	vfs.FS
 	store *store
-	// memory holds what is made once the disk is dead.
+	// memory holds files that are created after the store failed.
 	memory *vfs.MemFS
-	// open says that the database has been opened: until then it waits for compactions, from then on they wait for
-	// closing.
+	// open reports that the database has been opened: before, opening waits for compactions; afterwards, only closing
+	// does.
 	open    atomic.Bool
 	closing chan struct{}
 
 	mu sync.Mutex
-	// manifest is the path of the manifest made last, log the log; empty before the first.
+	// manifest is the path of the latest manifest, log that of the latest log. Both are empty at first.
 	manifest string
 	log      *diskFile
-	// later are logs to be removed once the database is open: it removes the old ones before it makes a new one, and a
-	// store without any has lost one.
+	// later are logs to be removed once the database is open: it removes the old ones before it creates a new one,
+	// and a store without any log counts as damaged.
 	later []string
 }
 
-// compactionWrites are the writes of compactions, as the database names them. They would fill the memory, and failing,
-// be tried for ever.
+// compactionWrites are the writes of compactions, by the database's names. They would fill the memory and, when
+// failing, be retried for ever.
 const compactionWrites = "pebble-compaction"
 
-// How often, and after which pause, a file is made again while too many are open.
+// How often, and at which interval, creating a file is retried while too many files are open.
 const (
 	createTries = 100
 	createPause = 50 * time.Millisecond
 )
 
-var errDead = errors.New("the disk refused an earlier write")
+var errDead = errors.New("an earlier write failed")
 
 func (d *disk) dead() bool { return d.store.failed.Load() != nil }
 
-// refused fails the store for an error of a write, and keeps it from the database.
+// refused fails the store because of a write error and hides the error from the database.
 func (d *disk) refused(err error) error {
 	if err != nil {
 		d.store.fail(err)
@@ -80,7 +80,7 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 	return d.memory.Create(name, category)
 }
 
-// create waits a while for others to close files when too many are open: clients hold connections.
+// create retries for a while if too many files are open, because connections of clients use files too.
 func (d *disk) create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	for try := 0; ; try++ {
 		f, err := d.FS.Create(name, category)
@@ -110,7 +110,7 @@ func (d *disk) wrap(name string, f vfs.File) vfs.File {
 	return wrapped
 }
 
-// isLog and isManifest report whether none has followed.
+// isLog and isManifest report whether the file is the latest of its kind.
 func (d *disk) isLog(f *diskFile) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -123,8 +123,8 @@ func (d *disk) isManifest(name string) bool {
 	return d.manifest == name
 }
 
-// ReuseForWrite implements vfs.FS. It makes a new file, as it may: the end of a reused log holds parts of older
-// changes, which cannot be told from a damaged end of the newer ones.
+// ReuseForWrite implements vfs.FS. It creates a new file, which the interface permits: a reused log ends with parts
+// of older changes, which cannot be distinguished from a damaged end of the newer ones.
 func (d *disk) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if err := d.Remove(from); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -164,7 +164,7 @@ func (d *disk) Stat(name string) (vfs.FileInfo, error) {
 // Rename implements vfs.FS.
 func (d *disk) Rename(from, to string) error {
 	if d.dead() {
-		_ = d.memory.Rename(from, to) // what is not there is on the disk, and stays as it is
+		_ = d.memory.Rename(from, to) // if it is not in memory it is on the disk, and stays as it is
 		return nil
 	}
 	return d.refused(d.FS.Rename(from, to))
@@ -191,7 +191,7 @@ func (d *disk) Remove(name string) error {
 	return d.FS.Remove(name)
 }
 
-// postpone keeps a removal for when the database is open, and reports whether it is not yet.
+// postpone stores a removal until the database is open and reports whether it did.
 func (d *disk) postpone(name string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -225,7 +225,7 @@ func (d *disk) MkdirAll(name string, perm fs.FileMode) error {
 	return d.refused(d.FS.MkdirAll(name, perm))
 }
 
-// GetDiskUsage implements vfs.FS. The database only reports it, and would take a failure for one of its own work.
+// GetDiskUsage implements vfs.FS. The database only reports the result, but would treat an error as its own.
 func (d *disk) GetDiskUsage(string) (vfs.DiskUsage, error) {
 	return vfs.DiskUsage{}, vfs.ErrUnsupported
 }
@@ -238,15 +238,15 @@ type diskFile struct {
 	vfs.File
 	disk *disk
 	name string
-	// table says that the file is read after it was written: the database is told that it failed, and writes another
-	// one.
+	// table marks a file that is read after it was written: the database gets its write errors and writes another
+	// file.
 	table bool
-	// log says that the file is checked after each sync; id is what tells it from another file of that name.
+	// log marks a file that is checked after each sync. id distinguishes it from other files with the same name.
 	log bool
 	id  any
 }
 
-// do runs a write, and keeps its failure from the database.
+// do runs a write and hides its failure from the database.
 func (f *diskFile) do(write func() error) error {
 	if f.disk.dead() {
 		if f.table {
@@ -300,7 +300,7 @@ func (f *diskFile) synced(err error) error {
 	return err
 }
 
-// present fails when a restart would not find the file under its name.
+// present fails if a restart would not find the file under its name.
 func (f *diskFile) present() error {
 	info, err := f.disk.FS.Stat(f.name)
 	switch {
@@ -309,12 +309,12 @@ func (f *diskFile) present() error {
 	case err == nil && identity(info) != f.id:
 		return fmt.Errorf("%w (%s was replaced)", ErrRemoved, filepath.Base(f.name))
 	}
-	return nil // or nobody can tell
+	return nil // or the system cannot tell
 }
 
 func tooManyOpen(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
 }
 
-// isGone reports whether err says that a file, or a folder above it, is not there.
+// isGone reports whether err means that a file or a parent folder does not exist.
 func isGone(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) }

@@ -15,8 +15,8 @@ import (
 	"evenkeel/emulator/internal/strictjson"
 )
 
-// Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes as sizeOf counts them. The depth
-// is that of objects below the document, as the example there shows.
+// Limits of twins ("Understand IoT Hub quotas", "Understand device twins" in the Azure documentation), in bytes as
+// sizeOf counts them. The depth counts objects below the document, as in that page's example.
 const (
 	maxTags       = 8 << 10
 	maxProperties = 32 << 10
@@ -29,7 +29,7 @@ const (
 
 type object = map[string]any
 
-// stamp is what $metadata says of a change. A zero version is not written: only desired properties have one.
+// stamp is the entry in $metadata for a change. A zero version is omitted: only desired properties have one.
 type stamp struct {
 	at      time.Time
 	version int64
@@ -42,7 +42,7 @@ func (s stamp) mark(meta object) {
 	}
 }
 
-// alone is the metadata of an empty document.
+// alone returns the metadata of an empty document.
 func (s stamp) alone() []byte {
 	meta := object{}
 	s.mark(meta)
@@ -50,7 +50,7 @@ func (s stamp) alone() []byte {
 	return text
 }
 
-// change applies patch to doc and, unless at is zero, to its metadata. Replacing starts from nothing.
+// change applies patch to doc and, unless at is zero, to its metadata. With replace, the old content is discarded.
 func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc, newMeta []byte, err error) {
 	if err := strictjson.Check(patch); err != nil {
 		return nil, nil, err
@@ -59,7 +59,7 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	if err != nil {
 		return nil, nil, err
 	}
-	// Clients that replace send back what they read.
+	// Clients that replace a document send back the members that they read.
 	delete(changes, "$metadata")
 	delete(changes, "$version")
 	if err := checkObject(changes, 0); err != nil {
@@ -84,7 +84,7 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 		return nil, nil, err
 	}
 	if size := sizeOf(into); size > limit {
-		return nil, nil, fmt.Errorf("%d bytes are more than the %d allowed", size, limit)
+		return nil, nil, fmt.Errorf("%d bytes exceed the limit of %d", size, limit)
 	}
 	if at.at.IsZero() {
 		return newDoc, nil, nil
@@ -93,7 +93,7 @@ func change(doc, meta, patch []byte, replace bool, at stamp, limit int) (newDoc,
 	return newDoc, newMeta, err
 }
 
-// textNull is Azure's refusal of a null in a document that replaces another (Azure/azure-iot-cli-extension issue 693).
+// textNull is Azure's error for a null in a document that replaces another (Azure/azure-iot-cli-extension issue 693).
 const textNull = "Value of Property or Tag cannot be null"
 
 // holdsNull reports whether a member of the object, at any depth, is null.
@@ -170,13 +170,14 @@ func checkValue(value any, depth int) error {
 			return nil
 		}
 		if n, err := v.Int64(); err != nil || n > maxTwinInt || n < minTwinInt {
-			return fmt.Errorf("the integer %s is outside %d to %d", v, int64(minTwinInt), int64(maxTwinInt))
+			return fmt.Errorf("the integer %s is not between %d and %d", v, int64(minTwinInt), int64(maxTwinInt))
 		}
 	}
 	return nil
 }
 
-// sizeOf counts a value as "Understand device twins" says: names and texts in UTF-8 without control characters, 8 for a number, 4 for a boolean.
+// sizeOf returns the size of a value as "Understand device twins" defines it: names and texts in UTF-8 without
+// control characters, 8 for a number, 4 for a boolean.
 func sizeOf(value any) (n int) {
 	switch v := value.(type) {
 	case object:
@@ -206,7 +207,7 @@ func textSize(text string) (n int) {
 	return n
 }
 
-// parseObject reads exactly one JSON object and keeps numbers as they are spelled.
+// parseObject parses exactly one JSON object and preserves the spelling of numbers.
 func parseObject(text []byte) (object, error) {
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -230,7 +231,8 @@ func compact(o object) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// initialTwin reads {"tags":{},"properties":{"desired":{}}}, the form of an enrollment's and a webhook's initial twin.
+// initialTwin parses {"tags":{},"properties":{"desired":{}}}, the format of the initial twin of an enrollment or a
+// webhook.
 func initialTwin(text []byte) (TwinPatch, error) {
 	if text == nil {
 		return TwinPatch{}, nil

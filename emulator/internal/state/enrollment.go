@@ -2,32 +2,32 @@ package state
 
 import "time"
 
-// Attestation is how a device proves what it is. Exactly one member is set.
+// Attestation is how a device proves its identity. Exactly one field is set.
 type Attestation struct {
 	SymmetricKey *SymmetricKey
 	X509         *X509Attestation
 	TPM          *TPMAttestation
 }
 
-// SymmetricKey is a pair of base64 keys; empty ones are made by the state when an enrollment is put.
+// SymmetricKey is a pair of base64 keys. Empty ones are generated when an enrollment is created.
 type SymmetricKey struct {
 	Primary, Secondary string
 }
 
 // X509Attestation holds certificates in DER, or names of certificates uploaded to the service.
 type X509Attestation struct {
-	// Client: leaf certificates of an individual enrollment. Signing: root or intermediate of a group.
+	// Client: leaf certificates of an individual enrollment. Signing: root or intermediate certificates of a group.
 	ClientPrimary, ClientSecondary   []byte
 	SigningPrimary, SigningSecondary []byte
 	CAPrimary, CASecondary           string
 }
 
-// TPMAttestation: public parts in base64 of a TPM2B_PUBLIC.
+// TPMAttestation holds the public parts in base64 of a TPM2B_PUBLIC.
 type TPMAttestation struct {
 	EndorsementKey, StorageRootKey string
 }
 
-// Reprovision says what happens when an assigned device registers again; nil on an enrollment means the service's default.
+// Reprovision is the policy for a device that registers again. An enrollment with nil follows the service's default.
 type Reprovision struct {
 	UpdateHubAssignment, MigrateDeviceData bool
 }
@@ -36,19 +36,19 @@ type Reprovision struct {
 type Settings struct {
 	Attestation Attestation
 	Disabled    bool
-	// ProvisioningStatusNull: the request said null, and replies echo that.
+	// ProvisioningStatusNull: the request contained null, and responses repeat it.
 	ProvisioningStatusNull bool
 	Edge                   bool
-	// Capabilities: the request carried the object, and replies echo it.
+	// Capabilities: the request contained the object, and responses repeat it.
 	Capabilities bool
 	IotHubHost   string
-	// Hubs are host names; empty: every linked hub.
+	// Hubs are host names. Empty means all linked hubs.
 	Hubs []string
-	// Allocation empty: the service's policy.
+	// Allocation is empty if the service's policy applies.
 	Allocation  AllocationPolicy
 	Webhook     *Webhook
 	Reprovision *Reprovision
-	// InitialTwin, DeviceInformation: JSON documents as sent; nil when absent.
+	// InitialTwin and DeviceInformation are JSON documents as sent, or nil.
 	InitialTwin       []byte
 	DeviceInformation []byte
 	ETag              string
@@ -67,7 +67,8 @@ type Enrollment struct {
 	Settings
 }
 
-// EnrollmentGroup lets in every device whose key derives from, or whose certificate chains to, its attestation.
+// EnrollmentGroup authenticates every device whose key derives from its attestation, or whose certificate chains to
+// it.
 type EnrollmentGroup struct {
 	ID string
 	Settings
@@ -127,7 +128,7 @@ func (k *SymmetricKey) fields(c *codec) {
 	text(c, "secondaryKey", &k.Secondary)
 }
 
-// Enrollment returns an individual enrollment; svc is the ID scope of its service.
+// Enrollment returns an individual enrollment. svc is the ID scope of its service.
 func (s *State) Enrollment(svc, id string) (Enrollment, error) {
 	e, err := s.Entry(Individuals, svc, id)
 	return e.individual(), err

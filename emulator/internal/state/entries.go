@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// EntryKind is one of the two kinds of enrollment: it says in which table one is kept.
+// EntryKind is one of the two kinds of enrollment. It selects the table.
 type EntryKind byte
 
 // Kinds of enrollment.
@@ -23,7 +23,7 @@ type Entry struct {
 	Kind EntryKind
 	// ID is the registration id, or the id of the group.
 	ID string
-	// DeviceID is that of an individual enrollment; empty: the registration id.
+	// DeviceID is the device id of an individual enrollment. Empty means the registration id.
 	DeviceID string
 	Settings
 }
@@ -67,14 +67,14 @@ func (k EntryKind) key(svc, id string) []byte {
 	return keyOf(byte(k), strings.ToLower(svc), strings.ToLower(id))
 }
 
-// entry reads the entry at key; the caller holds its lock.
+// entry reads the entry at key. The caller holds its lock.
 func (s *State) entry(k EntryKind, key []byte) (Entry, bool, error) {
 	row := Entry{Kind: k}.row()
 	found, err := s.store.get(key, row)
 	return row.Entry(), found, err
 }
 
-// Entry returns an enrollment or a group; svc is the ID scope of its service.
+// Entry returns an enrollment or a group. svc is the ID scope of its service.
 func (s *State) Entry(k EntryKind, svc, id string) (Entry, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -93,8 +93,8 @@ func (s *State) Entry(k EntryKind, svc, id string) (Entry, error) {
 	return e, err
 }
 
-// PutEntry creates or replaces an entry and reports whether it created one. It completes what the service makes: times, etag,
-// missing symmetric keys. An id keeps the spelling of its creation.
+// PutEntry creates or replaces an entry and reports whether it created one. It fills in what the service generates:
+// times, etag, missing symmetric keys. An id keeps its original spelling.
 func (s *State) PutEntry(svc string, e Entry, etag string) (Entry, bool, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -133,15 +133,15 @@ func (s *State) PutEntry(svc string, e Entry, etag string) (Entry, bool, error) 
 	if err := s.store.commit(b); err != nil {
 		return Entry{}, false, err
 	}
-	// Nothing of what the caller gave is returned to it.
+	// The result must not share memory with the caller's argument.
 	out := Entry{Kind: e.Kind}.row()
 	err = decode(encode(row), out)
 	return out.Entry(), !found, err
 }
 
-// DeleteEntry deletes an entry. With an individual enrollment goes its registration, the hub device stays; the registrations of
-// a group stay. Unconditional is taken as MustExist.
-// Fidelity: that the registration goes too follows from its being a part of the enrollment's document; no source says it.
+// DeleteEntry deletes an entry. The registration of an individual enrollment is deleted with it; its hub device and
+// the registrations of a group are kept. Unconditional means MustExist. Fidelity: that the registration is deleted
+// follows from its being a part of the enrollment's document; no source says it.
 func (s *State) DeleteEntry(k EntryKind, svc, id, etag string) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -173,7 +173,7 @@ func (s *State) DeleteEntry(k EntryKind, svc, id, etag string) error {
 	return s.store.commit(b)
 }
 
-// Entries returns up to limit entries of a kind after the id given, in the order of their lower-case ids, and the id to continue
+// Entries returns up to limit entries of a kind after the given id, ordered by lower-case id, and the id to continue
 // after, which is empty at the end.
 func (s *State) Entries(k EntryKind, svc, after string, limit int) ([]Entry, string, error) {
 	leave, err := s.enter()
@@ -200,12 +200,12 @@ func entriesOf[T interface{ Entry() Entry }, P rowOf[T]](st *store, k EntryKind,
 	return entries, next, err
 }
 
-// newETag makes an etag of a provisioning service's object: base64 of a quoted text like a GUID, as
-// "69003552-0000-0300-0000-630fda8a0000" with its quotes, whose last part begins with the time.
+// newETag returns an etag for an object of a provisioning service: base64 of a quoted text like a GUID, for example
+// "69003552-0000-0300-0000-630fda8a0000" with its quotes. Its last part begins with the time.
 func (s *State) newETag(now time.Time) (string, error) {
 	var b [6]byte
 	if _, err := io.ReadFull(s.random, b[:]); err != nil {
-		return "", fmt.Errorf("make etag: %w", err)
+		return "", fmt.Errorf("generate etag: %w", err)
 	}
 	guid := fmt.Sprintf(`"%08x-%04x-0300-0000-%08x0000"`,
 		binary.BigEndian.Uint32(b[:4]), binary.BigEndian.Uint16(b[4:]), uint32(now.Unix()))

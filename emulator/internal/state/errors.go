@@ -2,20 +2,20 @@ package state
 
 import "fmt"
 
-// Kind says what a surface must know of a refusal to choose its wire error.
+// Kind is the reason of a refusal, from which a surface chooses its wire error.
 type Kind int
 
 // Kinds of refusal.
 const (
-	// NotFound: the object is not there.
+	// NotFound: the object does not exist.
 	NotFound Kind = iota + 1
-	// ParentNotFound: what the object would lie in (resource group, hub, provisioning service) is not there.
+	// ParentNotFound: the parent (resource group, hub, provisioning service) does not exist.
 	ParentNotFound
-	// Exists: an object of that name is there already.
+	// Exists: an object of that name exists.
 	Exists
-	// Precondition: the etag given is not the object's present one.
+	// Precondition: the given etag is not the object's current one.
 	Precondition
-	// Invalid: the request contradicts itself or the rules.
+	// Invalid: the request is inconsistent or violates a rule.
 	Invalid
 	// Busy: the resource is in transition.
 	Busy
@@ -23,12 +23,12 @@ const (
 	Quota
 )
 
-// Error is a refusal. Nothing was changed.
+// Error is a refusal. It implies that nothing was changed.
 type Error struct {
 	Kind Kind
-	// Object names what was refused, as "enrollment \"x\"".
+	// Object names the refused object, for example "enrollment \"x\"".
 	Object string
-	// Reason is a sentence without a full stop; it holds no key.
+	// Reason is a sentence without a full stop. It contains no key.
 	Reason string
 }
 

@@ -36,8 +36,8 @@ func (s *State) Reuse(from, to string) error {
 // Look looks at the files of the store, as the state does now and then.
 func (s *State) Look() error { return s.store.look() }
 
-// CommandLocks are how many messages are locked and how many queues have a number, in memory.
-func (s *State) CommandLocks() (locks, numbers int) {
+// CloudMessageLocks are how many messages are locked and how many queues have a number, in memory.
+func (s *State) CloudMessageLocks() (locks, numbers int) {
 	s.locks.mu.Lock()
 	defer s.locks.mu.Unlock()
 	return len(s.locks.locks), len(s.locks.last)

@@ -5,19 +5,20 @@ import "sync"
 // DesiredChange is a change of a twin's desired properties.
 type DesiredChange struct {
 	Hub, DeviceID string
-	// Patch is the JSON object as it was sent, or with Replaced all desired properties; Version is the version after the change.
+	// Patch is the JSON object as sent or, with Replaced, all desired properties. Version is the version after the
+	// change.
 	Patch    []byte
 	Version  int64
 	Replaced bool
 }
 
-// feed hands changes to listeners, one after the other, on a goroutine of its own.
+// feed passes changes to listeners, one at a time, on its own goroutine.
 type feed struct {
 	mu        sync.Mutex
 	listeners map[int]func(DesiredChange)
 	next      int
 	queue     []DesiredChange
-	wake      chan struct{} // holds one token when there may be work
+	wake      chan struct{} // holds one token if there may be work
 	closed    bool
 	done      chan struct{}
 }
@@ -56,7 +57,7 @@ func (f *feed) present() []func(DesiredChange) {
 	return out
 }
 
-// push queues a change; the caller holds the twin's lock, which keeps the order.
+// push queues a change. The caller holds the twin's lock, which preserves the order.
 func (f *feed) push(c DesiredChange) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,7 +75,7 @@ func (f *feed) signal() {
 	}
 }
 
-// close hands out what is queued and ends the feed. It may be called again.
+// close delivers what is queued and ends the feed. It may be called again.
 func (f *feed) close() {
 	f.mu.Lock()
 	f.closed = true
@@ -83,8 +84,9 @@ func (f *feed) close() {
 	<-f.done
 }
 
-// OnDesired calls f after each synced change of desired properties, one at a time and in the order of the versions of each twin,
-// until stop is called. f may call the state, Close apart; while it runs other changes wait, so it should not wait for a network.
+// OnDesired calls f after each synced change of desired properties, one at a time and in the order of each twin's
+// versions, until stop is called. f may call the state, but not Close. Other changes wait while f runs, so f should
+// not wait for a network.
 func (s *State) OnDesired(f func(DesiredChange)) (stop func()) {
 	d := s.desired
 	d.mu.Lock()

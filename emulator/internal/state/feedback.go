@@ -7,11 +7,12 @@ import (
 	"time"
 )
 
-// Outcome is how a message to a device ended, in Azure's words. Source: "Send cloud-to-device messages from an IoT hub".
+// Outcome is how the delivery of a message ended, in Azure's terms. Source: "Send cloud-to-device messages from an
+// IoT hub".
 type Outcome string
 
-// Outcomes of messages. The last three are no end: the message is free to be taken again. A device abandons a message,
-// which is counted. The end of its connection releases messages that were not sent, and leaves those that were sent
+// Outcomes of messages. The last three unlock the message instead of ending it. A device abandons a message, which is
+// counted. The end of its connection releases messages that were not sent, and leaves those that were sent
 // unacknowledged. Source: "Understand cloud-to-device messaging from an IoT hub".
 const (
 	Success               Outcome = "Success"
@@ -24,7 +25,7 @@ const (
 	Unacknowledged        Outcome = "Unacknowledged"
 )
 
-// Ack says of which outcomes the sender of a message wants to hear; the empty one means AckNone.
+// Ack selects the outcomes that the sender of a message gets feedback for. Empty means AckNone.
 type Ack string
 
 // Kinds of Ack.
@@ -39,13 +40,13 @@ func (a Ack) wants(o Outcome) bool {
 	return a == AckFull || a == AckPositive && o == Success || a == AckNegative && o != Success
 }
 
-// Feedback tells the sender of a message how it ended.
+// Feedback reports the outcome of a message to its sender.
 type Feedback struct {
 	MessageID, DeviceID, GenerationID string
 	Outcome                           Outcome
 	// Time is when the message ended.
 	Time time.Time
-	// Lock is the token of whoever took it; of this process.
+	// Lock is the token of the client that received the feedback. It exists only in this process.
 	Lock string
 }
 
@@ -57,8 +58,8 @@ func (f *Feedback) fields(c *codec) {
 	c.time("time", &f.Time)
 }
 
-// tell adds to b the feedback on a message, if its sender wants it. Keys are in the order of the ends of messages.
-func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time) {
+// tell adds the feedback on a message to b if its sender requested it. Keys are ordered by the time of the outcome.
+func (b *batch) tell(hub string, d *Device, c CloudMessage, o Outcome, now time.Time) {
 	if !c.Ack.wants(o) {
 		return
 	}
@@ -66,10 +67,11 @@ func (b *batch) tell(hub string, d *Device, c Command, o Outcome, now time.Time)
 		&Feedback{MessageID: c.MessageID, DeviceID: d.ID, GenerationID: d.GenerationID, Outcome: o, Time: now})
 }
 
-// TakeFeedback locks up to limit records of a hub that are free, oldest first, all under one lock, which ends after lockFor or with
-// SettleFeedback. Records older than keep, or of devices that were deleted, are dropped. Messages that expired are found here at the latest.
+// TakeFeedback locks up to limit unlocked records of a hub, oldest first, with one lock, which ends after lockFor or
+// with SettleFeedback. Records older than keep, and records of deleted devices, are dropped. It also detects messages
+// that have expired.
 func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration) ([]Feedback, error) {
-	if err := s.expireCommands(hub); err != nil {
+	if err := s.expireCloudMessages(hub); err != nil {
 		return nil, err
 	}
 	token, err := s.token()
@@ -83,7 +85,7 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 		case now.Sub(f.Time) >= keep, !s.lives(hub, f):
 			return true
 		case len(taken) < limit:
-			s.locks.take(key, commandLock{token: token, until: now.Add(lockFor)})
+			s.locks.take(key, cloudMessageLock{token: token, until: now.Add(lockFor)})
 			f.Lock = token
 			taken = append(taken, f)
 		}
@@ -92,15 +94,16 @@ func (s *State) TakeFeedback(hub string, limit int, lockFor, keep time.Duration)
 	return taken, err
 }
 
-// lives reports whether the device of a record is still the one that the message went to: feedback ends with its device.
+// lives reports whether the device of a record is still the one that the message was sent to: feedback is deleted
+// with its device.
 func (s *State) lives(hub string, f Feedback) bool {
 	var d Device
 	found, err := s.store.get(deviceKey(hub, f.DeviceID), &d)
 	return err != nil || found && d.GenerationID == f.GenerationID
 }
 
-// SettleFeedback ends a lock of TakeFeedback: with done its records are removed, else they are free to be taken again. NotFound when that
-// lock is no more.
+// SettleFeedback ends a lock of TakeFeedback: with done its records are removed, otherwise they are unlocked. It
+// returns NotFound if the lock has ended.
 func (s *State) SettleFeedback(hub, lock string, done bool) error {
 	found := false
 	err := s.withFeedback(hub, func(key string, _ Feedback, now time.Time) (drop bool) {
@@ -114,7 +117,8 @@ func (s *State) SettleFeedback(hub, lock string, done bool) error {
 	return err
 }
 
-// withFeedback shows the feedback of a hub, oldest first, and removes what it is told to.
+// withFeedback passes the feedback of a hub to a function, oldest first, and removes the records that the function
+// selects.
 func (s *State) withFeedback(hub string, each func(key string, f Feedback, now time.Time) (drop bool)) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -144,17 +148,17 @@ func (s *State) withFeedback(hub string, each func(key string, f Feedback, now t
 	return s.store.commitDevices(b)
 }
 
-// expireCommands drops the messages of a hub that expired and whose sender wants to hear of it.
-func (s *State) expireCommands(hub string) error {
-	devices, err := s.expiredCommands(hub)
+// expireCloudMessages drops expired messages of a hub whose senders requested feedback on that.
+func (s *State) expireCloudMessages(hub string) error {
+	devices, err := s.expiredCloudMessages(hub)
 	for _, id := range devices {
 		if err != nil {
 			break
 		}
-		err = s.withQueue(hub, id, func(d *Device, queue []Command, b *batch) error {
+		err = s.withQueue(hub, id, func(d *Device, queue []CloudMessage, b *batch) error {
 			now := s.Now()
 			for _, c := range queue {
-				if key := commandKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
+				if key := cloudMessageKey(hub, id, c.Sequence); !c.Expiry.After(now) && !s.locks.held(string(key), now) {
 					b.delete(key)
 					b.tell(hub, d, c, Expired, now)
 				}
@@ -168,10 +172,10 @@ func (s *State) expireCommands(hub string) error {
 	return err
 }
 
-// expiredCommands returns the devices of a hub for which such messages wait.
-func (s *State) expiredCommands(hub string) (devices []string, err error) {
+// expiredCloudMessages returns the devices of a hub that have such messages.
+func (s *State) expiredCloudMessages(hub string) (devices []string, err error) {
 	now := s.Now()
-	err = s.scanCommands(hub, func(device string, c Command) {
+	err = s.scanCloudMessages(hub, func(device string, c CloudMessage) {
 		if !c.Expiry.After(now) && c.Ack.wants(Expired) && (len(devices) == 0 || devices[len(devices)-1] != device) {
 			devices = append(devices, device)
 		}

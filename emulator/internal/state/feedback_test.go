@@ -23,7 +23,7 @@ func (w *world) outcomes() (found map[string]state.Outcome, lock string) {
 	return found, lock
 }
 
-func TestSendersHearHowTheirMessagesEnded(t *testing.T) {
+func TestFeedbackReportsTheOutcome(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		end  func(*testing.T, *world)
@@ -31,22 +31,22 @@ func TestSendersHearHowTheirMessagesEnded(t *testing.T) {
 	}{
 		"completed": {func(t *testing.T, w *world) {
 			_, lock := w.take(10)
-			must(t, w.SettleCommand(hub1, "d", lock, state.Success))
+			must(t, w.SettleCloudMessage(hub1, "d", lock, state.Success))
 		}, state.Success},
 		"rejected": {func(t *testing.T, w *world) {
 			_, lock := w.take(10)
-			must(t, w.SettleCommand(hub1, "d", lock, state.Rejected))
+			must(t, w.SettleCloudMessage(hub1, "d", lock, state.Rejected))
 		}, state.Rejected},
 		"abandoned too often": {func(t *testing.T, w *world) {
 			_, lock := w.take(1)
-			must(t, w.SettleCommand(hub1, "d", lock, state.Abandoned))
+			must(t, w.SettleCloudMessage(hub1, "d", lock, state.Abandoned))
 		}, state.DeliveryCountExceeded},
 		"expired, found by the device": {func(_ *testing.T, w *world) {
 			w.clock.Add(time.Minute)
 			w.take(10)
 		}, state.Expired},
 		"expired, never looked for": {func(_ *testing.T, w *world) { w.clock.Add(time.Minute) }, state.Expired},
-		"purged":                    {func(t *testing.T, w *world) { must(t, last(w.PurgeCommands(hub1, "d"))) }, state.Purged},
+		"purged":                    {func(t *testing.T, w *world) { must(t, last(w.PurgeCloudMessages(hub1, "d"))) }, state.Purged},
 	} {
 		for ack, wanted := range map[state.Ack]bool{
 			"": false, state.AckNone: false, state.AckFull: true, state.AckPositive: test.want == state.Success, state.AckNegative: test.want != state.Success,
@@ -54,7 +54,7 @@ func TestSendersHearHowTheirMessagesEnded(t *testing.T) {
 			t.Run(name+" "+string(ack), func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, state.Options{}, 1).withDevice()
-				must(t, last(w.QueueCommand(hub1, "d", state.Command{MessageID: "m", Ack: ack, Expiry: w.clock.Now().Add(time.Minute)})))
+				must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: ack, Expiry: w.clock.Now().Add(time.Minute)})))
 				test.end(t, w)
 				got, _ := w.outcomes()
 				if outcome, told := got["m"]; told != wanted || told && outcome != test.want {
@@ -69,9 +69,9 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	for _, id := range []string{"a", "b"} {
-		must(t, last(w.QueueCommand(hub1, "d", state.Command{MessageID: id, Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+		must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: id, Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
 	}
-	must(t, last(w.PurgeCommands(hub1, "d")))
+	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	first, lock := w.outcomes()
 	if len(first) != 2 {
 		t.Fatalf("got %v, want a and b", first)
@@ -89,8 +89,8 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 	if left, _ := w.outcomes(); len(left) != 0 {
 		t.Errorf("got %v after it was settled, want nothing", left)
 	}
-	must(t, last(w.QueueCommand(hub1, "d", state.Command{MessageID: "c", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
-	must(t, last(w.PurgeCommands(hub1, "d")))
+	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "c", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	w.clock.Add(time.Hour)
 	if old, _ := w.outcomes(); len(old) != 0 {
 		t.Errorf("got %v after an hour, want nothing", old)
@@ -101,8 +101,8 @@ func TestFeedbackIsLockedSettledAndForgotten(t *testing.T) {
 func TestFeedbackEndsWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
-	must(t, last(w.QueueCommand(hub1, "d", state.Command{MessageID: "m", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
-	must(t, last(w.PurgeCommands(hub1, "d")))
+	must(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{MessageID: "m", Ack: state.AckFull, Expiry: w.clock.Now().Add(time.Hour)})))
+	must(t, last(w.PurgeCloudMessages(hub1, "d")))
 	must(t, w.DeleteDevice(hub1, "d", ""))
 	w.clock.Add(time.Second)
 	w.withDevice()

@@ -34,7 +34,7 @@ func hasAnyPrefix(name string, prefixes ...string) bool {
 	return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
 
-// hasTables reports whether a store holds rows written long ago; one that was never finished holds none.
+// hasTables reports whether the store has tables. A store whose creation was interrupted has none.
 func hasTables(names []string) bool { return anySuffix(names, tableSuffix) }
 
 func anySuffix(names []string, suffix string) bool {
@@ -45,8 +45,8 @@ func anyPrefix(names []string, prefix string) bool {
 	return slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, prefix) })
 }
 
-// checkComplete refuses a store of which files are missing. The database would take it for a new one, and delete the
-// tables. What the first start of all leaves when it is cut short is complete: the marker of the manifest comes before
+// checkComplete refuses a store with missing files. The database would treat it as a new store and delete the tables.
+// A store whose first start was interrupted is complete in this sense: the marker of the manifest is created before
 // logs and tables, and a log before the options.
 func (s *store) checkComplete(names []string) error {
 	missing := func(what string) error { return fmt.Errorf("%w (%s missing)", ErrCorrupt, what) }
@@ -74,8 +74,8 @@ func parseFormat(text string) (n uint64, err error) {
 	return n, err
 }
 
-// checkLogEnd warns when the log ends with something that cannot be read, which the database drops: after a kill or a
-// loss of power it is a change that was not acknowledged. Damage before the end is found by the database.
+// checkLogEnd warns if the end of the log is unreadable. The database drops it: after a kill or a power failure it is
+// a change that was not acknowledged. The database itself detects damage before the end.
 func (s *store) checkLogEnd([]string) error {
 	logs, err := wal.Scan(wal.Dir{FS: s.disk, Dirname: s.dir})
 	if err != nil || len(logs) == 0 {
@@ -90,7 +90,7 @@ func (s *store) checkLogEnd([]string) error {
 			continue
 		}
 		if !walrecord.IsInvalidRecord(err) {
-			return nil // the end of a log that was closed or is whole; whatever else it is, opening the log says it too
+			return nil // the end of a closed or intact log; any other error is reported when the log is opened
 		}
 		dropped, err := s.contentAfter(at.PhysicalFile, at.Physical)
 		if dropped > 0 {
@@ -102,7 +102,7 @@ func (s *store) checkLogEnd([]string) error {
 	}
 }
 
-// contentAfter is how many bytes a file has after an offset, without zeros at its end.
+// contentAfter returns how many bytes a file has after an offset, without zeros at its end.
 func (s *store) contentAfter(name string, offset int64) (int, error) {
 	f, err := s.disk.Open(name)
 	if err != nil {
@@ -115,7 +115,7 @@ func (s *store) contentAfter(name string, offset int64) (int, error) {
 	return len(strings.TrimRight(string(data[min(int(offset), len(data)):]), "\x00")), nil
 }
 
-// look fails when a file that a restart needs is gone.
+// look fails if a file that a restart needs is missing.
 func (s *store) look() error {
 	tables, err := s.tables()
 	if err != nil {
@@ -140,7 +140,7 @@ func (s *store) look() error {
 		return gone(markerPrefix + "*")
 	}
 	if log != nil {
-		if err := log.present(); err != nil && s.disk.isLog(log) { // else another one has followed it
+		if err := log.present(); err != nil && s.disk.isLog(log) { // otherwise another one has replaced it
 			return err
 		}
 	}
@@ -151,7 +151,7 @@ func (s *store) look() error {
 	if len(missing) == 0 {
 		return nil
 	}
-	// Those that have been replaced since may be gone.
+	// Files that have been replaced meanwhile may be missing.
 	if tables, err = s.tables(); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *store) look() error {
 	return nil
 }
 
-// tables are the names of the tables in use.
+// tables returns the names of the tables in use.
 func (s *store) tables() ([]string, error) {
 	levels, err := s.db.SSTables()
 	if err != nil {

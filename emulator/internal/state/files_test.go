@@ -223,8 +223,8 @@ func TestAStoreOfAnotherFormatIsRefused(t *testing.T) {
 	}
 }
 
-// TestADroppedEndOfTheLogIsTold cuts the log of a killed emulator, and flips a bit in its end.
-func TestADroppedEndOfTheLogIsTold(t *testing.T) {
+// TestDroppedEndOfTheLogIsReported cuts the log of a killed emulator, and flips a bit in its end.
+func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
 	log := slices.Max(slices.DeleteFunc(slices.Collect(maps.Keys(killed)),
@@ -344,8 +344,8 @@ func TestAStartThatIsKilledLosesNothing(t *testing.T) {
 	must(t, s.Close())
 }
 
-// TestADamagedNoteOfTheStopIsNoDamageToTheStore damages the note alone.
-func TestADamagedNoteOfTheStopIsNoDamageToTheStore(t *testing.T) {
+// TestDamagedStopRecordDoesNotFailTheStart damages only the record of the stop.
+func TestDamagedStopRecordDoesNotFailTheStart(t *testing.T) {
 	t.Parallel()
 	whole, _, rows := someStore(t)
 	bad := slices.Clone(whole["closed.json"])

@@ -35,7 +35,7 @@ func (g *Group) copy() Group {
 
 func groupObject(name string) string { return fmt.Sprintf("resource group %q", name) }
 
-// Group returns the resource group of that name.
+// Group returns the resource group with that name.
 func (s *State) Group(subscription, name string) (Group, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -49,7 +49,7 @@ func (s *State) Group(subscription, name string) (Group, error) {
 	return g.copy(), nil
 }
 
-// Groups returns the subscription's resource groups by name; all groups when subscription is empty.
+// Groups returns the resource groups of the subscription, sorted by name, or all groups if subscription is empty.
 func (s *State) Groups(subscription string) ([]Group, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -68,8 +68,8 @@ func (s *State) Groups(subscription string) ([]Group, error) {
 	return out, nil
 }
 
-// PutGroup makes a resource group, or replaces its tags; it reports whether it made one. A changed location is Invalid, a group
-// being deleted is Busy.
+// PutGroup creates a resource group or replaces its tags, and reports whether it created one. A changed location is
+// Invalid; a group that is being deleted is Busy.
 func (s *State) PutGroup(g Group) (Group, bool, error) {
 	leave, err := s.alter()
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *State) PutGroup(g Group) (Group, bool, error) {
 		}
 		if locationName(old.Location) != locationName(g.Location) {
 			return Group{}, false, &Error{Kind: Invalid, Object: groupObject(g.Name), Reason: "is in " + old.Location +
-				"; the location of a resource group cannot change"}
+				"; the location of a resource group cannot be changed"}
 		}
 		g.Subscription, g.Name, g.Location, g.Created = old.Subscription, old.Name, old.Location, old.Created
 	}
@@ -117,8 +117,8 @@ func (s *State) keepGroup(g *Group) error {
 	return nil
 }
 
-// DeleteGroup deletes a resource group and every resource in it; they are gone when took has passed. Deleting one that is being
-// deleted changes nothing.
+// DeleteGroup deletes a resource group and every resource in it, which takes the duration took. Deleting a group that
+// is being deleted changes nothing.
 func (s *State) DeleteGroup(subscription, name string, took time.Duration) error {
 	leave, err := s.alter()
 	if err != nil {
@@ -186,12 +186,12 @@ func (s *State) scheduleDeletion(g *Group, hubs, services []string, due time.Tim
 	return nil
 }
 
-// in reports whether the resource lies in the group.
+// in reports whether the resource is in the group.
 func (id ResourceID) in(g *Group) bool {
 	return groupName(id.Subscription, id.Group) == groupName(g.Subscription, g.Name)
 }
 
-// home returns the group that a resource is to lie in.
+// home returns the group of a new resource.
 func (s *State) home(object string, id ResourceID) error {
 	switch g := s.groups[groupName(id.Subscription, id.Group)]; {
 	case g == nil:

@@ -12,17 +12,17 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// fail makes the store take no more changes, for the first reason that it is given. What it holds can still be read, as
-// far as the disk lets it.
+// fail makes the store read-only. Only the first reason counts. Stored data can still be read, as far as the disk
+// permits.
 func (s *store) fail(cause error) {
 	err := stopped(cause)
 	if !s.failed.CompareAndSwap(nil, &err) {
 		return
 	}
-	s.logger.Error("the emulator changes nothing more", "error", err)
+	s.logger.Error("the emulator is now read-only", "error", err)
 }
 
-// stopped says by one of our sentences why the store takes no more.
+// stopped returns the reason why the store is read-only as one of our errors.
 func stopped(cause error) error {
 	switch {
 	case Stopped(cause) != nil:
@@ -35,8 +35,8 @@ func stopped(cause error) error {
 	return fmt.Errorf("%w (%w)", ErrUnwritable, cause)
 }
 
-// Stopped is the reason, with what to do, for which a state takes no more changes, when err says so: ErrUnwritable,
-// ErrRemoved or ErrCorrupt. Otherwise it is nil.
+// Stopped returns the reason, with advice, for which a state is read-only if err is caused by it: ErrUnwritable,
+// ErrRemoved or ErrCorrupt. Otherwise it returns nil.
 func Stopped(err error) error {
 	for _, reason := range []error{ErrUnwritable, ErrRemoved, ErrCorrupt} {
 		if errors.Is(err, reason) {
@@ -46,7 +46,7 @@ func Stopped(err error) error {
 	return nil
 }
 
-// guard runs a write. What the database did while or after the store failed it may have done in memory: it does not
+// guard runs a write. If the store failed before or during it, the write may exist only in memory, so it does not
 // count.
 func (s *store) guard(write func() error) (err error) {
 	defer func() {
@@ -67,13 +67,13 @@ func (s *store) guard(write func() error) (err error) {
 	return explain(write())
 }
 
-// quiet is the database's logger. It says nothing. Its Fatalf must not return: it ends the commit under way, which
-// guard reports, or the goroutine of the database's own that gave up. Refused writes do not get here, see disk.
+// quiet is the database's logger. It logs nothing. Its Fatalf must not return: it ends the current commit, which
+// guard reports, or the database's own goroutine that failed. Refused writes do not get here, see disk.
 type quiet struct{ s *store }
 
 type fatal struct{ err error }
 
-// fatalCommit begins the message with which the database gives up on the goroutine of a commit.
+// fatalCommit is the prefix of the message with which the database gives up on the goroutine of a commit.
 const fatalCommit = "pebble: fatal commit error"
 
 func (quiet) Infof(string, ...any)  {}
@@ -87,8 +87,8 @@ func (q quiet) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// listener hears of the database's own work. The default one would end the process for a damaged block, which the read
-// that met it reports.
+// listener receives events of the database's background work. The default one would end the process because of a
+// damaged block, which the read that finds it reports.
 func (s *store) listener() *pebble.EventListener {
 	return &pebble.EventListener{
 		DataCorruption: func(pebble.DataCorruptionInfo) {},
@@ -100,7 +100,7 @@ func (s *store) listener() *pebble.EventListener {
 	}
 }
 
-// unreadable explains the error of a read. After a damaged or missing file the store takes no more changes.
+// unreadable explains a read error. After a damaged or missing file the store is read-only.
 func (s *store) unreadable(err error) error {
 	if isCorrupt(err) || errors.Is(err, fs.ErrNotExist) {
 		s.fail(err)
@@ -109,7 +109,7 @@ func (s *store) unreadable(err error) error {
 	return explain(err)
 }
 
-// explain gives the database's errors our words.
+// explain translates the database's errors.
 func explain(err error) error {
 	switch {
 	case err == nil, errors.Is(err, ErrCorrupt):
@@ -126,8 +126,8 @@ func isCorrupt(err error) bool {
 	return pebble.IsCorruptionError(err) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
-// explainOpen gives errors of opening our words. What is neither a refusal of the operating system nor our own is
-// damage: the database expected other files, or another content.
+// explainOpen translates errors of opening. An error that is neither from the operating system nor our own means
+// damage: the database expected other files or other content.
 func (s *store) explainOpen(err error) error {
 	if failed := s.failed.Load(); failed != nil {
 		return *failed
@@ -144,8 +144,7 @@ func (s *store) explainOpen(err error) error {
 	return fmt.Errorf("%w (%s)", ErrCorrupt, firstLine(err))
 }
 
-// unwritable reports whether the operating system refused a write for want of room, or because the disk is broken or
-// cannot be written.
+// unwritable reports whether the operating system refused a write because the disk is full, broken or read-only.
 func unwritable(err error) bool {
 	for _, reason := range []error{syscall.ENOSPC, syscall.EDQUOT, syscall.EROFS, syscall.EIO} {
 		if errors.Is(err, reason) {

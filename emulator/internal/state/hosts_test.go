@@ -8,8 +8,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// TestWhoFollowsTheHostsHearsOfEachChange, made at once or when its time has come.
-func TestWhoFollowsTheHostsHearsOfEachChange(t *testing.T) {
+// TestHostFollowersGetEachChange checks changes that take effect at once and those that are due later.
+func TestHostFollowersGetEachChange(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		change func(*testing.T, *world)

@@ -43,19 +43,20 @@ func (r *Resource) copy() Resource {
 	return out
 }
 
-// is reports whether both ids name one resource.
+// is reports whether both ids identify the same resource.
 func (id ResourceID) is(other ResourceID) bool {
 	return groupName(id.Subscription, id.Group) == groupName(other.Subscription, other.Group) && strings.EqualFold(id.Name, other.Name)
 }
 
-// within reports whether the resource lies in the group, or in the subscription when group is empty; both empty means anywhere.
+// within reports whether the resource is in the group, or in the subscription if group is empty. If both are empty
+// the answer is always true.
 func (id ResourceID) within(subscription, group string) bool {
 	return (subscription == "" || strings.EqualFold(id.Subscription, subscription)) &&
 		(group == "" || strings.EqualFold(id.Group, group))
 }
 
-// succeed gives a new version of a resource what it takes over from the present one, old, which is nil on creation; then it makes
-// the keys that are missing.
+// succeed copies to a new version of a resource what it keeps from the current one, old, which is nil if the resource
+// is new. Then it generates missing keys.
 func (s *State) succeed(object string, r, old *Resource) error {
 	r.Created, r.Version = s.Now(), s.version+1
 	var known []Policy
@@ -64,7 +65,7 @@ func (s *State) succeed(object string, r, old *Resource) error {
 			r.Location = old.Location
 		}
 		if locationName(r.Location) != locationName(old.Location) {
-			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location + "; its location cannot change"}
+			return &Error{Kind: Invalid, Object: object, Reason: "is in " + old.Location + "; its location cannot be changed"}
 		}
 		r.ID, r.Created, known = old.ID, old.Created, old.Policies
 		if r.Policies == nil {
@@ -82,8 +83,8 @@ func (s *State) succeed(object string, r, old *Resource) error {
 	return nil
 }
 
-// completeKeys fills empty keys of p: with those the policy of that name has, else with new ones.
-// Fidelity: whether Azure keeps the keys of a policy that a PUT names without them is not documented.
+// completeKeys fills empty keys of p: with those of the current policy of that name, or else with new ones. Fidelity:
+// whether Azure keeps the keys of a policy if a PUT omits them is not documented.
 func (s *State) completeKeys(p *Policy, known []Policy) error {
 	pair := SymmetricKey{p.PrimaryKey, p.SecondaryKey}
 	for _, k := range known {
@@ -98,7 +99,7 @@ func (s *State) completeKeys(p *Policy, known []Policy) error {
 	return nil
 }
 
-// completePair makes the keys that are empty.
+// completePair generates empty keys.
 func (s *State) completePair(pair *SymmetricKey) error {
 	for _, key := range []*string{&pair.Primary, &pair.Secondary} {
 		if *key != "" {
@@ -106,7 +107,7 @@ func (s *State) completePair(pair *SymmetricKey) error {
 		}
 		var err error
 		if *key, err = sas.NewKey(s.random); err != nil {
-			return fmt.Errorf("make key: %w", err)
+			return fmt.Errorf("generate key: %w", err)
 		}
 	}
 	return nil
@@ -122,7 +123,7 @@ func noHub(name string) error {
 	return &Error{Kind: NotFound, Object: hubObject(name), Reason: "does not exist"}
 }
 
-// hub returns the hub of that id as it is kept; the caller holds world.
+// hub returns the stored hub with that id. The caller holds world.
 func (s *State) hub(id ResourceID) (*Hub, error) {
 	h := s.hubs[HubHost(id.Name)]
 	if h == nil || !h.ID.is(id) {
@@ -131,7 +132,7 @@ func (s *State) hub(id ResourceID) (*Hub, error) {
 	return h, nil
 }
 
-// Hub returns the hub of that id.
+// Hub returns the hub with that id.
 func (s *State) Hub(id ResourceID) (Hub, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -145,7 +146,7 @@ func (s *State) Hub(id ResourceID) (Hub, error) {
 	return h.copy(), nil
 }
 
-// HubByHost returns the hub of that host name, in whatever phase it is.
+// HubByHost returns the hub with that host name, in any phase.
 func (s *State) HubByHost(host string) (Hub, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -159,7 +160,8 @@ func (s *State) HubByHost(host string) (Hub, error) {
 	return h.copy(), nil
 }
 
-// Hubs returns the hubs of a group, or of the subscription when group is empty, or all when both are, by host name.
+// Hubs returns the hubs of a group, or of the subscription if group is empty, or all hubs if both are empty, sorted
+// by host name.
 func (s *State) Hubs(subscription, group string) ([]Hub, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -175,9 +177,10 @@ func (s *State) Hubs(subscription, group string) ([]Hub, error) {
 	return out, nil
 }
 
-// PutHub makes or replaces a hub and reports whether it made one. The transition takes that long. Refusals: ParentNotFound without
-// its resource group, Exists when another group holds the name, Busy while in transition, Precondition by etag, Invalid for a
-// changed location. On an update nil Policies keep the present ones; keys that are empty are kept, or made.
+// PutHub creates or replaces a hub and reports whether it created one. took is the duration of the transition.
+// Refusals: ParentNotFound without its resource group, Exists if another group has a hub of that name, Busy while in
+// transition, Precondition by etag, Invalid for a changed location. On an update, nil Policies keep the current ones;
+// empty keys are kept or generated.
 func (s *State) PutHub(h Hub, etag string, took time.Duration) (Hub, bool, error) {
 	leave, err := s.alter()
 	if err != nil {
@@ -233,8 +236,8 @@ func (s *State) SetHubTags(id ResourceID, tags map[string]string, took time.Dura
 	return next.copy(), s.keepHub(&next)
 }
 
-// DeleteHub deletes a hub with its devices and twins; all is gone when took has passed. Deleting one that is being deleted changes
-// nothing; one in another transition is Busy.
+// DeleteHub deletes a hub with its devices and twins, which takes the duration took. Deleting a hub that is being
+// deleted changes nothing; a hub in another transition is Busy.
 func (s *State) DeleteHub(id ResourceID, took time.Duration) (Hub, error) {
 	leave, err := s.alter()
 	if err != nil {

@@ -7,26 +7,27 @@ import (
 	"time"
 )
 
-// HubSettings are the settings of a hub that change how its devices are served.
+// HubSettings are the settings of a hub that affect how its devices are served.
 type HubSettings struct {
-	// DisableLocalAuth: signatures of shared access policies are refused.
+	// DisableLocalAuth refuses signatures of shared access policies.
 	DisableLocalAuth bool
-	// DisableDeviceSAS: signatures with a device's own key are refused.
+	// DisableDeviceSAS refuses signatures with a device's own key.
 	DisableDeviceSAS bool
 	// MaxDeliveries is how often a cloud-to-device message is delivered before it is dropped.
 	MaxDeliveries int64
-	// MessageLife is how long a cloud-to-device message waits that names no expiry.
+	// MessageLife is the default lifetime of a cloud-to-device message.
 	MessageLife time.Duration
-	// FeedbackLock and FeedbackLife are of the feedback on these messages.
+	// FeedbackLock and FeedbackLife apply to the feedback on these messages.
 	FeedbackLock, FeedbackLife time.Duration
 }
 
-// defaultHubSettings are those of cloudToDevice in IotHubProperties, 2023-06-30; the lock is the one that Azure's CLI declares.
+// defaultHubSettings are the defaults of cloudToDevice in IotHubProperties, 2023-06-30. The lock duration is the
+// default of Azure's CLI.
 var defaultHubSettings = HubSettings{
 	MaxDeliveries: 10, MessageLife: time.Hour, FeedbackLock: 5 * time.Second, FeedbackLife: time.Hour,
 }
 
-// readSettings fills the hub's settings from its properties; zero means the default.
+// readSettings sets the hub's settings from its properties. Zero means the default.
 func (s *State) readSettings(h *Hub) error {
 	h.Settings = defaultHubSettings
 	if s.hubSettings == nil {
@@ -49,14 +50,14 @@ func (s *State) readSettings(h *Hub) error {
 // Tier is the kind of a hub's price tier.
 type Tier string
 
-// Tiers of hubs, in Azure's words.
+// Tiers of hubs, in Azure's terms.
 const (
 	Free     Tier = "Free"
 	Basic    Tier = "Basic"
 	Standard Tier = "Standard"
 )
 
-// Tier returns the tier of a hub's SKU: that of its first letter.
+// Tier returns the tier of a hub's SKU, which its first letter determines.
 func (k SKU) Tier() Tier {
 	switch strings.ToUpper(k.Name[:min(1, len(k.Name))]) {
 	case "F":

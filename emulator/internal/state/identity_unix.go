@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// identity tells a file from every other one that has its name; nil where nothing does.
+// identity distinguishes a file from others with its name. It is nil if the file system has no such identity.
 func identity(info fs.FileInfo) any {
 	if s, ok := info.Sys().(*syscall.Stat_t); ok {
 		return [2]uint64{uint64(s.Dev), uint64(s.Ino)} //nolint:unconvert // the types differ between systems

@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// asyncKept is how long the record of an operation stays after its end.
+// asyncKept is how long the record of an operation is kept after its end.
 const asyncKept = 24 * time.Hour
 
-// asyncSweep is how often records that have stayed long enough are looked for, while new ones come.
+// asyncSweep is how often expired records are deleted, while new ones are added.
 const asyncSweep = time.Hour
 
-// meta is the one row about the state itself.
+// meta is the single row about the state itself.
 type meta struct{ version uint64 }
 
 func (m *meta) fields(c *codec) { c.uint("version", &m.version) }
@@ -26,7 +26,7 @@ func (s *State) empty() {
 	s.nextDue = time.Time{}
 }
 
-// load reads the resources, which are few and kept in memory; everything in them stays on disk.
+// load reads the resources, which are few and kept in memory. Everything in them stays on disk.
 func (s *State) load() error {
 	s.empty()
 	var m meta
@@ -74,7 +74,8 @@ func loadAll[T any, P rowOf[T]](st *store, table byte, keep func(P)) error {
 	})
 }
 
-// page decodes up to limit rows (all, when limit is not positive) after the given id, and tells the id to go on from, or "" at the end.
+// page decodes up to limit rows (all if limit is not positive) after the given id, and returns the id to continue
+// after, or "" at the end.
 func page[T any, P rowOf[T]](st *store, table byte, parents []string, after string, limit int, id func(P) string) ([]T, string, error) {
 	start, end := under(table, parents...)
 	if after != "" {
@@ -97,12 +98,12 @@ func page[T any, P rowOf[T]](st *store, table byte, parents []string, after stri
 	return items, next, err
 }
 
-// Counts is how much of everything there is.
+// Counts is the number of objects of each kind.
 type Counts struct {
 	Groups, Hubs, Services, Enrollments, EnrollmentGroups, Registrations, Operations, Devices int
 }
 
-// Counts counts by scanning: for tests and the control port.
+// Counts counts by scanning, for tests and the control port.
 func (s *State) Counts() (Counts, error) {
 	leave, err := s.enter()
 	if err != nil {

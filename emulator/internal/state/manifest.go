@@ -12,16 +12,17 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Layout of the database's manifest: chunks of checksum (4 bytes), length (2), type (1 to 4) and payload, none across a block's end
-// (pebble/record, the legacy wire format; tried with format major version FormatWALSyncChunks).
+// Layout of the database's manifest: chunks of checksum (4 bytes), length (2), type (1 to 4) and payload, none of
+// them across the end of a block (pebble/record, the legacy wire format; checked with format major version
+// FormatWALSyncChunks).
 const (
 	manifestBlock  = 32 << 10
 	manifestHeader = 7
 )
 
-// checkManifest refuses a store whose manifest is damaged. The database itself takes a damaged chunk for the end of the manifest, as
-// after a torn write, and then deletes the tables that the lost part named; so it must not see one. A last chunk that is cut short is
-// left to it.
+// checkManifest refuses a store whose manifest is damaged. The database itself treats a damaged chunk as the end of
+// the manifest, as after a torn write, and then deletes the tables that the lost part named. So it must never read
+// one. A truncated last chunk is left to the database.
 func (s *store) checkManifest([]string) error {
 	found, err := pebble.Peek(s.dir, s.disk)
 	if err != nil || !found.Exists {

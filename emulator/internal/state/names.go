@@ -6,8 +6,8 @@ import (
 	"evenkeel/emulator/internal/domain"
 )
 
-// HubHost is the host name of the hub of that name, lower case.
+// HubHost returns the host name of the hub with that name, in lower case.
 func HubHost(name string) string { return strings.ToLower(name) + "." + domain.Hub }
 
-// ServiceHost is the host name of the provisioning service of that name, lower case.
+// ServiceHost returns the host name of the provisioning service with that name, in lower case.
 func ServiceHost(name string) string { return strings.ToLower(name) + "." + domain.Service }

@@ -13,22 +13,22 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// noteFile is the note of a clean stop: how the store's files were. The next start compares them with it and removes
-// it, for from then on they change. Without it, damage to the end of the log looks like a write that a kill cut short.
+// noteFile is written on a clean stop and describes the store's files. The next start compares the files with it and
+// removes it. Without it, damage to the end of the log looks like a write that a kill interrupted.
 const noteFile = "closed.json"
 
-// note is its content.
+// note is the content of noteFile.
 type note struct {
 	Files map[string]fileNote `json:"files"`
 	// Sum is the checksum of Files, in JSON.
 	Sum uint32 `json:"sum"`
 }
 
-// fileNote is how a file was.
+// fileNote describes a file.
 type fileNote struct {
 	Bytes int64 `json:"bytes"`
-	// Sum is the checksum of its content; tables, which are most of a store, have checksums of their own for every
-	// block, which reads check.
+	// Sum is the checksum of its content. Tables, which are most of a store, have checksums for every block, which
+	// reads verify.
 	Sum uint32 `json:"sum,omitempty"`
 }
 
@@ -37,8 +37,8 @@ func (n note) sum() (uint32, error) {
 	return crc32.ChecksumIEEE(data), err
 }
 
-// writeNote notes how the files of the closed database are. Without the note, of which a full disk deprives it, the
-// store is as after a kill.
+// writeNote describes the files of the closed database. If a full disk prevents the note, the next start treats the
+// store as after a kill.
 func (s *store) writeNote() {
 	n := note{Files: map[string]fileNote{}}
 	names, err := s.disk.List(s.dir)
@@ -58,12 +58,12 @@ func (s *store) writeNote() {
 		err = s.writeDurably(noteFile, data)
 	}
 	if err != nil {
-		s.logger.Warn("how the store's files are cannot be noted: the next start finds less damage to them",
+		s.logger.Warn("cannot record the state of the store's files: the next start detects less damage",
 			"error", err)
 	}
 }
 
-// checkNote compares the files with the note of the last stop, if it was a clean one, and removes the note.
+// checkNote compares the files with the note of the last stop, if that was clean, and removes the note.
 func (s *store) checkNote(names []string) error {
 	if !slices.Contains(names, noteFile) {
 		return nil
@@ -78,7 +78,7 @@ func (s *store) checkNote(names []string) error {
 		sum, err = n.sum()
 	}
 	if err != nil || sum != n.Sum {
-		s.logger.Warn("the note of the last stop is damaged: the store's files are not compared with it", "file",
+		s.logger.Warn("the record of the last stop is damaged: the store's files are not compared with it", "file",
 			s.disk.PathJoin(s.dir, noteFile))
 		n.Files = nil
 	}
@@ -93,7 +93,7 @@ func (s *store) checkNote(names []string) error {
 func (s *store) compare(n note, names []string) error {
 	for _, name := range names {
 		if _, noted := n.Files[name]; !noted && isStoreFile(name) {
-			return fmt.Errorf("%w (%s was not there when the emulator stopped)", ErrCorrupt, name)
+			return fmt.Errorf("%w (%s did not exist when the emulator stopped)", ErrCorrupt, name)
 		}
 	}
 	for name, was := range n.Files {
@@ -134,7 +134,7 @@ func (s *store) read(name string) ([]byte, error) {
 	return data, errors.Join(err, f.Close())
 }
 
-// writeDurably writes a file of the store's folder; it is whole or not there.
+// writeDurably writes a file of the store's folder, completely or not at all.
 func (s *store) writeDurably(name string, data []byte) error {
 	files, path := s.disk.FS, s.disk.PathJoin(s.dir, name)
 	temp := path + ".new"

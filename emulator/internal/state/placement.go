@@ -14,20 +14,22 @@ const (
 	codeCustomFailed = 400207
 	// codeNoHub: the C SDK's name is "hub not specified" (prov_device_ll_client.c).
 	codeNoHub = 400208
-	// codeHubNotFound: no hub is linked (azure-iot-cli-extension, test_dps_device_registration_unlinked_hub), or a link leads to one that
-	// went away (terraform-provider-azurerm issue 10224).
+	// codeHubNotFound: no hub is linked (azure-iot-cli-extension, test_dps_device_registration_unlinked_hub), or a
+	// linked hub was deleted (terraform-provider-azurerm issue 10224).
 	codeHubNotFound = 401001
-	// codeHubUnauthorized: the linked hub refuses the link's key; the message is the hub's own (Azure/azure-iot-sdk-c issue 1789).
+	// codeHubUnauthorized: the linked hub refuses the link's key. The message is the hub's own (Azure/azure-iot-sdk-c
+	// issue 1789).
 	codeHubUnauthorized = 401002
 )
 
 // textHubNotFound is the message of 401001 in the same test.
 const textHubNotFound = "IoTHub not found."
 
-// Rights that the provisioning service needs of the policy in a link.
+// Rights that the link's policy must grant to the provisioning service.
 var linkRights = []string{"RegistryWrite", "ServiceConnect"}
 
-// offered are the links of the hubs that the entry names, or of all; entries for hubs that are not linked (any more) lead nowhere.
+// offered returns the links of the hubs that the entry names, or all links. Names of hubs that are not linked (any
+// more) are ignored.
 func (r *registering) offered() []Link {
 	named := r.named()
 	if len(named) == 0 {
@@ -42,7 +44,7 @@ func (r *registering) offered() []Link {
 	return out
 }
 
-// named are the hubs that the entry names, in either of its two fields.
+// named returns the hubs that the entry names, in either of its two fields.
 func (r *registering) named() []string {
 	if len(r.Hubs) == 0 && r.IotHubHost != "" {
 		return []string{r.IotHubHost}
@@ -59,7 +61,7 @@ func (r *registering) link(host string) (Link, bool) {
 	return Link{}, false
 }
 
-// choose returns the host of the hub that the device is to be on.
+// choose returns the host of the hub to which the device is assigned.
 func (r *registering) choose() (string, *failure) {
 	if r.stays() {
 		return r.prior.hub, nil
@@ -83,7 +85,7 @@ func (r *registering) choose() (string, *failure) {
 	}
 	var candidates []Candidate
 	for _, l := range r.offered() {
-		// A hub that takes no part in allocation can still be named by an entry.
+		// An entry can still name a hub that is excluded from allocation.
 		if l.Apply != nil && !*l.Apply && len(r.named()) == 0 {
 			continue
 		}
@@ -98,7 +100,7 @@ func (r *registering) choose() (string, *failure) {
 	}
 	host, err := Allocate(policy, r.request.RegistrationID, candidates)
 	if err != nil {
-		return "", &failure{codeNoHub, "No linked IoT hub can be assigned."}
+		return "", &failure{codeNoHub, "No linked IoT hub is eligible for allocation."}
 	}
 	return host, nil
 }
@@ -113,7 +115,7 @@ func (r *registering) locationOf(l Link) string {
 func (r *registering) chooseCustom() (string, *failure) {
 	switch {
 	case !r.asked:
-		return "", &failure{codeCustomFailed, "Custom allocation failed: there is no webhook to ask."}
+		return "", &failure{codeCustomFailed, "Custom allocation failed: the enrollment has no webhook."}
 	case r.refusal != nil:
 		return "", &failure{codeCustomFailed, r.refusal.Error()}
 	case r.answer.HubHost == "":
@@ -124,10 +126,10 @@ func (r *registering) chooseCustom() (string, *failure) {
 			return l.HubHost, nil
 		}
 	}
-	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that was not offered."}
+	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that is not among the linked hubs of the request."}
 }
 
-// deviceKeys are the locks of the hub devices that an assignment to hub touches.
+// deviceKeys returns the locks of the hub devices that an assignment to hub changes.
 func (r *registering) deviceKeys(hub string) [][]byte {
 	keys := [][]byte{deviceKey(hub, r.deviceID)}
 	if r.prior.hub != "" {
@@ -136,7 +138,7 @@ func (r *registering) deviceKeys(hub string) [][]byte {
 	return keys
 }
 
-// hubRefusal is why the provisioning service cannot work on that hub, or nil.
+// hubRefusal returns why the provisioning service cannot use the hub, or nil.
 func (r *registering) hubRefusal(host string) *failure {
 	h := r.s.hubs[host]
 	if h == nil || !h.serving() {
@@ -154,7 +156,7 @@ func (r *registering) hubRefusal(host string) *failure {
 	return &failure{codeHubUnauthorized, r.hubUnauthorized()}
 }
 
-// hubUnauthorized is the error document, as text, of a hub that refuses the key of a link.
+// hubUnauthorized is the error document of a hub that refuses the key of a link.
 func (r *registering) hubUnauthorized() string {
 	var tracking [16]byte
 	_, _ = io.ReadFull(r.s.random, tracking[:])
@@ -162,13 +164,14 @@ func (r *registering) hubUnauthorized() string {
 		tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
-// place puts the device on the hub and returns the registration's result. The caller holds the locks of deviceKeys.
+// place creates or updates the device on the hub and returns the registration's result. The caller holds the locks of
+// deviceKeys.
 func (r *registering) place(hub string) (Registration, error) {
 	result := Registration{Status: Assigned, AssignedHub: hub, DeviceID: r.deviceID, Substatus: SameAssignment,
 		Payload: slices.Clone(r.answer.Payload)}
 	if failed := r.hubRefusal(hub); failed != nil {
 		if r.stays() {
-			// Nothing has to be asked of the hub: the record says where the device is.
+			// The hub is not contacted: the record holds the device's hub.
 			return result, nil
 		}
 		return Registration{Status: Failed, ErrorCode: failed.code, ErrorMessage: failed.message}, nil
@@ -218,7 +221,7 @@ func (r *registering) place(hub string) (Registration, error) {
 	return result, nil
 }
 
-// putDevice keeps the hub device as it is to be, old being what it was if it was there.
+// putDevice stores the hub device. old is its previous version, or nil.
 func (r *registering) putDevice(hub string, old Device, next *Device, there bool) error {
 	if !there {
 		if err := r.s.succeedDevice(next, nil); err != nil {
@@ -234,7 +237,7 @@ func (r *registering) putDevice(hub string, old Device, next *Device, there bool
 	return nil
 }
 
-// twinRefused is the end of a registration whose initial twin is none, or too large.
+// twinRefused fails a registration whose initial twin is invalid or too large.
 func (r *registering) twinRefused(why *Error) Registration {
 	code := codeNoHub
 	if r.answer.InitialTwin != nil {
@@ -243,10 +246,11 @@ func (r *registering) twinRefused(why *Error) Registration {
 	return Registration{Status: Failed, ErrorCode: code, ErrorMessage: "The initial twin was refused: " + why.Reason}
 }
 
-// changed reports whether the twin differs from that of a new device, so that it has to be kept.
+// changed reports whether the twin differs from that of a new device and must be stored.
 func (t *Twin) changed() bool { return t.Version != firstTwinVersion || t.ETag != versionETag(1) }
 
-// credentials is the hub device as it is to be, and whether that changes it. What an operator set (status) stays.
+// credentials returns the hub device with its new credentials, and whether that changes it. What an operator set
+// (status) is kept.
 func (r *registering) credentials(device Device, there bool) (Device, bool) {
 	next := device
 	next.ID, next.Edge = r.deviceID, r.Edge
@@ -258,10 +262,11 @@ func (r *registering) credentials(device Device, there bool) (Device, bool) {
 	return next, !there || next != device
 }
 
-// initial is the twin of a device that is new to its hub.
+// initial returns the twin of a device that is new to its hub.
 func (r *registering) initial(d Device) (Twin, error) { return r.reset(newTwin(d.ID, r.now)) }
 
-// reset gives a twin the initial content: the webhook's, else the entry's. A new twin without any stays as it is.
+// reset sets a twin to its initial content: the webhook's, or else the entry's. A new twin without initial content is
+// unchanged.
 func (r *registering) reset(t Twin) (Twin, error) {
 	source := r.InitialTwin
 	if r.answer.InitialTwin != nil {
@@ -278,7 +283,7 @@ func (r *registering) reset(t Twin) (Twin, error) {
 		p = TwinPatch{Tags: orEmpty(p.Tags), Desired: orEmpty(p.Desired), Reported: []byte("{}"), Replace: true}
 		return t, t.apply(p, r.now)
 	}
-	// A device is born with its initial twin: this is still the first version.
+	// A device is created with its initial twin, so this is still the first version.
 	t.Version--
 	t.DesiredVersion--
 	if p.Desired == nil {
@@ -294,7 +299,8 @@ func orEmpty(doc []byte) []byte {
 	return doc
 }
 
-// move takes the device away from where it was and returns its twin on the new hub, and whether its data came along.
+// move removes the device from its previous hub. It returns its twin on the new hub, and whether its data was
+// migrated.
 func (r *registering) move(next *Device, target Twin, there bool) (Twin, bool, error) {
 	old, twin, found, err := r.s.twin(r.prior.hub, r.prior.device)
 	if err != nil {

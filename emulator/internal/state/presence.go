@@ -7,25 +7,25 @@ import (
 	"time"
 )
 
-// Connection is a device's connection, in the hands of the surface that serves it.
+// Connection is a device's connection, which a surface serves.
 type Connection interface {
 	// End ends the connection for one of the reasons below. It returns at once and does not call the state.
 	End(reason error)
 }
 
-// Reasons for which the state ends a connection, and refuses one.
+// Reasons for which the state ends or refuses a connection.
 var (
 	ErrDeviceChanged = errors.New("the device was disabled, deleted or given other credentials")
 	ErrHubGone       = errors.New("the hub was deleted")
 	ErrReset         = errors.New("the state was reset or restored")
-	ErrTakenOver     = errors.New("a new connection of the same device took over")
+	ErrTakenOver     = errors.New("a new connection of the same device replaced it")
 )
 
-// presence is the one place that knows who is connected, and when it was last heard of. It is of this process alone.
+// presence is the only record of which devices are connected and of their last activity. It belongs to this process.
 //
-// An entry is of one generation of a device and goes with it: whoever deletes the device, its hub or everything
-// removes the entry while nobody can connect, and ends its connection. What a connection does after its end leaves no
-// trace, because it is no longer the entry's.
+// An entry belongs to one generation of a device and is deleted with it: deleting the device, its hub or everything
+// removes the entry while no device can connect, and ends its connection. What a connection does after its end has no
+// effect, because the entry no longer refers to it.
 type presence struct {
 	mu   sync.Mutex
 	hubs map[string]map[string]*seen // by host, then device id
@@ -40,7 +40,7 @@ type seen struct {
 
 func newPresence() *presence { return &presence{hubs: make(map[string]map[string]*seen)} }
 
-// enter makes c the connection of a device, and ends the one that it had.
+// enter makes c the connection of a device and ends its previous one.
 func (p *presence) enter(hub, id, generation string, c Connection, now time.Time) {
 	p.mu.Lock()
 	of := p.entry(hub, id, generation)
@@ -50,7 +50,7 @@ func (p *presence) enter(hub, id, generation string, c Connection, now time.Time
 	end(ErrTakenOver, old)
 }
 
-// entry returns the entry of that generation of a device, and makes it when it does not exist; mu is held.
+// entry returns the entry of that generation of a device, and creates it if it does not exist. mu is held.
 func (p *presence) entry(hub, id, generation string) *seen {
 	hub = strings.ToLower(hub)
 	if p.hubs[hub] == nil {
@@ -64,7 +64,7 @@ func (p *presence) entry(hub, id, generation string) *seen {
 	return of
 }
 
-// of is the entry whose connection is c, or nil; mu is held.
+// of returns the entry whose connection is c, or nil. mu is held.
 func (p *presence) of(hub, id string, c Connection) *seen {
 	if of := p.hubs[strings.ToLower(hub)][id]; of != nil && of.connection == c {
 		return of
@@ -72,7 +72,7 @@ func (p *presence) of(hub, id string, c Connection) *seen {
 	return nil
 }
 
-// fill adds to d what is known of it.
+// fill adds the known activity to d.
 func (p *presence) fill(hub string, d *Device) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -92,7 +92,7 @@ func (p *presence) connected(hub string) (n int) {
 	return n
 }
 
-// expel ends the connection of a device that may no longer have it; the device stays.
+// expel ends the connection of a device that may no longer have one. The device is kept.
 func (p *presence) expel(hub, id string, now time.Time) {
 	p.mu.Lock()
 	var old Connection
@@ -103,7 +103,7 @@ func (p *presence) expel(hub, id string, now time.Time) {
 	end(ErrDeviceChanged, old)
 }
 
-// forget removes a device that is no more, and ends its connection.
+// forget removes a deleted device and ends its connection.
 func (p *presence) forget(hub, id string) {
 	hub = strings.ToLower(hub)
 	p.mu.Lock()
@@ -116,7 +116,7 @@ func (p *presence) forget(hub, id string) {
 	end(ErrDeviceChanged, old)
 }
 
-// drop forgets all devices of a hub that is no more.
+// drop removes all devices of a deleted hub.
 func (p *presence) drop(hub string) {
 	hub = strings.ToLower(hub)
 	p.mu.Lock()
@@ -126,7 +126,7 @@ func (p *presence) drop(hub string) {
 	end(ErrHubGone, old...)
 }
 
-// replace forgets everything but when devices were heard of; nothing is connected.
+// replace removes everything but the times of last activity. No device is connected afterwards.
 func (p *presence) replace(heard map[deviceName]activity) {
 	p.mu.Lock()
 	var old []Connection
@@ -142,7 +142,7 @@ func (p *presence) replace(heard map[deviceName]activity) {
 	end(ErrReset, old...)
 }
 
-// activities are when devices were heard of, by the names of their rows in a snapshot.
+// activities returns the times of last activity, by the names of their rows in a snapshot.
 func (p *presence) activities() map[string]activity {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,7 +155,7 @@ func (p *presence) activities() map[string]activity {
 	return out
 }
 
-// deviceName tells a device from others of its hub, and from those of the same id before and after it.
+// deviceName distinguishes a device from others of its hub and from earlier and later ones with the same id.
 type deviceName struct{ hub, id, generation string }
 
 func connections(devices map[string]*seen) (all []Connection) {
@@ -167,7 +167,7 @@ func connections(devices map[string]*seen) (all []Connection) {
 	return all
 }
 
-// end ends connections that are there; it is called without mu.
+// end ends connections that are not nil. It is called without mu.
 func end(reason error, all ...Connection) {
 	for _, c := range all {
 		if c != nil {
@@ -176,9 +176,9 @@ func end(reason error, all ...Connection) {
 	}
 }
 
-// Connect makes c the connection of a device that proved itself as authenticated, and ends the one that it had. It
-// refuses with ErrDeviceChanged a device that has changed since: disabled, deleted or given other credentials. From
-// here until Disconnect, c is ended when that happens, or when the hub goes.
+// Connect makes c the connection of a device that authenticated as authenticated, and ends its previous one. It
+// refuses with ErrDeviceChanged if the device has changed since: disabled, deleted or given other credentials. Until
+// Disconnect, c is ended when that happens or when the hub is deleted.
 func (s *State) Connect(hub string, authenticated Device, c Connection) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -189,7 +189,7 @@ func (s *State) Connect(hub string, authenticated Device, c Connection) error {
 		return err
 	}
 	key := deviceKey(hub, authenticated.ID)
-	// Whoever changes the device holds this lock until the change is made, and then ends the connection that it finds.
+	// A change of the device holds this lock until it is stored, and then ends the connection that it finds.
 	defer s.devices.read(key)()
 	var d Device
 	found, err := s.store.get(key, &d)
@@ -203,7 +203,7 @@ func (s *State) Connect(hub string, authenticated Device, c Connection) error {
 	return nil
 }
 
-// Disconnect notes that a connection has ended, and reports whether it was the device's present one until now.
+// Disconnect records that a connection has ended and reports whether it was the device's current one.
 func (s *State) Disconnect(hub, id string, c Connection) bool {
 	now := s.Now()
 	s.presence.mu.Lock()
@@ -216,7 +216,7 @@ func (s *State) Disconnect(hub, id string, c Connection) bool {
 	return true
 }
 
-// Connection returns a device's present connection, nil when it has none.
+// Connection returns a device's current connection, or nil.
 func (s *State) Connection(hub, id string) Connection {
 	s.presence.mu.Lock()
 	defer s.presence.mu.Unlock()
@@ -226,7 +226,7 @@ func (s *State) Connection(hub, id string) Connection {
 	return nil
 }
 
-// Heard notes that a device was heard of, and reports whether that connection is its present one.
+// Heard records activity of a device and reports whether that connection is its current one.
 func (s *State) Heard(hub, id string, c Connection) bool {
 	now := s.Now()
 	s.presence.mu.Lock()
@@ -239,8 +239,7 @@ func (s *State) Heard(hub, id string, c Connection) bool {
 	return true
 }
 
-// activitiesOf are those of a snapshot, without those of devices that it does not have. The caller holds world for
-// writing.
+// activitiesOf returns the activities of a snapshot whose devices exist in it. The caller holds world for writing.
 func (s *State) activitiesOf(heard map[string]activity) (map[deviceName]activity, error) {
 	out := make(map[deviceName]activity, len(heard))
 	for name, a := range heard {

@@ -45,9 +45,9 @@ func (w *world) connect(hub, id string) *connection {
 	return c
 }
 
-// TestWhoMayNoLongerIsDisconnectedAndLeavesNothing: in every way in which a device or its credentials end, its
+// TestRevokedDevicesAreDisconnectedAndLeaveNothing: in every way in which a device or its credentials end, its
 // connection does, and what that connection does afterwards changes nothing.
-func TestWhoMayNoLongerIsDisconnectedAndLeavesNothing(t *testing.T) {
+func TestRevokedDevicesAreDisconnectedAndLeaveNothing(t *testing.T) {
 	t.Parallel()
 	put := func(change func(*state.Device)) func(*testing.T, *world) {
 		return func(t *testing.T, w *world) {
@@ -117,8 +117,8 @@ func TestWhoMayNoLongerIsDisconnectedAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// TestADeviceMadeAgainWasNeverHeardOf: the session of the old one ends after the new one is there.
-func TestADeviceMadeAgainWasNeverHeardOf(t *testing.T) {
+// TestRecreatedDeviceHasNoActivity: the session of the old device ends after the new device was created.
+func TestRecreatedDeviceHasNoActivity(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	old, err := w.Device(hub1, "d")
@@ -169,8 +169,8 @@ func TestARegistrationEndsTheConnectionsThatItChanges(t *testing.T) {
 	}
 }
 
-// TestADeviceThatStaysAtAHubOutOfReachStaysConnected: the provisioning service cannot take it away there.
-func TestADeviceThatStaysAtAHubOutOfReachStaysConnected(t *testing.T) {
+// TestDeviceOnAnUnreachableHubStaysConnected: the provisioning service cannot take it away there.
+func TestDeviceOnAnUnreachableHubStaysConnected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 2)
 	e := w.putEnrollment("d", only(hub1))
@@ -192,9 +192,9 @@ func TestADeviceThatStaysAtAHubOutOfReachStaysConnected(t *testing.T) {
 	}
 }
 
-// TestNobodyConnectsPastAChange: a device is re-keyed again and again while it connects with the key that it read
+// TestConnectIsRefusedAfterAChange: a device is re-keyed again and again while it connects with the key that it read
 // before. Whoever is in at the end has the key of the end.
-func TestNobodyConnectsPastAChange(t *testing.T) {
+func TestConnectIsRefusedAfterAChange(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	var connecting sync.WaitGroup

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// RegisterRequest is a registration by a device that has proven itself.
+// RegisterRequest is a registration by an authenticated device.
 type RegisterRequest struct {
 	Scope, RegistrationID string
-	// OperationID is the id of this run; one is made when it is empty.
+	// OperationID is the id of this operation. If empty, one is generated.
 	OperationID string
-	// APIVersion is what the device spoke; it matters to entries without a reprovision policy.
+	// APIVersion is the device's api-version. It matters for entries without a reprovision policy.
 	APIVersion string
-	// Enrollment or Group: the entry that let the device in, as it was then.
+	// Enrollment or Group is the entry that authenticated the device, as it was then.
 	Enrollment *Enrollment
 	Group      *EnrollmentGroup
 	// Keys or, with a PrimaryThumbprint, the thumbprints become the hub device's credential.
@@ -23,39 +23,39 @@ type RegisterRequest struct {
 	PrimaryThumbprint, SecondaryThumbprint string
 	// Payload is what the device sent, for Decide.
 	Payload []byte
-	// Decide asks the webhook of a custom allocation; it is called without any lock held. Its error becomes the message of a
-	// failed registration. Nil: custom allocation fails.
+	// Decide calls the webhook of a custom allocation. No lock is held meanwhile. Its error becomes the message of a
+	// failed registration. If nil, custom allocation fails.
 	Decide func(ctx context.Context, in AllocationInput) (AllocationAnswer, error)
 }
 
-// AllocationInput is what a webhook is told beside the entry itself.
+// AllocationInput is what a webhook gets in addition to the entry.
 type AllocationInput struct {
 	RegistrationID string
-	// CurrentHub and CurrentDeviceID are set when the device is assigned already.
+	// CurrentHub and CurrentDeviceID are set if the device is assigned already.
 	CurrentHub, CurrentDeviceID string
-	// LinkedHubs are the hubs to choose from: the entry's when it names some, else all that are linked.
+	// LinkedHubs are the hubs to choose from: those that the entry names, or else all linked hubs.
 	LinkedHubs []string
 	Payload    []byte
 }
 
-// AllocationAnswer is what a webhook decided.
+// AllocationAnswer is the decision of a webhook.
 type AllocationAnswer struct {
 	HubHost string
 	// InitialTwin and Payload may be nil.
 	InitialTwin, Payload []byte
 }
 
-// lastStickyVersion is the last device api-version for which an entry without a reprovision policy keeps its devices where they are
-// ("IoT Hub Device reprovisioning concepts" in the Azure documentation).
+// lastStickyVersion is the last device api-version for which devices of an entry without a reprovision policy stay on
+// their hub ("IoT Hub Device reprovisioning concepts" in the Azure documentation).
 const lastStickyVersion = "2018-04-01"
 
-// registering is one call of Register on its way.
+// registering is a call of Register in progress.
 type registering struct {
 	s       *State
 	request RegisterRequest
 	Settings
 	groupID, deviceID string
-	// answer and refusal are the webhook's, when it was asked.
+	// answer and refusal come from the webhook, if it was called.
 	answer  AllocationAnswer
 	refusal error
 	asked   bool
@@ -65,19 +65,20 @@ type registering struct {
 	known   bool
 	now     time.Time
 	batch   *batch
-	// settled is done when the batch is synced, before the locks are given back.
+	// settled is called when the batch is synced, before the locks are released.
 	settled []func()
 }
 
-// failure ends a registration with an Azure code inside a result, not as an error of the call.
+// failure ends a registration with an Azure code in its result, not with an error of the call.
 type failure struct {
 	code    int
 	message string
 }
 
-// Register assigns the device to a hub, makes or updates its hub device, and keeps the registration, all in one change. What stops
-// it at the hub's side is a Registration with Status Failed, and a disabled entry one with Status Disabled, which assigns nothing; errors are for requests that cannot be registrations: ParentNotFound
-// for the scope, NotFound for an enrollment that went away, Invalid.
+// Register assigns the device to a hub, creates or updates its hub device, and stores the registration, all in one
+// change. Failures on the hub's side return a Registration with Status Failed; a disabled entry returns one with
+// Status Disabled and assigns nothing. Errors are for requests that cannot be registrations: ParentNotFound for the
+// scope, NotFound for an enrollment that was deleted meanwhile, Invalid.
 func (s *State) Register(ctx context.Context, request RegisterRequest) (Operation, error) {
 	r := &registering{s: s, request: request}
 	switch {
@@ -124,7 +125,8 @@ func (s *State) Register(ctx context.Context, request RegisterRequest) (Operatio
 	return r.keep(result)
 }
 
-// read finds the registration as it was, and makes sure that an enrollment is still there: deleting it deletes the registration.
+// read reads the current registration and checks that an individual enrollment still exists: deleting it deletes the
+// registration.
 func (r *registering) read() error {
 	scope, id := r.request.Scope, r.request.RegistrationID
 	r.prior = record{}
@@ -141,13 +143,13 @@ func (r *registering) read() error {
 		return err
 	}
 	if strings.EqualFold(r.prior.device, r.deviceID) && r.groupID != "" {
-		// Registration ids are one whatever their letter case; the hub device keeps the spelling it got first.
+		// Registration ids are case-insensitive. The hub device keeps the spelling of its first registration.
 		r.deviceID = r.prior.device
 	}
 	return nil
 }
 
-// ask calls the webhook of a custom allocation when the registration will need its answer.
+// ask calls the webhook of a custom allocation if the registration needs its answer.
 func (r *registering) ask(ctx context.Context) error {
 	if r.Allocation != Custom || r.request.Decide == nil || r.Disabled {
 		return nil
@@ -184,7 +186,7 @@ func (r *registering) question() (AllocationInput, bool, error) {
 	return in, !r.stays(), nil
 }
 
-// stays reports whether the device keeps its hub for ever.
+// stays reports whether the device never leaves its hub.
 func (r *registering) stays() bool {
 	if r.prior.hub == "" {
 		return false
@@ -195,10 +197,10 @@ func (r *registering) stays() bool {
 	return r.request.APIVersion != "" && r.request.APIVersion <= lastStickyVersion
 }
 
-// resets reports whether a device that is assigned again starts with its initial twin.
+// resets reports whether a device that is assigned again gets its initial twin.
 func (r *registering) resets() bool { return r.Reprovision != nil && !r.Reprovision.MigrateDeviceData }
 
-// keep writes the registration and its operation together with what is in the batch already.
+// keep commits the registration and its operation together with the changes in the batch.
 func (r *registering) keep(result Registration) (Operation, error) {
 	scope := r.request.Scope
 	result.RegistrationID, result.GroupID = r.request.RegistrationID, r.groupID
@@ -238,7 +240,7 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	return operation, nil
 }
 
-// remember lists the operations to keep, the new one last, and drops the others.
+// remember returns the operations to keep, the new one last, and drops the others.
 func (r *registering) remember(id string) []operationRef {
 	all := append(slices.Clone(r.prior.operations), operationRef{id, r.now})
 	drop := max(0, len(all)-operationsMost)

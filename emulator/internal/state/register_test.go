@@ -101,7 +101,7 @@ func TestAHashedRegistrationGoesWhereAllocateSays(t *testing.T) {
 	}
 }
 
-func TestWhichHubARegistrationGets(t *testing.T) {
+func TestAllocationOfRegistrations(t *testing.T) {
 	t.Parallel()
 	no := false
 	tests := []struct {

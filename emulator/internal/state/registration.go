@@ -10,10 +10,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// RegistrationStatus is where a registration stands.
+// RegistrationStatus is the status of a registration.
 type RegistrationStatus string
 
-// Registration statuses, in Azure's words.
+// Registration statuses, in Azure's terms.
 const (
 	Unassigned RegistrationStatus = "unassigned"
 	Assigning  RegistrationStatus = "assigning"
@@ -22,7 +22,7 @@ const (
 	Disabled   RegistrationStatus = "disabled"
 )
 
-// Substatuses of an assigned registration, in Azure's words.
+// Substatuses of an assigned registration, in Azure's terms.
 const (
 	InitialAssignment = "initialAssignment"
 	DataMigrated      = "deviceDataMigrated"
@@ -40,25 +40,25 @@ type Registration struct {
 	Status      RegistrationStatus
 	// Substatus: InitialAssignment, DataMigrated, DataReset or SameAssignment; only with Assigned.
 	Substatus string
-	// ErrorCode and ErrorMessage are set with Failed: an Azure code as 400208.
+	// ErrorCode and ErrorMessage are set with Failed. The code is Azure's, for example 400208.
 	ErrorCode    int
 	ErrorMessage string
-	// Payload is what a webhook gave the device; JSON or nil.
+	// Payload is what a webhook returned for the device: JSON or nil.
 	Payload          []byte
 	ETag             string
 	Created, Updated time.Time
 }
 
-// Operation is one run of a registration, found by its id for ten minutes at least, in which devices poll, and until its
-// device has begun eight more, or the first one a day later.
-// Fidelity: how long Azure remembers one is not documented.
+// Operation is one run of a registration. It can be read by its id for at least ten minutes, while devices poll for
+// it, and until its device has begun eight more, or the first one a day later. Fidelity: how long Azure keeps
+// operations is not documented.
 type Operation struct {
 	ID string
 	Registration
 }
 
-// Bounds of the operations that are remembered per registration. One that is younger than operationYouth stays, however
-// many came after it, up to a number that only a device in an endless loop begins.
+// Limits of the operations that are kept per registration. An operation younger than operationYouth is kept even if
+// many follow, up to a number that only a device in an endless loop reaches.
 const (
 	operationsKept    = 8
 	operationYouth    = 10 * time.Minute
@@ -88,10 +88,10 @@ func (o *Operation) fields(c *codec) {
 	o.Registration.fields(c)
 }
 
-// record is a registration as it is kept, with what its device does not see.
+// record is a stored registration, including fields that its device does not see.
 type record struct {
 	Registration
-	// hub and device are the present assignment; a failed registration leaves them as they were.
+	// hub and device are the current assignment. A failed registration does not change them.
 	hub, device string
 	operations  []operationRef
 }
@@ -121,12 +121,13 @@ func memberKey(svc, group, id string) []byte {
 
 func operationKey(svc, id string) []byte { return keyOf(tableOperation, strings.ToLower(svc), id) }
 
-// recordLock is the lock of a registration: that of the individual enrollment of the same id, which goes together with it.
+// recordLock returns the lock of a registration: that of the individual enrollment with the same id, because the two
+// are deleted together.
 func (s *State) recordLock(svc, id string) []byte { return Individuals.key(svc, id) }
 
 func registrationObject(id string) string { return fmt.Sprintf("registration %q", id) }
 
-// Registration returns the registration of that id.
+// Registration returns the registration with that id.
 func (s *State) Registration(svc, id string) (Registration, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -145,7 +146,8 @@ func (s *State) Registration(svc, id string) (Registration, error) {
 	return r.Registration, err
 }
 
-// Registrations pages through the registrations of an enrollment group as Enrollments does, whether the group still exists or not.
+// Registrations pages through the registrations of an enrollment group as Enrollments does, whether or not the group
+// still exists.
 func (s *State) Registrations(svc, group, after string, limit int) ([]Registration, string, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -180,7 +182,7 @@ type member struct{ id string }
 func (m *member) fields(c *codec) { text(c, "id", &m.id) }
 func (m *member) name() string    { return m.id }
 
-// DeleteRegistration deletes a registration; the hub device stays. It takes Unconditional as MustExist.
+// DeleteRegistration deletes a registration and keeps the hub device. Unconditional means MustExist.
 func (s *State) DeleteRegistration(svc, id, etag string) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -207,7 +209,7 @@ func (s *State) DeleteRegistration(svc, id, etag string) error {
 	return s.store.commitDevices(b)
 }
 
-// drop adds the end of the record to b.
+// drop adds the removal of the record to b.
 func (r *record) drop(b *batch, svc string) {
 	b.delete(recordKey(svc, r.RegistrationID))
 	if r.GroupID != "" {
@@ -218,7 +220,7 @@ func (r *record) drop(b *batch, svc string) {
 	}
 }
 
-// dropRecord ends the record of an individual enrollment, if there is one.
+// dropRecord adds the removal of an individual enrollment's record, if it exists.
 func (s *State) dropRecord(b *batch, svc, id string) error {
 	var r record
 	found, err := s.store.get(recordKey(svc, id), &r)
@@ -228,7 +230,7 @@ func (s *State) dropRecord(b *batch, svc, id string) error {
 	return err
 }
 
-// RegistrationOperation returns a run of a registration. Whether the asker may see it is for the caller to check.
+// RegistrationOperation returns an operation of a registration. The caller must check whether the client may see it.
 func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -238,7 +240,7 @@ func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
 	if _, err := s.scope(scope); err != nil {
 		return Operation{}, err
 	}
-	// Nobody knows the id before the operation is synced.
+	// No client knows the id before the operation is synced.
 	var o Operation
 	found, err := s.store.get(operationKey(scope, id), &o)
 	if err == nil && !found {
@@ -247,11 +249,12 @@ func (s *State) RegistrationOperation(scope, id string) (Operation, error) {
 	return o, err
 }
 
-// NewOperationID makes an id as "5.316aac5bdc130deb.<guid>"; its middle is one per service.
+// NewOperationID returns an id such as "5.316aac5bdc130deb.<guid>". Its middle part is the same for all operations of
+// a service.
 func (s *State) NewOperationID(scope string) (string, error) {
 	id, err := uuid.NewRandomFromReader(s.random)
 	if err != nil {
-		return "", fmt.Errorf("make operation id: %w", err)
+		return "", fmt.Errorf("generate operation id: %w", err)
 	}
 	sum := sha256.Sum256([]byte(strings.ToLower(scope)))
 	return "5." + hex.EncodeToString(sum[:8]) + "." + id.String(), nil

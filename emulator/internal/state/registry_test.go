@@ -242,7 +242,7 @@ func TestTwinVersionsAndMetadata(t *testing.T) {
 	}
 }
 
-func TestListenersHearDesiredChangesInOrder(t *testing.T) {
+func TestDesiredChangesAreDeliveredInOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1)
 	const devices, changes = 4, 25

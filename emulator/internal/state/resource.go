@@ -2,7 +2,7 @@ package state
 
 import "time"
 
-// ResourceID names an ARM resource. Names compare without regard to letter case and keep the spelling of their creation.
+// ResourceID identifies an ARM resource. Names are case-insensitive and keep their original spelling.
 type ResourceID struct {
 	Subscription, Group, Name string
 }
@@ -20,17 +20,17 @@ type Group struct {
 // Policy is a shared access policy of a hub or a provisioning service.
 type Policy struct {
 	Name string
-	// Rights are single rights, as "RegistryWrite" or "EnrollmentRead".
+	// Rights are single rights, for example "RegistryWrite" or "EnrollmentRead".
 	Rights       []string
 	PrimaryKey   string
 	SecondaryKey string
 }
 
-// Phase is where a hub or service stands in its life. It follows from the clock: a resource under way becomes Active, or is gone,
-// when its transition is due, with nobody having to act.
+// Phase is the phase in the life of a hub or service. It follows from the clock: a resource in transition becomes
+// Active, or is deleted, once the transition is due, without any further action.
 type Phase string
 
-// Phases, in Azure's words.
+// Phases, in Azure's terms.
 const (
 	Activating    Phase = "Activating"
 	Active        Phase = "Active"
@@ -44,19 +44,20 @@ type Resource struct {
 	Location string
 	Tags     map[string]string
 	SKU      SKU
-	// Policies are never empty: the surface supplies Azure's default ones when a creation names none.
+	// Policies are never empty: the surface supplies Azure's default ones if a creation names none.
 	Policies []Policy
-	// Properties are the settings in the form of the ARM surface, which alone reads them, see Options.HubSettings.
+	// Properties are the settings in the format of the ARM surface, which is the only reader, see
+	// Options.HubSettings.
 	Properties []byte
 	Created    time.Time
-	// Phase and Due: the transition under way ends at Due. Reads give the phase as of now.
+	// Phase and Due: the current transition ends at Due. Reads return the phase as of now.
 	Phase Phase
 	Due   time.Time
-	// Version rises with each change; ETag is made of it.
+	// Version increases with each change. ETag is derived from it.
 	Version uint64
 }
 
-// SKU is a price tier: name as "S1", and its units.
+// SKU is a price tier: its name, for example "S1", and its units.
 type SKU struct {
 	Name     string
 	Capacity int64
@@ -65,14 +66,14 @@ type SKU struct {
 // Hub is an IoT hub. Its host name is {name}.azure-devices.net.
 type Hub struct {
 	Resource
-	// Settings are read from Properties; PutHub does not look at those it is given.
+	// Settings are derived from Properties. PutHub ignores the given ones.
 	Settings HubSettings
 }
 
-// Host is the hub's host name, lower case.
+// Host returns the hub's host name, in lower case.
 func (h Hub) Host() string { return HubHost(h.ID.Name) }
 
-// AllocationPolicy decides which linked hub a device gets.
+// AllocationPolicy decides to which linked hub a device is assigned.
 type AllocationPolicy string
 
 // Allocation policies, in the spelling of the data plane.
@@ -86,25 +87,25 @@ const (
 // Service is a Device Provisioning Service.
 type Service struct {
 	Resource
-	// IDScope is made at creation and never changes.
+	// IDScope is generated at creation and never changes.
 	IDScope string
 	// Allocation is the default policy: Hashed, GeoLatency or Static.
 	Allocation AllocationPolicy
 	Links      []Link
 }
 
-// Host is the host name of the service API, lower case.
+// Host returns the host name of the service API, in lower case.
 func (s Service) Host() string { return ServiceHost(s.ID.Name) }
 
 // Link is a hub linked to a provisioning service.
 type Link struct {
-	// HubHost as the connection string spells it, lower case.
+	// HubHost is the host name in the connection string, in lower case.
 	HubHost string
-	// KeyName and Key are the hub policy that the provisioning service uses; a stale key makes registrations to that hub fail.
-	// PutService takes an empty Key as: keep the one stored for this hub and key name.
+	// KeyName and Key are the hub's policy that the provisioning service uses. With an outdated key, registrations to
+	// that hub fail. PutService interprets an empty Key as the stored key for this hub and key name.
 	KeyName, Key string
 	Location     string
-	// Apply nil means true; false takes the hub out of allocation by policy.
+	// Apply nil means true; false excludes the hub from allocation by policy.
 	Apply *bool
 	// Weight nil means 1; 1 to 1000.
 	Weight *int

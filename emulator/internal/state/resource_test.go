@@ -52,7 +52,7 @@ func TestDeletingAGroupDeletesWhatIsInIt(t *testing.T) {
 	}
 }
 
-func TestAHubComesAndGoesByTheClock(t *testing.T) {
+func TestHubTransitionsFollowTheClock(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 0)
 	h, made, err := w.PutHub(hubOf("New"), "", time.Minute)
@@ -130,7 +130,7 @@ func TestPuttingAHub(t *testing.T) {
 	wantKind(t, second(w.PutHub(hubOf("absent"), state.MustExist, 0)), state.NotFound)
 }
 
-func TestWhatCallersHoldIsTheirOwn(t *testing.T) {
+func TestResultsDoNotShareMemory(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1)
 	given := hubOf("hub-2")

@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// rowKey is the key of the row of that name in a snapshot.
+// rowKey returns the key of the row with that name in a snapshot.
 func rowKey(table byte, name string) ([]byte, error) {
 	var parts []string
 	if name != "" {
@@ -29,8 +29,8 @@ func rowKey(table byte, name string) ([]byte, error) {
 	return keyOf(table, parts...), nil
 }
 
-// ReadSnapshot replaces the whole state by a snapshot, in one change: it is there as a whole or not at all, whatever
-// happens. Every connection is ended. A document that is no snapshot is Invalid and changes nothing.
+// ReadSnapshot replaces the whole state with a snapshot in one change: either completely or not at all. Every
+// connection is ended. A document that is not a snapshot is Invalid and changes nothing.
 func (s *State) ReadSnapshot(r io.Reader) error {
 	b := s.store.batch()
 	b.deleteRange(following(formatKey), []byte{0xff})
@@ -49,9 +49,9 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	}
 	s.locks.forget("")
 	heard, err := s.activitiesOf(in.heard)
-	s.presence.replace(heard) // whatever went wrong: connections are of devices that are no more
+	s.presence.replace(heard) // also after an error: the connections' devices no longer exist
 	if err != nil {
-		return fmt.Errorf("restore when devices were heard of: %w", err)
+		return fmt.Errorf("restore activity of devices: %w", err)
 	}
 	if err := s.load(); err != nil {
 		return fmt.Errorf("load the snapshot: %w", err)
@@ -60,7 +60,7 @@ func (s *State) ReadSnapshot(r io.Reader) error {
 	return nil
 }
 
-// snapshotReader puts rows into a batch, one after the other.
+// snapshotReader puts the rows into a batch one by one.
 type snapshotReader struct {
 	d     *json.Decoder
 	batch *batch
@@ -83,7 +83,7 @@ func (in *snapshotReader) read() error {
 		}
 		table, known := names[name]
 		if !known && name != activityName {
-			return fmt.Errorf("has a table %q, which is unknown", name)
+			return fmt.Errorf("has an unknown table %q", name)
 		}
 		return in.object(func(key string) error {
 			var raw json.RawMessage
@@ -112,7 +112,7 @@ func (in *snapshotReader) read() error {
 	return nil
 }
 
-// object calls each with the names of an object's members, whose values each reads.
+// object calls each with the names of an object's members. each reads their values.
 func (in *snapshotReader) object(each func(name string) error) error {
 	if t, err := in.d.Token(); err != nil || t != json.Delim('{') {
 		return errNoSnapshot
@@ -154,7 +154,7 @@ func (in *snapshotReader) row(table byte, name string, raw json.RawMessage) erro
 		return err
 	}
 	if !belongs(key, r) {
-		return errors.New("is not the place of what it holds")
+		return errors.New("does not match its row")
 	}
 	if hub, is := r.(*Hub); is {
 		if err := in.settings(hub); err != nil {
@@ -177,7 +177,7 @@ func (in *snapshotReader) activity(name string, raw json.RawMessage) error {
 	return nil
 }
 
-// belongs reports whether a row has its place at key: the name that it holds is the one by which it is found.
+// belongs reports whether a row belongs at key: the name in it must be the one by which it is found.
 func belongs(key []byte, r row) bool {
 	if own, ok := r.(interface{ key() []byte }); ok {
 		return bytes.Equal(own.key(), key)
@@ -198,7 +198,7 @@ func belongs(key []byte, r row) bool {
 		return last == r.ID
 	case *Device:
 		return last == r.ID
-	case *Command:
+	case *CloudMessage:
 		_, err := strconv.ParseUint(last, 16, 64)
 		return err == nil && len(last) == 16
 	}

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// A row names its fields once, in the order of their encoding, for writing and reading, in the store and in snapshots (see document). Changing
-// the order or the fields of a row means raising storeFormat.
+// A row lists its fields once, in the order of their encoding, for reading and writing, in the store and in snapshots
+// (see document). Changing the order or the fields of a row requires a new storeFormat.
 type row interface{ fields(*codec) }
 
-// codec writes fields to buf, or to doc when there is one, or reads them from it. After the first fault of reading it does nothing more.
+// codec writes fields to buf, or to doc if it is set, or reads them from it. After the first read error it does
+// nothing more.
 type codec struct {
 	buf     []byte
 	doc     *document
@@ -81,7 +82,7 @@ func (c *codec) int(name string, v *int64) {
 	*v, c.buf = n, c.buf[size:]
 }
 
-// bytes keeps nil and empty apart.
+// bytes distinguishes nil from empty.
 func (c *codec) bytes(name string, v *[]byte) {
 	if c.doc != nil {
 		c.blob(name, v)
@@ -122,7 +123,7 @@ func text[T ~string](c *codec, name string, v *T) {
 	}
 }
 
-// flag is a boolean among others.
+// flag is a boolean that is packed with others.
 type flag struct {
 	name string
 	v    *bool
@@ -150,7 +151,7 @@ func (c *codec) flags(vs ...flag) {
 	}
 }
 
-// time is kept in units of 100 ns since 1970, as fine as Azure shows it; the zero time is kept too.
+// time is stored in units of 100 ns since 1970, the precision that Azure shows. The zero time is preserved.
 func (c *codec) time(name string, v *time.Time) {
 	if c.doc != nil {
 		scalar(c, name, v)
@@ -166,7 +167,7 @@ func (c *codec) time(name string, v *time.Time) {
 	}
 }
 
-// list keeps nil and empty apart.
+// list distinguishes nil from empty.
 func list[T any](c *codec, name string, vs *[]T, each func(*T)) {
 	if c.doc != nil {
 		documentList(c, name, vs, each)
@@ -195,7 +196,7 @@ func texts(c *codec, name string, vs *[]string) {
 	list(c, name, vs, func(v *string) { text(c, "", v) })
 }
 
-// optional keeps whether there is a value.
+// optional stores whether there is a value.
 func optional[T any](c *codec, name string, v **T, each func(*T)) {
 	if c.doc != nil {
 		documentOptional(c, name, v, each)
@@ -211,7 +212,7 @@ func optional[T any](c *codec, name string, v **T, each func(*T)) {
 	}
 }
 
-// tags are written in the order of their names, so that equal rows have equal bytes.
+// tags are sorted by name, so that equal rows have equal bytes.
 func (c *codec) tags(name string, m *map[string]string) {
 	if c.doc != nil {
 		scalar(c, name, m)
@@ -251,13 +252,13 @@ const (
 	tableOperation            = 'O'
 	tableDevice               = 'D'
 	tableTwin                 = 'T'
-	tableCommand              = 'Q'
+	tableCloudMessage         = 'Q'
 	tableFeedback             = 'F'
 	tableSubscription         = 'B'
 	separator            byte = 0
 )
 
-// keyOf is the key of a row: its table and its parts in order of weight. A part cannot reach into its neighbour.
+// keyOf returns the key of a row: its table and its parts, most significant first. The encoding keeps parts separate.
 func keyOf(table byte, parts ...string) []byte {
 	key := []byte{table}
 	for i, part := range parts {
@@ -269,7 +270,7 @@ func keyOf(table byte, parts ...string) []byte {
 	return key
 }
 
-// under is the range of keys whose parts begin with those given.
+// under returns the range of keys that begin with the given parts.
 func under(table byte, parts ...string) (start, end []byte) {
 	if len(parts) == 0 {
 		return []byte{table}, []byte{table + 1}
@@ -279,5 +280,5 @@ func under(table byte, parts ...string) (start, end []byte) {
 	return start, end
 }
 
-// following is the first key after key.
+// following returns the first key after key.
 func following(key []byte) []byte { return append(slices.Clone(key), 0) }

@@ -63,7 +63,7 @@ func (s *State) service(id ResourceID) (*Service, error) {
 	return v, nil
 }
 
-// Service returns the provisioning service of that id.
+// Service returns the provisioning service with that id.
 func (s *State) Service(id ResourceID) (Service, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -77,7 +77,7 @@ func (s *State) Service(id ResourceID) (Service, error) {
 	return v.copy(), nil
 }
 
-// ServiceByHost returns the provisioning service of that host name, in whatever phase it is.
+// ServiceByHost returns the provisioning service with that host name, in any phase.
 func (s *State) ServiceByHost(host string) (Service, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -91,7 +91,7 @@ func (s *State) ServiceByHost(host string) (Service, error) {
 	return v.copy(), nil
 }
 
-// ServiceByScope returns the provisioning service of that ID scope, in whatever phase it is.
+// ServiceByScope returns the provisioning service with that ID scope, in any phase.
 func (s *State) ServiceByScope(idScope string) (Service, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *State) ServiceByScope(idScope string) (Service, error) {
 	return v.copy(), nil
 }
 
-// scope returns the service of that ID scope as it is kept, for what lies in it; the caller holds world.
+// scope returns the stored service with that ID scope, for access to what is in it. The caller holds world.
 func (s *State) scope(idScope string) (*Service, error) {
 	v := s.services[s.scopes[strings.ToLower(idScope)]]
 	if v == nil {
@@ -130,9 +130,10 @@ func (s *State) Services(subscription, group string) ([]Service, error) {
 	return out, nil
 }
 
-// PutService makes or replaces a provisioning service and refuses as PutHub does. The ID scope is made at creation; an empty
-// Allocation keeps the present one, and is Hashed at first. Nil Links keep the present ones, empty ones unlink all; a link without
-// Key keeps the key stored for its hub and key name, or is Invalid.
+// PutService creates or replaces a provisioning service and refuses as PutHub does. The ID scope is generated at
+// creation. An empty Allocation keeps the current one, which is Hashed at first. Nil Links keep the current ones,
+// empty ones unlink all; a link without Key keeps the stored key for its hub and key name, or is Invalid if there is
+// none.
 func (s *State) PutService(v Service, etag string, took time.Duration) (Service, bool, error) {
 	leave, err := s.alter()
 	if err != nil {
@@ -168,7 +169,7 @@ func (s *State) PutService(v Service, etag string, took time.Duration) (Service,
 	return next.copy(), old == nil, s.keepService(&next)
 }
 
-// succeedService does for what is of a service alone what succeed does for every resource.
+// succeedService does for the fields of a service what succeed does for those of every resource.
 func (s *State) succeedService(object string, v, old *Service) error {
 	var known []Link
 	if old == nil {
@@ -216,7 +217,7 @@ func storedKey(l Link, known []Link) string {
 	return ""
 }
 
-// newScope makes an ID scope as "0ne004E2F06".
+// newScope returns an ID scope such as "0ne004E2F06".
 func (s *State) newScope() (string, error) {
 	for {
 		var b [4]byte

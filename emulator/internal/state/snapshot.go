@@ -16,18 +16,18 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// A snapshot is the whole state as JSON that can be compared line by line: tables in the order of their names, rows in the order of
-// their keys, members in the order of theirs, one to a line. It holds keys and certificates. Equal states give equal snapshots.
+// A snapshot is the whole state as JSON that can be compared line by line: tables are sorted by name, rows by key and
+// members by name, one per line. It contains keys and certificates. Equal states give equal snapshots.
 //
-// It leaves out what belongs to the process: connections, telemetry, and who has taken which message.
+// It omits what belongs to the process: connections, telemetry and message locks.
 
-// snapshotFormat is raised with every change that makes older snapshots unreadable.
+// snapshotFormat is increased with every change that makes older snapshots unreadable.
 const snapshotFormat = 1
 
-// kinds are the tables of a snapshot by the byte of their keys. Every table of the store has one.
+// kinds are the tables of a snapshot by the first byte of their keys. Every table of the store is listed.
 var kinds = map[byte]struct {
 	name string
-	// parts is how many its keys have.
+	// parts is the number of parts in its keys.
 	parts int
 	row   func() row
 }{
@@ -44,15 +44,15 @@ var kinds = map[byte]struct {
 	tableOperation:       {"registrationOperations", 2, func() row { return &Operation{} }},
 	tableDevice:          {"devices", 2, func() row { return &Device{} }},
 	tableTwin:            {"twins", 2, func() row { return &Twin{} }},
-	tableCommand:         {"messages", 3, func() row { return &Command{} }},
+	tableCloudMessage:    {"messages", 3, func() row { return &CloudMessage{} }},
 	tableFeedback:        {"feedback", 4, func() row { return &Feedback{} }},
 	tableSubscription:    {"subscriptions", 2, func() row { return new(Subscriptions) }},
 }
 
-// activityName is the table of when devices were heard of, which the store does not keep.
+// activityName is the table of last activities, which the store does not hold.
 const activityName = "deviceActivity"
 
-// activity is when a device was last heard of.
+// activity is when a device was last active.
 type activity struct{ connection, heard time.Time }
 
 func (a *activity) fields(c *codec) {
@@ -60,7 +60,7 @@ func (a *activity) fields(c *codec) {
 	c.time("heard", &a.heard)
 }
 
-// snapshotName is the key of a row in a snapshot: its parts, escaped, with slashes between.
+// snapshotName returns the key of a row in a snapshot: its escaped parts, separated by slashes.
 func snapshotName(key []byte) string {
 	parts := strings.Split(string(key[1:]), string(rune(separator)))
 	for i := range parts {
@@ -69,7 +69,7 @@ func snapshotName(key []byte) string {
 	return strings.Join(parts, "/")
 }
 
-// WriteSnapshot writes the state as it is now. Others may change it meanwhile: what is written is one moment's.
+// WriteSnapshot writes the current state. Concurrent changes do not affect it.
 func (s *State) WriteSnapshot(w io.Writer) error {
 	leave, err := s.alter()
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *State) WriteSnapshot(w io.Writer) error {
 // snapshotWriter writes tables that have rows.
 type snapshotWriter struct {
 	w *bufio.Writer
-	// table is the one being written; open when it has had a row.
+	// table is the current one. open reports that it has a row.
 	table string
 	open  bool
 	err   error

@@ -8,17 +8,18 @@ import (
 	"unicode/utf8"
 )
 
-// document is a row as JSON, in snapshots. Members that have their zero value are left out, so that nil and empty stay apart. A field
-// without a name is the whole value, as the item of a list of texts is.
+// document is a row as JSON, in snapshots. Members with their zero value are omitted, so that nil and empty stay
+// different. A field without a name is the whole value, for example an item of a list of texts.
 type document struct {
 	// members are written to.
 	members map[string]any
-	// given are read from, and taken when read; whole is the value without a name, for both.
+	// given are the members to read; they are removed when read. whole is the value without a name, for reading and
+	// writing.
 	given map[string]json.RawMessage
 	whole any
 }
 
-// writeDocument is a row as JSON.
+// writeDocument returns a row as JSON.
 func writeDocument(r row) ([]byte, error) {
 	c := codec{doc: &document{members: map[string]any{}}}
 	r.fields(&c)
@@ -34,7 +35,7 @@ func writeDocument(r row) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// readDocument fills a row. Members that it does not have are refused, so that a misspelt one is not passed over.
+// readDocument fills a row. It refuses unknown members, so that a misspelt one is not ignored.
 func readDocument(data []byte, r row) error {
 	c := codec{reading: true, doc: newDocument(data)}
 	r.fields(&c)
@@ -57,7 +58,7 @@ func (d *document) value() any {
 	return d.members
 }
 
-// finish refuses what nobody has read.
+// finish refuses members that were not read.
 func (c *codec) finish() {
 	for name := range c.doc.given {
 		if c.err == nil {
@@ -77,7 +78,7 @@ func (d *document) put(c *codec, name string, v any) {
 	d.members[name] = v
 }
 
-// take finds the value of a field, which is nil when it was left out.
+// take returns the value of a field, or nil if it was omitted.
 func (d *document) take(name string) json.RawMessage {
 	if name == "" {
 		d.given = nil
@@ -88,7 +89,7 @@ func (d *document) take(name string) json.RawMessage {
 	return raw
 }
 
-// read fills v, which stays zero when the field was left out. The fault does not quote the value: it may be a key.
+// read fills v, which stays zero if the field was omitted. The error does not quote the value, which may be a key.
 func (c *codec) read(name string, v any) bool {
 	raw := c.doc.take(name)
 	if c.err != nil || raw == nil || string(raw) == "null" {
@@ -110,12 +111,13 @@ func scalar[T any](c *codec, name string, v *T) {
 	}
 }
 
-// encoded is how bytes that are neither text nor a JSON document stand in a snapshot.
+// encoded is how bytes that are neither text nor a JSON document are written in a snapshot.
 type encoded struct {
 	Base64 []byte `json:"$base64"`
 }
 
-// blob writes a JSON object or list as it is, if reading it gives the same bytes, other text as a string, and the rest encoded.
+// blob writes a JSON object or list as it is if reading it gives the same bytes, other text as a string, and
+// everything else encoded.
 func (c *codec) blob(name string, v *[]byte) {
 	if !c.reading {
 		if *v != nil {
@@ -157,7 +159,7 @@ func shown(data []byte) any {
 	return string(data)
 }
 
-// isEncoded reports whether an object has the mark of encoded.
+// isEncoded reports whether an object has the marker of encoded.
 func isEncoded(data []byte) bool {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(data, &members) != nil {

@@ -29,7 +29,7 @@ func inhabited(t *testing.T, o state.Options) *world {
 	must(t, last(w.PutDevice(hub, state.Device{ID: "own#1"}, state.Unconditional, true)))
 	must(t, last(w.PatchTwin(hub, "own#1", state.TwinPatch{Desired: []byte(`{"n":4503599627370495,"s":"\u2028<"}`)}, state.Unconditional)))
 	for _, body := range []string{"hello", `{"$base64":"AA=="}`, "\xff\x00", "", `{"a": 1}`} {
-		must(t, last(w.QueueCommand(hub, "own#1", state.Command{
+		must(t, last(w.QueueCloudMessage(hub, "own#1", state.CloudMessage{
 			Body: []byte(body), Properties: map[string]string{}, Expiry: w.clock.Now().Add(time.Hour),
 		})))
 	}
@@ -100,7 +100,7 @@ func TestASnapshotChangesLineByLine(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
+func TestInvalidSnapshotsChangeNothing(t *testing.T) {
 	t.Parallel()
 	w := inhabited(t, state.Options{})
 	text := snapshot(t, w.State)
@@ -114,7 +114,7 @@ func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
 		"an unknown table":   {"\"twins\": {", "\"twinz\": {", "twinz"},
 		"an unknown member":  {"\"registrationId\": \"device-1\"", "\"registrationID\": \"device-1\"", "registrationID"},
 		"a wrong type":       {"\"idScope\": \"", "\"idScope\": 1, \"x\": \"", "idScope"},
-		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "place"},
+		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "does not match its row"},
 		"a key too short":    {"/own%231\": {", "\": {", "parts"},
 	} {
 		bad := strings.Replace(text, c.from, c.to, 1)
@@ -135,8 +135,8 @@ func TestWhatIsNoSnapshotIsRefusedAndChangesNothing(t *testing.T) {
 	}
 }
 
-// TestARestoreIsWholeOrNotAtAll cuts the power at every operation on the disk during a restore.
-func TestARestoreIsWholeOrNotAtAll(t *testing.T) {
+// TestRestoreIsAtomic cuts the power at every operation on the disk during a restore.
+func TestRestoreIsAtomic(t *testing.T) {
 	t.Parallel()
 	disk := vfs.NewCrashableMem()
 	chance := rand.New(rand.NewPCG(1, 2))

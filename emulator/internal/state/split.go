@@ -2,7 +2,7 @@ package state
 
 import "strings"
 
-// Split counts the registrations of a service that are assigned, by the host of their hub. It counts by scanning.
+// Split counts the assigned registrations of a service by the host of their hub. It scans them.
 func (s *State) Split(svc string) (map[string]int, error) {
 	leave, err := s.enter()
 	if err != nil {

@@ -1,9 +1,9 @@
-// Package state holds everything that is true in the emulated cloud: resource groups, IoT hubs, provisioning services, enrollments,
-// registrations, devices and their twins, and decides what follows from them, allocation included.
+// Package state holds the data of the emulated cloud: resource groups, IoT hubs, provisioning services, enrollments,
+// registrations, devices and their twins. It also makes decisions that depend on the data, such as allocation.
 //
-// It speaks no protocol: no HTTP, no MQTT, no JSON of Azure's. The surfaces (ARM, DPS service, DPS device, IoT Hub) translate to and
-// from it. Every method that changes something returns only after the change is synced to the store; what it returned is never lost.
-// All methods may be called concurrently.
+// It knows no protocol: no HTTP, no MQTT, none of Azure's JSON. The surfaces (ARM, DPS service, DPS device, IoT Hub)
+// translate to and from it. Every method that changes something returns only after the change is synced to the store,
+// so that what it returned is never lost. All methods may be called concurrently.
 package state
 
 import (
@@ -19,36 +19,40 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// FS is a file system that a store can be in.
+// FS is a file system for a store.
 type FS = vfs.FS
 
-// Options say where the state lives and where its time and chance come from.
+// Options configure a state.
 type Options struct {
-	// Dir is the store's folder, made when absent. Empty: the state lives in memory and ends with Close.
+	// Dir is the store's folder, created if it does not exist. If empty, the state is in memory and is lost on Close.
 	Dir string
-	// FS replaces the file system under Dir; tests use one that forgets what was not synced.
+	// FS replaces the file system under Dir. Tests use one that loses what was not synced.
 	FS FS
-	// Now is the clock; time.Now when nil. Times are kept in UTC. Clock takes its place, for a time that can be moved.
+	// Now is the clock. Nil means time.Now. Times are stored in UTC. Clock replaces it with a clock that can be
+	// moved.
 	Now   func() time.Time
 	Clock *Clock
-	// Random is where keys, scopes and etags come from; crypto/rand when nil.
+	// Random is the source of keys, scopes and etags. Nil means crypto/rand.
 	Random io.Reader
-	// Latencies say how far each Azure location is from where the emulated devices stand, for GeoLatency. Keys are location
-	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every listed one.
+	// Latencies are the latencies from the emulated devices to Azure locations, for GeoLatency. Keys are location
+	// names in any spelling ("West Europe", "westeurope"). A location that is not listed counts as farther than every
+	// listed one.
 	Latencies map[string]time.Duration
-	// HubSettings reads a hub's Properties, whose form is that of the ARM surface. Nil: hubs have the default settings.
+	// HubSettings reads a hub's Properties, which are in the format of the ARM surface. Nil: hubs have the default
+	// settings.
 	HubSettings func(properties []byte) (HubSettings, error)
-	// Logger hears why the state takes no more changes, and what a start had to drop; nobody does when nil.
+	// Logger receives the reason why the state became read-only, and what a start had to drop. It may be nil.
 	Logger *slog.Logger
-	// Beside is called now and then, and looks at the files that are kept beside the store: its error ends all changes.
-	// Nil looks at none.
+	// Beside is called from time to time and checks the files that are stored beside the store. Its error makes the
+	// state read-only. It may be nil.
 	Beside func() error
 }
 
 // State is the emulated cloud.
 //
-// Locks are taken in this order: world, then dps, then devices. Whoever reads or changes rows of a hub or a service holds world for
-// reading, so that its parent cannot go away meanwhile; whoever changes the resources themselves holds it for writing.
+// Locks are taken in this order: world, then dps, then devices. Code that reads or changes rows of a hub or a service
+// holds world for reading, so that the parent cannot be deleted meanwhile. Code that changes the resources themselves
+// holds it for writing.
 type State struct {
 	store     *store
 	clock     *Clock
@@ -64,9 +68,9 @@ type State struct {
 	hubs     map[string]*Hub     // by host
 	services map[string]*Service // by host
 	scopes   map[string]string   // lower-case ID scope to host
-	nextDue  time.Time           // when the first transition ends; zero when none is under way
-	version  uint64              // of the resource or child changed last
-	// asyncSwept is when records of operations were last looked through.
+	nextDue  time.Time           // when the first transition ends; zero if there is none
+	version  uint64              // of the resource or child that was changed last
+	// asyncSwept is when expired records of operations were last deleted.
 	asyncSwept time.Time
 	onHosts    []func()
 
@@ -74,11 +78,11 @@ type State struct {
 	dps, devices *stripes
 
 	presence *presence
-	locks    commandLocks
+	locks    cloudMessageLocks
 	desired  *feed
 }
 
-// Open opens the store of o.Dir, or makes it. See ErrInUse, ErrNewer, ErrOlder and ErrCorrupt.
+// Open opens the store in o.Dir, or creates it. See ErrInUse, ErrNewer, ErrOlder and ErrCorrupt.
 func Open(o Options) (*State, error) {
 	dir, files := o.Dir, o.FS
 	switch {
@@ -90,7 +94,7 @@ func Open(o Options) (*State, error) {
 	s := &State{
 		clock: o.Clock, random: &sharedReader{r: o.Random}, latencies: make(map[string]time.Duration), hubSettings: o.HubSettings,
 		dps: newStripes(), devices: newStripes(),
-		presence: newPresence(), locks: newCommandLocks(),
+		presence: newPresence(), locks: newCloudMessageLocks(),
 	}
 	if s.clock == nil {
 		s.clock = NewClock(o.Now)
@@ -121,7 +125,7 @@ func Open(o Options) (*State, error) {
 	return s, nil
 }
 
-// Close ends the state; calls under way finish first, later ones return ErrClosed.
+// Close closes the state. Calls in progress finish first; later ones return ErrClosed.
 func (s *State) Close() error {
 	s.desired.close()
 	s.world.Lock()
@@ -133,7 +137,8 @@ func (s *State) Close() error {
 	return s.store.close()
 }
 
-// Err says why the state can be changed no more, see Stopped, and the cause's own words. It is nil while it can.
+// Err returns why the state is read-only, see Stopped, with the original cause. It is nil while the state accepts
+// changes.
 func (s *State) Err() error {
 	if failed := s.store.failed.Load(); failed != nil {
 		return *failed
@@ -141,16 +146,16 @@ func (s *State) Err() error {
 	return nil
 }
 
-// Now is the state's clock, in UTC, in the 100 ns steps that Azure shows.
+// Now returns the time of the state's clock, in UTC, in steps of 100 ns, as Azure shows it.
 func (s *State) Now() time.Time { return s.clock.Now().Truncate(100 * time.Nanosecond) }
 
-// At calls f when the state's clock shows at, as Clock.At does.
+// At calls f when the state's clock reaches at, as Clock.At does.
 func (s *State) At(at time.Time, f func()) (stop func()) { return s.clock.At(at, f) }
 
-// Revision changes whenever a resource, a certificate or an enrollment may have changed: what was read of them after the same revision still
-// holds. Registrations, devices and twins do not count.
+// Revision changes whenever a resource, a certificate or an enrollment may have changed: data that was read after the
+// same revision is still valid. Registrations, devices and twins do not count.
 func (s *State) Revision() (uint64, error) {
-	leave, err := s.enter() // transitions that are due have happened
+	leave, err := s.enter() // applies the transitions that are due
 	if err != nil {
 		return 0, err
 	}
@@ -158,21 +163,22 @@ func (s *State) Revision() (uint64, error) {
 	return s.store.revision.Load(), nil
 }
 
-// OnHosts calls f whenever a hub or a provisioning service was made, changed or deleted, or may have been. f must return at once and not call the state.
+// OnHosts calls f whenever a hub or a provisioning service may have been created, changed or deleted. f must return
+// at once and not call the state.
 func (s *State) OnHosts(f func()) {
 	s.world.Lock()
 	defer s.world.Unlock()
 	s.onHosts = append(s.onHosts, f)
 }
 
-// tellHosts calls those of OnHosts; the caller holds world for writing.
+// tellHosts calls the functions of OnHosts. The caller holds world for writing.
 func (s *State) tellHosts() {
 	for _, f := range s.onHosts {
 		f()
 	}
 }
 
-// Reset removes everything, and ends every connection.
+// Reset deletes everything and ends every connection.
 func (s *State) Reset() error {
 	leave, err := s.alter()
 	if err != nil {
@@ -192,7 +198,8 @@ func (s *State) Reset() error {
 	return nil
 }
 
-// enter begins a call that reads resources and reads or changes what lies in them. Transitions that are due have happened.
+// enter begins a call that reads resources and reads or changes what is in them. It applies the transitions that are
+// due.
 func (s *State) enter() (leave func(), err error) {
 	s.world.RLock()
 	if !s.closed && (s.nextDue.IsZero() || s.Now().Before(s.nextDue)) {
@@ -212,7 +219,7 @@ func (s *State) enter() (leave func(), err error) {
 	return s.world.RUnlock, nil
 }
 
-// alter begins a call that changes resources; nothing else runs until leave.
+// alter begins a call that changes resources. No other call runs until leave.
 func (s *State) alter() (leave func(), err error) {
 	s.world.Lock()
 	if s.closed {
@@ -227,7 +234,7 @@ func (s *State) alter() (leave func(), err error) {
 	return s.world.Unlock, nil
 }
 
-// sharedReader lets many callers read from a source that takes one at a time.
+// sharedReader makes a source that permits one caller at a time safe for many.
 type sharedReader struct {
 	mu sync.Mutex
 	r  io.Reader
@@ -239,7 +246,7 @@ func (s *sharedReader) Read(p []byte) (int, error) {
 	return io.ReadFull(s.r, p)
 }
 
-// locationName makes "West Europe" and "westeurope" one.
+// locationName normalizes names: "West Europe" and "westeurope" are equal.
 func locationName(location string) string {
 	return strings.ToLower(strings.ReplaceAll(location, " ", ""))
 }

@@ -13,58 +13,58 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// storeFormat is the layout of keys and rows that this version reads and writes. Raise it with every change to either, and then
-// bring stores of this format, which were released, to the new one.
+// storeFormat is the layout of keys and rows that this version reads and writes. Increase it with every change to
+// either, and convert stores of released formats to the new one.
 const storeFormat = 4
 
-// Sizes of the store in bytes: they bound its memory, not what it holds.
+// Sizes of the store's buffers in bytes. They limit its memory, not its content.
 const (
 	memTableSize = 16 << 20
 	cacheSize    = 32 << 20
 )
 
-// formatKey sorts before every row, so that Reset can leave it out.
+// formatKey sorts before every row, so that Reset can keep it.
 var formatKey = []byte("!format")
 
-// Reasons for which a store cannot be opened or used. Their text says what to do.
+// Reasons for which a store cannot be opened or used. Their texts contain advice.
 var (
 	// ErrInUse: another process has the folder open.
-	ErrInUse = errors.New("the store is open in another process: stop that emulator first")
-	// ErrNewer: the folder was written by a later version.
+	ErrInUse = errors.New("the store is in use by another process: stop that emulator first")
+	// ErrNewer: a later version wrote the folder.
 	ErrNewer = errors.New("the store was written by a newer version: use that version, or remove the folder to start empty")
-	// ErrOlder: the folder was written by a version before the first release.
+	// ErrOlder: a version before the first release wrote the folder.
 	ErrOlder = errors.New("the store was written by a version before the first release, which this one does not read: remove the folder to start empty")
 	// ErrCorrupt: a file of the store is damaged. Nothing was repaired or dropped.
-	ErrCorrupt = errors.New("the store is damaged: restore the folder from a copy, or remove it to start empty")
-	// ErrUnwritable: the disk refused a write. Nothing of what was asked for is true, and nothing is changed any more.
-	ErrUnwritable = errors.New("the emulator cannot write its store and changes nothing more: free space on the disk, or repair it, and start the emulator again; all that was acknowledged is kept")
-	// ErrRemoved: files were removed under the running emulator. Nothing is changed any more.
-	ErrRemoved = errors.New("files of the emulator were removed while it runs, and it changes nothing more: " +
-		"stop it, then put the data folder back from a copy, or start it again with what is left")
+	ErrCorrupt = errors.New("the store is damaged: restore the folder from a backup, or remove it to start empty")
+	// ErrUnwritable: the disk refused a write. The requested change was not made, and the store is read-only.
+	ErrUnwritable = errors.New("the store is read-only after a failed write: free disk space or repair the disk, then restart the emulator; acknowledged changes are safe")
+	// ErrRemoved: files were removed while the emulator was running. The store is read-only.
+	ErrRemoved = errors.New("files of the emulator were removed while it was running, so it is read-only: " +
+		"stop it, restore the data folder from a backup, or restart it with the remaining files")
 	// ErrClosed: the state was closed.
 	ErrClosed = errors.New("the state is closed")
 )
 
-// store owns the embedded database. Every commit is synced before commit returns; concurrent commits share one sync.
+// store owns the embedded database. commit returns when the change is synced. Concurrent commits share one sync.
 type store struct {
 	dir    string
 	db     *pebble.DB
 	lock   *pebble.Lock
 	disk   *disk
 	logger *slog.Logger
-	// cache is ours to release.
+	// cache must be released on close.
 	cache *pebble.Cache
-	// revision counts the commits by which the answers of others than registrations, devices and twins may have changed.
+	// revision counts the commits that may have changed anything but registrations, devices, twins and messages.
 	revision atomic.Uint64
-	// unsynced counts the commits that readers may see already though they are not on disk yet.
+	// unsynced counts the commits that readers may see before they are on disk.
 	unsynced atomic.Int64
-	// failed is set by the first failure after which the store takes no more, see fail.
+	// failed is set by the first failure that makes the store read-only, see fail.
 	failed atomic.Pointer[error]
-	// stopLooking ends the watch over the files.
+	// stopLooking stops watching the files.
 	stopLooking func()
 }
 
-// openStore opens or makes the store in dir.
+// openStore opens or creates the store in dir.
 func openStore(dir string, files vfs.FS, logger *slog.Logger) (*store, error) {
 	if err := files.MkdirAll(dir, 0o700); err != nil {
 		if unwritable(err) {
@@ -91,7 +91,7 @@ func openStore(dir string, files vfs.FS, logger *slog.Logger) (*store, error) {
 	return s, nil
 }
 
-// open checks the files that lie there, and lets the database open them.
+// open checks the existing files and then opens the database.
 func (s *store) open() error {
 	names, err := s.disk.List(s.dir)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *store) checkFormat(used bool) error {
 	return nil
 }
 
-// close ends the store, and notes how its files are, so that damage to them is found by the next start.
+// close closes the store and records the state of its files, so that the next start detects damage to them.
 func (s *store) close() error {
 	s.stopLooking()
 	close(s.disk.closing)
@@ -160,7 +160,7 @@ func (s *store) close() error {
 		err = s.db.Close()
 		switch {
 		case s.failed.Load() != nil:
-			err = nil // it is known
+			err = nil // the failure is known already
 		case err == nil:
 			s.writeNote()
 		}
@@ -169,7 +169,7 @@ func (s *store) close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// get fills row with the row at key and reports whether there is one.
+// get fills row with the row at key and reports whether it exists.
 func (s *store) get(key []byte, row row) (bool, error) {
 	value, closer, err := s.db.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -182,8 +182,8 @@ func (s *store) get(key []byte, row row) (bool, error) {
 	return true, decode(value, row)
 }
 
-// scan calls each with the keys and rows from start (included) to end (not included) in order, until each returns false. The slices
-// are valid during the call only. What it shows is synced.
+// scan calls each with the keys and rows from start (included) to end (excluded) in order, until each returns false.
+// The slices are valid only during the call. All rows that it passes are synced.
 func (s *store) scan(start, end []byte, each func(key, value []byte) (bool, error)) error {
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: start, UpperBound: end})
 	if err != nil {
@@ -205,7 +205,7 @@ func (s *store) scan(start, end []byte, each func(key, value []byte) (bool, erro
 	return s.unreadable(it.Error())
 }
 
-// settle returns when every commit that can be seen now is synced.
+// settle returns when every commit that is visible now is synced.
 func (s *store) settle() error {
 	if s.unsynced.Load() == 0 {
 		return nil
@@ -215,12 +215,13 @@ func (s *store) settle() error {
 
 // commit applies the batch and returns when it is synced.
 func (s *store) commit(b *batch) error {
-	// After the change can be seen: who reads the new revision does not read the old rows.
+	// After the change is visible: a reader of the new revision never reads old rows.
 	defer s.revision.Add(1)
 	return s.commitDevices(b)
 }
 
-// commitDevices is commit for what lets nobody in or out of a provisioning service: registrations, hub devices, twins and messages.
+// commitDevices commits changes that do not affect authentication at a provisioning service: registrations, hub
+// devices, twins and messages.
 func (s *store) commitDevices(b *batch) error {
 	if b.Empty() {
 		return b.Close()
@@ -230,7 +231,7 @@ func (s *store) commitDevices(b *batch) error {
 	return s.guard(func() error { return errors.Join(b.Commit(pebble.Sync), b.Close()) })
 }
 
-// batch is a set of changes that becomes true as a whole.
+// batch is a set of changes that are committed together.
 type batch struct{ *pebble.Batch }
 
 func (s *store) batch() *batch { return &batch{s.db.NewBatch()} }

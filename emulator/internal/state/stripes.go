@@ -6,8 +6,9 @@ import (
 	"sync"
 )
 
-// stripes are locks by key. A writer holds those of its keys from its first read until its change is synced, so that nobody answers
-// from, or builds on, a change that a crash could still undo; a reader of one row holds its lock for the same reason.
+// stripes are locks by key. A writer holds the locks of its keys from its first read until its change is synced, so
+// that no other call returns or builds on a change that a crash could undo. A reader of one row holds its lock for
+// the same reason.
 type stripes struct {
 	seed  maphash.Seed
 	locks [1024]sync.RWMutex
@@ -19,7 +20,7 @@ func (s *stripes) index(key []byte) int {
 	return int(maphash.Bytes(s.seed, key) % uint64(len(s.locks)))
 }
 
-// lock takes the locks of all keys, in an order that cannot deadlock, and returns their release.
+// lock takes the locks of all keys, in an order that cannot deadlock, and returns a function that releases them.
 func (s *stripes) lock(keys ...[]byte) (unlock func()) {
 	if len(keys) == 1 {
 		l := &s.locks[s.index(keys[0])]
@@ -42,7 +43,7 @@ func (s *stripes) lock(keys ...[]byte) (unlock func()) {
 	}
 }
 
-// read takes the key's lock beside other readers.
+// read takes the key's lock together with other readers.
 func (s *stripes) read(key []byte) (unlock func()) {
 	l := &s.locks[s.index(key)]
 	l.RLock()

@@ -17,8 +17,8 @@ const (
 	SubscriptionDesired     Subscription = "desired"
 )
 
-// Subscriptions are those that a device keeps over its connections, each with the quality of service in which to send: 0 or 1. They
-// are deleted with the device.
+// Subscriptions are the subscriptions that a device keeps across connections, each with its quality of service: 0 or
+// 1. They are deleted with the device.
 type Subscriptions map[Subscription]byte
 
 func (u *Subscriptions) fields(c *codec) {
@@ -30,7 +30,7 @@ func (u *Subscriptions) fields(c *codec) {
 	for _, subscription := range slices.Sorted(maps.Keys(*u)) {
 		all = append(all, granted{subscription, uint64((*u)[subscription])})
 	}
-	// The names are those of snapshots, which must stay readable.
+	// Snapshots contain these names, and old snapshots must stay readable.
 	list(c, "wishes", &all, func(g *granted) {
 		text(c, "wish", &g.subscription)
 		c.uint("qos", &g.qos)
@@ -47,7 +47,7 @@ func subscriptionKey(hub, id string) []byte {
 	return keyOf(tableSubscription, strings.ToLower(hub), id)
 }
 
-// Subscriptions returns what a device subscribed to; empty when to nothing.
+// Subscriptions returns the subscriptions of a device, empty if it has none.
 func (s *State) Subscriptions(hub, id string) (Subscriptions, error) {
 	leave, err := s.enter()
 	if err != nil {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// settleTransitions does what is due: resources under way become Active, deleted ones end with everything in them. The caller
-// holds world for writing.
+// settleTransitions applies the transitions that are due: resources become Active, and deleted ones are removed with
+// everything in them. The caller holds world for writing.
 func (s *State) settleTransitions() error {
 	now := s.Now()
 	if s.nextDue.IsZero() || now.Before(s.nextDue) {
@@ -42,8 +42,8 @@ func (s *State) settleTransitions() error {
 	return nil
 }
 
-// ends moves r to Active when its transition is due, or reports that r is to go. A row keeps the phase it was written with: what it
-// says follows from its due time.
+// ends makes r Active if its transition is due, or reports that r must be deleted. A row keeps the phase it was
+// written with: the current phase follows from its due time.
 func (s *State) ends(r *Resource, now time.Time) bool {
 	if r.Phase == Active || r.Due.After(now) {
 		return false
@@ -55,14 +55,14 @@ func (s *State) ends(r *Resource, now time.Time) bool {
 	return false
 }
 
-// purge adds to b the end of the resources and of everything in them.
+// purge adds the removal of the resources and of everything in them to b.
 func (s *State) purge(b *batch, groups []*Group, hubs, services []string) {
 	for _, g := range groups {
 		b.delete(g.key())
 	}
 	for _, host := range hubs {
 		b.delete(s.hubs[host].key())
-		for _, table := range []byte{tableDevice, tableTwin, tableCommand, tableFeedback, tableSubscription, tableChild} {
+		for _, table := range []byte{tableDevice, tableTwin, tableCloudMessage, tableFeedback, tableSubscription, tableChild} {
 			b.deleteRange(under(table, host))
 		}
 	}
@@ -85,7 +85,7 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 	for _, host := range hubs {
 		delete(s.hubs, host)
 		s.presence.drop(host)
-		for _, table := range []byte{tableCommand, tableFeedback} {
+		for _, table := range []byte{tableCloudMessage, tableFeedback} {
 			start, _ := under(table, host)
 			s.locks.forget(string(start))
 		}
@@ -96,7 +96,7 @@ func (s *State) forget(groups []*Group, hubs, services []string) {
 	}
 }
 
-// schedule finds the next transition's end.
+// schedule finds the end of the next transition.
 func (s *State) schedule() {
 	s.nextDue = time.Time{}
 	note := func(p Phase, due time.Time) {
@@ -115,7 +115,7 @@ func (s *State) schedule() {
 	}
 }
 
-// begin puts r into a transition that takes that long, or to Active when it takes no time.
+// begin puts r into a transition of that duration, or makes it Active if the duration is zero.
 func (s *State) begin(r *Resource, p Phase, took time.Duration) {
 	if took <= 0 {
 		r.Phase, r.Due = Active, time.Time{}
@@ -124,7 +124,7 @@ func (s *State) begin(r *Resource, p Phase, took time.Duration) {
 	r.Phase, r.Due = p, s.Now().Add(took)
 }
 
-// idle refuses a change of a resource in transition.
+// idle refuses to change a resource in transition.
 func idle(object string, r Resource) error {
 	if r.Phase == Active {
 		return nil

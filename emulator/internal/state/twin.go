@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Twin is a device's twin. Documents are JSON objects without the $-members; versions begin at 1.
+// Twin is a device's twin. Documents are JSON objects without the $ members. Versions begin at 1.
 type Twin struct {
 	DeviceID string
-	// ETag changes with tags and desired properties, Version with everything.
+	// ETag changes with tags and desired properties, Version with every change.
 	ETag                            string
 	Version                         int64
 	Tags, Desired, Reported         []byte
 	DesiredVersion, ReportedVersion int64
 	// DesiredMeta, ReportedMeta: the $metadata objects, JSON.
 	DesiredMeta, ReportedMeta []byte
-	// ModelID is the model that the device named when it connected, a DTMI; empty when it never named one.
+	// ModelID is the model that the device named when it connected, a DTMI, or empty.
 	ModelID string
 }
 
-// firstTwinVersion is the version of a twin nobody has changed.
+// firstTwinVersion is the version of a twin that was never changed.
 const firstTwinVersion = 2
 
-// fields leave out the device id, which the key says.
+// fields omits the device id, which is part of the key.
 func (t *Twin) fields(c *codec) {
 	text(c, "etag", &t.ETag)
 	c.int("version", &t.Version)
@@ -38,7 +38,7 @@ func (t *Twin) fields(c *codec) {
 	text(c, "modelId", &t.ModelID)
 }
 
-// newTwin is the twin of a device as it is made. It is not kept before it has something to say.
+// newTwin returns the twin of a new device. It is stored once it differs from that.
 func newTwin(id string, made time.Time) Twin {
 	meta := stamp{at: made}.alone()
 	return Twin{
@@ -48,7 +48,7 @@ func newTwin(id string, made time.Time) Twin {
 	}
 }
 
-// raise moves the etag to the next.
+// raise increments the etag.
 func (t *Twin) raise() {
 	var n uint64
 	if b, err := base64.StdEncoding.DecodeString(t.ETag); err == nil && len(b) == 8 {
@@ -57,7 +57,7 @@ func (t *Twin) raise() {
 	t.ETag = versionETag(n + 1)
 }
 
-// twin reads a device and its twin; the caller holds the device's lock.
+// twin reads a device and its twin. The caller holds the device's lock.
 func (s *State) twin(hub, id string) (Device, Twin, bool, error) {
 	var d Device
 	found, err := s.store.get(deviceKey(hub, id), &d)
@@ -94,14 +94,14 @@ func (s *State) Twin(hub, id string) (Twin, error) {
 	return t, err
 }
 
-// TwinPatch changes a twin. Members are JSON objects; nil leaves that part alone.
+// TwinPatch changes a twin. Members are JSON objects; nil means no change.
 type TwinPatch struct {
 	Tags, Desired, Reported []byte
-	// Replace puts the objects in the place of the present ones; otherwise they are merged and nulls delete.
+	// Replace replaces the present objects. Otherwise the objects are merged, and nulls delete members.
 	Replace bool
 }
 
-// PatchTwin changes a twin. Invalid when a member is no object, or breaks the limits of Azure's twins.
+// PatchTwin changes a twin. It returns Invalid if a member is not an object or exceeds the limits of Azure's twins.
 func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -142,7 +142,7 @@ func (s *State) PatchTwin(hub, id string, p TwinPatch, ifMatch string) (Twin, er
 	return t, nil
 }
 
-// SetModelID keeps the model that a device named. No version of the twin changes with it.
+// SetModelID stores the model that a device named. It does not change the versions of the twin.
 func (s *State) SetModelID(hub, id, model string) error {
 	leave, err := s.enter()
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *State) SetModelID(hub, id, model string) error {
 	return s.store.commitDevices(b)
 }
 
-// apply changes t, or returns a refusal and leaves t unusable.
+// apply changes t. If it returns a refusal, t is unusable.
 func (t *Twin) apply(p TwinPatch, now time.Time) error {
 	refuse := func(part string, err error) error {
 		return &Error{Kind: Invalid, Object: "twin of " + deviceObject(t.DeviceID), Reason: part + ": " + err.Error()}

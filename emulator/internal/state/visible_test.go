@@ -57,8 +57,8 @@ func (g *gate) isOpen() bool {
 	return g.shut == nil
 }
 
-// TestNobodyIsShownAChangeBeforeItIsSynced holds the sync of a change and reads what it changes, in every way there is.
-func TestNobodyIsShownAChangeBeforeItIsSynced(t *testing.T) {
+// TestChangesAreVisibleOnlyWhenSynced holds the sync of a change and reads what it changes, in every way there is.
+func TestChangesAreVisibleOnlyWhenSynced(t *testing.T) {
 	t.Parallel()
 	g := newGate(t)
 	w := newWorld(t, state.Options{Dir: "store", FS: errorfs.Wrap(vfs.NewMem(), g)}, 1)

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// lookEvery is how often the files are looked at, beside the log, which is looked at after every sync: what is
-// acknowledged in between may be lost with a file that was removed.
+// lookEvery is how often the files are checked, other than the log, which is checked after every sync. If a file is
+// removed, changes that are acknowledged in between may be lost.
 const lookEvery = time.Second
 
-// watch looks at the store's files now and then, and at those that beside looks at, until the store is closed or takes
-// no more.
+// watch checks the store's files, and those of Options.Beside, from time to time until the store is closed or
+// read-only.
 func (s *store) watch(beside func() error) {
 	stop, ended := make(chan struct{}), make(chan struct{})
 	tick := time.NewTicker(lookEvery)
@@ -27,7 +27,7 @@ func (s *store) watch(beside func() error) {
 			if s.failed.Load() != nil {
 				return
 			}
-			// Another error says nothing of the files: too many may be open.
+			// Other errors do not mean that the file is missing: for example, too many files may be open.
 			if err := errors.Join(s.look(), beside()); errors.Is(err, ErrRemoved) {
 				s.fail(err)
 			}

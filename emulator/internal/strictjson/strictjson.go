@@ -1,7 +1,8 @@
-// Package strictjson finds in JSON what clients of another language could not read, or would read as something else: text that is not
-// UTF-8, halves of surrogate pairs, and numbers beyond a double. Go's own decoder takes the first two and changes them without a word.
+// Package strictjson finds JSON that clients in other languages cannot read, or would read differently: text that is
+// not UTF-8, unpaired surrogates, and numbers that exceed a double. Go's own decoder accepts the first two and
+// silently changes them.
 //
-// It does not decode, and does not judge what else is wrong with a text: whoever decodes it says that.
+// It does not decode the text, and ignores other errors, which the decoder reports.
 package strictjson
 
 import (
@@ -12,11 +13,11 @@ import (
 	"unicode/utf8"
 )
 
-// safeNumber is the length of a number that cannot be beyond a double unless it has an exponent.
+// safeNumber is the length of the longest number that cannot exceed a double unless it has an exponent.
 const safeNumber = 308
 
-// Check returns why a JSON text is refused, by the place of the byte; nil when nothing speaks against it. The reason quotes nothing: a
-// body may hold keys.
+// Check returns why a JSON text is refused, with the offset of the byte, or nil. The error does not quote the text,
+// which may hold keys.
 func Check(text []byte) error {
 	if !utf8.Valid(text) {
 		return fmt.Errorf("it is not UTF-8 at byte %d", invalidAt(text))
@@ -32,7 +33,7 @@ func Check(text []byte) error {
 		case c == '-' || c >= '0' && c <= '9':
 			end := numberEnd(text, at)
 			if isBeyondDouble(text[at:end]) {
-				return fmt.Errorf("the number at byte %d is beyond a double", at)
+				return fmt.Errorf("the number at byte %d exceeds a double", at)
 			}
 			at = end
 		default:
@@ -53,7 +54,7 @@ func invalidAt(text []byte) int {
 	return len(text)
 }
 
-// checkString looks at a string that begins at a byte, and returns where the text goes on behind it.
+// checkString checks a string that begins at a byte, and returns where the text continues after it.
 func checkString(text []byte, at int) (end int, err error) {
 	for at < len(text) {
 		switch text[at] {
@@ -69,7 +70,7 @@ func checkString(text []byte, at int) (end int, err error) {
 			default:
 				low, isPair := escaped(text, at+6)
 				if !isPair || unit > 0xDBFF || low < 0xDC00 || low > 0xDFFF {
-					return at, fmt.Errorf("the escape at byte %d is half a character", at)
+					return at, fmt.Errorf("the escape at byte %d is half a surrogate pair", at)
 				}
 				at += 12
 			}
@@ -80,7 +81,7 @@ func checkString(text []byte, at int) (end int, err error) {
 	return at, nil
 }
 
-// escaped returns the code unit of an escape like \u00e9 at a byte.
+// escaped returns the code unit of an escape such as \u00e9 at a byte.
 func escaped(text []byte, at int) (unit uint64, ok bool) {
 	if at+6 > len(text) || text[at] != '\\' || text[at+1] != 'u' {
 		return 0, false

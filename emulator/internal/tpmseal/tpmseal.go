@@ -1,9 +1,9 @@
-// Package tpmseal encrypts a key so that only one TPM 2.0 can use it: the challenge by which a device with a TPM proves that it holds
-// its endorsement key, and the way by which it gets the key of its hub identity.
+// Package tpmseal encrypts a key so that only one TPM 2.0 can use it. DPS uses this as the challenge by which a
+// device proves that its TPM holds the endorsement key, and to send the key of its hub identity.
 //
-// It talks to no TPM; it needs the public parts of two keys in it. The layout is the one that Azure's device SDKs take apart
-// (ActivateIdentityKey in azure-iot-sdk-c and azure-iot-sdk-csharp); the cryptography is that of the TPM 2.0 library specification,
-// part 1, "Credential Protection" and "Duplication".
+// It does not access a TPM; it needs the public parts of two of its keys. The layout is the one that Azure's device
+// SDKs parse (ActivateIdentityKey in azure-iot-sdk-c and azure-iot-sdk-csharp); the cryptography is that of the TPM
+// 2.0 library specification, part 1, "Credential Protection" and "Duplication".
 package tpmseal
 
 import (
@@ -33,7 +33,7 @@ type Public struct {
 	name []byte
 }
 
-// ParsePublic reads the base64 of a TPM2B_PUBLIC.
+// ParsePublic parses the base64 of a TPM2B_PUBLIC.
 func ParsePublic(text string) (Public, error) {
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
@@ -58,17 +58,17 @@ func ParsePublic(text string) (Public, error) {
 	return Public{key, name.Buffer}, nil
 }
 
-// Seal encrypts an HMAC-SHA-256 key of up to 64 bytes for the TPM that holds both keys. info travels along, encrypted.
+// Seal encrypts an HMAC-SHA-256 key of up to 64 bytes for the TPM that holds both keys. info is encrypted with it.
 func Seal(endorsement, storageRoot Public, key []byte, info string) ([]byte, error) {
 	if len(key) == 0 || len(key) > maxKey {
 		return nil, fmt.Errorf("key has %d bytes, want 1 to %d", len(key), maxKey)
 	}
 	var wrapKey [wrapKeyBytes]byte
 	var obfuscation [sha256.Size]byte
-	_, _ = rand.Read(wrapKey[:]) // never fails, says its documentation
+	_, _ = rand.Read(wrapKey[:]) // documented never to fail
 	_, _ = rand.Read(obfuscation[:])
 
-	// The wrapping key can be had only by a TPM with this endorsement key, in which this storage root key lies.
+	// Only a TPM with both this endorsement key and this storage root key can decrypt the wrapping key.
 	identity, secret, err := tpm2.CreateCredential(rand.Reader, endorsement.key, storageRoot.name, wrapKey[:])
 	if err != nil {
 		return nil, fmt.Errorf("encrypt to the endorsement key: %w", err)
@@ -145,7 +145,8 @@ func (p Public) duplicate(name, wrapped []byte) (duplicate, seed []byte, err err
 	return append(tpm2.Marshal(tpm2.TPM2BDigest{Buffer: mac.Sum(nil)}), ciphertext...), seed, nil
 }
 
-// crypt is AES-CFB with an initial vector of zeros, as TPMs protect what leaves them. The key is always of a valid size.
+// crypt is AES-CFB with an initial vector of zeros, as TPMs use to protect exported data. The key always has a valid
+// size.
 func crypt(key, plain []byte) []byte {
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -157,7 +158,7 @@ func crypt(key, plain []byte) []byte {
 	return out
 }
 
-// wide is UTF-16, which the SDKs read info as.
+// wide converts to UTF-16, the encoding of info that the SDKs expect.
 func wide(text string) []byte {
 	var out []byte
 	for _, unit := range utf16.Encode([]rune(text)) {

@@ -9,7 +9,7 @@ import (
 	"evenkeel/emulator/internal/tpmseal/softkeys"
 )
 
-func TestOnlyTheRightKeysOpenIt(t *testing.T) {
+func TestOnlyTheRightKeysOpenASealedBlob(t *testing.T) {
 	t.Parallel()
 	mine, other := newKeys(t), newKeys(t)
 	for _, key := range [][]byte{[]byte("k"), bytes.Repeat([]byte("0123456789abcdef"), 2), bytes.Repeat([]byte("0123456789abcdef"), 4)} {
@@ -34,7 +34,7 @@ func TestOnlyTheRightKeysOpenIt(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoPublicKey(t *testing.T) {
+func TestInvalidPublicKeys(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "?", "AAAA", base64.StdEncoding.EncodeToString(make([]byte, 300))} {
 		if _, err := tpmseal.ParsePublic(text); err == nil {

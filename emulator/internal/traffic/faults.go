@@ -14,32 +14,34 @@ import (
 	"evenkeel/emulator/internal/hold"
 )
 
-// maxDelay bounds how long a fault keeps an operation.
+// maxDelay limits how long a fault delays an operation.
 const maxDelay = 2 * time.Minute
 
-// Fault is what happens to operations that Match chooses: a delay, then a refusal or a lost connection, or none of both.
+// Fault describes what happens to operations that Match selects: a delay, then a refusal or a closed connection, or
+// neither.
 type Fault struct {
-	// Match.Nth is the first of the matching operations that is met.
+	// Match.Nth is the first matching operation that is affected.
 	hold.Match
-	// Count is how many operations are met; 0 means all until the fault is removed.
+	// Count is how many operations are affected. 0 means all, until the fault is removed.
 	Count int
-	// Probability is that of each operation to be met, from 0 to 1; 0 means 1. Seed begins its dice: equal seeds choose alike.
+	// Probability is the chance of each operation to be affected, from 0 to 1. 0 means 1. Seed initializes the random
+	// numbers: the same seed selects the same operations.
 	Probability float64
 	Seed        uint64
 
 	Delay time.Duration
-	// Drop closes the connection without an answer; Refuse answers.
+	// Drop closes the connection without a reply. Refuse replies.
 	Drop   bool
 	Refuse *Refusal
 }
 
-// Check says what is wrong with a fault.
+// Check returns what is wrong with a fault.
 func (f Fault) Check() error {
 	switch {
 	case f.Delay == 0 && !f.Drop && f.Refuse == nil:
 		return errors.New("a fault needs a delay, drop or a status")
 	case f.Drop && f.Refuse != nil:
-		return errors.New("drop and a status exclude each other")
+		return errors.New("drop and status are mutually exclusive")
 	case f.Delay < 0 || f.Delay > maxDelay:
 		return fmt.Errorf("delay is at most %s, not %s", maxDelay, f.Delay)
 	case f.Refuse != nil && (f.Refuse.Status < 400 || f.Refuse.Status > 599):
@@ -56,15 +58,15 @@ func (f Fault) Check() error {
 	return nil
 }
 
-// Injected is a fault that stands.
+// Injected is an active fault.
 type Injected struct {
 	ID string
 	Fault
-	// Seen is how many operations matched; Met how many of them the fault has met.
+	// Seen is how many operations matched. Met is how many of them the fault affected.
 	Seen, Met int
 }
 
-// Faults are those that stand. The zero value is ready; its methods may be called concurrently.
+// Faults are the active faults. The zero value is ready; its methods may be called concurrently.
 type Faults struct {
 	mu   sync.Mutex
 	last int
@@ -76,7 +78,7 @@ type injected struct {
 	dice *rand.Rand
 }
 
-// Add injects a fault, which Check finds in order.
+// Add injects a fault that Check accepts.
 func (t *Faults) Add(f Fault) Injected {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -92,7 +94,7 @@ func (t *Faults) Add(f Fault) Injected {
 	return i.Injected
 }
 
-// List returns the faults in the order in which they were added, those that have met their Count included.
+// List returns the faults in the order in which they were added, including those that have reached their Count.
 func (t *Faults) List() []Injected {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -103,7 +105,7 @@ func (t *Faults) List() []Injected {
 	return list
 }
 
-// Remove ends a fault and reports whether it was there. What it delays goes on.
+// Remove ends a fault and reports whether it existed. Operations that it delays continue.
 func (t *Faults) Remove(id string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,7 +121,7 @@ func (t *Faults) Clear() {
 	t.all = nil
 }
 
-// meet does to an operation what the first fault says that wants it.
+// meet applies the first fault that matches an operation.
 func (t *Faults) meet(ctx context.Context, r hold.Request) error {
 	f, met := t.choose(r)
 	if !met {
@@ -131,7 +133,7 @@ func (t *Faults) meet(ctx context.Context, r hold.Request) error {
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return ErrDropped // nobody waits any more
+			return ErrDropped // the client has disconnected
 		}
 	}
 	switch {

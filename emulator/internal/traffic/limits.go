@@ -14,14 +14,14 @@ import (
 // Limit is one of Azure's documented limits.
 type Limit struct {
 	Name string `json:"name"`
-	// Of says what has it, as "provisioning service".
+	// Of is what the limit applies to, for example "provisioning service".
 	Of string `json:"of"`
-	// Max operations in each Window; of a hub for one unit of S1.
+	// Max is the number of operations in each Window; for a hub, for one unit of S1.
 	Max    int64  `json:"max"`
 	Window string `json:"window"`
 }
 
-// allowance is how much of something goes in a window.
+// allowance is a number of operations per window.
 type allowance struct {
 	name   string
 	max    int64
@@ -46,7 +46,7 @@ var (
 type rate struct {
 	name   string
 	window time.Duration
-	// perUnit is multiplied by the units; the result is at least atLeast.
+	// perUnit is multiplied by the units. The result is at least atLeast.
 	perUnit, atLeast [3]int64
 }
 
@@ -59,7 +59,7 @@ var (
 	hubQueries         = rate{"queries", time.Minute, [3]int64{20, 20, 1000}, [3]int64{}}
 	twinReads          = rate{"twin reads", time.Second, [3]int64{0, 10, 500}, [3]int64{100, 100, 0}}
 	twinUpdates        = rate{"twin updates", time.Second, [3]int64{0, 5, 250}, [3]int64{50, 50, 0}}
-	// Direct methods are measured in KB, each call in steps of 4 KB.
+	// Direct methods are measured in KB, each call in multiples of 4 KB.
 	methodKilobytes = rate{"direct methods in KB", time.Second, [3]int64{160, 480, 24 << 10}, [3]int64{}}
 )
 
@@ -72,8 +72,9 @@ var messagesADay = map[string]int64{
 
 const day = 24 * time.Hour
 
-// Limits refuse what goes beyond Azure's documented limits, when they are on. Fidelity: Azure lets bursts pass and queues what follows
-// (traffic shaping); here each window, which begins with its first operation, takes as much as the limit says, and refuses the rest.
+// Limits refuses operations beyond Azure's documented limits, when enabled. Fidelity: Azure permits bursts and queues
+// what follows (traffic shaping); here each window, which begins with its first operation, permits the limit and
+// refuses the rest.
 type Limits struct {
 	state *state.State
 
@@ -90,12 +91,12 @@ type window struct {
 	used int64
 }
 
-// NewLimits returns limits by the clock and the hubs of st.
+// NewLimits returns limits that use the clock and the hubs of st.
 func NewLimits(st *state.State, on bool) *Limits {
 	return &Limits{state: st, on: on, windows: map[windowKey]*window{}}
 }
 
-// Set turns the limits on or off; the counts begin anew.
+// Set turns the limits on or off. The counts start from zero.
 func (l *Limits) Set(on bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -103,14 +104,14 @@ func (l *Limits) Set(on bool) {
 	clear(l.windows)
 }
 
-// Status says whether the limits are on, and how many operations they refused since.
+// Status reports whether the limits are on, and how many operations they have refused since.
 func (l *Limits) Status() (on bool, refused int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.on, l.refused
 }
 
-// All lists the limits.
+// All returns all limits.
 func (l *Limits) All() []Limit {
 	var all []Limit
 	add := func(of string, a allowance) { all = append(all, Limit{a.name, of, a.max, a.window.String()}) }
@@ -129,7 +130,7 @@ func (l *Limits) All() []Limit {
 	return all
 }
 
-// of is the limit of a hub.
+// of returns the limit of a hub.
 func (r rate) of(sku state.SKU) allowance {
 	level := 0
 	if n := len(sku.Name); n > 0 && sku.Name[n-1] >= '1' && sku.Name[n-1] <= '3' {
@@ -193,7 +194,7 @@ func (l *Limits) chargeDevice(c Call) error {
 func (l *Limits) chargeHub(c Call) error {
 	hub, err := l.state.HubByHost(c.Host)
 	if err != nil {
-		return nil // the surface says so
+		return nil // the surface refuses it
 	}
 	r, amount := hubRate(c)
 	if amount == 0 {
@@ -216,8 +217,8 @@ func (l *Limits) chargeHub(c Call) error {
 	return nil
 }
 
-// hubRate is the limit that an operation of a hub counts for, and how much; nothing for those without one.
-// Fidelity: a bulk registry request counts as one operation, not one for each device.
+// hubRate returns the limit that applies to an operation of a hub, and the amount; or none. Fidelity: a bulk registry
+// request counts as one operation, not one for each device.
 func hubRate(c Call) (rate, int64) {
 	path := strings.ToLower(strings.TrimSuffix(c.Path, "/"))
 	switch {
@@ -247,10 +248,10 @@ func hubRate(c Call) (rate, int64) {
 	return rate{}, 0
 }
 
-// maxWindows is when those that have ended are forgotten.
+// maxWindows is the number of windows at which ended ones are removed.
 const maxWindows = 10_000
 
-// take counts amount of what of may do, or refuses it until the window ends.
+// take counts amount of an operation, or refuses it until the window ends.
 func (l *Limits) take(of string, a allowance, amount int64) error {
 	now := l.state.Now()
 	l.mu.Lock()

@@ -232,7 +232,7 @@ func TestFaultsChooseTheirOperations(t *testing.T) {
 	}
 }
 
-func TestEqualSeedsMeetTheSameOperations(t *testing.T) {
+func TestEqualSeedsSelectTheSameOperations(t *testing.T) {
 	t.Parallel()
 	met := func(seed uint64) (pattern string) {
 		g, _ := gate(t, state.SKU{Name: "S1", Capacity: 1})
@@ -256,7 +256,7 @@ func TestEqualSeedsMeetTheSameOperations(t *testing.T) {
 	}
 }
 
-func TestFaultsThatMakeNoSense(t *testing.T) {
+func TestInvalidFaults(t *testing.T) {
 	t.Parallel()
 	refuse := &traffic.Refusal{Status: 503}
 	for name, f := range map[string]traffic.Fault{

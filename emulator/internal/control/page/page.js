@@ -1,11 +1,11 @@
-// Takes the token from the address, keeps it for this tab, and fetches the page with it: at first as a whole, then every two seconds
-// to put the parts that changed in place, unless it is paused or nobody looks.
+// Takes the token from the address, keeps it for this tab, and fetches the page with it: first as a whole, then every two
+// seconds to replace the parts that changed, unless updates are paused or the tab is hidden.
 "use strict";
 const tokenKey = "evenkeel-control-token";
 let paused = false;
 let open = false;
 
-// takeToken moves the token out of the address, so that nobody reads it there or bookmarks it.
+// takeToken removes the token from the address, so that it is neither visible nor bookmarked.
 function takeToken() {
   const given = new URLSearchParams(location.hash.slice(1)).get("token");
   if (given === null) return;
@@ -13,11 +13,11 @@ function takeToken() {
   history.replaceState(null, "", location.pathname + location.search);
 }
 
-function say(text) {
+function showState(text) {
   document.getElementById("state").textContent = text;
 }
 
-// fetchPage returns the page of now, or null where there is none; it says why.
+// fetchPage returns the current page, or null after it displayed why there is none.
 async function fetchPage() {
   const token = sessionStorage.getItem(tokenKey);
   if (token === null) return null;
@@ -25,13 +25,13 @@ async function fetchPage() {
     const answer = await fetch(location.pathname + location.search, { cache: "no-store", headers: { Authorization: "Bearer " + token } });
     if (answer.status === 401) {
       sessionStorage.removeItem(tokenKey);
-      say("The token is not the emulator's. Open the address that keel emulator page prints.");
+      showState("The token is wrong. Open the address that keel emulator page prints.");
       return null;
     }
     if (!answer.ok) throw new Error(answer.statusText);
     return new DOMParser().parseFromString(await answer.text(), "text/html");
   } catch {
-    say("The emulator does not answer.");
+    showState("The emulator does not respond.");
     return null;
   }
 }
@@ -43,7 +43,7 @@ function show(fresh) {
   pause.addEventListener("click", () => {
     paused = !paused;
     pause.setAttribute("aria-pressed", String(paused));
-    pause.textContent = paused ? "Go on" : "Pause updates";
+    pause.textContent = paused ? "Resume updates" : "Pause updates";
   });
   if (location.hash) document.getElementById(location.hash.slice(1))?.scrollIntoView();
   open = true;
@@ -56,7 +56,7 @@ async function update() {
     if (fresh) {
       for (const part of document.querySelectorAll("[data-live]")) {
         const now = fresh.getElementById(part.id);
-        // A part somebody is in, by keyboard, stays until they leave it.
+        // A part that has the keyboard focus is not replaced.
         if (now && now.innerHTML !== part.innerHTML && !part.contains(document.activeElement)) part.innerHTML = now.innerHTML;
       }
       document.documentElement.dataset.updated = String(Number(document.documentElement.dataset.updated || 0) + 1);

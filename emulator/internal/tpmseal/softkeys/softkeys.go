@@ -1,5 +1,6 @@
-// Package softkeys is the part of a TPM 2.0 that tests need, in software: an endorsement key, a storage root key, and how they open
-// what was sealed to them. It is written from the TPM 2.0 library specification apart from the sealing, and protects nothing.
+// Package softkeys implements, for tests, the part of a TPM 2.0 that they need: an endorsement key, a storage root
+// key, and opening what was sealed to them. It is written from the TPM 2.0 library specification independently of the
+// sealing, and protects nothing.
 package softkeys
 
 import (
@@ -28,7 +29,7 @@ type TPM struct {
 	rootName                 []byte
 }
 
-// New makes both keys, after the TCG's reference templates.
+// New generates both keys from the TCG's reference templates.
 func New() (*TPM, error) {
 	t := &TPM{}
 	var err error
@@ -52,7 +53,7 @@ func generate(template tpm2.TPMTPublic) (*rsa.PrivateKey, string, []byte, error)
 	return key, base64.StdEncoding.EncodeToString(tpm2.Marshal(tpm2.New2B(template))), name.Buffer, nil
 }
 
-// Open returns the key in a sealed blob, and what came along.
+// Open returns the key in a sealed blob, and its info.
 func (t *TPM) Open(blob []byte) (key []byte, info string, err error) {
 	var parts [6][]byte
 	for i := range parts {
@@ -136,7 +137,7 @@ func (t *TPM) load(wrapKey, duplicate, encryptedSeed, public []byte) ([]byte, er
 	return bits.Buffer, nil
 }
 
-// unwrap checks and opens what is protected by a seed.
+// unwrap checks and opens what a seed protects.
 func unwrap(seed, blob, name []byte) ([]byte, error) {
 	tag, ciphertext, err := sized(blob)
 	if err != nil {
@@ -172,7 +173,7 @@ func decrypt(key, ciphertext []byte) []byte {
 	return out
 }
 
-// sized splits off what follows a length of two bytes.
+// sized returns the bytes that follow a length of two bytes, and the rest.
 func sized(blob []byte) (part, rest []byte, err error) {
 	if len(blob) < 2 || len(blob) < 2+int(binary.BigEndian.Uint16(blob)) {
 		return nil, nil, errors.New("it ends early")

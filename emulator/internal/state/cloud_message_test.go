@@ -12,14 +12,14 @@ import (
 func (w *world) queue(bodies ...string) {
 	w.t.Helper()
 	for _, body := range bodies {
-		must(w.t, last(w.QueueCommand(hub1, "d", state.Command{Body: []byte(body), Expiry: w.clock.Now().Add(time.Hour), Properties: map[string]string{"k": body}})))
+		must(w.t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{Body: []byte(body), Expiry: w.clock.Now().Add(time.Hour), Properties: map[string]string{"k": body}})))
 	}
 }
 
 // take takes the next message, locked for a minute, and returns its body and lock; both empty when there is none.
 func (w *world) take(maxDeliveries int64) (body, lock string) {
 	w.t.Helper()
-	c, _, err := w.TakeCommand(hub1, "d", time.Minute, maxDeliveries)
+	c, _, err := w.TakeCloudMessage(hub1, "d", time.Minute, maxDeliveries)
 	must(w.t, err)
 	return string(c.Body), c.Lock
 }
@@ -39,41 +39,41 @@ func (w *world) withDevice() *world {
 	return w
 }
 
-func TestCommandsAreTakenInOrderAndSettled(t *testing.T) {
+func TestCloudMessagesAreTakenInOrderAndSettled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	w.wantTake("")
 	w.queue("a", "b", "c")
 	a, b := w.wantTake("a"), w.wantTake("b")
-	must(t, w.SettleCommand(hub1, "d", a, state.Success))
-	wantKind(t, w.SettleCommand(hub1, "d", a, state.Success), state.NotFound)
-	must(t, w.SettleCommand(hub1, "d", b, state.Abandoned))
+	must(t, w.SettleCloudMessage(hub1, "d", a, state.Success))
+	wantKind(t, w.SettleCloudMessage(hub1, "d", a, state.Success), state.NotFound)
+	must(t, w.SettleCloudMessage(hub1, "d", b, state.Abandoned))
 	b = w.wantTake("b") // free again, and older than c
 	w.wantTake("c")
 	w.wantTake("")
 	w.clock.Add(time.Minute)
-	wantKind(t, w.SettleCommand(hub1, "d", b, state.Success), state.NotFound) // its lock has ended
+	wantKind(t, w.SettleCloudMessage(hub1, "d", b, state.Success), state.NotFound) // its lock has ended
 	w.wantTake("b")
-	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 1 || left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
+	if left, err := w.CloudMessages(hub1, "d"); err != nil || len(left) != 2 || left[0].Deliveries != 1 || left[0].Sequence != 2 || left[0].Properties["k"] != "b" {
 		t.Errorf("got %+v, %v; want b, given back once, and c", left, err)
 	}
-	if n, err := w.PurgeCommands(hub1, "d"); n != 2 || err != nil {
+	if n, err := w.PurgeCloudMessages(hub1, "d"); n != 2 || err != nil {
 		t.Errorf("got %d purged, %v; want 2", n, err)
 	}
 	w.wantTake("")
 	w.queue("d")
-	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
+	if left, err := w.CloudMessages(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
 		t.Errorf("got %+v, %v; want a message with the next number, though none waited", left, err)
 	}
 }
 
-func TestCommandsEnd(t *testing.T) {
+func TestCloudMessagesEnd(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	w.queue("often")
 	for range 2 {
 		_, lock := w.take(2)
-		must(t, w.SettleCommand(hub1, "d", lock, state.Abandoned))
+		must(t, w.SettleCloudMessage(hub1, "d", lock, state.Abandoned))
 	}
 	if body, _ := w.take(2); body != "" {
 		t.Errorf("got %q a third time, want it dropped when it was given back twice", body)
@@ -82,22 +82,22 @@ func TestCommandsEnd(t *testing.T) {
 	w.clock.Add(time.Hour)
 	w.wantTake("")
 
-	for i := range state.MaxCommands {
+	for i := range state.MaxCloudMessages {
 		w.queue(fmt.Sprint(i))
 	}
-	_, err := w.QueueCommand(hub1, "d", state.Command{Expiry: w.clock.Now().Add(time.Hour)})
+	_, err := w.QueueCloudMessage(hub1, "d", state.CloudMessage{Expiry: w.clock.Now().Add(time.Hour)})
 	wantKind(t, err, state.Quota)
 	w.clock.Add(time.Hour) // expired ones do not count
 	w.queue("fits")
 	w.wantTake("fits")
 
 	must(t, w.DeleteDevice(hub1, "d", ""))
-	wantKind(t, last(w.QueueCommand(hub1, "d", state.Command{})), state.NotFound)
+	wantKind(t, last(w.QueueCloudMessage(hub1, "d", state.CloudMessage{})), state.NotFound)
 	w.withDevice()
 	w.wantTake("") // not those of the device before
 }
 
-func TestCommandsOutliveTheProcessButLocksDoNot(t *testing.T) {
+func TestCloudMessagesOutliveTheProcessButLocksDoNot(t *testing.T) {
 	t.Parallel()
 	dir, clock := t.TempDir(), newClock()
 	first, err := state.Open(state.Options{Dir: dir, Now: clock.Now})
@@ -120,12 +120,12 @@ func TestCommandsOutliveTheProcessButLocksDoNot(t *testing.T) {
 	}
 }
 
-func TestWhatIsKnownOfAQueueEndsWithItsMessagesAndItsDevice(t *testing.T) {
+func TestQueueStateIsRemovedWithItsDevice(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, state.Options{}, 1).withDevice()
 	want := func(what string, locks, numbers int) {
 		t.Helper()
-		if l, n := w.CommandLocks(); l != locks || n != numbers {
+		if l, n := w.CloudMessageLocks(); l != locks || n != numbers {
 			t.Errorf("%s: got %d locks and %d numbers, want %d and %d", what, l, n, locks, numbers)
 		}
 	}
@@ -134,7 +134,7 @@ func TestWhatIsKnownOfAQueueEndsWithItsMessagesAndItsDevice(t *testing.T) {
 	w.wantTake("b")
 	want("two taken", 2, 1)
 	w.clock.Add(time.Minute)
-	wantKind(t, w.SettleCommand(hub1, "d", lock, state.Success), state.NotFound)
+	wantKind(t, w.SettleCloudMessage(hub1, "d", lock, state.Success), state.NotFound)
 	want("settled too late", 0, 1) // those that are passed on the way are seen to have ended too
 	w.wantTake("a")
 	w.clock.Add(time.Hour)
@@ -142,12 +142,12 @@ func TestWhatIsKnownOfAQueueEndsWithItsMessagesAndItsDevice(t *testing.T) {
 	want("both expired", 0, 1)
 	w.queue("c")
 	w.wantTake("c")
-	if _, err := w.PurgeCommands(hub1, "d"); err != nil {
+	if _, err := w.PurgeCloudMessages(hub1, "d"); err != nil {
 		t.Fatal(err)
 	}
 	want("purged", 0, 1)
 	w.queue("d")
-	if left, err := w.Commands(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
+	if left, err := w.CloudMessages(hub1, "d"); err != nil || len(left) != 1 || left[0].Sequence != 4 {
 		t.Errorf("got %+v, %v, want the next number after a purge", left, err)
 	}
 	w.wantTake("d")

@@ -14,40 +14,41 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// Cloud-to-device messages wait in the state, in order, until their device has taken them. A device over MQTT completes
-// one by acknowledging it, and otherwise gets it again at its next connection; a device over HTTPS settles it by its
-// lock token. The outcome of a message is kept for its sender, which may have asked for feedback. Source: "Send
-// cloud-to-device messages from an IoT hub".
+// Cloud-to-device messages are queued in the state, in order, until their device has received them. A device over
+// MQTT completes a message by acknowledging it, and otherwise gets it again at its next connection; a device over
+// HTTPS settles it by its lock token. The outcome of a message is kept for the sender if it requested feedback.
+// Source: "Send cloud-to-device messages from an IoT hub".
 
-// maxCommand is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
-const maxCommand = 64 << 10
+// maxCloudMessage is the size in bytes of the largest message to a device. Source: "IoT Hub quotas and throttling".
+const maxCloudMessage = 64 << 10
 
-// Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have no prefix there.
+// Names of the system properties of a message, in the MQTT property bag without "$.". Those of acknowledgements have
+// no prefix there.
 const (
 	sysMessageID, sysCorrelationID, sysUserID, sysTo, sysExpiry, sysContentType, sysContentEncoding, sysAck = "mid", "cid", "uid", "to", "exp", "ct", "ce", "iothub-ack"
 )
 
 var (
 	// The name is that of the description of 2021-04-12 and of "Troubleshoot Azure IoT Hub error codes".
-	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended, or never was"}
-	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("%d messages wait for the device already", state.MaxCommands)}
+	errLockLost  = &wireError{412002, "DeviceMessageLockLost", "The lock of the message has ended or is unknown"}
+	errQueueFull = &wireError{403004, "DeviceMaximumQueueDepthExceeded", fmt.Sprintf("The queue of the device already holds %d messages", state.MaxCloudMessages)}
 )
 
 // propertyForm: "Create and read IoT Hub messages".
 var propertyForm = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
 
-// Command is a message to a device.
-type Command struct {
+// CloudMessage is a message to a device.
+type CloudMessage struct {
 	MessageID, CorrelationID, UserID, ContentType, ContentEncoding string
-	// Ack asks for feedback: "none", "positive", "negative" or "full"; empty means none.
+	// Ack requests feedback: "none", "positive", "negative" or "full". Empty means none.
 	Ack string
-	// Expiry is when the message is no longer delivered; the hub's default lifetime from now when zero.
+	// Expiry is when the message is no longer delivered. Zero means the hub's default lifetime.
 	Expiry     time.Time
 	Properties map[string]string
 	Body       []byte
 }
 
-func (c Command) check(now time.Time) error {
+func (c CloudMessage) check(now time.Time) error {
 	size := len(c.Body)
 	for name, value := range c.Properties {
 		if !propertyForm.MatchString(name) {
@@ -60,8 +61,8 @@ func (c Command) check(now time.Time) error {
 			return invalid("a property holds a control character")
 		}
 	}
-	if size > maxCommand {
-		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("Message is larger than %d bytes", maxCommand)}
+	if size > maxCloudMessage {
+		return &wireError{413001, "MessageTooLarge", fmt.Sprintf("Message is larger than %d bytes", maxCloudMessage)}
 	}
 	if !slices.Contains([]string{"", "none", "positive", "negative", "full"}, c.Ack) {
 		return invalid("ack must be none, positive, negative or full")
@@ -72,8 +73,9 @@ func (c Command) check(now time.Time) error {
 	return nil
 }
 
-// SendCommand queues a message for a device, and sends it at once to one that is connected and takes messages.
-func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err error) {
+// SendCloudMessage queues a message for a device, and sends it at once if the device is connected and subscribes to
+// messages.
+func (h *Hubs) SendCloudMessage(host, device string, c CloudMessage) (sequence uint64, err error) {
 	hub, err := h.state.HubByHost(h.hostOf(host))
 	if err != nil {
 		return 0, fmt.Errorf("find hub: %w", err)
@@ -99,7 +101,7 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	} else {
 		system[sysExpiry] = stamp(until)
 	}
-	queued, err := h.state.QueueCommand(hub.Host(), device, state.Command{
+	queued, err := h.state.QueueCloudMessage(hub.Host(), device, state.CloudMessage{
 		System: system, Properties: c.Properties, Body: c.Body, Expiry: until, MessageID: c.MessageID, Ack: state.Ack(c.Ack),
 	})
 	if refusal := (*state.Error)(nil); errors.As(err, &refusal) && refusal.Kind == state.Quota {
@@ -112,9 +114,9 @@ func (h *Hubs) SendCommand(host, device string, c Command) (sequence uint64, err
 	return queued.Sequence, nil
 }
 
-// PurgeCommands drops the messages that wait for a device and returns how many there were.
-func (h *Hubs) PurgeCommands(host, device string) (int, error) {
-	return h.state.PurgeCommands(h.hostOf(host), device)
+// PurgeCloudMessages drops the queued messages of a device and returns their number.
+func (h *Hubs) PurgeCloudMessages(host, device string) (int, error) {
+	return h.state.PurgeCloudMessages(h.hostOf(host), device)
 }
 
 // hostOf returns the host name of the hub with that host name, name or alias.
@@ -125,14 +127,14 @@ func (h *Hubs) hostOf(name string) string {
 	return h.names.Host(name)
 }
 
-// deliver sends a device the messages that wait for it, if it is connected over MQTT.
+// deliver sends a device its queued messages if it is connected over MQTT.
 func (h *Hubs) deliver(key deviceKey) {
 	if s := h.session(key); s != nil {
 		s.deliver()
 	}
 }
 
-// deliver sends the messages that wait, in order, if the device subscribed to them.
+// deliver sends the queued messages, in order, if the device subscribed to them.
 func (s *session) deliver() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
@@ -141,7 +143,7 @@ func (s *session) deliver() {
 		return
 	}
 	for {
-		c, ok, err := s.hubs.state.TakeCommand(s.key.host, s.key.id, 0, s.maxDeliveries)
+		c, ok, err := s.hubs.state.TakeCloudMessage(s.key.host, s.key.id, 0, s.maxDeliveries)
 		if err != nil {
 			s.hubs.log.Error("take message to device", "hub", s.key.host, "device", s.key.id, "error", err)
 		}
@@ -182,13 +184,13 @@ func outcomeOf(err error) state.Outcome {
 // settle settles a message of this connection; s.delivery is held. A message that was purged meanwhile is skipped.
 func (s *session) settle(lock string, outcome state.Outcome) {
 	delete(s.taken, lock)
-	err := s.hubs.state.SettleCommand(s.key.host, s.key.id, lock, outcome)
+	err := s.hubs.state.SettleCloudMessage(s.key.host, s.key.id, lock, outcome)
 	if refusal := (*state.Error)(nil); err != nil && !errors.As(err, &refusal) {
 		s.hubs.log.Error("settle message to device", "hub", s.key.host, "device", s.key.id, "error", err)
 	}
 }
 
-// giveBack returns the messages that the device did not acknowledge to the queue; the connection has ended.
+// giveBack returns the messages that the device did not acknowledge to the queue. The connection has ended.
 func (s *session) giveBack() {
 	s.delivery.Lock()
 	defer s.delivery.Unlock()
@@ -198,8 +200,8 @@ func (s *session) giveBack() {
 	}
 }
 
-// bag writes the properties of a message to the topic, those of the protocol first, each in the order of its names.
-func bag(c state.Command) string {
+// bag writes the properties of a message to the topic: those of the protocol first, each group sorted by name.
+func bag(c state.CloudMessage) string {
 	var pairs []string
 	for _, name := range slices.Sorted(maps.Keys(c.System)) {
 		key := escape("$." + name)

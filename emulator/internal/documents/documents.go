@@ -1,7 +1,6 @@
-// Package shelf keeps named documents: files in a folder that only its owner can read, or memory.
-//
-// It does not look into them.
-package shelf
+// Package documents keeps named documents, either in memory or as files in a folder that only its owner can read. It does
+// not read their content.
+package documents
 
 import (
 	"bytes"
@@ -19,30 +18,30 @@ import (
 	"evenkeel/internal/durable"
 )
 
-// extension is that of the files.
+// extension is the extension of the files.
 const extension = ".json"
 
-// Reasons of refusals.
+// Reasons why a call is refused.
 var (
-	// ErrName: a name is 1 to 64 letters, digits, dots, hyphens and underscores, and begins with a letter or digit.
+	// ErrName reports an invalid name.
 	ErrName = errors.New("a name has 1 to 64 letters, digits, '.', '-' and '_', and begins with a letter or digit")
-	// ErrAbsent: there is no document of that name.
-	ErrAbsent = errors.New("no document of that name")
+	// ErrAbsent reports that no document has that name.
+	ErrAbsent = errors.New("nothing is saved under that name")
 )
 
 var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
-// Entry is a document on the shelf.
+// Entry describes a document.
 type Entry struct {
 	Name string `json:"name"`
-	// Bytes is its size.
+	// Bytes is the size of the document.
 	Bytes int64 `json:"bytes"`
-	// Saved is when it was written, by the clock of the machine.
+	// Saved is when the document was written, by the machine's clock.
 	Saved time.Time `json:"saved"`
 }
 
-// Shelf is a set of documents. Its methods may be called concurrently.
-type Shelf struct {
+// Folder is a set of named documents. Its methods may be called concurrently.
+type Folder struct {
 	disk durable.Disk
 	dir  string
 
@@ -55,16 +54,16 @@ type document struct {
 	saved time.Time
 }
 
-// New returns the shelf in dir, which is made when something is put there; in memory when dir is empty.
-func New(disk durable.Disk, dir string) *Shelf {
-	return &Shelf{disk: disk, dir: dir, memory: map[string]document{}}
+// NewFolder returns the documents in dir, or documents in memory if dir is empty. Put creates dir if it does not exist.
+func NewFolder(disk durable.Disk, dir string) *Folder {
+	return &Folder{disk: disk, dir: dir, memory: map[string]document{}}
 }
 
-func (s *Shelf) file(name string) string { return filepath.Join(s.dir, name+extension) }
+func (s *Folder) file(name string) string { return filepath.Join(s.dir, name+extension) }
 
-// Put keeps what write writes, in the place of what has that name. When write fails, what was there stays. It returns when the
-// document would survive a loss of power.
-func (s *Shelf) Put(name string, write func(io.Writer) error) error {
+// Put stores what write writes under name and replaces a document of that name. If write fails, the old document remains.
+// When Put returns, the document survives a power failure.
+func (s *Folder) Put(name string, write func(io.Writer) error) error {
 	if !nameForm.MatchString(name) {
 		return ErrName
 	}
@@ -84,8 +83,8 @@ func (s *Shelf) Put(name string, write func(io.Writer) error) error {
 	return s.disk.Write(s.file(name), 0o600, write)
 }
 
-// Open reads a document; the caller closes it.
-func (s *Shelf) Open(name string) (io.ReadCloser, error) {
+// Open opens a document for reading. The caller must close it.
+func (s *Folder) Open(name string) (io.ReadCloser, error) {
 	if !nameForm.MatchString(name) {
 		return nil, ErrName
 	}
@@ -106,7 +105,7 @@ func (s *Shelf) Open(name string) (io.ReadCloser, error) {
 }
 
 // Delete removes a document.
-func (s *Shelf) Delete(name string) error {
+func (s *Folder) Delete(name string) error {
 	if !nameForm.MatchString(name) {
 		return ErrName
 	}
@@ -126,8 +125,8 @@ func (s *Shelf) Delete(name string) error {
 	return err
 }
 
-// List returns the entries by name.
-func (s *Shelf) List() ([]Entry, error) {
+// List returns all documents, sorted by name.
+func (s *Folder) List() ([]Entry, error) {
 	entries := []Entry{}
 	if s.dir == "" {
 		s.mu.Lock()

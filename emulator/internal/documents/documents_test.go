@@ -1,4 +1,4 @@
-package shelf_test
+package documents_test
 
 import (
 	"errors"
@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"evenkeel/emulator/internal/shelf"
+	"evenkeel/emulator/internal/documents"
 	"evenkeel/internal/durable"
 )
 
@@ -18,10 +18,10 @@ func write(text string) func(io.Writer) error {
 	}
 }
 
-func TestDocumentsAreKeptByName(t *testing.T) {
+func TestPutOpenListDelete(t *testing.T) {
 	t.Parallel()
-	for place, dir := range map[string]string{"in memory": "", "in a folder": filepath.Join(t.TempDir(), "shelf")} {
-		s := shelf.New(durable.OS, dir)
+	for place, dir := range map[string]string{"in memory": "", "in a folder": filepath.Join(t.TempDir(), "snapshots")} {
+		s := documents.NewFolder(durable.OS, dir)
 		if list, err := s.List(); err != nil || list == nil || len(list) != 0 {
 			t.Errorf("%s: got %v, %v at first, want an empty list", place, list, err)
 		}
@@ -48,19 +48,19 @@ func TestDocumentsAreKeptByName(t *testing.T) {
 		if err := s.Delete("b"); err != nil {
 			t.Error(err)
 		}
-		if _, err := s.Open("b"); !errors.Is(err, shelf.ErrAbsent) {
-			t.Errorf("%s: got %v of a deleted one, want %v", place, err, shelf.ErrAbsent)
+		if _, err := s.Open("b"); !errors.Is(err, documents.ErrAbsent) {
+			t.Errorf("%s: got %v of a deleted one, want %v", place, err, documents.ErrAbsent)
 		}
-		if err := s.Delete("b"); !errors.Is(err, shelf.ErrAbsent) {
-			t.Errorf("%s: got %v of deleting it again, want %v", place, err, shelf.ErrAbsent)
+		if err := s.Delete("b"); !errors.Is(err, documents.ErrAbsent) {
+			t.Errorf("%s: got %v of deleting it again, want %v", place, err, documents.ErrAbsent)
 		}
 	}
 }
 
-func TestFilesAreTheirOwnersAlone(t *testing.T) {
+func TestOnlyTheOwnerCanReadFiles(t *testing.T) {
 	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "shelf")
-	if err := shelf.New(durable.OS, dir).Put("a", write("secret")); err != nil {
+	dir := filepath.Join(t.TempDir(), "snapshots")
+	if err := documents.NewFolder(durable.OS, dir).Put("a", write("secret")); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]os.FileMode{dir: 0o700 | os.ModeDir, filepath.Join(dir, "a.json"): 0o600} {
@@ -73,14 +73,14 @@ func TestFilesAreTheirOwnersAlone(t *testing.T) {
 	}
 }
 
-func TestNamesCannotLeaveTheFolder(t *testing.T) {
+func TestNamesCannotEscapeTheFolder(t *testing.T) {
 	t.Parallel()
-	s := shelf.New(durable.OS, t.TempDir())
+	s := documents.NewFolder(durable.OS, t.TempDir())
 	for _, name := range []string{"", ".", "..", "../a", "a/b", `a\b`, ".hidden", "a\x00", "ä"} {
 		_, err := s.Open(name)
 		for _, err := range []error{err, s.Put(name, write("x")), s.Delete(name)} {
-			if !errors.Is(err, shelf.ErrName) {
-				t.Errorf("%q: got %v, want %v", name, err, shelf.ErrName)
+			if !errors.Is(err, documents.ErrName) {
+				t.Errorf("%q: got %v, want %v", name, err, documents.ErrName)
 			}
 		}
 	}

@@ -17,11 +17,11 @@ import (
 	"evenkeel/internal/await"
 )
 
-// command sends a message with that body to d1.
-func (f *fixture) command(bodies ...string) {
+// send sends one message with each body to d1.
+func (f *fixture) send(bodies ...string) {
 	f.Helper()
 	for _, body := range bodies {
-		if _, err := f.hubs.SendCommand(host, "d1", iothub.Command{Body: []byte(body)}); err != nil {
+		if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{Body: []byte(body)}); err != nil {
 			f.Fatal(err)
 		}
 	}
@@ -58,7 +58,7 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
-	f.command("before the device came")
+	f.send("before the device came")
 	c := f.connect(f.options(f.listen(), "d1", key))
 	got := make(chan string, 10)
 	done(t, "subscribe", c.Subscribe("devices/d1/messages/devicebound/#", 1, func(_ mqtt.Client, m mqtt.Message) {
@@ -68,7 +68,7 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	if m, want := next(t, got), topic+"%24.to=%2Fdevices%2Fd1%2Fmessages%2Fdevicebound 1 before the device came"; m != want {
 		t.Errorf("got %s\nwant %s", m, want)
 	}
-	_, err := f.hubs.SendCommand(strings.ToUpper(host), "d1", iothub.Command{
+	_, err := f.hubs.SendCloudMessage(strings.ToUpper(host), "d1", iothub.CloudMessage{
 		MessageID: "m 1", CorrelationID: "c", UserID: "u", ContentType: "text/plain", ContentEncoding: "utf-8", Ack: "full",
 		Expiry: f.clock.Now().Add(time.Hour), Properties: map[string]string{"b": "x&y+z", "a": ""}, Body: []byte("while it is there"),
 	})
@@ -100,14 +100,14 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 	if _, err := s.Subscribe(filter, 1); err != nil {
 		t.Fatal(err)
 	}
-	f.command("a", "b", "c")
+	f.send("a", "b", "c")
 	if c.bodies() != "a b c" {
 		t.Fatalf("got %q, want all three, in order", c.bodies())
 	}
 	c.sent[1].Acknowledged()
 	f.waiting(2)
 	s.Closed()
-	f.command("d")
+	f.send("d")
 
 	// Without a clean session the subscription is still there.
 	s, c = f.accept(key, false)
@@ -119,7 +119,7 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 	}
 	f.waiting(0)
 	s.Unsubscribe(filter)
-	f.command("e")
+	f.send("e")
 	s.Closed()
 	s, c = f.accept(key, false)
 	if c.bodies() != "" {
@@ -135,7 +135,7 @@ func TestMessagesWaitForTheirAcknowledgement(t *testing.T) {
 	s.Closed()
 
 	s, c = f.accept(key, true)
-	f.command("f")
+	f.send("f")
 	if c.bodies() != "" {
 		t.Errorf("got %q, want nothing: a clean session has no subscription", c.bodies())
 	}
@@ -155,7 +155,7 @@ func (c *fakeClient) resent() string {
 	return strings.Join(all, " ")
 }
 
-func TestMessagesThatAreSentAgainSaySo(t *testing.T) {
+func TestRetransmittedMessagesHaveTheDUPFlag(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -169,11 +169,11 @@ func TestMessagesThatAreSentAgainSaySo(t *testing.T) {
 	if _, err := first.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 		t.Fatal(err)
 	}
-	f.command("a")
+	f.send("a")
 	want("the first time", c, "a")
 	first.Closed()
 	second, c := f.accept(key, false)
-	f.command("b")
+	f.send("b")
 	want("again, with a new one", c, "a* b")
 	c.sent[1].Acknowledged()
 	second.Closed()
@@ -186,7 +186,7 @@ func TestMessagesThatAreSentAgainSaySo(t *testing.T) {
 	f.owner("DELETE", "/devices/d1/commands", "").want(t, "purge", http.StatusOK)
 
 	// A message that the device took over HTTPS, and whose lock has ended, was not sent over MQTT.
-	f.command("c")
+	f.send("c")
 	take := call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.deviceToken("d1", key)}
 	f.do(take).want(t, "take", http.StatusOK)
 	f.clock.advance(2 * time.Minute)
@@ -205,7 +205,7 @@ func TestAMessageThatIsSentAgainHasTheDUPFlag(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key, address := f.device("d1"), f.listen()
-	f.command("a")
+	f.send("a")
 	for _, dup := range []bool{false, true} {
 		b := f.bare(address, key, false)
 		if !dup {
@@ -228,7 +228,7 @@ func TestAMessageThatIsSentAgainHasTheDUPFlag(t *testing.T) {
 	}
 }
 
-func TestAConnectionTakenOverHandsItsMessagesOn(t *testing.T) {
+func TestReplacedConnectionReturnsItsMessages(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	key := f.device("d1")
@@ -236,7 +236,7 @@ func TestAConnectionTakenOverHandsItsMessagesOn(t *testing.T) {
 	if _, err := first.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
 		t.Fatal(err)
 	}
-	f.command("a")
+	f.send("a")
 	_, c := f.accept(key, false)
 	if c.bodies() != "" {
 		t.Errorf("got %q while the first connection may still acknowledge", c.bodies())
@@ -259,7 +259,7 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 	if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
 		t.Fatal(err)
 	}
-	f.command("a")
+	f.send("a")
 	for i := range 3 { // the end of a connection does not count as a delivery that failed
 		s, c := f.accept(key, true)
 		if _, err := s.Subscribe("devices/d1/messages/devicebound/#", 1); err != nil {
@@ -280,7 +280,7 @@ func TestMessagesAreDroppedWhenTheyWereAbandonedSoOften(t *testing.T) {
 		f.do(call{method: "POST", path: "/devices/d1/messages/devicebound/" + lock + "/abandon" + version, token: token}).want(t, "abandon", http.StatusNoContent)
 	}
 	f.waiting(0)
-	f.command("b")
+	f.send("b")
 	f.clock.advance(time.Minute)
 	f.waiting(0)
 }
@@ -293,10 +293,10 @@ func TestMessagesOverHTTPS(t *testing.T) {
 		t.Helper()
 		return f.do(call{method: method, path: "/devices/d1/messages/" + path, token: token})
 	}
-	if _, err := f.hubs.SendCommand(host, "d1", iothub.Command{MessageID: "m1", Ack: "positive", Properties: map[string]string{"room": "boiler"}, Body: []byte("a")}); err != nil {
+	if _, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{MessageID: "m1", Ack: "positive", Properties: map[string]string{"room": "boiler"}, Body: []byte("a")}); err != nil {
 		t.Fatal(err)
 	}
-	f.command("b")
+	f.send("b")
 	receive := func(want string) (lock string) {
 		t.Helper()
 		a := do("GET", "deviceBound"+version).want(t, "receive "+want, http.StatusOK)
@@ -320,7 +320,7 @@ func TestMessagesOverHTTPS(t *testing.T) {
 	do("POST", "devicebound/"+lock+"/abandon"+version).want(t, "abandon", http.StatusNoContent)
 	lock = receive("a")
 	do("DELETE", "devicebound/"+lock+version).want(t, "complete", http.StatusNoContent)
-	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t, "Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended, or never was")
+	do("DELETE", "devicebound/"+lock+version).want(t, "complete again", http.StatusPreconditionFailed).wantField(t, "Message", "ErrorCode:DeviceMessageLockLost;The lock of the message has ended or is unknown")
 	f.clock.advance(time.Minute)
 	do("DELETE", "devicebound/"+second+version).want(t, "complete too late", http.StatusPreconditionFailed)
 	second = receive("b")
@@ -328,7 +328,7 @@ func TestMessagesOverHTTPS(t *testing.T) {
 	do("GET", "devicebound"+version).want(t, "receive", http.StatusNoContent)
 	f.do(call{method: "GET", path: "/devices/d1/messages/devicebound" + version, token: f.policy("service")}).want(t, "with a service policy", 401)
 
-	f.command("c", "d")
+	f.send("c", "d")
 	f.owner("GET", "/twins/d1", "").wantField(t, "cloudToDeviceMessageCount", 2)
 	if a := f.owner("GET", "/devices", ""); !strings.Contains(a.body, `"cloudToDeviceMessageCount":2`) {
 		t.Errorf("got list %s", a.body)
@@ -344,26 +344,26 @@ func TestMessagesThatCannotBeSent(t *testing.T) {
 	f.device("d1")
 	for name, tc := range map[string]struct {
 		host, device string
-		command      iothub.Command
+		message      iothub.CloudMessage
 		want         string
 	}{
-		"too large":       {host, "d1", iothub.Command{Body: make([]byte, 64<<10+1)}, "MessageTooLarge"},
-		"expired":         {host, "d1", iothub.Command{Expiry: f.clock.Now()}, "expired"},
-		"ack":             {host, "d1", iothub.Command{Ack: "yes"}, "ack must be"},
-		"property name":   {host, "d1", iothub.Command{Properties: map[string]string{"a b": "c"}}, "property name"},
-		"property value":  {host, "d1", iothub.Command{Properties: map[string]string{"a": "b\nc"}}, "control character"},
-		"unknown device":  {host, "d9", iothub.Command{}, "not registered"},
-		"unknown hub":     {"hub-9.azure-devices.net", "d1", iothub.Command{}, "does not exist"},
-		"message id line": {host, "d1", iothub.Command{MessageID: "a\r\nb"}, "control character"},
+		"too large":       {host, "d1", iothub.CloudMessage{Body: make([]byte, 64<<10+1)}, "MessageTooLarge"},
+		"expired":         {host, "d1", iothub.CloudMessage{Expiry: f.clock.Now()}, "expired"},
+		"ack":             {host, "d1", iothub.CloudMessage{Ack: "yes"}, "ack must be"},
+		"property name":   {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a b": "c"}}, "property name"},
+		"property value":  {host, "d1", iothub.CloudMessage{Properties: map[string]string{"a": "b\nc"}}, "control character"},
+		"unknown device":  {host, "d9", iothub.CloudMessage{}, "not registered"},
+		"unknown hub":     {"hub-9.azure-devices.net", "d1", iothub.CloudMessage{}, "does not exist"},
+		"message id line": {host, "d1", iothub.CloudMessage{MessageID: "a\r\nb"}, "control character"},
 	} {
-		if _, err := f.hubs.SendCommand(tc.host, tc.device, tc.command); err == nil || !strings.Contains(err.Error(), tc.want) {
+		if _, err := f.hubs.SendCloudMessage(tc.host, tc.device, tc.message); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v, want %q", name, err, tc.want)
 		}
 	}
-	for range state.MaxCommands {
-		f.command("x")
+	for range state.MaxCloudMessages {
+		f.send("x")
 	}
-	_, err := f.hubs.SendCommand(host, "d1", iothub.Command{})
+	_, err := f.hubs.SendCloudMessage(host, "d1", iothub.CloudMessage{})
 	if err == nil || !strings.Contains(err.Error(), "DeviceMaximumQueueDepthExceeded") {
 		t.Errorf("one more: got %v", err)
 	}
