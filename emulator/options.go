@@ -44,6 +44,9 @@ type Options struct {
 	// IgnoreServiceETags lets every PUT of a provisioning service replace the one that is there, whatever etag it carries. Whether Azure
 	// enforces those etags is not known.
 	IgnoreServiceETags bool
+	// KeepNewerMembers lets a PUT of a hub or a provisioning service keep the members that its api-version does not have, such as
+	// disableLocalAuth. Otherwise the PUT resets them. Which of the two Azure does is not known.
+	KeepNewerMembers bool
 	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as Azure was seen to do.
 	// Azure's documents let it replace, and so does the zero value.
 	RequireIfMatch bool

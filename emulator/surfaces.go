@@ -29,7 +29,7 @@ func (e *Emulator) armHandler() http.Handler {
 	manager := e.on(requestlog.ARM, arm.New(arm.Options{
 		State: e.state, Tokens: e.entra, Subscription: SubscriptionID, Delay: e.options.LRODelay,
 		Quotas: arm.Quotas(e.options.Quotas), Unregistered: e.options.Unregistered, Received: e.hubs.Received,
-		IgnoreServiceETags: e.options.IgnoreServiceETags,
+		IgnoreServiceETags: e.options.IgnoreServiceETags, KeepNewerMembers: e.options.KeepNewerMembers,
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if entra.Owns(r.URL.Path) {

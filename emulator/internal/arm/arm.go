@@ -41,6 +41,8 @@ type Options struct {
 	Delay time.Duration
 	// IgnoreServiceETags takes every PUT of a provisioning service, whatever etag it carries.
 	IgnoreServiceETags bool
+	// KeepNewerMembers keeps, in a PUT, the members that its api-version does not have. Otherwise the PUT resets them.
+	KeepNewerMembers bool
 }
 
 type surface struct {

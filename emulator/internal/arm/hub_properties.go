@@ -12,7 +12,7 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// hubSettings are the writable properties of IotHubProperties in hubVersions, but for authorizationPolicies. Others in a request are
+// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Others in a request are
 // read-only or unknown, and passed over.
 var hubSettings = []string{
 	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList", "publicNetworkAccess",
@@ -50,7 +50,7 @@ type eventHub struct {
 }
 
 // readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
-func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
+func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
 	old := map[string]json.RawMessage{}
 	if present != nil {
 		record, err := readRecord(present.Properties)
@@ -70,6 +70,9 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 			return nil, invalid("The property %s: %s.", name, err)
 		}
 		kept[name] = unmasked
+	}
+	if err := c.keepHubMembers(kept, old); err != nil {
+		return nil, err
 	}
 	events, err := readEvents(kept["eventHubEndpoints"])
 	if err != nil {

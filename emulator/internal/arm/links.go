@@ -13,6 +13,7 @@ type linkBody struct {
 	Name                  string `json:"name,omitempty"`
 	HostName              string `json:"hostName,omitempty"`
 	AuthenticationType    string `json:"authenticationType,omitempty"`
+	ConnectionProfile     string `json:"connectionProfile,omitempty"` // shown only
 	ConnectionString      string `json:"connectionString"`
 	Location              string `json:"location"`
 }

@@ -18,7 +18,12 @@ const (
 	versionOfIdentity   = "2023-03-01-preview"
 	versionOfLocalAuth  = "2026-08-31"
 	versionOfNamespaces = "2026-11-01"
+	// versionOfProfiles alone shows the connectionProfile of links.
+	versionOfProfiles = "2026-11-02-preview"
 )
+
+// classic is the connectionProfile of every hub here: none has the profile of MQTT 5.
+const classic = "Classic"
 
 // likeServices are versions that Azure serves, or served, without a description here; each is answered as a described
 // one.
@@ -113,6 +118,9 @@ func (c *call) shape(body *serviceBody) {
 		for i := range body.Properties.IotHubs {
 			link := &body.Properties.IotHubs[i]
 			link.HostName, link.AuthenticationType = link.Name, keyBased
+			if strings.EqualFold(c.version, versionOfProfiles) {
+				link.ConnectionProfile = classic
+			}
 		}
 	} else {
 		body.Properties.DisableLocalAuth = nil
