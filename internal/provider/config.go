@@ -145,7 +145,8 @@ func (c *Config) advice(err error) string {
 	case errors.Is(err, dpsservice.ErrUnauthorized):
 		return "; look at the provider's policyName and key: the policy has to be one of " + c.host() + ", with the right EnrollmentWrite. " +
 			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
-			"and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
+			"and puts the declared ones back (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is). " +
+			c.localAuthAdvice()
 	case errors.Is(err, dpsservice.ErrNoHost):
 		return "; look at the provider's host and at the network; if the provisioning service was deleted, its enrollments are gone with it: " +
 			"pulumi state delete makes the stack forget them"

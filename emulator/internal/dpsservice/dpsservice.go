@@ -34,6 +34,8 @@ type Options struct {
 	Bearer func(ctx context.Context, token string) error
 	// Other is the other name, an address, by which a service is reached, "" for none. Nil: there are none.
 	Other func(host string) string
+	// LocalAuthDisabled reports whether a service refuses the signatures of its policies (disableLocalAuth). Nil: none does.
+	LocalAuthDisabled func(state.Service) (bool, error)
 }
 
 type surface struct {

@@ -143,7 +143,8 @@ func (r *registering) hubRefusal(host string) *failure {
 		return &failure{codeHubNotFound, textHubNotFound}
 	}
 	l, linked := r.link(host)
-	if linked {
+	// A hub without local authentication takes no key ("Link and manage IoT hubs" of the DPS documentation).
+	if linked && !h.Settings.DisableLocalAuth {
 		for _, p := range h.Policies {
 			known := strings.EqualFold(p.Name, l.KeyName) && (p.PrimaryKey == l.Key || p.SecondaryKey == l.Key)
 			if known && !slices.ContainsFunc(linkRights, func(right string) bool { return !slices.Contains(p.Rights, right) }) {
