@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
@@ -339,7 +340,7 @@ func (e *Emulator) told(host string) string {
 	if e.options.Names != NamesLoopback {
 		return host
 	}
-	address, err := e.addresses.ensure(host)
+	address, err := e.addresses.ensure(state.ClassicHost(host))
 	if err != nil {
 		e.options.Logger.Error("a client was told a host that cannot be reached", "host", host, "error", err)
 	}
@@ -366,7 +367,13 @@ func (e *Emulator) dialable() map[string]string {
 	}
 	e.addresses.mu.Lock()
 	defer e.addresses.mu.Unlock()
-	return maps.Clone(e.addresses.byHost)
+	byHost := maps.Clone(e.addresses.byHost)
+	for host, address := range e.addresses.byHost {
+		if strings.HasSuffix(host, hubDomain) {
+			byHost[state.DeviceHost(host)], byHost[state.ServiceHostOfHub(host)] = address, address
+		}
+	}
+	return byHost
 }
 
 // addressesPath is where addresses are remembered.

@@ -15,6 +15,7 @@ import (
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/routes"
+	"evenkeel/emulator/internal/state"
 )
 
 // Ends of the host names on the data surface.
@@ -59,7 +60,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		service.ServeHTTP(w, r)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := e.addresses.Host(hostOf(r))
+		host := state.ClassicHost(e.addresses.Host(hostOf(r)))
 		switch {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name picks the service; connections are logged when they say it.

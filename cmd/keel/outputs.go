@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
@@ -64,8 +65,9 @@ func (h *hubsOut) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// hostKey is a host name as a key: the names of hubs may have capitals, which Azure and the emulator answer in lower case.
-func hostKey(host string) string { return strings.ToLower(host) }
+// hostKey is a hub's host name as a key. A hub has three names, with capitals where they were declared so; devices are told
+// the one under which the hub is linked.
+func hostKey(host string) string { return domain.ClassicHost(host) }
 
 // outputs starts what is needed and reads the outputs of the local stack, with its secrets.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {

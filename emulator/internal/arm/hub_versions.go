@@ -152,8 +152,12 @@ func shapeHub(properties map[string]json.RawMessage, version string) error {
 		return err
 	}
 	if version >= versionOfHostNames {
-		// Fidelity: new hubs on Azure are V2, with the host names of devices and services beside the classic one.
-		properties["iotHubDetails"] = json.RawMessage(`{"gatewayVersion":"V1"}`)
+		properties["iotHubDetails"] = json.RawMessage(`{"gatewayVersion":"V2"}`)
+		var classic string
+		if raw := properties["hostName"]; !isNull(raw) && json.Unmarshal(raw, &classic) == nil {
+			properties["deviceHostName"] = text(state.DeviceHost(classic))
+			properties["serviceHostName"] = text(state.ServiceHostOfHub(classic))
+		}
 	}
 	return nil
 }

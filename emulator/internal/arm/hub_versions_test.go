@@ -338,3 +338,28 @@ func TestLinksShowTheirConnectionProfileInOneVersion(t *testing.T) {
 		}
 	}
 }
+
+// Source: iothub.json of 2026-11-01: a hub with the gateway V2 has all three names.
+func TestAHubShowsItsNamesFrom2026On(t *testing.T) {
+	t.Parallel()
+	s := newSurface(t)
+	s.inventory()
+	for version, want := range map[string][3]string{
+		"2023-06-30": {"", "", ""}, "2025-08-01-preview": {"", "", ""},
+		"2026-03-01-preview": {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
+		"2026-11-01":         {"hub-1.device.azure-devices.net", "hub-1.service.azure-devices.net", "V2"},
+	} {
+		_, body := s.call("GET", hubAt+version, "")
+		got := [3]string{
+			member(t, body, "properties", "deviceHostName"), member(t, body, "properties", "serviceHostName"),
+			member(t, body, "properties", "iotHubDetails", "gatewayVersion"),
+		}
+		if got != want || member(t, body, "properties", "hostName") != "hub-1.azure-devices.net" {
+			t.Errorf("%s: got %q of %s, want %q", version, got, body, want)
+		}
+	}
+	status, made := s.call("PUT", strings.Replace(hubAt, "hub-1", "new", 1)+"2026-11-01", hubBefore+`{}}`)
+	if status != http.StatusCreated || strings.Contains(made, "ostName\"") {
+		t.Errorf("a new hub: got %d %s, want no host names yet", status, made)
+	}
+}

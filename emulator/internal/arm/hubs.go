@@ -128,7 +128,9 @@ func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 	under := state.Transitioning
 	if created {
 		under = state.Activating
-		delete(answer.Properties, "hostName")
+		for _, name := range []string{"hostName", "deviceHostName", "serviceHostName"} {
+			delete(answer.Properties, name)
+		}
 	}
 	answer.Properties["state"], answer.Properties["provisioningState"] = text(string(under)), text("Accepted")
 	if withPolicies {

@@ -122,7 +122,7 @@ func (h *Hubs) hostOf(name string) string {
 	if name != "" && !strings.Contains(name, ".") {
 		return state.HubHost(name)
 	}
-	return h.names.Host(name)
+	return state.ClassicHost(h.names.Host(name))
 }
 
 // deliver sends a device the messages that wait for it, if it is connected over MQTT.

@@ -141,7 +141,7 @@ func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply,
 	if r.Status != state.Assigned {
 		return nil, nil
 	}
-	device, err := a.st.Device(r.AssignedHub, r.DeviceID)
+	device, err := a.st.Device(state.ClassicHost(r.AssignedHub), r.DeviceID)
 	if isNotFound(err) {
 		return nil, nil // deleted at the hub: there is nothing to tell
 	}

@@ -100,7 +100,7 @@ func noDevice(id string) error {
 
 // registry refuses when the hub of that host has none: it is not there, or not yet, or being deleted. The caller holds world.
 func (s *State) registry(hub string) error {
-	if h := s.hubs[strings.ToLower(hub)]; h != nil && h.serving() {
+	if h := s.hubs[ClassicHost(hub)]; h != nil && h.serving() {
 		return nil
 	}
 	return &Error{Kind: ParentNotFound, Object: hubObject(hub), Reason: "does not exist"}

@@ -51,18 +51,13 @@ func (r *registering) named() []string {
 }
 
 func (r *registering) link(host string) (Link, bool) {
-	for _, l := range r.service.Links {
-		if strings.EqualFold(l.HubHost, host) {
-			return l, true
-		}
-	}
-	return Link{}, false
+	return FindLink(r.service.Links, host)
 }
 
-// choose returns the host of the hub that the device is to be on.
+// choose returns the hub that the device is to be on, by the host name under which it is linked.
 func (r *registering) choose() (string, *failure) {
 	if r.stays() {
-		return r.prior.hub, nil
+		return r.keptHub(), nil
 	}
 	policy := r.Allocation
 	switch {
@@ -104,7 +99,7 @@ func (r *registering) choose() (string, *failure) {
 }
 
 func (r *registering) locationOf(l Link) string {
-	if h := r.s.hubs[l.HubHost]; h != nil {
+	if h := r.s.hubs[ClassicHost(l.HubHost)]; h != nil {
 		return locationName(h.Location)
 	}
 	return locationName(l.Location)
@@ -119,10 +114,8 @@ func (r *registering) chooseCustom() (string, *failure) {
 	case r.answer.HubHost == "":
 		return "", &failure{codeNoHub, "Custom allocation failed: the webhook named no IoT hub."}
 	}
-	for _, l := range r.offered() {
-		if strings.EqualFold(l.HubHost, r.answer.HubHost) {
-			return l.HubHost, nil
-		}
+	if l, ok := FindLink(r.offered(), r.answer.HubHost); ok {
+		return l.HubHost, nil
 	}
 	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that was not offered."}
 }
@@ -138,7 +131,7 @@ func (r *registering) deviceKeys(hub string) [][]byte {
 
 // hubRefusal is why the provisioning service cannot work on that hub, or nil.
 func (r *registering) hubRefusal(host string) *failure {
-	h := r.s.hubs[host]
+	h := r.s.hubs[ClassicHost(host)]
 	if h == nil || !h.serving() {
 		return &failure{codeHubNotFound, textHubNotFound}
 	}
@@ -163,11 +156,13 @@ func (r *registering) hubUnauthorized() string {
 		tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
-// place puts the device on the hub and returns the registration's result. The caller holds the locks of deviceKeys.
-func (r *registering) place(hub string) (Registration, error) {
-	result := Registration{Status: Assigned, AssignedHub: hub, DeviceID: r.deviceID, Substatus: SameAssignment,
+// place puts the device on the hub that is linked under that host name, and returns the registration's result, which has
+// that name. The caller holds the locks of deviceKeys.
+func (r *registering) place(linked string) (Registration, error) {
+	hub := ClassicHost(linked)
+	result := Registration{Status: Assigned, AssignedHub: linked, DeviceID: r.deviceID, Substatus: SameAssignment,
 		Payload: slices.Clone(r.answer.Payload)}
-	if failed := r.hubRefusal(hub); failed != nil {
+	if failed := r.hubRefusal(linked); failed != nil {
 		if r.stays() {
 			// Nothing has to be asked of the hub: the record says where the device is.
 			return result, nil
