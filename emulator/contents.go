@@ -184,7 +184,7 @@ func showRegistration(r state.Registration) Registration {
 // Devices returns the device ids in the registry of the hub with that host name.
 func (e *Emulator) Devices(hubHost string) ([]string, error) {
 	return collect(func(after string) ([]string, string, error) {
-		page, next, err := e.state.Devices(hubHost, after, pageSize)
+		page, next, err := e.state.Devices(state.ClassicHost(hubHost), after, pageSize)
 		ids := make([]string, len(page))
 		for i, d := range page {
 			ids[i] = d.ID

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"evenkeel/emulator/internal/state"
 	"evenkeel/internal/durable"
 	"evenkeel/internal/hint"
 )
@@ -355,7 +356,7 @@ func (e *Emulator) told(host string) string {
 	if e.options.Names != NamesLoopback {
 		return host
 	}
-	address, err := e.addresses.ensure(host)
+	address, err := e.addresses.ensure(state.ClassicHost(host))
 	if err != nil {
 		e.options.Logger.Error("a client received the name of a host that it cannot reach", "host", host, "error", err)
 	}
@@ -383,7 +384,13 @@ func (e *Emulator) dialable() map[string]string {
 	}
 	e.addresses.mu.Lock()
 	defer e.addresses.mu.Unlock()
-	return maps.Clone(e.addresses.byHost)
+	byHost := maps.Clone(e.addresses.byHost)
+	for host, address := range e.addresses.byHost {
+		if strings.HasSuffix(host, hubDomain) {
+			byHost[state.DeviceHost(host)], byHost[state.ServiceHostOfHub(host)] = address, address
+		}
+	}
+	return byHost
 }
 
 // addressesPath is the file that stores the addresses.

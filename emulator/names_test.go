@@ -131,6 +131,11 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 	if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() || address == "127.0.0.1" || address != e.HubAddress(hubHost) {
 		t.Fatalf("a device is told %q, want a loopback address of the hub's own", address)
 	}
+	for _, name := range hubNames {
+		if got := e.HubAddress(name); got != address {
+			t.Errorf("%s has the address %q, want that of the hub, %s", name, got, address)
+		}
+	}
 	if r, err := e.Registration(scope, "device-1"); err != nil || r.Hub != hubHost {
 		t.Errorf("got %+v, %v; want the hub's host name kept", r, err)
 	}

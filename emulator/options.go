@@ -50,9 +50,11 @@ type Options struct {
 	// IgnoreServiceETags makes every PUT of a provisioning service replace the existing one, regardless of its etag.
 	// Whether Azure enforces these etags is unknown.
 	IgnoreServiceETags bool
-	// RequireIfMatch refuses a PUT without If-Match that would replace an enrollment or an enrollment group with
-	// 409201. Azure was observed to do so, but its documentation says that the PUT replaces. The default follows the
-	// documentation.
+	// KeepNewerMembers lets a PUT of a hub or a provisioning service keep the members that its api-version does not have, such as
+	// disableLocalAuth. Otherwise the PUT resets them. Which of the two Azure does is not known.
+	KeepNewerMembers bool
+	// RequireIfMatch refuses with 409201 to replace an enrollment or an enrollment group by a PUT without If-Match, as Azure was seen to do.
+	// Azure's documents let it replace, and so does the zero value.
 	RequireIfMatch bool
 	// Quotas are the resource limits of the subscription.
 	Quotas Quotas

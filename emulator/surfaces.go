@@ -15,6 +15,7 @@ import (
 	"evenkeel/emulator/internal/registration"
 	"evenkeel/emulator/internal/requestlog"
 	"evenkeel/emulator/internal/routes"
+	"evenkeel/emulator/internal/state"
 )
 
 // Suffixes of host names on the data surface.
@@ -29,7 +30,7 @@ func (e *Emulator) armHandler() http.Handler {
 	manager := e.on(requestlog.ARM, arm.New(arm.Options{
 		State: e.state, Tokens: e.entra, Subscription: SubscriptionID, Delay: e.options.LRODelay,
 		Quotas: arm.Quotas(e.options.Quotas), Unregistered: e.options.Unregistered, Received: e.hubs.Received,
-		IgnoreServiceETags: e.options.IgnoreServiceETags,
+		IgnoreServiceETags: e.options.IgnoreServiceETags, KeepNewerMembers: e.options.KeepNewerMembers,
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if entra.Owns(r.URL.Path) {
@@ -49,7 +50,7 @@ func (e *Emulator) dataHandler() http.Handler {
 			return e.entra.Check("Bearer "+token, domain.ServiceAudience)
 		},
 		Other:  e.addresses.Other,
-		Strict: e.options.RequireIfMatch,
+		Strict: e.options.RequireIfMatch, LocalAuthDisabled: arm.LocalAuthDisabled,
 	}))
 	hub := e.on(requestlog.Hub, e.hubs)
 	paths := provisioningPaths(device, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,7 +60,7 @@ func (e *Emulator) dataHandler() http.Handler {
 		service.ServeHTTP(w, r)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host := e.addresses.Host(hostOf(r))
+		host := state.ClassicHost(e.addresses.Host(hostOf(r)))
 		switch {
 		case strings.EqualFold(r.URL.Path, broker.WebSocketPath):
 			// The MQTT user name selects the service. Connections are logged once it is known.

@@ -187,7 +187,7 @@ func (o outputs) device(ctx context.Context, e environment.Endpoints, id string)
 // hub returns a client of the stack's hub with that host name, or nil if the stack has no such hub.
 func (o outputs) hub(e environment.Endpoints, host string) (*hub.Client, error) {
 	for _, h := range o.Hubs {
-		if !strings.EqualFold(h.HostName, host) {
+		if hostKey(h.HostName) != hostKey(host) {
 			continue
 		}
 		access, err := dpsservice.ParseConnectionString(o.HubConnectionStrings[h.Name])

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"evenkeel/dpsservice"
+	"evenkeel/internal/azure/domain"
 	"evenkeel/internal/azure/enrollment"
 	"evenkeel/internal/azure/sas"
 	"evenkeel/internal/hint"
@@ -65,9 +66,9 @@ func (h *hubsOut) UnmarshalJSON(raw []byte) error {
 	return nil
 }
 
-// hostKey returns a host name for use as a key: hub names may have capitals, which Azure and the emulator return in
-// lower case.
-func hostKey(host string) string { return strings.ToLower(host) }
+// hostKey returns a hub's host name for use as a key: names may have capitals, and a hub has three names, of which devices
+// get the linked one.
+func hostKey(host string) string { return domain.ClassicHost(host) }
 
 // outputs opens the environment and reads its stack outputs, secrets included.
 func (a *app) outputs(ctx context.Context) (outputs, *environment.Environment, error) {

@@ -145,7 +145,8 @@ func (c *Config) advice(err error) string {
 	case errors.Is(err, dpsservice.ErrUnauthorized):
 		return "; check the provider's policyName and key: " + c.host() + " must have the policy, with the right EnrollmentWrite. " +
 			"If somebody renewed a key of that policy, raise the rotation of its SharedAccessKey by one, then run pulumi up: it signs with the other key " +
-			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is)"
+			"and restores the declared ones (with evenkeel's program: pulumi config set --path rotation.enrollments 1, or one more than it is). " +
+			c.localAuthAdvice()
 	case errors.Is(err, dpsservice.ErrNoHost):
 		return "; check the provider's host and the network; if the provisioning service was deleted, its enrollments were deleted with it: " +
 			"remove them from the state with pulumi state delete"

@@ -43,6 +43,8 @@ type Options struct {
 	Delay time.Duration
 	// IgnoreServiceETags accepts every PUT of a provisioning service, regardless of its etag.
 	IgnoreServiceETags bool
+	// KeepNewerMembers keeps, in a PUT, the members that its api-version does not have. Otherwise the PUT resets them.
+	KeepNewerMembers bool
 }
 
 type surface struct {

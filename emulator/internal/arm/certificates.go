@@ -158,6 +158,9 @@ func (c *call) putCertificate(p parent) error {
 	if err != nil {
 		return err
 	}
+	if err := c.checkCertificateMembers(p); err != nil {
+		return err
+	}
 	parsed, err := parseCertificate(sent.Certificate)
 	if err != nil {
 		return invalid("The certificate '%s' is invalid: %s.", name, err)

@@ -28,9 +28,9 @@ type schema struct {
 
 type description map[string]*schema
 
-func readDescription(t *testing.T, version string) description {
+func readDescription(t *testing.T, kind, version string) description {
 	t.Helper()
-	raw, err := os.ReadFile("testdata/descriptions/provisioningServices." + version + ".json")
+	raw, err := os.ReadFile("testdata/descriptions/" + kind + "." + version + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestAnswersAreAsDescribed(t *testing.T) {
 	for _, version := range []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
-			s, described := newSurface(t), readDescription(t, version)
+			s, described := newSurface(t), readDescription(t, "provisioningServices", version)
 			s.inventory()
 			const full = `{"location":"westeurope","tags":{"a":"b"},"sku":{"name":"S1","capacity":1},"properties":{"disableLocalAuth":true,"enableDataResidency":true,
 				"portalOperationsHostName":"p.example","publicNetworkAccess":"Enabled","ipFilterRules":[{"filterName":"a","action":"Accept","ipMask":"10.0.0.0/8","target":"all"}],

@@ -105,6 +105,9 @@ func (c *call) hubTemplate(hub state.Hub) (templateResource, []templateResource,
 	if err != nil {
 		return templateResource{}, nil, err
 	}
+	if err := shapeHub(shown.Properties, newest(hubVersions)); err != nil {
+		return templateResource{}, nil, err
+	}
 	for name := range shown.Properties {
 		if !slices.Contains(hubSettings, name) {
 			delete(shown.Properties, name)

@@ -12,8 +12,8 @@ import (
 	"evenkeel/emulator/internal/state"
 )
 
-// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Other
-// properties in a request are read-only or unknown, and ignored.
+// hubSettings are the writable properties of IotHubProperties in hubVersions, except authorizationPolicies. Others in a request are
+// read-only or unknown, and passed over.
 var hubSettings = []string{
 	"disableLocalAuth", "disableDeviceSAS", "disableModuleSAS", "restrictOutboundNetworkAccess", "allowedFqdnList", "publicNetworkAccess",
 	"ipFilterRules", "networkRuleSets", "minTlsVersion", "eventHubEndpoints", "routing", "storageEndpoints", "messagingEndpoints",
@@ -50,9 +50,8 @@ type eventHub struct {
 	Endpoint            string   `json:"endpoint"`
 }
 
-// readHubProperties checks the settings of a request and returns them to be stored. Masked secrets in them mean the
-// current ones.
-func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
+// readHubProperties checks and keeps the settings of a request; masked secrets in them mean the present ones.
+func (c *call) readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map[string]json.RawMessage, error) {
 	old := map[string]json.RawMessage{}
 	if present != nil {
 		record, err := readRecord(present.Properties)
@@ -72,6 +71,9 @@ func readHubProperties(sent map[string]json.RawMessage, present *state.Hub) (map
 			return nil, invalid("The property %s: %s.", name, err)
 		}
 		kept[name] = unmasked
+	}
+	if err := c.keepHubMembers(kept, old); err != nil {
+		return nil, err
 	}
 	events, err := readEvents(kept["eventHubEndpoints"])
 	if err != nil {

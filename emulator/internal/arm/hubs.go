@@ -69,6 +69,9 @@ func (c *call) putHub() error {
 	if err := c.body(&body); err != nil {
 		return err
 	}
+	if err := c.checkHubMembers(body.Properties); err != nil {
+		return err
+	}
 	if !hubName.MatchString(id.Name) || allDigits.MatchString(id.Name) {
 		return invalid("The IotHub name '%s' is invalid: it has 3 to 50 letters, digits and hyphens, not digits alone, no hyphen first or last.", id.Name)
 	}
@@ -102,7 +105,7 @@ func (c *call) putHub() error {
 		return err
 	}
 	record := hubRecord{Identity: body.Identity}
-	if record.Properties, err = readHubProperties(body.Properties, present); err != nil {
+	if record.Properties, err = c.readHubProperties(body.Properties, present); err != nil {
 		return err
 	}
 	if hub.Properties, err = json.Marshal(record); err != nil {
@@ -127,7 +130,9 @@ func (c *call) answerHubPut(hub state.Hub, created, withPolicies bool) error {
 	under := state.Transitioning
 	if created {
 		under = state.Activating
-		delete(answer.Properties, "hostName")
+		for _, name := range []string{"hostName", "deviceHostName", "serviceHostName"} {
+			delete(answer.Properties, name)
+		}
 	}
 	answer.Properties["state"], answer.Properties["provisioningState"] = text(string(under)), text("Accepted")
 	if withPolicies {

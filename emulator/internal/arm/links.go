@@ -1,6 +1,7 @@
 package arm
 
 import (
+	"cmp"
 	"strings"
 
 	"evenkeel/emulator/internal/state"
@@ -13,6 +14,7 @@ type linkBody struct {
 	Name                  string `json:"name,omitempty"`
 	HostName              string `json:"hostName,omitempty"`
 	AuthenticationType    string `json:"authenticationType,omitempty"`
+	ConnectionProfile     string `json:"connectionProfile,omitempty"` // shown only
 	ConnectionString      string `json:"connectionString"`
 	Location              string `json:"location"`
 }
@@ -74,24 +76,28 @@ func readLink(b linkBody) (state.Link, error) {
 		return link, err
 	}
 	switch {
-	case b.HostName != "" && !strings.EqualFold(b.HostName, link.HubHost):
+	case b.HostName != "" && state.ClassicHost(b.HostName) != state.ClassicHost(link.HubHost):
 		return link, invalid("The hostName '%s' of a linked hub and its connection string name different hubs.", b.HostName)
 	case link.HubHost == "" || link.KeyName == "" || link.Key == "":
 		return link, invalid("The connection string of a linked hub needs HostName, SharedAccessKeyName and SharedAccessKey.")
 	case link.Location == "":
 		return link, invalid("The linked hub '%s' needs a location.", link.HubHost)
+	case state.IsServiceHostOfHub(cmp.Or(b.HostName, link.HubHost)):
+		// The Azure CLI refuses it; what Azure answers is not known.
+		return link, invalid("The host name '%s' is that of a hub's service API, under which no hub is linked.", cmp.Or(b.HostName, link.HubHost))
 	case link.Weight != nil && (*link.Weight < minWeight || *link.Weight > maxWeight):
 		return link, invalid("The allocation weight of the linked hub '%s' is %d to %d, not %d.", link.HubHost, minWeight, maxWeight, *link.Weight)
+	}
+	if b.HostName != "" {
+		link.HubHost = strings.ToLower(b.HostName) // of the hub's names the one to be told to devices
 	}
 	return link, nil
 }
 
 func storedKey(link state.Link, present *state.Service) (string, error) {
 	if present != nil {
-		for _, old := range present.Links {
-			if old.HubHost == link.HubHost && strings.EqualFold(old.KeyName, link.KeyName) {
-				return old.Key, nil
-			}
+		if key := present.StoredKey(link); key != "" {
+			return key, nil
 		}
 	}
 	return "", invalid("The key of the linked hub '%s' is masked, and none is stored for it and the policy '%s'.", link.HubHost, link.KeyName)

@@ -2,6 +2,7 @@ package arm
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"strings"
@@ -205,6 +206,9 @@ func (c *call) showHub(h state.Hub) (hubBody, error) {
 	body, err := showHub(h)
 	if err != nil {
 		return body, err
+	}
+	if err := shapeHub(body.Properties, c.describedHub()); err != nil {
+		return body, fmt.Errorf("show property routing: %w", err)
 	}
 	bodies, err := c.connections(parentHub(h))
 	if err == nil && len(bodies) > 0 {

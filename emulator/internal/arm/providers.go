@@ -75,7 +75,7 @@ func (c *call) providerBody() map[string]any {
 	return map[string]any{
 		"id": "/subscriptions/" + c.Subscription + "/providers/" + provider, "namespace": provider, "registrationState": phase,
 		"registrationPolicy": "RegistrationRequired",
-		"resourceTypes":      []any{kind(hubKind, hubVersions), kind(serviceKind, servedServices)},
+		"resourceTypes":      []any{kind(hubKind, servedHubs), kind(serviceKind, servedServices)},
 	}
 }
 

@@ -18,10 +18,15 @@ const (
 	versionOfIdentity   = "2023-03-01-preview"
 	versionOfLocalAuth  = "2026-08-31"
 	versionOfNamespaces = "2026-11-01"
+	// versionOfProfiles alone shows the connectionProfile of links.
+	versionOfProfiles = "2026-11-02-preview"
 )
 
-// likeServices are versions that Azure serves, or served, without a description here. Each is treated like a
-// described one.
+// classic is the connectionProfile of every hub here: none has the profile of MQTT 5.
+const classic = "Classic"
+
+// likeServices are versions that Azure serves, or served, without a description here; each is answered as a described
+// one.
 var likeServices = map[string]string{
 	"2017-08-21-preview": "2021-10-15", "2017-11-15": "2021-10-15", "2018-01-22": "2021-10-15",
 	"2020-01-01": "2021-10-15", "2020-03-01": "2021-10-15",
@@ -113,6 +118,9 @@ func (c *call) shape(body *serviceBody) {
 		for i := range body.Properties.IotHubs {
 			link := &body.Properties.IotHubs[i]
 			link.HostName, link.AuthenticationType = link.Name, keyBased
+			if strings.EqualFold(c.version, versionOfProfiles) {
+				link.ConnectionProfile = classic
+			}
 		}
 	} else {
 		body.Properties.DisableLocalAuth = nil

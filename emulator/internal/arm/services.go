@@ -209,7 +209,11 @@ func (c *call) readService(service *state.Service, body serviceBody, present *st
 	if err := readIdentity(body.Identity); err != nil {
 		return err
 	}
-	service.Properties, err = json.Marshal(serviceRecord{Settings: body.Properties.serviceSettings, Identity: body.Identity})
+	record := serviceRecord{Settings: body.Properties.serviceSettings, Identity: body.Identity}
+	if err := c.keepServiceMembers(&record, present); err != nil {
+		return err
+	}
+	service.Properties, err = json.Marshal(record)
 	return err
 }
 

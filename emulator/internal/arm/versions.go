@@ -7,15 +7,9 @@ import (
 	"strings"
 )
 
-// Api-versions of Microsoft.Devices that are accepted: those whose specifications were compared, and those that
-// azure-native 2.92.3 and 3 use. Those of hubs do not differ in anything that the emulator implements; for those of
-// services see service_versions.go.
-var (
-	hubVersions = []string{"2021-07-02", "2022-04-30-preview", "2023-06-30"}
-	// hubReadVersions are accepted only for reading. The Azure CLI's `iot hub devicestream show` uses it.
-	hubReadVersions = []string{"2019-07-01-preview"}
-	serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"}
-)
+// Api-versions of Microsoft.Devices that the surface takes: those whose specifications were compared, and those that azure-native
+// 2.92.3 and 3 call. Those of hubs are in hub_versions.go; for what those of services differ in see service_versions.go.
+var serviceVersions = []string{"2021-10-15", "2022-02-05", "2022-12-12", "2023-03-01-preview", "2026-08-31", "2026-11-01"}
 
 // aVersion is the form of every api-version. Calls of ARM itself (groups, subscriptions) accept any.
 var aVersion = regexp.MustCompile(`^20\d\d-[01]\d-[0-3]\d(-[a-z]+)?$`)
@@ -31,14 +25,11 @@ func checkVersion(version, pattern string) error {
 	switch {
 	case strings.HasSuffix(pattern, tagsOf): // calls of ARM itself, also for the tags of Microsoft.Devices
 	case strings.Contains(pattern, "/iothubs"), strings.HasSuffix(pattern, "/checknameavailability"):
-		kind, known = hubKind, hubVersions
+		kind, known = hubKind, servedHubs
 	case strings.Contains(pattern, "/provisioningservice"), strings.HasSuffix(pattern, "/checkprovisioningservicenameavailability"):
 		kind, known = serviceKind, servedServices
 	}
 	version = strings.ToLower(version)
-	if kind == hubKind && strings.HasPrefix(pattern, http.MethodGet+" ") && slices.Contains(hubReadVersions, version) {
-		return nil
-	}
 	if known != nil && !slices.Contains(known, version) {
 		method, _, _ := strings.Cut(pattern, " ")
 		return versionRefused(method, kind, version, known)

@@ -200,7 +200,7 @@ func links(linked []state.Link, split map[string]int) []linkView {
 	hubs := make([]spread.Hub, len(linked))
 	longest := 1
 	for i, l := range linked {
-		hubs[i] = spread.Hub{Name: l.HubHost, Weight: 1, Devices: split[l.HubHost]}
+		hubs[i] = spread.Hub{Name: l.HubHost, Weight: 1, Devices: split[state.ClassicHost(l.HubHost)]}
 		if l.Weight != nil {
 			hubs[i].Weight = *l.Weight
 		}

@@ -204,10 +204,8 @@ func policyOf(name string) (state.AllocationPolicy, bool) {
 }
 
 func linked(service state.Service, member, name string) (string, error) {
-	for _, link := range service.Links {
-		if strings.EqualFold(link.HubHost, name) {
-			return strings.ToLower(name), nil
-		}
+	if _, ok := state.FindLink(service.Links, name); ok {
+		return strings.ToLower(name), nil
 	}
 	return "", dpswire.Invalid("%s names a hub that is not linked to this provisioning service: %q.", member, name)
 }

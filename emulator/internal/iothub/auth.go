@@ -45,6 +45,9 @@ func (h *Hubs) authorizeService(hub state.Hub, r *http.Request, rights ...string
 // api-version to a device's resource ("Communicate with your IoT hub using the MQTT protocol").
 func (h *Hubs) covers(token sas.Token, hub state.Hub, path string) bool {
 	token.Resource, _, _ = strings.Cut(token.Resource, "/api-version=")
+	// Clients sign the name that they were given, and some sign the classic one beside it.
+	name, below, _ := strings.Cut(token.Resource, "/")
+	token.Resource = state.ClassicHost(name) + "/" + below
 	other := h.names.Other(hub.Host())
 	return token.Covers(hub.Host()+path) || other != "" && token.Covers(other+path)
 }

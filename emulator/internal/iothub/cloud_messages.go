@@ -124,7 +124,7 @@ func (h *Hubs) hostOf(name string) string {
 	if name != "" && !strings.Contains(name, ".") {
 		return state.HubHost(name)
 	}
-	return h.names.Host(name)
+	return state.ClassicHost(h.names.Host(name))
 }
 
 // deliver sends a device its queued messages if it is connected over MQTT.

@@ -19,7 +19,7 @@ var errExpired = errors.New("the shared access signature has expired")
 // Source: "Communicate with your IoT hub using the MQTT protocol". Fidelity: modules are refused.
 func (h *Hubs) Accept(c broker.Connect) (broker.Session, error) {
 	host, rest, _ := strings.Cut(c.UserName, "/")
-	host = h.names.Host(host)
+	host = state.ClassicHost(h.names.Host(host))
 	if !strings.HasSuffix(strings.ToLower(host), state.HubHost("")) {
 		return nil, broker.ErrNotMine
 	}

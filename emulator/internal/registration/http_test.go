@@ -129,6 +129,29 @@ func TestRegisterOverHTTPS(t *testing.T) {
 	}
 }
 
+// Source: device.json of 2026-11-02-preview; older versions do not have the member.
+func TestTheResultNamesTheConnectionProfileInItsVersion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, registration.Options{})
+	w.enroll(t, state.Enrollment{RegistrationID: "own", Settings: keys(key1, key2)})
+	device := attempt{id: "own", token: token(t, w.scope+"/registrations/own", "", key1, start.Add(time.Hour))}
+	for version, want := range map[string]bool{
+		"2019-03-31": false, "2021-10-01": false, "2026-11-01": false, "2026-11-02-preview": true,
+	} {
+		device.version = version
+		for name, got := range map[string]response{
+			"register": w.register(t, device), "lookup": w.request(t, http.MethodPost, "", device),
+		} {
+			if shown := strings.Contains(got.body, `"connectionProfile":"classic"`); got.status != 200 || shown != want {
+				t.Errorf("%s with %s: got %d %s, want connectionProfile %v", name, version, got.status, got.body, want)
+			}
+			if !want && strings.Contains(got.body, "connectionProfile") {
+				t.Errorf("%s with %s: got %s", name, version, got.body)
+			}
+		}
+	}
+}
+
 func TestTheKeyOfATokenNeedNoName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, registration.Options{})

@@ -143,7 +143,7 @@ func (a *API) hubKey(c caller, made challenge, r state.Registration) (*tpmReply,
 	if r.Status != state.Assigned {
 		return nil, nil
 	}
-	device, err := a.st.Device(r.AssignedHub, r.DeviceID)
+	device, err := a.st.Device(state.ClassicHost(r.AssignedHub), r.DeviceID)
 	if isNotFound(err) {
 		return nil, nil // deleted from the hub: there is no key to return
 	}

@@ -29,6 +29,8 @@ type resultReply struct {
 	TPM          *tpmReply   `json:"tpm,omitempty"`
 	X509         *groupReply `json:"x509,omitempty"`
 	SymmetricKey *groupReply `json:"symmetricKey,omitempty"`
+	// ConnectionProfile is of versions from profileVersion on.
+	ConnectionProfile string `json:"connectionProfile,omitempty"`
 	dpswire.Registration
 }
 
@@ -48,6 +50,13 @@ type tpmReply struct {
 // SDK for Python and its 2019-03-31.
 const substatusVersion = "2019-04-15"
 
+// profileVersion is the first api-version that shows how a device talks to its hub. Hubs here are all classic: none has
+// the profile mqttV5.
+const (
+	profileVersion = "2026-11-02-preview"
+	classicProfile = "classic"
+)
+
 // result returns a registration as its device receives it.
 func (a *API) result(c caller, m match, r state.Registration) (*resultReply, error) {
 	w := &resultReply{Registration: dpswire.RegistrationOf(r)}
@@ -56,6 +65,9 @@ func (a *API) result(c caller, m match, r state.Registration) (*resultReply, err
 	}
 	if r.AssignedHub != "" {
 		w.AssignedHub = a.opts.Names(r.AssignedHub)
+		if c.apiVersion >= profileVersion {
+			w.ConnectionProfile = classicProfile
+		}
 	}
 	var err error
 	switch {

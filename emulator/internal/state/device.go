@@ -102,7 +102,7 @@ func noDevice(id string) error {
 // registry refuses if the hub with that host name has no registry: it does not exist, is not active yet or is being
 // deleted. The caller holds world.
 func (s *State) registry(hub string) error {
-	if h := s.hubs[strings.ToLower(hub)]; h != nil && h.serving() {
+	if h := s.hubs[ClassicHost(hub)]; h != nil && h.serving() {
 		return nil
 	}
 	return &Error{Kind: ParentNotFound, Object: hubObject(hub), Reason: "does not exist"}

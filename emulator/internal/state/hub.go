@@ -153,7 +153,7 @@ func (s *State) HubByHost(host string) (Hub, error) {
 		return Hub{}, err
 	}
 	defer leave()
-	h := s.hubs[strings.ToLower(host)]
+	h := s.hubs[ClassicHost(host)]
 	if h == nil {
 		return Hub{}, noHub(host)
 	}

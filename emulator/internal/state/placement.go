@@ -53,18 +53,13 @@ func (r *registering) named() []string {
 }
 
 func (r *registering) link(host string) (Link, bool) {
-	for _, l := range r.service.Links {
-		if strings.EqualFold(l.HubHost, host) {
-			return l, true
-		}
-	}
-	return Link{}, false
+	return FindLink(r.service.Links, host)
 }
 
-// choose returns the host of the hub to which the device is assigned.
+// choose returns the hub that the device is to be on, by the host name under which it is linked.
 func (r *registering) choose() (string, *failure) {
 	if r.stays() {
-		return r.prior.hub, nil
+		return r.keptHub(), nil
 	}
 	policy := r.Allocation
 	switch {
@@ -106,7 +101,7 @@ func (r *registering) choose() (string, *failure) {
 }
 
 func (r *registering) locationOf(l Link) string {
-	if h := r.s.hubs[l.HubHost]; h != nil {
+	if h := r.s.hubs[ClassicHost(l.HubHost)]; h != nil {
 		return locationName(h.Location)
 	}
 	return locationName(l.Location)
@@ -121,10 +116,8 @@ func (r *registering) chooseCustom() (string, *failure) {
 	case r.answer.HubHost == "":
 		return "", &failure{codeNoHub, "Custom allocation failed: the webhook named no IoT hub."}
 	}
-	for _, l := range r.offered() {
-		if strings.EqualFold(l.HubHost, r.answer.HubHost) {
-			return l.HubHost, nil
-		}
+	if l, ok := FindLink(r.offered(), r.answer.HubHost); ok {
+		return l.HubHost, nil
 	}
 	return "", &failure{codeCustomFailed, "Custom allocation failed: the webhook named an IoT hub that is not among the linked hubs of the request."}
 }
@@ -140,12 +133,13 @@ func (r *registering) deviceKeys(hub string) [][]byte {
 
 // hubRefusal returns why the provisioning service cannot use the hub, or nil.
 func (r *registering) hubRefusal(host string) *failure {
-	h := r.s.hubs[host]
+	h := r.s.hubs[ClassicHost(host)]
 	if h == nil || !h.serving() {
 		return &failure{codeHubNotFound, textHubNotFound}
 	}
 	l, linked := r.link(host)
-	if linked {
+	// A hub without local authentication takes no key ("Link and manage IoT hubs" of the DPS documentation).
+	if linked && !h.Settings.DisableLocalAuth {
 		for _, p := range h.Policies {
 			known := strings.EqualFold(p.Name, l.KeyName) && (p.PrimaryKey == l.Key || p.SecondaryKey == l.Key)
 			if known && !slices.ContainsFunc(linkRights, func(right string) bool { return !slices.Contains(p.Rights, right) }) {
@@ -164,12 +158,13 @@ func (r *registering) hubUnauthorized() string {
 		tracking, r.now.Format("01/02/2006 15:04:05"))
 }
 
-// place creates or updates the device on the hub and returns the registration's result. The caller holds the locks of
-// deviceKeys.
-func (r *registering) place(hub string) (Registration, error) {
-	result := Registration{Status: Assigned, AssignedHub: hub, DeviceID: r.deviceID, Substatus: SameAssignment,
+// place puts the device on the hub that is linked under that host name, and returns the registration's result, which has
+// that name. The caller holds the locks of deviceKeys.
+func (r *registering) place(linked string) (Registration, error) {
+	hub := ClassicHost(linked)
+	result := Registration{Status: Assigned, AssignedHub: linked, DeviceID: r.deviceID, Substatus: SameAssignment,
 		Payload: slices.Clone(r.answer.Payload)}
-	if failed := r.hubRefusal(hub); failed != nil {
+	if failed := r.hubRefusal(linked); failed != nil {
 		if r.stays() {
 			// The hub is not contacted: the record holds the device's hub.
 			return result, nil

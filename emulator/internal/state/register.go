@@ -116,7 +116,7 @@ func (s *State) Register(ctx context.Context, request RegisterRequest) (Operatio
 	if failed != nil {
 		return r.keep(Registration{Status: Failed, ErrorCode: failed.code, ErrorMessage: failed.message})
 	}
-	unlock := s.devices.lock(r.deviceKeys(hub)...)
+	unlock := s.devices.lock(r.deviceKeys(ClassicHost(hub))...)
 	defer unlock()
 	result, err := r.place(hub)
 	if err != nil {
@@ -177,7 +177,7 @@ func (r *registering) question() (AllocationInput, bool, error) {
 		return AllocationInput{}, false, err
 	}
 	in := AllocationInput{
-		RegistrationID: r.request.RegistrationID, CurrentHub: r.prior.hub, CurrentDeviceID: r.prior.device,
+		RegistrationID: r.request.RegistrationID, CurrentHub: r.keptHub(), CurrentDeviceID: r.prior.device,
 		Payload: slices.Clone(r.request.Payload),
 	}
 	for _, l := range r.offered() {
@@ -220,7 +220,7 @@ func (r *registering) keep(result Registration) (Operation, error) {
 	}
 	next := record{Registration: result, hub: r.prior.hub, device: r.prior.device, operations: r.remember(operation.ID)}
 	if result.Status == Assigned {
-		next.hub, next.device = result.AssignedHub, result.DeviceID
+		next.hub, next.device = ClassicHost(result.AssignedHub), result.DeviceID
 	}
 	if r.known && r.prior.GroupID != "" && !strings.EqualFold(r.prior.GroupID, r.groupID) {
 		r.batch.delete(memberKey(scope, r.prior.GroupID, result.RegistrationID))

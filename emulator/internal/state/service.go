@@ -208,16 +208,7 @@ func (s *State) succeedService(object string, v, old *Service) error {
 	return nil
 }
 
-func storedKey(l Link, known []Link) string {
-	for _, k := range known {
-		if k.HubHost == l.HubHost && strings.EqualFold(k.KeyName, l.KeyName) {
-			return k.Key
-		}
-	}
-	return ""
-}
-
-// newScope returns an ID scope such as "0ne004E2F06".
+// newScope makes an ID scope as "0ne004E2F06".
 func (s *State) newScope() (string, error) {
 	for {
 		var b [4]byte

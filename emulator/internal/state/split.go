@@ -2,7 +2,7 @@ package state
 
 import "strings"
 
-// Split counts the assigned registrations of a service by the host of their hub. It scans them.
+// Split counts the registrations of a service that are assigned, by the classic host name of their hub. It counts by scanning.
 func (s *State) Split(svc string) (map[string]int, error) {
 	leave, err := s.enter()
 	if err != nil {
@@ -20,7 +20,7 @@ func (s *State) Split(svc string) (map[string]int, error) {
 			return false, err
 		}
 		if r.Status == Assigned {
-			hubs[strings.ToLower(r.AssignedHub)]++
+			hubs[ClassicHost(r.AssignedHub)]++
 		}
 		return true, nil
 	})

@@ -1,34 +1,14 @@
 package hublink
 
-import "strings"
+import "evenkeel/internal/azure/domain"
 
 // SameHost reports whether two host names belong to one hub: `{hub}.azure-devices.net`,
 // `{hub}.device.azure-devices.net` and `{hub}.service.azure-devices.net` do, in any letter case.
 func SameHost(a, b string) bool { return ClassicHost(a) == ClassicHost(b) }
 
 // ClassicHost returns the form `{hub}.azure-devices.net` of a hub's host name, in lower case.
-func ClassicHost(host string) string {
-	hub, kind, domain := splitHost(host)
-	if kind != "" {
-		return hub + "." + domain
-	}
-	return strings.ToLower(strings.TrimSpace(host))
-}
+func ClassicHost(host string) string { return domain.ClassicHost(host) }
 
 // IsServiceHost reports whether a host name is `{hub}.service.azure-devices.net`, under which no provisioning service
 // links a hub.
-func IsServiceHost(host string) bool {
-	_, kind, _ := splitHost(host)
-	return kind == "service"
-}
-
-// splitHost splits a host name. kind is "device" or "service", and empty for a classic name.
-func splitHost(host string) (hub, kind, domain string) {
-	hub, rest, _ := strings.Cut(strings.ToLower(strings.TrimSpace(host)), ".")
-	kind, domain, _ = strings.Cut(rest, ".")
-	// A domain has at least two labels: otherwise "hub.device.test" would be a hub of the domain "test".
-	if (kind != "device" && kind != "service") || !strings.Contains(domain, ".") {
-		return hub, "", rest
-	}
-	return hub, kind, domain
-}
+func IsServiceHost(host string) bool { return domain.IsServiceHost(host) }

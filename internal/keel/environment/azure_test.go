@@ -131,8 +131,9 @@ func TestHostsAreThoseOfTheSubscription(t *testing.T) {
 		}
 	}
 	hosts, err := azure.Hosts(t.Context())
-	if got := strings.Join(hosts, " "); err != nil || got != "hub-1.azure-devices.net hub-2.azure-devices.net" {
-		t.Errorf("got %q, %v, want both hubs in lower case", got, err)
+	if got := strings.Join(hosts, " "); err != nil || got != "hub-1.azure-devices.net hub-1.device.azure-devices.net hub-1.service.azure-devices.net "+
+		"hub-2.azure-devices.net hub-2.device.azure-devices.net hub-2.service.azure-devices.net" {
+		t.Errorf("got %q, %v, want all names of both hubs in lower case", got, err)
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 	"evenkeel/internal/azure/domain"
 )
 
-// Hosts returns the host names of the subscription's hubs and provisioning services, in alphabetical order and lower case.
+// Hosts returns all host names of the subscription's hubs and provisioning services, in alphabetical order and lower case.
 func (m *ResourceManager) Hosts(ctx context.Context) ([]string, error) {
 	var hosts []string
 	for pager := m.resources.NewListPager(nil); pager.More(); {
@@ -21,7 +21,7 @@ func (m *ResourceManager) Hosts(ctx context.Context) ([]string, error) {
 			switch {
 			case r.Type == nil || r.Name == nil:
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/IotHubs"):
-				hosts = append(hosts, strings.ToLower(*r.Name)+"."+domain.Hub)
+				hosts = append(hosts, domain.HubNames(*r.Name)...)
 			case strings.EqualFold(*r.Type, "Microsoft.Devices/provisioningServices"):
 				hosts = append(hosts, strings.ToLower(*r.Name)+"."+domain.Service)
 			}

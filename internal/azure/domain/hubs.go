@@ -1,0 +1,36 @@
+package domain
+
+import "strings"
+
+// HubNames returns the host names of the hub of that name, in lower case: the classic one, that for devices and that for
+// the service API.
+func HubNames(hub string) []string {
+	hub = strings.ToLower(hub)
+	return []string{hub + "." + Hub, hub + ".device." + Hub, hub + ".service." + Hub}
+}
+
+// ClassicHost returns the form `{hub}.azure-devices.net` of a hub's host name, in lower case. It works in every cloud.
+func ClassicHost(host string) string {
+	hub, kind, domain := splitHost(host)
+	if kind != "" {
+		return hub + "." + domain
+	}
+	return strings.ToLower(strings.TrimSpace(host))
+}
+
+// IsServiceHost reports whether a host name is `{hub}.service.azure-devices.net`.
+func IsServiceHost(host string) bool {
+	_, kind, _ := splitHost(host)
+	return kind == "service"
+}
+
+// splitHost takes a host name apart. kind is "device" or "service", and empty for a classic name.
+func splitHost(host string) (hub, kind, domain string) {
+	hub, rest, _ := strings.Cut(strings.ToLower(strings.TrimSpace(host)), ".")
+	kind, domain, _ = strings.Cut(rest, ".")
+	// A domain has two labels at least: without that, "hub.device.test" would be a hub of the domain "test".
+	if (kind != "device" && kind != "service") || !strings.Contains(domain, ".") {
+		return hub, "", rest
+	}
+	return hub, kind, domain
+}
