@@ -270,9 +270,11 @@ func TestInvalidFaults(t *testing.T) {
 		"negative count":    {Drop: true, Count: -1},
 		"negative patience": {Refuse: &traffic.Refusal{Status: 503, RetryAfter: -1}},
 	} {
-		if f.Check() == nil {
-			t.Errorf("%s: got no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if f.Check() == nil {
+				t.Errorf("%s: got no error", name)
+			}
+		})
 	}
 	if err := (traffic.Fault{Delay: time.Second, Refuse: refuse}).Check(); err != nil {
 		t.Errorf("got %v of a delayed refusal, want none", err)
