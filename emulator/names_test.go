@@ -72,7 +72,7 @@ func withService(t *testing.T, w *wire) (scope string) {
 	return scope
 }
 
-// assigned registers device-1 over an address and returns the hub that it is told.
+// assigned registers device-1 over an address and returns the hub that it gets.
 func assigned(w *wire, address, scope string) string {
 	w.t.Helper()
 	device := token(w.t, scope+"/registrations/device-1", "registration", knownKey)
@@ -129,7 +129,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 
 	address := assigned(w, https("127.0.0.1"), scope)
 	if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() || address == "127.0.0.1" || address != e.HubAddress(hubHost) {
-		t.Fatalf("a device is told %q, want a loopback address of the hub's own", address)
+		t.Fatalf("a device got %q, want the hub's own loopback address", address)
 	}
 	if r, err := e.Registration(scope, "device-1"); err != nil || r.Hub != hubHost {
 		t.Errorf("got %+v, %v; want the hub's host name kept", r, err)
@@ -160,7 +160,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 		t.Fatalf("the provisioning service has the address %q, want one of its own", own)
 	}
 	if got := assigned(w, https(own), scope); got != address {
-		t.Errorf("a device that registers at %s is told %s, want %s", own, got, address)
+		t.Errorf("a device that registers at %s got %s, want %s", own, got, address)
 	}
 	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
@@ -202,7 +202,7 @@ func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 	withHub(t, w, "")
 	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.HTTPS))
 	if got := assigned(w, at, withService(t, w)); got != hubHost {
-		t.Errorf("a device is told %q, want %s", got, hubHost)
+		t.Errorf("a device got %q, want %s", got, hubHost)
 	}
 	check(t, dial(w, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.MQTT)), hubHost))
 

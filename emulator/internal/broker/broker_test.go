@@ -175,7 +175,7 @@ func (s server) await(t testing.TB, want string) {
 	}
 }
 
-// client is a client that does only what it is told.
+// client is a raw MQTT client without any automatic behaviour.
 type client struct {
 	net.Conn
 	t testing.TB

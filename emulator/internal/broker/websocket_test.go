@@ -196,7 +196,7 @@ func TestRefusedWebSockets(t *testing.T) {
 		t.Errorf("no WebSocket: got %d, want %d", response.StatusCode, http.StatusUpgradeRequired)
 	}
 
-	// What is wrong after the upgrade is told in MQTT, or ends the connection.
+	// Errors after the upgrade are reported in MQTT, or close the connection.
 	wrong := hello("ours/a")
 	wrong.Password = []byte("wrong")
 	s := open(t, address, dialer("mqtt"))

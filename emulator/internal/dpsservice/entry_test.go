@@ -222,7 +222,7 @@ func TestETags(t *testing.T) {
 	const body = `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`
 	tests := []struct {
 		name, method string
-		// ifMatch: OLD and NEW stand for the entry's etags before and after a change.
+		// ifMatch: OLD and NEW are the entry's etags before and after a change.
 		ifMatch string
 		status  int
 	}{

@@ -83,7 +83,7 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	f.waiting(0)
 }
 
-// sorted puts the pairs of a topic's property bag in an order of their own: nobody depends on the order on the wire.
+// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order on the wire.
 func sorted(message string) string {
 	topic, rest, _ := strings.Cut(message, " ")
 	pairs := strings.Split(strings.TrimPrefix(topic, "devices/d1/messages/devicebound/"), "&")

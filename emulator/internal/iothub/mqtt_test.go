@@ -313,7 +313,7 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 	}
 }
 
-// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so unless it is told otherwise, and would connect
+// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so by default, and would connect
 // again without end if the connection were closed.
 func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
 	t.Parallel()

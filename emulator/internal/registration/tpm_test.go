@@ -129,7 +129,7 @@ func TestRefusedTPMs(t *testing.T) {
 		"another scope":              {foreign, 401, 401002, "Unauthorized"},
 		"no storage root key":        {noRoot, 400, 400004, "tpm.storageRootKey is not a TPM2B_PUBLIC."},
 		"an endorsement key of none": {unsigned("broken", `{"tpm":{"endorsementKey":"AAAA","storageRootKey":"AAAA"}}`), 400, 400004, "tpm.endorsementKey is not a TPM2B_PUBLIC."},
-		"a body that is none":        {unsigned("tpm-1", "{"), 400, 400004, "The request body is not a valid device registration."},
+		"an invalid body":            {unsigned("tpm-1", "{"), 400, 400004, "The request body is not a valid device registration."},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := w.request(t, http.MethodPut, "register", test.attempt)

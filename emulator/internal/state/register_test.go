@@ -159,7 +159,7 @@ func TestAllocationOfRegistrations(t *testing.T) {
 			w.links[2].Key = h.Policies[0].PrimaryKey
 			w.putService(w.links, state.GeoLatency)
 		}, hub: hub3},
-		{name: "an initial twin that is none", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)}, code: 400208},
+		{name: "an invalid initial twin", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)}, code: 400208},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 
 const hubHost = "hub-1.azure-devices.net"
 
-// clock is told the time.
+// clock is a clock that tests set.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -228,7 +228,7 @@ func TestFaultsChooseTheirOperations(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if err := g.Pass(gone, get); !errors.Is(err, traffic.ErrDropped) {
-		t.Errorf("got %v of a client that has gone, want %v", err, traffic.ErrDropped)
+		t.Errorf("got %v of a client that disconnected, want %v", err, traffic.ErrDropped)
 	}
 }
 
