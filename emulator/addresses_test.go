@@ -16,7 +16,7 @@ import (
 )
 
 // TestAddressesOfDeletedHostsAreReused: there are 244; the next host gets that of whichever has been gone for
-// the longest time, and nobody who is there ever loses theirs.
+// the longest time, and an existing host never loses its address.
 func TestAddressesOfDeletedHostsAreReused(t *testing.T) {
 	t.Parallel()
 	const all = 244

@@ -129,7 +129,7 @@ func TestInjectedDelayEndsWithItsClient(t *testing.T) {
 		return nil
 	})
 	if got := w.e.Messages("", ""); len(got) != 0 {
-		t.Errorf("got %d messages of a client that has gone, want none", len(got))
+		t.Errorf("got %d messages of a client that disconnected, want none", len(got))
 	}
 }
 

@@ -37,7 +37,7 @@ func TestHeldRequestIsCarriedOutAfterItsClientDisconnected(t *testing.T) {
 	}
 	kill()
 	if err := await.Next(t, gone, "the client's end"); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want that the client has gone", err)
+		t.Errorf("got %v, want that the client disconnected", err)
 	}
 	h.Release()
 	check(t, h.Done(wait))

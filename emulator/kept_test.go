@@ -159,7 +159,7 @@ func TestDamagedFilesAreRecreatedOrReported(t *testing.T) {
 	check(t, e.Close())
 	const again, refused = "made again", "refused"
 	for name, want := range map[string]struct{ missing, blank, damaged string }{
-		// without its certificate nobody trusts a CA, so a first start was cut short
+		// without its certificate no client trusts a CA, so the first start was interrupted
 		"ca.pem":                 {again, refused, refused},
 		"ca-key.pem":             {refused, refused, refused},
 		"client-secret":          {again, again, refused},

@@ -142,7 +142,7 @@ func wantLine(t *testing.T, lines *await.Lines, want string) {
 	}
 }
 
-// TestFollowersMissNothing: whoever has the headers of their answer has every message that is sent from then on,
+// TestFollowersMissNothing: a client that has the response headers gets every message that is sent from then on,
 // once, beside what was there before.
 func TestFollowersMissNothing(t *testing.T) {
 	t.Parallel()

@@ -72,7 +72,7 @@ func withService(t *testing.T, w *wire) (scope string) {
 	return scope
 }
 
-// assigned registers device-1 over an address and returns the hub that it is told.
+// assigned registers device-1 over an address and returns the hub that it gets.
 func assigned(w *wire, address, scope string) string {
 	w.t.Helper()
 	device := token(w.t, scope+"/registrations/device-1", "registration", knownKey)
@@ -129,7 +129,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 
 	address := assigned(w, https("127.0.0.1"), scope)
 	if ip := net.ParseIP(address); ip == nil || !ip.IsLoopback() || address == "127.0.0.1" || address != e.HubAddress(hubHost) {
-		t.Fatalf("a device is told %q, want a loopback address of the hub's own", address)
+		t.Fatalf("a device got %q, want the hub's own loopback address", address)
 	}
 	for _, name := range hubNames {
 		if got := e.HubAddress(name); got != address {
@@ -165,7 +165,7 @@ func TestEachHostHasALoopbackAddress(t *testing.T) {
 		t.Fatalf("the provisioning service has the address %q, want one of its own", own)
 	}
 	if got := assigned(w, https(own), scope); got != address {
-		t.Errorf("a device that registers at %s is told %s, want %s", own, got, address)
+		t.Errorf("a device that registers at %s got %s, want %s", own, got, address)
 	}
 	key := w.firstKey(servicePath+"/keys/provisioningserviceowner", serviceVersion)
 	for name, want := range map[string]int{host: http.StatusOK, own: http.StatusOK, address: http.StatusUnauthorized} {
@@ -207,7 +207,7 @@ func TestAzuresNamesOnAzuresPorts(t *testing.T) {
 	withHub(t, w, "")
 	at := net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.HTTPS))
 	if got := assigned(w, at, withService(t, w)); got != hubHost {
-		t.Errorf("a device is told %q, want %s", got, hubHost)
+		t.Errorf("a device got %q, want %s", got, hubHost)
 	}
 	check(t, dial(w, net.JoinHostPort("127.0.0.1", strconv.Itoa(ports.MQTT)), hubHost))
 

@@ -181,7 +181,7 @@ func (f *fleet) registerUntil(ctx context.Context, c *child, round, acknowledgem
 			return nil
 		})
 	}
-	_ = running.Wait() // nobody returns an error
+	_ = running.Wait() // the error does not matter
 	return told
 }
 

@@ -28,7 +28,7 @@ func TestReprovisioning(t *testing.T) {
 		name, policy, version string
 		// to is the hub that the entry names the second time; the first time it is hub1.
 		to string
-		// substatus is the one of the record; devices of versions before 2019-04-15 are told initialAssignment.
+		// substatus is the one of the record; devices of versions before 2019-04-15 get initialAssignment.
 		substatus string
 		on        string
 		changed   bool // the twin is as the device left it
@@ -140,14 +140,14 @@ func TestRefusedDevices(t *testing.T) {
 		{"another policy", signed(y.scope, "a", y.scope+"/registrations/a", "device", primary, soon), 401, 401, "401000", ""},
 		{"an unknown scope", signed("0ne00000000", "a", "0ne00000000/registrations/a", sas.Policy, primary, soon), 401, 401, "401002", ""},
 		{"no credential", device{scope: y.scope, id: "a"}, 401, refused, "401002", ""},
-		{"a token that is none", device{scope: y.scope, id: "a", token: "SharedAccessSignature ?"}, 401, 401, "401000", ""},
+		{"an invalid token", device{scope: y.scope, id: "a", token: "SharedAccessSignature ?"}, 401, 401, "401000", ""},
 		{"an unknown certificate", device{scope: y.scope, id: "a", certificate: stranger.presented(0)}, 401, 401, "401002", ""},
 		{"a disabled enrollment", y.holding("off", primary), 200, 200, "", "disabled"},
 		{"a disabled enrollment hides the group", y.holding("off", derived(primary, "off")), 401, 401, "401000", ""},
 		{"a disabled group", y.holding("z", derived(other, "z")), 200, 200, "", "disabled"},
-		{"a body that is none", badBody, 400, 400, "400004", ""},
+		{"an invalid body", badBody, 400, 400, "400004", ""},
 		{"a body for another device", otherBody, 400, 400, "400004", ""},
-		{"a version that is none", badVersion, 400, refused, "400004", ""},
+		{"an invalid version", badVersion, 400, refused, "400004", ""},
 		{"static without a hub", y.holding("none", primary), 200, 200, "400208", "failed"},
 		{"static with two hubs", y.holding("two", primary), 200, 200, "400208", "failed"},
 	}

@@ -18,7 +18,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// hook is a webhook that answers what it is told to and keeps what it is asked.
+// hook is a webhook with a configurable response, which records its requests.
 type hook struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -216,10 +216,10 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 		{"a hub that is not linked", 200, `{"iotHubHostName":"hub-3.azure-devices.net"}`, "400207", "not among the linked hubs"},
 		{"a linked hub that the entry does not name", 200, `{"iotHubHostName":"` + hub2 + `"}`, "400207", "not among the linked hubs"},
 		{"too much", 200, `{"payload":"` + strings.Repeat("x", 300<<10) + `"}`, "400207", "larger than"},
-		{"a twin that is none", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":7}`, "400207", "initial twin"},
+		{"an invalid twin", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":7}`, "400207", "initial twin"},
 		{"a number beyond a double", 200, `{"iotHubHostName":"` + hub1 + `","initialTwin":{"tags":{"a":1e400}}}`, "400207", "not a valid allocation response"},
 		{"silence", 0, "", "400207", "did not respond within 200ms"},
-		{"nobody there", -1, "", "400207", "could not be called"},
+		{"nothing listens", -1, "", "400207", "could not be called"},
 	}
 	for i, test := range tests {
 		id := fmt.Sprintf("sn-%d", i)
@@ -248,7 +248,7 @@ func TestBadAnswersOfAWebhookFailTheRegistration(t *testing.T) {
 	}
 }
 
-// TestGeoLatencyTakesTheNearestHub goes by the table of latencies.
+// TestGeoLatencyTakesTheNearestHub uses the table of latencies.
 func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
 	t.Parallel()
 	y := newYard(t, emulator.Options{Latencies: map[string]time.Duration{"West Europe": 20 * time.Millisecond, "eastus": 5 * time.Millisecond}})
@@ -277,7 +277,7 @@ func TestGeoLatencyTakesTheNearestHub(t *testing.T) {
 	}
 }
 
-// TestWebhooksCannotCallTheEmulator: whoever may write an enrollment cannot have the emulator call its own ports,
+// TestWebhooksCannotCallTheEmulator: a client that may write enrollments cannot make the emulator call its own ports,
 // however these are named.
 func TestWebhooksCannotCallTheEmulator(t *testing.T) {
 	t.Parallel()

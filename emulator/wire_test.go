@@ -102,7 +102,7 @@ func (w *wire) must(method, path, body string) map[string]any {
 	return answer
 }
 
-// armErrors are requests that ARM refuses, when hub-1 and dps-1 lie in the first of two groups.
+// armErrors are requests that ARM refuses, when hub-1 and dps-1 are in the first of two groups.
 var armErrors = map[string]struct {
 	method, path, body string
 	status             int

@@ -50,25 +50,27 @@ func refuse(t *testing.T, said string) (heard string, err error) {
 func TestAMQPIsRefusedInAMQP(t *testing.T) {
 	t.Parallel()
 	for name, said := range map[string]string{"hub client": plain + open, "DPS client with a key": secured + saslInit + plain + open} {
-		heard, err := refuse(t, said)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		header, rest, _ := strings.Cut(heard, plain)
-		if wantSASL := strings.HasPrefix(said, secured); wantSASL != strings.HasPrefix(header, secured) || wantSASL != strings.HasSuffix(header, "\x00\x53\x44\xc0\x03\x01\x50\x00") {
-			t.Errorf("%s: got %q before the connection", name, header)
-		}
-		opened, closed, _ := strings.Cut(rest, "\x00\x53\x18")
-		if !strings.Contains(opened, "\x00\x53\x10") || !strings.Contains(closed, "\xa3\x14amqp:not-implemented\xa1") {
-			t.Errorf("%s: got %q, want open and close with the error", name, rest)
-		}
-		for rest := opened + "\x00\x53\x18" + closed; rest != ""; { // each frame is as long as it says
-			size := int(rest[2])<<8 | int(rest[3])
-			if size < 8 || size > len(rest) {
-				t.Fatalf("%s: a frame of %d bytes, of %d that are left", name, size, len(rest))
+		t.Run(name, func(t *testing.T) {
+			heard, err := refuse(t, said)
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
 			}
-			rest = rest[size:]
-		}
+			header, rest, _ := strings.Cut(heard, plain)
+			if wantSASL := strings.HasPrefix(said, secured); wantSASL != strings.HasPrefix(header, secured) || wantSASL != strings.HasSuffix(header, "\x00\x53\x44\xc0\x03\x01\x50\x00") {
+				t.Errorf("%s: got %q before the connection", name, header)
+			}
+			opened, closed, _ := strings.Cut(rest, "\x00\x53\x18")
+			if !strings.Contains(opened, "\x00\x53\x10") || !strings.Contains(closed, "\xa3\x14amqp:not-implemented\xa1") {
+				t.Errorf("%s: got %q, want open and close with the error", name, rest)
+			}
+			for rest := opened + "\x00\x53\x18" + closed; rest != ""; { // each frame is as long as it says
+				size := int(rest[2])<<8 | int(rest[3])
+				if size < 8 || size > len(rest) {
+					t.Fatalf("%s: a frame of %d bytes, of %d that are left", name, size, len(rest))
+				}
+				rest = rest[size:]
+			}
+		})
 	}
 }
 
@@ -77,9 +79,11 @@ func TestOtherProtocolsAreNotRefusedAsAMQP(t *testing.T) {
 	for name, said := range map[string]string{
 		"HTTP": "GET / HTTP/1.1\r\n\r\n", "a huge frame": plain + "\xff\xff\xff\xff", "a tiny frame": plain + "\x00\x00\x00\x01",
 	} {
-		if heard, err := refuse(t, said); err == nil || strings.Contains(heard, "not-implemented") {
-			t.Errorf("%s: got %q, %v, want an error", name, heard, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			if heard, err := refuse(t, said); err == nil || strings.Contains(heard, "not-implemented") {
+				t.Errorf("%s: got %q, %v, want an error", name, heard, err)
+			}
+		})
 	}
 	if heard, err := refuse(t, "AMQP\x02\x01\x00\x00"); err != nil || heard != plain {
 		t.Errorf("TLS inside: got %q, %v, want the header that is understood", heard, err)

@@ -24,9 +24,11 @@ func TestHubsNameTheirGroupAndSubscription(t *testing.T) {
 	s.must("GET", "/providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &inGroup)
 	s.must("GET", "/../../providers/Microsoft.Devices/IotHubs"+ofHub, "", http.StatusOK, &inSubscription)
 	for name, p := range map[string]placed{"PUT": made, "GET": got, "group": inGroup.Value[0], "subscription": inSubscription.Value[0]} {
-		if p != (placed{"rg", subscription}) {
-			t.Errorf("%s: got %+v, want the group and the subscription", name, p)
-		}
+		t.Run(name, func(t *testing.T) {
+			if p != (placed{"rg", subscription}) {
+				t.Errorf("%s: got %+v, want the group and the subscription", name, p)
+			}
+		})
 	}
 }
 
@@ -50,9 +52,11 @@ func TestIfMatchOfTheAzureCLI(t *testing.T) {
 		}
 	}
 	for match, want := range map[string]int{"{'IF-MATCH': None}": 201, "{'IF-MATCH': '*'}": 201, "{'IF-MATCH': 'AAAAAAAAAAA='}": 412} {
-		if got := s.putMatching(aHub+ofHub, match); got != want {
-			t.Errorf("%s: got %d, want %d", match, got, want)
-		}
+		t.Run(match, func(t *testing.T) {
+			if got := s.putMatching(aHub+ofHub, match); got != want {
+				t.Errorf("%s: got %d, want %d", match, got, want)
+			}
+		})
 	}
 }
 
@@ -84,9 +88,11 @@ func TestRightsOfTheFirstPolicies(t *testing.T) {
 		"iothubowner": "RegistryWrite, ServiceConnect, DeviceConnect", "service": "ServiceConnect", "device": "DeviceConnect",
 		"registryRead": "RegistryRead", "registryReadWrite": "RegistryWrite",
 	} {
-		if got[name] != want {
-			t.Errorf("%s: got %q, want %q", name, got[name], want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got[name] != want {
+				t.Errorf("%s: got %q, want %q", name, got[name], want)
+			}
+		})
 	}
 }
 
@@ -115,21 +121,23 @@ func TestAGroupIsExportedAsATemplate(t *testing.T) {
 		`["` + prefix + `IotHubs/HUB-1"]`:               "hub-1 hub-1/c1",
 		`["` + prefix + `provisioningServices/dps-1/"]`: "dps-1",
 	} {
-		var got template
-		s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":`+resources+`,"options":"SkipAllParameterization"}`, http.StatusOK, &got)
-		var names []string
-		for _, r := range got.Template.Resources {
-			names = append(names, r.Name)
-			if r.APIVersion == "" || r.Properties == nil || strings.HasSuffix(r.Type, "certificates") != (len(r.DependsOn) == 1) {
-				t.Errorf("%s: got %+v, want a resource of a template", resources, r)
+		t.Run(resources, func(t *testing.T) {
+			var got template
+			s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":`+resources+`,"options":"SkipAllParameterization"}`, http.StatusOK, &got)
+			var names []string
+			for _, r := range got.Template.Resources {
+				names = append(names, r.Name)
+				if r.APIVersion == "" || r.Properties == nil || strings.HasSuffix(r.Type, "certificates") != (len(r.DependsOn) == 1) {
+					t.Errorf("%s: got %+v, want a resource of a template", resources, r)
+				}
+				if strings.HasSuffix(r.Type, "/IotHubs") && (r.Identity["type"] != "None" || r.Properties["hostName"] != nil || r.Properties["routing"] == nil) {
+					t.Errorf("%s: got %+v, want what can be set of a hub, and its identity", resources, r)
+				}
 			}
-			if strings.HasSuffix(r.Type, "/IotHubs") && (r.Identity["type"] != "None" || r.Properties["hostName"] != nil || r.Properties["routing"] == nil) {
-				t.Errorf("%s: got %+v, want what can be set of a hub, and its identity", resources, r)
+			if joined := strings.Join(names, " "); !sameWords(joined, want) || got.Template.Schema == "" {
+				t.Errorf("%s: got %s, want %s", resources, joined, want)
 			}
-		}
-		if joined := strings.Join(names, " "); !sameWords(joined, want) || got.Template.Schema == "" {
-			t.Errorf("%s: got %s, want %s", resources, joined, want)
-		}
+		})
 	}
 	s.must("POST", "/exportTemplate?api-version=2021-04-01", `{"resources":["`+prefix+`IotHubs/absent"]}`, http.StatusNotFound, nil)
 	s.must("POST", "/../absent/exportTemplate?api-version=2021-04-01", `{"resources":["*"]}`, http.StatusNotFound, nil)

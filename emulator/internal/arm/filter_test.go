@@ -2,6 +2,7 @@ package arm_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -61,10 +62,12 @@ func TestFiltersChooseResources(t *testing.T) {
 		"startswith(tagName, 'te')": "hub-1", "tagName eq 'stage' and resourceType eq 'Microsoft.Devices/IotHubs' and name eq 'hub-1'": "hub-1",
 		"name eq 'it''s'": "", "name eq 'a' or name eq 'lone' and location eq 'westeurope'": "lone",
 	} {
-		status, body := s.call("GET", "/../../resources?api-version=2022-09-01&$filter="+url.QueryEscape(filter), "")
-		if got := names(t, body); status != http.StatusOK || got != want {
-			t.Errorf("%s: got %d %q, want %q", filter, status, got, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", filter), func(t *testing.T) {
+			status, body := s.call("GET", "/../../resources?api-version=2022-09-01&$filter="+url.QueryEscape(filter), "")
+			if got := names(t, body); status != http.StatusOK || got != want {
+				t.Errorf("%s: got %d %q, want %q", filter, status, got, want)
+			}
+		})
 	}
 	_, body := s.call("GET", "/resources?api-version=2022-09-01&$expand=createdTime,provisioningState&$filter="+url.QueryEscape("tagName eq 'stage' and tagValue eq 'test'"), "")
 	if strings.Contains(body, `"tags"`) || !strings.Contains(body, `"createdTime":"20`) || !strings.Contains(body, `"provisioningState":"Succeeded"`) {
@@ -85,15 +88,19 @@ func TestInvalidFilters(t *testing.T) {
 		"name eq 'x')", "substringof('x')", "substringof('x', location)", "startswith(name, 'x')", "tagName ne 'x'", "and", "or name eq 'x'", "name eq 'x' xor name eq 'y'",
 		strings.Repeat("(", 10_000), "%",
 	} {
-		status, body := s.call("GET", "/resources?api-version=2022-09-01&$filter="+url.QueryEscape(filter), "")
-		if status != http.StatusBadRequest || !strings.Contains(body, "InvalidFilterInQueryString") {
-			t.Errorf("%.40s: got %d %.200s", filter, status, body)
-		}
+		t.Run(fmt.Sprintf("%.60q", filter), func(t *testing.T) {
+			status, body := s.call("GET", "/resources?api-version=2022-09-01&$filter="+url.QueryEscape(filter), "")
+			if status != http.StatusBadRequest || !strings.Contains(body, "InvalidFilterInQueryString") {
+				t.Errorf("%.40s: got %d %.200s", filter, status, body)
+			}
+		})
 	}
 	for _, filter := range []string{"name eq 'rg'", "substringof('r', name)"} {
-		if status, _ := s.call("GET", "/../?api-version=2022-09-01&$filter="+url.QueryEscape(filter), ""); status != http.StatusBadRequest {
-			t.Errorf("groups, %s: got %d, want 400", filter, status)
-		}
+		t.Run(fmt.Sprintf("%.60q", filter), func(t *testing.T) {
+			if status, _ := s.call("GET", "/../?api-version=2022-09-01&$filter="+url.QueryEscape(filter), ""); status != http.StatusBadRequest {
+				t.Errorf("groups, %s: got %d, want 400", filter, status)
+			}
+		})
 	}
 }
 
@@ -105,23 +112,29 @@ func TestCheckExistence(t *testing.T) {
 		"/providers/Microsoft.Devices/IotHubs/hub-1?api-version=2023-06-30": 204, "/providers/Microsoft.Devices/IotHubs/hub-9?api-version=2023-06-30": 404,
 		"/providers/Microsoft.Devices/provisioningServices/dps-1?api-version=2022-02-05": 204, "/providers/Microsoft.Devices/provisioningServices/x?api-version=2022-02-05": 404,
 	} {
-		if status, _ := s.call("HEAD", path, ""); status != want {
-			t.Errorf("%s: got %d, want %d", path, status, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if status, _ := s.call("HEAD", path, ""); status != want {
+				t.Errorf("%s: got %d, want %d", path, status, want)
+			}
+		})
 	}
 	for path, want := range map[string]string{
 		"/../../providers/Microsoft.Devices/resourceTypes": `"resourceType":"provisioningServices"`, "/../../../../providers": `"namespace":"Microsoft.Devices"`,
 		"/../../../../providers/Microsoft.Devices": `"registrationState":"Registered"`,
 	} {
-		if status, body := s.call("GET", path+"?api-version=2022-09-01", ""); status != http.StatusOK || !strings.Contains(body, want) {
-			t.Errorf("%s: got %d %s, want %s", path, status, body, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if status, body := s.call("GET", path+"?api-version=2022-09-01", ""); status != http.StatusOK || !strings.Contains(body, want) {
+				t.Errorf("%s: got %d %s, want %s", path, status, body, want)
+			}
+		})
 	}
 	for method, path := range map[string]string{"GET": "", "POST": "/register"} {
-		status, body := s.call(method, "/../../providers/Microsoft.Nothing"+path+"?api-version=2022-09-01", "")
-		if status != 404 || !strings.Contains(body, `"InvalidResourceNamespace","message":"The resource namespace 'Microsoft.Nothing' is invalid."`) {
-			t.Errorf("another namespace: got %d %s", status, body)
-		}
+		t.Run(method, func(t *testing.T) {
+			status, body := s.call(method, "/../../providers/Microsoft.Nothing"+path+"?api-version=2022-09-01", "")
+			if status != 404 || !strings.Contains(body, `"InvalidResourceNamespace","message":"The resource namespace 'Microsoft.Nothing' is invalid."`) {
+				t.Errorf("another namespace: got %d %s", status, body)
+			}
+		})
 	}
 }
 
@@ -136,10 +149,12 @@ func TestPeriodsOfMessagesHaveBounds(t *testing.T) {
 		`"feedback":{"ttlAsIso8601":"P3D"}`: 400, `"feedback":{"lockDurationAsIso8601":"PT5M"}`: 201, `"feedback":{"lockDurationAsIso8601":"PT301S"}`: 400,
 		`"feedback":{"lockDurationAsIso8601":"PT4S"}`: 400, `"feedback":{"maxDeliveryCount":0}`: 400, `"maxDeliveryCount":100`: 201, `"maxDeliveryCount":101`: 400,
 	} {
-		status, body := s.call("PUT", "/providers/Microsoft.Devices/IotHubs/hub-1?api-version=2023-06-30",
-			`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"cloudToDevice":{`+settings+`}}}`)
-		if status != want {
-			t.Errorf("%s: got %d %s, want %d", settings, status, body, want)
-		}
+		t.Run(settings, func(t *testing.T) {
+			status, body := s.call("PUT", "/providers/Microsoft.Devices/IotHubs/hub-1?api-version=2023-06-30",
+				`{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{"cloudToDevice":{`+settings+`}}}`)
+			if status != want {
+				t.Errorf("%s: got %d %s, want %d", settings, status, body, want)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package arm_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -20,9 +21,11 @@ func TestHubSettings(t *testing.T) {
 			MaxDeliveries: 2, MessageLife: time.Minute, FeedbackLock: 7 * time.Second, FeedbackLife: 26 * time.Hour,
 		},
 	} {
-		if got, err := arm.HubSettings([]byte(properties)); err != nil || got != want {
-			t.Errorf("%s: got %+v and %v, want %+v", properties, got, err, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", properties), func(t *testing.T) {
+			if got, err := arm.HubSettings([]byte(properties)); err != nil || got != want {
+				t.Errorf("%s: got %+v and %v, want %+v", properties, got, err, want)
+			}
+		})
 	}
 	if got, err := arm.HubSettings([]byte(`{"properties":{"disableLocalAuth":"yes"}}`)); err == nil {
 		t.Errorf("got %+v of properties that are damaged, want an error", got)

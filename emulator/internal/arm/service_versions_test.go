@@ -58,18 +58,20 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 		"2025-02-01-preview": {"", "SystemAssigned", ""}, "2026-06-01-preview": {"true", "SystemAssigned", ""}, "2026-08-31": {"true", "SystemAssigned", ""},
 		"2026-11-01": {"true", "SystemAssigned", "[]"}, "2026-11-02-preview": {"true", "SystemAssigned", "[]"},
 	} {
-		status, body := s.call("GET", dps+version, "")
-		got := [3]string{
-			member(
-				t,
-				body,
-				"properties",
-				"disableLocalAuth",
-			), member(t, body, "identity", "type"), member(t, body, "properties", "deviceRegistryNamespaces"),
-		}
-		if status != http.StatusOK || got != want {
-			t.Errorf("%s: got %d %q, want %q", version, status, got, want)
-		}
+		t.Run(version, func(t *testing.T) {
+			status, body := s.call("GET", dps+version, "")
+			got := [3]string{
+				member(
+					t,
+					body,
+					"properties",
+					"disableLocalAuth",
+				), member(t, body, "identity", "type"), member(t, body, "properties", "deviceRegistryNamespaces"),
+			}
+			if status != http.StatusOK || got != want {
+				t.Errorf("%s: got %d %q, want %q", version, status, got, want)
+			}
+		})
 	}
 	for name, test := range map[string]struct {
 		version, properties, more string
@@ -85,11 +87,13 @@ func TestAVersionShowsAndTakesTheMembersThatItHas(t *testing.T) {
 		"an identity link":           {"2026-08-31", `"iotHubs":[{"hostName":"hub-1.azure-devices.net","location":"westus","authenticationType":"SystemAssigned"}]`, "", 400},
 		"local auth that is no bool": {"2026-08-31", `"disableLocalAuth":"yes"`, "", 400},
 	} {
-		status, body := put(test.version, test.properties, test.more)
-		if status != test.status ||
-			strings.HasSuffix(name, "older") && status == 400 && !strings.Contains(body, "errorcode: IH400024") {
-			t.Errorf("%s: got %d %s, want %d", name, status, body, test.status)
-		}
+		t.Run(name, func(t *testing.T) {
+			status, body := put(test.version, test.properties, test.more)
+			if status != test.status ||
+				strings.HasSuffix(name, "older") && status == 400 && !strings.Contains(body, "errorcode: IH400024") {
+				t.Errorf("%s: got %d %s, want %d", name, status, body, test.status)
+			}
+		})
 	}
 }
 
@@ -101,14 +105,16 @@ func TestAWriteResetsTheMembersOfNewerVersions(t *testing.T) {
 	full := strings.Replace(plain, `{}`, `{"disableLocalAuth":true}`, 1)
 	full = strings.TrimSuffix(full, "}") + `,"identity":{"type":"SystemAssigned"}}`
 	for _, version := range []string{"2021-10-15", "2022-12-12", "2026-08-31"} {
-		if status, body := s.call("PUT", dps+"2026-08-31", full); status != http.StatusCreated {
-			t.Fatalf("got %d %s", status, body)
-		}
-		s.call("PUT", dps+version, plain)
-		_, body := s.call("GET", dps+"2026-08-31", "")
-		if got := member(t, body, "properties", "disableLocalAuth") + member(t, body, "identity"); got != "" {
-			t.Errorf("after a PUT with %s: got %s, want both reset", version, got)
-		}
+		t.Run(version, func(t *testing.T) {
+			if status, body := s.call("PUT", dps+"2026-08-31", full); status != http.StatusCreated {
+				t.Fatalf("got %d %s", status, body)
+			}
+			s.call("PUT", dps+version, plain)
+			_, body := s.call("GET", dps+"2026-08-31", "")
+			if got := member(t, body, "properties", "disableLocalAuth") + member(t, body, "identity"); got != "" {
+				t.Errorf("after a PUT with %s: got %s, want both reset", version, got)
+			}
+		})
 	}
 }
 

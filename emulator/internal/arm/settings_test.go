@@ -29,12 +29,14 @@ func TestSettingsHaveTheFormOfTheSpecification(t *testing.T) {
 			`"ipFilterRules":[{"filterName":"a","action":"Reject","ipMask":"10.0.0.0/8","target":"none"}]`:      400,
 		},
 	} {
-		for text, want := range settings {
-			status, body := s.call("PUT", path, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+text+`}}`)
-			if status != want {
-				t.Errorf("%s: got %d %s, want %d", text, status, body, want)
+		t.Run(path, func(t *testing.T) {
+			for text, want := range settings {
+				status, body := s.call("PUT", path, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{`+text+`}}`)
+				if status != want {
+					t.Errorf("%s: got %d %s, want %d", text, status, body, want)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -43,20 +45,22 @@ func TestIdentitiesGetTheirIDs(t *testing.T) {
 	s := newSurface(t)
 	s.inventory()
 	for _, path := range []string{"IotHubs/hub-1?api-version=2023-06-30", "provisioningServices/dps-1?api-version=2023-03-01-preview"} {
-		path = "/providers/Microsoft.Devices/" + path
-		put := func(identity string) (int, string) {
-			return s.call("PUT", path, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{},"identity":`+identity+`}`)
-		}
-		if status, body := put(`{"type":"Magic"}`); status != http.StatusBadRequest {
-			t.Errorf("%s: got %d %s for an unknown type, want 400", path, status, body)
-		}
-		if status, body := put(`{"type":"SystemAssigned"}`); status != http.StatusCreated || !strings.Contains(body, `"identity":{"type":"SystemAssigned","principalId":"`) {
-			t.Errorf("%s: got %d %s, want a principal", path, status, body)
-		}
-		const user = "/subscriptions/x/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u"
-		put(`{"type":"UserAssigned","userAssignedIdentities":{"` + user + `":{}}}`)
-		if _, body := s.call("GET", path, ""); !strings.Contains(body, `"identity":{"type":"UserAssigned","userAssignedIdentities":{"`+user+`":{"principalId":"`) {
-			t.Errorf("%s: got %s, want the ids of the user", path, body)
-		}
+		t.Run(path, func(t *testing.T) {
+			path = "/providers/Microsoft.Devices/" + path
+			put := func(identity string) (int, string) {
+				return s.call("PUT", path, `{"location":"westeurope","sku":{"name":"S1","capacity":1},"properties":{},"identity":`+identity+`}`)
+			}
+			if status, body := put(`{"type":"Magic"}`); status != http.StatusBadRequest {
+				t.Errorf("%s: got %d %s for an unknown type, want 400", path, status, body)
+			}
+			if status, body := put(`{"type":"SystemAssigned"}`); status != http.StatusCreated || !strings.Contains(body, `"identity":{"type":"SystemAssigned","principalId":"`) {
+				t.Errorf("%s: got %d %s, want a principal", path, status, body)
+			}
+			const user = "/subscriptions/x/resourceGroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/u"
+			put(`{"type":"UserAssigned","userAssignedIdentities":{"` + user + `":{}}}`)
+			if _, body := s.call("GET", path, ""); !strings.Contains(body, `"identity":{"type":"UserAssigned","userAssignedIdentities":{"`+user+`":{"principalId":"`) {
+				t.Errorf("%s: got %s, want the ids of the user", path, body)
+			}
+		})
 	}
 }

@@ -118,16 +118,18 @@ func TestConnectionStringsOfNamespacesShowThePort(t *testing.T) {
 		"Endpoint=sb://ns1.servicebus.windows.net/;" + key + "AAAA" + other,
 		"Endpoint=sb://ns1.servicebus.windows.net:5671/;" + key + "AAAA" + other,
 	} {
-		put(sent, http.StatusCreated)
-		for _, masked := range []string{shown, strings.ReplaceAll(shown, ":5671", "")} {
-			if _, body := s.call("GET", aHub+ofHub, ""); !strings.Contains(body, `"`+shown+`"`) {
-				t.Errorf("%s: got %s, want %s", sent, body, shown)
+		t.Run(sent, func(t *testing.T) {
+			put(sent, http.StatusCreated)
+			for _, masked := range []string{shown, strings.ReplaceAll(shown, ":5671", "")} {
+				if _, body := s.call("GET", aHub+ofHub, ""); !strings.Contains(body, `"`+shown+`"`) {
+					t.Errorf("%s: got %s, want %s", sent, body, shown)
+				}
+				put(masked, http.StatusCreated)
+				if hub, err := s.state.HubByHost("hub-1.azure-devices.net"); err != nil || !bytes.Contains(hub.Properties, []byte("=AAAA")) {
+					t.Errorf("%s after %s: got a hub without its key, %v", masked, sent, err)
+				}
 			}
-			put(masked, http.StatusCreated)
-			if hub, err := s.state.HubByHost("hub-1.azure-devices.net"); err != nil || !bytes.Contains(hub.Properties, []byte("=AAAA")) {
-				t.Errorf("%s after %s: got a hub without its key, %v", masked, sent, err)
-			}
-		}
+		})
 	}
 	put(strings.Replace(shown, "ns1", "ns2", 1), http.StatusBadRequest)
 	s.must("PUT", aHub+ofHub, hubStart+`{"storageEndpoints":{"$default":{"containerName":"c","CONNECTIONSTRING":"AccountName=a;AccountKey=c2VjcmV0"}}}}`, http.StatusCreated, nil)
@@ -155,19 +157,21 @@ func TestHubCertificatesAreShownAsTheyWereSent(t *testing.T) {
 		"private":     {private, der, der},
 		"private-b64": {base64.StdEncoding.EncodeToString([]byte(private)), der, der},
 	} {
-		body, err := json.Marshal(map[string]any{"properties": map[string]any{"certificate": test.sent}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		var put, get struct{ Properties struct{ Certificate string } }
-		s.must("PUT", aHub+"/certificates/"+name+ofHub, string(body), http.StatusCreated, &put)
-		s.must("GET", aHub+"/certificates/"+name+ofHub, "", http.StatusOK, &get)
-		if put.Properties.Certificate != test.put || get.Properties.Certificate != test.get {
-			t.Errorf("%s: got %.40q from PUT and %.40q from GET, want %.40q and %.40q", name, put.Properties.Certificate, get.Properties.Certificate, test.put, test.get)
-		}
-		if child, err := s.state.Child("hub-1.azure-devices.net", "certificates", name); err != nil || bytes.Contains(child.Body, []byte(base64.StdEncoding.EncodeToString([]byte(private))[len(base64OfPEM):])) {
-			t.Errorf("%s: got a private key in the state, %v", name, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			body, err := json.Marshal(map[string]any{"properties": map[string]any{"certificate": test.sent}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var put, get struct{ Properties struct{ Certificate string } }
+			s.must("PUT", aHub+"/certificates/"+name+ofHub, string(body), http.StatusCreated, &put)
+			s.must("GET", aHub+"/certificates/"+name+ofHub, "", http.StatusOK, &get)
+			if put.Properties.Certificate != test.put || get.Properties.Certificate != test.get {
+				t.Errorf("%s: got %.40q from PUT and %.40q from GET, want %.40q and %.40q", name, put.Properties.Certificate, get.Properties.Certificate, test.put, test.get)
+			}
+			if child, err := s.state.Child("hub-1.azure-devices.net", "certificates", name); err != nil || bytes.Contains(child.Body, []byte(base64.StdEncoding.EncodeToString([]byte(private))[len(base64OfPEM):])) {
+				t.Errorf("%s: got a private key in the state, %v", name, err)
+			}
+		})
 	}
 }
 
@@ -214,11 +218,13 @@ func TestConsumerGroupsOfOperationsMonitoring(t *testing.T) {
 	}
 	s.must("GET", events+"/test"+ofHub, "", http.StatusNotFound, nil)
 	for path, want := range map[string]int{events: 1, monitoring: 2} {
-		var list struct{ Value []any }
-		s.must("GET", path+ofHub, "", http.StatusOK, &list)
-		if len(list.Value) != want {
-			t.Errorf("%s: got %d consumer groups, want %d", path, len(list.Value), want)
-		}
+		t.Run(path, func(t *testing.T) {
+			var list struct{ Value []any }
+			s.must("GET", path+ofHub, "", http.StatusOK, &list)
+			if len(list.Value) != want {
+				t.Errorf("%s: got %d consumer groups, want %d", path, len(list.Value), want)
+			}
+		})
 	}
 	s.must("DELETE", monitoring+"/test"+ofHub, "", http.StatusOK, nil)
 	s.must("GET", monitoring+"/test"+ofHub, "", http.StatusNotFound, nil)

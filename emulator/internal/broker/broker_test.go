@@ -175,7 +175,7 @@ func (s server) await(t testing.TB, want string) {
 	}
 }
 
-// client is a client that does only what it is told.
+// client is a raw MQTT client without any automatic behaviour.
 type client struct {
 	net.Conn
 	t testing.TB
@@ -267,16 +267,18 @@ func TestConnectionsAreAnsweredBeforeTheyAreClosed(t *testing.T) {
 		"no front":       {func(p *packets.ConnectPacket) { p.Username = "theirs/x" }, packets.ErrRefusedNotAuthorised},
 		"MQTT 3.1":       {func(p *packets.ConnectPacket) { p.ProtocolName, p.ProtocolVersion = "MQIsdp", 3 }, packets.ErrRefusedBadProtocolVersion},
 	} {
-		c := s.dial(t)
-		p := hello("ours/" + name)
-		tc.change(p)
-		c.send(p)
-		if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != tc.want {
-			t.Errorf("%s: got CONNACK %d, want %d", name, ack.ReturnCode, tc.want)
-		}
-		if tc.want != packets.Accepted {
-			c.wantClosed(name)
-		}
+		t.Run(name, func(t *testing.T) {
+			c := s.dial(t)
+			p := hello("ours/" + name)
+			tc.change(p)
+			c.send(p)
+			if ack := c.read().(*packets.ConnackPacket); ack.ReturnCode != tc.want {
+				t.Errorf("%s: got CONNACK %d, want %d", name, ack.ReturnCode, tc.want)
+			}
+			if tc.want != packets.Accepted {
+				c.wantClosed(name)
+			}
+		})
 	}
 }
 
@@ -441,11 +443,13 @@ func TestConnackReportsAResumedSession(t *testing.T) {
 	t.Parallel()
 	s := serve(t, nil)
 	for _, user := range []string{"ours/a", "ours/resumed"} {
-		c := s.dial(t)
-		c.send(hello(user))
-		if ack := c.read().(*packets.ConnackPacket); ack.SessionPresent != (user == "ours/resumed") {
-			t.Errorf("%s: got session present %t", user, ack.SessionPresent)
-		}
+		t.Run(user, func(t *testing.T) {
+			c := s.dial(t)
+			c.send(hello(user))
+			if ack := c.read().(*packets.ConnackPacket); ack.SessionPresent != (user == "ours/resumed") {
+				t.Errorf("%s: got session present %t", user, ack.SessionPresent)
+			}
+		})
 	}
 }
 
@@ -501,22 +505,24 @@ func TestLogNamesTheViolatedRule(t *testing.T) {
 		"packet too large":     func(c client) { c.publish("good", strings.Repeat("x", 400<<10), 0) },
 		"protocol violation":   func(c client) { c.send(hello("ours/a")) },
 	} {
-		c := s.connect(t, "ours/a")
-		breach(c)
-		c.wantClosed(name)
-		s.await(t, "a closed")
-		found := false
-		for line := range strings.Lines(s.log.String()) {
-			if strings.Contains(line, "level=WARN") && strings.Contains(line, name) {
-				found = true
+		t.Run(name, func(t *testing.T) {
+			c := s.connect(t, "ours/a")
+			breach(c)
+			c.wantClosed(name)
+			s.await(t, "a closed")
+			found := false
+			for line := range strings.Lines(s.log.String()) {
+				if strings.Contains(line, "level=WARN") && strings.Contains(line, name) {
+					found = true
+				}
+				if len(line) > 1000 {
+					t.Errorf("%s: got a line of %d bytes, want the reason cut", name, len(line))
+				}
 			}
-			if len(line) > 1000 {
-				t.Errorf("%s: got a line of %d bytes, want the reason cut", name, len(line))
+			if !found {
+				t.Errorf("%s: got log %s\nwant a warning with the reason", name, s.log.String())
 			}
-		}
-		if !found {
-			t.Errorf("%s: got log %s\nwant a warning with the reason", name, s.log.String())
-		}
+		})
 	}
 }
 

@@ -175,14 +175,16 @@ func TestRefusedWebSockets(t *testing.T) {
 		"another": {[]string{"soap"}, 400, "must be mqtt"},
 		"nothing": {nil, 400, "must be mqtt"},
 	} {
-		_, response, err := dialer(test.offered...).Dial("wss://"+address+broker.WebSocketPath, nil)
-		if err == nil || response == nil {
-			t.Fatalf("%s: got %v, want an answer that refuses", name, err)
-		}
-		body, _ := io.ReadAll(response.Body)
-		if response.StatusCode != test.status || !strings.Contains(string(body), test.text) {
-			t.Errorf("%s: got %d %s, want %d %q", name, response.StatusCode, body, test.status, test.text)
-		}
+		t.Run(name, func(t *testing.T) {
+			_, response, err := dialer(test.offered...).Dial("wss://"+address+broker.WebSocketPath, nil)
+			if err == nil || response == nil {
+				t.Fatalf("%s: got %v, want an answer that refuses", name, err)
+			}
+			body, _ := io.ReadAll(response.Body)
+			if response.StatusCode != test.status || !strings.Contains(string(body), test.text) {
+				t.Errorf("%s: got %d %s, want %d %q", name, response.StatusCode, body, test.status, test.text)
+			}
+		})
 	}
 	client := &http.Client{Timeout: await.Limit, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	response, err := client.Get("https://" + address + broker.WebSocketPath)
@@ -194,7 +196,7 @@ func TestRefusedWebSockets(t *testing.T) {
 		t.Errorf("no WebSocket: got %d, want %d", response.StatusCode, http.StatusUpgradeRequired)
 	}
 
-	// What is wrong after the upgrade is told in MQTT, or ends the connection.
+	// Errors after the upgrade are reported in MQTT, or close the connection.
 	wrong := hello("ours/a")
 	wrong.Password = []byte("wrong")
 	s := open(t, address, dialer("mqtt"))

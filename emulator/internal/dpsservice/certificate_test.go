@@ -89,14 +89,16 @@ func TestDamagedCertificateIsNotSkipped(t *testing.T) {
 		"a character": strings.Replace(good, "\nM", "\n!", 1), "no end": strings.Split(good, "-----END")[0], "blanks": strings.ReplaceAll(good, "\n", " ") + "\n",
 		"literal breaks": strings.ReplaceAll(good, "\n", `\n`) + "\n", "other content": strings.Replace(good, "\nM", "\nN", 1),
 	} {
-		for form, certificate := range map[string]string{
-			"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged + text(second))),
-		} {
-			got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
-			if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
-				t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
+		t.Run(name, func(t *testing.T) {
+			for form, certificate := range map[string]string{
+				"PEM": damaged + text(second), "base64": base64.StdEncoding.EncodeToString([]byte(damaged + text(second))),
+			} {
+				got := w.do(t, call{method: "PUT", path: "/enrollments/a", body: body(certificate)})
+				if got.status != 400 || !strings.Contains(got.body, "neither a PEM certificate") {
+					t.Errorf("%s, %s: got %d %s, want a refusal", name, form, got.status, got.body)
+				}
 			}
-		}
+		})
 	}
 	w.put(t, "/enrollments/a", body("\ufeff"+good+text(second)))
 	w.do(t, call{method: "POST", path: "/enrollments/a/attestationmechanism"}).want(t, 200,

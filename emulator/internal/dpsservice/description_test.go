@@ -119,10 +119,12 @@ func TestAnswersHaveTheHeadersOfTheDescription(t *testing.T) {
 		t.Errorf("query: got the headers %v", h)
 	}
 	for path, itemType := range map[string]string{"/enrollments/query": "Enrollment", "/registrations/g/query": "DeviceRegistration"} {
-		got := w.do(t, call{method: "POST", path: path, body: `{"query":""}`})
-		if h := got.header; got.body != "[]" || h.Get("x-ms-item-type") != itemType || h.Get("x-ms-continuation") != "" {
-			t.Errorf("%s: got %s and %v, want an empty list of %s", path, got.body, h, itemType)
-		}
+		t.Run(path, func(t *testing.T) {
+			got := w.do(t, call{method: "POST", path: path, body: `{"query":""}`})
+			if h := got.header; got.body != "[]" || h.Get("x-ms-item-type") != itemType || h.Get("x-ms-continuation") != "" {
+				t.Errorf("%s: got %s and %v, want an empty list of %s", path, got.body, h, itemType)
+			}
+		})
 	}
 	got = w.do(t, call{method: "PATCH", path: "/enrollments/a"})
 	if h := got.header; got.status != 405 || h.Get("x-ms-error-code") != "405000" || h.Get("Allow") != "GET, PUT, DELETE" {
@@ -145,13 +147,15 @@ func TestAddressSelectsTheOnlyService(t *testing.T) {
 		return w.do(t, call{method: "GET", path: "/enrollments/a", host: at, token: token(t, signed, "reader", key1, start.Add(time.Hour))})
 	}
 	for _, at := range []string{"127.0.0.1", "localhost:8443", "127.0.0.1:8443", "[::1]:8443"} {
-		name := strings.TrimSuffix(at, ":8443")
-		if got := ask(at, name); got.status != 200 {
-			t.Errorf("%s: got %d %s, want 200", at, got.status, got.body)
-		}
-		if got := ask(at, host); got.status != 200 {
-			t.Errorf("%s, signed for the Azure name: got %d %s, want 200", at, got.status, got.body)
-		}
+		t.Run(at, func(t *testing.T) {
+			name := strings.TrimSuffix(at, ":8443")
+			if got := ask(at, name); got.status != 200 {
+				t.Errorf("%s: got %d %s, want 200", at, got.status, got.body)
+			}
+			if got := ask(at, host); got.status != 200 {
+				t.Errorf("%s, signed for the Azure name: got %d %s, want 200", at, got.status, got.body)
+			}
+		})
 	}
 	ask("127.0.0.1", "127.0.0.2").wantError(t, 401, 401002, "")
 	ask("example.com", "example.com").wantError(t, 404, 404202, "")

@@ -25,7 +25,7 @@ const (
 	key2 = "oiK77Oy7rBw8YB6IS6ukRChAw+Yq6GC61RMrPLSTiOOtdI+XDu0LmLuNm11p+qv2I+adqGUdZHm46zXAQdZoOA=="
 )
 
-// start is when the tests' clock stands; its seven digits show in replies.
+// start is the time of the tests' clock. Replies show its seven digits.
 var start = time.Date(2026, 5, 4, 3, 2, 1, 123456700, time.UTC)
 
 // world is an emulated cloud with the provisioning service dps-1, two hubs linked to it and one not.
@@ -154,7 +154,7 @@ func (w world) put(t *testing.T, path, body string) string {
 
 var etagForm = regexp.MustCompile(`"etag":"([A-Za-z0-9+/]+=*)"`)
 
-// want compares a reply with literal JSON. Etags stand as "ETAG" there.
+// want compares a reply with literal JSON. Etags are written as "ETAG".
 func (r response) want(t *testing.T, status int, body string) {
 	t.Helper()
 	if r.status != status {
@@ -293,7 +293,7 @@ func TestRequestsOutsideTheContract(t *testing.T) {
 		{"a body that is no object", call{method: "PUT", path: "/enrollments/a", body: `[]`}, 400, 400004},
 		{"a body of another type", call{method: "PUT", path: "/enrollments/a", body: `{"registrationId":7}`}, 400, 400004},
 		{"a body of another content type", call{method: "PUT", path: "/enrollments/a", body: "{}", header: map[string]string{"Content-Type": "text/plain"}}, 415, 415000},
-		{"a content type that is none", call{method: "POST", path: "/enrollments/query", body: "{}", header: map[string]string{"Content-Type": ";"}}, 415, 415000},
+		{"an invalid content type", call{method: "POST", path: "/enrollments/query", body: "{}", header: map[string]string{"Content-Type": ";"}}, 415, 415000},
 		{"a content type without a body", call{method: "GET", path: "/enrollments/a", header: map[string]string{"Content-Type": "text/plain"}}, 404, 404201},
 		{"a body that is too large", call{method: "PUT", path: "/enrollments/a", body: strings.Repeat(" ", 1<<20+1)}, 413, 413001},
 	}

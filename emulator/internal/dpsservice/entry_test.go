@@ -41,9 +41,11 @@ func TestGroupWithNulls(t *testing.T) {
 		"reprovisionPolicy":null,"iotHubs":null,"iotHubHostName":null,"initialTwin":null,"customAllocationDefinition":null}`})
 	made := tree(t, got.body).(map[string]any)["attestation"].(map[string]any)["symmetricKey"].(map[string]any)
 	for _, member := range []string{"primaryKey", "secondaryKey"} {
-		if key, _ := made[member].(string); len(key) != 88 {
-			t.Errorf("%s: got %q, want the base64 of 64 bytes", member, key)
-		}
+		t.Run(member, func(t *testing.T) {
+			if key, _ := made[member].(string); len(key) != 88 {
+				t.Errorf("%s: got %q, want the base64 of 64 bytes", member, key)
+			}
+		})
 	}
 	w.do(t, call{method: "GET", path: "/enrollmentGroups/g"}).want(t, 200, `{"enrollmentGroupId":"g",
 		"attestation":{"type":"symmetricKey"},"etag":"ETAG","provisioningStatus":null,"allocationPolicy":"static",
@@ -125,12 +127,14 @@ func TestOmittedKeysAreKept(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, dpsservice.Options{})
 			for path, id := range map[string]string{"/enrollments": "registrationId", "/enrollmentGroups": "enrollmentGroupId"} {
-				w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, keys(key1, key2)))
-				w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, test.sent))
-				got := w.do(t, call{method: "POST", path: path + "/a/attestationmechanism"})
-				if first, second := strings.Contains(got.body, key1), strings.Contains(got.body, key2); first != test.kept || second != test.kept {
-					t.Errorf("%s: got %s, want the keys kept: %t", path, got.body, test.kept)
-				}
+				t.Run(path, func(t *testing.T) {
+					w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, keys(key1, key2)))
+					w.put(t, path+"/a", fmt.Sprintf(`{%q:"a","attestation":%s}`, id, test.sent))
+					got := w.do(t, call{method: "POST", path: path + "/a/attestationmechanism"})
+					if first, second := strings.Contains(got.body, key1), strings.Contains(got.body, key2); first != test.kept || second != test.kept {
+						t.Errorf("%s: got %s, want the keys kept: %t", path, got.body, test.kept)
+					}
+				})
 			}
 		})
 	}
@@ -218,7 +222,7 @@ func TestETags(t *testing.T) {
 	const body = `{"registrationId":"a","attestation":{"type":"symmetricKey"}}`
 	tests := []struct {
 		name, method string
-		// ifMatch: OLD and NEW stand for the entry's etags before and after a change.
+		// ifMatch: OLD and NEW are the entry's etags before and after a change.
 		ifMatch string
 		status  int
 	}{

@@ -23,25 +23,27 @@ func TestQueryPages(t *testing.T) {
 		w.put(t, "/enrollments/"+id, `{"registrationId":"`+id+`","attestation":{"type":"symmetricKey"}}`)
 	}
 	for _, query := range []string{"SELECT *", "select * from enrollments", "", "*", "SELECT * FROM enrollments WHERE registrationId = 'device-1'"} {
-		got, pages := []string{}, 0
-		header := map[string]string{"x-ms-max-item-count": "3"}
-		for {
-			r := w.do(t, call{method: "POST", path: "/enrollments/query", body: fmt.Sprintf(`{"query":%q}`, query), header: header})
-			var page []struct{ RegistrationID string }
-			if err := json.Unmarshal([]byte(r.body), &page); err != nil || len(page) > 3 {
-				t.Fatalf("%q: got %s (%v), want an array of at most 3", query, r.body, err)
+		t.Run(query, func(t *testing.T) {
+			got, pages := []string{}, 0
+			header := map[string]string{"x-ms-max-item-count": "3"}
+			for {
+				r := w.do(t, call{method: "POST", path: "/enrollments/query", body: fmt.Sprintf(`{"query":%q}`, query), header: header})
+				var page []struct{ RegistrationID string }
+				if err := json.Unmarshal([]byte(r.body), &page); err != nil || len(page) > 3 {
+					t.Fatalf("%q: got %s (%v), want an array of at most 3", query, r.body, err)
+				}
+				for _, e := range page {
+					got = append(got, e.RegistrationID)
+				}
+				pages++
+				if header["x-ms-continuation"] = r.header.Get("x-ms-continuation"); header["x-ms-continuation"] == "" {
+					break
+				}
 			}
-			for _, e := range page {
-				got = append(got, e.RegistrationID)
+			if diff := cmp.Diff(want, got); diff != "" || pages != 3 {
+				t.Errorf("%q: %d pages, want 3; ids differ (-want +got):\n%s", query, pages, diff)
 			}
-			pages++
-			if header["x-ms-continuation"] = r.header.Get("x-ms-continuation"); header["x-ms-continuation"] == "" {
-				break
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" || pages != 3 {
-			t.Errorf("%q: %d pages, want 3; ids differ (-want +got):\n%s", query, pages, diff)
-		}
+		})
 	}
 }
 

@@ -73,7 +73,7 @@ func serve(run func() (dpswire.Reply, error)) (answer *http.Response, body dpswi
 		dpswire.Serve(recorder, func() time.Time { return now }, run)
 	}()
 	answer = recorder.Result()
-	_ = json.NewDecoder(answer.Body).Decode(&body) // a body that is none of an error stays empty
+	_ = json.NewDecoder(answer.Body).Decode(&body) // a body that is not an error leaves it empty
 	return answer, body, fault
 }
 

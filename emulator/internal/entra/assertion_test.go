@@ -233,12 +233,14 @@ func TestAccessTokensAreChecked(t *testing.T) {
 		"expiry":           {edited(good, "exp", time.Now().Add(-time.Minute).Unix()), entra.ErrExpired},
 		"no expiry":        {edited(good, "exp", nil), entra.ErrInvalid},
 	} {
-		text, err := a.Sign(test.claims)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := a.Check("Bearer "+text, a.ARMAudiences()...); got != test.want {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			text, err := a.Sign(test.claims)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := a.Check("Bearer "+text, a.ARMAudiences()...); got != test.want {
+				t.Errorf("%s: got %v, want %v", name, got, test.want)
+			}
+		})
 	}
 }

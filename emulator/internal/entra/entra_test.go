@@ -128,9 +128,11 @@ func TestCheck(t *testing.T) {
 		"unsigned":          {"Bearer " + unsigned, entra.ErrInvalid},
 		"text":              {"Bearer x.y.z", entra.ErrInvalid},
 	} {
-		if err := a.Check(test.header, a.ARMAudiences()...); !errors.Is(err, test.want) {
-			t.Errorf("%s: got %v, want %v", name, err, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if err := a.Check(test.header, a.ARMAudiences()...); !errors.Is(err, test.want) {
+				t.Errorf("%s: got %v, want %v", name, err, test.want)
+			}
+		})
 	}
 	now = now.Add(time.Hour)
 	if err := a.Check("Bearer "+management, a.ARMAudiences()...); !errors.Is(err, entra.ErrExpired) {
@@ -158,13 +160,15 @@ func TestSecretFilesAreReadableByTheirOwnerOnly(t *testing.T) {
 		t.Errorf("got %v for a token of before the restart, want that it holds", err)
 	}
 	for _, name := range []string{entra.SecretFile, entra.KeyFile} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := info.Mode().Perm(); got != 0o600 {
-			t.Errorf("got mode %o of %s, want 600", got, name)
-		}
+		t.Run(name, func(t *testing.T) {
+			info, err := os.Stat(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode().Perm(); got != 0o600 {
+				t.Errorf("got mode %o of %s, want 600", got, name)
+			}
+		})
 	}
 }
 
@@ -221,23 +225,25 @@ func TestOldMetadata(t *testing.T) {
 		"/metadata/endpoints?api-version=2015-01-01":  0,
 		"//metadata/endpoints?api-version=2018-01-01": 1,
 	} {
-		var got old
-		if status := call(t, a, "GET", base+target, nil, &got); status != http.StatusOK {
-			t.Fatalf("%s: got %d, want 200", target, status)
-		}
-		for _, address := range []string{got.GalleryEndpoint, got.GraphEndpoint, got.PortalEndpoint, got.Authentication.LoginEndpoint} {
-			if address != base {
-				t.Errorf("%s: got the address %q, want %q", target, address, base)
+		t.Run(target, func(t *testing.T) {
+			var got old
+			if status := call(t, a, "GET", base+target, nil, &got); status != http.StatusOK {
+				t.Fatalf("%s: got %d, want 200", target, status)
 			}
-		}
-		if len(got.Authentication.Audiences) == 0 || len(got.CloudEndpoint) != clouds {
-			t.Errorf("%s: got %+v, want audiences and %d clouds", target, got, clouds)
-		}
-		for _, cloud := range got.CloudEndpoint {
-			if cloud.Endpoint != strings.TrimPrefix(base, "https://") || strings.Join(cloud.Locations, " ") != "westeurope eastus" {
-				t.Errorf("%s: got %+v, want the emulator's own endpoint and locations", target, cloud)
+			for _, address := range []string{got.GalleryEndpoint, got.GraphEndpoint, got.PortalEndpoint, got.Authentication.LoginEndpoint} {
+				if address != base {
+					t.Errorf("%s: got the address %q, want %q", target, address, base)
+				}
 			}
-		}
+			if len(got.Authentication.Audiences) == 0 || len(got.CloudEndpoint) != clouds {
+				t.Errorf("%s: got %+v, want audiences and %d clouds", target, got, clouds)
+			}
+			for _, cloud := range got.CloudEndpoint {
+				if cloud.Endpoint != strings.TrimPrefix(base, "https://") || strings.Join(cloud.Locations, " ") != "westeurope eastus" {
+					t.Errorf("%s: got %+v, want the emulator's own endpoint and locations", target, cloud)
+				}
+			}
+		})
 	}
 	if !entra.Owns("//metadata/endpoints") || entra.Owns("/metadata/endpoints/x") {
 		t.Error("got another answer for what belongs to this surface, want the path as Resource Manager cleans it")

@@ -2,7 +2,7 @@ package entra
 
 import "github.com/golang-jwt/jwt/v5"
 
-// Sign signs any claims with the authority's own key, as nobody outside can.
+// Sign signs any claims with the authority's own key.
 func (a *Authority) Sign(claims jwt.Claims) (string, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodRS256, claims)
 	t.Header["kid"] = a.keyID

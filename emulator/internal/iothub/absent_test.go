@@ -59,11 +59,13 @@ func TestMissingFeaturesAreRefused(t *testing.T) {
 	f.do(call{method: "PUT", path: "/jobs/v2/j" + version, token: f.policy("read")}).want(t, "a job without ServiceConnect", http.StatusUnauthorized)
 	for _, path := range []string{"/devices/d1/files", "/devices/d1/files/notifications", "/devices/d1/files/notifications/c",
 		"/devices/d1/files/", "/devices/d1/files/notifications/", "/devices/d1/files/notifications/c/", "/Devices/d1/Files/"} {
-		a := f.do(call{method: "POST", path: path + version, token: f.deviceToken("d1", key), body: `{"blobName":"b"}`}).want(t, path, http.StatusBadRequest)
-		if !strings.Contains(a.body, "DefaultStorageEndpointNotConfigured") {
-			t.Errorf("%s: got %s", path, a.body)
-		}
-		f.do(call{method: "POST", path: path + version}).want(t, path+" without a token", http.StatusUnauthorized)
+		t.Run(path, func(t *testing.T) {
+			a := f.do(call{method: "POST", path: path + version, token: f.deviceToken("d1", key), body: `{"blobName":"b"}`}).want(t, path, http.StatusBadRequest)
+			if !strings.Contains(a.body, "DefaultStorageEndpointNotConfigured") {
+				t.Errorf("%s: got %s", path, a.body)
+			}
+			f.do(call{method: "POST", path: path + version}).want(t, path+" without a token", http.StatusUnauthorized)
+		})
 	}
 }
 

@@ -27,9 +27,11 @@ func TestNumbersAndBooleansMayBeQuoted(t *testing.T) {
 		`{"methodName":"m","responseTimeoutInSeconds":"null"}`:                               "responseTimeoutInSeconds cannot be a JSON string",
 		`{"methodName":"m","connectTimeoutInSeconds":"1.5"}`:                                 "connectTimeoutInSeconds cannot be a JSON string",
 	} {
-		if a := f.owner("POST", "/twins/d1/methods", body); !strings.Contains(a.body+a.header.Get("iothub-errorcode"), want) {
-			t.Errorf("%s: got %d %s, want %s", body, a.status, a.body, want)
-		}
+		t.Run(body, func(t *testing.T) {
+			if a := f.owner("POST", "/twins/d1/methods", body); !strings.Contains(a.body+a.header.Get("iothub-errorcode"), want) {
+				t.Errorf("%s: got %d %s, want %s", body, a.status, a.body, want)
+			}
+		})
 	}
 	f.owner("PUT", "/devices/d2", `{"capabilities":{"iotEdge":"maybe"}}`).want(t, "no truth value", http.StatusBadRequest)
 }
@@ -54,9 +56,11 @@ func TestArrayContainsFindsChildren(t *testing.T) {
 		"array_contains(tags.s, 'x')":                                     "",
 		"array_contains(tags.n, tags.s) AND array_contains(tags.n, true)": "c",
 	} {
-		if got := f.ask("SELECT * FROM devices WHERE " + where); got != want {
-			t.Errorf("%s: got %q, want %q", where, got, want)
-		}
+		t.Run(where, func(t *testing.T) {
+			if got := f.ask("SELECT * FROM devices WHERE " + where); got != want {
+				t.Errorf("%s: got %q, want %q", where, got, want)
+			}
+		})
 	}
 }
 
@@ -66,18 +70,20 @@ func TestAnEdgeDeviceBecomesAnotherDevice(t *testing.T) {
 	f := newFixture(t)
 	above := f.owner("PUT", "/devices/above", `{"capabilities":{"iotEdge":true}}`).want(t, "create", http.StatusOK).field(t, "deviceScope").(string)
 	for name, parents := range map[string]string{"lone": "", "below": above} {
-		body := `{"capabilities":{"iotEdge":true}}`
-		if parents != "" {
-			body = fmt.Sprintf(`{"capabilities":{"iotEdge":true},"parentScopes":[%q]}`, parents)
-		}
-		a := f.owner("PUT", "/devices/"+name, body).want(t, "create", http.StatusOK)
-		back := strings.Replace(a.body, `"iotEdge":true`, `"iotEdge":false`, 1)
-		for range 2 { // the second time the device is no edge device any more
-			a = f.owner("PUT", "/devices/"+name, back, "If-Match", "*").want(t, "send back", http.StatusOK)
-		}
-		if want := `"deviceScope":"` + parents + `"`; strings.Contains(a.body, "deviceScope") != (parents != "") || parents != "" && !strings.Contains(a.body, want) {
-			t.Errorf("%s: got %s, want the scope %q", name, a.body, parents)
-		}
+		t.Run(name, func(t *testing.T) {
+			body := `{"capabilities":{"iotEdge":true}}`
+			if parents != "" {
+				body = fmt.Sprintf(`{"capabilities":{"iotEdge":true},"parentScopes":[%q]}`, parents)
+			}
+			a := f.owner("PUT", "/devices/"+name, body).want(t, "create", http.StatusOK)
+			back := strings.Replace(a.body, `"iotEdge":true`, `"iotEdge":false`, 1)
+			for range 2 { // the second time the device is no edge device any more
+				a = f.owner("PUT", "/devices/"+name, back, "If-Match", "*").want(t, "send back", http.StatusOK)
+			}
+			if want := `"deviceScope":"` + parents + `"`; strings.Contains(a.body, "deviceScope") != (parents != "") || parents != "" && !strings.Contains(a.body, want) {
+				t.Errorf("%s: got %s, want the scope %q", name, a.body, parents)
+			}
+		})
 	}
 }
 
@@ -140,9 +146,11 @@ func TestKeysAreRegeneratedInBulk(t *testing.T) {
 		t.Errorf("got %s, want one new key and three errors", some.body)
 	}
 	for i, want := range []string{"DeviceNotFound", "ArgumentInvalid", "ModuleNotFound"} {
-		if got.Errors[i].ErrorCode != want {
-			t.Errorf("got %+v, want %s", got.Errors[i], want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if got.Errors[i].ErrorCode != want {
+				t.Errorf("got %+v, want %s", got.Errors[i], want)
+			}
+		})
 	}
 	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"primaryKey","devices":[{"id":"none"}]}`).want(t, "none", http.StatusBadRequest)
 	f.owner("POST", "/devices/keys/regenerate", `{"policyKey":"swap","devices":[{"id":"d1"}]}`).want(t, "another policy key", http.StatusBadRequest)

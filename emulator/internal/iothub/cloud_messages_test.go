@@ -83,7 +83,7 @@ func TestMessagesReachADeviceOverMQTT(t *testing.T) {
 	f.waiting(0)
 }
 
-// sorted puts the pairs of a topic's property bag in an order of their own: nobody depends on the order on the wire.
+// sorted puts the pairs of a topic's property bag in a fixed order, because clients do not depend on the order on the wire.
 func sorted(message string) string {
 	topic, rest, _ := strings.Cut(message, " ")
 	pairs := strings.Split(strings.TrimPrefix(topic, "devices/d1/messages/devicebound/"), "&")
@@ -310,9 +310,11 @@ func TestMessagesOverHTTPS(t *testing.T) {
 		"iothub-messageid": "m1", "iothub-to": "/devices/d1/messages/devicebound", "iothub-ack": "positive", "iothub-app-room": "boiler",
 		"iothub-sequencenumber": "1", "iothub-deliverycount": "0", "iothub-enqueuedtime": "2026-03-04T05:06:07.89Z",
 	} {
-		if got := a.header.Get(name); got != want {
-			t.Errorf("header %s: got %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := a.header.Get(name); got != want {
+				t.Errorf("header %s: got %q, want %q", name, got, want)
+			}
+		})
 	}
 	lock := strings.Trim(a.header.Get("ETag"), `"`)
 	second := receive("b")
@@ -356,9 +358,11 @@ func TestMessagesThatCannotBeSent(t *testing.T) {
 		"unknown hub":     {"hub-9.azure-devices.net", "d1", iothub.CloudMessage{}, "does not exist"},
 		"message id line": {host, "d1", iothub.CloudMessage{MessageID: "a\r\nb"}, "control character"},
 	} {
-		if _, err := f.hubs.SendCloudMessage(tc.host, tc.device, tc.message); err == nil || !strings.Contains(err.Error(), tc.want) {
-			t.Errorf("%s: got %v, want %q", name, err, tc.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := f.hubs.SendCloudMessage(tc.host, tc.device, tc.message); err == nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: got %v, want %q", name, err, tc.want)
+			}
+		})
 	}
 	for range state.MaxCloudMessages {
 		f.send("x")

@@ -118,7 +118,7 @@ func TestAMethodThatIsNotAnsweredTimesOut(t *testing.T) {
 	}
 	topic, _, _ := strings.Cut(next(t, calls), " ")
 	_, rid, _ := strings.Cut(topic, "$rid=")
-	// An answer that comes too late is nobody's, and costs the device nothing.
+	// A late answer is dropped, and does not affect the device.
 	done(t, "answer late", c.Publish("$iothub/methods/res/200/?$rid="+rid, 1, false, "{}"))
 	done(t, "send", c.Publish("devices/d1/messages/events/", 1, false, "x"))
 	if f.hubs.Received(host) != 1 {

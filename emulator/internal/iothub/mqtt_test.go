@@ -130,10 +130,12 @@ func TestADeviceReadsAndChangesItsTwin(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, bad := range []string{"", "{", "[1]"} {
-		done(t, "report", c.Publish("$iothub/twin/PATCH/properties/reported/?$rid=3", 0, false, bad))
-		if got, want := next(t, answers), `$iothub/twin/res/400/?$rid=3 {"errorCode":400004,`; !strings.HasPrefix(got, want) {
-			t.Errorf("report %q: got %q, want %q", bad, got, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", bad), func(t *testing.T) {
+			done(t, "report", c.Publish("$iothub/twin/PATCH/properties/reported/?$rid=3", 0, false, bad))
+			if got, want := next(t, answers), `$iothub/twin/res/400/?$rid=3 {"errorCode":400004,`; !strings.HasPrefix(got, want) {
+				t.Errorf("report %q: got %q, want %q", bad, got, want)
+			}
+		})
 	}
 	a := f.owner("GET", "/twins/d1", "")
 	a.wantField(t, "properties.reported.firmware", "1.0")
@@ -184,16 +186,18 @@ func TestConnectionsNeedAValidCredential(t *testing.T) {
 		"module":                        {"d1/m", user("d1/m"), f.deviceToken("d1", key), false},
 		"no such hub":                   {"d1", "hub-9.azure-devices.net/d1/?api-version=2021-04-12", f.deviceToken("d1", key), false},
 	} {
-		c := mqtt.NewClient(f.options(address, tc.id, key).SetUsername(tc.user).SetPassword(tc.password))
-		token := c.Connect()
-		token.WaitTimeout(await.Limit)
-		switch err := token.Error(); {
-		case tc.ok && err != nil:
-			t.Errorf("%s: %v", name, err)
-		case !tc.ok && !errors.Is(err, packets.ErrorRefusedNotAuthorised):
-			t.Errorf("%s: got %v, want CONNACK 5", name, err)
-		}
-		c.Disconnect(0)
+		t.Run(name, func(t *testing.T) {
+			c := mqtt.NewClient(f.options(address, tc.id, key).SetUsername(tc.user).SetPassword(tc.password))
+			token := c.Connect()
+			token.WaitTimeout(await.Limit)
+			switch err := token.Error(); {
+			case tc.ok && err != nil:
+				t.Errorf("%s: %v", name, err)
+			case !tc.ok && !errors.Is(err, packets.ErrorRefusedNotAuthorised):
+				t.Errorf("%s: got %v, want CONNACK 5", name, err)
+			}
+			c.Disconnect(0)
+		})
 	}
 	var refused, accepted int
 	for _, r := range f.log.Records(requestlog.Filter{Surface: requestlog.MQTTHub, Method: "CONNECT"}) {
@@ -301,13 +305,15 @@ func TestOneIDAtTwoHubsIsTwoDevices(t *testing.T) {
 		t.Errorf("got %d and %d messages, want 1 and 0", f.hubs.Received(host), f.hubs.Received(second))
 	}
 	for _, at := range []string{host, second} {
-		if n, err := f.state.Statistics(at); err != nil || n.Connected != 1 {
-			t.Errorf("%s: got %+v, %v", at, n, err)
-		}
+		t.Run(at, func(t *testing.T) {
+			if n, err := f.state.Statistics(at); err != nil || n.Connected != 1 {
+				t.Errorf("%s: got %+v, %v", at, n, err)
+			}
+		})
 	}
 }
 
-// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so unless it is told otherwise, and would connect
+// TestPropertiesThatAreNotURLEncodedAreKept: the SDK for C sends them so by default, and would connect
 // again without end if the connection were closed.
 func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
 	t.Parallel()
@@ -322,11 +328,13 @@ func TestPropertiesThatAreNotURLEncodedAreKept(t *testing.T) {
 		"k=%C3%B6&l=%41%4": "map[k:ö l:A%4]",
 		"%24.ct=100%":      "map[]",
 	} {
-		done(t, bag, c.Publish("devices/d1/messages/events/"+bag, 1, false, "x"))
-		kept := f.hubs.Messages(host, "d1")
-		if got := fmt.Sprint(kept[len(kept)-1].Properties); got != want {
-			t.Errorf("%s: got %s, want %s", bag, got, want)
-		}
+		t.Run(bag, func(t *testing.T) {
+			done(t, bag, c.Publish("devices/d1/messages/events/"+bag, 1, false, "x"))
+			kept := f.hubs.Messages(host, "d1")
+			if got := fmt.Sprint(kept[len(kept)-1].Properties); got != want {
+				t.Errorf("%s: got %s, want %s", bag, got, want)
+			}
+		})
 	}
 	if kept := f.hubs.Messages(host, "d1"); len(kept) != 6 {
 		t.Errorf("got %d messages, want all 6", len(kept))
@@ -404,13 +412,15 @@ func TestCertificatesAuthenticateByTheirThumbprint(t *testing.T) {
 		"key for a certificate's device": {"long", f.deviceToken("long", key), nil, false},
 		"key beside some certificate":    {"key", f.deviceToken("key", key), []*x509.Certificate{mine}, true},
 	} {
-		session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Password: tc.password, Certificates: tc.chain, Client: &fakeClient{}})
-		if tc.ok != (err == nil) {
-			t.Errorf("%s: got %v", name, err)
-		}
-		if session != nil {
-			session.Closed()
-		}
+		t.Run(name, func(t *testing.T) {
+			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Password: tc.password, Certificates: tc.chain, Client: &fakeClient{}})
+			if tc.ok != (err == nil) {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if session != nil {
+				session.Closed()
+			}
+		})
 	}
 }
 
@@ -418,9 +428,11 @@ func TestUnknownUserNamesAreNotAccepted(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, name := range []string{"", "0ne00000001/registrations/d1/api-version=2019-03-31", "someone", "example.com/d1"} {
-		if _, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: name}); !errors.Is(err, broker.ErrNotMine) {
-			t.Errorf("%q: got %v, want %v", name, err, broker.ErrNotMine)
-		}
+		t.Run(fmt.Sprintf("%.60q", name), func(t *testing.T) {
+			if _, err := f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: name}); !errors.Is(err, broker.ErrNotMine) {
+				t.Errorf("%q: got %v, want %v", name, err, broker.ErrNotMine)
+			}
+		})
 	}
 }
 

@@ -102,9 +102,11 @@ func TestConditionsOfQueries(t *testing.T) {
 		"contains(tags.site.name, 'or') and endswith(deviceId, '1')":                       "d1",
 		"authenticationType = 'sas' AND connectionState = 'Disconnected' AND version >= 3": "d1 d2 d3 d4",
 	} {
-		if got := f.ask("SELECT * FROM devices WHERE " + where); got != want {
-			t.Errorf("%s: got %q, want %q", where, got, want)
-		}
+		t.Run(where, func(t *testing.T) {
+			if got := f.ask("SELECT * FROM devices WHERE " + where); got != want {
+				t.Errorf("%s: got %q, want %q", where, got, want)
+			}
+		})
 	}
 	if got := f.ask("select * from devices d where d.tags.floor = 1"); got != "d1" {
 		t.Errorf("with an alias: got %q, want d1", got)
@@ -137,11 +139,13 @@ func TestColumnsOfQueries(t *testing.T) {
 		"SELECT moduleId FROM devices.modules m WHERE m.deviceId = 'd1'":                                        `[]`,
 		"SELECT COUNT() FROM devices.jobs":                                                                      `[]`,
 	} {
-		body, _ := json.Marshal(map[string]string{"query": query})
-		a := f.owner("POST", "/devices/query", string(body)).want(t, query, http.StatusOK)
-		if a.body != want || a.header.Get("x-ms-item-type") != "Raw" {
-			t.Errorf("%s: got %s of type %s, want %s", query, a.body, a.header.Get("x-ms-item-type"), want)
-		}
+		t.Run(fmt.Sprintf("%.60q", query), func(t *testing.T) {
+			body, _ := json.Marshal(map[string]string{"query": query})
+			a := f.owner("POST", "/devices/query", string(body)).want(t, query, http.StatusOK)
+			if a.body != want || a.header.Get("x-ms-item-type") != "Raw" {
+				t.Errorf("%s: got %s of type %s, want %s", query, a.body, a.header.Get("x-ms-item-type"), want)
+			}
+		})
 	}
 }
 
@@ -160,11 +164,13 @@ func TestInvalidQueries(t *testing.T) {
 		"SELECT * FROM devices WHERE " + strings.Repeat("NOT ", 200) + "a = 1",
 		"SELECT * FROM devices WHERE a = '" + strings.Repeat("x", 64<<10) + "'",
 	} {
-		body, _ := json.Marshal(map[string]string{"query": query})
-		a := f.owner("POST", "/devices/query", string(body))
-		if a.status != http.StatusBadRequest || !strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query is invalid: ") {
-			t.Errorf("%.60s: got %d %.200s", query, a.status, a.body)
-		}
+		t.Run(fmt.Sprintf("%.60q", query), func(t *testing.T) {
+			body, _ := json.Marshal(map[string]string{"query": query})
+			a := f.owner("POST", "/devices/query", string(body))
+			if a.status != http.StatusBadRequest || !strings.Contains(a.body, "ErrorCode:ArgumentInvalid;The query is invalid: ") {
+				t.Errorf("%.60s: got %d %.200s", query, a.status, a.body)
+			}
+		})
 	}
 }
 
@@ -184,17 +190,19 @@ func TestPagesOfQueriesSkipWhatDoesNotMatch(t *testing.T) {
 		"SELECT deviceId FROM devices WHERE deviceId > 'p08' GROUP BY deviceId": `[{"deviceId":"p09"},{"deviceId":"p10"}] [{"deviceId":"p11"}]`,
 		"SELECT deviceId FROM devices WHERE tags.third = 'no'":                  `[]`,
 	} {
-		var pages []string
-		for next := ""; ; {
-			a := f.owner("POST", "/devices/query", `{"query":"`+query+`"}`, "x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "page", 200)
-			pages = append(pages, a.body)
-			if next = a.header.Get("x-ms-continuation"); next == "" {
-				break
+		t.Run(query, func(t *testing.T) {
+			var pages []string
+			for next := ""; ; {
+				a := f.owner("POST", "/devices/query", `{"query":"`+query+`"}`, "x-ms-max-item-count", "2", "x-ms-continuation", next).want(t, "page", 200)
+				pages = append(pages, a.body)
+				if next = a.header.Get("x-ms-continuation"); next == "" {
+					break
+				}
 			}
-		}
-		if got := strings.Join(pages, " "); got != want {
-			t.Errorf("%s: got %s\nwant %s", query, got, want)
-		}
+			if got := strings.Join(pages, " "); got != want {
+				t.Errorf("%s: got %s\nwant %s", query, got, want)
+			}
+		})
 	}
 	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-continuation", "p03").want(t, "another's continuation", http.StatusBadRequest)
 }

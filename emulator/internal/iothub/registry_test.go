@@ -87,10 +87,12 @@ func TestBadDevicesAreRefused(t *testing.T) {
 		"type":                 {"/devices/d1", `{"authentication":{"type":"password"}}`},
 		"no JSON":              {"/devices/d1", `{`},
 	} {
-		a := f.owner("PUT", tc.path, tc.body)
-		if got := a.header.Get("iothub-errorcode"); a.status != http.StatusBadRequest || got != "ArgumentInvalid" {
-			t.Errorf("%s: got %d %s", name, a.status, a.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := f.owner("PUT", tc.path, tc.body)
+			if got := a.header.Get("iothub-errorcode"); a.status != http.StatusBadRequest || got != "ArgumentInvalid" {
+				t.Errorf("%s: got %d %s", name, a.status, a.body)
+			}
+		})
 	}
 	if n, _ := f.state.Statistics(host); n.Total != 0 {
 		t.Errorf("got %d devices, want none", n.Total)
@@ -183,13 +185,15 @@ func TestSignaturesAreReallyChecked(t *testing.T) {
 		"another path":    {f.token(host+"/twins", "owner", f.keys["owner"]), 401},
 		"prefix in chars": {f.token(host+"/dev", "owner", f.keys["owner"]), 401},
 	} {
-		a := f.do(call{method: "GET", path: "/devices/d1" + version, token: tc.token})
-		if a.status != tc.want {
-			t.Errorf("%s: got %d %s, want %d", name, a.status, a.body, tc.want)
-		}
-		if tc.want == 401 && a.field(t, "Message") != "ErrorCode:IotHubUnauthorizedAccess;Unauthorized" {
-			t.Errorf("%s: got %s", name, a.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := f.do(call{method: "GET", path: "/devices/d1" + version, token: tc.token})
+			if a.status != tc.want {
+				t.Errorf("%s: got %d %s, want %d", name, a.status, a.body, tc.want)
+			}
+			if tc.want == 401 && a.field(t, "Message") != "ErrorCode:IotHubUnauthorizedAccess;Unauthorized" {
+				t.Errorf("%s: got %s", name, a.body)
+			}
+		})
 	}
 }
 
@@ -201,9 +205,11 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	}
 	f.owner("PUT", "/devices/c", `{"status":"disabled"}`, "If-Match", "*").want(t, "disable", http.StatusOK)
 	for path, want := range map[string]int{"/devices": 3, "/devices/": 3} {
-		if got := strings.Count(f.owner("GET", path, "").want(t, path, 200).body, `"deviceId"`); got != want {
-			t.Errorf("%s: got %d devices, want %d", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := strings.Count(f.owner("GET", path, "").want(t, path, 200).body, `"deviceId"`); got != want {
+				t.Errorf("%s: got %d devices, want %d", path, got, want)
+			}
+		})
 	}
 	top := f.do(call{method: "GET", path: "/devices" + version + "&top=2", token: f.policy("read")})
 	if got := strings.Count(top.body, `"deviceId"`); got != 2 {
@@ -235,10 +241,12 @@ func TestListsStatisticsAndQueries(t *testing.T) {
 	f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", "many").want(t, "many", http.StatusBadRequest)
 	f.do(call{method: "GET", path: "/devices" + version + "&top=many", token: f.policy("read")}).want(t, "top=many", http.StatusBadRequest)
 	for _, count := range []string{"0", "-1", "1001", "99999999999999999999"} {
-		a := f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", count).want(t, count, http.StatusOK)
-		if got := strings.Count(a.body, `"deviceEtag"`); got != 3 {
-			t.Errorf("%s: got %d twins, want all 3", count, got)
-		}
+		t.Run(count, func(t *testing.T) {
+			a := f.owner("POST", "/devices/query", `{"query":"SELECT * FROM devices"}`, "x-ms-max-item-count", count).want(t, count, http.StatusOK)
+			if got := strings.Count(a.body, `"deviceEtag"`); got != 3 {
+				t.Errorf("%s: got %d twins, want all 3", count, got)
+			}
+		})
 	}
 	f.owner("POST", "/devices/query", `{"query":"select * from jobs"}`).want(t, "another source", http.StatusBadRequest)
 }
@@ -256,15 +264,19 @@ func TestBulkOperationsAnswerForEachDevice(t *testing.T) {
 	a.wantField(t, "isSuccessful", false)
 	a.body += f.owner("POST", "/devices", `[{"id":"b","importMode":"updateTwin","tags":{"floor":1}},{"id":"d","importMode":"updateIfMatchETag","eTag":"b3RoZXI="}]`).want(t, "twins too", http.StatusBadRequest).body
 	for _, want := range []string{`{"deviceId":"a","errorCode":"DeviceAlreadyExists"`, `{"deviceId":"z","errorCode":"DeviceNotFound"`, `{"deviceId":"d","errorCode":"PreconditionFailed"`} {
-		if !strings.Contains(a.body, want) {
-			t.Errorf("got %s, want %s in it", a.body, want)
-		}
+		t.Run(want, func(t *testing.T) {
+			if !strings.Contains(a.body, want) {
+				t.Errorf("got %s, want %s in it", a.body, want)
+			}
+		})
 	}
 	for _, mode := range []string{"updateIfMatchETag", "updateTwinIfMatchETag", "deleteIfMatchETag"} {
-		a := f.owner("POST", "/devices", `[{"id":"b","importMode":"`+mode+`"}]`).want(t, mode+" without an etag", http.StatusBadRequest)
-		if !strings.Contains(a.body, "PreconditionFailed") {
-			t.Errorf("%s: got %s", mode, a.body)
-		}
+		t.Run(mode, func(t *testing.T) {
+			a := f.owner("POST", "/devices", `[{"id":"b","importMode":"`+mode+`"}]`).want(t, mode+" without an etag", http.StatusBadRequest)
+			if !strings.Contains(a.body, "PreconditionFailed") {
+				t.Errorf("%s: got %s", mode, a.body)
+			}
+		})
 	}
 	f.owner("GET", "/devices/c", "").want(t, "the one that worked", 200)
 	b := f.owner("GET", "/twins/b", "")
@@ -287,10 +299,12 @@ func TestTheHostPicksTheHub(t *testing.T) {
 	f.do(elsewhere).want(t, "no hub", http.StatusUnauthorized).wantField(t, "Message", "ErrorCode:IotHubNotFound;Unauthorized")
 	f.owner("GET", "/nothing/here", "").want(t, "unknown path", http.StatusNotFound)
 	for path, code := range map[string]string{"/devices/d1": "ArgumentInvalid", "/devices/d1?api-version=latest": "InvalidProtocolVersion"} {
-		a := f.do(call{method: "GET", path: path, token: f.policy("owner")}).want(t, path, http.StatusBadRequest)
-		if got := a.header.Get("iothub-errorcode"); got != code {
-			t.Errorf("%s: got %s, want %s", path, got, code)
-		}
+		t.Run(path, func(t *testing.T) {
+			a := f.do(call{method: "GET", path: path, token: f.policy("owner")}).want(t, path, http.StatusBadRequest)
+			if got := a.header.Get("iothub-errorcode"); got != code {
+				t.Errorf("%s: got %s, want %s", path, got, code)
+			}
+		})
 	}
 	f.clock.advance(2 * time.Hour)
 	f.owner("GET", "/devices/d1", "").want(t, "a new token later", 200)

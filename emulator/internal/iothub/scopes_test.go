@@ -35,16 +35,20 @@ func TestChildrenOfEdgeDevicesHaveTheirScope(t *testing.T) {
 		"another generation": `{"deviceScope":"` + scope + `0"}`, "no edge device": `{"deviceScope":"ms-azure-iot-edge://leaf-1"}`, "no scope": `{"deviceScope":"gate-way"}`,
 		"two parents": `{"parentScopes":["a","b"]}`,
 	} {
-		a := put("leaf", body, "If-Match", "*")
-		if got := a.header.Get("iothub-errorcode"); a.status != http.StatusBadRequest || got != "InvalidDeviceScope" {
-			t.Errorf("%s: got %d %s", name, a.status, a.body)
-		}
+		t.Run(name, func(t *testing.T) {
+			a := put("leaf", body, "If-Match", "*")
+			if got := a.header.Get("iothub-errorcode"); a.status != http.StatusBadRequest || got != "InvalidDeviceScope" {
+				t.Errorf("%s: got %d %s", name, a.status, a.body)
+			}
+		})
 	}
 	put("gate-way", fmt.Sprintf(`{"parentScopes":[%q]}`, scope), "If-Match", "*").want(t, "below itself", http.StatusBadRequest)
 	for id, body := range map[string]string{"leaf": `{"deviceScope":""}`, "below": `{"parentScopes":[]}`} {
-		if a := put(id, body, "If-Match", "*").want(t, "take out", http.StatusOK); strings.Contains(a.body, "parentScopes") {
-			t.Errorf("%s: got %s, want no parent", id, a.body)
-		}
+		t.Run(id, func(t *testing.T) {
+			if a := put(id, body, "If-Match", "*").want(t, "take out", http.StatusOK); strings.Contains(a.body, "parentScopes") {
+				t.Errorf("%s: got %s, want no parent", id, a.body)
+			}
+		})
 	}
 	f.owner("POST", "/devices", fmt.Sprintf(`[{"id":"bulk","importMode":"create","deviceScope":%q}]`, scope)).want(t, "create in bulk", http.StatusOK)
 	f.owner("GET", "/devices/bulk", "").wantField(t, "deviceScope", scope)

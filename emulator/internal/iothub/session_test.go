@@ -22,7 +22,7 @@ func (f *fixture) again(address, key string) (mqtt.Client, <-chan string) {
 	})), got
 }
 
-// TestSubscriptionsGoOnWithTheNextConnection is what the Node SDK relies on, which connects anew with each token:
+// TestSubscriptionsGoOnWithTheNextConnection is what the Node SDK relies on, which reconnects with each token:
 // https://github.com/Azure/iotedge/pull/3214.
 func TestSubscriptionsGoOnWithTheNextConnection(t *testing.T) {
 	t.Parallel()

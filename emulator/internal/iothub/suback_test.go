@@ -15,7 +15,7 @@ import (
 	"evenkeel/internal/await"
 )
 
-// bare is a device's connection that does only what it is told.
+// bare is a device's raw MQTT connection without any automatic behaviour.
 type bare struct {
 	net.Conn
 	*testing.T

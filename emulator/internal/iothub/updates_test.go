@@ -2,6 +2,7 @@ package iothub_test
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -32,9 +33,11 @@ func TestAChangeRaisesTheETagByOneAndShowsNoParentsWhereThereAreNone(t *testing.
 		t.Errorf("got %d after %d", after, before)
 	}
 	for what, a := range map[string]answer{"update": changed, "get": f.owner("GET", "/devices/d1", ""), "list": f.owner("GET", "/devices", "")} {
-		if strings.Contains(a.body, "parentScopes") {
-			t.Errorf("%s: got %s, want no parentScopes", what, a.body)
-		}
+		t.Run(what, func(t *testing.T) {
+			if strings.Contains(a.body, "parentScopes") {
+				t.Errorf("%s: got %s, want no parentScopes", what, a.body)
+			}
+		})
 	}
 }
 
@@ -61,10 +64,12 @@ func TestInvalidBodiesAreDescribed(t *testing.T) {
 		"": "The body is empty", " null ": "The body is empty", "[]": "it cannot be a JSON array", `{"status":1}`: "status cannot be a JSON number",
 		`{"authentication":{"symmetricKey":7}}`: "authentication.symmetricKey cannot be a JSON number", `{"status":`: "invalid JSON at byte 10",
 	} {
-		a := f.owner("PUT", "/devices/d1", body).want(t, body, http.StatusBadRequest)
-		if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") || !strings.HasSuffix(message, want) {
-			t.Errorf("%s: got %q, want %q", body, message, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", body), func(t *testing.T) {
+			a := f.owner("PUT", "/devices/d1", body).want(t, body, http.StatusBadRequest)
+			if message := a.field(t, "Message").(string); !strings.HasPrefix(message, "ErrorCode:ArgumentInvalid;") || !strings.HasSuffix(message, want) {
+				t.Errorf("%s: got %q, want %q", body, message, want)
+			}
+		})
 	}
 }
 
@@ -87,10 +92,12 @@ func TestPathsAreNotRedirected(t *testing.T) {
 	f := newFixture(t)
 	f.device("d1")
 	for _, path := range []string{"//devices/d1", "/devices//d1", "/devices/../devices/d1", "/devices/./d1", "/devices/.."} {
-		a := f.owner("GET", path, "")
-		if got := a.header.Get("iothub-errorcode"); a.status != http.StatusNotFound || got != "GenericNotFound" {
-			t.Errorf("%s: got %d %s %s, want 404", path, a.status, got, a.body)
-		}
+		t.Run(path, func(t *testing.T) {
+			a := f.owner("GET", path, "")
+			if got := a.header.Get("iothub-errorcode"); a.status != http.StatusNotFound || got != "GenericNotFound" {
+				t.Errorf("%s: got %d %s %s, want 404", path, a.status, got, a.body)
+			}
+		})
 	}
 	f.owner("GET", "/devices/", "").want(t, "the list", http.StatusOK)
 	f.device("..a")

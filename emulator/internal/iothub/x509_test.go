@@ -110,24 +110,26 @@ func TestCertificatesAuthenticateByTheirCA(t *testing.T) {
 		"not there":                   {"none", chain(issue(t, root, "none", false, now)), false},
 		"no certificate":              {"ca", nil, false},
 	} {
-		session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Certificates: tc.chain, Client: &fakeClient{}})
-		if tc.ok != (err == nil) {
-			t.Errorf("%s over MQTT: got %v", name, err)
-		}
-		if session != nil {
-			session.Closed()
-		}
-		r := httptest.NewRequest("POST", "https://"+host+"/devices/"+tc.id+"/messages/events"+version, nil)
-		r.TLS = &tls.ConnectionState{PeerCertificates: tc.chain}
-		w := httptest.NewRecorder()
-		f.hubs.ServeHTTP(w, r)
-		want := http.StatusUnauthorized
-		if tc.ok {
-			want = http.StatusNoContent
-		}
-		if w.Code != want {
-			t.Errorf("%s over HTTPS: got %d, want %d", name, w.Code, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			session, err := f.hubs.Accept(broker.Connect{ClientID: tc.id, UserName: user(tc.id), Certificates: tc.chain, Client: &fakeClient{}})
+			if tc.ok != (err == nil) {
+				t.Errorf("%s over MQTT: got %v", name, err)
+			}
+			if session != nil {
+				session.Closed()
+			}
+			r := httptest.NewRequest("POST", "https://"+host+"/devices/"+tc.id+"/messages/events"+version, nil)
+			r.TLS = &tls.ConnectionState{PeerCertificates: tc.chain}
+			w := httptest.NewRecorder()
+			f.hubs.ServeHTTP(w, r)
+			want := http.StatusUnauthorized
+			if tc.ok {
+				want = http.StatusNoContent
+			}
+			if w.Code != want {
+				t.Errorf("%s over HTTPS: got %d, want %d", name, w.Code, want)
+			}
+		})
 	}
 }
 
@@ -139,31 +141,33 @@ func TestSharedAccessSignaturesCanBeTurnedOff(t *testing.T) {
 		`{"disableDeviceSAS":true}`: {false, true, true},
 		`{"disableLocalAuth":true,"disableDeviceSAS":true}`: {false, false, false},
 	} {
-		f := newFixture(t)
-		key := f.device("d1")
-		hub, err := f.state.HubByHost(host)
-		if err != nil {
-			t.Fatal(err)
-		}
-		hub.Properties = []byte(properties)
-		if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
-			t.Fatal(err)
-		}
-		status := func(c call) bool { return f.do(c).status < 300 }
-		event := call{method: "POST", path: "/devices/d1/messages/events" + version, token: f.deviceToken("d1", key)}
-		if got := status(event); got != want.deviceKey {
-			t.Errorf("%s: device key over HTTPS: got %v", properties, got)
-		}
-		_, err = f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: f.deviceToken("d1", key), Client: &fakeClient{}})
-		if got := err == nil; got != want.deviceKey {
-			t.Errorf("%s: device key over MQTT: got %v", properties, err)
-		}
-		event.token = f.policy("device")
-		if got := status(event); got != want.devicePolicy {
-			t.Errorf("%s: policy of devices: got %v", properties, got)
-		}
-		if got := status(call{method: "GET", path: "/twins/d1" + version, token: f.policy("service")}); got != want.servicePolicy {
-			t.Errorf("%s: policy of services: got %v", properties, got)
-		}
+		t.Run(properties, func(t *testing.T) {
+			f := newFixture(t)
+			key := f.device("d1")
+			hub, err := f.state.HubByHost(host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			hub.Properties = []byte(properties)
+			if _, _, err := f.state.PutHub(hub, state.Unconditional, 0); err != nil {
+				t.Fatal(err)
+			}
+			status := func(c call) bool { return f.do(c).status < 300 }
+			event := call{method: "POST", path: "/devices/d1/messages/events" + version, token: f.deviceToken("d1", key)}
+			if got := status(event); got != want.deviceKey {
+				t.Errorf("%s: device key over HTTPS: got %v", properties, got)
+			}
+			_, err = f.hubs.Accept(broker.Connect{ClientID: "d1", UserName: user("d1"), Password: f.deviceToken("d1", key), Client: &fakeClient{}})
+			if got := err == nil; got != want.deviceKey {
+				t.Errorf("%s: device key over MQTT: got %v", properties, err)
+			}
+			event.token = f.policy("device")
+			if got := status(event); got != want.devicePolicy {
+				t.Errorf("%s: policy of devices: got %v", properties, got)
+			}
+			if got := status(call{method: "GET", path: "/twins/d1" + version, token: f.policy("service")}); got != want.servicePolicy {
+				t.Errorf("%s: policy of services: got %v", properties, got)
+			}
+		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -37,16 +38,18 @@ func TestCertificatesVerifyForTheNamesTheyServe(t *testing.T) {
 		"Hub-1.Azure-Devices.NET.":              {"hub-1.azure-devices.net"},
 		"global.azure-devices-provisioning.net": {"global.azure-devices-provisioning.net"},
 	} {
-		pair, err := a.Certificate(&tls.ClientHelloInfo{ServerName: server})
-		if err != nil {
-			t.Errorf("certificate for %q: %v", server, err)
-			continue
-		}
-		for _, name := range names {
-			if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); err != nil {
-				t.Errorf("certificate for %q does not verify for %s: %v", server, name, err)
+		t.Run(fmt.Sprintf("%.60q", server), func(t *testing.T) {
+			pair, err := a.Certificate(&tls.ClientHelloInfo{ServerName: server})
+			if err != nil {
+				t.Errorf("certificate for %q: %v", server, err)
+				return
 			}
-		}
+			for _, name := range names {
+				if _, err := pair.Leaf.Verify(x509.VerifyOptions{Roots: roots, DNSName: name}); err != nil {
+					t.Errorf("certificate for %q does not verify for %s: %v", server, name, err)
+				}
+			}
+		})
 	}
 }
 
@@ -57,9 +60,11 @@ func TestNamesOutsideTheConstraintsAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"example.com", "azure-devices.net", "azure-devices.net.example.com", "*.azure-devices.net", "xazure-devices.net"} {
-		if _, err := a.Certificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
-			t.Errorf("got a certificate for %q, want none", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := a.Certificate(&tls.ClientHelloInfo{ServerName: name}); err == nil {
+				t.Errorf("got a certificate for %q, want none", name)
+			}
+		})
 	}
 }
 
@@ -80,19 +85,21 @@ func TestRootIsConstrained(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]bool{"hub-2.azure-devices.net": true, "login.microsoftonline.com": false, "example.com": false} {
-		forged := *good.Leaf
-		forged.DNSNames = []string{name}
-		der, err := x509.CreateCertificate(nil, &forged, root.Leaf, good.Leaf.PublicKey, root.PrivateKey)
-		if err != nil {
-			t.Fatal(err)
-		}
-		leaf, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, a), DNSName: name}); (err == nil) != want {
-			t.Errorf("a certificate for %s: got %v, want that it verifies: %v", name, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			forged := *good.Leaf
+			forged.DNSNames = []string{name}
+			der, err := x509.CreateCertificate(nil, &forged, root.Leaf, good.Leaf.PublicKey, root.PrivateKey)
+			if err != nil {
+				t.Fatal(err)
+			}
+			leaf, err := x509.ParseCertificate(der)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := leaf.Verify(x509.VerifyOptions{Roots: pool(t, a), DNSName: name}); (err == nil) != want {
+				t.Errorf("a certificate for %s: got %v, want that it verifies: %v", name, err, want)
+			}
+		})
 	}
 }
 

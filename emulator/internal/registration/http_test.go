@@ -63,7 +63,7 @@ func (r response) want(t *testing.T, status int, body string) {
 	wantBody(t, r.body, body)
 }
 
-// register does what a device does: PUT, then GET until it is told.
+// register does what a device does: PUT, then GET until it has its hub.
 func (w world) register(t *testing.T, a attempt) response {
 	t.Helper()
 	started := w.request(t, http.MethodPut, "register", a)
@@ -89,9 +89,11 @@ func TestRegisterOverHTTPS(t *testing.T) {
 		"Retry-After":  "0",
 		"Content-Type": "application/json; charset=utf-8",
 	} {
-		if got := started.header.Get(name); got != want {
-			t.Errorf("%s: got %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := started.header.Get(name); got != want {
+				t.Errorf("%s: got %q, want %q", name, got, want)
+			}
+		})
 	}
 	if started.header.Get("x-ms-request-id") == "" {
 		t.Error("got no x-ms-request-id")
@@ -119,13 +121,15 @@ func TestRegisterOverHTTPS(t *testing.T) {
 		"2021-10-01": "reprovisionedToInitialAssignment", "2019-04-15": "reprovisionedToInitialAssignment",
 		"2019-03-31": "initialAssignment", "2018-11-01": "initialAssignment",
 	} {
-		device.version = version
-		w.register(t, device).want(t, 200, `{"operationId":"OP","status":"assigned","registrationState":`+result(told)+`}`)
-		w.request(t, http.MethodPost, "", device).want(t, 200, result(told))
-		record, err := w.st.Registration(w.scope, "device-1")
-		if err != nil || record.Substatus != state.SameAssignment {
-			t.Errorf("version %s: got the record %+v, %v, want substatus %s", version, record, err, state.SameAssignment)
-		}
+		t.Run(version, func(t *testing.T) {
+			device.version = version
+			w.register(t, device).want(t, 200, `{"operationId":"OP","status":"assigned","registrationState":`+result(told)+`}`)
+			w.request(t, http.MethodPost, "", device).want(t, 200, result(told))
+			record, err := w.st.Registration(w.scope, "device-1")
+			if err != nil || record.Substatus != state.SameAssignment {
+				t.Errorf("version %s: got the record %+v, %v, want substatus %s", version, record, err, state.SameAssignment)
+			}
+		})
 	}
 }
 
@@ -160,14 +164,16 @@ func TestTheKeyOfATokenNeedNoName(t *testing.T) {
 	devices := map[string]string{"own": key2, "sn-1": derived(t, otherKey, "sn-1")}
 	// As the SDK for Python signs, as the SDK for C writes an empty name, as the documentation says.
 	for _, ending := range []string{"", "&skn=", "&skn=registration", "&skn=Registration"} {
-		for id, key := range devices {
-			device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) + ending}
-			for front, got := range map[string]response{"HTTPS": w.register(t, device), "MQTT": w.registerMQTT(t, device)} {
-				if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
-					t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status, got.body)
+		t.Run(fmt.Sprintf("%.60q", ending), func(t *testing.T) {
+			for id, key := range devices {
+				device := attempt{id: id, token: token(t, w.scope+"/registrations/"+id, "", key, start.Add(time.Hour)) + ending}
+				for front, got := range map[string]response{"HTTPS": w.register(t, device), "MQTT": w.registerMQTT(t, device)} {
+					if got.status != 200 || !strings.Contains(got.body, `"status":"assigned"`) {
+						t.Errorf("%s over %s with %q: got %d %s, want it assigned", id, front, ending, got.status, got.body)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 

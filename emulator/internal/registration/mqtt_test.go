@@ -241,14 +241,18 @@ func TestTopicsOutsideTheContract(t *testing.T) {
 	w.enroll(t, state.Enrollment{RegistrationID: "a", Settings: keys(key1, key2)})
 	session, c := w.connect(t, attempt{id: "a", token: w.token(t, "a", key1)})
 	for _, topic := range []string{"", "devices/a/messages/events/", "$dps/registrations/PUT/", "$dps/registrations/res/200/?$rid=1"} {
-		if err := session.Publish(broker.Message{Topic: topic}); err == nil {
-			t.Errorf("publish to %q: got nil, want an error that closes the connection", topic)
-		}
+		t.Run(topic, func(t *testing.T) {
+			if err := session.Publish(broker.Message{Topic: topic}); err == nil {
+				t.Errorf("publish to %q: got nil, want an error that closes the connection", topic)
+			}
+		})
 	}
 	for _, filter := range []string{"#", "$dps/#", "$dps/registrations/res/200/#"} {
-		if _, err := session.Subscribe(filter, 0); err == nil {
-			t.Errorf("subscribe to %q: got nil, want an error that closes the connection", filter)
-		}
+		t.Run(filter, func(t *testing.T) {
+			if _, err := session.Subscribe(filter, 0); err == nil {
+				t.Errorf("subscribe to %q: got nil, want an error that closes the connection", filter)
+			}
+		})
 	}
 	session.Unsubscribe(replies)
 	if err := session.Publish(broker.Message{Topic: "$dps/registrations/PUT/iotdps-register/?$rid=1"}); err != nil {

@@ -23,7 +23,7 @@ const (
 	hub2     = "hub-2.azure-devices.net"
 )
 
-// start is when the tests' clock stands.
+// start is the time of the tests' clock.
 var start = time.Date(2026, 5, 4, 3, 2, 1, 123456700, time.UTC)
 
 // world is an emulated cloud with a provisioning service that links two hubs.
@@ -127,7 +127,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`"operationId":"\d\.[0-9a-f]{16}\.[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"`), `"operationId":"OP"`},
 }
 
-// wantBody compares a reply with literal JSON, in which what differs from run to run stands as ETAG, GUID and OP.
+// wantBody compares a reply with literal JSON, in which values that differ from run to run are written as ETAG, GUID and OP.
 func wantBody(t *testing.T, got, want string) {
 	t.Helper()
 	for _, v := range volatile {

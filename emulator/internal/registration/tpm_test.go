@@ -91,11 +91,13 @@ func TestRegisterWithATPM(t *testing.T) {
 	first := d.challenged(t, w)
 	second := d.challenged(t, w)
 	for _, key := range []string{first, second} {
-		signed := d.hello()
-		signed.token = w.token(t, "tpm-1", key)
-		if got := w.register(t, signed); got.status != 200 {
-			t.Errorf("got %d %s, want 200", got.status, got.body)
-		}
+		t.Run(key, func(t *testing.T) {
+			signed := d.hello()
+			signed.token = w.token(t, "tpm-1", key)
+			if got := w.register(t, signed); got.status != 200 {
+				t.Errorf("got %d %s, want 200", got.status, got.body)
+			}
+		})
 	}
 }
 
@@ -127,12 +129,14 @@ func TestRefusedTPMs(t *testing.T) {
 		"another scope":              {foreign, 401, 401002, "Unauthorized"},
 		"no storage root key":        {noRoot, 400, 400004, "tpm.storageRootKey is not a TPM2B_PUBLIC."},
 		"an endorsement key of none": {unsigned("broken", `{"tpm":{"endorsementKey":"AAAA","storageRootKey":"AAAA"}}`), 400, 400004, "tpm.endorsementKey is not a TPM2B_PUBLIC."},
-		"a body that is none":        {unsigned("tpm-1", "{"), 400, 400004, "The request body is not a valid device registration."},
+		"an invalid body":            {unsigned("tpm-1", "{"), 400, 400004, "The request body is not a valid device registration."},
 	} {
-		got := w.request(t, http.MethodPut, "register", test.attempt)
-		if got.status != test.status || !strings.Contains(got.body, test.message) || strings.Contains(got.body, "authenticationKey") {
-			t.Errorf("%s: got %d %s, want %d %d %s", name, got.status, got.body, test.status, test.code, test.message)
-		}
+		t.Run(name, func(t *testing.T) {
+			got := w.request(t, http.MethodPut, "register", test.attempt)
+			if got.status != test.status || !strings.Contains(got.body, test.message) || strings.Contains(got.body, "authenticationKey") {
+				t.Errorf("%s: got %d %s, want %d %d %s", name, got.status, got.body, test.status, test.code, test.message)
+			}
+		})
 	}
 
 	key := d.challenged(t, w)

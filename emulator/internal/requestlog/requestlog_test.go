@@ -34,9 +34,11 @@ func TestLogKeepsTheLastRecordsInOrder(t *testing.T) {
 		"both":        {requestlog.Filter{Surface: requestlog.Hub, Method: "GET"}, []uint64{6}},
 		"after a gap": {requestlog.Filter{After: 1}, []uint64{4, 5, 6}},
 	} {
-		if got := sequences(l.Records(test.filter)); !slices.Equal(got, test.want) {
-			t.Errorf("%s: got %v, want %v", name, got, test.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := sequences(l.Records(test.filter)); !slices.Equal(got, test.want) {
+				t.Errorf("%s: got %v, want %v", name, got, test.want)
+			}
+		})
 	}
 	l.Reset()
 	l.Record(requestlog.Record{})

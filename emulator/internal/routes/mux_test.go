@@ -27,15 +27,17 @@ func TestMuxAnswersAsNetHTTPDoes(t *testing.T) {
 		std.HandleFunc(pattern, serve)
 	}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "BREW"} {
-		for _, path := range []string{
-			"/", "/items", "/Items", "/items/", "/items/a", "/items/a%2Fb", "/items/%2e%2e", "/items/a%20b?q=1", "/items/query",
-			"/items/a/size", "/items/a/", "//items", "/items//a?q=1", "/items/../items", "/items/./a/", "/common/x/y", "/t/x/y",
-			"/t/x/z", "/nothing", "/items/a/b/c",
-		} {
-			if diff := cmp.Diff(answer(&std, method, path), answer(&own, method, path)); diff != "" {
-				t.Errorf("%s %s (-net/http +Mux):\n%s", method, path, diff)
+		t.Run(method, func(t *testing.T) {
+			for _, path := range []string{
+				"/", "/items", "/Items", "/items/", "/items/a", "/items/a%2Fb", "/items/%2e%2e", "/items/a%20b?q=1", "/items/query",
+				"/items/a/size", "/items/a/", "//items", "/items//a?q=1", "/items/../items", "/items/./a/", "/common/x/y", "/t/x/y",
+				"/t/x/z", "/nothing", "/items/a/b/c",
+			} {
+				if diff := cmp.Diff(answer(&std, method, path), answer(&own, method, path)); diff != "" {
+					t.Errorf("%s %s (-net/http +Mux):\n%s", method, path, diff)
+				}
 			}
-		}
+		})
 	}
 }
 
@@ -50,8 +52,10 @@ func TestMuxHasThePathsOfItsPatterns(t *testing.T) {
 	var m routes.Mux
 	m.HandleFunc("POST /{tenant}/token", http.NotFound)
 	for path, want := range map[string]bool{"/a/token": true, "/a/b/token": false, "/a": false, "//token": false, "/": false} {
-		if got := m.Has(path); got != want {
-			t.Errorf("Has(%q): got %t, want %t", path, got, want)
-		}
+		t.Run(path, func(t *testing.T) {
+			if got := m.Has(path); got != want {
+				t.Errorf("Has(%q): got %t, want %t", path, got, want)
+			}
+		})
 	}
 }

@@ -134,9 +134,11 @@ func TestAllocationRefusesWhatItCannotDecide(t *testing.T) {
 		"static with two hubs": {state.Static, hubs(1, 1)},
 		"custom":               {state.Custom, hubs(1)},
 	} {
-		if got, err := state.Allocate(test.policy, "d", test.cs); err == nil {
-			t.Errorf("%s: got %s, want a refusal", name, got)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got, err := state.Allocate(test.policy, "d", test.cs); err == nil {
+				t.Errorf("%s: got %s, want a refusal", name, got)
+			}
+		})
 	}
 	if got := allocate(t, state.Static, "d", hubs(1)); got != hubs(1)[0].Host {
 		t.Errorf("static with one hub: got %s, want it", got)

@@ -60,36 +60,38 @@ func TestAStartOnAFullDiskEnds(t *testing.T) {
 	t.Parallel()
 	_, killed, rows := someStore(t)
 	for name, store := range map[string]files{"new": {}, "with rows": killed} {
-		for from := int64(0); ; from++ {
-			disk := store.disk(t)
-			faults := &full{from: from}
-			type result struct {
-				s   *state.State
-				err error
-			}
-			var told journal
-			r := within(t, fmt.Sprintf("start of a store, %s, full from write %d on", name, from), func() result {
-				s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
-				return result{s, err}
-			})
-			if r.err == nil {
-				must(t, within(t, "close", r.s.Close))
-				if from < 5 {
-					t.Errorf("%s: got a start with %d writes, want some to fail", name, from)
+		t.Run(name, func(t *testing.T) {
+			for from := int64(0); ; from++ {
+				disk := store.disk(t)
+				faults := &full{from: from}
+				type result struct {
+					s   *state.State
+					err error
 				}
-				break
+				var told journal
+				r := within(t, fmt.Sprintf("start of a store, %s, full from write %d on", name, from), func() result {
+					s, err := state.Open(state.Options{Dir: "store", FS: errorfs.Wrap(disk, faults), Logger: told.logger()})
+					return result{s, err}
+				})
+				if r.err == nil {
+					must(t, within(t, "close", r.s.Close))
+					if from < 5 {
+						t.Errorf("%s: got a start with %d writes, want some to fail", name, from)
+					}
+					break
+				}
+				if !errors.Is(r.err, state.ErrUnwritable) || !strings.Contains(r.err.Error(), "free disk space") {
+					t.Errorf("%s, full from write %d on: got %v, want %v", name, from, r.err, state.ErrUnwritable)
+				}
+				after := filesOf(t, disk)
+				if name == "new" {
+					continue
+				}
+				if err := outcome(t, after, rows); err != nil {
+					t.Errorf("full from write %d on, then with room: %v", from, err)
+				}
 			}
-			if !errors.Is(r.err, state.ErrUnwritable) || !strings.Contains(r.err.Error(), "free disk space") {
-				t.Errorf("%s, full from write %d on: got %v, want %v", name, from, r.err, state.ErrUnwritable)
-			}
-			after := filesOf(t, disk)
-			if name == "new" {
-				continue
-			}
-			if err := outcome(t, after, rows); err != nil {
-				t.Errorf("full from write %d on, then with room: %v", from, err)
-			}
-		}
+		})
 	}
 }
 

@@ -29,7 +29,7 @@ func TestTheClockIsMovedAndGoesOn(t *testing.T) {
 
 func TestAlarmsFollowTheClock(t *testing.T) {
 	t.Parallel()
-	base := newClock() // stands still: only moves of the clock end a wait
+	base := newClock() // does not advance: only moves of the clock end a wait
 	c := state.NewClock(base.Now)
 	rang := make(chan string, 2)
 	stop := c.At(c.Now().Add(2*time.Hour), func() { rang <- "stopped" })

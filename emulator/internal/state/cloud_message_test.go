@@ -16,7 +16,7 @@ func (w *world) queue(bodies ...string) {
 	}
 }
 
-// take takes the next message, locked for a minute, and returns its body and lock; both empty when there is none.
+// take takes the next message, locked for a minute, and returns its body and lock; or empty ones if there is no message.
 func (w *world) take(maxDeliveries int64) (body, lock string) {
 	w.t.Helper()
 	c, _, err := w.TakeCloudMessage(hub1, "d", time.Minute, maxDeliveries)

@@ -185,17 +185,19 @@ func TestMissingFilesAreNamedWithoutANoteToo(t *testing.T) {
 		t.Fatalf("killed: %v", err)
 	}
 	for _, gone := range []string{".log", ".sst", "MANIFEST-", "marker.manifest.", "marker.format-version."} {
-		left := maps.Clone(killed)
-		maps.DeleteFunc(left, func(name string, _ []byte) bool { return strings.Contains(name, gone) })
-		disk := left.disk(t)
-		_, err := state.Open(state.Options{Dir: "store", FS: disk})
-		if !errors.Is(err, state.ErrCorrupt) {
-			t.Errorf("without %s: got %v, want %v", gone, err, state.ErrCorrupt)
-		}
-		if after := filesOf(t, disk); len(after) < len(left) {
-			t.Errorf("without %s: got %d files after the refusal, want those %d that were there", gone, len(after),
-				len(left))
-		}
+		t.Run(gone, func(t *testing.T) {
+			left := maps.Clone(killed)
+			maps.DeleteFunc(left, func(name string, _ []byte) bool { return strings.Contains(name, gone) })
+			disk := left.disk(t)
+			_, err := state.Open(state.Options{Dir: "store", FS: disk})
+			if !errors.Is(err, state.ErrCorrupt) {
+				t.Errorf("without %s: got %v, want %v", gone, err, state.ErrCorrupt)
+			}
+			if after := filesOf(t, disk); len(after) < len(left) {
+				t.Errorf("without %s: got %d files after the refusal, want those %d that were there", gone, len(after),
+					len(left))
+			}
+		})
 	}
 }
 
@@ -242,22 +244,24 @@ func TestDroppedEndOfTheLogIsReported(t *testing.T) {
 		"a flipped bit":     {flipped, true},
 		"something follows": {append(slices.Clone(data), "more than a header of a chunk"...), true},
 	} {
-		var told journal
-		s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t), Logger: told.logger()})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		got, err := s.Rows()
-		must(t, err)
-		must(t, s.Close())
-		if lost := len(rows) - len(got); lost > 0 && !c.dropped {
-			t.Errorf("%s: got %d rows lost, want none", name, lost)
-		}
-		if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped ||
-			strings.Contains(line, "bytes=") != c.dropped {
-			t.Errorf("%s: got the log %q, want a warning with the bytes: %v", name, line, c.dropped)
-		}
+		t.Run(name, func(t *testing.T) {
+			var told journal
+			s, err := state.Open(state.Options{Dir: "store", FS: killed.with(log, c.log).disk(t), Logger: told.logger()})
+			if err != nil {
+				t.Errorf("%s: %v", name, err)
+				return
+			}
+			got, err := s.Rows()
+			must(t, err)
+			must(t, s.Close())
+			if lost := len(rows) - len(got); lost > 0 && !c.dropped {
+				t.Errorf("%s: got %d rows lost, want none", name, lost)
+			}
+			if line := told.String(); strings.Contains(line, "level=WARN") != c.dropped ||
+				strings.Contains(line, "bytes=") != c.dropped {
+				t.Errorf("%s: got the log %q, want a warning with the bytes: %v", name, line, c.dropped)
+			}
+		})
 	}
 }
 

@@ -37,17 +37,19 @@ func TestHostFollowersGetEachChange(t *testing.T) {
 			must(t, w.ReadSnapshot(strings.NewReader(`{"format":1}`)))
 		}, 0},
 	} {
-		w := newWorld(t, state.Options{}, 1)
-		heard := 0
-		w.OnHosts(func() { heard++ })
-		tc.change(t, w)
-		hubs, err := w.Hubs("", "")
-		must(t, err)
-		services, err := w.Services("", "")
-		must(t, err)
-		if heard == 0 || len(hubs)+len(services) != tc.hosts {
-			t.Errorf("%s: got told %d times, %d hosts left; want told, and %d",
-				name, heard, len(hubs)+len(services), tc.hosts)
-		}
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, state.Options{}, 1)
+			heard := 0
+			w.OnHosts(func() { heard++ })
+			tc.change(t, w)
+			hubs, err := w.Hubs("", "")
+			must(t, err)
+			services, err := w.Services("", "")
+			must(t, err)
+			if heard == 0 || len(hubs)+len(services) != tc.hosts {
+				t.Errorf("%s: got told %d times, %d hosts left; want told, and %d",
+					name, heard, len(hubs)+len(services), tc.hosts)
+			}
+		})
 	}
 }

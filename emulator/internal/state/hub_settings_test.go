@@ -45,9 +45,11 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 		properties string
 		settings   state.HubSettings
 	}{"plain": {"", defaults}, "strict": {"strict", strict}} {
-		if h, err := put(name, want.properties); err != nil || h.Settings != want.settings {
-			t.Errorf("put %s: got %+v and %v, want %+v", name, h.Settings, err, want.settings)
-		}
+		t.Run(name, func(t *testing.T) {
+			if h, err := put(name, want.properties); err != nil || h.Settings != want.settings {
+				t.Errorf("put %s: got %+v and %v, want %+v", name, h.Settings, err, want.settings)
+			}
+		})
 	}
 	if _, err := put("damaged", "?"); err == nil {
 		t.Error("got no error for properties that cannot be read")
@@ -68,9 +70,11 @@ func TestHubSettingsAreReadFromProperties(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	for name, want := range map[string]state.HubSettings{"plain": defaults, "strict": strict} {
-		if h, err := s.HubByHost(state.HubHost(name)); err != nil || h.Settings != want {
-			t.Errorf("%s after the start: got %+v and %v, want %+v", name, h.Settings, err, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if h, err := s.HubByHost(state.HubHost(name)); err != nil || h.Settings != want {
+				t.Errorf("%s after the start: got %+v and %v, want %+v", name, h.Settings, err, want)
+			}
+		})
 	}
 }
 
@@ -79,8 +83,10 @@ func TestTier(t *testing.T) {
 	for name, want := range map[string]state.Tier{
 		"F1": state.Free, "B1": state.Basic, "b3": state.Basic, "S1": state.Standard, "": state.Standard,
 	} {
-		if got := (state.SKU{Name: name}).Tier(); got != want {
-			t.Errorf("%q: got %s, want %s", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			if got := (state.SKU{Name: name}).Tier(); got != want {
+				t.Errorf("%q: got %s, want %s", name, got, want)
+			}
+		})
 	}
 }

@@ -159,7 +159,7 @@ func TestAllocationOfRegistrations(t *testing.T) {
 			w.links[2].Key = h.Policies[0].PrimaryKey
 			w.putService(w.links, state.GeoLatency)
 		}, hub: hub3},
-		{name: "an initial twin that is none", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)}, code: 400208},
+		{name: "an invalid initial twin", settings: state.Settings{Hubs: []string{hub1}, InitialTwin: []byte(`[]`)}, code: 400208},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -347,12 +347,14 @@ func TestAWebhookDecides(t *testing.T) {
 		"a hub not offered":   {answer(state.AllocationAnswer{HubHost: hub3}, nil), 400207},
 		"an answer of no use": {answer(state.AllocationAnswer{}, nil), 400208},
 	} {
-		request.Decide = bad.decide
-		op, err := w.Register(t.Context(), request)
-		must(t, err)
-		if op.Status != state.Failed || op.ErrorCode != bad.code {
-			t.Errorf("%s: got %s %d, want failed %d", name, op.Status, op.ErrorCode, bad.code)
-		}
+		t.Run(name, func(t *testing.T) {
+			request.Decide = bad.decide
+			op, err := w.Register(t.Context(), request)
+			must(t, err)
+			if op.Status != state.Failed || op.ErrorCode != bad.code {
+				t.Errorf("%s: got %s %d, want failed %d", name, op.Status, op.ErrorCode, bad.code)
+			}
+		})
 	}
 }
 

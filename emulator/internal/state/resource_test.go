@@ -22,9 +22,11 @@ func TestResourceGroups(t *testing.T) {
 	wantKind(t, w.DeleteGroup(subscription, "none", 0), state.NotFound)
 	must(t, second(w.PutGroup(state.Group{Subscription: "other", Name: "a", Location: location})))
 	for sub, want := range map[string]int{subscription: 1, "OTHER": 1, "none": 0, "": 2} {
-		if gs, err := w.Groups(sub); err != nil || len(gs) != want {
-			t.Errorf("groups of %q: got %d, %v; want %d", sub, len(gs), err, want)
-		}
+		t.Run(sub, func(t *testing.T) {
+			if gs, err := w.Groups(sub); err != nil || len(gs) != want {
+				t.Errorf("groups of %q: got %d, %v; want %d", sub, len(gs), err, want)
+			}
+		})
 	}
 }
 

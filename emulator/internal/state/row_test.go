@@ -151,15 +151,19 @@ func TestKeyPartsAreSeparate(t *testing.T) {
 	t.Parallel()
 	start, end := under(tableDevice, "hub")
 	for id, want := range map[string]bool{"": true, "a": true, "\xff": true} {
-		key := keyOf(tableDevice, "hub", id)
-		if got := string(key) >= string(start) && string(key) < string(end); got != want {
-			t.Errorf("%q: got within its hub %v, want %v", id, got, want)
-		}
+		t.Run(id, func(t *testing.T) {
+			key := keyOf(tableDevice, "hub", id)
+			if got := string(key) >= string(start) && string(key) < string(end); got != want {
+				t.Errorf("%q: got within its hub %v, want %v", id, got, want)
+			}
+		})
 	}
 	for _, other := range []string{"hub2", "hu", "hub\x00x"} {
-		key := keyOf(tableDevice, other, "id")
-		if string(key) >= string(start) && string(key) < string(end) {
-			t.Errorf("a device of %q lies among those of hub", other)
-		}
+		t.Run(other, func(t *testing.T) {
+			key := keyOf(tableDevice, other, "id")
+			if string(key) >= string(start) && string(key) < string(end) {
+				t.Errorf("a device of %q lies among those of hub", other)
+			}
+		})
 	}
 }

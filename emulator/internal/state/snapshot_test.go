@@ -117,18 +117,20 @@ func TestInvalidSnapshotsChangeNothing(t *testing.T) {
 		"a row out of place": {"\"hub-1.azure-devices.net\": {", "\"hub-9.azure-devices.net\": {", "does not match its row"},
 		"a key too short":    {"/own%231\": {", "\": {", "parts"},
 	} {
-		bad := strings.Replace(text, c.from, c.to, 1)
-		if bad == text {
-			t.Fatalf("%s: the case does not change the snapshot", name)
-		}
-		err := w.ReadSnapshot(strings.NewReader(bad))
-		var refusal *state.Error
-		if !errors.As(err, &refusal) || refusal.Kind != state.Invalid || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %v, want a refusal with %q", name, err, c.want)
-		}
-		if err != nil && strings.Contains(err.Error(), key) {
-			t.Errorf("%s: the refusal holds a key", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			bad := strings.Replace(text, c.from, c.to, 1)
+			if bad == text {
+				t.Fatalf("%s: the case does not change the snapshot", name)
+			}
+			err := w.ReadSnapshot(strings.NewReader(bad))
+			var refusal *state.Error
+			if !errors.As(err, &refusal) || refusal.Kind != state.Invalid || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: got %v, want a refusal with %q", name, err, c.want)
+			}
+			if err != nil && strings.Contains(err.Error(), key) {
+				t.Errorf("%s: the refusal holds a key", name)
+			}
+		})
 	}
 	if again := snapshot(t, w.State); again != text {
 		t.Error("a refused snapshot changed the state")

@@ -290,8 +290,10 @@ func TestOldOperationRecordsGoWhileNewOnesCome(t *testing.T) {
 	must(t, w.PutAsync(state.Async{ID: "new", Due: w.clock.Now()}))
 	wantKind(t, last(w.Async("old")), state.NotFound)
 	for _, id := range []string{"young", "new"} {
-		if _, err := w.Async(id); err != nil {
-			t.Errorf("%s: got %v, want the record", id, err)
-		}
+		t.Run(id, func(t *testing.T) {
+			if _, err := w.Async(id); err != nil {
+				t.Errorf("%s: got %v, want the record", id, err)
+			}
+		})
 	}
 }

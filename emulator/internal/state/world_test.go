@@ -17,7 +17,7 @@ const (
 	location     = "westeurope"
 )
 
-// clock is told the time.
+// clock is a clock that tests set.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -130,7 +130,7 @@ func (w *world) putGroupEntry(name string, s state.Settings) state.EnrollmentGro
 	return g
 }
 
-// register registers by an individual enrollment as it stands.
+// register registers by the current individual enrollment.
 func (w *world) register(e state.Enrollment) state.Registration {
 	w.t.Helper()
 	op, err := w.Register(context.Background(), state.RegisterRequest{

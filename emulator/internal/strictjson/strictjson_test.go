@@ -38,10 +38,12 @@ func TestCheck(t *testing.T) {
 		`"\u12`:                               "",
 		``:                                    "",
 	} {
-		err := strictjson.Check([]byte(text))
-		if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.Contains(got, want) {
-			t.Errorf("%.60q: got %v, want %q", text, err, want)
-		}
+		t.Run(fmt.Sprintf("%.60q", text), func(t *testing.T) {
+			err := strictjson.Check([]byte(text))
+			if got := fmt.Sprint(err); want == "" && err != nil || want != "" && !strings.Contains(got, want) {
+				t.Errorf("%.60q: got %v, want %q", text, err, want)
+			}
+		})
 	}
 }
 

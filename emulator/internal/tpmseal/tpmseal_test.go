@@ -3,6 +3,7 @@ package tpmseal_test
 import (
 	"bytes"
 	"encoding/base64"
+	"fmt"
 	"testing"
 
 	"evenkeel/emulator/internal/tpmseal"
@@ -37,9 +38,11 @@ func TestOnlyTheRightKeysOpenASealedBlob(t *testing.T) {
 func TestInvalidPublicKeys(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "?", "AAAA", base64.StdEncoding.EncodeToString(make([]byte, 300))} {
-		if _, err := tpmseal.ParsePublic(text); err == nil {
-			t.Errorf("%q was taken for a key", text)
-		}
+		t.Run(fmt.Sprintf("%.60q", text), func(t *testing.T) {
+			if _, err := tpmseal.ParsePublic(text); err == nil {
+				t.Errorf("%q was taken for a key", text)
+			}
+		})
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 const hubHost = "hub-1.azure-devices.net"
 
-// clock is told the time.
+// clock is a clock that tests set.
 type clock struct {
 	mu sync.Mutex
 	at time.Time
@@ -228,7 +228,7 @@ func TestFaultsChooseTheirOperations(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if err := g.Pass(gone, get); !errors.Is(err, traffic.ErrDropped) {
-		t.Errorf("got %v of a client that has gone, want %v", err, traffic.ErrDropped)
+		t.Errorf("got %v of a client that disconnected, want %v", err, traffic.ErrDropped)
 	}
 }
 
@@ -270,9 +270,11 @@ func TestInvalidFaults(t *testing.T) {
 		"negative count":    {Drop: true, Count: -1},
 		"negative patience": {Refuse: &traffic.Refusal{Status: 503, RetryAfter: -1}},
 	} {
-		if f.Check() == nil {
-			t.Errorf("%s: got no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if f.Check() == nil {
+				t.Errorf("%s: got no error", name)
+			}
+		})
 	}
 	if err := (traffic.Fault{Delay: time.Second, Refuse: refuse}).Check(); err != nil {
 		t.Errorf("got %v of a delayed refusal, want none", err)
